@@ -1,0 +1,74 @@
+# `make` prints what there is. Everything is installed into .venv (and .interop), nothing outside this folder.
+# PYTHON=... chooses the interpreter, 3.11 or newer (the pins were tested on 3.11); pip's own settings are honoured.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+PYTHON ?= $(shell for python in python3.11 python3 python3.12 python3.13; do \
+	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+PINS := requirements/cpu.txt
+PACKAGING := $(PINS) setup.cfg pyproject.toml
+EVERYTHING := torch transformers datasets trl peft accelerate deepspeed ray vllm tensorboard matplotlib medrl
+
+.PHONY: help demo test test-unit test-interop lint format doctor wheel clean
+
+help: ## Print this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-13s %s\n", $$1, $$2 }'
+
+demo: .venv/.light ## Train a tiny medical policy from scratch on the CPU; installs the light core first
+	$(BIN)/medrl run examples/huatuogpt_o1/tiny.yaml
+
+test: lint ## Lint and run all tests but interop; installs the complete CPU environment first
+	$(BIN)/python -m pytest
+
+test-unit: .venv/.full ## Only the fast tests, without real engines
+	$(BIN)/python -m pytest tests/unit -m "not slow and not engine"
+
+test-interop: .venv/.full .interop/.done ## Hold medrl against other frameworks' real code, installed into .interop
+	PYTHONPATH=.interop $(BIN)/python -m pytest -m interop
+
+lint: .venv/.full ## ruff and mypy
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy -p medrl
+
+format: .venv/.full ## Sort imports, mend what ruff can mend, format
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+doctor: .venv/.light ## Say what this machine can run
+	$(BIN)/medrl doctor
+
+wheel: .venv/.light ## Build the wheel into dist/
+	$(PIP) wheel --no-deps --no-build-isolation --wheel-dir dist .
+
+clean: ## Remove environments, builds and caches; runs/ stays
+	rm -rf .venv .interop build dist medrl.egg-info .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(BIN)/python:
+	@[ -n "$(PYTHON)" ] || { echo "medrl needs Python 3.11 or newer; none was found. Name one: make PYTHON=/path/to/python" >&2; exit 1; }
+	$(PYTHON) -m venv --clear .venv
+
+# The core and medrl[train], at the pinned versions.
+.venv/.light: $(PACKAGING) | $(BIN)/python
+	$(PIP) install --quiet --constraint $(PINS) setuptools wheel
+	$(PIP) install --quiet --constraint $(PINS) --no-build-isolation --editable '.[train]'
+	touch $@
+
+# Everything, as listed. torch goes first and must be a CPU build: requirements/README.md says why, and what to do.
+.venv/.full: $(PACKAGING) | $(BIN)/python
+	$(PIP) install --quiet --constraint $(PINS) torch setuptools wheel
+	@$(BIN)/python -c 'import sys, torch; torch.version.cuda and sys.exit("torch is a CUDA build; see requirements/README.md")'
+	$(PIP) install --quiet --no-deps --requirement $(PINS)
+	$(PIP) install --quiet --no-deps --no-build-isolation --editable .
+	for module in $(EVERYTHING); do $(BIN)/python -c "import $$module" >/dev/null || exit 1; done
+	touch .venv/.light $@
+
+.interop/.done: requirements/interop.txt .venv/.full
+	rm -rf .interop
+	$(PIP) install --quiet --no-deps --target .interop --requirement requirements/interop.txt
+	touch $@

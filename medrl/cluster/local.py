@@ -1,0 +1,28 @@
+"""The embedded placement: engine and learner in this process, over one module. Nothing to start, always on-policy."""
+
+from typing import Literal
+
+from medrl.engines import InProcessEngine
+from medrl.learners import Optimization, TorchLearner
+from medrl.models import Policy
+
+
+class SharedModule:
+    """No weights to move: the engine reads the very module that the learner trains, and keeps no cache between calls."""
+
+    def __init__(self) -> None:
+        self.version = 0
+
+    def publish(self, version: int, kind: Literal["full", "adapter"] = "full") -> None:
+        """Note the version; the new weights are in place already."""
+        self.version = version
+
+
+class LocalPlacement:
+    """One process, one module."""
+
+    def __init__(self, policy: Policy, optimization: Optimization, *, reference: bool, max_rows: int = 256) -> None:
+        """Bind engine and learner to `policy`; `reference` keeps a frozen copy of it for the KL."""
+        self.engine = InProcessEngine(policy, max_rows)
+        self.learner = TorchLearner(policy, optimization, reference=reference)
+        self.sync = SharedModule()

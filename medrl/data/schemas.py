@@ -1,0 +1,206 @@
+"""The published question schemas, one function each: a row in, a `Problem` out.
+
+`SCHEMAS` lists them with the columns that tell them apart; the order decides where several fit. A row that cannot be
+checked (no reference, a label without an option) raises RowFault, which the loader reports with its row number.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from string import ascii_uppercase
+from typing import Any
+
+from medrl.data.rows import Row, RowFault, language_of, required
+from medrl.types import Kind, Problem, ask
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How the rows of one data set are read."""
+
+    name: str
+    instruction: str | None = None
+    language: str | None = None
+    prompt: str | None = None
+    reference: str | None = None
+    options: str | None = None
+
+
+def _problem(
+    row: Row, number: int, reading: Reading, question: str, reference: str, kind: Kind = "open",
+    options: Mapping[str, str] | None = None, key: str = "id", listed: bool = True, **metadata: Any,
+) -> Problem:  # fmt: skip
+    """The common end of every schema. Options are written below the question, then the instruction."""
+    text = question.strip()
+    if options and listed:
+        text += "".join(f"\n{label}. {option}" for label, option in options.items())
+    if reading.instruction:
+        text += f"\n\n{reading.instruction}"
+    name = row.get(key)
+    return Problem(
+        id=f"row-{number}" if name is None or name == "" else str(name),
+        messages=ask(text),
+        reference=reference,
+        kind=kind,
+        options=dict(options or {}),
+        language=reading.language or row.get("lang") or row.get("language") or language_of(question),
+        metadata={"source": reading.name, "row": number, **{k: v for k, v in metadata.items() if v is not None}},
+    )
+
+
+def _label(value: Any, options: Mapping[str, str]) -> str:
+    """One label or several ("ACD"), each of which must be an option."""
+    label = "".join(value) if isinstance(value, list) else str(value or "").strip()
+    if not label:
+        raise RowFault("the row has no reference (its answer label is empty)")
+    if label not in options and not all(letter in options for letter in label):
+        raise RowFault(f"the answer label {label!r} is none of the options {', '.join(options)}")
+    return label
+
+
+def own(row: Row, number: int, reading: Reading) -> Problem:
+    """medrl's own problem rows, as `Problem.to_json` writes them."""
+    known = Problem.__dataclass_fields__
+    problem = Problem.from_json({column: value for column, value in row.items() if column in known})
+    if problem.reference is None and problem.kind not in ("dialogue", "rubric"):
+        raise RowFault("the row has no reference, so nothing can be checked")
+    return problem
+
+
+def o1_verifiable(row: Row, number: int, reading: Reading) -> Problem:
+    """medical-o1-verifiable-problem: the open question that was rewritten from a multiple-choice one."""
+    question = required(row, "Open-ended Verifiable Question")
+    return _problem(row, number, reading, question, required(row, "Ground-True Answer"))
+
+
+def inline_options(row: Row, number: int, reading: Reading) -> Problem:
+    """MedQA and MedMCQA with the options in the question: "... Answer Choices: (A) ... (B) ..."."""
+    question, mark, choices = required(row, "question").rpartition("Answer Choices:")
+    if not mark:
+        raise RowFault("the question has no 'Answer Choices:' part; use another schema")
+    options = _split_options(choices)
+    label = _label(row["label"], options)
+    return _problem(row, number, reading, question, label, "choice", options, topic=row.get("subject_name"))
+
+
+def _split_options(text: str) -> dict[str, str]:
+    """Labels are taken in order, so that "(A)" inside a later option's text is not mistaken for a label."""
+    starts = []
+    at = 0
+    for label in ascii_uppercase:
+        found = re.compile(rf"(?:^|\s)\({label}\)\s?").search(text, at)
+        if not found:
+            break
+        starts.append((label, found.start(), found.end()))
+        at = found.end()
+    if len(starts) < 2:
+        raise RowFault("fewer than two options (A), (B) follow 'Answer Choices:'")
+    ends = [start for _, start, _ in starts[1:]] + [len(text)]
+    return {label: text[begin:end].strip() for (label, _, begin), end in zip(starts, ends, strict=True)}
+
+
+def medmcqa(row: Row, number: int, reading: Reading) -> Problem:
+    """MedMCQA as on the hub: four option columns; `cop` counts from 0, and is -1 in the test split."""
+    options = {label: required(row, column) for label, column in zip("ABCD", ("opa", "opb", "opc", "opd"), strict=True)}
+    place = str(row.get("cop", "")).strip()
+    if place not in ("0", "1", "2", "3"):
+        raise RowFault(f"`cop` is {place!r}, so there is no reference (the test split has none); it counts from 0 to 3")
+    question, label = required(row, "question"), "ABCD"[int(place)]
+    return _problem(row, number, reading, question, label, "choice", options, topic=row.get("subject_name"))
+
+
+def choice(row: Row, number: int, reading: Reading) -> Problem:
+    """Multiple choice with an `options` column and the label in `answer_idx` (MedQA on the hub, o1 demo rows)."""
+    options = _options(row["options"])
+    label = _label(row["answer_idx"], options)
+    return _problem(row, number, reading, required(row, "question"), label, "choice", options)
+
+
+def _options(value: Any) -> dict[str, str]:
+    """A mapping label to text, a list of {"key", "value"} rows, or a list of texts that get letters."""
+    if isinstance(value, Mapping):
+        options = {str(label): str(text) for label, text in value.items() if text is not None}
+    elif isinstance(value, list) and all(isinstance(one, Mapping) for one in value):
+        options = {required(one, "key"): required(one, "value") for one in value}
+    elif isinstance(value, list):
+        options = dict(zip(ascii_uppercase, map(str, value), strict=False))
+    else:
+        raise RowFault(f"options are {value!r}; give a mapping of label to text, or a list")
+    if len(options) < 2:
+        raise RowFault("there are fewer than two options")
+    return options
+
+
+def pubmedqa(row: Row, number: int, reading: Reading) -> Problem:
+    """PubMedQA: the abstract without its conclusion, then a yes / no / maybe question."""
+    question = required(row, "QUESTION" if "QUESTION" in row else "question")
+    contexts = row["CONTEXTS"] if "CONTEXTS" in row else row["context"]["contexts"]
+    decision = required(row, "final_decision").lower()
+    if decision not in ("yes", "no", "maybe"):
+        raise RowFault(f"`final_decision` is {decision!r}; it is yes, no or maybe")
+    text = "\n".join([*contexts, "", question, "Answer yes, no or maybe."])
+    options = {answer: answer for answer in ("yes", "no", "maybe")}
+    key = "pmid" if "pmid" in row else "pubid"
+    return _problem(
+        row, number, reading, text, decision, "choice", options, key=key, listed=False, answer_type="yes_no"
+    )  # fmt: skip
+
+
+def medcalc(row: Row, number: int, reading: Reading) -> Problem:
+    """MedCalc-Bench: a note and a number, right between two limits; a date or a gestational age is an open answer."""
+    text = f"{required(row, 'Patient Note')}\n\n{required(row, 'Question')}"
+    reference = required(row, "Ground Truth Answer")
+    metadata: dict[str, Any] = {"topic": row.get("Calculator Name"), "answer_type": "number"}
+    try:
+        metadata["value"] = float(reference)
+        limits = sorted(float(required(row, column)) for column in ("Lower Limit", "Upper Limit"))
+    except ValueError as error:
+        if isinstance(error, RowFault):
+            raise
+        kind = "date" if re.fullmatch(r"\d{1,2}/\d{1,2}/\d{2,4}", reference) else "term"
+        return _problem(
+            row, number, reading, text, _weeks(reference), key="Row Number", **{**metadata, "answer_type": kind}
+        )
+    metadata |= {"lower": limits[0], "upper": limits[1]}
+    return _problem(row, number, reading, text, reference, "numeric", key="Row Number", **metadata)
+
+
+def _weeks(reference: str) -> str:
+    """`('14 weeks', '2 days')` as "14 weeks, 2 days"."""
+    return ", ".join(re.findall(r"'([^']+)'", reference)) or reference
+
+
+def judged(row: Row, number: int, reading: Reading) -> Problem:
+    """Plain rows with `question` and `reference`, and `options` where it is a choice (verify files)."""
+    question = required(row, "question")
+    if not row.get("options"):
+        return _problem(row, number, reading, question, required(row, "reference"), topic=row.get("category"))
+    options = _options(row["options"])
+    label = _label(row.get("reference"), options)
+    return _problem(row, number, reading, question, label, "choice", options, topic=row.get("category"))
+
+
+def generic(row: Row, number: int, reading: Reading) -> Problem:
+    """Any columns, named by `prompt=`, `reference=` and `options=`."""
+    if not reading.prompt or not reading.reference:
+        raise RowFault("the generic schema needs the column names prompt= and reference=")
+    question = required(row, reading.prompt)
+    if not reading.options:
+        return _problem(row, number, reading, question, required(row, reading.reference))
+    options = _options(row[reading.options])
+    return _problem(row, number, reading, question, _label(row.get(reading.reference), options), "choice", options)
+
+
+Schema = Callable[[Row, int, Reading], Problem]
+SCHEMAS: dict[str, tuple[tuple[str, ...], Schema]] = {
+    "problem": (("id", "messages", "reference"), own),
+    "o1_verifiable": (("Open-ended Verifiable Question", "Ground-True Answer"), o1_verifiable),
+    "medcalc": (("Patient Note", "Question", "Ground Truth Answer", "Lower Limit", "Upper Limit"), medcalc),
+    "pubmedqa": (("QUESTION", "CONTEXTS", "final_decision"), pubmedqa),
+    "pubmedqa_hub": (("question", "context", "final_decision"), pubmedqa),
+    "medmcqa": (("question", "opa", "opb", "opc", "opd", "cop"), medmcqa),
+    "choice": (("question", "options", "answer_idx"), choice),
+    "inline_options": (("question", "label"), inline_options),
+    "judged": (("question", "reference"), judged),
+    "generic": ((), generic),
+}

@@ -1,0 +1,89 @@
+"""What a learner is, and the knobs of optimisation that all learners share."""
+
+import math
+from collections.abc import Set
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+from medrl.algorithms import Algorithm, Batch
+
+
+@dataclass(frozen=True)
+class Optimization:
+    """How gradients become weights."""
+
+    lr: float = 1e-6
+    """Learning rate of AdamW. RL of pretrained models 5e-7 to 5e-6; models of a million parameters 1e-4 to 3e-4."""
+
+    betas: tuple[float, float] = (0.9, 0.95)
+    """AdamW's decay rates of the gradient's mean and square."""
+
+    weight_decay: float = 0.0
+    """Decoupled weight decay. Typical 0 to 0.1."""
+
+    warmup_steps: int = 0
+    """Optimizer updates over which the learning rate rises from 0. Typical 0 to 5 % of all."""
+
+    schedule: Literal["constant", "linear", "cosine"] = "constant"
+    """What the learning rate does after warm-up; linear and cosine fall to 0 at `total_updates`."""
+
+    total_updates: int | None = None
+    """Optimizer updates of the whole run, for linear and cosine. The trainer fills it in when it is empty."""
+
+    max_grad_norm: float = 1.0
+    """Gradients are scaled down to this L2 norm. Typical 0.1 to 1."""
+
+    microbatch_tokens: int = 8192
+    """Tokens (padding included) in one forward and backward pass; bounds memory, does not change the result."""
+
+    logits_mib: int = 64
+    """MiB of logits that may exist at once; log-probabilities are made in chunks of so many. Bounds memory."""
+
+    packing: Literal["auto", "on", "off"] = "auto"
+    """Padding-free micro-batches: sequences in one row, kept apart by their positions. "auto" turns it on for flash
+    attention, where it is faster; elsewhere rows of similar length are padded together."""
+
+    gradient_checkpointing: bool = False
+    """Recompute activations in the backward pass: about a third slower, far less memory."""
+
+    def __post_init__(self) -> None:
+        if self.schedule not in ("constant", "linear", "cosine"):
+            raise ValueError(f"optimization: schedule is {self.schedule!r}; it is constant, linear or cosine")
+        if self.lr <= 0 or self.microbatch_tokens < 1 or self.logits_mib < 1:
+            raise ValueError("optimization: lr, microbatch_tokens and logits_mib must be above 0")
+
+    def lr_at(self, update: int) -> float:
+        """The learning rate of the `update`-th optimizer update, counted from 0."""
+        if update < self.warmup_steps:
+            return self.lr * (update + 1) / self.warmup_steps
+        if self.schedule == "constant" or not self.total_updates:
+            return self.lr
+        done = (update - self.warmup_steps) / max(1, self.total_updates - self.warmup_steps)
+        left = max(0.0, 1.0 - done)
+        return self.lr * (left if self.schedule == "linear" else 0.5 * (1 - math.cos(math.pi * left)))
+
+
+class Learner(Protocol):
+    """Makes gradients. It never knows which algorithm runs."""
+
+    def forward(self, batch: Batch, want: Set[str]) -> Batch:
+        """The batch with "old_logprobs", "ref_logprobs" or "values" filled in, as wanted; no gradient."""
+        ...
+
+    def update(self, batch: Batch, algorithm: Algorithm, seed: int) -> dict[str, float]:
+        """All epochs and minibatches of one step; metrics averaged over its optimizer updates."""
+        ...
+
+    def save(self, folder: Path) -> None:
+        """Write weights, optimizer state and counters into an existing folder."""
+        ...
+
+    def load(self, folder: Path) -> None:
+        """Read what `save` wrote, bit for bit."""
+        ...
+
+    @property
+    def policy(self) -> Any:
+        """The policy whose weights it changes."""
+        ...

@@ -1,0 +1,149 @@
+"""Log-probabilities of tokens, without ever holding the logits of a whole batch.
+
+The logits of B x T positions over a vocabulary of 152k take 0.6 MB a position in fp32; for PPO-like losses only one number
+a position is needed. The head is applied to the positions that count, a chunk at a time; the backward pass makes each
+chunk's logits again. When everything fits into one chunk its probabilities are kept and nothing is computed twice.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from medrl.algorithms import Batch
+
+
+class _TokenLogprobs(torch.autograd.Function):
+    @staticmethod
+    def forward(  # type: ignore[override]
+        ctx: Any, hidden_ND: Tensor, weight_VD: Tensor, bias_V: Tensor | None, targets_N: Tensor, scale: float, rows: int
+    ) -> Tensor:
+        logprobs_N = torch.empty(len(targets_N), dtype=torch.float32, device=hidden_ND.device)
+        normalizer_N = torch.empty_like(logprobs_N)
+        one_chunk = len(targets_N) <= rows
+        probs_NV: Tensor | None = None
+        for part in torch.arange(len(targets_N), device=hidden_ND.device).split(rows):
+            logits_CV = _logits(hidden_ND[part], weight_VD, bias_V, scale)
+            normalizer_N[part] = logits_CV.logsumexp(-1)
+            logprobs_N[part] = logits_CV.gather(-1, targets_N[part, None])[:, 0] - normalizer_N[part]
+            if one_chunk and any(ctx.needs_input_grad[:3]):
+                probs_NV = logits_CV.sub_(normalizer_N[:, None]).exp_()
+        ctx.save_for_backward(hidden_ND, weight_VD, bias_V, targets_N, normalizer_N, probs_NV)
+        ctx.scale, ctx.rows = scale, rows
+        return logprobs_N
+
+    @staticmethod
+    def backward(ctx: Any, grad_N: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+        hidden_ND, weight_VD, bias_V, targets_N, normalizer_N, kept_NV = ctx.saved_tensors
+        need_hidden, need_weight, need_bias = ctx.needs_input_grad[:3]
+        d_hidden_ND = torch.empty_like(hidden_ND) if need_hidden else None
+        d_weight_VD = torch.zeros_like(weight_VD) if need_weight else None
+        d_bias_V = torch.zeros_like(bias_V) if need_bias else None
+        for part in torch.arange(len(targets_N), device=hidden_ND.device).split(ctx.rows):
+            # d logp / d logits = one_hot(target) - softmax, times the incoming gradient and the logits' scale
+            if kept_NV is not None:
+                d_logits_CV = kept_NV
+            else:
+                d_logits_CV = _logits(hidden_ND[part], weight_VD, bias_V, ctx.scale)
+                d_logits_CV.sub_(normalizer_N[part, None]).exp_()
+            d_logits_CV = d_logits_CV * -grad_N[part, None] if kept_NV is not None else d_logits_CV.mul_(-grad_N[part, None])
+            d_logits_CV.scatter_add_(-1, targets_N[part, None], grad_N[part, None])
+            if d_bias_V is not None:
+                d_bias_V += d_logits_CV.mul(ctx.scale).sum(0).to(d_bias_V.dtype)
+            d_logits_CV = d_logits_CV.mul_(ctx.scale).to(hidden_ND.dtype)
+            if d_hidden_ND is not None:
+                d_hidden_ND[part] = d_logits_CV @ weight_VD
+            if d_weight_VD is not None:
+                d_weight_VD.addmm_(d_logits_CV.T, hidden_ND[part])
+        return d_hidden_ND, d_weight_VD, d_bias_V, None, None, None
+
+
+def _logits(hidden_CD: Tensor, weight_VD: Tensor, bias_V: Tensor | None, scale: float) -> Tensor:
+    logits_CV = nn.functional.linear(hidden_CD, weight_VD, bias_V).float()
+    return logits_CV if scale == 1.0 else logits_CV.mul_(scale)
+
+
+def token_logprobs(
+    hidden_ND: Tensor,
+    weight_VD: Tensor,
+    targets_N: Tensor,
+    *,
+    bias_V: Tensor | None = None,
+    scale: float = 1.0,
+    logits_mib: int = 64,
+) -> Tensor:
+    """log softmax(scale * (hidden @ weight^T + bias)) at the targets, in chunks.
+
+    Args:
+        hidden_ND: Hidden states before the head, (N, D).
+        weight_VD: The head's weight, (V, D).
+        targets_N: Token ids, (N,).
+        bias_V: The head's bias, (V,).
+        scale: One over the sampling temperature.
+        logits_mib: MiB of fp32 logits that may exist at once.
+
+    Returns:
+        (N,) float32, differentiable in the hidden states, the weight and the bias.
+    """
+    rows = max(1, logits_mib * 2**20 // (4 * weight_VD.shape[0]))
+    result: Tensor = _TokenLogprobs.apply(hidden_ND, weight_VD, bias_V, targets_N, scale, rows)  # type: ignore[no-untyped-call]
+    return result
+
+
+def backbone_and_head(model: PreTrainedModel) -> tuple[nn.Module, nn.Linear]:
+    """The module that gives hidden states, and the linear layer that makes logits of them.
+
+    Raises:
+        ValueError: The model does something else to its logits (soft capping, scaling), or has no plain head.
+    """
+    text = model.config.get_text_config()
+    for knob in ("final_logit_softcapping", "logit_scale", "logits_scaling"):
+        if getattr(text, knob, None) not in (None, 1.0):
+            raise ValueError(
+                f"{type(model).__name__} changes its logits ({knob}={getattr(text, knob)}), which chunked "
+                "log-probabilities do not follow; choose another architecture"
+            )
+    head, backbone = model.get_output_embeddings(), model.base_model
+    if not isinstance(head, nn.Linear) or backbone is model:
+        raise ValueError(f"{type(model).__name__} has no plain linear head over a backbone; choose another architecture")
+    return backbone, head
+
+
+def response_logprobs(
+    model: PreTrainedModel, batch: Batch, *, logits_mib: int = 64, pack: bool = False
+) -> Tensor:
+    """Log-probabilities of the trained tokens of a micro-batch, at its sampling temperature.
+
+    Args:
+        model: Its head is applied only where `batch.loss_mask_BT` is True.
+        batch: Right-padded rows. The causal mask keeps real tokens from seeing the padding, so none is passed.
+        logits_mib: See `token_logprobs`.
+        pack: Put all rows into one without padding; positions that start again at 0 keep them apart.
+
+    Returns:
+        (B, T) float32, 0 where the loss mask is False.
+    """
+    backbone, head = backbone_and_head(model)
+    device = head.weight.device
+    tokens_BT, mask_BT = batch.tokens_BT.to(device), batch.loss_mask_BT.to(device)
+    extra = {} if batch.multimodal is None else {k: v.to(device) for k, v in batch.multimodal.tensors.items()}
+    if pack:
+        real_BT = torch.arange(tokens_BT.shape[1], device=device) < batch.lengths_B.to(device)[:, None]
+        positions_BT = torch.arange(tokens_BT.shape[1], device=device).expand_as(tokens_BT)
+        packed = backbone(
+            input_ids=tokens_BT[real_BT][None], position_ids=positions_BT[real_BT][None], use_cache=False, **extra
+        ).last_hidden_state[0]
+        hidden_BTD = packed.new_zeros(*tokens_BT.shape, packed.shape[-1]).masked_scatter(real_BT[..., None], packed)
+    else:
+        hidden_BTD = backbone(input_ids=tokens_BT, use_cache=False, **extra).last_hidden_state
+    hidden_ND = hidden_BTD[:, :-1][mask_BT[:, 1:]]  # the state before token t predicts token t
+    logprobs_N = token_logprobs(
+        hidden_ND,
+        head.weight,
+        tokens_BT[mask_BT],
+        bias_V=head.bias,
+        scale=1.0 / batch.temperature if batch.temperature else 1.0,
+        logits_mib=logits_mib,
+    )
+    return logprobs_N.new_zeros(tokens_BT.shape).masked_scatter(mask_BT, logprobs_N)

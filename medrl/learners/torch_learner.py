@@ -1,0 +1,147 @@
+"""The reference learner: plain torch in one process. What it computes is what every other learner must equal."""
+
+import copy
+import json
+import math
+from collections.abc import Set
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from medrl.algorithms import Algorithm, Batch, Denominators, Outputs
+from medrl.errors import CheckpointError, TrainingDiverged
+from medrl.learners.base import Optimization
+from medrl.learners.logprobs import response_logprobs
+from medrl.learners.microbatches import microbatches, minibatches
+from medrl.models import Policy
+from medrl.seeds import seed_of
+
+
+class TorchLearner:
+    """AdamW over a policy's parameters."""
+
+    def __init__(self, policy: Policy, settings: Optimization, *, reference: bool = False) -> None:
+        """Bind to a policy.
+
+        Args:
+            policy: Its module is trained in place.
+            settings: Knobs of optimisation.
+            reference: Keep a frozen copy of the present weights, for the KL to them.
+        """
+        self.policy, self.settings = policy, settings
+        self.model: PreTrainedModel = policy.model
+        self.reference = copy.deepcopy(self.model).eval().requires_grad_(False) if reference else None
+        if settings.gradient_checkpointing:
+            self.model.gradient_checkpointing_enable({"use_reentrant": False})
+        self.updates = 0
+        self.optimizer = torch.optim.AdamW(
+            self._trainable().values(), lr=settings.lr, betas=settings.betas, weight_decay=settings.weight_decay, fused=True
+        )
+        attention = str(getattr(self.model.config, "_attn_implementation", ""))
+        self.pack = settings.packing == "on" or (settings.packing == "auto" and "flash" in attention)
+
+    def forward(self, batch: Batch, want: Set[str]) -> Batch:
+        """See `Learner.forward`."""
+        if "old_logprobs" in want:
+            batch = batch.with_(old_logprobs_BT=self._logprobs(self.model, batch))
+        if "ref_logprobs" in want:
+            if self.reference is None:
+                raise ValueError("the algorithm needs a reference policy; make the learner with reference=True")
+            batch = batch.with_(ref_logprobs_BT=self._logprobs(self.reference, batch))
+        if "values" in want:
+            raise ValueError("this learner has no critic, and the algorithm needs values")
+        return batch
+
+    def update(self, batch: Batch, algorithm: Algorithm, seed: int) -> dict[str, float]:
+        """See `Learner.update`. `seed` decides the dealing into minibatches, and dropout where the model has any."""
+        self.model.train()
+        torch.manual_seed(seed)
+        totals: dict[str, float] = {}
+        done = idle = 0
+        for epoch in range(algorithm.epochs):
+            for rows in minibatches(batch, algorithm.minibatches, seed_of(seed, "minibatches", epoch)):
+                metrics = self._step(batch.rows(rows), algorithm)
+                if metrics is None:
+                    idle += 1
+                    continue
+                done += 1
+                for name, value in metrics.items():
+                    totals[name] = totals.get(name, 0.0) + value
+        self.model.eval()
+        return {**{name: total / done for name, total in totals.items()}, "updates": float(done), "idle_updates": float(idle)}
+
+    def _step(self, minibatch: Batch, algorithm: Algorithm) -> dict[str, float] | None:
+        """One optimizer update; None, and weights as they were, where no row can give a gradient."""
+        rows = algorithm.gradient_rows(minibatch).nonzero()[:, 0].tolist()
+        if not rows:
+            return None
+        denominators = Denominators.of(minibatch)
+        metrics = {"loss": 0.0}
+        for micro_rows in microbatches(minibatch.lengths_B, rows, self.settings.microbatch_tokens):
+            micro = minibatch.rows(micro_rows)
+            logprobs_BT = response_logprobs(self.model, micro, logits_mib=self.settings.logits_mib, pack=self.pack)
+            loss = algorithm.loss(Outputs(logprobs_BT), micro, denominators)
+            loss.policy.backward()  # type: ignore[no-untyped-call]
+            metrics["loss"] += loss.policy.item()
+            for name, value in loss.parts.items():
+                metrics[name] = metrics.get(name, 0.0) + value.item()
+        norm = torch.nn.utils.clip_grad_norm_(self._trainable().values(), self.settings.max_grad_norm).item()
+        if not (math.isfinite(norm) and math.isfinite(metrics["loss"])):
+            self.optimizer.zero_grad(set_to_none=True)
+            raise TrainingDiverged(
+                f"update {self.updates} has loss {metrics['loss']} and gradient norm {norm}; the weights were left as "
+                "they were. Lower the learning rate, or look for rewards or log-probabilities that are not finite"
+            )
+        lr = self.settings.lr_at(self.updates)
+        for group in self.optimizer.param_groups:
+            group["lr"] = lr
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        self.updates += 1
+        return {**metrics, "grad_norm": norm, "lr": lr}
+
+    @torch.no_grad()
+    def _logprobs(self, model: PreTrainedModel, batch: Batch) -> Tensor:
+        logprobs_BT = torch.zeros(batch.tokens_BT.shape)
+        was_training = model.training
+        model.eval()
+        rows = batch.loss_mask_BT.any(-1).nonzero()[:, 0].tolist()
+        for micro_rows in microbatches(batch.lengths_B, rows, self.settings.microbatch_tokens):
+            part_BT = response_logprobs(
+                model, batch.rows(micro_rows), logits_mib=self.settings.logits_mib, pack=self.pack
+            )
+            logprobs_BT[micro_rows, : part_BT.shape[1]] = part_BT.cpu()
+        model.train(was_training)
+        return logprobs_BT
+
+    def _trainable(self) -> dict[str, torch.nn.Parameter]:
+        return {name: p for name, p in self.model.named_parameters() if p.requires_grad}
+
+    def save(self, folder: Path) -> None:
+        """A Hugging Face folder (weights, tokenizer) with the optimizer's state beside it, safetensors and JSON."""
+        self.policy.save(folder)
+        names = list(self._trainable())
+        moments: dict[str, Tensor] = {}
+        for index, state in self.optimizer.state_dict()["state"].items():
+            moments |= {f"{names[index]}/{key}": value.contiguous() for key, value in state.items()}
+        save_file(moments, folder / "optimizer.safetensors")
+        (folder / "learner.json").write_text(json.dumps({"updates": self.updates}))
+
+    def load(self, folder: Path) -> None:
+        """Read what `save` wrote; the reference policy stays what it was when the learner was made."""
+        try:
+            moments = load_file(folder / "optimizer.safetensors")
+            counters = json.loads((folder / "learner.json").read_text())
+            saved = type(self.model).from_pretrained(folder, dtype=self.model.dtype, use_safetensors=True)
+            self.model.load_state_dict(saved.state_dict())
+        except (OSError, ValueError, RuntimeError) as error:
+            raise CheckpointError(f"{folder} is no whole checkpoint of this model: {error}; use an older one") from error
+        state: dict[int, dict[str, Tensor]] = {}
+        for index, name in enumerate(self._trainable()):
+            state[index] = {key: moments[f"{name}/{key}"] for key in ("step", "exp_avg", "exp_avg_sq") if f"{name}/{key}" in moments}
+        groups = self.optimizer.state_dict()["param_groups"]
+        self.optimizer.load_state_dict({"state": {i: s for i, s in state.items() if s}, "param_groups": groups})
+        self.updates = int(counters["updates"])

@@ -1,0 +1,71 @@
+"""Find a component by name: a built-in, another package's entry point, or `module:attribute`.
+
+Names are resolved inside each process (never registered closures), so a component works the same in a Ray actor. Only
+the entry point that was asked for is imported: a broken neighbour cannot hurt.
+"""
+
+from collections.abc import Mapping
+from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
+
+from medrl.errors import PluginError, did_you_mean
+
+# The built-in components, as `module:attribute`, by entry-point group. Other packages add theirs by entry points.
+BUILTIN: Mapping[str, Mapping[str, str]] = {
+    "medrl.verifiers": {
+        "text": "medrl.verifiers:Text",
+        "choice": "medrl.verifiers:Choice",
+        "number": "medrl.verifiers:Number",
+        "yes_no": "medrl.verifiers:YesNo",
+        "set": "medrl.verifiers:SetOf",
+        "typed": "medrl.verifiers:Typed",
+        "cascade": "medrl.verifiers:Cascade",
+    },
+    "medrl.rewards": {
+        "verified": "medrl.rewards:Verified",
+        "format": "medrl.rewards:Format",
+        "weighted_sum": "medrl.rewards:WeightedSum",
+        "gate": "medrl.rewards:Gate",
+        "levels": "medrl.rewards:Levels",
+    },
+    "medrl.environments": {},
+    "medrl.algorithms": {
+        "grpo": "medrl.algorithms:GRPO",
+    },
+}
+
+
+def available(group: str) -> dict[str, str]:
+    """Every component of a group: name to where it comes from (`module:attribute`)."""
+    return {**{e.name: e.value for e in entry_points(group=group)}, **BUILTIN.get(group, {})}
+
+
+def load(group: str, name: str) -> Any:
+    """The component called `name` in `group` (for example "medrl.verifiers"), imported now.
+
+    Raises:
+        PluginError: No such name (with the nearest one), two packages claim it, or its import fails.
+    """
+    if ":" in name:
+        return _import(group, name, name)
+    found: list[EntryPoint] = list(entry_points(group=group, name=name))
+    builtin = BUILTIN.get(group, {}).get(name)
+    claims = [f"medrl ({builtin})"] if builtin else []
+    claims += [f"{e.dist.name if e.dist else 'an unnamed package'} ({e.value})" for e in found]
+    if len(claims) > 1:
+        raise PluginError(f"{group}: {len(claims)} packages claim the name {name!r}: {', '.join(claims)}; uninstall one")
+    if not claims:
+        raise PluginError(f"{group} has no component {name!r}{did_you_mean(name, available(group))}")
+    return _import(group, name, builtin or found[0].value)
+
+
+def _import(group: str, name: str, target: str) -> Any:
+    module_name, _, attribute = target.partition(":")
+    try:
+        component: Any = import_module(module_name)
+        for step in attribute.split("."):
+            component = getattr(component, step)
+    except (ImportError, AttributeError) as error:
+        raise PluginError(f"{group}: {name!r} points to {target}, which cannot be imported: {error}") from error
+    return component

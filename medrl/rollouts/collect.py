@@ -1,0 +1,99 @@
+"""Sample a group of rollouts for each problem and score each group the moment it is complete.
+
+Scoring is started while the engine still samples other groups, so that a slow judge costs no time as long as it is faster
+than sampling. A reward that raises costs its own group its scores (status "error"), never the run and never a 0.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+from medrl.engines import Engine, Request, Sampling
+from medrl.errors import RewardFailed
+from medrl.models import Policy
+from medrl.models.policy import images_of
+from medrl.rewards import Reward, RewardContext
+from medrl.seeds import seed_of
+from medrl.types import Group, Problem, Rollout, Score, ScoredGroup
+
+
+def make_requests(
+    policy: Policy, problems: Sequence[Problem], samples: int, sampling: Sampling, *seed: str | int
+) -> list[Request]:
+    """`samples` requests per problem; the seed of each is a hash of `seed`, the problem and its place in the group."""
+    requests = []
+    for problem in problems:
+        prompt_ids, images = policy.prompt_ids(problem), images_of(problem.messages)
+        for index in range(samples):
+            draw = seed_of(*seed, problem.id, 0, index, 0)  # attempt 0, turn 0
+            requests.append(Request(problem.id, index, draw, prompt_ids, sampling, images))
+    return requests
+
+
+async def collect(
+    engine: Engine,
+    policy: Policy,
+    problems: Sequence[Problem],
+    reward: Reward,
+    *,
+    samples: int,
+    sampling: Sampling,
+    seed: Sequence[str | int],
+    version: int,
+    context: RewardContext | None = None,
+    on_rollout: Callable[[], None] = lambda: None,
+) -> list[ScoredGroup]:
+    """Groups of `samples` rollouts for each problem, scored, in the order of `problems`.
+
+    Args:
+        engine: What samples.
+        policy: What renders the prompts.
+        problems: Their ids must differ.
+        reward: The tree that scores.
+        samples: G, rollouts per problem.
+        sampling: How tokens are drawn.
+        seed: What the draws are for, e.g. (run seed, "train", step).
+        version: The policy version that samples.
+        context: Step and state for the reward tree.
+        on_rollout: Called as each rollout finishes, for progress.
+    """
+    context = context or RewardContext()
+    by_id = {problem.id: problem for problem in problems}
+    waiting: dict[str, dict[int, Rollout]] = {problem.id: {} for problem in problems}
+    scoring: dict[str, asyncio.Task[ScoredGroup]] = {}
+    try:
+        async for rollout in engine.generate(make_requests(policy, problems, samples, sampling, *seed), version):
+            on_rollout()
+            group = waiting[rollout.problem_id]
+            group[rollout.index] = rollout
+            if len(group) == samples:
+                whole = Group(by_id[rollout.problem_id], tuple(group[i] for i in range(samples)))
+                scoring[rollout.problem_id] = asyncio.create_task(_score(reward, whole, context))
+        return list(await asyncio.gather(*(scoring[problem.id] for problem in problems)))
+    finally:
+        for task in scoring.values():
+            task.cancel()  # no effect on finished ones; after an error nothing is left running
+
+
+async def _score(reward: Reward, group: Group, context: RewardContext) -> ScoredGroup:
+    (scores,) = await reward.score([group], context)
+    return ScoredGroup(group, tuple(scores))
+
+
+def unscored_share(scored: Sequence[ScoredGroup], bound: float = 1.0) -> float:
+    """Share of rollouts without a score.
+
+    Raises:
+        RewardFailed: It is above `bound`; the message counts the failures by status and quotes the commonest reasons.
+    """
+    scores: list[Score] = [score for group in scored for score in group.scores]
+    failed = [score for score in scores if score.value is None]
+    share = len(failed) / len(scores) if scores else 0.0
+    if share > bound:
+        by_status = ", ".join(f"{count} {status}" for status, count in Counter(s.status for s in failed).most_common())
+        reasons = "".join(f"\n  {count} x {reason}" for reason, count in Counter(s.reason for s in failed).most_common(3))
+        raise RewardFailed(
+            f"{len(failed)} of {len(scores)} rollouts have no score ({by_status}), above the bound of {bound:.0%}; training "
+            f"on the rest would mislead. Mend the reward, or raise max_unscored. Commonest reasons:{reasons}"
+        )
+    return share

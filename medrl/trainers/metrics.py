@@ -1,0 +1,40 @@
+"""The figures of one training step."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+from medrl.evaluation.evaluate import part_means
+from medrl.rewards import Reward, verified_leaf
+from medrl.types import Rollout, ScoredGroup
+
+
+def step_metrics(
+    scored: Sequence[ScoredGroup], learner: Mapping[str, float], seconds: Mapping[str, float], reward: Reward
+) -> dict[str, float]:
+    """Figures by name; those under "time/" and tokens_per_second depend on the machine, all others do not.
+
+    `entropy` is the mean of -logprob of the sampled tokens, an unbiased estimate of the policy's entropy per token.
+    `unscored/STATUS` counts the rollouts without a number by what failed. `equal_groups` is the share of groups
+    whose scores are all equal, which teach nothing.
+    """
+    scores = [score for group in scored for score in group.scores]
+    rollouts = [r for group in scored for r in group.group.rollouts if isinstance(r, Rollout)]
+    values = [score.value for score in scores if score.value is not None]
+    parts = part_means(scored)
+    tokens = sum(len(r.token_ids) for r in rollouts)
+    correct = verified_leaf(reward)
+    metrics = {"reward": sum(values) / len(values)} if values else {}
+    if correct is not None and correct.name in parts:
+        metrics["accuracy"] = parts[correct.name]
+    metrics |= {f"part/{name}": value for name, value in parts.items() if name != reward.name}
+    metrics["unscored"] = 1 - len(values) / len(scores)
+    metrics |= {f"unscored/{status}": float(n) for status, n in Counter(s.status for s in scores).items() if status != "ok"}
+    metrics |= {
+        "length": tokens / len(rollouts),
+        "truncated": sum(r.finish_reason == "length" for r in rollouts) / len(rollouts),
+        "entropy": -sum(sum(r.logprobs) for r in rollouts) / max(tokens, 1),
+        "equal_groups": sum(len({s.value for s in g.scores}) == 1 for g in scored) / len(scored),
+        **learner,
+    }
+    metrics |= {f"time/{phase}": value for phase, value in seconds.items()}
+    return {**metrics, "tokens_per_second": tokens / seconds["step"]}

@@ -1,0 +1,58 @@
+"""The knobs of the reinforcement-learning loop."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class TrainerSettings:
+    """How long, how much at a time, and what is kept."""
+
+    steps: int = 100
+    """Steps of sample, score, update."""
+
+    problems_per_step: int = 32
+    """P, problems sampled in a step. Typical 16 to 512."""
+
+    rollouts_per_problem: int = 8
+    """G, rollouts for each problem; the group's mean is the baseline. At least 2, typical 4 to 16."""
+
+    evaluate_every: int = 20
+    """Steps between evaluations on the held-out problems; 0 for none. They run before the first and after the last
+    step too."""
+
+    save_every: int = 20
+    """Steps between checkpoints, from which a killed run goes on; 0 for the last step only."""
+
+    keep_checkpoints: int = 2
+    """Newest checkpoints kept. The best policy by held-out accuracy is kept apart, in `best`."""
+
+    max_unscored: float = 0.5
+    """The run stops with an error when more than this share of a step's rollouts has no score. Typical 0.1 to 0.5."""
+
+    stop_at_accuracy: float | None = None
+    """Stop when held-out accuracy reaches this; empty for never."""
+
+    patience: int | None = None
+    """Stop after so many evaluations without a better held-out accuracy; empty for never."""
+
+    long_prompts: Literal["error", "drop"] = "error"
+    """What to do with problems whose prompt leaves no room for a response in the model's context. Nothing is ever cut
+    off a prompt: it would lose the assistant's header or the question."""
+
+    log_rollouts: bool = True
+    """Write every rollout with its verdicts to rollouts/."""
+
+    def __post_init__(self) -> None:
+        faults = [
+            f"{name} is {getattr(self, name)}, below {least}"
+            for name, least in (
+                ("steps", 0), ("problems_per_step", 1), ("rollouts_per_problem", 2),
+                ("evaluate_every", 0), ("save_every", 0), ("keep_checkpoints", 1),
+            )
+            if getattr(self, name) < least
+        ]  # fmt: skip
+        if not 0.0 <= self.max_unscored < 1.0:
+            faults.append(f"max_unscored is {self.max_unscored}; it must be at least 0 and below 1")
+        if faults:
+            raise ValueError("trainer: " + "; ".join(faults))

@@ -1,0 +1,150 @@
+"""Supervised fine-tuning over TRL's SFTTrainer: the loss is on the assistant's words only."""
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from medrl.errors import DataError
+from medrl.models import Policy
+
+if TYPE_CHECKING:
+    from medrl.data.demonstrations import Demonstration
+
+
+@dataclass(frozen=True)
+class SFTSettings:
+    """How demonstrations are learnt. The paper's values for o1: lr 5e-6, 3 epochs, batch 128, warm-up 5 %, decay 0.1."""
+
+    epochs: float = 3.0
+    """Passes over the demonstrations."""
+
+    lr: float = 5e-6
+    """Peak learning rate of AdamW. Pretrained models 5e-6 to 5e-5; models of a million parameters 1e-3 to 3e-3."""
+
+    batch_size: int = 128
+    """Demonstrations per optimizer update."""
+
+    microbatch_size: int = 16
+    """Demonstrations in one forward pass; gradients of the rest of the batch are accumulated."""
+
+    warmup_share: float = 0.05
+    """Share of updates over which the learning rate rises."""
+
+    schedule: str = "cosine"
+    """Learning-rate schedule after warm-up, by transformers' name: cosine, linear, constant_with_warmup."""
+
+    weight_decay: float = 0.1
+    """Decoupled weight decay."""
+
+    max_length: int = 8192
+    """Longest demonstration in tokens; a longer one is an error, since cutting it would teach unfinished answers."""
+
+    max_grad_norm: float = 1.0
+    """Gradients are scaled down to this L2 norm."""
+
+    save_every: int | None = None
+    """Updates between checkpoints inside the stage; empty: a killed stage begins anew (right for minutes, not days)."""
+
+
+def fine_tune(
+    policy: Policy,
+    demonstrations: Sequence["Demonstration"],
+    settings: SFTSettings,
+    *,
+    seed: int = 0,
+    folder: str | Path | None = None,
+    on_update: Callable[[int, int, dict[str, float]], None] | None = None,
+) -> dict[str, float]:
+    """Fine-tune `policy` in place.
+
+    Args:
+        policy: What learns.
+        demonstrations: Chats that end with the assistant's turn.
+        settings: Knobs.
+        seed: Decides the order of the demonstrations.
+        folder: Where checkpoints inside the stage go, if any; a whole one that is there is gone on from.
+        on_update: Called after each optimizer update with its number, how many there will be, and its figures.
+
+    Returns:
+        `loss` (mean over the stage), `updates` and `tokens` seen.
+    """
+    from datasets import Dataset
+    from transformers import PrinterCallback, TrainerCallback
+    from trl import SFTConfig, SFTTrainer
+
+    class Report(TrainerCallback):
+        def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **_: Any) -> None:
+            if on_update and logs and "loss" in logs:
+                on_update(state.global_step, state.max_steps, logs)
+
+    rows = [{"prompt": _plain(d.messages[:-1]), "completion": _plain(d.messages[-1:])} for d in demonstrations]
+    _check_lengths(policy, demonstrations, settings.max_length)
+    checkpoints = Path(folder) if folder is not None and settings.save_every else None
+    config = SFTConfig(
+        output_dir=str(checkpoints or Path(os.devnull).parent / "medrl-sft"),
+        num_train_epochs=settings.epochs,
+        learning_rate=settings.lr,
+        per_device_train_batch_size=min(settings.microbatch_size, settings.batch_size),
+        gradient_accumulation_steps=max(1, settings.batch_size // settings.microbatch_size),
+        warmup_steps=settings.warmup_share,
+        lr_scheduler_type=settings.schedule,
+        weight_decay=settings.weight_decay,
+        max_grad_norm=settings.max_grad_norm,
+        max_length=None,
+        completion_only_loss=True,
+        packing=False,
+        seed=seed,
+        data_seed=seed,
+        bf16=False,
+        use_cpu=policy.device.type == "cpu",
+        report_to=[],
+        logging_steps=1,
+        save_strategy="steps" if checkpoints else "no",
+        save_steps=settings.save_every or 500,
+        save_total_limit=2,
+        disable_tqdm=True,
+        dataloader_pin_memory=False,
+        gradient_checkpointing=False,
+    )
+    trainer = SFTTrainer(
+        model=policy.model,
+        args=config,
+        train_dataset=Dataset.from_list(rows),
+        processing_class=policy.processor or policy.tokenizer,
+        callbacks=[Report()],
+    )
+    trainer.remove_callback(PrinterCallback)  # medrl's console shows the progress
+    result = trainer.train(resume_from_checkpoint=_whole_checkpoint(checkpoints))
+    policy.model.eval()
+    return {"loss": float(result.training_loss), "updates": float(result.global_step)}
+
+
+def _plain(messages: Sequence[Any]) -> list[dict[str, Any]]:
+    return [dict(message) for message in messages]
+
+
+def _check_lengths(policy: Policy, demonstrations: Sequence["Demonstration"], limit: int) -> None:
+    if not demonstrations:
+        raise DataError("there are no demonstrations to fine-tune on")
+    limit = min(limit, policy.context)
+    long = []
+    for demonstration in demonstrations:
+        ids = policy.tokenizer.apply_chat_template(_plain(demonstration.messages), return_dict=False)
+        if len(ids) > limit:
+            long.append((demonstration.id, len(ids)))
+    if long:
+        name, length = long[0]
+        raise DataError(
+            f"{len(long)} demonstrations have more than {limit} tokens, the first being {name!r} with {length}; leave "
+            "them out, or raise sft.max_length up to the model's context. Cutting them would teach unfinished answers"
+        )
+
+
+def _whole_checkpoint(folder: Path | None) -> str | None:
+    """The newest checkpoint that transformers finished writing (its trainer state is written last)."""
+    if folder is None or not folder.is_dir():
+        return None
+    whole = [f for f in folder.glob("checkpoint-*") if (f / "trainer_state.json").is_file()]
+    return str(max(whole, key=lambda f: int(f.name.rpartition("-")[2]))) if whole else None

@@ -1,0 +1,239 @@
+"""The leaves of a reward tree: a verifier, the format of the text, a plain function.
+
+The format rule of HuatuoGPT-o1 counts two headers. A policy under training finds what counting lets through (empty
+sections, swapped or trailing headers, headers quoted in code), so `Format` checks order, place and content as well.
+"""
+
+import inspect
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from numbers import Real
+from typing import Any, ClassVar, TypeAlias
+
+from medrl import plugins
+from medrl.errors import PluginError, did_you_mean
+from medrl.rewards.tree import GROUP, Reward, RewardContext, Scores, failure, not_a, not_finite, number, settle
+from medrl.types import Group, Part, Problem, Response, Score, Verdict
+from medrl.verifiers.protocol import Verifier, judge
+
+
+@dataclass(frozen=True)
+class Verified(Reward):
+    """The verdict of a verifier as a number. A verifier that failed gives no number, never 0."""
+
+    type_name: ClassVar[str] = "verified"
+
+    verifier: Verifier
+    """Who judges: a name, or `{type: NAME, knob: value}`."""
+    name: str = "correct"
+    """Name of this part in metrics and traces; unique in the tree."""
+    otherwise: float | None = None
+    """Value where the verifier abstains, mostly 0.0. Needed unless the verifier always decides; errors stay errors."""
+
+    def __post_init__(self) -> None:
+        faults = not_finite(otherwise=self.otherwise) if self.otherwise is not None else []
+        settle(self, "correct", not_a(Verifier, verifier=self.verifier) + faults)
+
+    async def assess(self, groups: Sequence[Group], context: RewardContext) -> Scores:
+        verdicts = iter(await judge(self.verifier, [(g.problem, r) for g in groups for r in g.rollouts]))
+        return [[self._scored(next(verdicts)) for _ in group.rollouts] for group in groups]
+
+    def _scored(self, verdict: Verdict) -> Score:
+        if verdict.score is not None:
+            part = Part(verdict.score, "ok", verdict, verdict.reason)
+        elif verdict.status == "abstain" and self.otherwise is not None:
+            reason = f"it abstained, so {self.otherwise:g}: {verdict.reason}"
+            part = Part(float(self.otherwise), "ok", verdict, reason)
+        else:
+            part = Part(None, verdict.status, verdict, verdict.reason)
+        reason = part.reason if part.value is not None else f"{self.name}: {part.reason}"
+        return Score(part.value, part.status, {self.name: part}, reason)
+
+    def unjudged_part(self, reason: str, value: float | None) -> Part:
+        # A malformed response counts as wrong, so that accuracy keeps the same denominator for every policy.
+        return Part(value, "ok" if value is not None else "abstain", reason=reason)
+
+    def own_faults(self) -> list[str]:
+        if self.verifier.decides or self.otherwise is not None:
+            return []
+        return [
+            f"the verifier {self.verifier.name!r} may abstain, and nothing says what such a response is worth; set "
+            "`otherwise` (for example otherwise: 0.0), or end it in a stage that always decides"
+        ]
+
+
+def verified_leaf(tree: Reward) -> Verified | None:
+    """The first `Verified` of a tree: the one that metrics and evaluation call correctness."""
+    return tree.first(Verified)
+
+
+@dataclass(frozen=True)
+class Sections:
+    """Two headers, each on a line of its own, that part a response into thinking and answer."""
+
+    thinking: str
+    answer: str
+
+    def fault(self, text: str) -> str:
+        """Why `text` is malformed; "" when it is well formed."""
+        for header in (self.thinking, self.answer):
+            # Near copies ("###Thinking", "## thinking again") count too: a reader could take them for the header.
+            near = re.findall(r"#[ \t]{0,8}" + re.escape(header.lstrip("# ")), text, re.IGNORECASE)
+            if len(near) != 1:
+                return f"{header!r} occurs {len(near)} times; it must occur once"
+        lines = [line.rstrip() for line in text.strip().split("\n")]
+        for header in (self.thinking, self.answer):
+            if header not in lines:
+                return f"{header!r} is not a line of its own"
+        if lines[0] != self.thinking:
+            return f"the response does not begin with {self.thinking!r}"
+        at = lines.index(self.answer)
+        if in_code(lines[:at]):
+            return f"{self.answer!r} is inside a block of code"
+        if not has_words(lines[1:at]):
+            return f"nothing is written under {self.thinking!r}"
+        return "" if has_words(lines[at + 1 :]) else f"nothing is written under {self.answer!r}"
+
+
+@dataclass(frozen=True)
+class Tags:
+    """One `<think>...</think>` at the beginning, then the answer."""
+
+    tag: str
+
+    def fault(self, text: str) -> str:
+        """Why `text` is malformed; "" when it is well formed."""
+        opening, closing = f"<{self.tag}>", f"</{self.tag}>"
+        found = [
+            m.group()
+            for m in re.finditer(rf"<[ \t]{{0,8}}/?[ \t]{{0,8}}{self.tag}\b[^<>\n]{{0,20}}>", text, re.IGNORECASE)
+        ]
+        if found != [opening, closing]:
+            return f"the tags are {' '.join(found[:6]) or 'missing'}; one {opening} and then one {closing} is wanted"
+        before, _, rest = text.partition(opening)
+        thinking, _, answer = rest.partition(closing)
+        if before.strip():
+            return f"there is text before {opening}"
+        lines = thinking.split("\n")
+        if in_code(lines) or lines[-1].count("`") % 2:
+            return f"{closing} is inside code"
+        if not has_words(lines):
+            return f"nothing is written inside {opening}"
+        return "" if has_words(answer.split("\n")) else f"nothing is written after {closing}"
+
+
+PRESETS: Mapping[str, Sections | Tags] = {
+    "o1": Sections("## Thinking", "## Final Response"),
+    "o1_zh": Sections("## 思考", "## 最终回答"),
+    "think": Tags("think"),
+}
+FENCE = re.compile(r" {0,3}(`{3,}|~{3,})(.*)")
+HEADING = re.compile(r"\s{0,3}#{1,6}(\s|$)")
+
+
+def in_code(lines: Sequence[str]) -> bool:
+    """True when a fenced block of code is still open after `lines` (CommonMark 4.5)."""
+    fence = ""
+    for line in lines:
+        match = FENCE.match(line)
+        if not match:
+            continue
+        marks, rest = match.groups()
+        if not fence:
+            fence = marks if not (marks[0] == "`" and "`" in rest) else ""
+        elif marks[0] == fence[0] and len(marks) >= len(fence) and not rest.strip():
+            fence = ""
+    return bool(fence)
+
+
+def has_words(lines: Sequence[str]) -> bool:
+    """True when a letter or a digit, of any script, stands on a line that is not a heading."""
+    return any(not HEADING.match(line) and any(map(str.isalnum, line)) for line in lines)
+
+
+@dataclass(frozen=True)
+class Format(Reward):
+    """1.0 for a well-formed response, else 0.0. Always decides."""
+
+    type_name: ClassVar[str] = "format"
+    gates: ClassVar[bool] = True
+
+    preset: str = "o1"
+    """What is well formed: `o1` (## Thinking, ## Final Response), `o1_zh` (the same in Chinese), `think` (think tags).
+    Each exactly once, in order, at the beginning, outside code, and with words in both sections."""
+    name: str = "format"
+    """Name of this part in metrics and traces; unique in the tree."""
+
+    def __post_init__(self) -> None:
+        known = self.preset in PRESETS
+        settle(self, "format", [] if known else [f"no preset {self.preset!r}{did_you_mean(str(self.preset), PRESETS)}"])
+
+    async def assess(self, groups: Sequence[Group], context: RewardContext) -> Scores:
+        return [[self._scored(rollout.text) for rollout in group.rollouts] for group in groups]
+
+    def _scored(self, text: str) -> Score:
+        fault = PRESETS[self.preset].fault(text)
+        return Score(0.0 if fault else 1.0, reason=fault)
+
+
+Worth: TypeAlias = Callable[[Problem, Response], float | None]
+
+
+@dataclass(frozen=True)
+class FunctionReward(Reward):
+    """A plain function as a leaf; made by `@reward`. It pickles as the name it is found under."""
+
+    function: Worth = field(metadata={"knob": False})
+    name: str = ""
+    """Name of this part in metrics and traces; unique in the tree."""
+
+    def __post_init__(self) -> None:
+        settle(self, self.function.__name__, [])
+
+    def __call__(self, problem: Problem, response: Response) -> float | None:
+        return self.function(problem, response)
+
+    def kind(self) -> str:
+        return f"{self.function.__module__}:{self.function.__qualname__}"
+
+    async def assess(self, groups: Sequence[Group], context: RewardContext) -> Scores:
+        return [[self._scored(group.problem, rollout) for rollout in group.rollouts] for group in groups]
+
+    def _scored(self, problem: Problem, response: Response) -> Score:
+        try:
+            value: Any = self.function(problem, response)
+            if value is None:
+                return Score(None, "abstain", reason=f"{self.name}: the function returned None")
+            if not isinstance(value, Real):
+                raise TypeError(f"the function returned {value!r:.80}; return a number or None")
+            return number(float(value), name=self.name)
+        except Exception as error:  # becomes the status of this rollout alone
+            return failure(self.name, error)
+
+    def __reduce__(self) -> tuple[Callable[..., Reward], tuple[str, str]]:
+        return _found_again, (self.to_config()["type"], self.name)
+
+
+def _found_again(target: str, name: str) -> Reward:
+    found = plugins.load(GROUP, target)
+    if not isinstance(found, FunctionReward):
+        raise PluginError(
+            f"{GROUP}: {target} is {found!r:.80}, not the reward {name!r}; write @reward above the function"
+        )
+    return found if found.name == name else FunctionReward(found.function, name)
+
+
+def reward(name: str) -> Callable[[Worth], FunctionReward]:
+    """Make a reward of a module-level function `(problem, response) -> float | None`.
+
+    None says that there is no number for this response: the rollout is masked. An exception, NaN or infinity is an
+    `error` of this rollout. A recipe names it `type: module:attribute`.
+    """
+
+    def wrap(function: Worth) -> FunctionReward:
+        if inspect.iscoroutinefunction(function):
+            raise TypeError(f"@reward({name!r}): {function.__qualname__} is async; subclass Reward instead")
+        return FunctionReward(function, name)
+
+    return wrap

@@ -1,0 +1,139 @@
+"""A choice among options: by letter, by option text, or both, which then must agree."""
+
+import re
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+from medrl.types import Problem, Verdict
+from medrl.verifiers.extract import Extracted
+from medrl.verifiers.normalise import normal
+from medrl.verifiers.reading import AnswerVerifier
+
+_NEGATED = re.compile(
+    r"\b(?:not|isn't|wrong|incorrect|except|eliminate[ds]?|rule[sd]? out|excluded?|neither|nor)\b|n't\b|不|错误|排除|非|除",
+    re.IGNORECASE,
+)
+_EXCEPT = re.compile(
+    r"(?:all (?:of them |options )?(?:but|except)|除了?)\s*(?P<labels>[A-Z、,，和 ]{1,20}?)(?:项)?\s*(?P<rest>以外都选|之外都选|外都选|以外全选|外全选|$)"
+)
+_BECAUSE = re.compile(r",? (?:because|since|as)\b|\. (?=[A-Z])|[。；;\n]|，因为", re.IGNORECASE)
+_LEAD = re.compile(
+    r"^(?:so |thus |therefore |hence )?(?:(?:i |my |the )?(?:would )?(?:answer|choice|choose|pick|select|option|correct answer)s?(?: is| are)?:? ?)*"
+    r"(?:故|因此|所以|本题|应|应该|我)*(?:选择?|认为是|认为|是|答案)?[:：]?\s*",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True)
+class Choice(AnswerVerifier):
+    """Decides a multiple-choice answer; the reference is a label ("B", "ACD") or an option's text."""
+
+    name: ClassVar[str] = "choice"
+
+    def decide(self, problem: Problem, answer: Extracted) -> Verdict:
+        options = {label.strip().upper(): text for label, text in problem.options.items()}
+        if not options:
+            return Verdict.failed(f"problem {problem.id!r} has no options, which a choice needs", "invalid")
+        wanted = wanted_labels(str(problem.reference), options)
+        if wanted is None:
+            return Verdict.failed(
+                f"the reference {problem.reference!r:.60} is neither a label nor an option", "invalid"
+            )
+        if not answer.committed:
+            return Verdict.abstain("a long answer without a statement that commits to an option")
+        chosen = chosen_labels(answer.text, options)
+        if isinstance(chosen, str):
+            return Verdict.wrong(chosen) if chosen.startswith("the letter") else Verdict.abstain(chosen)
+        for earlier in answer.earlier:
+            before = chosen_labels(earlier, options)
+            if isinstance(before, frozenset) and before != chosen:
+                return Verdict.wrong(f"two answers, neither taken back: {_join(before)} and {_join(chosen)}")
+        if chosen == wanted:
+            return Verdict.right(f"{_join(chosen)}, as the reference")
+        if len(chosen) > 1 and len(wanted) == 1:
+            return Verdict.wrong(f"several options ({_join(chosen)}) where one is asked")
+        return Verdict.wrong(f"{_join(chosen)} where {_join(wanted)} is right")
+
+
+def wanted_labels(reference: str, options: Mapping[str, str]) -> frozenset[str] | None:
+    """The label or labels that a reference means, or None."""
+    text = unicodedata.normalize("NFKC", reference).strip().strip(".()[]").upper()
+    if text in options:
+        return frozenset({text})
+    by_text = [label for label, option in options.items() if normal(option) == normal(reference)]
+    if len(by_text) == 1:
+        return frozenset(by_text)
+    letters = re.sub(r"[\s,、;，；和及&+]|AND", "", text)
+    if letters and all(letter in options for letter in letters) and len(set(letters)) == len(letters):
+        return frozenset(letters)
+    match = re.match(r"\(?([A-Z])\s?[.):、]", text)
+    return frozenset({match[1]}) if match and match[1] in options else None
+
+
+def chosen_labels(text: str, options: Mapping[str, str]) -> frozenset[str] | str:
+    """The labels that an answer commits to, or in words why none can be read.
+
+    A reason that starts with "the letter" is the answer's own fault (letter and text in conflict).
+    """
+    text = unicodedata.normalize("NFKC", text).replace("**", "").strip()
+    by_text = [label for label, option in options.items() if normal(option) == normal(text)]
+    if len(by_text) == 1:
+        return frozenset(by_text)
+    excepted = _EXCEPT.search(text.upper())
+    if excepted and excepted["rest"]:
+        left_out = set(re.findall("[A-Z]", excepted["labels"]))
+        return frozenset(set(options) - left_out) if left_out <= set(options) else "labels that are not options"
+    head = _BECAUSE.split(text)[0]
+    bare = head
+    for option in sorted(options.values(), key=len, reverse=True):
+        bare = bare.replace(option, " ")
+    if _NEGATED.search(bare):
+        return "the answer speaks of what is not right"
+    head = _LEAD.sub("", head, count=1)
+    letters, rest = _leading_letters(head, options)
+    named = _named(rest if letters else head, options)
+    if letters:
+        if len(letters) == 1 and named and named != letters:
+            return f"the letter {_join(letters)} and the text of {_join(named)} are in conflict"
+        return letters
+    if named:
+        return named
+    return "neither a letter nor an option's text"
+
+
+def _leading_letters(text: str, options: Mapping[str, str]) -> tuple[frozenset[str], str]:
+    """The letters that an answer opens with ("B", "(B)", "B, D", "ACD", "A或B"), and what follows them."""
+    labels = "".join(sorted(re.escape(label) for label in options if len(label) == 1))
+    if not labels:
+        return frozenset(), text
+    case = "" if len(text) > 3 else "(?i:"
+    close = ")" if case else ""
+    one = rf"[(\[【]?{case}[{labels}]{close}(?:[)\]】.:]|项|选项)?"
+    pattern = re.compile(rf"(?P<letters>{one}(?:\s?(?:[,、/&+，；;]|or|and|或|和|及)?\s?{one})*)(?![A-Za-z0-9'-])")
+    match = pattern.match(text)
+    if not match:
+        return frozenset(), text
+    rest = text[match.end() :]
+    if re.match(r" [a-z]", rest) and not re.search(r"[.:)\]】项]$", match["letters"]):
+        return frozenset(), text  # "A patient with …" is no label
+    bare = re.sub(r"\b(?:or|and)\b", " ", match["letters"])
+    letters = {c.upper() for c in re.findall(rf"(?i:[{labels}])", bare)}
+    return frozenset(letters), rest
+
+
+def _named(text: str, options: Mapping[str, str]) -> frozenset[str]:
+    """The options whose text stands in the answer as whole words; an option inside a longer one does not count."""
+    found: set[str] = set()
+    remaining = f" {normal(text)} "
+    for label, option in sorted(options.items(), key=lambda pair: -len(normal(pair[1]))):
+        needle = f" {normal(option)} "
+        if needle.strip() and needle in remaining:
+            found.add(label)
+            remaining = remaining.replace(needle, "  ")
+    return frozenset(found)
+
+
+def _join(labels: frozenset[str]) -> str:
+    return "".join(sorted(labels))

@@ -1,0 +1,275 @@
+"""Which part of a response counts as its answer, in English and Chinese.
+
+Only text after the last reasoning block counts. Inside it the last committed statement is the answer; earlier ones that
+were not taken back are kept beside it, because two exclusive answers are none. Everything here is one pass over the
+text with bounded patterns, so hostile input costs linear time.
+"""
+
+import re
+from collections import deque
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from medrl.errors import RecipeError, did_you_mean
+
+Format: TypeAlias = Literal["auto", "o1", "think", "plain"]
+Span: TypeAlias = tuple[int, int]
+How: TypeAlias = Literal["boxed", "tag", "stated", "short", "long"]
+FORMATS: tuple[Format, ...] = ("auto", "o1", "think", "plain")
+
+SHORT = 400  # characters of a visible answer that may be read as one answer
+STATEMENT = 300  # characters that one statement may have
+STATEMENTS = 64  # the last so many statements are read; a text with more is dumping answers
+
+_O1 = re.compile(
+    r"^[ \t]{0,8}#{1,6}[ \t]{0,8}\*{0,2}(?:(?P<open>thinking|思考)|(?P<close>final response|最终回答|最终回复))"
+    r"\*{0,2}[ \t]{0,8}[:：]?[ \t]{0,8}\r?$",
+    re.IGNORECASE | re.MULTILINE,
+)
+_THINK = re.compile(r"<(?:(?P<open>think(?:ing)?)|/(?P<close>think(?:ing)?))>", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Sections:
+    """A response in its two parts.
+
+    Attributes:
+        reasoning: What stands before the answer, markers left out; "" where there is none.
+        answer: The visible answer; "" when there is none or the reasoning never ended.
+        span: Where `answer` stands in the text.
+        format: The format that was found: "o1", "think" or "plain".
+        well_formed: Whether the text keeps the format's rules to the letter (a matter of form, never of correctness).
+        fault: What is not well-formed, in words.
+    """
+
+    reasoning: str
+    answer: str
+    span: Span
+    format: Format
+    well_formed: bool
+    fault: str = ""
+
+
+@dataclass(frozen=True)
+class Extracted:
+    """The committed answer of a response.
+
+    Attributes:
+        text: The answer as it was written.
+        span: `response[span[0]:span[1]] == text`.
+        how: "boxed", "tag", "stated" (after words such as "the answer is"), "short" (the whole visible answer), or
+            "long": the whole visible answer, too long to be read as one answer.
+        earlier: Committed statements before it that were not taken back.
+    """
+
+    text: str
+    span: Span
+    how: How
+    earlier: tuple[str, ...] = ()
+
+    @property
+    def committed(self) -> bool:
+        return self.how != "long"
+
+
+def check_format(format: str) -> None:
+    """Raise unless `format` is a known one; verifiers call it when they are built."""
+    if format not in FORMATS:
+        raise RecipeError("format", [f"{format!r} is not a format{did_you_mean(format, FORMATS)}"])
+
+
+def sections(text: str, format: Format = "auto") -> Sections:
+    """Part a response into reasoning and answer.
+
+    Args:
+        text: The whole response.
+        format: "o1" (`## Thinking`, `## Final Response`), "think" (`<think>…</think>`), "plain" (all of it is the
+            answer), or "auto": whichever markers there are.
+    """
+    check_format(format)
+    families = [(name, pattern) for name, pattern in (("o1", _O1), ("think", _THINK)) if format in ("auto", name)]
+    found: Format = "plain" if format == "auto" else format
+    first, start, broken = len(text), 0, False
+    for name, pattern in families:
+        marks = list(pattern.finditer(text))
+        if not marks:
+            continue
+        if format == "auto" and marks[-1].end() > start:
+            found = "o1" if name == "o1" else "think"
+        first = min(first, marks[0].end() if marks[0]["open"] else 0)
+        start = max(start, marks[-1].end())
+        broken = broken or marks[-1]["open"] is not None
+    if broken:
+        return Sections(text[first:].strip(), "", (len(text), len(text)), found, False, "the reasoning is never closed")
+    span = _trim(text, (start, len(text)))
+    fault = _fault(text, found)
+    reasoning = _MARKS.sub("", text[min(first, start) : start]).strip()
+    return Sections(reasoning, text[slice(*span)], span, found, not fault, fault)
+
+
+_MARKS = re.compile(
+    f"{_O1.pattern}|{_THINK.pattern}".replace("?P<open>", "?:").replace("?P<close>", "?:"), re.IGNORECASE | re.MULTILINE
+)
+
+
+def _fault(text: str, format: Format) -> str:
+    """What breaks the format's rules, or ""."""
+    if format in ("plain", "auto"):
+        return "" if text.strip() else "the response is empty"
+    opens, closes = ("## Thinking", "## Final Response") if format == "o1" else ("<think>", "</think>")
+    for mark in (opens, closes):
+        count = text.count(mark)
+        if count != 1:
+            return f"{mark} stands {count} times instead of once"
+    before, _, rest = text.partition(opens)
+    reasoning, found, answer = rest.partition(closes)
+    if before.strip():
+        return f"there is text before {opens}"
+    if not found:
+        return f"{closes} stands before {opens}"
+    if not reasoning.strip() or not answer.strip():
+        return "the reasoning is empty" if not reasoning.strip() else "the answer is empty"
+    return ""
+
+
+# Words after which an answer follows. Bounded repeats only.
+_CUE = re.compile(
+    r"\b(?<!differential )(?:answer|diagnosis|conclusion)(?: (?:to|for|of|in) (?:this|the) \w{1,20}){0,2}"
+    r"(?:\*\*)?[ ]?(?::|：|=|\b(?:is|would be|should be|must be|was)\b:?)(?:\*\*)?[ \n]{0,4}"
+    r"|\b(?:most likely|likeliest) (?:\w{1,20} ){0,3}(?:is|would be)\b:?[ \n]{0,4}"
+    r"|\bI (?:would )?(?:choose|pick|select|answer|go with)\b:?[ ]{0,4}"
+    r"|【(?:正确)?答案】[：:]?[ ]{0,4}"
+    r"|(?<!鉴别)(?:答案|诊断|结论)(?:应该是|应该为|应当是|应是|应为|考虑为|是|为|[：:])[：:]?[ \n]{0,4}"
+    r"|最可能(?:的[^\s，。；、]{1,12}?|患?的?是)?(?:是|为|[：:])[ ]{0,4}"
+    r"|(?:故|应|本题|因此|所以|[，,。；] ?)选(?![用取做])(?:择)?(?:项)?[：:]?[ ]{0,4}",
+    re.IGNORECASE,
+)
+_AFTER = re.compile(
+    r" (?:is|remains|would be) (?:the|my) (?:most likely |final |correct |best |right )?(?:diagnosis|answer)\b",
+    re.IGNORECASE,
+)
+_RETRACT = re.compile(
+    r"\b(?:no,? wait|wait,? no|correction|scratch that|on second thou?ghts?|let me correct|I was wrong|actually,? no|"
+    r"I take (?:that|it) back|sorry,? I mean)\b|更正|修正一下|我错了|说错了|不对[，,。]|等等[，,]",
+    re.IGNORECASE,
+)
+# A sentence ends at a Chinese stop, a line break, or a full stop that is no decimal point and closes no abbreviation.
+_STOP = re.compile(
+    r"[。！？；!?\n]|(?<![ .(][A-Za-z])(?<!\bvs)(?<!\bspp)(?<!\b[Cc]f)(?<!\b[Ee]g)\.(?=[\s\"'”’)*]|$)|;(?= )"
+)
+_BOXED, _TAG, _UNTAG = "\\boxed{", re.compile("<answer>", re.IGNORECASE), re.compile("</answer>", re.IGNORECASE)
+# Answers that hold no answer: openers and empty forms that fool learned judges (the "master keys").
+_EMPTY = re.compile(
+    r"(?:\\boxed\{ ?\}|<answer> ?</answer>|solution|thought process|answer|the answer is|final answer|diagnosis|let'?s (?:think|solve|work)[^.\n]{0,60}|"
+    r"i(?: do not| don'?t) know|none of your business|解|答|答案|答案是|答案为|解析|让我们[^。\n]{0,20}(?:思考|分析)|我不知道|不知道|不确定)?"
+    r"[^\w↑↓+]*_*",
+    re.IGNORECASE,
+)
+
+
+def final_answer(text: str, format: Format = "auto") -> Extracted | None:
+    """The answer that a response commits to, or None when it gives none (which is the policy's fault).
+
+    In order of preference: the last `\\boxed{}`, the last `<answer>`, the last statement such as "the answer is …",
+    the whole visible answer. "Correction" and its like take back what was stated before them.
+    """
+    start, end = sections(text, format).span
+    retracted = deque(_RETRACT.finditer(text, start, end), 1)
+    whole = _clean(text, (start, end))
+    if whole is None:
+        return None
+    if retracted:
+        start = retracted[0].end()
+    how: How
+    for how, spans in (
+        ("boxed", _boxed(text, start, end)),
+        ("tag", _tagged(text, start, end)),
+        ("stated", _stated(text, start, end)),
+    ):
+        cleaned = [span for span in (_clean(text, one) for one in spans) if span]
+        if cleaned:
+            last, earlier = cleaned[-1], tuple(text[slice(*one)] for one in cleaned[:-1])
+            return Extracted(text[slice(*last)], last, how if last[1] - last[0] <= 4 * STATEMENT else "long", earlier)
+    rest = _clean(text, (start, end)) or whole
+    return Extracted(text[slice(*rest)], rest, "short" if rest[1] - rest[0] <= SHORT else "long")
+
+
+def _boxed(text: str, start: int, end: int) -> list[Span]:
+    """Insides of `\\boxed{…}` in order; of the last few only, each bounded, so nesting cannot cost."""
+    spans: list[Span] = []
+    at = end
+    for _ in range(STATEMENTS):
+        at = text.rfind(_BOXED, start, at)
+        if at < 0:
+            break
+        inside, depth = at + len(_BOXED), 1
+        for i in range(inside, min(end, inside + 4 * STATEMENT)):
+            depth += (text[i] == "{") - (text[i] == "}")
+            if depth == 0:
+                spans.append((inside, i))
+                break
+    return spans[::-1]
+
+
+def _tagged(text: str, start: int, end: int) -> list[Span]:
+    """Insides of `<answer>…</answer>` in order."""
+    spans: list[Span] = []
+    ends = [m.start() for m in _UNTAG.finditer(text, start, end)]
+    begins = [m.end() for m in _TAG.finditer(text, start, end)]
+    j = 0
+    for i, begin in enumerate(begins):
+        while j < len(ends) and ends[j] < begin:
+            j += 1
+        limit = begins[i + 1] if i + 1 < len(begins) else end
+        if j < len(ends) and ends[j] <= limit:
+            spans.append((begin, ends[j]))
+    return spans[-STATEMENTS:]
+
+
+def _stated(text: str, start: int, end: int) -> list[Span]:
+    """What follows words such as "the answer is", to the end of its sentence, and what stands before "is the diagnosis"."""
+    spans: list[Span] = []
+    for cue in deque(_CUE.finditer(text, start, end), STATEMENTS):
+        stop = _STOP.search(text, cue.end(), min(end, cue.end() + STATEMENT))
+        spans.append((cue.end(), stop.start() if stop else min(end, cue.end() + STATEMENT)))
+    for cue in deque(_AFTER.finditer(text, start, end), STATEMENTS):
+        begin = max(start, cue.start() - STATEMENT)
+        cut = max((m.end() for m in _STOP.finditer(text, begin, cue.start())), default=begin)
+        comma = text.rfind(", ", cut, cue.start())
+        spans.append((comma + 2 if comma >= 0 else cut, cue.start()))
+    return sorted(spans)[-STATEMENTS:]
+
+
+def _clean(text: str, span: Span) -> Span | None:
+    """`span` without white space, mark-up and closing punctuation; None when nothing is left of it."""
+    start, end = _trim(text, span)
+    if text[start:end].startswith("\\text{") and text[start:end].endswith("}"):
+        start, end = start + 6, end - 1
+    while start < end and text[start] in " \t\n*_\"“”'‘`：:$":
+        start += 1
+    while start < end and text[end - 1] in " \t\n*_\"“”'’`。.,，；;：:!！$":
+        end -= 1
+    return (start, end) if end > start and not _EMPTY.fullmatch(text, start, min(end, start + STATEMENT)) else None
+
+
+def _trim(text: str, span: Span) -> Span:
+    part = text[slice(*span)]
+    start = span[0] + len(part) - len(part.lstrip())
+    return start, max(start, span[1] - len(part) + len(part.rstrip()))
+
+
+_WORD = re.compile(r"[A-Za-z0-9]{1,20}|[^\sA-Za-z0-9]")
+
+
+def degenerate(text: str, period: int = 20, repeats: int = 8) -> bool:
+    """Whether the text is stuck in a loop: its second half, at least, repeats one run of up to `period` words."""
+    words = _WORD.findall(text[-20_000:])
+    for size in range(1, period + 1):
+        run = 0
+        for i in range(len(words) - 1, size - 1, -1):
+            if words[i] != words[i - size]:
+                break
+            run += 1
+        if run >= size * (repeats - 1) and run * 2 >= len(words):
+            return True
+    return False

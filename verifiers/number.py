@@ -1,0 +1,261 @@
+"""A number with its unit against the reference: exact unless the problem says otherwise.
+
+The tolerance comes, in this order, from the problem's own limits (`lower_limit` and `upper_limit`, as in MedCalc-Bench,
+arXiv:2406.12036), its `tolerance`, a percentage that the question names, and the knob. Ranges, bounds, dates and
+unknown units are left to the next stage.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any, ClassVar, Literal, NamedTuple
+
+from medrl.errors import RecipeError
+from medrl.types import Problem, Verdict
+from medrl.verifiers.extract import Extracted
+from medrl.verifiers.normalise import normal
+from medrl.verifiers.quantity import DATE, Quantity, is_range, plain, quantities
+from medrl.verifiers.reading import AnswerVerifier
+from medrl.verifiers.units import Unit, read_unit, units_in
+
+_NEGATED = re.compile(r"\b(?:not|never|neither|cannot)\b|n't\b|不是|并非|不等于", re.IGNORECASE)
+_CHOICE = re.compile(r"\bor\b|\beither\b|或", re.IGNORECASE)
+_BECAUSE = re.compile(r",? (?:because|since|given that|as the|calculated)\b|，?因为|，?由于", re.IGNORECASE)
+_ROUNDED = re.compile(r"\bnearest\b|\bround|decimal|四舍五入|保留|取整", re.IGNORECASE)
+_PERCENT = re.compile(r"\bpercent|\bin %|百分", re.IGNORECASE)
+_SCORED = re.compile(r"\bscore|\bscale\b|\bpoints\b|\bGCS\b|\bapgar\b|评分|量表", re.IGNORECASE)
+_PAIRED = re.compile(r"blood pressure|visual acuity|\bvision\b|\bBP\b|血压|视力", re.IGNORECASE)
+_TOLERANCE = re.compile(
+    r"(\d{1,2}(?:\.\d{1,3})?) ?% (?:tolerance|error|margin)|\bwithin (\d{1,2}) ?%|误差[^\d]{0,6}(\d{1,2}) ?%",
+    re.IGNORECASE,
+)
+_MONOVALENT = re.compile(
+    r"sodium|potassium|chloride|bicarbonate|lithium|\bNa\b|\bK\b|\bCl\b|HCO3|钠|钾|氯|碳酸氢|锂", re.IGNORECASE
+)
+_SAME_SUBSTANCE = {"mass", "amount", "charge", "activity"}  # they convert where the substance is known
+_PLAIN_WORDS = {
+    "and",
+    "is",
+    "for",
+    "in",
+    "at",
+    "on",
+    "with",
+    "of",
+    "as",
+    "to",
+    "left",
+    "total",
+    "points",
+    "point",
+    "approximately",
+    "or",
+    "out",
+    "times",
+}
+
+
+class Finding(NamedTuple):
+    """What comparing one quantity says."""
+
+    outcome: Literal["right", "wrong", "abstain"]
+    reason: str
+
+
+@dataclass(frozen=True)
+class Number(AnswerVerifier):
+    """Decides a number, with its unit, against a reference that is one number."""
+
+    name: ClassVar[str] = "number"
+
+    relative_tolerance: float = 0.0
+    """Accepted distance from the reference as a share of it where the problem states none; 0 is exact, 0.05 is 5 %.
+    Scores, counts and doses want 0."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 <= self.relative_tolerance < 1:
+            fault = f"relative_tolerance is {self.relative_tolerance!r}; it must be from 0 to below 1"
+            raise RecipeError("verifier 'number'", [fault])
+
+    def decide(self, problem: Problem, answer: Extracted) -> Verdict:
+        if not answer.committed:
+            return Verdict.abstain("a long answer without a committed number")
+        reference = reference_quantity(problem)
+        if reference is None and normal(answer.text) == normal(str(problem.reference)) and not answer.earlier:
+            return Verdict.right("the same as the reference, as written")
+        if reference is None:
+            return Verdict.abstain(f"the reference {problem.reference!r:.60} is not one number")
+        finding = self._finding(problem, reference, answer.text)
+        if finding.outcome == "right":
+            for earlier in answer.earlier:
+                before = self._finding(problem, reference, earlier)
+                if before.outcome == "wrong":
+                    return Verdict.wrong(f"two answers, neither taken back: {earlier!r:.40} and {answer.text!r:.40}")
+            return Verdict.right(finding.reason)
+        return Verdict.wrong(finding.reason) if finding.outcome == "wrong" else Verdict.abstain(finding.reason)
+
+    def _finding(self, problem: Problem, reference: Quantity, text: str) -> Finding:
+        """What the answer `text` says of the reference."""
+        if normal(text) == normal(str(problem.reference)):
+            return Finding("right", "the same number as the reference, as written")
+        text = _core(text)
+        if DATE.search(text):
+            return Finding("abstain", "the answer is a date")
+        if _NEGATED.search(text) or _CHOICE.search(text):
+            return Finding("abstain", "the answer negates or offers a choice")
+        if is_range(text):
+            return Finding("abstain", "the answer is a range or a bound")
+        found = quantities(text)
+        if not found:
+            return Finding("abstain", "there is no number in the answer")
+        unit = reference.unit
+        same = [q for q in found if unit and q.unit and q.unit.dims == unit.dims]
+        findings = [compare(problem, reference, q, self.relative_tolerance) for q in same or found]
+        if len({finding.outcome for finding in findings}) > 1:
+            return Finding("abstain", "several numbers, of which only some agree with the reference")
+        return findings[-1]
+
+
+def reference_quantity(problem: Problem) -> Quantity | None:
+    """The reference as one quantity that is all of it, or None. `metadata["unit"]` gives a unit that it leaves out."""
+    text = plain(str(problem.reference)).strip().rstrip("。.")
+    if DATE.search(text) or is_range(text):
+        return None
+    found = quantities(text)
+    if len(found) != 1 or found[0].span != (0, len(text)):
+        return None
+    quantity, unit = found[0], problem.metadata.get("unit")
+    paired = quantity.below is not None and (quantity.unit and quantity.unit.dims or _PAIRED.search(problem.question))
+    if paired and quantity.unit and quantity.unit.dims == (("tablets", 1),):
+        paired = None
+    if paired:
+        return None  # 120/80 is two numbers
+    if quantity.unit is None and isinstance(unit, str) and unit.strip():
+        read = read_unit(plain(unit.strip()), 0)[0]
+        quantity = Quantity(**{**quantity.__dict__, "unit": read}) if read else quantity
+    return quantity
+
+
+def compare(problem: Problem, reference: Quantity, given: Quantity, tolerance: float) -> Finding:
+    """Compare one quantity of the answer with the reference: first what its unit means, then its value."""
+    question = plain(problem.question)
+    theirs = given.unit
+    unit = reference.unit or _asked(question, theirs)
+    if theirs is None:
+        if unit and unit.dims:
+            if given.stray and given.stray.lower() not in _PLAIN_WORDS:
+                return Finding("abstain", f"the unit {given.stray!r} is not known")
+            if not (any(u.same_as(unit) for u in units_in(question)) or problem.metadata.get("unit")):
+                return Finding("abstain", f"the answer has no unit and the question does not fix {unit.symbol!r}")
+            theirs = unit
+        elif unit and _PERCENT.search(question) and abs(given.number) > 1:
+            theirs = unit
+    if theirs and theirs.dims and unit is None:
+        return Finding("abstain", f"the problem does not say whether {theirs.symbol!r} is its unit")
+    ours, dims = (unit.dims if unit else ()), (theirs.dims if theirs else ())
+    if ours != dims and not _monovalent(problem, ours, dims):
+        return _other_dimension(reference, given, ours, dims)
+    return _value(problem, reference, given, unit, theirs, tolerance)
+
+
+def _value(
+    problem: Problem, reference: Quantity, given: Quantity, unit: Unit | None, theirs: Unit | None, tolerance: float
+) -> Finding:
+    base = theirs.to_base(given.number) if theirs else given.number
+    value = unit.from_base(base) if unit else base
+    shown, wanted = f"{float(value):.6g}", f"{float(reference.number):.6g}{' ' + unit.symbol if unit else ''}"
+    limits = _limits(problem.metadata)
+    if limits:
+        inside = limits[0] <= value <= limits[1]
+        return Finding(
+            "right" if inside else "wrong", f"{shown} is {'inside' if inside else 'outside'} the problem's limits"
+        )
+    share = _tolerance(problem, tolerance)
+    if abs(value - reference.number) <= share * abs(reference.number):
+        return Finding(
+            "right", f"{shown} equals {wanted}" if not share else f"{shown} is within {float(share):.3g} of {wanted}"
+        )
+    if _rounds_to(problem, reference, given, unit, theirs, value):
+        return Finding("right", f"{shown} is {wanted}, rounded")
+    if given.above is not None and given.above == reference.number and unit is None:
+        if _SCORED.search(problem.question) and given.below and given.below >= given.above:
+            return Finding("right", f"{given.above} out of {given.below} is the score {wanted}")
+        return Finding("abstain", f"{given.above}/{given.below} may be a score or a fraction")
+    if unit and not unit.dims and theirs is None and given.number == reference.number:
+        return Finding("abstain", f"{shown} may be a percentage or a plain number")
+    return Finding("wrong", f"{shown} is not {wanted}")
+
+
+def _rounds_to(
+    problem: Problem, reference: Quantity, given: Quantity, unit: Unit | None, theirs: Unit | None, value: Fraction
+) -> bool:
+    """Whether rounding alone parts the two: after a conversion, of a fraction, or where the question asks for it."""
+    converted = bool(unit and theirs and not unit.same_as(theirs))
+    if (
+        (converted or reference.below or bool(theirs) != bool(unit))
+        and given.decimals is not None
+        and given.digits >= 2
+    ):
+        base = unit.to_base(reference.number) if unit else reference.number
+        target = theirs.from_base(base) if theirs else base
+        if round(target, given.decimals) == given.number:
+            return True
+    return (
+        bool(_ROUNDED.search(problem.question))
+        and reference.decimals is not None
+        and round(value, reference.decimals) == reference.number
+    )
+
+
+def _other_dimension(reference: Quantity, given: Quantity, ours: tuple[Any, ...], theirs: tuple[Any, ...]) -> Finding:
+    wanted = reference.unit.symbol if reference.unit else "a plain number"
+    has = given.unit.symbol if given.unit else "no unit"
+    swapped = {d for d, _ in set(ours) ^ set(theirs)}
+    if swapped <= _SAME_SUBSTANCE and given.number != reference.number:
+        return Finding("abstain", f"{has} converts to {wanted} only where the substance is known")
+    return Finding("wrong", f"the unit is {has} where {wanted} is wanted")
+
+
+def _monovalent(problem: Problem, ours: tuple[Any, ...], theirs: tuple[Any, ...]) -> bool:
+    """mEq and mmol agree for ions of one charge."""
+    swapped = {d for d, _ in set(ours) ^ set(theirs)}
+    return swapped == {"amount", "charge"} and bool(_MONOVALENT.search(problem.question))
+
+
+def _asked(question: str, theirs: Unit | None) -> Unit | None:
+    """The unit in which a question without one in its reference wants the answer, if it is clear."""
+    if theirs is None:
+        return None
+    if not theirs.dims:
+        return theirs if theirs.scale != Fraction(1, 100) or _PERCENT.search(question) else None
+    fitting = [unit for unit in units_in(question) if unit.dims == theirs.dims]
+    return fitting[0] if fitting and all(unit.same_as(fitting[0]) for unit in fitting) else None
+
+
+def _limits(metadata: Mapping[str, Any]) -> tuple[Fraction, Fraction] | None:
+    low, high = (metadata.get(k, metadata.get(k.replace("_", " ").title())) for k in ("lower_limit", "upper_limit"))
+    if low is None or high is None:
+        return None
+    ends = sorted(Fraction(str(end).replace(",", "").strip()) for end in (low, high))
+    return ends[0], ends[1]
+
+
+def _tolerance(problem: Problem, default: float) -> Fraction:
+    given = problem.metadata.get("tolerance")
+    if given is not None:
+        return Fraction(str(given))
+    match = _TOLERANCE.search(problem.question)
+    if match:
+        return Fraction(next(group for group in match.groups() if group)) / 100
+    return Fraction(str(default))
+
+
+def _core(text: str) -> str:
+    """The part of an answer that holds its number: after the last "=", before "because", without parentheses."""
+    text = plain(text)
+    text = text[text.rfind("=") + 1 :] if "=" in text and not re.search(r"[<>]=", text) else text
+    text = _BECAUSE.split(text)[0]
+    outside = re.sub(r"\([^()]{0,200}\)", " ", text)
+    return (outside if quantities(outside) else text).strip()

@@ -1,0 +1,118 @@
+"""Words that turn a term into another: antonyms, sides, degrees, numbers, negations. They veto a match."""
+
+import re
+
+# Each row one contrast: poles parted by "/", words that say the same pole by "|".
+_ROWS = """
+left / right / bilateral
+ipsilateral / contralateral
+increased|increase|elevated|raised|high|rise / decreased|decrease|reduced|low|lowered|fall / normal|unchanged
+benign / malignant
+acute / chronic / subacute
+systolic / diastolic
+direct / indirect
+proximal / distal
+anterior / posterior
+superior|upper / inferior|lower
+medial / lateral
+ventral / dorsal
+afferent / efferent
+abduction / adduction
+agonist / antagonist
+sensory / motor
+positive / negative
+alpha / beta / gamma / delta
+nephrotic / nephritic
+viral / bacterial / fungal / tuberculous
+primary / secondary / tertiary
+metabolic / respiratory
+acidosis / alkalosis
+arterial / venous
+deep / superficial
+obstructive / restrictive
+hemorrhagic / ischemic
+internal / external
+open / closed
+central / peripheral
+conductive / sensorineural
+maternal / paternal
+dominant / recessive
+ventricular / atrial
+mitral / aortic / tricuspid / pulmonic
+stenosis / regurgitation|insufficiency
+flexion / extension
+pronation / supination
+inhibitor / activator
+insipidus / mellitus
+with / without
+before / after
+malabsorption / absorption
+高 / 低 / 正
+左 / 右 / 双
+酸 / 碱
+上 / 下
+前 / 后
+内 / 外
+急 / 慢
+增 / 减
+升 / 降
+阳 / 阴
+动 / 静
+大 / 小
+良 / 恶
+多 / 少
+深 / 浅
+早 / 晚
+轻 / 重
+热 / 寒
+"""
+_POLES = {
+    word: (row, pole)
+    for row, line in enumerate(_ROWS.strip().splitlines())
+    for pole, words in enumerate(line.split(" / "))
+    for word in words.split("|")
+}
+_PREFIX = re.compile(
+    r"^(?:(hypo|hyper)|(brady|tachy)|(micro|macro)|(intra|extra)|(endo|exo)|(supra|infra)|(poly|oligo))(?=[a-z]{4})"
+)
+_HAN_NUMBERS = frozenset("一二三四五六七八九十两")
+_UN = re.compile(r"^(?:un|in|non|im|ir|a)(?=[a-z]{4})")
+NEGATIONS = frozenset("not no non without never neither nor excluded absent lacks 非 不 无 未 没".split())
+
+
+def _split(words: list[str]) -> tuple[list[str], list[str]]:
+    """The words with every contrast blanked, and which pole of it each one was."""
+    frame: list[str] = []
+    poles: list[str] = []
+    for word in words:
+        prefix = _PREFIX.match(word)
+        if word[0].isdigit() or word in _HAN_NUMBERS:
+            frame.append("#")
+            poles.append(word)
+        elif word in _POLES:
+            row, pole = _POLES[word]
+            frame.append(f"<{row}>")
+            poles.append(str(pole))
+        elif prefix:
+            frame.append(f"<{prefix.lastindex}>{word[prefix.end() :]}")
+            poles.append(prefix[0])
+        else:
+            frame.append(word)
+    return frame, poles
+
+
+def opposed(answer: list[str], term: list[str]) -> bool:
+    """Whether the answer is the term turned round: another pole or number, or one more or one fewer negation."""
+    if answer == term or not answer or not term:
+        return False
+    (frame, poles), (frame_term, poles_term) = _split(answer), _split(term)
+    if frame == frame_term:
+        return poles != poles_term
+    if [w for w in answer if w not in NEGATIONS] == [w for w in term if w not in NEGATIONS]:
+        return True
+    return [_UN.sub("", w) for w in answer] == [_UN.sub("", w) for w in term]
+
+
+def equivalent(answer: list[str], term: list[str]) -> bool:
+    """Whether they differ only in words for the same pole ("low" and "reduced")."""
+    return bool(answer) and _split(answer) == _split(term)

@@ -1,0 +1,193 @@
+"""Read quantities out of text: digits, fractions, powers of ten, words, Chinese numerals, each with its unit.
+
+Nothing is evaluated: numbers become exact fractions from bounded patterns, so "9^9^9" is just its digits.
+"""
+
+import re
+import unicodedata
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from fractions import Fraction
+
+from medrl.verifiers.normalise import superscripts
+from medrl.verifiers.units import Unit, read_unit, unknown_word
+
+MOST = 64  # quantities that are read; an answer with more commits to none
+_POWER = (
+    r"(?: ?[x×*·⋅] ?10 ?(?:\^ ?\(?(?P<power>[-+]?\d{1,2})\)?|e(?P<power2>[-+]?\d{1,2}))|[eE](?P<power3>[-+]?\d{1,2}))"
+)
+_DIGITS = re.compile(
+    r"(?<![\w.])(?P<sign>[-+])?"
+    r"(?P<whole>\d{1,3}(?:,\d{3}){1,5}(?![\d,])|\d{1,3}(?: \d{3}){1,5}(?![\d ]?\d)|\d{1,25})"
+    r"(?:(?P<point>[.·⋅,])(?P<decimals>\d{1,25}))?"
+    rf"(?:{_POWER}|(?P<han>[百千万亿]{{1,2}})|(?P<half>半))?"
+    r"(?:(?: ?/ ?| per | out of |(?<=\b1) in )(?P<below>\d{1,3}(?:,\d{3}){1,3}|\d{1,9})(?![\d.]| ?/|\^|,\d))?"
+)
+_PURE_POWER = re.compile(r"(?<![\w.])10 ?\^ ?(?P<power>-?\d{1,2})(?!\d)")
+_HAN_DIGIT = {c: i for i, c in enumerate("零一二三四五六七八九")} | {"〇": 0, "两": 2}
+_HAN_UNIT = {"十": 10, "百": 100, "千": 1000, "万": 10_000, "亿": 100_000_000}
+_HAN = re.compile(
+    r"(?P<sign>负|零下)?(?:(?P<below>[一二三四五六七八九十百千]{1,6})分之)?"
+    r"(?P<whole>[零〇一二两三四五六七八九十百千万亿]{1,16}|半)(?:点(?P<decimals>[零〇一二三四五六七八九]{1,12}))?"
+)
+_ONES = "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen"
+_TENS = "twenty thirty forty fifty sixty seventy eighty ninety"
+WORDS = {word: i for i, word in enumerate(_ONES.split())} | {word: 10 * i for i, word in enumerate(_TENS.split(), 2)}
+_BELOW = {
+    "half": 2,
+    "halves": 2,
+    "third": 3,
+    "thirds": 3,
+    "quarter": 4,
+    "quarters": 4,
+    "fourth": 4,
+    "fourths": 4,
+    "fifth": 5,
+    "fifths": 5,
+}
+_LATIN = "|".join(WORDS)
+_WORDS = re.compile(
+    rf"\b(?P<first>{_LATIN})(?:[- ](?P<second>{_LATIN}))?(?P<hundred> hundred)?(?P<half> and a half)?"
+    rf"(?:[- ](?P<below>{'|'.join(_BELOW)}))?\b|\b(?P<part>half|one[- ]half)\b",
+    re.IGNORECASE,
+)
+DATE = re.compile(
+    r"\d{4} ?[-/.年] ?\d{1,2} ?[-/.月] ?\d{1,2}|\d{1,2}/\d{1,2}/\d{2,4}|[二〇零一三四五六七八九\d]{2,4}年[十一二三四五六七八九\d]{1,3}月"
+)
+_RANGE = re.compile(r"(?<=\d)[%℃]? ?(?:-|–|—|~|～|\bto\b|至|到|和|and) ?(?=[-+]?\d)", re.IGNORECASE)
+_BOUND = re.compile(
+    r"[<>≤≥±]|\b(?:less|more|greater|fewer|lower|higher|at least|at most|up to|below|above|under|over|between|minimum|maximum) (?=(?:than )?(?:or equal to )?[-\d.]|and)"
+    r"|\b(?:less|more|greater) than\b|不低于|不超过|不少于|不高于|大于|小于|超过|低于|高于|至少|至多|以上|以下|介于|至多",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """A number as it was written.
+
+    Attributes:
+        number: Its exact value in `unit`.
+        unit: Its unit, or None.
+        span: Where number and unit stand in the text that was read (after `plain`).
+        decimals: Digits after the point, to which it may have been rounded; None for fractions and words.
+        digits: Its significant digits.
+        below: The denominator where it was written a/b, else None; `above` is then a.
+        stray: An unknown word that follows the number where a unit would stand.
+    """
+
+    number: Fraction
+    unit: Unit | None
+    span: tuple[int, int]
+    decimals: int | None = None
+    digits: int = 0
+    above: int | None = None
+    below: int | None = None
+    stray: str = ""
+
+    @property
+    def base(self) -> Fraction:
+        return self.unit.to_base(self.number) if self.unit else self.number
+
+
+def plain(text: str) -> str:
+    """Full width, superscripts and odd dashes written plainly."""
+    text = unicodedata.normalize("NFKC", superscripts(text).replace("℃", "°C").replace("℉", "°F"))
+    text = re.sub(r"[‐‑‒–−]", "-", text).replace("µ", "μ")
+    return re.sub(r"(摄氏|华氏)(?:度)? ?([\d.]{1,12}|[零一二三四五六七八九十百点]{1,8})度?", r"\2\1度", text)
+
+
+def is_range(text: str) -> bool:
+    """Whether a plain text names a range or a bound instead of a value."""
+    return bool(_RANGE.search(text) or _BOUND.search(text))
+
+
+def quantities(text: str) -> list[Quantity]:
+    """The quantities of a plain text in order; words and Chinese numerals only where there are no digits."""
+    return _scan(text, _DIGITS, _from_digits) or _scan(text, _HAN, _from_han) or _scan(text, _WORDS, _from_words)
+
+
+def _scan(text: str, pattern: re.Pattern[str], read: Callable[[str, re.Match[str]], Quantity]) -> list[Quantity]:
+    found: list[Quantity] = []
+    at = 0
+    while len(found) < MOST and (match := pattern.search(text, at)):
+        found.append(read(text, match))
+        at = max(found[-1].span[1], match.end())
+    return found
+
+
+def _with_unit(text: str, bare: Quantity) -> Quantity:
+    """`bare`, whose span ends after its number, with the unit that follows."""
+    start, end = bare.span
+    unit, after = read_unit(text, end)
+    number = bare.number
+    if text[after : after + 1] == "半" and after > end:
+        number, after = number + Fraction(1, 2), after + 1
+    return replace(bare, number=number, unit=unit, span=(start, after), stray="" if unit else unknown_word(text, end))
+
+
+def _from_digits(text: str, match: re.Match[str]) -> Quantity:
+    whole, decimals = re.sub("[, ]", "", match["whole"]), match["decimals"] or ""
+    if match["point"] == "," and len(decimals) == 3 and whole != "0":  # 2,000 that the first branch did not take
+        whole, decimals = whole + decimals, ""
+    number = Fraction(f"{whole}.{decimals or 0}")
+    power = int(match["power"] or match["power2"] or match["power3"] or 0)
+    pure = _PURE_POWER.match(text, match.start("whole"))
+    end = match.end()
+    if pure:
+        number, power, end = Fraction(1), int(pure["power"]), pure.end()
+    number *= Fraction(10) ** power
+    for sign in match["han"] or "":
+        number *= _HAN_UNIT[sign]
+    if match["half"]:
+        number += Fraction(1, 2)
+    if match["sign"] == "-":
+        number = -number
+    exact = bool(power or match["han"] or match["below"])
+    above = below = None
+    if match["below"] and not pure and int(match["below"].replace(",", "")):
+        above, below = int(number) if number.denominator == 1 else None, int(match["below"].replace(",", ""))
+        number /= below
+    digits = len((whole + decimals).lstrip("0"))
+    places = None if exact else len(decimals)
+    return _with_unit(text, Quantity(number, None, (match.start(), end), places, digits, above, below))
+
+
+def _from_han(text: str, match: re.Match[str]) -> Quantity:
+    whole = match["whole"]
+    number = Fraction(1, 2) if whole == "半" else Fraction(han_number(whole))
+    if match["decimals"]:
+        number += Fraction(int("".join(str(_HAN_DIGIT[c]) for c in match["decimals"])), 10 ** len(match["decimals"]))
+    if match["below"]:
+        number /= max(1, han_number(match["below"]))
+    if match["sign"]:
+        number = -number
+    return _with_unit(text, Quantity(number, None, match.span()))
+
+
+def han_number(text: str) -> int:
+    """An integer in Chinese numerals: 三十九, 一百零五, 两万三千, 二〇二三."""
+    if not any(c in _HAN_UNIT for c in text):
+        return int("".join(str(_HAN_DIGIT[c]) for c in text))
+    total = section = digit = 0
+    for c in text:
+        if c in _HAN_DIGIT:
+            digit = _HAN_DIGIT[c]
+        elif _HAN_UNIT[c] < 10_000:
+            section, digit = section + (digit or 1) * _HAN_UNIT[c], 0
+        else:
+            total, section, digit = (total + section + digit) * _HAN_UNIT[c], 0, 0
+    return total + section + digit
+
+
+def _from_words(text: str, match: re.Match[str]) -> Quantity:
+    if match["part"]:
+        return _with_unit(text, Quantity(Fraction(1, 2), None, match.span()))
+    number = Fraction(WORDS[match["first"].lower()] + (WORDS[match["second"].lower()] if match["second"] else 0))
+    if match["hundred"]:
+        number *= 100
+    if match["half"]:
+        number += Fraction(1, 2)
+    if match["below"]:
+        number /= _BELOW[match["below"].lower()]
+    return _with_unit(text, Quantity(number, None, match.span()))

@@ -1,0 +1,94 @@
+"""A set of items in any order, all of them or, for partial credit, as F1."""
+
+import re
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+from medrl.errors import RecipeError
+from medrl.types import Problem, Verdict
+from medrl.verifiers.concepts import vocabulary
+from medrl.verifiers.extract import Extracted
+from medrl.verifiers.normalise import compact
+from medrl.verifiers.reading import AnswerVerifier
+from medrl.verifiers.text import Text, peel
+
+_PARTS = re.compile(r"\s*(?:[;；、\n]|(?:,|，)(?!\d)(?: ?and\b)?|\band\b|\bplus\b|以及|和|及|与)\s*", re.IGNORECASE)
+_BULLET = re.compile(r"^(?:[-*•]|\(?\d{1,2}[.)、])\s*")
+
+
+@dataclass(frozen=True)
+class SetOf(AnswerVerifier):
+    """Decides an unordered set; the reference parts its items with ";" or "、", or `metadata["items"]` lists them."""
+
+    name: ClassVar[str] = "set"
+
+    partial: bool = False
+    """Give F1 of precision and recall instead of all or nothing. Items that no rule can decide then count as wrong."""
+    vocabulary: str | None = None
+    """Names that are known to mean one concept, as in the `text` verifier."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not isinstance(self.partial, bool):
+            raise RecipeError("verifier 'set'", [f"partial is {self.partial!r}; it must be true or false"])
+        if self.vocabulary is not None:
+            vocabulary(self.vocabulary)
+
+    def data_digest(self) -> str:
+        return vocabulary(self.vocabulary).fingerprint if self.vocabulary else ""
+
+    def decide(self, problem: Problem, answer: Extracted) -> Verdict:
+        wanted = reference_items(problem)
+        if not wanted:
+            return Verdict.failed(f"problem {problem.id!r} has an empty set as its reference", "invalid")
+        if not answer.committed and not self.partial:
+            return Verdict.abstain("a long answer without a committed list")
+        given = split_items(answer.text)
+        matched, refuted, open_ = _match(problem, wanted, given, Text("plain", self.vocabulary))
+        precision, recall = matched / max(1, len(given)), matched / len(wanted)
+        parts = {"precision": precision, "recall": recall}
+        shown = f"{matched} of {len(wanted)} items, {len(given) - matched} beside them"
+        if self.partial:
+            f1 = 2 * precision * recall / (precision + recall) if matched else 0.0
+            return Verdict(f1, reason=shown, parts=parts)
+        if matched == len(wanted) == len(given):
+            return Verdict.right(shown, parts=parts)
+        # Without a vocabulary an item in other words is open; a turned-round or a missing one is not.
+        if refuted or len(given) < len(wanted) or not open_:
+            return Verdict.wrong(shown, parts=parts)
+        return Verdict.abstain(f"{shown}; {open_} in words that no rule decides", parts=parts)
+
+
+def reference_items(problem: Problem) -> list[str]:
+    """The items of the reference."""
+    listed = problem.metadata.get("items")
+    if isinstance(listed, list | tuple):
+        return [str(item) for item in listed if compact(str(item))]
+    return [item for item in re.split(r"[;；、\n]", str(problem.reference)) if compact(item)]
+
+
+def split_items(text: str) -> list[str]:
+    """The items of an answer, each once, bullets and numbers left out."""
+    items = (peel(_BULLET.sub("", part.strip())) for part in _PARTS.split(text))
+    return list({compact(item): item for item in items if compact(item)}.values())
+
+
+def _match(problem: Problem, wanted: list[str], given: list[str], rule: Text) -> tuple[int, int, int]:
+    """How many given items are in the set, how many are one of its items turned round, how many stay open."""
+    left = list(wanted)
+    refuted = open_ = 0
+    for item in given[:64]:
+        verdicts = [
+            rule.decide(
+                replace(problem, reference=one, aliases=(), metadata={}), Extracted(item, (0, len(item)), "short")
+            )
+            for one in left
+        ]
+        right = next((i for i, verdict in enumerate(verdicts) if verdict.score == 1.0), None)
+        if right is not None:
+            left.pop(right)
+        elif any(verdict.score == 0.0 for verdict in verdicts):
+            refuted += 1
+        else:
+            open_ += 1
+    return len(wanted) - len(left), refuted, open_

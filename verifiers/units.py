@@ -1,0 +1,174 @@
+"""Units of measurement: a small table of dimensions that convert, and a reader of compounds such as mg/kg/day.
+
+Units agree only when every dimension agrees, so mg/kg is never mg and a dose per day is never a dose. What is counted
+(tablets, doses, units of activity) is a dimension of its own; percent is the plain number 0.01.
+"""
+
+import re
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import lru_cache
+
+Dims = tuple[tuple[str, int], ...]  # (dimension, exponent), sorted, no zeros
+
+
+@dataclass(frozen=True)
+class Unit:
+    """A number in this unit is `scale` times itself, plus `offset`, in base units."""
+
+    symbol: str
+    scale: Fraction
+    dims: Dims
+    offset: Fraction = Fraction(0)
+
+    def to_base(self, number: Fraction) -> Fraction:
+        return number * self.scale + self.offset
+
+    def from_base(self, number: Fraction) -> Fraction:
+        return (number - self.offset) / self.scale
+
+    def same_as(self, other: "Unit") -> bool:
+        return (self.dims, self.scale, self.offset) == (other.dims, other.scale, other.offset)
+
+
+# (dimension, in base units, spellings). Lower case, except where case tells units apart (`_CASED`).
+_TABLE = (
+    ("mass", "1000", "kg|kilogram|kilograms|kgs|千克|公斤"),
+    ("mass", "1", "g|gm|gram|grams|克"),
+    ("mass", "0.001", "mg|milligram|milligrams|毫克"),
+    ("mass", "0.000001", "ug|mcg|μg|microgram|micrograms|微克"),
+    ("mass", "1e-9", "ng|nanogram|nanograms|纳克"),
+    ("mass", "1e-12", "pg|picogram|picograms|皮克"),
+    ("mass", "453.59237", "lb|lbs|pound|pounds"),
+    ("mass", "28.349523125", "oz|ounce|ounces"),
+    ("volume", "1", "l|liter|liters|litre|litres|升"),
+    ("volume", "0.1", "dl|deciliter|deciliters|decilitre|decilitres|分升"),
+    ("volume", "0.001", "ml|cc|milliliter|milliliters|millilitre|millilitres|cm^3|毫升"),
+    ("volume", "0.000001", "ul|mcl|μl|microliter|microliters|microlitre|microlitres|mm^3|微升"),
+    ("volume", "1e-15", "fl|femtoliter|femtoliters|飞升"),
+    ("length", "1", "m|meter|meters|metre|metres|米"),
+    ("length", "0.01", "cm|centimeter|centimeters|centimetre|centimetres|厘米"),
+    ("length", "0.001", "mm|millimeter|millimeters|millimetre|millimetres|毫米"),
+    ("length", "0.000001", "um|μm|micron|microns|micrometer|micrometers|微米"),
+    ("length", "1e-9", "nm|nanometer|nanometers|纳米"),
+    ("length", "0.0254", "inch|inches"),
+    ("length", "0.3048", "ft|foot|feet"),
+    ("time", "1", "s|sec|secs|second|seconds|秒"),
+    ("time", "0.001", "ms|msec|millisecond|milliseconds|毫秒"),
+    ("time", "60", "min|mins|minute|minutes|分钟|分"),
+    ("time", "3600", "h|hr|hrs|hour|hours|小时"),
+    ("time", "86400", "d|day|days|daily|天|日"),
+    ("time", "604800", "wk|wks|week|weeks|周|星期"),
+    ("time", "2629746", "mo|month|months|个月|月"),
+    ("time", "31556952", "y|yr|yrs|year|years|年|岁"),
+    ("pressure", "1", "mmhg|mm hg|torr|毫米汞柱"),
+    ("pressure", "7.50061683", "kpa|千帕"),
+    ("pressure", "0.73555912", "cmh2o|cm h2o|厘米水柱"),
+    ("pressure", "0.750061683", "mbar|hpa"),
+    ("amount", "1", "mol|mole|moles|摩尔"),
+    ("amount", "0.001", "mmol|millimole|millimoles|毫摩尔"),
+    ("amount", "0.000001", "umol|μmol|micromole|micromoles|微摩尔"),
+    ("amount", "1e-9", "nmol|nanomole|nanomoles|纳摩尔"),
+    ("amount", "1e-12", "pmol|picomole|picomoles|皮摩尔"),
+    ("charge", "1", "eq"),
+    ("charge", "0.001", "meq|milliequivalent|milliequivalents|毫当量"),
+    ("osmoles", "0.001", "mosm|mosmol|milliosmole|milliosmoles|毫渗"),
+    ("energy", "1", "kcal|kilocalorie|kilocalories|千卡|大卡"),
+    ("energy", "0.239005736", "kj|kilojoule|kilojoules|千焦"),
+    ("activity", "1", "iu|u|unit|units|单位|国际单位"),
+    ("activity", "0.001", "miu|mu|milliunit|milliunits"),
+    ("radiation", "1", "gy|gray"),
+    ("radiation", "0.01", "cgy"),
+    ("surface", "1", "1.73 m^2|1.73m^2|1.73 m2|1.73m2|1.73 ㎡|1.73㎡"),
+    ("area", "1", "m^2|m2|㎡|平方米|square meters|square meter"),
+    ("area", "0.0001", "cm^2|cm2|平方厘米"),
+    ("", "0.01", "%|percent|per cent|pct"),
+    ("", "0.001", "‰|per mille"),
+    ("", "1", "cells|cell|个细胞"),  # what is counted may go unsaid: 20 x 10^9/L of cells
+    ("beats", "1", "beats|beat|次"),
+    ("tablets", "1", "tablet|tablets|tab|tabs|pill|pills|片|粒|枚"),
+    ("doses", "1", "dose|doses|剂"),
+    ("drops", "1", "drop|drops|gtt|滴"),
+)
+_CASED = {
+    "M": ("1", (("amount", 1), ("volume", -1))),
+    "mM": ("0.001", (("amount", 1), ("volume", -1))),
+    "uM": ("0.000001", (("amount", 1), ("volume", -1))),
+    "μM": ("0.000001", (("amount", 1), ("volume", -1))),
+    "nM": ("1e-9", (("amount", 1), ("volume", -1))),
+    "bpm": ("1/60", (("beats", 1), ("time", -1))),
+    "fps": ("1", (("length", 1), ("time", -1))),
+}
+_DEGREES = (
+    ("1", "0", "°c|degc|celsius|degrees celsius|degree celsius|摄氏度|度"),
+    ("5/9", "-160/9", "°f|degf|fahrenheit|degrees fahrenheit|华氏度"),
+)
+
+
+def _units() -> dict[str, Unit]:
+    units: dict[str, Unit] = {}
+    for dimension, scale, names in _TABLE:
+        dims: Dims = ((dimension, 1),) if dimension else ()
+        units.update({name: Unit(name, Fraction(scale), dims) for name in names.split("|")})
+    for scale, offset, names in _DEGREES:
+        units.update({n: Unit(n, Fraction(scale), (("temperature", 1),), Fraction(offset)) for n in names.split("|")})
+    units.update({name: Unit(name, Fraction(scale), dims) for name, (scale, dims) in _CASED.items()})
+    return units
+
+
+UNITS = _units()
+_NAMES = "|".join(re.escape(name) for name in sorted(UNITS, key=len, reverse=True))
+# A Latin unit ends where its word ends; a Chinese one needs no boundary.
+_UNIT = re.compile(rf"(?:{_NAMES})(?:(?<![A-Za-z0-9])|(?![A-Za-z0-9^]))")
+_ANYCASE = re.compile(_UNIT.pattern, re.IGNORECASE)
+_PER = re.compile(r" ?(?:/|\bper\b|每) ?|[·*⋅](?=[A-Za-z])", re.IGNORECASE)
+_WORD = re.compile(r" ?([A-Za-zμ°%‰]+)")
+
+
+def read_unit(text: str, at: int) -> tuple[Unit | None, int]:
+    """The unit that starts at `at` (after at most one space) and where it ends; (None, at) when there is none.
+
+    `text` has been through NFKC. A compound reads as far as its parts are known: "/L" alone is a unit too.
+    """
+    scale, offset, dims, end, symbol = Fraction(1), Fraction(0), dict[str, int](), at, ""
+    position, sign = at + (text[at : at + 1] == " "), 1
+    while len(symbol) < 40:
+        per = _PER.match(text, end)
+        if per and (end > at or "/" in per[0] or "per" in per[0].lower() or "每" in per[0]):
+            position, sign = per.end(), -1 if per[0].strip() not in ("·", "*", "⋅") else 1
+        elif end > at:
+            break
+        match = _UNIT.match(text, position) or _ANYCASE.match(text, position)
+        if not match:
+            break
+        unit = UNITS.get(match[0]) or UNITS[match[0].lower()]
+        scale = scale * unit.scale if sign > 0 else scale / unit.scale
+        offset = unit.offset
+        for dimension, power in unit.dims:
+            if sign < 0 and dimension == "mass":
+                dimension = "body mass"  # mg/kg must not cancel down to a plain number
+            dims[dimension] = dims.get(dimension, 0) + sign * power
+        end, symbol = match.end(), text[at : match.end()].strip()
+    if end == at:
+        return None, at
+    return Unit(symbol, scale, tuple(sorted((d, p) for d, p in dims.items() if p)), offset), end
+
+
+@lru_cache(maxsize=4096)
+def units_in(text: str) -> tuple[Unit, ...]:
+    """Every unit that a question names, wherever it stands as a word of its own (single letters only after "in")."""
+    found: list[Unit] = []
+    at = 0
+    while at < len(text) and len(found) < 64:
+        starts = at == 0 or not text[at - 1].isalpha() or not text[at - 1].isascii() or not text[at].isascii()
+        unit, end = read_unit(text, at) if starts and not text[at].isspace() and text[at] not in "/·*⋅" else (None, at)
+        if unit and (end - at > 1 or text[max(0, at - 3) : at] in ("in ", "(in") or not text[at].isalnum()):
+            found.append(unit)
+        at = max(end, at + 1)
+    return tuple(found)
+
+
+def unknown_word(text: str, at: int) -> str:
+    """The Latin word that follows a number where no unit was read, or ""."""
+    match = _WORD.match(text, at)
+    return match[1] if match else ""

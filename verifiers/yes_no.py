@@ -1,0 +1,83 @@
+"""Yes, no or maybe, in English and Chinese, against a reference of that kind."""
+
+import re
+from dataclasses import dataclass
+from typing import ClassVar, Literal, TypeAlias
+
+from medrl.types import Problem, Verdict
+from medrl.verifiers.extract import Extracted
+from medrl.verifiers.normalise import normal
+from medrl.verifiers.reading import AnswerVerifier
+
+Side: TypeAlias = Literal["yes", "no", "maybe"]
+
+_WHOLE: dict[Side, str] = {
+    "yes": "yes|true|correct|affirmative|是|是的|对|对的|正确|可以|能|会|有|应该|推荐|需要",
+    "no": "no|false|incorrect|negative|否|不是|不|不对|错|错误|不正确|不可以|不能|不会|没有|无|不应该|不应|不推荐|不需要|不宜|禁止|禁用",
+    "maybe": "maybe|possibly|perhaps|uncertain|unclear|inconclusive|cannot be determined|可能|也许|或许|不确定|不一定|不清楚",
+}
+# "Correct" is also what flatters a judge, so it answers only a question whose reference is such a word.
+_TRUTH = {normal(word) for word in "true|correct|正确|对|对的|false|incorrect|错|错误|不正确".split("|")}
+_SIDES = {normal(word): side for side, words in _WHOLE.items() for word in words.split("|")}
+# What an answer opens with decides; a bare word elsewhere does not.
+_OPENS = re.compile(
+    r"(yes|no|maybe|true|false|不是|不可以|不能|不会|不应该?|不推荐|不需要|不宜|没有|是的|不确定|不一定|是|否|对|可以|可能|有|无|能)\b",
+    re.IGNORECASE,
+)
+_OPENS_ZH = re.compile(_OPENS.pattern.removesuffix(r"\b") + r"(?=$|[，。；、,.!！\s（(])")
+_PARTS = re.compile(r"[,，.。;；:：/、!！?？]|\b(?:and|or|but)\b|和|或|但", re.IGNORECASE)
+_DOUBLE = re.compile(
+    r"没有.{0,6}不|不是不|并非不|不可能不|not (?:un|in)\w+|no .{0,20}\bnot\b|not .{0,20}\bno\b", re.IGNORECASE
+)
+
+
+@dataclass(frozen=True)
+class YesNo(AnswerVerifier):
+    """Decides yes / no / maybe; an answer that says two of them is wrong."""
+
+    name: ClassVar[str] = "yes_no"
+
+    def decide(self, problem: Problem, answer: Extracted) -> Verdict:
+        wanted = side(str(problem.reference))
+        if wanted is None:
+            labels = {label.casefold(): text for label, text in problem.options.items()}
+            wanted = side(labels.get(str(problem.reference).strip().casefold(), ""))
+        if wanted is None:
+            return Verdict.abstain(f"the reference {problem.reference!r:.60} is neither yes, no nor maybe")
+        given = spoken(answer.text)
+        if normal(answer.text) in _TRUTH and normal(str(problem.reference)) not in _TRUTH:
+            return Verdict.abstain("the answer calls something right or wrong, which the question does not ask")
+        if given is None:
+            return Verdict.abstain("the answer does not open with yes, no or maybe")
+        before = {spoken(earlier) for earlier in answer.earlier} - {given, None}
+        if given == "both" or before:
+            return Verdict.wrong("the answer says two of yes, no and maybe")
+        return (
+            Verdict.right(f"{given}, as the reference")
+            if given == wanted
+            else Verdict.wrong(f"{given} where {wanted} is right")
+        )
+
+
+def side(text: str) -> Side | None:
+    """Which of the three a text is, as a whole."""
+    return _SIDES.get(normal(text))
+
+
+def spoken(text: str) -> Side | Literal["both"] | None:
+    """Which of the three an answer commits to, by how it opens."""
+    text = text[:600]
+    whole = side(text)
+    if whole:
+        return whole
+    if _DOUBLE.search(text):
+        return None
+    opening = re.match(r"[\W_]*", text)
+    at = opening.end() if opening else 0
+    match = _OPENS_ZH.match(text, at) or (_OPENS.match(text, at) if text[at : at + 1].isascii() else None)
+    found = _SIDES.get(normal(match[1])) if match else None
+    if found is None:
+        return None
+    rest = text[match.end() :] if match else ""
+    said = {_SIDES.get(normal(part)) for part in _PARTS.split(rest[:300])} - {found, None}
+    return "both" if said else found
