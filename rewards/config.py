@@ -6,14 +6,13 @@ party's node nests like ours. The other way is `Reward.to_config`.
 """
 
 import inspect
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, replace
-from types import NoneType, UnionType
-from typing import Any, Literal, TypeAlias, Union, cast, get_args, get_origin, get_type_hints
+from typing import Any, TypeAlias, cast, get_type_hints
 
 from medrl import plugins
 from medrl.errors import MedrlError, RecipeError, did_you_mean
+from medrl.knobs import read_value
 from medrl.rewards.tree import GROUP, Reward, RewardContext, Scores, knobs_of
 from medrl.types import Group
 from medrl.verifiers import protocol
@@ -121,7 +120,7 @@ def _values(cls: type[Reward], knobs: Mapping[str, Any], kind: str, path: str, f
             faults.append(f"{path}: {kind!r} has no knob {name!r}{did_you_mean(str(name), known)}")
             continue
         before = len(faults)
-        values[name] = _value(value, hints[name], f"{path}.{name}", faults)
+        values[name] = read_value(value, hints[name], f"{path}.{name}", faults, _reward_or_verifier)
         if len(faults) > before and not _holds_rewards(values[name]):
             del values[name]  # rewards stay, with stand-ins for the faulty ones
     return values
@@ -139,70 +138,13 @@ def _unbuilt(values: Mapping[str, Any]) -> Unbuilt:
     return Unbuilt(values.get("name", ""), tuple(below))
 
 
-def _value(value: Any, hint: Any, path: str, faults: list[str]) -> Any:
-    """`value` as what the annotation `hint` wants; a fault where it is something else."""
-    origin, args = get_origin(hint), get_args(hint)
-    if origin in (Union, UnionType):
-        return _one_of(value, args, path, faults)
-    if origin is Literal:
-        if value not in args:
-            faults.append(f"{path}: {value!r:.80} cannot be chosen{did_you_mean(str(value), map(str, args))}")
-        return value
-    if origin in (tuple, list, Sequence):
-        return _items(value, origin, args, path, faults)
-    kind = origin or hint
-    if not isinstance(kind, type):  # Any, a type variable: the node itself must check
-        return value
+def _reward_or_verifier(value: Any, kind: type, path: str, faults: list[str]) -> tuple[bool, Any]:
+    """What `read_value` does not know by itself: knobs that hold rewards, and knobs that hold verifiers."""
     if issubclass(kind, Reward):
-        return _node(value, path, faults)
+        return True, _node(value, path, faults)
     if issubclass(kind, protocol.Verifier):
-        return _verifier(value, path, faults)
-    return _plain(value, kind, path, faults)
-
-
-def _one_of(value: Any, hints: Sequence[Any], path: str, faults: list[str]) -> Any:
-    if value is None and NoneType in hints:
-        return None
-    hints = [hint for hint in hints if hint is not NoneType]
-    if len(hints) == 1:
-        return _value(value, hints[0], path, faults)
-    tries: list[list[str]] = []
-    for hint in hints:
-        tries.append([])
-        read_value = _value(value, hint, path, tries[-1])
-        if not tries[-1]:
-            return read_value
-    faults += tries[0]
-    return value
-
-
-def _items(value: Any, origin: Any, args: Sequence[Any], path: str, faults: list[str]) -> Any:
-    if not isinstance(value, list | tuple):
-        faults.append(f"{path}: {value!r:.80} is not a list")
-        return value
-    fixed = origin is tuple and args[-1:] != (...,)
-    if fixed and len(args) != len(value):
-        faults.append(f"{path}: it has {len(value)} items where {len(args)} are wanted")
-        return value
-    hints = args if fixed else [args[0] if args else Any] * len(value)
-    pairs = enumerate(zip(value, hints, strict=True))
-    items = [_value(one, hint, f"{path}[{i}]", faults) for i, (one, hint) in pairs]
-    return items if origin is list else tuple(items)
-
-
-def _plain(value: Any, kind: type, path: str, faults: list[str]) -> Any:
-    words = {float: "a number", int: "a whole number", str: "text", bool: "true or false"}
-    if kind is float and isinstance(value, int | float) and not isinstance(value, bool):
-        if not math.isfinite(value):
-            faults.append(f"{path}: {value!r} is not a finite number")
-        return float(value)
-    if isinstance(value, kind) and (kind is bool or not isinstance(value, bool)):
-        return value
-    hint = ""
-    if kind in (float, int) and isinstance(value, str):
-        hint = f"; YAML reads {value!r} as text" + (" (write 1.0e-6, not 1e-6)" if "e" in value.lower() else "")
-    faults.append(f"{path}: {value!r:.80} is not {words.get(kind, f'a {kind.__name__}')}{hint}")
-    return value
+        return True, _verifier(value, path, faults)
+    return False, None
 
 
 def _verifier(value: Any, path: str, faults: list[str]) -> Any:

@@ -233,11 +233,12 @@ def levels(
     wrong: float = 0.1,
     malformed: float = 0.0,
     threshold: float = 0.5,
+    otherwise: float | None = None,
 ) -> Levels:
-    """`Levels`, with a format by its preset's name and a verifier as it is: `levels(verifier, "o1")`."""
+    """`Levels`, with a format by its preset's name and a verifier as it is: `levels(verifier, "o1", otherwise=0.0)`."""
     form = Format(format) if isinstance(format, str) else format
-    return Levels(_judge(correct), form, right, wrong, malformed, threshold)
+    return Levels(_judge(correct, otherwise), form, right, wrong, malformed, threshold)
 
 
-def _judge(reward: Reward | Verifier) -> Reward:
-    return Verified(reward) if isinstance(reward, Verifier) else reward
+def _judge(reward: Reward | Verifier, otherwise: float | None = None) -> Reward:
+    return Verified(reward, otherwise=otherwise) if isinstance(reward, Verifier) else reward

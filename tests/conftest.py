@@ -2,8 +2,10 @@
 
 import os
 import sys
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 # Before torch or transformers is imported anywhere: no network, and one thread (the models are tiny).
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -11,6 +13,10 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 import pytest
+
+if TYPE_CHECKING:
+    from medrl.algorithms import Batch
+    from medrl.models import Policy
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -39,3 +45,59 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no {folder}")
     return folder
+
+
+WORDS = (
+    "fever cough and chest pain in a patient of 42 years",
+    "give 500 mg of amoxicillin three times a day",
+    "## Thinking\n\nThe knee is swollen.\n\n## Final Response\n\ngout",
+    "which colour is it? red green blue yellow",
+)
+
+
+@pytest.fixture(scope="session")
+def make_policy() -> Callable[..., "Policy"]:
+    """Tiny Qwen2-type policies from scratch: `make_policy(seed=0, **shape)`; equal arguments give equal weights."""
+    from medrl.models import ModelShape, Policy
+
+    def make(seed: int = 0, **shape: int) -> "Policy":
+        small = {"vocab_size": 320, "hidden_size": 32, "layers": 2, "heads": 2, "key_value_heads": 1}
+        policy = Policy.new(WORDS, ModelShape(**{**small, "intermediate_size": 64, "context": 128, **shape}), seed)
+        policy.model.eval()
+        return policy
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def make_batch() -> Callable[..., "Batch"]:
+    """Batches of random tokens with ragged prompts and responses; `rewards` may hold None for "no score"."""
+    import random
+
+    from medrl.algorithms import Batch
+    from medrl.types import Group, Problem, Rollout, Score, ScoredGroup, ask
+
+    def make(
+        policy: "Policy", rewards: list[float | None], group_size: int, *, seed: int = 0, longest: int = 14, **knobs: Any
+    ) -> "Batch":
+        draw = random.Random(seed)
+        vocabulary = len(policy.tokenizer)
+        groups = []
+        for start in range(0, len(rewards), group_size):
+            prompt = tuple(draw.randrange(4, vocabulary) for _ in range(draw.randrange(2, 9)))
+            rollouts = []
+            for index in range(group_size):
+                tokens = tuple(draw.randrange(4, vocabulary) for _ in range(draw.randrange(1, longest)))
+                logprobs = tuple(-draw.uniform(5.0, 6.5) for _ in tokens)
+                rollouts.append(
+                    Rollout("", (), "stop", len(tokens), f"p{start}", index, 0, prompt, tokens, logprobs, (True,) * len(tokens))
+                )
+            scores = [
+                Score(None, "error", reason="judge is down") if value is None else Score(value)
+                for value in rewards[start : start + group_size]
+            ]
+            group = Group(Problem(f"p{start}", ask("?")), tuple(rollouts))
+            groups.append(ScoredGroup(group, tuple(scores)))
+        return Batch.from_groups(groups, **{"max_response_tokens": longest, **knobs})
+
+    return make

@@ -25,7 +25,8 @@ class Cascade(Verifier):
     name: ClassVar[str] = "cascade"
 
     stages: tuple[Verifier, ...] = ()
-    """Verifiers in order, cheap rules first, a judge that always decides last. Each is a name or {type: ..., knob: ...}."""
+    """Verifiers in order, cheap rules first, a judge that always decides last. Each is a name or
+    {type: ..., knob: ...}."""
     past_failures: bool = False
     """Whether the next stage is also asked where a stage fails (error, timeout). When false the failure is the verdict,
     so that a broken judge is seen; when true a failure that no later stage mends is still the verdict."""
@@ -67,7 +68,8 @@ def _merge(before: Verdict | None, now: Verdict) -> Verdict:
 @dataclass(frozen=True)
 class Typed(AnswerVerifier):
     """The rule that fits the problem: by `metadata["answer_type"]` (term, choice, number, yes_no, set), by its kind and
-    options, else by what its reference looks like."""
+    options, else by what its reference looks like.
+    """
 
     name: ClassVar[str] = "typed"
 

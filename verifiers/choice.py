@@ -12,15 +12,18 @@ from medrl.verifiers.normalise import normal
 from medrl.verifiers.reading import AnswerVerifier
 
 _NEGATED = re.compile(
-    r"\b(?:not|isn't|wrong|incorrect|except|eliminate[ds]?|rule[sd]? out|excluded?|neither|nor)\b|n't\b|不|错误|排除|非|除",
+    r"\b(?:not|isn't|wrong|incorrect|except|eliminate[ds]?|rule[sd]? out|excluded?|neither|nor)\b|n't\b|不|错误|"
+    r"排除|非|除",
     re.IGNORECASE,
 )
 _EXCEPT = re.compile(
-    r"(?:all (?:of them |options )?(?:but|except)|除了?)\s*(?P<labels>[A-Z、,，和 ]{1,20}?)(?:项)?\s*(?P<rest>以外都选|之外都选|外都选|以外全选|外全选|$)"
+    r"(?:all (?:of them |options )?(?:but|except)|"
+    r"除了?)\s*(?P<labels>[A-Z、,，和 ]{1,20}?)(?:项)?\s*(?P<rest>以外都选|之外都选|外都选|以外全选|外全选|$)"
 )
 _BECAUSE = re.compile(r",? (?:because|since|as)\b|\. (?=[A-Z])|[。；;\n]|，因为", re.IGNORECASE)
 _LEAD = re.compile(
-    r"^(?:so |thus |therefore |hence )?(?:(?:i |my |the )?(?:would )?(?:answer|choice|choose|pick|select|option|correct answer)s?(?: is| are)?:? ?)*"
+    r"^(?:so |thus |therefore |hence )?(?:(?:i |my |the )?(?:would )?(?:answer|choice|choose|pick|select|option|"
+    r"correct answer)s?(?: is| are)?:? ?)*"
     r"(?:故|因此|所以|本题|应|应该|我)*(?:选择?|认为是|认为|是|答案)?[:：]?\s*",
     re.IGNORECASE,
 )

@@ -35,7 +35,7 @@ class Vocabulary:
 
 @lru_cache(maxsize=8)
 def vocabulary(source: str) -> Vocabulary:
-    """`"clinic"` (the simulated clinic's names), or a file: one concept a line, a JSON list of names or tab-separated names."""
+    """`"clinic"` (the simulated clinic's names), or a file, one concept a line: a JSON list or tab-separated names."""
     if source == "clinic":
         from medrl.data.clinic.world import load_world
 

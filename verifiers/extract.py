@@ -160,8 +160,10 @@ _STOP = re.compile(
 _BOXED, _TAG, _UNTAG = "\\boxed{", re.compile("<answer>", re.IGNORECASE), re.compile("</answer>", re.IGNORECASE)
 # Answers that hold no answer: openers and empty forms that fool learned judges (the "master keys").
 _EMPTY = re.compile(
-    r"(?:\\boxed\{ ?\}|<answer> ?</answer>|solution|thought process|answer|the answer is|final answer|diagnosis|let'?s (?:think|solve|work)[^.\n]{0,60}|"
-    r"i(?: do not| don'?t) know|none of your business|解|答|答案|答案是|答案为|解析|让我们[^。\n]{0,20}(?:思考|分析)|我不知道|不知道|不确定)?"
+    r"(?:\\boxed\{ ?\}|<answer> ?</answer>|solution|thought process|answer|the answer is|final answer|diagnosis|"
+    r"let'?s (?:think|solve|work)[^.\n]{0,60}|"
+    r"i(?: do not| don'?t) know|none of your business|解|答|答案|答案是|答案为|解析|让我们[^。\n]{0,20}(?:思考|"
+    r"分析)|我不知道|不知道|不确定)?"
     r"[^\w↑↓+]*_*",
     re.IGNORECASE,
 )
@@ -227,7 +229,7 @@ def _tagged(text: str, start: int, end: int) -> list[Span]:
 
 
 def _stated(text: str, start: int, end: int) -> list[Span]:
-    """What follows words such as "the answer is", to the end of its sentence, and what stands before "is the diagnosis"."""
+    """What follows words such as "the answer is", to its sentence's end, and what precedes "is the diagnosis"."""
     spans: list[Span] = []
     for cue in deque(_CUE.finditer(text, start, end), STATEMENTS):
         stop = _STOP.search(text, cue.end(), min(end, cue.end() + STATEMENT))

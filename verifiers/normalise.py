@@ -1,8 +1,8 @@
 """One spelling for texts that differ only in how they are written.
 
-Case, width, accents, hyphens, punctuation, articles, possessives, plurals, British and American spelling, Greek letters,
-Roman numerals after a word that numbers, traditional Chinese. What changes the meaning stays: digits, decimal points,
-signs, fractions and every word.
+Case, width, accents, hyphens, punctuation, articles, possessives, plurals, British and American spelling, Greek
+letters, Roman numerals after a word that numbers, traditional Chinese. What changes the meaning stays: digits, decimal
+points, signs, fractions and every word.
 """
 
 import re
@@ -15,8 +15,10 @@ _GREEK = {
     "μ": "mu", "π": "pi", "σ": "sigma", "τ": "tau", "ω": "omega",
 }  # fmt: skip
 _SIGNS = {
-    "≥": " >= ", "≤": " <= ", "＞": " > ", "＜": " < ", "↑": " increased ", "↓": " decreased ", "×": " x ", "℃": " degc ",
-    "–": "-", "—": "-", "−": "-", "‐": "-", "‑": "-", "～": "-", "~": "-", "•": " ", "·": " ", "’": "'", "‘": "'", "ß": "ss",
+    "≥": " >= ", "≤": " <= ", "＞": " > ", "＜": " < ", "↑": " increased ", "↓": " decreased ", "×": " x ",
+    "℃": " degc ",
+    "–": "-", "—": "-", "−": "-", "‐": "-", "‑": "-", "•": " ", "·": " ", "’": "'", "‘": "'",
+    "ß": "ss",
 }  # fmt: skip
 # Characters of common medical words, traditional to simplified.
 _TRADITIONAL = str.maketrans(
@@ -42,9 +44,8 @@ _HAN = {"一": "1", "二": "2", "三": "3", "四": "4", "五": "5", "六": "6", 
 _HAN_NUMBERED = re.compile(
     r"(?:第)?([一二三四五六七八九十])(?=[型级期度类]|因子)|(?<=[型级期度类])([一二三四五六七八九十])"
 )
-_HAN_ROMAN = re.compile(
-    rf"(?<![a-z])({'|'.join(sorted(_ROMAN, key=len, reverse=True))})(?=[型级期度类]|因子)|(?<=[型级期度类子])({'|'.join(sorted(_ROMAN, key=len, reverse=True))})(?![a-z])"
-)
+_LONGEST = "|".join(sorted(_ROMAN, key=len, reverse=True))
+_HAN_ROMAN = re.compile(rf"(?<![a-z])({_LONGEST})(?=[型级期度类]|因子)|(?<=[型级期度类子])({_LONGEST})(?![a-z])")
 _VARIANTS = {
     "梗塞": "梗死",
     "征候": "综合征",
@@ -83,10 +84,10 @@ def tokens(text: str) -> list[str]:
         text = text.replace(variant, usual)
     text = re.sub(r"'s\b|s'(?=\s|$)", lambda m: "s" if m[0] == "s'" else "", text)
     text = re.sub(r"(?<=\d),(?=\d{3}\b)", "", text)
-    text = re.sub(r"(?<=\d)\s?[-至到]\s?(?=\d)", " to ", text)
+    text = re.sub(r"(?<=\d)\s?[-~至到]\s?(?=\d)", " to ", text)
     text = re.sub(r"(?<=[a-z\d])\+(?=[\s,/)]|$)", " positive ", text)
     text = re.sub(r"(?<=[a-z\d])-(?=[,/)]|\s*$)", " negative ", text)
-    text = re.sub(r"(?<![\s\d(><=])-(?=\w)|(?<=\w)-", " ", text)
+    text = re.sub(r"(?<=\w)-|-(?!\d)", " ", text)
     text = _HAN_NUMBERED.sub(lambda m: _HAN[m[1] or m[2]], text)
     text = _HAN_ROMAN.sub(lambda m: _ROMAN[m[1] or m[2]], text)
     found = [_one_spelling(token) for token in _TOKEN.findall(text)]
@@ -106,7 +107,7 @@ def superscripts(text: str) -> str:
 
 
 _SPELLINGS = (("tumour", "tumor"), ("colour", "color"), ("fibre", "fiber"), ("litre", "liter"), ("metre", "meter"),
-              ("sulph", "sulf"), ("behaviour", "behavior"), ("labour", "labor"), ("isation", "ization"), ("aemi", "emi"))  # fmt: skip
+              ("sulph", "sulf"), ("behaviour", "behavior"), ("labour", "labor"), ("isation", "ization"))  # fmt: skip
 
 
 def _one_spelling(token: str) -> str:

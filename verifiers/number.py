@@ -7,7 +7,7 @@ unknown units are left to the next stage.
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any, ClassVar, Literal, NamedTuple
 
@@ -25,6 +25,11 @@ _BECAUSE = re.compile(r",? (?:because|since|given that|as the|calculated)\b|，?
 _ROUNDED = re.compile(r"\bnearest\b|\bround|decimal|四舍五入|保留|取整", re.IGNORECASE)
 _PERCENT = re.compile(r"\bpercent|\bin %|百分", re.IGNORECASE)
 _SCORED = re.compile(r"\bscore|\bscale\b|\bpoints\b|\bGCS\b|\bapgar\b|评分|量表", re.IGNORECASE)
+_OFTEN = re.compile(
+    r"\b(?:daily|once|twice|thrice|bid|tid|qid|q\d{1,2}h|hourly|weekly|nightly|times (?:a|per)|every)\b|"
+    r"每[日天周晚]|一日|日[一二三两]次",
+    re.IGNORECASE,
+)
 _PAIRED = re.compile(r"blood pressure|visual acuity|\bvision\b|\bBP\b|血压|视力", re.IGNORECASE)
 _TOLERANCE = re.compile(
     r"(\d{1,2}(?:\.\d{1,3})?) ?% (?:tolerance|error|margin)|\bwithin (\d{1,2}) ?%|误差[^\d]{0,6}(\d{1,2}) ?%",
@@ -98,8 +103,6 @@ class Number(AnswerVerifier):
 
     def _finding(self, problem: Problem, reference: Quantity, text: str) -> Finding:
         """What the answer `text` says of the reference."""
-        if normal(text) == normal(str(problem.reference)):
-            return Finding("right", "the same number as the reference, as written")
         text = _core(text)
         if DATE.search(text):
             return Finding("abstain", "the answer is a date")
@@ -107,6 +110,9 @@ class Number(AnswerVerifier):
             return Finding("abstain", "the answer negates or offers a choice")
         if is_range(text):
             return Finding("abstain", "the answer is a range or a bound")
+        often = _OFTEN.search(text)
+        if often and often[0].casefold() not in f"{problem.question} {problem.reference}".casefold():
+            return Finding("abstain", f"the answer adds how often ({often[0]!r}), which the problem does not ask")
         found = quantities(text)
         if not found:
             return Finding("abstain", "there is no number in the answer")
@@ -127,14 +133,11 @@ def reference_quantity(problem: Problem) -> Quantity | None:
     if len(found) != 1 or found[0].span != (0, len(text)):
         return None
     quantity, unit = found[0], problem.metadata.get("unit")
-    paired = quantity.below is not None and (quantity.unit and quantity.unit.dims or _PAIRED.search(problem.question))
-    if paired and quantity.unit and quantity.unit.dims == (("tablets", 1),):
-        paired = None
-    if paired:
+    measured = quantity.unit is not None and quantity.unit.dims not in ((), (("tablets", 1),))
+    if quantity.below is not None and (measured or _PAIRED.search(problem.question)):
         return None  # 120/80 is two numbers
     if quantity.unit is None and isinstance(unit, str) and unit.strip():
-        read = read_unit(plain(unit.strip()), 0)[0]
-        quantity = Quantity(**{**quantity.__dict__, "unit": read}) if read else quantity
+        quantity = replace(quantity, unit=read_unit(plain(unit.strip()), 0)[0])
     return quantity
 
 

@@ -150,7 +150,7 @@ def run_sync(work: Coroutine[Any, Any, T]) -> T:
 
 
 def build(config: Config) -> Verifier:
-    """The verifier that a config names: `"text"`, `{"type": "number", "relative_tolerance": 0.05}`, `"module:attribute"`.
+    """The verifier that a config names: `"text"`, `{"type": "number", "relative_tolerance": 0.05}`, `"module:name"`.
 
     Raises:
         PluginError: Nothing is called that, or it is no verifier.

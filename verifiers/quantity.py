@@ -30,21 +30,16 @@ _HAN = re.compile(
     r"(?P<sign>负|零下)?(?:(?P<below>[一二三四五六七八九十百千]{1,6})分之)?"
     r"(?P<whole>[零〇一二两三四五六七八九十百千万亿]{1,16}|半)(?:点(?P<decimals>[零〇一二三四五六七八九]{1,12}))?"
 )
-_ONES = "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen"
+_ONES = (
+    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen "
+    "seventeen eighteen nineteen"
+)
 _TENS = "twenty thirty forty fifty sixty seventy eighty ninety"
 WORDS = {word: i for i, word in enumerate(_ONES.split())} | {word: 10 * i for i, word in enumerate(_TENS.split(), 2)}
 _BELOW = {
-    "half": 2,
-    "halves": 2,
-    "third": 3,
-    "thirds": 3,
-    "quarter": 4,
-    "quarters": 4,
-    "fourth": 4,
-    "fourths": 4,
-    "fifth": 5,
-    "fifths": 5,
-}
+    "half": 2, "halves": 2, "third": 3, "thirds": 3, "quarter": 4, "quarters": 4, "fourth": 4, "fourths": 4,
+    "fifth": 5, "fifths": 5,
+}  # fmt: skip
 _LATIN = "|".join(WORDS)
 _WORDS = re.compile(
     rf"\b(?P<first>{_LATIN})(?:[- ](?P<second>{_LATIN}))?(?P<hundred> hundred)?(?P<half> and a half)?"
@@ -52,12 +47,15 @@ _WORDS = re.compile(
     re.IGNORECASE,
 )
 DATE = re.compile(
-    r"\d{4} ?[-/.年] ?\d{1,2} ?[-/.月] ?\d{1,2}|\d{1,2}/\d{1,2}/\d{2,4}|[二〇零一三四五六七八九\d]{2,4}年[十一二三四五六七八九\d]{1,3}月"
+    r"\d{4} ?[-/.年] ?\d{1,2} ?[-/.月] ?\d{1,2}|\d{1,2}/\d{1,2}/\d{2,4}|"
+    r"[二〇零一三四五六七八九\d]{2,4}年[十一二三四五六七八九\d]{1,3}月"
 )
 _RANGE = re.compile(r"(?<=\d)[%℃]? ?(?:-|–|—|~|～|\bto\b|至|到|和|and) ?(?=[-+]?\d)", re.IGNORECASE)
 _BOUND = re.compile(
-    r"[<>≤≥±]|\b(?:less|more|greater|fewer|lower|higher|at least|at most|up to|below|above|under|over|between|minimum|maximum) (?=(?:than )?(?:or equal to )?[-\d.]|and)"
-    r"|\b(?:less|more|greater) than\b|不低于|不超过|不少于|不高于|大于|小于|超过|低于|高于|至少|至多|以上|以下|介于|至多",
+    r"[<>≤≥±]|\b(?:less|more|greater|fewer|lower|higher|at least|at most|up to|below|above|under|over|between|"
+    r"minimum|maximum) (?=(?:than )?(?:or equal to )?[-\d.]|and)"
+    r"|\b(?:less|more|greater) than\b|不低于|不超过|不少于|不高于|大于|小于|超过|低于|高于|至少|至多|以上|以下|"
+    r"介于|至多",
     re.IGNORECASE,
 )
 

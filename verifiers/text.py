@@ -22,10 +22,13 @@ _HEDGE = (
 )
 # What may stand before a term without changing it. Each is tried at the start, again and again.
 _LEAD = re.compile(
-    rf"(?:{_HEDGE}|(?:it|this|that|the (?:diagnosis|answer|patient|condition|cause|finding|drug|organism|picture|presentation))"
+    rf"(?:{_HEDGE}|(?:it|this|that|the (?:diagnosis|answer|patient|condition|cause|finding|drug|organism|"
+    rf"picture|presentation))"
     r"(?: (?:most likely|likely|probably))?(?:'s| is| was| has| would be| must be| should be| indicates| suggests| are)"
-    r"|(?:most )?(?:consistent with|suggestive of|diagnostic of|indicative of|compatible with)|a case of|diagnosis of|the diagnosis|answer|diagnosis"
-    r"|毫无疑问是|毫无疑问|首先考虑为?|优先考虑|首选|最可能是|最可能为|最常见的是|可能是|可能为|应该是|应为|考虑为|考虑|诊断为|就是|即为?|即是|属于|提示|偏向|符合|是|为|患者|该患者|本例|患有?"
+    r"|(?:most )?(?:consistent with|suggestive of|diagnostic of|indicative of|compatible with)|a case of|"
+    r"diagnosis of|the diagnosis|answer|diagnosis"
+    r"|毫无疑问是|毫无疑问|首先考虑为?|优先考虑|首选|最可能是|最可能为|最常见的是|可能是|可能为|应该是|应为|"
+    r"考虑为|考虑|诊断为|就是|即为?|即是|属于|提示|偏向|符合|是|为|患者|该患者|本例|患有?"
     r")[,:，： ]*",
     re.IGNORECASE,
 )
@@ -35,20 +38,25 @@ _BECAUSE = re.compile(
     re.IGNORECASE,
 )
 _DIFFERENTIAL = re.compile(
-    r",? ?(?:\b(?:rather than|instead of|as opposed to|and not|but not|not|exclude|ruling out|rule out|unlike|versus)\b|，?(?:而非|而不是|不是)|，?(?:但)?(?:需|要|应)?(?:与|和|同).{0,30}鉴别|，?(?:需|应)?排除)",
+    r",? ?(?:\b(?:rather than|instead of|as opposed to|and not|but not|not|exclude|ruling out|rule out|unlike|"
+    r"versus)\b|，?(?:而非|而不是|不是)|，?(?:但)?(?:需|要|应)?(?:与|和|同).{0,30}鉴别|，?(?:需|应)?排除)",
     re.IGNORECASE,
 )
 _BEFORE_NEGATION = re.compile(
-    r"\b(?:not|no|never|without|unlikely(?: to be)?|excludes?d?|rul(?:e|es|ed|ing) out|rather than|instead of|neither|nor|denies|no evidence of|against|isn't|cannot be|can't be)"
-    r"(?: (?:a|an|the|be|to|have|evidence|of|sign|signs|any|diagnosis|have been)){0,4} ?$|(?:(?<!能)(?<!能够)排除|不是|并非|非|不考虑|不支持|无|没有|而非|不选|否认|除外|不属于|不像)(?:了|为|是|有)?$",
+    r"\b(?:not|no|never|without|unlikely(?: to be)?|excludes?d?|rul(?:e|es|ed|ing) out|rather than|instead of|"
+    r"neither|nor|denies|no evidence of|against|isn't|cannot be|can't be)"
+    r"(?: (?:a|an|the|be|to|have|evidence|of|sign|signs|any|diagnosis|have been)){0,4} ?$|"
+    r"(?:(?<!能)(?<!能够)排除|不是|并非|非|不考虑|不支持|无|没有|而非|不选|否认|除外|不属于|不像)(?:了|为|是|有)?$",
     re.IGNORECASE,
 )
 _AFTER_NEGATION = re.compile(
-    r"\s?(?:is|was|has been|can be|were)? ?(?:ruled out|excluded|unlikely|not (?:likely|present|the|supported|considered)|less likely)|\s?(?:已|可|可以|被)?(?:排除|除外)|可能性(?:小|不大|低)|不支持|不成立",
+    r"\s?(?:is|was|has been|can be|were)? ?(?:ruled out|excluded|unlikely|not (?:likely|present|the|supported|"
+    r"considered)|less likely)|\s?(?:已|可|可以|被)?(?:排除|除外)|可能性(?:小|不大|低)|不支持|不成立",
     re.IGNORECASE,
 )
 _REVERSED = re.compile(
-    r"\b(?:avoid|avoided|contraindicat|except|not|never|least|exclude|unlikely|withheld|stopp?ed|discontinued)|避免|禁忌|禁用|不应|不宜|除外|除了|不是|不属于|错误|不正确|不能|不可",
+    r"\b(?:avoid|avoided|contraindicat|except|not|never|least|exclude|unlikely|withheld|stopp?ed|discontinued)|"
+    r"避免|禁忌|禁用|不应|不宜|除外|除了|不是|不属于|错误|不正确|不能|不可",
     re.IGNORECASE,
 )
 _OR = re.compile(r"\s*(?:,? \bor\b|,? \beither\b|或者|或|还是| / |/(?=[A-Za-z]{3}))\s*", re.IGNORECASE)
@@ -57,7 +65,8 @@ _ALSO = re.compile(r"\b(?:also known as|also called|a\.?k\.?a\.?|i\.e\.|formerly
 _DENIES = re.compile(r"\b(?:not|no|without|unlikely|ruled out)\b|不是|排除|否认", re.IGNORECASE)
 _REASON = re.compile(r",? ?(?:because|since|given|as evidenced by)\b|，?(?:因为|由于|因)", re.IGNORECASE)
 _BESIDE = re.compile(
-    r"\b(?:or|alternative\w*|however|but(?! not)|actually|also|could|may|might|maybe|perhaps|instead(?! of)|either|other|another|"
+    r"\b(?:or|alternative\w*|however|but(?! not)|actually|also|could|may|might|maybe|perhaps|instead(?! of)|"
+    r"either|other|another|"
     r"possib\w+|likely|has|have|diagnos\w+|answer|second|plus)\b|或|也|但|然而|其实|另|还|可能|不过|诊断|患|答案",
     re.IGNORECASE,
 )
@@ -191,7 +200,7 @@ def _denied(text: str, terms: tuple[str, ...]) -> bool:
 
 
 def _only_explains(text: str, head: str) -> bool:
-    """Whether what follows the head gives a reason or a contrast, and names nothing beside it ("X, Y", "X. Maybe Y")."""
+    """Whether what follows the head gives a reason or a contrast, and names nothing beside it (as "X. Maybe Y")."""
     tail = text[len(head) :] if text.startswith(head) else ""
     if not tail.strip(" .。"):
         return text.startswith(head)
@@ -206,7 +215,7 @@ def _only_explains(text: str, head: str) -> bool:
 
 
 def _glossed(head: str, names: dict[str, str], known: Vocabulary | None) -> Verdict | None:
-    """ "X (Y)" where one of the two is the reference and the other only says it again."""
+    """Of "X (Y)", where one of the two is the reference and the other only says it again: right."""
     match = _PARENS.search(head)
     if not match:
         core = compact(head)

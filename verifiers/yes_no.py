@@ -13,18 +13,21 @@ Side: TypeAlias = Literal["yes", "no", "maybe"]
 
 _WHOLE: dict[Side, str] = {
     "yes": "yes|true|correct|affirmative|是|是的|对|对的|正确|可以|能|会|有|应该|推荐|需要",
-    "no": "no|false|incorrect|negative|否|不是|不|不对|错|错误|不正确|不可以|不能|不会|没有|无|不应该|不应|不推荐|不需要|不宜|禁止|禁用",
-    "maybe": "maybe|possibly|perhaps|uncertain|unclear|inconclusive|cannot be determined|可能|也许|或许|不确定|不一定|不清楚",
+    "no": "no|false|incorrect|negative|否|不是|不|不对|错|错误|不正确|不可以|不能|不会|没有|无|不应该|不应|"
+    "不推荐|不需要|不宜|禁止|禁用",
+    "maybe": "maybe|possibly|perhaps|uncertain|unclear|inconclusive|cannot be determined|可能|也许|或许|不确定|"
+    "不一定|不清楚",
 }
 # "Correct" is also what flatters a judge, so it answers only a question whose reference is such a word.
 _TRUTH = {normal(word) for word in "true|correct|正确|对|对的|false|incorrect|错|错误|不正确".split("|")}
 _SIDES = {normal(word): side for side, words in _WHOLE.items() for word in words.split("|")}
 # What an answer opens with decides; a bare word elsewhere does not.
 _OPENS = re.compile(
-    r"(yes|no|maybe|true|false|不是|不可以|不能|不会|不应该?|不推荐|不需要|不宜|没有|是的|不确定|不一定|是|否|对|可以|可能|有|无|能)\b",
+    r"(yes|no|maybe|true|false|不是|不可以|不能|不会|不应该?|不推荐|不需要|不宜|没有|是的|不确定|不一定|是|否|"
+    r"对|可以|可能|有|无|能)"
+    r"(?=\s*(?:$|[，。；、,.;:!！(（\n—-]|(?:and|or|but)\b))",
     re.IGNORECASE,
 )
-_OPENS_ZH = re.compile(_OPENS.pattern.removesuffix(r"\b") + r"(?=$|[，。；、,.!！\s（(])")
 _PARTS = re.compile(r"[,，.。;；:：/、!！?？]|\b(?:and|or|but)\b|和|或|但", re.IGNORECASE)
 _DOUBLE = re.compile(
     r"没有.{0,6}不|不是不|并非不|不可能不|not (?:un|in)\w+|no .{0,20}\bnot\b|not .{0,20}\bno\b", re.IGNORECASE
@@ -74,10 +77,9 @@ def spoken(text: str) -> Side | Literal["both"] | None:
         return None
     opening = re.match(r"[\W_]*", text)
     at = opening.end() if opening else 0
-    match = _OPENS_ZH.match(text, at) or (_OPENS.match(text, at) if text[at : at + 1].isascii() else None)
+    match = _OPENS.match(text, at)
     found = _SIDES.get(normal(match[1])) if match else None
-    if found is None:
+    if match is None or found is None:
         return None
-    rest = text[match.end() :] if match else ""
-    said = {_SIDES.get(normal(part)) for part in _PARTS.split(rest[:300])} - {found, None}
+    said = {_SIDES.get(normal(part)) for part in _PARTS.split(text[match.end() :])} - {found, None}
     return "both" if said else found

@@ -6,6 +6,7 @@ every (B, T) tensor speaks of token t: `logprobs_BT[b, t]` is the log-probabilit
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -54,6 +55,8 @@ class Batch:
         values_BT: A critic's estimates.
         advantages_BT: Set by `Algorithm.advantages`.
         returns_BT: A critic's targets.
+        images: References of each row's images, empty when no row has any; learners make `multimodal` of them, a
+            micro-batch at a time, so that pixels never travel.
         multimodal: Processor outputs of the rows' images, or None.
     """
 
@@ -71,6 +74,7 @@ class Batch:
     values_BT: Tensor | None = None
     advantages_BT: Tensor | None = None
     returns_BT: Tensor | None = None
+    images: tuple[tuple[Any, ...], ...] = ()
     multimodal: Multimodal | None = None
 
     def __len__(self) -> int:
@@ -88,18 +92,20 @@ class Batch:
         """The named rows, cut to their longest. `group_size` keeps its meaning only for whole groups."""
         index = torch.as_tensor(rows, dtype=torch.long, device=self.tokens_BT.device)
         width = int(self.lengths_B[index].max()) if len(index) else 0
-        picked: dict[str, Tensor | Multimodal | None] = {}
+        picked: dict[str, Any] = {}
         for f in fields(self):
             value = getattr(self, f.name)
             if isinstance(value, Tensor):
                 picked[f.name] = value[index, :width] if value.dim() == 2 else value[index]
+        if self.images:
+            picked["images"] = tuple(self.images[b] for b in rows)
         if self.multimodal is not None:
             picked["multimodal"] = self.multimodal.rows(rows)
-        return replace(self, **picked)  # type: ignore[arg-type]
+        return replace(self, **picked)
 
     @classmethod
     def from_groups(
-        cls, scored: Sequence[ScoredGroup], *, max_response_tokens: int, temperature: float = 1.0
+        cls, scored: Sequence[ScoredGroup], max_response_tokens: int, temperature: float = 1.0
     ) -> "Batch":
         """Tensors of scored groups, which must all have the same number of rollouts.
 
@@ -134,4 +140,5 @@ class Batch:
             max_response_tokens=max_response_tokens,
             temperature=temperature,
             rollout_logprobs_BT=logprobs,
+            images=tuple(r.images for r in rollouts) if any(r.images for r in rollouts) else (),  # type: ignore[attr-defined]
         )

@@ -60,8 +60,9 @@ class Request:
 class Engine(Protocol):
     """Makes rollouts."""
 
-    exact_logprobs: bool
-    """True when sampled-token log-probabilities equal the learner's own to rounding, so it need not recompute them."""
+    def exact(self, sampling: Sampling) -> bool:
+        """Whether log-probabilities of tokens drawn so equal the learner's own to rounding: it need not recompute them."""
+        ...
 
     def generate(self, requests: Sequence[Request], version: int) -> AsyncIterator[Rollout]:
         """Yield each rollout as it finishes, in any order; `version` says which policy is writing."""

@@ -50,8 +50,6 @@ class _Live:
 class InProcessEngine:
     """Samples from `policy.model`, whose weights may change between calls."""
 
-    exact_logprobs = True
-
     def __init__(self, policy: Policy, max_rows: int = 256) -> None:
         """Bind to a policy.
 
@@ -61,6 +59,11 @@ class InProcessEngine:
         """
         self.policy, self.max_rows = policy, max_rows
         self.stops = torch.tensor(policy.stop_ids, device=policy.device)
+        self.barred = torch.tensor(policy.barred_ids, dtype=torch.long, device=policy.device)
+
+    def exact(self, sampling: Sampling) -> bool:
+        """True unless tokens are drawn from less than the whole softmax: engine and learner share one module."""
+        return not sampling.truncates
 
     async def generate(self, requests: Sequence[Request], version: int) -> AsyncIterator[Rollout]:
         """Yield each rollout as it ends. See `Engine.generate`."""
@@ -153,6 +156,8 @@ class InProcessEngine:
 
     def _draw(self, live: _Live, logits_BV: Tensor, sampling: Sampling) -> None:
         """Draw every row's next token and mark the rows that end with it."""
+        if len(self.barred):
+            logits_BV = logits_BV.index_fill(-1, self.barred, -torch.inf)
         logits_BV = process_logits(logits_BV, sampling.temperature, sampling.top_k, sampling.top_p)
         step_B = torch.tensor([len(row.tokens) for row in live.rows], device=logits_BV.device)
         token_B, logprob_B = draw(logits_BV, uniform(live.seeds_B, step_B), greedy=sampling.temperature == 0)

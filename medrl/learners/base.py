@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -53,6 +53,10 @@ class Optimization:
         if self.lr <= 0 or self.microbatch_tokens < 1 or self.logits_mib < 1:
             raise ValueError("optimization: lr, microbatch_tokens and logits_mib must be above 0")
 
+    def over(self, total_updates: int) -> "Optimization":
+        """The same, with `total_updates` filled in where it was empty."""
+        return self if self.total_updates is not None else replace(self, total_updates=total_updates)
+
     def lr_at(self, update: int) -> float:
         """The learning rate of the `update`-th optimizer update, counted from 0."""
         if update < self.warmup_steps:
@@ -67,8 +71,11 @@ class Optimization:
 class Learner(Protocol):
     """Makes gradients. It never knows which algorithm runs."""
 
-    def forward(self, batch: Batch, want: Set[str]) -> Batch:
-        """The batch with "old_logprobs", "ref_logprobs" or "values" filled in, as wanted; no gradient."""
+    def forward(self, batch: Batch, want: Set[str], *, exact_rollouts: bool = False) -> Batch:
+        """The batch with "old_logprobs", "ref_logprobs" or "values" filled in, as wanted; no gradient.
+
+        With `exact_rollouts` the log-probabilities that the engine reported serve as the old ones.
+        """
         ...
 
     def update(self, batch: Batch, algorithm: Algorithm, seed: int) -> dict[str, float]:

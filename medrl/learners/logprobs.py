@@ -5,6 +5,7 @@ a position is needed. The head is applied to the positions that count, a chunk a
 chunk's logits again. When everything fits into one chunk its probabilities are kept and nothing is computed twice.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -111,7 +112,7 @@ def backbone_and_head(model: PreTrainedModel) -> tuple[nn.Module, nn.Linear]:
 
 
 def response_logprobs(
-    model: PreTrainedModel, batch: Batch, *, logits_mib: int = 64, pack: bool = False
+    model: PreTrainedModel, batch: Batch, *, logits_mib: int = 64, pack: bool = False, barred: Sequence[int] = ()
 ) -> Tensor:
     """Log-probabilities of the trained tokens of a micro-batch, at its sampling temperature.
 
@@ -120,6 +121,7 @@ def response_logprobs(
         batch: Right-padded rows. The causal mask keeps real tokens from seeing the padding, so none is passed.
         logits_mib: See `token_logprobs`.
         pack: Put all rows into one without padding; positions that start again at 0 keep them apart.
+        barred: Token ids that the policy cannot write, so that they have no share of the probability.
 
     Returns:
         (B, T) float32, 0 where the loss mask is False.
@@ -138,11 +140,15 @@ def response_logprobs(
     else:
         hidden_BTD = backbone(input_ids=tokens_BT, use_cache=False, **extra).last_hidden_state
     hidden_ND = hidden_BTD[:, :-1][mask_BT[:, 1:]]  # the state before token t predicts token t
+    bias_V = head.bias
+    if barred:
+        bias_V = head.weight.new_zeros(len(head.weight)) if bias_V is None else bias_V
+        bias_V = bias_V.index_fill(0, torch.tensor(barred, device=device), -torch.inf)
     logprobs_N = token_logprobs(
         hidden_ND,
         head.weight,
         tokens_BT[mask_BT],
-        bias_V=head.bias,
+        bias_V=bias_V,
         scale=1.0 / batch.temperature if batch.temperature else 1.0,
         logits_mib=logits_mib,
     )

@@ -4,14 +4,17 @@ import copy
 import json
 import math
 from collections.abc import Set
+from dataclasses import replace
+from itertools import accumulate
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from medrl.algorithms import Algorithm, Batch, Denominators, Outputs
+from medrl.algorithms import Algorithm, Batch, Denominators, Multimodal, Outputs
 from medrl.errors import CheckpointError, TrainingDiverged
 from medrl.learners.base import Optimization
 from medrl.learners.logprobs import response_logprobs
@@ -43,9 +46,11 @@ class TorchLearner:
         attention = str(getattr(self.model.config, "_attn_implementation", ""))
         self.pack = settings.packing == "on" or (settings.packing == "auto" and "flash" in attention)
 
-    def forward(self, batch: Batch, want: Set[str]) -> Batch:
+    def forward(self, batch: Batch, want: Set[str], *, exact_rollouts: bool = False) -> Batch:
         """See `Learner.forward`."""
-        if "old_logprobs" in want:
+        if "old_logprobs" in want and exact_rollouts:
+            batch = batch.with_(old_logprobs_BT=batch.rollout_logprobs_BT)
+        elif "old_logprobs" in want:
             batch = batch.with_(old_logprobs_BT=self._logprobs(self.model, batch))
         if "ref_logprobs" in want:
             if self.reference is None:
@@ -61,16 +66,19 @@ class TorchLearner:
         torch.manual_seed(seed)
         totals: dict[str, float] = {}
         done = idle = 0
-        for epoch in range(algorithm.epochs):
-            for rows in minibatches(batch, algorithm.minibatches, seed_of(seed, "minibatches", epoch)):
-                metrics = self._step(batch.rows(rows), algorithm)
-                if metrics is None:
-                    idle += 1
-                    continue
-                done += 1
-                for name, value in metrics.items():
-                    totals[name] = totals.get(name, 0.0) + value
-        self.model.eval()
+        try:
+            for epoch in range(algorithm.epochs):
+                for rows in minibatches(batch, algorithm.minibatches, seed_of(seed, "minibatches", epoch)):
+                    metrics = self._step(batch.rows(rows), algorithm)
+                    if metrics is None:
+                        idle += 1
+                        continue
+                    done += 1
+                    for name, value in metrics.items():
+                        totals[name] = totals.get(name, 0.0) + value
+        finally:
+            self.model.eval()
+            self.optimizer.zero_grad(set_to_none=True)  # what an error in the middle of a minibatch left behind
         return {**{name: total / done for name, total in totals.items()}, "updates": float(done), "idle_updates": float(idle)}
 
     def _step(self, minibatch: Batch, algorithm: Algorithm) -> dict[str, float] | None:
@@ -82,7 +90,7 @@ class TorchLearner:
         metrics = {"loss": 0.0}
         for micro_rows in microbatches(minibatch.lengths_B, rows, self.settings.microbatch_tokens):
             micro = minibatch.rows(micro_rows)
-            logprobs_BT = response_logprobs(self.model, micro, logits_mib=self.settings.logits_mib, pack=self.pack)
+            logprobs_BT = self._micro_logprobs(self.model, micro)
             loss = algorithm.loss(Outputs(logprobs_BT), micro, denominators)
             loss.policy.backward()  # type: ignore[no-untyped-call]
             metrics["loss"] += loss.policy.item()
@@ -90,7 +98,6 @@ class TorchLearner:
                 metrics[name] = metrics.get(name, 0.0) + value.item()
         norm = torch.nn.utils.clip_grad_norm_(self._trainable().values(), self.settings.max_grad_norm).item()
         if not (math.isfinite(norm) and math.isfinite(metrics["loss"])):
-            self.optimizer.zero_grad(set_to_none=True)
             raise TrainingDiverged(
                 f"update {self.updates} has loss {metrics['loss']} and gradient norm {norm}; the weights were left as "
                 "they were. Lower the learning rate, or look for rewards or log-probabilities that are not finite"
@@ -110,12 +117,19 @@ class TorchLearner:
         model.eval()
         rows = batch.loss_mask_BT.any(-1).nonzero()[:, 0].tolist()
         for micro_rows in microbatches(batch.lengths_B, rows, self.settings.microbatch_tokens):
-            part_BT = response_logprobs(
-                model, batch.rows(micro_rows), logits_mib=self.settings.logits_mib, pack=self.pack
-            )
+            part_BT = self._micro_logprobs(model, batch.rows(micro_rows))
             logprobs_BT[micro_rows, : part_BT.shape[1]] = part_BT.cpu()
         model.train(was_training)
         return logprobs_BT
+
+    def _micro_logprobs(self, model: PreTrainedModel, micro: Batch) -> Tensor:
+        if micro.images and micro.multimodal is None:
+            counts = [len(images) for images in micro.images]
+            pixels = self.policy.pixels([image for images in micro.images for image in images])
+            micro = replace(micro, multimodal=Multimodal(pixels, (0, *accumulate(counts))))
+        return response_logprobs(
+            model, micro, logits_mib=self.settings.logits_mib, pack=self.pack, barred=self.policy.barred_ids
+        )
 
     def _trainable(self) -> dict[str, torch.nn.Parameter]:
         return {name: p for name, p in self.model.named_parameters() if p.requires_grad}
@@ -134,14 +148,29 @@ class TorchLearner:
         """Read what `save` wrote; the reference policy stays what it was when the learner was made."""
         try:
             moments = load_file(folder / "optimizer.safetensors")
-            counters = json.loads((folder / "learner.json").read_text())
-            saved = type(self.model).from_pretrained(folder, dtype=self.model.dtype, use_safetensors=True)
-            self.model.load_state_dict(saved.state_dict())
-        except (OSError, ValueError, RuntimeError) as error:
+            updates = int(json.loads((folder / "learner.json").read_text())["updates"])
+            saved, notes = type(self.model).from_pretrained(
+                folder, config=self.model.config, dtype=self.model.dtype, use_safetensors=True, output_loading_info=True
+            )
+            # transformers fills missing weights with random ones and only warns
+            if strays := sorted(map(str, {*notes["missing_keys"], *notes["unexpected_keys"], *notes["mismatched_keys"]})):
+                raise ValueError(f"{len(strays)} weights are missing or too many, the first being {strays[0]}")
+            state = self._state_of(moments)
+        except (OSError, ValueError, RuntimeError, LookupError, SafetensorError) as error:
             raise CheckpointError(f"{folder} is no whole checkpoint of this model: {error}; use an older one") from error
-        state: dict[int, dict[str, Tensor]] = {}
-        for index, name in enumerate(self._trainable()):
-            state[index] = {key: moments[f"{name}/{key}"] for key in ("step", "exp_avg", "exp_avg_sq") if f"{name}/{key}" in moments}
+        self.model.load_state_dict(saved.state_dict())
         groups = self.optimizer.state_dict()["param_groups"]
-        self.optimizer.load_state_dict({"state": {i: s for i, s in state.items() if s}, "param_groups": groups})
-        self.updates = int(counters["updates"])
+        self.optimizer.load_state_dict({"state": state, "param_groups": groups})
+        self.updates = updates
+
+    def _state_of(self, moments: dict[str, Tensor]) -> dict[int, dict[str, Tensor]]:
+        """The optimizer's state by the index of each weight; weights that never had a gradient have none."""
+        state: dict[int, dict[str, Tensor]] = {}
+        for index, (name, weight) in enumerate(self._trainable().items()):
+            if f"{name}/step" in moments:
+                state[index] = {key: moments.pop(f"{name}/{key}") for key in ("step", "exp_avg", "exp_avg_sq")}
+                if not state[index]["exp_avg"].shape == state[index]["exp_avg_sq"].shape == weight.shape:
+                    raise ValueError(f"the moments of {name} have another shape than the weight")
+        if moments:
+            raise ValueError(f"it has moments of {min(moments).rpartition('/')[0]}, which is not trained here")
+        return state

@@ -156,6 +156,20 @@ class Policy:
         ids = [self.tokenizer.eos_token_id, *(declared if isinstance(declared, list) else [declared])]
         return tuple(dict.fromkeys(i for i in ids if i is not None))
 
+    @cached_property
+    def barred_ids(self) -> tuple[int, ...]:
+        """Token ids that no response may hold: placeholders that the model takes for an image of the prompt."""
+        if self.processor is None:
+            return ()
+        names = ("image_token_id", "image_token_index", "video_token_id", "video_token_index")
+        ids = [getattr(self.model.config, name, None) for name in names]
+        return tuple(dict.fromkeys(i for i in ids if i is not None))
+
+    @property
+    def renderer(self) -> Any:
+        """What holds the chat template: the processor where it has one, else the tokenizer."""
+        return self.processor if getattr(self.processor, "chat_template", None) else self.tokenizer
+
     @property
     def context(self) -> int:
         """Longest sequence in tokens that the model was made for."""
@@ -166,9 +180,9 @@ class Policy:
         """The rendered prompt, ending where the assistant's turn begins. Image tokens are expanded."""
         messages = [dict(m) for m in problem.messages]
         if self.processor is not None:
-            text = self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
-            images = images_of(problem.messages)
-            encoded = self.processor(text=text, images=[open_image(i) for i in images] or None)
+            text = self.renderer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+            images = [open_image(i) for i in images_of(problem.messages)]
+            encoded = self.processor(text=text, images=images or None, add_special_tokens=False)
             return tuple(int(t) for t in encoded["input_ids"][0])
         rendered = self.tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=False)
         return tuple(int(t) for t in rendered)
@@ -220,10 +234,10 @@ def open_image(reference: Any) -> Any:
 
 
 def _template(policy: Policy) -> str | None:
-    if not policy.tokenizer.chat_template:
+    if not policy.renderer.chat_template:
         return "it has no chat template; use an instruction-tuned checkpoint, or set tokenizer.chat_template"
     user = [{"role": "user", "content": "ping"}]
-    render: Callable[..., str] = policy.tokenizer.apply_chat_template
+    render: Callable[..., str] = policy.renderer.apply_chat_template
     opened, bare = render(user, tokenize=False, add_generation_prompt=True), render(user, tokenize=False)
     if "ping" not in opened:
         return "its chat template leaves out the user's message"
@@ -235,11 +249,11 @@ def _template(policy: Policy) -> str | None:
 def _eos(policy: Policy) -> str | None:
     if not policy.stop_ids:
         return "it has no EOS token, so no response would ever end; set tokenizer.eos_token"
-    if not policy.tokenizer.chat_template:
+    if not policy.renderer.chat_template:
         return None
     turn = [{"role": "user", "content": "ping"}, {"role": "assistant", "content": "pong"}]
-    ids = policy.tokenizer.apply_chat_template(turn, return_dict=False)
-    text = policy.tokenizer.apply_chat_template(turn, tokenize=False)
+    text = policy.renderer.apply_chat_template(turn, tokenize=False)
+    ids = policy.tokenizer(text, add_special_tokens=False)["input_ids"]
     tail = policy.tokenizer(text[text.rindex("pong") :], add_special_tokens=False)["input_ids"]
     if not set(policy.stop_ids) & set(tail):
         stops = ", ".join(repr(policy.tokenizer.convert_ids_to_tokens(i)) for i in policy.stop_ids)

@@ -7,6 +7,7 @@ than sampling. A reward that raises costs its own group its scores (status "erro
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from medrl.engines import Engine, Request, Sampling
 from medrl.errors import RewardFailed
@@ -20,13 +21,20 @@ from medrl.types import Group, Problem, Rollout, Score, ScoredGroup
 def make_requests(
     policy: Policy, problems: Sequence[Problem], samples: int, sampling: Sampling, *seed: str | int
 ) -> list[Request]:
-    """`samples` requests per problem; the seed of each is a hash of `seed`, the problem and its place in the group."""
+    """`samples` requests per problem; the seed of each is a hash of `seed`, the problem and its place in the group.
+
+    Where the end of one epoch and the start of the next meet in one step, a problem may occur twice: its second group
+    is another attempt, with draws of its own and indices from `samples` on.
+    """
     requests = []
+    attempts: Counter[str] = Counter()
     for problem in problems:
         prompt_ids, images = policy.prompt_ids(problem), images_of(problem.messages)
+        attempt = attempts[problem.id]
+        attempts[problem.id] += 1
         for index in range(samples):
-            draw = seed_of(*seed, problem.id, 0, index, 0)  # attempt 0, turn 0
-            requests.append(Request(problem.id, index, draw, prompt_ids, sampling, images))
+            draw = seed_of(*seed, problem.id, attempt, index, 0)  # turn 0
+            requests.append(Request(problem.id, attempt * samples + index, draw, prompt_ids, sampling, images))
     return requests
 
 
@@ -48,7 +56,7 @@ async def collect(
     Args:
         engine: What samples.
         policy: What renders the prompts.
-        problems: Their ids must differ.
+        problems: A problem that occurs twice gets two groups.
         reward: The tree that scores.
         samples: G, rollouts per problem.
         sampling: How tokens are drawn.
@@ -58,18 +66,22 @@ async def collect(
         on_rollout: Called as each rollout finishes, for progress.
     """
     context = context or RewardContext()
-    by_id = {problem.id: problem for problem in problems}
-    waiting: dict[str, dict[int, Rollout]] = {problem.id: {} for problem in problems}
-    scoring: dict[str, asyncio.Task[ScoredGroup]] = {}
+    places: dict[str, list[int]] = {}
+    for place, problem in enumerate(problems):
+        places.setdefault(problem.id, []).append(place)
+    waiting: list[dict[int, Rollout]] = [{} for _ in problems]
+    scoring: dict[int, asyncio.Task[ScoredGroup]] = {}
     try:
         async for rollout in engine.generate(make_requests(policy, problems, samples, sampling, *seed), version):
             on_rollout()
-            group = waiting[rollout.problem_id]
-            group[rollout.index] = rollout
+            attempt, index = divmod(rollout.index, samples)
+            place = places[rollout.problem_id][attempt]
+            group = waiting[place]
+            group[index] = replace(rollout, index=index)
             if len(group) == samples:
-                whole = Group(by_id[rollout.problem_id], tuple(group[i] for i in range(samples)))
-                scoring[rollout.problem_id] = asyncio.create_task(_score(reward, whole, context))
-        return list(await asyncio.gather(*(scoring[problem.id] for problem in problems)))
+                whole = Group(problems[place], tuple(group[i] for i in range(samples)))
+                scoring[place] = asyncio.create_task(_score(reward, whole, context))
+        return list(await asyncio.gather(*(scoring[place] for place in range(len(problems)))))
     finally:
         for task in scoring.values():
             task.cancel()  # no effect on finished ones; after an error nothing is left running

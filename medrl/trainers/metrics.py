@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
+from medrl.algorithms import Batch
 from medrl.evaluation.evaluate import part_means
 from medrl.rewards import Reward, verified_leaf
 from medrl.types import Rollout, ScoredGroup
@@ -38,3 +39,23 @@ def step_metrics(
     }
     metrics |= {f"time/{phase}": value for phase, value in seconds.items()}
     return {**metrics, "tokens_per_second": tokens / seconds["step"]}
+
+
+def advantages_by_group(
+    scored: Sequence[ScoredGroup], groups: Sequence[ScoredGroup], batch: Batch
+) -> list[list[float | None]] | None:
+    """The mean advantage of each rollout's tokens, for the traces; None where it was not trained on.
+
+    Args:
+        scored: All groups of the step.
+        groups: Those of them that the algorithm selected, in the order of the batch's rows.
+        batch: With advantages.
+    """
+    if batch.advantages_BT is None:
+        return None
+    mask_BT = batch.loss_mask_BT
+    means_B = (batch.advantages_BT * mask_BT).sum(-1) / mask_BT.sum(-1).clamp(min=1)
+    means = [mean if trained else None for mean, trained in zip(means_B.tolist(), mask_BT.any(-1).tolist(), strict=True)]
+    size = batch.group_size
+    by_problem = {g.group.problem.id: means[i * size : (i + 1) * size] for i, g in enumerate(groups)}
+    return [by_problem.get(s.group.problem.id, [None] * len(s.scores)) for s in scored]

@@ -38,6 +38,9 @@ class SFTSettings:
     weight_decay: float = 0.1
     """Decoupled weight decay."""
 
+    betas: tuple[float, float] = (0.9, 0.999)
+    """AdamW's decay rates. Runs of a few hundred updates from scratch learn faster with (0.9, 0.95)."""
+
     max_length: int = 8192
     """Longest demonstration in tokens; a longer one is an error, since cutting it would teach unfinished answers."""
 
@@ -91,6 +94,8 @@ def fine_tune(
         warmup_steps=settings.warmup_share,
         lr_scheduler_type=settings.schedule,
         weight_decay=settings.weight_decay,
+        adam_beta1=settings.betas[0],
+        adam_beta2=settings.betas[1],
         max_grad_norm=settings.max_grad_norm,
         max_length=None,
         completion_only_loss=True,

@@ -5,8 +5,8 @@ import sys
 import pytest
 
 from medrl.errors import RecipeError
-from medrl.verifiers import Typed, degenerate, final_answer, sections, verify_all
 from medrl.types import Problem, ask
+from medrl.verifiers import Typed, degenerate, final_answer, sections, verify_all
 
 
 @pytest.mark.parametrize(
@@ -41,11 +41,25 @@ def test_the_committed_answer_is_read_and_its_span_reproduces_it(text: str, answ
 @pytest.mark.parametrize(
     "text",
     [
-        "", "   ", "。", ":", "Solution", "解：", "答案是", "The answer is", "Let's think step by step.", "<think>Asthma",
-        "<think>Asthma</think>", "## Thinking\n\nAsthma", "Asthma\n## Thinking\n\nhm", "让我们一步一步地思考。",
-        "## Thinking\n\nAsthma\n\n## Final Response\n\n", "<think>a</think>Asthma<think>Asthma", "\\boxed{}",
+        "",
+        "   ",
+        "。",
+        ":",
+        "Solution",
+        "解：",
+        "答案是",
+        "The answer is",
+        "Let's think step by step.",
+        "<think>Asthma",
+        "<think>Asthma</think>",
+        "## Thinking\n\nAsthma",
+        "Asthma\n## Thinking\n\nhm",
+        "让我们一步一步地思考。",
+        "## Thinking\n\nAsthma\n\n## Final Response\n\n",
+        "<think>a</think>Asthma<think>Asthma",
+        "\\boxed{}",
     ],
-)  # fmt: skip
+)
 def test_no_answer_is_found_where_there_is_none(text: str) -> None:
     assert final_answer(text) is None
 

@@ -16,6 +16,7 @@ FLOORS = {
     "errors": 0,
     "plugins": 0,
     "files": 0,
+    "knobs": 0,
     "seeds": 0,
     "chat": 1,
     "data": 1,

@@ -124,7 +124,8 @@ def test_a_decorated_function_keeps_its_face_and_pickles_by_name() -> None:
 
 def test_a_decorated_function_works_when_its_module_is_imported_by_name(tmp_path: Path) -> None:
     (tmp_path / "my_rules.py").write_text(
-        "from medrl.verifiers import verifier\n\n@verifier('long')\ndef long(problem, text) -> bool:\n    return len(text) > 3\n"
+        "from medrl.verifiers import verifier\n\n@verifier('long')\n"
+        "def long(problem, text) -> bool:\n    return len(text) > 3\n"
     )
     script = (
         "import pickle, my_rules\nfrom medrl.types import Problem, ask\nfrom medrl.verifiers import Cascade, build\n"
@@ -190,7 +191,8 @@ def test_verdicts_and_fingerprints_are_the_same_in_a_fresh_process() -> None:
     script = (
         "import sys, json\nfrom medrl.types import Problem\nfrom medrl.verifiers import build\n"
         "rows = json.load(sys.stdin)\n"
-        "print(json.dumps([(build(c).verify(Problem.from_json(p), t).to_json(), build(c).fingerprint()) for c, p, t in rows]))\n"
+        "rules = [(build(c), Problem.from_json(p), t) for c, p, t in rows]\n"
+        "print(json.dumps([(rule.verify(p, t).to_json(), rule.fingerprint()) for rule, p, t in rules]))\n"
         "assert 'torch' not in sys.modules"
     )
     import json
@@ -217,10 +219,17 @@ def test_the_bare_name_is_refused_and_torch_is_not_imported() -> None:
 
 @pytest.mark.parametrize(
     "rule",
-    [Text("o1"), Choice(), Number(relative_tolerance=0.05), YesNo(), SetOf(partial=True), Typed(partial=True),
-     Cascade((Typed("think"), Number(relative_tolerance=0.1)), past_failures=True)],
+    [
+        Text("o1"),
+        Choice(),
+        Number(relative_tolerance=0.05),
+        YesNo(),
+        SetOf(partial=True),
+        Typed(partial=True),
+        Cascade((Typed("think"), Number(relative_tolerance=0.1)), past_failures=True),
+    ],
     ids=lambda rule: rule.name,
-)  # fmt: skip
+)
 def test_config_goes_both_ways(rule: Verifier) -> None:
     again = build(rule.to_config())
     assert again == rule and again.fingerprint() == rule.fingerprint()

@@ -1,0 +1,83 @@
+"""Every knob with its type, default and documentation, read from the dataclasses that use it (`medrl config`)."""
+
+import ast
+import inspect
+import textwrap
+from collections.abc import Iterator
+from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
+from typing import Any, get_args, get_type_hints
+
+from medrl import plugins
+from medrl.recipes.schema import Recipe
+
+
+@dataclass(frozen=True)
+class Knob:
+    """One knob: its dotted path, what it may hold, its default as text, and what it does."""
+
+    path: str
+    type: str
+    default: str
+    doc: str
+
+
+def knobs(prefix: str = "") -> list[Knob]:
+    """Every knob of a recipe and of the built-in components, those whose path begins with `prefix`."""
+    found = [*_knobs(Recipe, ""), *_components()]
+    return [knob for knob in found if knob.path == prefix or knob.path.startswith(prefix)]
+
+
+def docstrings(cls: type) -> dict[str, str]:
+    """The string below each field of a class and of its bases, on one line."""
+    docs: dict[str, str] = {}
+    for base in reversed(cls.__mro__):
+        if not is_dataclass(base):
+            continue
+        body = ast.parse(textwrap.dedent(inspect.getsource(base))).body[0]
+        assert isinstance(body, ast.ClassDef)
+        for field, below in zip(body.body, body.body[1:], strict=False):
+            if (
+                isinstance(field, ast.AnnAssign)
+                and isinstance(field.target, ast.Name)
+                and isinstance(below, ast.Expr)
+                and isinstance(below.value, ast.Constant)
+                and isinstance(below.value.value, str)
+            ):
+                docs[field.target.id] = " ".join(below.value.value.split())
+    return docs
+
+
+def _knobs(cls: Any, prefix: str) -> Iterator[Knob]:
+    docs, hints = docstrings(cls), get_type_hints(cls)
+    for field in fields(cls):
+        path, hint = f"{prefix}{field.name}", hints[field.name]
+        section = next((h for h in (hint, *get_args(hint)) if is_dataclass(h)), None)
+        yield Knob(path, _type(hint), _default(field), docs.get(field.name, ""))
+        if section is not None:
+            yield from _knobs(section, f"{path}.")
+
+
+def _components() -> Iterator[Knob]:
+    """Knobs of the algorithms, rewards and verifiers that ship with medrl, as `algorithm(grpo).clip`."""
+    for group, section in (("algorithms", "algorithm"), ("rewards", "reward"), ("verifiers", "verifier")):
+        for name in sorted(plugins.BUILTIN[f"medrl.{group}"]):
+            cls = plugins.load(f"medrl.{group}", name)
+            if is_dataclass(cls):
+                yield from _knobs(cls, f"{section}({name}).")
+
+
+def _type(hint: Any) -> str:
+    text = hint.__name__ if isinstance(hint, type) and not get_args(hint) else str(hint)
+    for noise in ("typing.", "collections.abc.", "NoneType"):
+        text = text.replace(noise, "None" if noise == "NoneType" else "")
+    words = [part.rsplit(".", 1)[-1] if part.startswith("medrl.") else part for part in text.split(" ")]
+    return " ".join(words)
+
+
+def _default(field: "Field[Any]") -> str:
+    if field.default is not MISSING:
+        return "" if field.default is None else str(field.default)
+    if field.default_factory is not MISSING:
+        made = field.default_factory()
+        return "see below" if is_dataclass(made) else str(made)
+    return "required"

@@ -1,0 +1,187 @@
+"""What a recipe may say. Each section is the very dataclass that the code uses, so its knobs are documented there."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from medrl.engines.base import Sampling
+from medrl.evaluation.evaluate import EvaluationSettings
+from medrl.learners.base import Optimization
+from medrl.models.policy import PolicySpec
+from medrl.trainers.settings import TrainerSettings
+from medrl.trainers.sft import SFTSettings
+
+
+@dataclass(frozen=True)
+class ProblemSource:
+    """Where problems come from: the simulated clinic, a file, or a data set of the hub."""
+
+    source: str = "clinic"
+    """`clinic`, the path of a .jsonl, .json, .csv or .parquet file, or a hub id."""
+
+    split: str = "train"
+    """For the clinic `train` or `held_out`; for the hub the split's name. A file is read whole."""
+
+    limit: int | None = None
+    """Read only this many rows of a file or hub data set."""
+
+    skip: int = 0
+    """Leave out so many rows from the head, e.g. to keep the head of one file for evaluation."""
+
+    config: str | None = None
+    """Configuration of a hub data set, e.g. `en`."""
+
+    schema: str = "auto"
+    """Published schema of the rows; `auto` tells it by the columns."""
+
+    prompt: str | None = None
+    """Column of the question, where the schema is not a known one."""
+
+    reference: str | None = None
+    """Column of the right answer, where the schema is not a known one."""
+
+    options: str | None = None
+    """Column of a choice question's options, where the schema is not a known one."""
+
+    instruction: str | None = None
+    """Text put below every question, e.g. to ask for the format that the reward wants."""
+
+    language: Literal["en", "zh"] | None = None
+    """Language of all rows of a file; empty tells it from each question."""
+
+    shuffle_references: bool = False
+    """A control: deal the references out to other problems of the same kind, so that there is nothing to learn."""
+
+    count: int = 1000
+    """Clinic: how many problems to generate."""
+
+    seed: int = 0
+    """Clinic: another seed gives other problems."""
+
+    kinds: tuple[str, ...] = ("term",)
+    """Clinic: kinds of answers, of term, choice, number, yes_no, set."""
+
+    languages: tuple[str, ...] = ("en", "zh")
+    """Clinic: languages of the questions."""
+
+    topics: tuple[str, ...] | None = None
+    """Clinic: topics, e.g. diagnosis, treatment, department; empty for the usual ones of each kind."""
+
+    diseases: int | None = None
+    """Clinic: only the first so many diseases; fewer are easier. Typical 20 to 109."""
+
+    findings_shown: tuple[int, int] = (4, 6)
+    """Clinic: fewest and most findings of a patient that are told; fewer are harder."""
+
+    heldout_templates: bool = True
+    """Clinic, split `held_out`: wordings that training never uses, too; off holds out the patients only."""
+
+
+@dataclass(frozen=True)
+class DemonstrationSource:
+    """Where demonstrations for SFT come from."""
+
+    source: str = "clinic"
+    """`clinic`, a file, or a hub id such as FreedomIntelligence/medical-o1-reasoning-SFT."""
+
+    split: str = "train"
+    """Split of a hub data set."""
+
+    limit: int | None = None
+    """Read only this many rows of a file or hub data set."""
+
+    config: str | None = None
+    """Configuration of a hub data set, e.g. `en`."""
+
+    schema: str = "auto"
+    """Published schema of the rows; `auto` tells it by the columns."""
+
+    instruction: str | None = None
+    """Text put below every question; the same as for the problems."""
+
+    count: int = 1000
+    """Clinic: how many demonstrations."""
+
+    seed: int = 100
+    """Clinic: seed of the demonstrated problems, another than that of the problems to train on."""
+
+    wrong_share: float = 0.0
+    """Clinic: share whose conclusion is wrong, one fixed set, as imperfect demonstrations are. Typical 0 to 0.5."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything of a run."""
+
+    name: str
+    """Name of the run; its folder is runs/NAME unless `folder` says otherwise."""
+
+    reward: Mapping[str, Any]
+    """The reward tree: `{type: NAME, knob: value, ...}`, nested."""
+
+    problems: ProblemSource
+    """What the policy is trained on."""
+
+    policy: PolicySpec = field(default_factory=PolicySpec)
+    """What is trained."""
+
+    held_out: ProblemSource | None = None
+    """What it is evaluated on; must not overlap with the problems."""
+
+    demonstrations: DemonstrationSource | None = None
+    """What SFT learns from."""
+
+    sft: SFTSettings | None = None
+    """Supervised fine-tuning before the reinforcement learning; empty for none."""
+
+    sampling: Sampling = field(default_factory=Sampling)
+    """How training responses are drawn."""
+
+    algorithm: Mapping[str, Any] = field(default_factory=lambda: {"type": "grpo"})
+    """`{type: grpo, knob: value, ...}`; `preset: dapo` or `preset: dr_grpo` sets their knobs first."""
+
+    optimization: Optimization = field(default_factory=Optimization)
+    """How gradients become weights."""
+
+    trainer: TrainerSettings = field(default_factory=TrainerSettings)
+    """The loop."""
+
+    evaluation: EvaluationSettings = field(default_factory=EvaluationSettings)
+    """How held-out problems are asked."""
+
+    placement: Literal["local"] = "local"
+    """Where engine and learner run: `local`, both in this process over one module."""
+
+    max_staleness: int = 0
+    """Versions by which rollouts may be behind the policy that trains on them; the local placement is always at 0."""
+
+    max_rows: int = 256
+    """Responses that the engine writes at the same time; bounds memory. Typical 64 to 512."""
+
+    trackers: tuple[str, ...] = ()
+    """Further places for metrics: tensorboard, wandb."""
+
+    seed: int = 0
+    """Decides every draw of the run."""
+
+    threads: int | None = None
+    """CPU threads of torch; empty for all cores. Runs are bit-reproducible at a fixed number."""
+
+    folder: str | None = None
+    """Run folder; empty for runs/NAME."""
+
+    resume: bool = False
+    """Go on with the run in that folder from its latest checkpoint; begins one where there is none."""
+
+    def __post_init__(self) -> None:
+        if self.max_staleness != 0:
+            raise ValueError(
+                f"max_staleness is {self.max_staleness}; with placement local every rollout is of the present policy, so it "
+                "must be 0"
+            )
+        if self.policy.path is None and self.policy.new is None:
+            raise ValueError("policy: give `path` (a folder or hub id) or `new` (the shape of a model from scratch)")
+        if self.policy.path is not None and self.policy.new is not None:
+            raise ValueError("policy: `path` and `new` exclude each other; give one")
+        if self.sft is not None and self.demonstrations is None:
+            raise ValueError("sft: there is nothing to learn from; give `demonstrations`, or leave `sft` out")

@@ -1,0 +1,54 @@
+"""What is checked before any compute is spent on a run."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+from medrl.engines import Sampling
+from medrl.errors import ProblemError, RecipeError
+from medrl.models import Policy
+from medrl.rewards import Reward, verified_leaf
+from medrl.trainers.settings import TrainerSettings
+from medrl.types import Problem
+
+
+def check_reward(reward: Reward, held_out: Sequence[Problem]) -> None:
+    """Refuse a tree that would mislead, or that says nothing about accuracy when there is something to evaluate."""
+    faults = reward.faults()
+    if held_out and verified_leaf(reward) is None:
+        faults.append("it has no `verified` part, so held-out accuracy cannot be measured; add one, or leave held_out out")
+    if faults:
+        raise RecipeError("the reward", faults)
+
+
+def fitting_problems(
+    policy: Policy, problems: Sequence[Problem], sampling: Sampling, settings: TrainerSettings, what: str
+) -> list[Problem]:
+    """The problems whose prompts leave room for a response of `sampling.max_tokens` in the model's context.
+
+    Raises:
+        ProblemError: Ids occur twice; prompts are too long (unless they are to be dropped); too few are left for a step.
+    """
+    twice = [name for name, count in Counter(p.id for p in problems).items() if count > 1]
+    if twice:
+        raise ProblemError(f"{len(twice)} ids occur more than once among the {what}, the first being {twice[0]!r}")
+    room = policy.context - sampling.max_tokens
+    if room < 1:
+        raise ProblemError(
+            f"sampling.max_tokens is {sampling.max_tokens} and the model's context {policy.context}: no room is left for "
+            "a prompt; lower max_tokens"
+        )
+    lengths = {p.id: len(policy.prompt_ids(p)) for p in problems}
+    long = sorted((name for name, n in lengths.items() if n > room), key=lambda name: -lengths[name])
+    if long and settings.long_prompts == "error":
+        raise ProblemError(
+            f"{len(long)} of {len(problems)} {what} have prompts of more than {room} tokens (the longest, {long[0]!r}, has "
+            f"{lengths[long[0]]}), which leaves no room for a response of {sampling.max_tokens} in a context of "
+            f"{policy.context}; leave them out with trainer.long_prompts=drop, or lower sampling.max_tokens"
+        )
+    fitting = [p for p in problems if lengths[p.id] <= room]
+    if what != "held-out problems" and len(fitting) < settings.problems_per_step:
+        raise ProblemError(
+            f"there are {len(fitting)} {what}" + (f" ({len(long)} were too long)" if long else "")
+            + f", fewer than trainer.problems_per_step, {settings.problems_per_step}"
+        )  # fmt: skip
+    return fitting
