@@ -2,13 +2,16 @@
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import medrl
 from medrl.errors import MedrlError, MissingFile, did_you_mean
+from medrl.types import Problem, Response, Verdict
 
 FAULT, FAILED, INTERRUPTED = 2, 1, 130
 
@@ -17,6 +20,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit status: 2 for what the user can mend, 1 for a run that failed, 130 for Ctrl-C."""
     parser = _parser()
     options = parser.parse_args(arguments)
+    if str(Path.cwd()) not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))  # so that a recipe may name `module:attribute` of a file beside it
     try:
         status: int = options.command(options)
         return status
@@ -24,10 +29,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"medrl: {error}", file=sys.stderr)
         return FAILED if isinstance(error, RuntimeError | ArithmeticError) else FAULT
     except KeyboardInterrupt:
-        print("medrl: interrupted; `resume=true` goes on from the latest checkpoint", file=sys.stderr)
+        hint = "; `resume=true` goes on from the latest checkpoint" if options.command is _run else ""
+        print(f"medrl: interrupted{hint}", file=sys.stderr)
         return INTERRUPTED
-    except BrokenPipeError:
-        sys.stderr.close()  # the reader of our output has gone, as `| head` does
+    except (
+        BrokenPipeError
+    ):  # the reader of our output has gone, as `| head` does; Python's last flush must not fail too
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
 
 
@@ -58,6 +66,7 @@ def _parser() -> argparse.ArgumentParser:
     config = commands.add_parser("config", help="every knob of a recipe, with its documentation")
     config.add_argument("knob", nargs="?", default="", help="only knobs that begin so, e.g. optimization.lr")
     config.add_argument("--recipe", metavar="FILE", help="print this recipe, complete and resolved, as YAML")
+    config.add_argument("--yaml", action="store_true", help="print a complete recipe with comments, to begin from")
     config.set_defaults(command=_config)
 
     doctor = commands.add_parser("doctor", help="what this machine can run")
@@ -76,25 +85,47 @@ def _run(options: argparse.Namespace) -> int:
 def _eval(options: argparse.Namespace) -> int:
     from medrl.models import Policy
     from medrl.recipes import load_recipe
-    from medrl.recipes.run import evaluate_policy
-    from medrl.tracking import RunConsole, RunFolder
+    from medrl.recipes.run import evaluate_policy, quiet_libraries
+    from medrl.tracking import RunConsole
 
-    folder = Path(options.what)
-    run = RunFolder(folder) if folder.is_dir() else None
-    recipe = load_recipe(folder / "recipe.yaml" if run else folder, options.overrides)
-    places: dict[str, Path | None] = {"best": run.best, "sft": run.sft, "latest": run.latest_checkpoint()} if run else {}
-    place = places.get(options.policy, Path(options.policy)) if options.policy in places or not run else None
-    named = options.policy in ("best", "sft", "latest")
-    if named and run is None:
-        raise MissingFile(f"{options.what} is a recipe, which has no {options.policy!r} policy; name one with --policy")
-    if named and (place is None or not place.is_dir()):
-        kept = ", ".join(name for name, path in places.items() if path is not None and path.is_dir()) or "none"
-        raise MissingFile(f"the run {folder} has no {options.policy!r} policy; it has: {kept}")
-    policy = Policy.load(str(place.resolve()) if named and place else options.policy, recipe.policy)
-    row, _ = evaluate_policy(recipe, policy, RunConsole())
+    what = Path(options.what)
+    recipe = load_recipe(what / "recipe.yaml" if what.is_dir() else what, options.overrides)
+    quiet_libraries()
+    policy = Policy.load(_policy_path(what, options.policy), recipe.policy)
+    console = RunConsole()
+    row, _ = evaluate_policy(recipe, policy, console)
+    console.show(_figures(f"{options.policy} on {row['name']}", row))
     if options.json:
         _write_json(options.json, {"policy": options.policy, **row})
     return 0
+
+
+def _policy_path(what: Path, policy: str) -> str:
+    """What `--policy` names: one that the run kept, or a folder or hub id."""
+    if policy not in ("best", "latest", "sft"):
+        return policy
+    if not what.is_dir():
+        raise MissingFile(f"{what} is a recipe, which has no {policy!r} policy; name a folder or hub id with --policy")
+    from medrl.tracking import RunFolder
+
+    run = RunFolder(what)
+    places = {"best": run.best, "latest": run.latest_checkpoint(), "sft": run.sft}
+    kept = {name: place for name, place in places.items() if place is not None and place.is_dir()}
+    if policy not in kept:
+        raise MissingFile(f"the run {what} has no {policy!r} policy; it has: {', '.join(kept) or 'none'}")
+    return str(kept[policy])
+
+
+def _figures(title: str, row: dict[str, Any]) -> Any:
+    from rich import box
+    from rich.table import Table
+
+    table = Table("figure", "value", title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    table.columns[1].justify = "right"
+    for name, value in row.items():
+        if name != "name" and value is not None:
+            table.add_row(name, f"{value:.4g}" if isinstance(value, float) else str(value))
+    return table
 
 
 def _verify(options: argparse.Namespace) -> int:
@@ -112,19 +143,46 @@ def _verify(options: argparse.Namespace) -> int:
     if isinstance(config, str) or (isinstance(config, dict) and list(config.values()) == [None]):
         config = options.verifier  # a `module:attribute` without quotes reads as text or as a mapping
     verifier = verifiers.build(config)
-    sys.path.insert(0, str(Path.cwd()))
     items = load_responses(options.file, limit=options.limit)
     verdicts = verifiers.run_sync(verifiers.judge(verifier, items))
+    items = _labelled(items, options.file)  # afterwards: no verifier may see the labels
     width = None if sys.stdout.isatty() else 100
     show(Console(width=width, highlight=False, emoji=False), items, verdicts)
     if options.json:
-        _write_json(options.json, report_json(items, verdicts))
+        _write_json(options.json, {**report_json(items, verdicts), **_agreement(items, verdicts)})
     return 0
+
+
+def _labelled(items: Sequence[tuple[Problem, Response]], file: str) -> list[tuple[Problem, Response]]:
+    """The items with the column `expected` of a labelled suite in their metadata."""
+    from medrl.data.rows import read_rows
+
+    labels = [row.get("expected") for row in read_rows(file, limit=len(items))[1]]
+    pairs = zip(items, labels, strict=True)
+    return [(replace(p, metadata={**p.metadata, "expected": label}), response) for (p, response), label in pairs]
+
+
+def _agreement(items: Sequence[tuple[Problem, Response]], verdicts: Sequence[Verdict]) -> dict[str, Any]:
+    """How many labelled responses there are, and the share of the decided ones among them that is as labelled."""
+    from medrl.verdict_table import expected
+
+    labels = [expected(problem) for problem, _ in items]
+    pairs = [(label, v.score) for label, v in zip(labels, verdicts, strict=True) if label is not None]
+    decided = [(label, score) for label, score in pairs if score is not None]
+    agreed = sum((score >= 0.5) == label for label, score in decided)
+    if not pairs:
+        return {}
+    return {"labelled": len(pairs), "accuracy": agreed / len(decided) if decided else None}
 
 
 def _config(options: argparse.Namespace) -> int:
     from medrl.recipes import load_recipe, to_yaml
 
+    if options.yaml:
+        from medrl.recipes.document import template
+
+        print(template(), end="")
+        return 0
     if options.recipe:
         print(to_yaml(load_recipe(options.recipe)), end="")
         return 0
@@ -134,7 +192,10 @@ def _config(options: argparse.Namespace) -> int:
 
     found = knobs(options.knob)
     if not found:
-        print(f"medrl: there is no knob {options.knob!r}{did_you_mean(options.knob, [k.path for k in knobs()])}", file=sys.stderr)
+        print(
+            f"medrl: there is no knob {options.knob!r}{did_you_mean(options.knob, [k.path for k in knobs()])}",
+            file=sys.stderr,
+        )
         return FAULT
     console = Console(width=None if sys.stdout.isatty() else 100, highlight=False, emoji=False, markup=False)
     for knob in found:

@@ -54,7 +54,9 @@ def load(group: str, name: str) -> Any:
     claims = [f"medrl ({builtin})"] if builtin else []
     claims += [f"{e.dist.name if e.dist else 'an unnamed package'} ({e.value})" for e in found]
     if len(claims) > 1:
-        raise PluginError(f"{group}: {len(claims)} packages claim the name {name!r}: {', '.join(claims)}; uninstall one")
+        raise PluginError(
+            f"{group}: {len(claims)} packages claim the name {name!r}: {', '.join(claims)}; uninstall one"
+        )
     if not claims:
         raise PluginError(f"{group} has no component {name!r}{did_you_mean(name, available(group))}")
     return _import(group, name, builtin or found[0].value)

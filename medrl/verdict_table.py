@@ -41,14 +41,22 @@ def summary(items: Sequence[tuple[Problem, Response]], verdicts: Sequence[Verdic
     known = [(label, v) for label, v in labelled if v.score is not None]
     if known:
         agreed = sum((v.score is not None and v.score >= 0.5) == label for label, v in known)
-        text += f"\nof {len(labelled)} labelled rows {len(known)} were decided, {agreed} as labelled ({agreed / len(known):.1%})"
+        share = f"{agreed} as labelled ({agreed / len(known):.1%})"
+        text += f"\nof {len(labelled)} labelled rows {len(known)} were decided, {share}"
     return text
 
 
 def report_json(items: Sequence[tuple[Problem, Response]], verdicts: Sequence[Verdict]) -> dict[str, Any]:
     """The flat object for --json; `correct` counts responses that were decided right."""
     rows = [
-        {"id": problem.id, "status": v.status, "score": v.score, "stage": v.stage, "reason": v.reason, "answer": v.answer}
+        {
+            "id": problem.id,
+            "status": v.status,
+            "score": v.score,
+            "stage": v.stage,
+            "reason": v.reason,
+            "answer": v.answer,
+        }
         for (problem, _), v in zip(items, verdicts, strict=True)
     ]
     scores = [v.score for v in verdicts if v.score is not None]

@@ -78,7 +78,13 @@ def make_batch() -> Callable[..., "Batch"]:
     from medrl.types import Group, Problem, Rollout, Score, ScoredGroup, ask
 
     def make(
-        policy: "Policy", rewards: list[float | None], group_size: int, *, seed: int = 0, longest: int = 14, **knobs: Any
+        policy: "Policy",
+        rewards: list[float | None],
+        group_size: int,
+        *,
+        seed: int = 0,
+        longest: int = 14,
+        **knobs: Any,
     ) -> "Batch":
         draw = random.Random(seed)
         vocabulary = len(policy.tokenizer)
@@ -89,8 +95,9 @@ def make_batch() -> Callable[..., "Batch"]:
             for index in range(group_size):
                 tokens = tuple(draw.randrange(4, vocabulary) for _ in range(draw.randrange(1, longest)))
                 logprobs = tuple(-draw.uniform(5.0, 6.5) for _ in tokens)
+                mask = (True,) * len(tokens)
                 rollouts.append(
-                    Rollout("", (), "stop", len(tokens), f"p{start}", index, 0, prompt, tokens, logprobs, (True,) * len(tokens))
+                    Rollout("", (), "stop", len(tokens), f"p{start}", index, 0, prompt, tokens, logprobs, mask)
                 )
             scores = [
                 Score(None, "error", reason="judge is down") if value is None else Score(value)

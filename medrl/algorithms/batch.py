@@ -104,9 +104,7 @@ class Batch:
         return replace(self, **picked)
 
     @classmethod
-    def from_groups(
-        cls, scored: Sequence[ScoredGroup], max_response_tokens: int, temperature: float = 1.0
-    ) -> "Batch":
+    def from_groups(cls, scored: Sequence[ScoredGroup], max_response_tokens: int, temperature: float = 1.0) -> "Batch":
         """Tensors of scored groups, which must all have the same number of rollouts.
 
         A rollout whose score has no value gets reward NaN and an all-False loss mask: it leaves the loss, and

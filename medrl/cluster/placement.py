@@ -17,6 +17,17 @@ class WeightSync(Protocol):
 class Placement(Protocol):
     """Who computes what, where. The training loop is the same for all."""
 
-    engine: Engine
-    learner: Learner
-    sync: WeightSync
+    @property
+    def engine(self) -> Engine:
+        """What samples."""
+        ...
+
+    @property
+    def learner(self) -> Learner:
+        """What trains."""
+        ...
+
+    @property
+    def sync(self) -> WeightSync:
+        """What brings new weights from the learner to the engine."""
+        ...

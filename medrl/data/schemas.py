@@ -173,11 +173,12 @@ def _weeks(reference: str) -> str:
 def judged(row: Row, number: int, reading: Reading) -> Problem:
     """Plain rows with `question` and `reference`, and `options` where it is a choice (verify files)."""
     question = required(row, "question")
+    about: dict[str, Any] = {"topic": row.get("category"), "expected": row.get("expected")}
     if not row.get("options"):
-        return _problem(row, number, reading, question, required(row, "reference"), topic=row.get("category"))
+        return _problem(row, number, reading, question, required(row, "reference"), **about)
     options = _options(row["options"])
     label = _label(row.get("reference"), options)
-    return _problem(row, number, reading, question, label, "choice", options, topic=row.get("category"))
+    return _problem(row, number, reading, question, label, "choice", options, **about)
 
 
 def generic(row: Row, number: int, reading: Reading) -> Problem:

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from medrl.engines.base import Request, Sampling
-from medrl.engines.kv_cache import RowCache
+from medrl.engines.kv_cache import GROUPED, RowCache
 from medrl.engines.sampling import draw, process_logits, uniform
 from medrl.errors import ProblemError
 from medrl.models import Policy
@@ -80,21 +80,24 @@ class InProcessEngine:
                 while waiting or live is not None:
                     live = self._step(live, waiting, sampling)
                     ended = [row for row in live.rows if row.finish]
-                    live = self._drop_ended(live, bool(waiting))
+                    live = self._drop_ended(live)
                     for row in ended:
-                        if row.tokens:  # an ended row that stays a while in the batch is handed out once
-                            yield self._rollout(row, version)
-                            row.tokens = []
+                        yield self._rollout(row, version)
                     await asyncio.sleep(0)
 
     @contextmanager
     def _sampling_mode(self) -> Iterator[None]:
-        """Evaluation mode (no dropout, no gradient checkpointing); every module's own mode is put back after."""
+        """Evaluation mode (no dropout, no gradient checkpointing) and grouped attention; what was is put back after."""
         modes = [(module, module.training) for module in self.policy.model.modules()]
+        config = self.policy.model.config.get_text_config()
+        attention = config._attn_implementation
         self.policy.model.eval()
+        if attention == "sdpa":
+            config._attn_implementation = GROUPED
         try:
             yield
         finally:
+            config._attn_implementation = attention
             for module, training in modes:
                 module.training = training
 
@@ -141,7 +144,7 @@ class InProcessEngine:
         ).logits[:, -1]
         owner_B = torch.tensor([place[r.prompt_ids, r.images] for r in requests], device=device)
         if len(requests) != len(distinct):
-            cache.keep(owner_B, 0)
+            cache.pick(owner_B)
         mask_BC = mask_UC[owner_B]
         live = _Live(
             rows=[_Row(r, min(sampling.max_tokens, self.policy.context - len(r.prompt_ids))) for r in requests],
@@ -167,8 +170,6 @@ class InProcessEngine:
         for row, token, logprob, stopped in zip(
             live.rows, token_B.tolist(), logprob_B.tolist(), stopped_B, strict=True
         ):
-            if row.finish:
-                continue
             row.tokens.append(token)
             row.logprobs.append(logprob)
             if stopped:
@@ -177,20 +178,27 @@ class InProcessEngine:
                 row.finish = "length"
 
     @torch.no_grad()
-    def _drop_ended(self, live: _Live, more_waiting: bool) -> _Live | None:
-        """Take ended rows out of the batch once they are an eighth of it (each time copies the cache)."""
+    def _drop_ended(self, live: _Live) -> _Live | None:
+        """Take ended rows out of the batch; rows from its end fill their places."""
         going = [i for i, row in enumerate(live.rows) if not row.finish]
         if not going:
             return None
-        if len(going) > len(live.rows) * 7 / 8:
+        if len(going) == len(live.rows):
             return live
-        rows = torch.tensor(going, device=live.mask_BC.device)
-        first = int(live.mask_BC[rows].argmax(-1).min())  # columns before it are padding for every row that stays
-        live.cache.keep(rows, first)
+        last = iter(reversed(going))
+        places = [next(last) if live.rows[i].finish else i for i in range(len(going))]
+        rows = torch.tensor(places, device=live.mask_BC.device)
+        mask_BC = live.mask_BC[rows]
+        padding = int(mask_BC.argmax(-1).min())  # columns that are padding for every row that stays
+        if padding > mask_BC.shape[1] // 4:
+            live.cache.pick(rows, padding)
+            mask_BC = mask_BC[:, padding:]
+        else:
+            live.cache.keep(rows)
         return _Live(
-            rows=[live.rows[i] for i in going],
+            rows=[live.rows[i] for i in places],
             cache=live.cache,
-            mask_BC=live.mask_BC[rows, first:],
+            mask_BC=mask_BC,
             seeds_B=live.seeds_B[rows],
             next_B=live.next_B[rows],
             position_B=live.position_B[rows],

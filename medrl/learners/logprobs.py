@@ -17,8 +17,14 @@ from medrl.algorithms import Batch
 
 class _TokenLogprobs(torch.autograd.Function):
     @staticmethod
-    def forward(  # type: ignore[override]
-        ctx: Any, hidden_ND: Tensor, weight_VD: Tensor, bias_V: Tensor | None, targets_N: Tensor, scale: float, rows: int
+    def forward(
+        ctx: Any,
+        hidden_ND: Tensor,
+        weight_VD: Tensor,
+        bias_V: Tensor | None,
+        targets_N: Tensor,
+        scale: float,
+        rows: int,
     ) -> Tensor:
         logprobs_N = torch.empty(len(targets_N), dtype=torch.float32, device=hidden_ND.device)
         normalizer_N = torch.empty_like(logprobs_N)
@@ -35,7 +41,7 @@ class _TokenLogprobs(torch.autograd.Function):
         return logprobs_N
 
     @staticmethod
-    def backward(ctx: Any, grad_N: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+    def backward(ctx: Any, grad_N: Tensor) -> tuple[Tensor | None, ...]:
         hidden_ND, weight_VD, bias_V, targets_N, normalizer_N, kept_NV = ctx.saved_tensors
         need_hidden, need_weight, need_bias = ctx.needs_input_grad[:3]
         d_hidden_ND = torch.empty_like(hidden_ND) if need_hidden else None
@@ -48,7 +54,9 @@ class _TokenLogprobs(torch.autograd.Function):
             else:
                 d_logits_CV = _logits(hidden_ND[part], weight_VD, bias_V, ctx.scale)
                 d_logits_CV.sub_(normalizer_N[part, None]).exp_()
-            d_logits_CV = d_logits_CV * -grad_N[part, None] if kept_NV is not None else d_logits_CV.mul_(-grad_N[part, None])
+            d_logits_CV = (
+                d_logits_CV * -grad_N[part, None] if kept_NV is not None else d_logits_CV.mul_(-grad_N[part, None])
+            )
             d_logits_CV.scatter_add_(-1, targets_N[part, None], grad_N[part, None])
             if d_bias_V is not None:
                 d_bias_V += d_logits_CV.mul(ctx.scale).sum(0).to(d_bias_V.dtype)
@@ -107,7 +115,9 @@ def backbone_and_head(model: PreTrainedModel) -> tuple[nn.Module, nn.Linear]:
             )
     head, backbone = model.get_output_embeddings(), model.base_model
     if not isinstance(head, nn.Linear) or backbone is model:
-        raise ValueError(f"{type(model).__name__} has no plain linear head over a backbone; choose another architecture")
+        raise ValueError(
+            f"{type(model).__name__} has no plain linear head over a backbone; choose another architecture"
+        )
     return backbone, head
 
 
@@ -140,7 +150,7 @@ def response_logprobs(
     else:
         hidden_BTD = backbone(input_ids=tokens_BT, use_cache=False, **extra).last_hidden_state
     hidden_ND = hidden_BTD[:, :-1][mask_BT[:, 1:]]  # the state before token t predicts token t
-    bias_V = head.bias
+    bias_V: Tensor | None = head.bias
     if barred:
         bias_V = head.weight.new_zeros(len(head.weight)) if bias_V is None else bias_V
         bias_V = bias_V.index_fill(0, torch.tensor(barred, device=device), -torch.inf)

@@ -7,6 +7,7 @@ from collections.abc import Set
 from dataclasses import replace
 from itertools import accumulate
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -41,7 +42,11 @@ class TorchLearner:
             self.model.gradient_checkpointing_enable({"use_reentrant": False})
         self.updates = 0
         self.optimizer = torch.optim.AdamW(
-            self._trainable().values(), lr=settings.lr, betas=settings.betas, weight_decay=settings.weight_decay, fused=True
+            self._trainable().values(),
+            lr=settings.lr,
+            betas=settings.betas,
+            weight_decay=settings.weight_decay,
+            fused=True,
         )
         attention = str(getattr(self.model.config, "_attn_implementation", ""))
         self.pack = settings.packing == "on" or (settings.packing == "auto" and "flash" in attention)
@@ -79,7 +84,11 @@ class TorchLearner:
         finally:
             self.model.eval()
             self.optimizer.zero_grad(set_to_none=True)  # what an error in the middle of a minibatch left behind
-        return {**{name: total / done for name, total in totals.items()}, "updates": float(done), "idle_updates": float(idle)}
+        return {
+            **{name: total / done for name, total in totals.items()},
+            "updates": float(done),
+            "idle_updates": float(idle),
+        }
 
     def _step(self, minibatch: Batch, algorithm: Algorithm) -> dict[str, float] | None:
         """One optimizer update; None, and weights as they were, where no row can give a gradient."""
@@ -92,7 +101,7 @@ class TorchLearner:
             micro = minibatch.rows(micro_rows)
             logprobs_BT = self._micro_logprobs(self.model, micro)
             loss = algorithm.loss(Outputs(logprobs_BT), micro, denominators)
-            loss.policy.backward()  # type: ignore[no-untyped-call]
+            loss.policy.backward()
             metrics["loss"] += loss.policy.item()
             for name, value in loss.parts.items():
                 metrics[name] = metrics.get(name, 0.0) + value.item()
@@ -149,15 +158,19 @@ class TorchLearner:
         try:
             moments = load_file(folder / "optimizer.safetensors")
             updates = int(json.loads((folder / "learner.json").read_text())["updates"])
-            saved, notes = type(self.model).from_pretrained(
+            loader: Any = type(self.model)
+            saved, notes = loader.from_pretrained(
                 folder, config=self.model.config, dtype=self.model.dtype, use_safetensors=True, output_loading_info=True
             )
             # transformers fills missing weights with random ones and only warns
-            if strays := sorted(map(str, {*notes["missing_keys"], *notes["unexpected_keys"], *notes["mismatched_keys"]})):
+            strays = sorted(str(name) for kind in ("missing_keys", "unexpected_keys") for name in notes[kind])
+            if strays:
                 raise ValueError(f"{len(strays)} weights are missing or too many, the first being {strays[0]}")
             state = self._state_of(moments)
         except (OSError, ValueError, RuntimeError, LookupError, SafetensorError) as error:
-            raise CheckpointError(f"{folder} is no whole checkpoint of this model: {error}; use an older one") from error
+            raise CheckpointError(
+                f"{folder} is no whole checkpoint of this model: {error}; use an older one"
+            ) from error
         self.model.load_state_dict(saved.state_dict())
         groups = self.optimizer.state_dict()["param_groups"]
         self.optimizer.load_state_dict({"state": state, "param_groups": groups})

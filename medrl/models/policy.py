@@ -19,6 +19,7 @@ from medrl.errors import MissingFile, TemplateError
 from medrl.models.tokenizer import train_tokenizer
 from medrl.types import Message, Problem
 
+REMEMBERED = 256  # images whose pixels are kept; 0.5 to 2 MB each
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -188,7 +189,7 @@ class Policy:
         return tuple(int(t) for t in rendered)
 
     def pixels(self, images: Sequence[Any]) -> dict[str, Tensor]:
-        """Processor tensors of `images` (paths or bytes), the first axis counting images; remembered for paths."""
+        """Processor tensors of `images` (paths or bytes), first axis counting images; the latest paths are remembered."""
         rows = []
         for image in images:
             key = image if isinstance(image, str) else None
@@ -196,7 +197,11 @@ class Policy:
                 encoded = dict(self.processor.image_processor(open_image(image), return_tensors="pt"))
                 if key is not None:
                     self._pixels[key] = encoded
-            rows.append(self._pixels[key] if key is not None else encoded)
+                    if len(self._pixels) > REMEMBERED:
+                        del self._pixels[next(iter(self._pixels))]
+            else:
+                encoded = self._pixels[key]
+            rows.append(encoded)
         return {name: torch.cat([row[name] for row in rows]) for name in rows[0]} if rows else {}
 
     def decode(self, token_ids: Sequence[int]) -> str:
@@ -257,7 +262,9 @@ def _eos(policy: Policy) -> str | None:
     tail = policy.tokenizer(text[text.rindex("pong") :], add_special_tokens=False)["input_ids"]
     if not set(policy.stop_ids) & set(tail):
         stops = ", ".join(repr(policy.tokenizer.convert_ids_to_tokens(i)) for i in policy.stop_ids)
-        return f"its chat template ends an assistant turn with none of the stop tokens ({stops}): responses would not end"
+        return (
+            f"its chat template ends an assistant turn with none of the stop tokens ({stops}): responses would not end"
+        )
     bos = policy.tokenizer.bos_token_id
     if bos is not None and list(ids[:2]) == [bos, bos]:
         return "its chat template and its tokenizer both add BOS, so prompts begin with two"
@@ -265,7 +272,7 @@ def _eos(policy: Policy) -> str | None:
 
 
 def _vocabulary(policy: Policy) -> str | None:
-    rows = policy.model.get_input_embeddings().weight.shape[0]
+    rows = int(policy.model.get_input_embeddings().weight.shape[0])  # type: ignore[index]
     highest = max(len(policy.tokenizer), max(policy.stop_ids, default=0) + 1)
     if rows < highest:
         return f"it has {highest} tokens but the model embeds {rows}; resize the embeddings or use its own tokenizer"

@@ -11,11 +11,9 @@ from medrl.data.demonstrations import Demonstration, load_demonstrations
 from medrl.data.problems import load_problems
 from medrl.errors import DataError
 from medrl.models import Policy
-from medrl.recipes.schema import DemonstrationSource, ProblemSource, Recipe
+from medrl.recipes.schema import CLINIC, DemonstrationSource, ProblemSource, Recipe
 from medrl.seeds import seed_of
-from medrl.types import Problem
-
-CLINIC = "clinic"
+from medrl.types import Message, Problem
 
 
 def problems_of(source: ProblemSource) -> list[Problem]:
@@ -32,6 +30,8 @@ def problems_of(source: ProblemSource) -> list[Problem]:
             findings_shown=source.findings_shown,
             heldout_templates=source.heldout_templates,
         )
+        if source.instruction:
+            problems = [replace(p, messages=_instructed(p.messages, source.instruction)) for p in problems]
     else:
         problems = load_problems(
             source.source,
@@ -56,10 +56,19 @@ def demonstrations_of(source: DemonstrationSource, problems: ProblemSource) -> l
         found = load_demonstrations(
             source.source, split=source.split, config=source.config, schema=source.schema, limit=source.limit
         )
-        return [_instructed(d, source.instruction) for d in found] if source.instruction else found
+        if not source.instruction:
+            return found
+        return [replace(d, messages=(*_instructed(d.messages[:-1], source.instruction), d.messages[-1])) for d in found]
     if problems.source != CLINIC:
-        raise DataError("demonstrations of the clinic go with problems of the clinic; name a file or hub data set for both")
-    shown = replace(problems, count=source.count, seed=source.seed, split="train", shuffle_references=False)
+        raise DataError("demonstrations of the clinic go with problems of the clinic; name a file or hub id for both")
+    shown = replace(
+        problems,
+        count=source.count,
+        seed=source.seed,
+        split="train",
+        shuffle_references=False,
+        instruction=source.instruction or problems.instruction,
+    )
     return generate_demonstrations(problems_of(shown), wrong_share=source.wrong_share, seed=source.seed)
 
 
@@ -88,18 +97,40 @@ def shuffled_references(problems: Sequence[Problem], seed: int) -> list[Problem]
     return shuffled
 
 
-def check_held_out(problems: Sequence[Problem], held_out: Sequence[Problem]) -> None:
-    """Refuse held-out problems that are trained on: accuracy on them would measure memory."""
-    trained = {problem.question: problem.id for problem in problems}
-    both = [(problem.id, trained[problem.question]) for problem in held_out if problem.question in trained]
+def check_held_out(
+    recipe: Recipe, problems: Sequence[Problem], held_out: Sequence[Problem], demonstrations: Sequence[Demonstration]
+) -> None:
+    """Refuse held-out problems that are trained on: accuracy on them would measure memory.
+
+    Two are the same where their prompts are, or where they are the same row of the same source (an instruction may
+    make the prompts differ).
+    """
+    trained = {_prompt(d.messages[:-1]): d.id for d in demonstrations}
+    trained |= {_prompt(p.messages): p.id for p in problems}
+    one_source = recipe.held_out is not None and _origin(recipe.held_out) == _origin(recipe.problems)
+    rows = {p.id: p.id for p in problems} if one_source else {}
+    found = [(p.id, trained.get(_prompt(p.messages), rows.get(p.id))) for p in held_out]
+    both = [f"{held} (trained on as {other})" for held, other in found if other is not None]
     if both:
+        named = ", ".join(both[:5]) + (", ..." if len(both) > 5 else "")
         raise DataError(
-            f"{len(both)} of {len(held_out)} held-out problems are also trained on, the first being {both[0][0]!r} (in "
-            f"training: {both[0][1]!r}); split them apart, e.g. with `limit` and `skip`"
+            f"{len(both)} of {len(held_out)} held-out problems are also trained on: {named}; keep them apart, e.g. by "
+            "another `split`, or by `limit` on the one and `skip` on the other"
         )
 
 
-def _instructed(demonstration: Demonstration, instruction: str) -> Demonstration:
-    *before, asked, answer = demonstration.messages
-    asked = {**asked, "content": f"{asked['content']}\n\n{instruction}"}
-    return replace(demonstration, messages=(*before, asked, answer))
+def _origin(source: ProblemSource) -> tuple[str, str, str | None]:
+    return source.source, source.split, source.config
+
+
+def _prompt(messages: Sequence[Message]) -> tuple[tuple[str, str], ...]:
+    return tuple((m["role"], m["content"] if isinstance(m["content"], str) else repr(m["content"])) for m in messages)
+
+
+def _instructed(messages: Sequence[Message], instruction: str) -> tuple[Message, ...]:
+    """The chat with the instruction below its last message, which is the question."""
+    *before, asked = messages
+    content = asked["content"]
+    if isinstance(content, str):
+        return (*before, {**asked, "content": f"{content}\n\n{instruction}"})
+    return (*before, {**asked, "content": [*content, {"type": "text", "text": instruction}]})

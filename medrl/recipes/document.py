@@ -3,12 +3,15 @@
 import ast
 import inspect
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
 from typing import Any, get_args, get_type_hints
 
 from medrl import plugins
-from medrl.recipes.schema import Recipe
+from medrl.models.policy import ModelShape, PolicySpec
+from medrl.recipes.load import yaml_value
+from medrl.recipes.schema import DemonstrationSource, ProblemSource, Recipe
+from medrl.trainers.sft import SFTSettings
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,39 @@ def knobs(prefix: str = "") -> list[Knob]:
     """Every knob of a recipe and of the built-in components, those whose path begins with `prefix`."""
     found = [*_knobs(Recipe, ""), *_components()]
     return [knob for knob in found if knob.path == prefix or knob.path.startswith(prefix)]
+
+
+def template() -> str:
+    """A recipe with every section and every knob at its default, each below its documentation; it can be run."""
+    verified = {"type": "verified", "verifier": {"type": "typed", "format": "o1"}, "otherwise": 0.0}
+    recipe = Recipe(
+        name="my-run",
+        reward={"type": "levels", "correct": verified, "format": {"type": "format", "preset": "o1"}},
+        problems=ProblemSource(),
+        policy=PolicySpec(new=ModelShape()),
+        held_out=ProblemSource(split="held_out"),
+        demonstrations=DemonstrationSource(),
+        sft=SFTSettings(),
+    )
+    return "\n".join(_template(recipe, "")) + "\n"
+
+
+def _template(section: Any, indent: str) -> Iterator[str]:
+    docs = docstrings(type(section))
+    for field in fields(section):
+        value = getattr(section, field.name)
+        below = is_dataclass(value) or isinstance(value, Mapping)
+        if below and not indent:
+            yield ""
+        yield from textwrap.wrap(
+            docs.get(field.name, ""), 110, initial_indent=f"{indent}# ", subsequent_indent=f"{indent}# "
+        )
+        if is_dataclass(value):
+            yield f"{indent}{field.name}:"
+            yield from _template(value, f"{indent}  ")
+            yield ""
+        else:
+            yield f"{indent}{field.name}: {yaml_value(value)}"
 
 
 def docstrings(cls: type) -> dict[str, str]:

@@ -1,7 +1,9 @@
 """Read a recipe: YAML, `extends`, dotted overrides, then every fault of every section at once."""
 
+import copy
+import inspect
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,7 @@ import yaml
 
 from medrl import plugins, rewards
 from medrl.algorithms import Algorithm
-from medrl.errors import MedrlError, MissingFile, RecipeError
+from medrl.errors import MedrlError, MissingFile, RecipeError, did_you_mean
 from medrl.knobs import read_dataclass
 from medrl.recipes.schema import Recipe
 
@@ -19,18 +21,30 @@ class _Loader(yaml.SafeLoader):
     """Safe YAML in which 1e-4 is a number, and a key given twice is a fault instead of a silent replacement."""
 
 
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"^[-+]?[0-9]+(?:\.[0-9]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
-)
+class _Dumper(yaml.SafeDumper):
+    """Quotes the texts that `_Loader` would take for numbers."""
+
+
+for _class in (_Loader, _Dumper):
+    _class.add_implicit_resolver(
+        "tag:yaml.org,2002:float", re.compile(r"^[-+]?[0-9]+(?:\.[0-9]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
+    )
 
 
 def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
-    loader.flatten_mapping(node)
-    keys = [loader.construct_object(key) for key, _ in node.value]  # type: ignore[no-untyped-call]
-    for (key_node, _), key in zip(node.value, keys, strict=True):
-        if keys.count(key) > 1:
+    seen: set[Hashable] = set()
+    for key_node, _ in node.value:  # before `<<` is filled in: what it brings may be replaced
+        if key_node.tag == "tag:yaml.org,2002:merge":
+            continue
+        key = loader.construct_object(key_node, deep=True)
+        if not isinstance(key, Hashable):
+            raise yaml.constructor.ConstructorError(None, None, f"{key!r} cannot be a key", key_node.start_mark)
+        if key in seen:
             raise yaml.constructor.ConstructorError(None, None, f"the key {key!r} is given twice", key_node.start_mark)
-    return {key: loader.construct_object(value, deep=True) for key, (_, value) in zip(keys, node.value, strict=True)}  # type: ignore[no-untyped-call]
+        seen.add(key)
+    loader.flatten_mapping(node)
+    build = loader.construct_object
+    return {build(key, deep=True): build(value, deep=True) for key, value in node.value}
 
 
 _Loader.add_constructor("tag:yaml.org,2002:map", _mapping)
@@ -56,14 +70,14 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
 def read_recipe(tree: Mapping[str, Any], source: str = "the recipe", overrides: Sequence[str] = ()) -> Recipe:
     """The recipe that a plain mapping describes; see `load_recipe`."""
     faults: list[str] = []
-    tree = dict(tree)
+    sections = copy.deepcopy(dict(tree))
     for override in overrides:
-        _override(tree, override, faults)
-    recipe = read_dataclass(Recipe, tree, "", faults)
-    if isinstance(tree.get("reward"), str | Mapping):
-        faults += rewards.check(tree["reward"])
-    if isinstance(tree.get("algorithm", {}), Mapping):
-        _, algorithm_faults = read_algorithm(tree.get("algorithm", {"type": "grpo"}))
+        _override(sections, override, faults)
+    recipe = read_dataclass(Recipe, sections, "", faults)
+    if isinstance(sections.get("reward"), str | Mapping):
+        faults += rewards.check(sections["reward"])
+    if isinstance(sections.get("algorithm", {}), Mapping):
+        _, algorithm_faults = read_algorithm(sections.get("algorithm", {"type": "grpo"}))
         faults += algorithm_faults
     if faults or recipe is None:
         raise RecipeError(source, faults)
@@ -85,16 +99,27 @@ def read_algorithm(config: Mapping[str, Any]) -> tuple[Algorithm | None, list[st
     if not (isinstance(cls, type) and issubclass(cls, Algorithm)):
         return None, [f"algorithm: {kind!r} is {cls!r:.80}, which is not an algorithm"]
     if preset is not None:
-        start = getattr(cls, str(preset), None)
-        if not callable(start) or str(preset).startswith("_"):
-            return None, [f"algorithm.preset: {kind!r} has no preset {preset!r}"]
-        knobs = {**asdict(start()), **knobs}
+        presets = presets_of(cls)
+        if preset not in presets:
+            return None, [f"algorithm.preset: {kind!r} has no preset {preset!r}{did_you_mean(str(preset), presets)}"]
+        knobs = {**asdict(getattr(cls, preset)()), **knobs}
     return read_dataclass(cls, knobs, "algorithm", faults), faults
+
+
+def presets_of(cls: type[Algorithm]) -> list[str]:
+    """The class methods of an algorithm that make it with the settings of a paper."""
+    return sorted(n for n, kind in inspect.getmembers_static(cls, lambda m: isinstance(m, classmethod)) if n[0] != "_")
 
 
 def to_yaml(recipe: Recipe) -> str:
     """The complete recipe as YAML that reads back equal."""
-    return yaml.safe_dump(_plain(asdict(recipe)), sort_keys=False, allow_unicode=True, width=120)
+    return yaml.dump(_plain(asdict(recipe)), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120)
+
+
+def yaml_value(value: Any) -> str:
+    """One value as YAML on one line."""
+    text: str = yaml.dump(_plain(value), Dumper=_Dumper, default_flow_style=True, sort_keys=False, width=10**6)
+    return text.removesuffix("\n").removesuffix("\n...")
 
 
 def _tree(path: Path, below: tuple[Path, ...]) -> dict[str, Any]:
@@ -104,13 +129,14 @@ def _tree(path: Path, below: tuple[Path, ...]) -> dict[str, Any]:
     if path.resolve() in below:
         raise RecipeError(str(path), ["`extends` leads back to this file"])
     try:
-        tree = yaml.load(path.read_text(encoding="utf-8"), _Loader)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
-        raise RecipeError(str(path), [f"{where}{getattr(error, 'problem', None) or error}"]) from error
+        text = path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
         raise RecipeError(str(path), [f"it is no UTF-8 text: {error}"]) from error
+    except OSError as error:
+        raise RecipeError(str(path), [f"it cannot be read: {error.strerror}"]) from error
+    tree, fault = _yaml(text)
+    if fault:
+        raise RecipeError(str(path), [fault])
     if not isinstance(tree, dict):
         raise RecipeError(str(path), [f"it holds {type(tree).__name__}, not sections; begin with `name: ...`"])
     parent = tree.pop("extends", None)
@@ -119,7 +145,21 @@ def _tree(path: Path, below: tuple[Path, ...]) -> dict[str, Any]:
     return _merged(_tree(path.parent / str(parent), (*below, path.resolve())), tree)
 
 
-def _merged(base: dict[str, Any], over: Mapping[str, Any], whole: Sequence[str] = ("reward", "algorithm")) -> dict[str, Any]:
+def _yaml(text: str) -> tuple[Any, str | None]:
+    """What the text says, or what is wrong with it and where."""
+    try:
+        return yaml.load(text, _Loader), None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
+        return None, f"{where}{getattr(error, 'problem', None) or error}"
+    except (ValueError, RecursionError) as error:  # a date that no calendar has; nesting without end
+        return None, f"it holds something that is no YAML value: {error}"
+
+
+def _merged(
+    base: dict[str, Any], over: Mapping[str, Any], whole: Sequence[str] = ("reward", "algorithm")
+) -> dict[str, Any]:
     merged = dict(base)
     for key, value in over.items():
         both = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping) and key not in whole
@@ -132,10 +172,9 @@ def _override(tree: dict[str, Any], override: str, faults: list[str]) -> None:
     if not equals or not path:
         faults.append(f"{override!r} is no override; write section.knob=value")
         return
-    try:
-        value = yaml.load(text, _Loader)
-    except yaml.YAMLError as error:
-        faults.append(f"{path}: {text!r} is no YAML value: {getattr(error, 'problem', None) or error}")
+    value, fault = _yaml(text)
+    if fault:
+        faults.append(f"{path}: {text!r} is no YAML value: {fault}")
         return
     node: Any = tree
     *above, last = path.split(".")
@@ -154,8 +193,10 @@ def _override(tree: dict[str, Any], override: str, faults: list[str]) -> None:
             faults.append(f"{path}: {last!r} is no place in a list of {len(node)}")
             return
         node[int(last)] = value
-    else:
+    elif isinstance(node, dict):
         node[last] = value
+    else:
+        faults.append(f"{path}: {last!r} is below something that has no knobs")
 
 
 def _plain(value: Any) -> Any:

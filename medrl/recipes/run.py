@@ -1,9 +1,13 @@
 """Carry a recipe out: data, start policy, SFT, reinforcement learning, evaluation, and what to look at afterwards."""
 
+import logging
+import math
 import os
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,16 +15,21 @@ import torch
 
 from medrl import rewards
 from medrl.data.demonstrations import Demonstration
+from medrl.engines import InProcessEngine
 from medrl.errors import DataError
-from medrl.files import atomic_folder
+from medrl.evaluation import evaluate
+from medrl.files import atomic_folder, remove_folder
 from medrl.models import Policy
 from medrl.recipes.build import check_held_out, demonstrations_of, problems_of, start_policy
 from medrl.recipes.load import read_algorithm, to_yaml
 from medrl.recipes.schema import Recipe
 from medrl.seeds import seed_of
-from medrl.tracking import RunConsole, RunFolder, make_trackers, plot_curve
+from medrl.tracking import RunConsole, RunFolder, Tracker, make_trackers, plot_curve
+from medrl.tracking.run import step_of
 from medrl.trainers import Trainer, fine_tune
-from medrl.types import Problem
+from medrl.trainers.checks import check_reward, fitting_problems
+from medrl.types import Problem, ScoredGroup
+from medrl.verifiers import run_sync
 
 # What a resumed run may change: how long it goes on and what it keeps, never what it computes.
 MAY_CHANGE = ("resume", "folder", "trackers", "trainer.steps", "trainer.keep_checkpoints", "trainer.max_unscored")
@@ -62,8 +71,8 @@ def prepare(recipe: Recipe) -> Parts:
     """Load and check all data, and build the reward."""
     problems = problems_of(recipe.problems)
     held_out = problems_of(recipe.held_out) if recipe.held_out else []
-    check_held_out(problems, held_out)
     shown = demonstrations_of(recipe.demonstrations, recipe.problems) if recipe.demonstrations else []
+    check_held_out(recipe, problems, held_out, shown)
     return Parts(problems, held_out, shown, rewards.build(recipe.reward))
 
 
@@ -71,37 +80,62 @@ def run_recipe(recipe: Recipe, console: RunConsole | None = None) -> Outcome:
     """Train what the recipe says, or go on with it; the run folder holds all that came out."""
     console = console or RunConsole()
     quiet_libraries()
-    if recipe.threads:
-        torch.set_num_threads(recipe.threads)
-    parts = prepare(recipe)
-    console.say(
-        f"{recipe.name}: {len(parts.problems)} problems, {len(parts.held_out)} held out, "
-        f"{len(parts.demonstrations)} demonstrations; {torch.get_num_threads()} threads"
-    )
+    path, text = run_folder(recipe), to_yaml(recipe)
+    if not recipe.resume and (path / "recipe.yaml").is_file():
+        RunFolder.create(path, text).close()  # says that the folder is taken, before anything is loaded
+    with reproducible(recipe.threads):
+        parts = prepare(recipe)
+        console.say(
+            f"{recipe.name}: {len(parts.problems)} problems, {len(parts.held_out)} held out, "
+            f"{len(parts.demonstrations)} demonstrations; {torch.get_num_threads()} threads"
+        )
+        # Whatever would stop the run later is found before the folder is begun and SFT has spent hours.
+        start = None if recipe.resume and _is_policy(path / "sft") else checked_start(recipe, parts)
+        with RunFolder.create(path, text, recipe.resume, may_change=MAY_CHANGE) as run, console:
+            return _run(recipe, parts, start, run, console)
+
+
+def _run(recipe: Recipe, parts: Parts, policy: Policy | None, run: RunFolder, console: RunConsole) -> Outcome:
     started = time.perf_counter()
-    with RunFolder.create(run_folder(recipe), to_yaml(recipe), recipe.resume, may_change=MAY_CHANGE) as run, console:
-        policy = _tuned_policy(recipe, parts, run, console)
-        trainer = make_trainer(recipe, parts, policy, run=run, console=console)
+    policy = _tuned_policy(recipe, parts, policy, run, console)
+    with _trackers(recipe, run) as trackers:
+        trainer = make_trainer(recipe, parts, policy, run=run, console=console, trackers=trackers)
         if run.resumed and trainer.resume():
             console.say(f"going on from step {trainer.step}")
         trainer.fit()
-        evaluations = run.read_evaluations("held_out")
-        before, after = (evaluations[0], evaluations[-1]) if evaluations else (None, None)
-        run.write_summary(
-            {
-                "name": recipe.name, "steps": trainer.step, "parameters": policy.parameters,
-                "before": before, "after": after, "best": trainer.best, "time/run": time.perf_counter() - started,
-            }
-        )  # fmt: skip
-        _show(run, console, before, after)
+    evaluations = run.read_evaluations("held_out")
+    before, after = (evaluations[0], evaluations[-1]) if evaluations else (None, None)
+    run.write_summary(
+        {
+            "name": recipe.name, "steps": trainer.step, "parameters": policy.parameters,
+            "before": before, "after": after, "best": trainer.best, "time/run": time.perf_counter() - started,
+        }
+    )  # fmt: skip
+    _show(run, console, before, after, ("SFT" if recipe.sft else "start", "RL"))
     return Outcome(run.path, before, after, trainer.step)
 
 
-def make_trainer(recipe: Recipe, parts: Parts, policy: Policy, **more: Any) -> Trainer:
+def checked_start(recipe: Recipe, parts: Parts) -> Policy:
+    """The policy before any training, seen to fit the problems, the reward and the format of the demonstrations."""
+    check_reward(parts.reward, parts.held_out)
+    policy = start_policy(recipe, parts.problems, parts.demonstrations)
+    policy.check()
+    fitting_problems(policy, parts.problems, recipe.sampling, recipe.trainer, "problems to train on")
+    fitting_problems(policy, parts.held_out, recipe.sampling, recipe.trainer, "held-out problems")
+    return policy
+
+
+def make_trainer(
+    recipe: Recipe,
+    parts: Parts,
+    policy: Policy,
+    *,
+    run: RunFolder | None = None,
+    console: RunConsole | None = None,
+    trackers: Sequence[Tracker] = (),
+) -> Trainer:
     """The trainer that a recipe describes."""
     algorithm, _ = read_algorithm(recipe.algorithm)
-    run: RunFolder | None = more.get("run")
-    trackers = make_trackers(recipe.trackers, run.path, run_name=recipe.name) if run and recipe.trackers else []
     return Trainer(
         policy,
         parts.problems,
@@ -112,83 +146,141 @@ def make_trainer(recipe: Recipe, parts: Parts, policy: Policy, **more: Any) -> T
         sampling=recipe.sampling,
         optimization=recipe.optimization,
         evaluation=recipe.evaluation,
+        run=run,
         trackers=trackers,
+        console=console,
         max_rows=recipe.max_rows,
         seed=recipe.seed,
-        **more,
     )
 
 
-def _tuned_policy(recipe: Recipe, parts: Parts, run: RunFolder, console: RunConsole) -> Policy:
+@contextmanager
+def reproducible(threads: int | None) -> Iterator[None]:
+    """A fixed number of torch threads and, on the CPU, kernels that add in a fixed order; put back afterwards.
+
+    On a GPU such kernels are slow, or there are none.
+    """
+    before = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    filled = torch.utils.deterministic.fill_uninitialized_memory  # type: ignore[attr-defined]
+    if threads:
+        torch.set_num_threads(threads)
+    if not torch.cuda.is_available():
+        torch.use_deterministic_algorithms(True, warn_only=True)
+        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before[0])
+        torch.use_deterministic_algorithms(before[1])
+        torch.utils.deterministic.fill_uninitialized_memory = filled  # type: ignore[attr-defined]
+
+
+@contextmanager
+def _trackers(recipe: Recipe, run: RunFolder) -> Iterator[list[Tracker]]:
+    latest = run.latest_checkpoint()
+    first_step = step_of(latest) + 1 if latest else 0
+    trackers = make_trackers(
+        recipe.trackers, run.path, run_name=recipe.name, config=asdict(recipe), first_step=first_step
+    )
+    try:
+        yield trackers
+    finally:
+        for tracker in trackers:
+            tracker.close()
+
+
+def _is_policy(folder: Path) -> bool:
+    return (folder / "config.json").is_file()
+
+
+def _tuned_policy(recipe: Recipe, parts: Parts, policy: Policy | None, run: RunFolder, console: RunConsole) -> Policy:
     """The policy that reinforcement learning starts from; a finished SFT stage is read back, not run again."""
-    if (run.sft / "config.json").is_file():
+    if policy is None:
         console.say(f"SFT is done; reading {run.sft.name}/")
-        return Policy.load(str(run.sft))
-    policy = start_policy(recipe, parts.problems, parts.demonstrations)
+        return Policy.load(str(run.sft), recipe.policy)
     console.say(f"policy: {policy.name}, {policy.parameters:,} parameters, {len(policy.tokenizer):,} tokens")
     if recipe.sft is None:
         return policy
-    policy.check()
-    run.cut_back(-1, phase="sft")  # a stage that was killed begins anew, or from its own checkpoint
-    shown = len(parts.demonstrations)
-    total = round(recipe.sft.epochs * max(1, -(-shown // recipe.sft.batch_size)))
+    shown, checkpoints = len(parts.demonstrations), run.path / "sft-checkpoints"
+    total = math.ceil(recipe.sft.epochs * math.ceil(shown / recipe.sft.batch_size))
+    begun = False
     with console.phase("SFT", total=total) as progress:
 
         def report(update: int, updates: int, figures: Mapping[str, Any]) -> None:
-            progress.advance()
+            nonlocal begun
+            if not begun:  # a killed stage begins anew, or goes on from its own checkpoint: no row is there twice
+                run.cut_back(update - 1, phase="sft")
+                begun = True
+            progress.advance(update - progress.done)
             kept = {name: float(figures[name]) for name in ("loss", "grad_norm", "learning_rate") if name in figures}
             run.log_metrics(update, kept, phase="sft")
 
-        checkpoints = run.path / "sft-checkpoints"
         seed = seed_of(recipe.seed, "sft") % 2**31
         figures = fine_tune(policy, parts.demonstrations, recipe.sft, seed=seed, folder=checkpoints, on_update=report)
     console.say(f"SFT: mean loss {figures['loss']:.3f} over {figures['updates']:.0f} updates of {shown} demonstrations")
     with atomic_folder(run.sft) as folder:
         policy.save(folder)
-    return Policy.load(str(run.sft))
+    if checkpoints.is_dir():
+        remove_folder(checkpoints)
+    return Policy.load(str(run.sft), recipe.policy)  # read back, as a resumed run reads it
 
 
-def _show(run: RunFolder, console: RunConsole, before: Any, after: Any) -> None:
-    picture = plot_curve(run)
+def _show(run: RunFolder, console: RunConsole, before: Any, after: Any, names: tuple[str, str]) -> None:
+    drawn = bool(run.read_metrics("rl") or run.read_evaluations())  # after SFT alone there is nothing to draw
+    picture = plot_curve(run) if drawn else None
     if before and after and before["step"] != after["step"]:
-        console.before_after(before, after, names=("before RL", "after RL"))
+        console.before_after(before, after, names=names)
         first, last = run.read_rollouts(before["step"], "held_out"), run.read_rollouts(after["step"], "held_out")
-        console.answers(first, last, names=("before RL", "after RL"), limit=3)
+        console.answers(first, last, names=names, limit=3)
     console.say(f"run folder: {_short(run.path)}")
-    console.say(f"learning curve: {_short(picture)}")
+    if picture:
+        console.say(f"learning curve: {_short(picture)}")
 
 
 def _short(path: Path) -> str:
     return os.path.relpath(path) if path.is_relative_to(Path.cwd()) else str(path)
 
 
-def evaluate_policy(recipe: Recipe, policy: Policy, console: RunConsole) -> tuple[dict[str, Any], Sequence[Any]]:
-    """Evaluate a policy on the recipe's held-out problems, with no run folder: figures, and the scored groups."""
-    quiet_libraries()
-    if recipe.threads:
-        torch.set_num_threads(recipe.threads)
-    parts = prepare(recipe)
-    if not parts.held_out:
-        raise DataError(f"the recipe {recipe.name!r} has no held-out problems to evaluate on; give `held_out`")
-    trainer = make_trainer(recipe, parts, policy, console=console)
-    with console:
-        from medrl.verifiers import run_sync
+def evaluate_policy(
+    recipe: Recipe, policy: Policy, console: RunConsole
+) -> tuple[dict[str, Any], Sequence[ScoredGroup]]:
+    """Evaluate a policy on the recipe's held-out problems, with no run folder: figures, and the scored groups.
 
-        result = run_sync(trainer.evaluate())
+    The draws are those of a run's own evaluations, so the figures of a kept policy come out again.
+    """
+    if recipe.held_out is None:
+        raise DataError(f"the recipe {recipe.name!r} has no held-out problems to evaluate on; give `held_out`")
+    quiet_libraries()
+    with reproducible(recipe.threads):
+        problems, reward = problems_of(recipe.held_out), rewards.build(recipe.reward)
+        check_reward(reward, problems)
+        policy.check()
+        problems = fitting_problems(policy, problems, recipe.sampling, recipe.trainer, "held-out problems")
+        asked = len(problems[: recipe.evaluation.limit]) * (recipe.evaluation.samples + recipe.evaluation.greedy)
+        with console, console.phase("evaluation", total=asked) as progress:
+            result = run_sync(
+                evaluate(
+                    InProcessEngine(policy, recipe.max_rows), policy, problems, reward, settings=recipe.evaluation,
+                    sampling=recipe.sampling, seed=(recipe.seed,), on_rollout=progress.advance,
+                )
+            )  # fmt: skip
     return {"name": result.name, **result.row()}, result.sampled
+
+
+def _only_errors(record: logging.LogRecord) -> bool:
+    return record.levelno >= logging.ERROR
 
 
 def quiet_libraries() -> None:
     """Progress bars and notes of other libraries would tear our own apart; their warnings of errors stay."""
-    import logging
-    import warnings
-
     import datasets
     import transformers
 
     transformers.utils.logging.disable_progress_bar()
     transformers.utils.logging.set_verbosity_error()
     datasets.disable_progress_bars()
-    for name in ("deepspeed", "DeepSpeed", "accelerate", "httpx"):
-        logging.getLogger(name).setLevel(logging.ERROR)
+    for name in ("DeepSpeed", "accelerate", "httpx"):
+        logger = logging.getLogger(name)  # a filter, since DeepSpeed sets its level when accelerate imports it
+        if _only_errors not in logger.filters:
+            logger.addFilter(_only_errors)
     warnings.filterwarnings("ignore", message=r"TRL currently supports vLLM|.*experimental", category=UserWarning)

@@ -1,7 +1,7 @@
 """What a recipe may say. Each section is the very dataclass that the code uses, so its knobs are documented there."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
 from medrl.engines.base import Sampling
@@ -10,6 +10,8 @@ from medrl.learners.base import Optimization
 from medrl.models.policy import PolicySpec
 from medrl.trainers.settings import TrainerSettings
 from medrl.trainers.sft import SFTSettings
+
+CLINIC = "clinic"
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,8 @@ class ProblemSource:
     """Column of a choice question's options, where the schema is not a known one."""
 
     instruction: str | None = None
-    """Text put below every question, e.g. to ask for the format that the reward wants."""
+    """Text put below every question, e.g. to ask for the format that the reward wants. Rows in medrl's own schema keep
+    their prompts as they are."""
 
     language: Literal["en", "zh"] | None = None
     """Language of all rows of a file; empty tells it from each question."""
@@ -76,6 +79,15 @@ class ProblemSource:
     heldout_templates: bool = True
     """Clinic, split `held_out`: wordings that training never uses, too; off holds out the patients only."""
 
+    def __post_init__(self) -> None:
+        clinic = ("count", "kinds", "languages", "topics", "diseases", "findings_shown", "heldout_templates")
+        file = ("limit", "skip", "config", "schema", "prompt", "reference", "options", "language")
+        faults = _without_effect(self, clinic, file)
+        if self.skip < 0:
+            faults.append(f"skip is {self.skip}, below 0")
+        if faults:
+            raise ValueError("; ".join(faults))
+
 
 @dataclass(frozen=True)
 class DemonstrationSource:
@@ -97,7 +109,7 @@ class DemonstrationSource:
     """Published schema of the rows; `auto` tells it by the columns."""
 
     instruction: str | None = None
-    """Text put below every question; the same as for the problems."""
+    """Text put below every question; the same as for the problems. Empty, the clinic's take that of the problems."""
 
     count: int = 1000
     """Clinic: how many demonstrations."""
@@ -108,6 +120,24 @@ class DemonstrationSource:
     wrong_share: float = 0.0
     """Clinic: share whose conclusion is wrong, one fixed set, as imperfect demonstrations are. Typical 0 to 0.5."""
 
+    def __post_init__(self) -> None:
+        faults = _without_effect(self, ("count", "seed", "wrong_share"), ("limit", "config", "schema"))
+        if not 0.0 <= self.wrong_share <= 1.0:
+            faults.append(f"wrong_share is {self.wrong_share}; it is a share from 0 to 1")
+        if faults:
+            raise ValueError("; ".join(faults))
+
+
+def _without_effect(
+    source: ProblemSource | DemonstrationSource, clinic: Sequence[str], file: Sequence[str]
+) -> list[str]:
+    """Knobs that were set although this source does not read them: whoever set one believes that it does something."""
+    here, unread = ("the clinic", file) if source.source == CLINIC else (f"{source.source!r}", clinic)
+    defaults = {knob.name: knob.default for knob in fields(source)}
+    return [
+        f"`{name}` has no effect on {here}; leave it out" for name in unread if getattr(source, name) != defaults[name]
+    ]
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -116,7 +146,7 @@ class Recipe:
     name: str
     """Name of the run; its folder is runs/NAME unless `folder` says otherwise."""
 
-    reward: Mapping[str, Any]
+    reward: Mapping[str, Any] | str
     """The reward tree: `{type: NAME, knob: value, ...}`, nested."""
 
     problems: ProblemSource
@@ -158,7 +188,7 @@ class Recipe:
     max_rows: int = 256
     """Responses that the engine writes at the same time; bounds memory. Typical 64 to 512."""
 
-    trackers: tuple[str, ...] = ()
+    trackers: tuple[Literal["tensorboard", "wandb"], ...] = ()
     """Further places for metrics: tensorboard, wandb."""
 
     seed: int = 0
@@ -174,14 +204,23 @@ class Recipe:
     """Go on with the run in that folder from its latest checkpoint; begins one where there is none."""
 
     def __post_init__(self) -> None:
+        faults = []
         if self.max_staleness != 0:
-            raise ValueError(
-                f"max_staleness is {self.max_staleness}; with placement local every rollout is of the present policy, so it "
-                "must be 0"
+            faults.append(
+                f"max_staleness is {self.max_staleness}; with placement local every rollout is of the present policy, "
+                "so it must be 0"
             )
         if self.policy.path is None and self.policy.new is None:
-            raise ValueError("policy: give `path` (a folder or hub id) or `new` (the shape of a model from scratch)")
+            faults.append("policy: give `path` (a folder or hub id) or `new` (the shape of a model from scratch)")
         if self.policy.path is not None and self.policy.new is not None:
-            raise ValueError("policy: `path` and `new` exclude each other; give one")
+            faults.append("policy: `path` and `new` exclude each other; give one")
         if self.sft is not None and self.demonstrations is None:
-            raise ValueError("sft: there is nothing to learn from; give `demonstrations`, or leave `sft` out")
+            faults.append("sft: there is nothing to learn from; give `demonstrations`, or leave `sft` out")
+        if self.threads is not None and self.threads < 1:
+            faults.append(f"threads is {self.threads}; give at least 1, or leave it out for all cores")
+        if self.max_rows < 1:
+            faults.append(f"max_rows is {self.max_rows}; the engine needs at least 1")
+        if not self.name or self.name.startswith(".") or "/" in self.name:
+            faults.append(f"name is {self.name!r}; it names a folder, so give letters, digits, - and _")
+        if faults:
+            raise ValueError("; ".join(faults))

@@ -6,7 +6,7 @@ than sampling. A reward that raises costs its own group its scores (status "erro
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import replace
 
 from medrl.engines import Engine, Request, Sampling
@@ -71,8 +71,9 @@ async def collect(
         places.setdefault(problem.id, []).append(place)
     waiting: list[dict[int, Rollout]] = [{} for _ in problems]
     scoring: dict[int, asyncio.Task[ScoredGroup]] = {}
+    stream = engine.generate(make_requests(policy, problems, samples, sampling, *seed), version)
     try:
-        async for rollout in engine.generate(make_requests(policy, problems, samples, sampling, *seed), version):
+        async for rollout in stream:
             on_rollout()
             attempt, index = divmod(rollout.index, samples)
             place = places[rollout.problem_id][attempt]
@@ -85,6 +86,8 @@ async def collect(
     finally:
         for task in scoring.values():
             task.cancel()  # no effect on finished ones; after an error nothing is left running
+        if isinstance(stream, AsyncGenerator):
+            await stream.aclose()  # after an error the engine puts its model back now, not when memory is collected
 
 
 async def _score(reward: Reward, group: Group, context: RewardContext) -> ScoredGroup:
@@ -103,7 +106,9 @@ def unscored_share(scored: Sequence[ScoredGroup], bound: float = 1.0) -> float:
     share = len(failed) / len(scores) if scores else 0.0
     if share > bound:
         by_status = ", ".join(f"{count} {status}" for status, count in Counter(s.status for s in failed).most_common())
-        reasons = "".join(f"\n  {count} x {reason}" for reason, count in Counter(s.reason for s in failed).most_common(3))
+        reasons = "".join(
+            f"\n  {count} x {reason}" for reason, count in Counter(s.reason for s in failed).most_common(3)
+        )
         raise RewardFailed(
             f"{len(failed)} of {len(scores)} rollouts have no score ({by_status}), above the bound of {bound:.0%}; training "
             f"on the rest would mislead. Mend the reward, or raise max_unscored. Commonest reasons:{reasons}"

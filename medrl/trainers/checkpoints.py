@@ -49,8 +49,10 @@ def restore(trainer: "Trainer", run: RunFolder) -> bool:
         trainer.algorithm_state, trainer.reward_state = state["algorithm"], state["reward"]
         trainer.evaluations_since_best = state["evaluations_since_best"]
         trainer.evaluated_step = state["evaluated_step"]
-    except (OSError, ValueError, KeyError) as error:
-        raise CheckpointError(f"{checkpoint} is not a whole checkpoint ({error}); remove it to use an older one") from error
+    except (OSError, ValueError, LookupError, TypeError, CheckpointError) as error:
+        raise CheckpointError(
+            f"{checkpoint} is not a whole checkpoint ({error}); remove it to use an older one"
+        ) from error
     trainer.placement.sync.publish(trainer.step)
     run.cut_back(trainer.step)
     return True

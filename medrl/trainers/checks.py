@@ -15,7 +15,9 @@ def check_reward(reward: Reward, held_out: Sequence[Problem]) -> None:
     """Refuse a tree that would mislead, or that says nothing about accuracy when there is something to evaluate."""
     faults = reward.faults()
     if held_out and verified_leaf(reward) is None:
-        faults.append("it has no `verified` part, so held-out accuracy cannot be measured; add one, or leave held_out out")
+        faults.append(
+            "it has no `verified` part, so held-out accuracy cannot be measured; add one, or leave held_out out"
+        )
     if faults:
         raise RecipeError("the reward", faults)
 

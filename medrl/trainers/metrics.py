@@ -29,7 +29,9 @@ def step_metrics(
         metrics["accuracy"] = parts[correct.name]
     metrics |= {f"part/{name}": value for name, value in parts.items() if name != reward.name}
     metrics["unscored"] = 1 - len(values) / len(scores)
-    metrics |= {f"unscored/{status}": float(n) for status, n in Counter(s.status for s in scores).items() if status != "ok"}
+    metrics |= {
+        f"unscored/{status}": float(n) for status, n in Counter(s.status for s in scores).items() if status != "ok"
+    }
     metrics |= {
         "length": tokens / len(rollouts),
         "truncated": sum(r.finish_reason == "length" for r in rollouts) / len(rollouts),
@@ -55,7 +57,9 @@ def advantages_by_group(
         return None
     mask_BT = batch.loss_mask_BT
     means_B = (batch.advantages_BT * mask_BT).sum(-1) / mask_BT.sum(-1).clamp(min=1)
-    means = [mean if trained else None for mean, trained in zip(means_B.tolist(), mask_BT.any(-1).tolist(), strict=True)]
+    means = [
+        mean if trained else None for mean, trained in zip(means_B.tolist(), mask_BT.any(-1).tolist(), strict=True)
+    ]
     size = batch.group_size
-    by_problem = {g.group.problem.id: means[i * size : (i + 1) * size] for i, g in enumerate(groups)}
-    return [by_problem.get(s.group.problem.id, [None] * len(s.scores)) for s in scored]
+    by_group = {id(g): means[i * size : (i + 1) * size] for i, g in enumerate(groups)}
+    return [by_group.get(id(s), [None] * len(s.scores)) for s in scored]

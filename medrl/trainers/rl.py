@@ -183,11 +183,12 @@ class Trainer:
         return result
 
     async def _evaluate_and_save(self, *, last: bool) -> None:
-        every = self.settings.evaluate_every
-        if self.held_out and every and (last or self.step % every == 0):
+        def due(every: int) -> bool:
+            return last or (every > 0 and self.step % every == 0)
+
+        if self.held_out and due(self.settings.evaluate_every):
             await self.evaluate()
-        every = self.settings.save_every
-        if self.run is not None and (last or (every and self.step % every == 0)):
+        if self.run is not None and due(self.settings.save_every):
             checkpoints.save(self, self.run)
 
     def _should_stop(self) -> bool:

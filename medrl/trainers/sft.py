@@ -1,9 +1,9 @@
 """Supervised fine-tuning over TRL's SFTTrainer: the loss is on the assistant's words only."""
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from medrl.errors import DataError
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class SFTSettings:
-    """How demonstrations are learnt. The paper's values for o1: lr 5e-6, 3 epochs, batch 128, warm-up 5 %, decay 0.1."""
+    """How demonstrations are learnt. The o1 paper: lr 5e-6, 3 epochs, batch 128, warm-up 5 %, decay 0.1."""
 
     epochs: float = 3.0
     """Passes over the demonstrations."""
@@ -71,7 +71,7 @@ def fine_tune(
         on_update: Called after each optimizer update with its number, how many there will be, and its figures.
 
     Returns:
-        `loss` (mean over the stage), `updates` and `tokens` seen.
+        `loss` (mean over the stage) and `updates`.
     """
     from datasets import Dataset
     from transformers import PrinterCallback, TrainerCallback
@@ -85,8 +85,25 @@ def fine_tune(
     rows = [{"prompt": _plain(d.messages[:-1]), "completion": _plain(d.messages[-1:])} for d in demonstrations]
     _check_lengths(policy, demonstrations, settings.max_length)
     checkpoints = Path(folder) if folder is not None and settings.save_every else None
-    config = SFTConfig(
-        output_dir=str(checkpoints or Path(os.devnull).parent / "medrl-sft"),
+    with TemporaryDirectory() as nowhere:  # the trainer wants a folder even when it saves nothing
+        trainer = SFTTrainer(
+            model=policy.model,
+            args=SFTConfig(
+                output_dir=str(checkpoints or nowhere), **_trl_settings(policy, settings, seed, checkpoints)
+            ),
+            train_dataset=Dataset.from_list(rows),
+            processing_class=policy.processor or policy.tokenizer,
+            callbacks=[Report()],
+        )
+        trainer.remove_callback(PrinterCallback)  # medrl's console shows the progress
+        result = trainer.train(resume_from_checkpoint=_whole_checkpoint(checkpoints))
+    policy.model.eval()
+    return {"loss": float(result.training_loss), "updates": float(result.global_step)}
+
+
+def _trl_settings(policy: Policy, settings: SFTSettings, seed: int, checkpoints: Path | None) -> dict[str, Any]:
+    """Our knobs by TRL's names."""
+    return dict(
         num_train_epochs=settings.epochs,
         learning_rate=settings.lr,
         per_device_train_batch_size=min(settings.microbatch_size, settings.batch_size),
@@ -113,17 +130,6 @@ def fine_tune(
         dataloader_pin_memory=False,
         gradient_checkpointing=False,
     )
-    trainer = SFTTrainer(
-        model=policy.model,
-        args=config,
-        train_dataset=Dataset.from_list(rows),
-        processing_class=policy.processor or policy.tokenizer,
-        callbacks=[Report()],
-    )
-    trainer.remove_callback(PrinterCallback)  # medrl's console shows the progress
-    result = trainer.train(resume_from_checkpoint=_whole_checkpoint(checkpoints))
-    policy.model.eval()
-    return {"loss": float(result.training_loss), "updates": float(result.global_step)}
 
 
 def _plain(messages: Sequence[Any]) -> list[dict[str, Any]]:

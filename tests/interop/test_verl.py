@@ -23,7 +23,9 @@ def numbers(*shape: int, seed: int = 0, spread: float = 0.4) -> Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64) * spread
 
 
-MASK = torch.tensor([[1, 1, 1, 1], [1, 1, 0, 0], [1, 0, 0, 0], [0, 1, 1, 0], [1, 1, 1, 0], [0, 0, 0, 0]], dtype=torch.bool)
+MASK = torch.tensor(
+    [[1, 1, 1, 1], [1, 1, 0, 0], [1, 0, 0, 0], [0, 1, 1, 0], [1, 1, 1, 0], [0, 0, 0, 0]], dtype=torch.bool
+)
 
 
 @pytest.mark.parametrize("by_deviation", [True, False])

@@ -70,7 +70,9 @@ def test_group_advantages_sum_to_zero_and_ignore_shift() -> None:
 
 def scored(values: list[float | None]) -> ScoredGroup:
     rollouts = tuple(
-        Rollout("", token_ids=(7, 8, 9), logprobs=(-1.0,) * 3, loss_mask=(True, False, True), prompt_ids=(1, 2), index=i)
+        Rollout(
+            "", token_ids=(7, 8, 9), logprobs=(-1.0,) * 3, loss_mask=(True, False, True), prompt_ids=(1, 2), index=i
+        )
         for i in range(len(values))
     )
     scores = tuple(Score(None, "timeout") if v is None else Score(v) for v in values)

@@ -7,7 +7,9 @@ from medrl.algorithms import Batch, Multimodal
 from medrl.types import Group, Problem, Response, Rollout, Score, ScoredGroup, ask
 
 
-def rollout(prompt: tuple[int, ...], tokens: tuple[int, ...], mask: tuple[bool, ...] | None = None, **more: object) -> Rollout:
+def rollout(
+    prompt: tuple[int, ...], tokens: tuple[int, ...], mask: tuple[bool, ...] | None = None, **more: object
+) -> Rollout:
     mask = mask or (True,) * len(tokens)
     logprobs = tuple(-float(t) if kept else 0.0 for t, kept in zip(tokens, mask, strict=True))
     return Rollout("", prompt_ids=prompt, token_ids=tokens, logprobs=logprobs, loss_mask=mask, **more)  # type: ignore[arg-type]

@@ -53,6 +53,12 @@ def recomputed(policy: Policy, rollouts: Sequence[Rollout], temperature: float) 
     return batch.rollout_logprobs_BT, learnt.old_logprobs_BT, batch.loss_mask_BT
 
 
+def ragged(policy: Policy) -> None:
+    """Responses of very different lengths."""
+    with torch.no_grad():
+        policy.model.get_input_embeddings().weight[policy.stop_ids[0]] *= 40.0
+
+
 @pytest.mark.parametrize("temperature", [1.0, 0.7])
 @pytest.mark.parametrize("max_rows", [3, 64])
 def test_engine_logprobs_equal_the_learners(make_policy: MakePolicy, temperature: float, max_rows: int) -> None:
@@ -81,7 +87,9 @@ def independent(logits: Tensor, temperature: float, top_k: int, top_p: float) ->
     return {i: p / sum(kept.values()) for i, p in kept.items()}
 
 
-@pytest.mark.parametrize(("temperature", "top_k", "top_p"), [(0.7, 5, 1.0), (1.0, 0, 0.3), (1.3, 20, 0.6), (1.0, 1, 1.0)])
+@pytest.mark.parametrize(
+    ("temperature", "top_k", "top_p"), [(0.7, 5, 1.0), (1.0, 0, 0.3), (1.3, 20, 0.6), (1.0, 1, 1.0)]
+)
 def test_truncated_logprobs_equal_an_independent_computation(
     make_policy: MakePolicy, temperature: float, top_k: int, top_p: float
 ) -> None:
@@ -99,9 +107,12 @@ def test_truncated_logprobs_equal_an_independent_computation(
 
 def test_tokens_depend_on_the_seed_alone(make_policy: MakePolicy) -> None:
     policy = make_policy()
-    asked = requests(policy, Sampling(max_tokens=20))
+    ragged(policy)  # so that rows leave the batch, and others take their place
+    asked = requests(policy, Sampling(max_tokens=40), 8)
     expected = by_place(generate(policy, asked))
-    assert len(set(expected.values())) == len(asked), "different seeds give different responses"
+    assert len(set(map(len, expected.values()))) > 8
+    long = [tokens for tokens in expected.values() if len(tokens) > 3]
+    assert len(set(long)) == len(long) > 10, "different seeds give different responses"
     for max_rows in (1, 2, 5):
         assert by_place(generate(policy, asked, max_rows=max_rows)) == expected
     assert by_place(generate(policy, asked[::-1])) == expected
@@ -109,6 +120,14 @@ def test_tokens_depend_on_the_seed_alone(make_policy: MakePolicy) -> None:
     assert alone.items() <= expected.items()
     other = by_place(generate(policy, [replace(asked[0], seed=99)]))
     assert not other.items() <= expected.items()
+
+
+def test_each_token_of_a_response_has_a_draw_of_its_own(make_policy: MakePolicy) -> None:
+    policy = make_policy()
+    with torch.no_grad():
+        policy.model.get_input_embeddings().weight.zero_()  # tied to the head: all tokens equally likely
+    for rollout in generate(policy, requests(policy, Sampling(max_tokens=30))):
+        assert len(rollout.token_ids) < 20 or len(set(rollout.token_ids)) > 15
 
 
 def test_requests_of_several_samplings_in_one_call(make_policy: MakePolicy) -> None:
@@ -182,8 +201,7 @@ def test_process_logits_keeps_the_token_that_reaches_top_p() -> None:
 def test_stop_length_and_context(make_policy: MakePolicy) -> None:
     policy = make_policy()
     stop = policy.stop_ids[0]
-    with torch.no_grad():
-        policy.model.get_input_embeddings().weight[stop] *= 40.0  # now and then it ends by itself
+    ragged(policy)
     long_prompt = "fever cough " * 15
     room = policy.context - len(policy.prompt_ids(Problem("p2", ask(long_prompt))))
     assert 1 < room < 30
@@ -218,12 +236,6 @@ class Watched:
     def _see(self, module: Any, args: Any, kwargs: Any) -> None:
         self.rows.append(kwargs["input_ids"].shape[0])
         self.tokens += kwargs["input_ids"].numel()
-
-
-def ragged(policy: Policy) -> None:
-    """Responses of very different lengths."""
-    with torch.no_grad():
-        policy.model.get_input_embeddings().weight[policy.stop_ids[0]] *= 40.0
 
 
 def test_ended_rows_leave_the_batch_and_are_handed_out_at_once(make_policy: MakePolicy) -> None:
@@ -325,10 +337,14 @@ def test_dropout_and_checkpointing_do_not_reach_the_samples(make_policy: MakePol
     policy.model.gradient_checkpointing_enable({"use_reentrant": False})
     policy.model.train()
     sampling = Sampling(max_tokens=12)
-    assert by_place(generate(policy, requests(policy, sampling))) == by_place(generate(plain, requests(plain, sampling)))
+    assert by_place(generate(policy, requests(policy, sampling))) == by_place(
+        generate(plain, requests(plain, sampling))
+    )
 
 
-@pytest.mark.parametrize("knobs", [{"temperature": -1.0}, {"top_p": 0.0}, {"top_p": 1.5}, {"top_k": -1}, {"max_tokens": 0}])
+@pytest.mark.parametrize(
+    "knobs", [{"temperature": -1.0}, {"top_p": 0.0}, {"top_p": 1.5}, {"top_k": -1}, {"max_tokens": 0}]
+)
 def test_sampling_knobs_out_of_range_are_refused(knobs: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=next(iter(knobs))):
         Sampling(**knobs)  # type: ignore[arg-type]

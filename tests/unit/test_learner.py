@@ -205,7 +205,9 @@ def moments(learner: TorchLearner) -> list[dict[str, Tensor]]:
     return [{k: v.clone() for k, v in s.items()} for s in learner.optimizer.state_dict()["state"].values()]
 
 
-def test_going_on_from_a_checkpoint_is_bit_equal(make_policy: MakePolicy, make_batch: MakeBatch, tmp_path: Path) -> None:
+def test_going_on_from_a_checkpoint_is_bit_equal(
+    make_policy: MakePolicy, make_batch: MakeBatch, tmp_path: Path
+) -> None:
     settings = Optimization(lr=1e-3, warmup_steps=20, weight_decay=0.1)
     policy = make_policy()
     batches = [make_batch(policy, [1.0, 0.0, 0.5, 0.25], 2, seed=s) for s in range(5)]
@@ -246,7 +248,11 @@ def test_loading_does_not_touch_the_global_random_state(make_policy: MakePolicy,
 
 
 @pytest.mark.parametrize(
-    "fault", ["no weights", "cut weights", "fewer weights", "no moments", "cut moments", "no counter", "half a counter", "empty counter"]
+    "fault",
+    [
+        "no weights", "cut weights", "fewer weights", "no moments", "cut moments", "no counter", "half a counter",
+        "empty counter",
+    ],
 )  # fmt: skip
 def test_half_a_checkpoint_is_refused_and_harms_nothing(
     make_policy: MakePolicy, make_batch: MakeBatch, tmp_path: Path, fault: str

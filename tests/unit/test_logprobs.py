@@ -53,9 +53,7 @@ def test_value_and_gradient_for_several_chunk_sizes(rows: int, temperature: floa
 def test_without_a_bias_and_with_a_frozen_head(mib: int) -> None:
     hidden, weight, _, targets, push = tensors()
     hidden, targets, push = hidden.repeat(5, 1), targets.repeat(5), push.repeat(5)  # 185 rows: three chunks at 1 MiB
-    expected = gradients(
-        lambda h: (h @ weight.T).log_softmax(-1).gather(-1, targets[:, None])[:, 0], hidden, push=push
-    )
+    expected = gradients(lambda h: (h @ weight.T).log_softmax(-1).gather(-1, targets[:, None])[:, 0], hidden, push=push)
     got = gradients(lambda h: token_logprobs(h, weight, targets, logits_mib=mib), hidden, push=push)
     assert torch.allclose(got[0], expected[0], atol=1e-5)
     assert torch.allclose(got[1][0], expected[1][0], atol=1e-5)
@@ -162,5 +160,5 @@ def test_barred_tokens_have_no_share_of_the_probability(
 def test_models_that_change_their_logits_are_refused(make_policy: Callable[..., Policy]) -> None:
     policy = make_policy()
     policy.model.config.final_logit_softcapping = 30.0
-    with pytest.raises(ValueError, match="final_logit_softcapping=30.0"):
+    with pytest.raises(ValueError, match=r"final_logit_softcapping=30\.0"):
         backbone_and_head(policy.model)

@@ -1,7 +1,7 @@
 """Advantages and losses against TRL's own GRPOTrainer, run on the CPU on the same tokens and weights.
 
-TRL's default multiplies the KL term by the probability ratio (`use_bias_correction_kl`, DeepSeek-V3.2); GRPO as published
-does not, so it is switched off here.
+TRL's default multiplies the KL term by the probability ratio (`use_bias_correction_kl`, DeepSeek-V3.2); GRPO as
+published does not, so it is switched off here.
 """
 
 import copy
@@ -63,9 +63,8 @@ def to_batch(inputs: dict[str, Tensor], rewards: list[float | None]) -> Batch:
         for row in range(4 * p, 4 * p + 4):
             prompt = tuple(inputs["prompt_ids"][row][inputs["prompt_mask"][row].bool()].tolist())
             tokens = tuple(inputs["completion_ids"][row][inputs["completion_mask"][row].bool()].tolist())
-            rollouts.append(
-                Rollout("", prompt_ids=prompt, token_ids=tokens, logprobs=(0.0,) * len(tokens), loss_mask=(True,) * len(tokens))
-            )
+            none, mask = (0.0,) * len(tokens), (True,) * len(tokens)
+            rollouts.append(Rollout("", prompt_ids=prompt, token_ids=tokens, logprobs=none, loss_mask=mask))
         scores = tuple(Score(None, "error") if v is None else Score(v) for v in rewards[4 * p : 4 * p + 4])
         groups.append(ScoredGroup(Group(Problem(f"p{p}", ask("?")), tuple(rollouts)), scores))
     return Batch.from_groups(groups, max_response_tokens=LIMIT)
@@ -97,7 +96,10 @@ def test_advantages_equal_trls_with_a_failed_judge(
     ("knobs", "algorithm"),
     [
         ({"loss_type": "grpo", "epsilon": 0.2}, GRPO()),
-        ({"loss_type": "grpo", "epsilon": 0.1, "epsilon_high": 0.28, "beta": 0.2}, GRPO(clip=0.1, clip_high=0.28, kl_coef=0.2)),
+        (
+            {"loss_type": "grpo", "epsilon": 0.1, "epsilon_high": 0.28, "beta": 0.2},
+            GRPO(clip=0.1, clip_high=0.28, kl_coef=0.2),
+        ),
         ({"loss_type": "dapo", "epsilon": 0.2, "epsilon_high": 0.28}, GRPO.dapo()),
         ({"loss_type": "dapo", "epsilon": 0.2, "epsilon_high": 0.28, "beta": 0.3}, GRPO.dapo(kl_coef=0.3)),
         ({"loss_type": "dr_grpo", "scale_rewards": "none", "beta": 0.05}, GRPO.dr_grpo(kl_coef=0.05)),

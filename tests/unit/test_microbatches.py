@@ -56,7 +56,9 @@ def one_update(
     learner.optimizer.register_step_pre_hook(keep)
     batch = algorithm.advantages(learner.forward(batch, algorithm.needs), {})
     assert batch.old_logprobs_BT is not None
-    old = batch.old_logprobs_BT + 0.3 * torch.sin(torch.arange(batch.old_logprobs_BT.numel())).view_as(batch.old_logprobs_BT)
+    old = batch.old_logprobs_BT + 0.3 * torch.sin(torch.arange(batch.old_logprobs_BT.numel())).view_as(
+        batch.old_logprobs_BT
+    )
     metrics = learner.update(batch.with_(old_logprobs_BT=old * batch.loss_mask_BT), algorithm, seed=0)
     assert grads
     return metrics, grads

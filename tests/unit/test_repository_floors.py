@@ -37,6 +37,7 @@ FLOORS = {
     "services": 6,
     "cli": 7,
     "doctor": 7,
+    "verdict_table": 7,
     "__main__": 7,
 }
 # Rooms of one floor do not import each other, but for these (who imports, what).
@@ -45,6 +46,8 @@ BESIDE = {
     ("plugins", "errors"),
     ("types", "errors"),
     ("files", "errors"),
+    ("knobs", "errors"),
+    ("cli", "verdict_table"),
     ("verifiers", "data"),
     ("verifiers", "chat"),
     ("data", "chat"),
@@ -62,7 +65,20 @@ HEAVY = {
     "trl": ("medrl/trainers/",),
 }
 # These rooms are imported without torch; a function in them may still import what it needs.
-LIGHT = {"types", "errors", "plugins", "files", "chat", "data", "verifiers", "rewards", "recipes", "cli", "doctor"}
+LIGHT = {
+    "types",
+    "errors",
+    "plugins",
+    "files",
+    "chat",
+    "data",
+    "verifiers",
+    "rewards",
+    "knobs",
+    "seeds",
+    "cli",
+    "doctor",
+}
 NOT_LIGHT = {"torch", "transformers", "datasets", "accelerate", "peft", "trl", "vllm", "ray", "deepspeed"}
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -94,7 +94,9 @@ def test_question_is_the_text_of_the_last_user_message() -> None:
 
 
 def test_json_round_trips() -> None:
-    score = Score(0.3, parts={"correct": Part(0.5, verdict=VERDICT), "sum": Part(None, "error", reason="x")}, reason="r")
+    score = Score(
+        0.3, parts={"correct": Part(0.5, verdict=VERDICT), "sum": Part(None, "error", reason="x")}, reason="r"
+    )
     with_tokens = Score(0.3, token_values=(0.1, 0.2))
     for thing in (PROBLEM, VERDICT, Verdict.failed("down", "timeout"), score, with_tokens, Part(0.5, verdict=VERDICT)):
         assert type(thing).from_json(json.loads(json.dumps(thing.to_json()))) == thing

@@ -1,0 +1,385 @@
+"""How fast is one GRPO step: medrl's `Trainer` beside TRL's `GRPOTrainer`, on the CPU, in one process, in turns.
+
+    python benchmarks/rl_step.py [--rounds N] [--threads N] [--engine transformers] [--json FILE]
+
+A step is all of it: sample 8 rollouts of each of 8 prompts, decode and score them, take advantages, one forward and
+backward pass over all 64, one AdamW step. Both sides get copies of one Qwen2-type model of a million parameters (fp32),
+the same prompts of about 70 tokens, the same limit of 128 tokens, the same reward and the same number of torch threads.
+
+Lengths are as a trained model makes them: they vary, and their mean is under half of the limit. The weights are
+arranged so that a response ends at any token with the same small probability, hence lengths are geometric; the means of
+both sides are printed and must agree. Every rollout has an advantage, so that neither side can skip any. The learning
+rate is 1e-7, so that the model stays as it is.
+
+A round is one step of TRL followed by one step of medrl; the first rounds warm up and do not count. The ratio is the
+median over the rounds of TRL's seconds divided by medrl's in the same round. What else runs on the machine then disturbs
+both; on a loaded machine take more rounds.
+
+TRL's settings (`peer_settings`) are the fastest that were found on two cores: one generation batch of all 64, the loss
+over `PEER_ROWS` rows at a time (larger batches leave the processor's caches), no KL term and so no reference model, no
+bf16 (emulated on most CPUs), no gradient checkpointing (its default is on), no logging, saving or progress bar, no
+worker processes for data. Its static cache and continuous batching are slower here.
+
+The floor is what the model's own arithmetic takes for the same lengths, with nothing around it (`bare_decode`,
+`bare_update`): each distinct prompt is read once, rows are sorted by length in advance so that a finished row leaves
+the batch at no cost, the next token is an argmax; then one forward and backward pass over the same tokens, and no
+optimizer. "Share of the floor" is the floor's time over a side's time; 100 % cannot be reached.
+
+Not measured: GPUs, large models, slow rewards, generation by vLLM.
+"""
+
+import argparse
+import copy
+import statistics
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from common import fail, machine, print_machine, print_table, write_json
+
+PROBLEMS, SAMPLES, LIMIT, MEAN = 8, 8, 128, 50  # the mean is of lengths without the limit
+PEER_ROWS = 16
+LR = 1e-7
+INSTRUCTION = (
+    "\nThink first, then answer. Write your thoughts under the header Thinking and the answer under Final Response."
+)
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--engine", choices=("transformers", "vllm"), default="transformers", help="what samples")
+    parser.add_argument("--rounds", type=int, default=12, help="rounds that count")
+    parser.add_argument("--warmup", type=int, default=2, help="rounds before them")
+    parser.add_argument("--threads", type=int, default=1, help="torch threads of both sides")
+    parser.add_argument("--json", type=Path, help="also write the figures here")
+    return parser.parse_args()
+
+
+@dataclass
+class Side:
+    """One side's rounds.
+
+    Attributes:
+        seconds: Per round.
+        lengths: Response lengths per round, as its reward function saw them.
+    """
+
+    name: str
+    seconds: list[float] = field(default_factory=list)
+    lengths: list[list[int]] = field(default_factory=lambda: [[]])
+
+    def end_round(self, seconds: float) -> None:
+        self.seconds.append(seconds)
+        self.lengths.append([])
+
+    def forget(self, rounds: int) -> None:
+        """Leave out the rounds that warmed up, and the empty one that `end_round` began."""
+        del self.seconds[:rounds], self.lengths[:rounds], self.lengths[-1:]
+
+    @property
+    def median(self) -> float:
+        return statistics.median(self.seconds)
+
+    @property
+    def mean_length(self) -> float:
+        return statistics.mean(n for lengths in self.lengths for n in lengths)
+
+    @property
+    def tokens_per_second(self) -> float:
+        """The median over rounds; rounds differ in tokens."""
+        return statistics.median(sum(n) / s for n, s in zip(self.lengths, self.seconds, strict=True))
+
+
+def worth(text: str) -> float:
+    """The reward of both sides: share of letters that are vowels. It differs between nearly all responses."""
+    return sum(c in "aeiou" for c in text) / max(len(text), 1)
+
+
+def make_policy(problems: Sequence[Any]) -> Any:
+    """A model of a million parameters whose responses have lengths of `MEAN` in the mean, were there no limit."""
+    from medrl.models import ModelShape, Policy
+
+    policy = Policy.new([p.question for p in problems], ModelShape(vocab_size=1536, context=512))
+    arrange_ending(policy, [policy.prompt_ids(p) for p in problems[:64]])
+    return policy
+
+
+def arrange_ending(policy: Any, prompts: Sequence[Sequence[int]]) -> None:
+    """Set weights so that the model ends a response with probability 1 / MEAN at every token.
+
+    The last layer's value bias adds one and the same vector to every hidden state (attention weights add up to one);
+    the embedding of EOS points along it, as far as `prompts` need for the wanted probability.
+    """
+    import torch
+
+    model, (eos,) = policy.model.eval(), policy.stop_ids
+    with torch.no_grad():
+        attention = model.model.layers[-1].self_attn
+        attention.v_proj.bias.normal_(0.0, 1.0, generator=torch.Generator().manual_seed(0))
+        heads = attention.v_proj.bias.view(-1, attention.head_dim).repeat_interleave(attention.num_key_value_groups, 0)
+        push_D = attention.o_proj(heads.reshape(-1))
+        attention.v_proj.bias.mul_(4.0 / push_D.norm())
+        model.lm_head.weight[eos] = push_D / push_D.norm()
+        hidden_ND = torch.cat([model.model(torch.tensor([ids])).last_hidden_state[0] for ids in prompts])
+        logits_NV = model.lm_head(hidden_ND)
+        along_N = logits_NV[:, eos].clone()
+        logits_NV[:, eos] = -torch.inf
+        others_N = logits_NV.logsumexp(-1)
+        low, high = 0.0, 10.0
+        for _ in range(50):
+            middle = (low + high) / 2
+            ends = torch.sigmoid(middle * along_N - others_N).mean().item()
+            low, high = (middle, high) if ends < 1 / MEAN else (low, middle)
+        model.lm_head.weight[eos] *= low
+
+
+def make_ours(policy: Any, problems: Sequence[Any], side: Side) -> Any:
+    """medrl's trainer, with its defaults where nothing is said."""
+    from medrl.algorithms import GRPO
+    from medrl.engines import Sampling
+    from medrl.learners import Optimization
+    from medrl.rewards import reward
+    from medrl.trainers.rl import Trainer
+    from medrl.trainers.settings import TrainerSettings
+    from medrl.types import Problem, Response
+
+    @reward("vowels")
+    def vowels(problem: Problem, response: Response) -> float:
+        side.lengths[-1].append(response.token_count or 0)
+        return worth(response.text)
+
+    return Trainer(
+        policy,
+        problems,
+        vowels,
+        GRPO(),
+        settings=TrainerSettings(problems_per_step=PROBLEMS, rollouts_per_problem=SAMPLES),
+        sampling=Sampling(max_tokens=LIMIT),
+        optimization=Optimization(lr=LR),
+    )
+
+
+def peer_settings(folder: str, steps: int) -> dict[str, Any]:
+    """Settings of `GRPOConfig`."""
+    return {
+        "output_dir": folder,
+        "max_steps": steps,
+        "use_cpu": True,
+        "bf16": False,  # its default is True; emulated, hence slower
+        "gradient_checkpointing": False,  # its default is True; computes the forward pass twice
+        "num_generations": SAMPLES,
+        "max_completion_length": LIMIT,
+        "per_device_train_batch_size": PEER_ROWS,
+        "gradient_accumulation_steps": PROBLEMS * SAMPLES // PEER_ROWS,  # one optimizer step for all rollouts
+        # steps_per_generation is gradient_accumulation_steps when not given: all rollouts are generated in one batch
+        "num_iterations": 1,
+        "beta": 0.0,
+        "loss_type": "grpo",
+        "temperature": 1.0,
+        "learning_rate": LR,
+        "lr_scheduler_type": "constant",
+        "max_grad_norm": 1.0,
+        "optim": "adamw_torch_fused",
+        "disable_tqdm": True,
+        "report_to": "none",
+        "logging_strategy": "no",
+        "save_strategy": "no",
+        "log_completions": False,
+        "dataloader_num_workers": 0,
+        "dataloader_pin_memory": False,
+    }
+
+
+def run_rounds(ours: Any, policy: Any, problems: Sequence[Any], sides: tuple[Side, Side], rounds: int) -> None:
+    """TRL's trainer runs; after each of its steps medrl's takes one too."""
+    from datasets import Dataset
+    from transformers import TrainerCallback
+    from trl import GRPOConfig, GRPOTrainer
+
+    medrl, peer = sides
+
+    class Turns(TrainerCallback):
+        """Times TRL from the end of medrl's step to the end of its own, data loading included."""
+
+        started = 0.0
+
+        def on_train_begin(self, *_: Any, **__: Any) -> None:
+            self.started = time.perf_counter()
+
+        def on_step_end(self, *_: Any, **__: Any) -> None:
+            done = time.perf_counter()
+            peer.end_round(done - self.started)
+            ours.fit(ours.step + 1)
+            self.started = time.perf_counter()
+            medrl.end_round(self.started - done)
+
+    def vowels(completions: list[Any], completion_ids: list[list[int]], **_: Any) -> list[float]:
+        peer.lengths[-1].extend(map(len, completion_ids))
+        return [worth(completion[0]["content"]) for completion in completions]
+
+    with TemporaryDirectory() as folder:
+        GRPOTrainer(
+            model=copy.deepcopy(policy.model),
+            reward_funcs=vowels,
+            args=GRPOConfig(**peer_settings(folder, rounds)),
+            train_dataset=Dataset.from_list([{"prompt": [dict(m) for m in p.messages]} for p in problems]),
+            processing_class=policy.tokenizer,
+            callbacks=[Turns()],
+        ).train()
+
+
+def bare_decode(model: Any, prompt: int, lengths: Sequence[int]) -> float:
+    """Seconds of the model's forward passes alone that write responses of these lengths after prompts of one length."""
+    import torch
+    from transformers.cache_utils import Cache, DynamicLayer
+
+    class Rows(DynamicLayer):
+        """Room for everything in advance; shows the rows that are still being written, which come first."""
+
+        def update(self, key_states: Any, value_states: Any, *_: Any, **__: Any) -> Any:
+            rows, heads, new, size = key_states.shape
+            if not self.is_initialized:
+                self.room = torch.empty(2, len(lengths), heads, prompt + LIMIT, size)
+                self.used, self.is_initialized = 0, True
+                key_states, value_states = (x.repeat_interleave(SAMPLES, 0) for x in (key_states, value_states))
+            start, self.used = self.used, self.used + new
+            self.room[0, : len(key_states), :, start : self.used] = key_states
+            self.room[1, : len(key_states), :, start : self.used] = value_states
+            self.keys, self.values = self.room[:, :rows, :, : self.used]
+            return self.keys, self.values
+
+        def get_seq_length(self) -> int:
+            return self.used if self.is_initialized else 0
+
+    order = sorted(lengths, reverse=True)
+    started = time.perf_counter()
+    with torch.no_grad():
+        cache = Cache(layers=[Rows() for _ in range(model.config.num_hidden_layers)])
+        prompts_PT = torch.randint(5, model.config.vocab_size, (PROBLEMS, prompt))
+        logits = model(input_ids=prompts_PT, past_key_values=cache, logits_to_keep=1).logits
+        token_B = logits[:, -1].argmax(-1).repeat_interleave(SAMPLES)
+        for step in range(1, order[0]):
+            going = sum(n > step for n in order)
+            logits = model(input_ids=token_B[:going, None], past_key_values=cache, use_cache=True).logits
+            token_B = logits[:, -1].argmax(-1)
+    return time.perf_counter() - started
+
+
+def bare_update(model: Any, prompt: int, lengths: Sequence[int], rows: int = 16) -> float:
+    """Seconds of one forward and backward pass over as many tokens, rows of similar length together."""
+    import torch
+
+    order = sorted(lengths)
+    started = time.perf_counter()
+    for start in range(0, len(order), rows):
+        part = torch.tensor(order[start : start + rows])
+        tokens_BT = torch.randint(5, model.config.vocab_size, (len(part), prompt + int(part.max())))
+        hidden_BTD = model.model(input_ids=tokens_BT, use_cache=False).last_hidden_state[:, prompt - 1 : -1]
+        written_BT = torch.arange(int(part.max())) < part[:, None]
+        logits_NV = model.lm_head(hidden_BTD[written_BT])
+        torch.nn.functional.cross_entropy(logits_NV, tokens_BT[:, prompt:][written_BT]).backward()
+    seconds = time.perf_counter() - started
+    model.zero_grad(set_to_none=True)
+    return seconds
+
+
+def floor(policy: Any, prompt: int, rounds: Sequence[Sequence[int]]) -> tuple[float, float]:
+    """Median seconds of bare decoding and of bare updating over the lengths of the last rounds."""
+    bare_decode(policy.model, prompt, rounds[0])
+    bare_update(policy.model, prompt, rounds[0])
+    pairs = [(bare_decode(policy.model, prompt, n), bare_update(policy.model, prompt, n)) for n in rounds[-5:]]
+    return statistics.median(d for d, _ in pairs), statistics.median(u for _, u in pairs)
+
+
+def measure(options: argparse.Namespace) -> dict[str, Any]:
+    import torch
+    import transformers
+
+    from medrl.data.clinic import generate_problems
+    from medrl.types import ask
+
+    torch.set_num_threads(options.threads)
+    transformers.logging.set_verbosity_error()
+    drawn = generate_problems(split="train", count=400, languages=("en",))
+    problems = [type(p)(p.id, ask(p.question + INSTRUCTION)) for p in drawn]
+    policy = make_policy(problems)
+    prompt = round(statistics.mean(len(policy.prompt_ids(p)) for p in problems))
+    about = machine()
+    medrl, peer = sides = (Side("medrl"), Side(f"trl {about['trl']} GRPOTrainer"))
+    run_rounds(
+        make_ours(copy.deepcopy(policy), problems, medrl), policy, problems, sides, options.warmup + options.rounds
+    )
+    for side in sides:
+        side.forget(options.warmup)
+        if any(len(lengths) != PROBLEMS * SAMPLES for lengths in side.lengths) or len(side.seconds) != options.rounds:
+            fail(f"{side.name} did not make {PROBLEMS * SAMPLES} rollouts in each of {options.rounds} rounds")
+    ratios = [theirs / mine for mine, theirs in zip(medrl.seconds, peer.seconds, strict=True)]
+    decode, update = floor(policy, prompt, medrl.lengths)
+    return {
+        "samples_per_second": PROBLEMS * SAMPLES / medrl.median,
+        "peer_samples_per_second": PROBLEMS * SAMPLES / peer.median,
+        "ratio": statistics.median(ratios),
+        "ratio_lowest": min(ratios),
+        "ratio_highest": max(ratios),
+        "peer": peer.name,
+        "engine": options.engine,
+        "rounds": options.rounds,
+        "seconds_per_step": medrl.median,
+        "peer_seconds_per_step": peer.median,
+        "tokens_per_second": medrl.tokens_per_second,
+        "peer_tokens_per_second": peer.tokens_per_second,
+        "mean_length": medrl.mean_length,
+        "peer_mean_length": peer.mean_length,
+        "prompt_length": prompt,
+        "parameters": policy.parameters,
+        "floor_decode_seconds": decode,
+        "floor_update_seconds": update,
+        "floor_share": (decode + update) / medrl.median,
+        "peer_floor_share": (decode + update) / peer.median,
+        **about,
+    }
+
+
+def report(figures: dict[str, Any]) -> None:
+    print_machine({name: figures[name] for name in machine()})
+    print(
+        f"{figures['parameters']:,} parameters, {PROBLEMS} prompts of about {figures['prompt_length']} tokens x {SAMPLES} "
+        f"rollouts of at most {LIMIT} tokens, {figures['rounds']} rounds in turns\n"
+    )
+    rows = [
+        [
+            name,
+            f"{figures[key + 'seconds_per_step']:.3f}",
+            f"{figures[key + 'samples_per_second']:.1f}",
+            f"{figures[key + 'tokens_per_second']:.0f}",
+            f"{figures[key + 'mean_length']:.1f}",
+            f"{figures[key + 'floor_share']:.0%}",
+        ]
+        for name, key in (("medrl", ""), (figures["peer"], "peer_"))
+    ]
+    floors = figures["floor_decode_seconds"], figures["floor_update_seconds"]
+    rows.append(["floor", f"{sum(floors):.3f}", f"{PROBLEMS * SAMPLES / sum(floors):.1f}", "", "", "100%"])
+    print_table(["side", "s/step", "samples/s", "tokens/s", "mean length", "share of the floor"], rows)
+    print(f"\nfloor: {floors[0]:.3f} s decoding + {floors[1]:.3f} s forward and backward")
+    print(
+        f"ratio: {figures['ratio']:.2f} (median of the rounds; {figures['ratio_lowest']:.2f} to "
+        f"{figures['ratio_highest']:.2f})"
+    )
+
+
+def main() -> None:
+    options = arguments()
+    if options.engine == "vllm":
+        fail("the vLLM engine is not part of this version of medrl; measure with --engine transformers")
+    if options.rounds < 1 or options.warmup < 0 or options.threads < 1:
+        fail("--rounds and --threads must be at least 1 and --warmup at least 0")
+    figures = measure(options)
+    report(figures)
+    write_json(options.json, figures)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,123 @@
+"""What an evaluation says of a policy, by numbers computed by hand."""
+
+import asyncio
+import math
+from collections.abc import Callable, Sequence
+
+import pytest
+
+from medrl.engines import InProcessEngine, Sampling
+from medrl.evaluation import Evaluation, EvaluationSettings, evaluate
+from medrl.evaluation.evaluate import language_kept, part_means
+from medrl.models import Policy
+from medrl.rewards import Format, Reward, Verified
+from medrl.types import Group, Part, Problem, Response, Score, ScoredGroup, Verdict, ask
+from medrl.verifiers.protocol import verifier
+
+PROBLEMS = [Problem(f"h{i}", ask(text)) for i, text in enumerate(("red?", "blue?", "knee", "fever"))]
+
+
+@verifier("by_length", decides=True)
+def by_length(problem: Problem, text: str) -> Verdict:
+    """Depends on the text; the judge of h2 always fails."""
+    if problem.id == "h2":
+        return Verdict.failed("judge is down", "timeout")
+    return Verdict(float(sum(map(ord, text)) % 2))
+
+
+def run(policy: Policy, reward: Reward, problems: Sequence[Problem] = PROBLEMS, **knobs: object) -> Evaluation:
+    settings = EvaluationSettings(**{"samples": 3, **knobs})  # type: ignore[arg-type]
+    work = evaluate(
+        InProcessEngine(policy), policy, problems, reward, settings=settings,
+        sampling=Sampling(0.3, top_k=3, max_tokens=9), seed=(1,), version=4,
+    )  # fmt: skip
+    return asyncio.run(work)
+
+
+def test_figures_by_hand(make_policy: Callable[..., Policy]) -> None:
+    result = run(make_policy(), 0.5 * Verified(by_length) + 0.5 * Format("o1"))
+    values = {
+        g.group.problem.id: [float(sum(map(ord, r.text)) % 2) for r in g.group.rollouts]
+        for g in result.sampled
+        if g.group.problem.id != "h2"
+    }
+    flat = [v for row in values.values() for v in row]
+    assert result.accuracy == pytest.approx(sum(flat) / 9), "a failed judge is left out, not counted as wrong"
+    assert 0.0 < sum(flat) < 9.0
+    means = [sum(row) / 3 for row in values.values()]
+    centre = sum(means) / 3
+    variance = sum((m - centre) ** 2 for m in means) / 2
+    assert result.accuracy_stderr == pytest.approx(math.sqrt(variance / 3))
+    assert result.unscored == 0.25
+    assert result.reward == pytest.approx(result.accuracy / 2)
+    assert result.format == 0.0
+    assert (result.problems, result.samples, result.name) == (4, 3, "held_out")
+    assert result.length == pytest.approx(
+        sum(r.token_count or 0 for g in result.sampled for r in g.group.rollouts) / 12
+    )
+
+
+def test_it_samples_at_its_own_temperature_without_limits(make_policy: Callable[..., Policy]) -> None:
+    policy = make_policy()
+    one = run(policy, Verified(by_length))
+    assert one.sampled == run(policy, Verified(by_length)).sampled, "the seeds are fixed"
+    for group in run(policy, Verified(by_length), temperature=1e-4).sampled:
+        assert len({r.token_ids for r in group.group.rollouts}) == 1  # type: ignore[attr-defined]
+    hot = {r.token_ids for g in one.sampled for r in g.group.rollouts}  # type: ignore[attr-defined]
+    assert len(hot) == 12
+    assert len({t for ids in hot for t in ids}) > 50, "the top-k of training does not apply"
+
+
+def test_greedy_answers_are_the_likeliest(make_policy: Callable[..., Policy]) -> None:
+    policy = make_policy()
+    asked: list[str] = []
+
+    @verifier("listening")
+    def listening(problem: Problem, text: str) -> bool:
+        asked.append(text)
+        return len(text) % 2 == 0
+
+    result = run(policy, Verified(listening), PROBLEMS[:2], samples=1)
+    assert len(asked) == 4
+    assert result.greedy_accuracy == sum(len(text) % 2 == 0 for text in asked[2:]) / 2
+    assert run(policy, Verified(listening), PROBLEMS[:2], greedy=False).greedy_accuracy is None
+
+
+def test_limits_and_empty_sets(make_policy: Callable[..., Policy]) -> None:
+    policy = make_policy()
+    assert run(policy, Verified(by_length), limit=1, greedy=False).problems == 1
+    nothing = run(policy, Verified(by_length), PROBLEMS[2:3])
+    assert (nothing.accuracy, nothing.accuracy_stderr, nothing.greedy_accuracy) == (None, None, None)
+    assert (nothing.reward, nothing.unscored) == (None, 1.0)
+    with pytest.raises(ValueError, match="no held-out problems"):
+        run(policy, Verified(by_length), [])
+    with pytest.raises(ValueError, match="no `verified` part"):
+        run(policy, Format("o1"))
+
+
+def test_the_row_holds_figures_and_its_time(make_policy: Callable[..., Policy]) -> None:
+    row = run(make_policy(), Verified(by_length)).row()
+    assert row["time/evaluation"] > 0.0
+    assert {"accuracy", "accuracy_stderr", "greedy_accuracy", "unscored", "length", "problems"} <= set(row)
+    assert not {"sampled", "name", "seconds"} & set(row)
+
+
+def answers(language: str, *texts: str) -> ScoredGroup:
+    group = Group(Problem("p", ask("?"), language=language), tuple(map(Response, texts)))
+    return ScoredGroup(group, (Score(1.0),) * len(texts))
+
+
+def test_language_kept() -> None:
+    assert language_kept([answers("zh", "患者发热", "the patient", "42")]) == pytest.approx(2 / 3)
+    assert language_kept([answers("en", "gout", "痛风", "38.5", "")]) == 0.75
+    assert language_kept([answers("zh", "考虑 AML 或 CML，血小板减少")]) == 1.0, "abbreviations are allowed"
+
+
+def test_part_means_leave_out_what_has_no_number() -> None:
+    def score(correct: float | None, extra: bool) -> Score:
+        parts = {"correct": Part(correct, "ok" if correct is not None else "error")}
+        return Score(1.0, parts={**parts, "extra": Part(0.5)} if extra else parts)
+
+    group = Group(Problem("p", ask("?")), (Response("a"),) * 3)
+    scored = ScoredGroup(group, (score(1.0, True), score(None, False), score(0.0, False)))
+    assert part_means([scored]) == {"correct": 0.5, "extra": 0.5}

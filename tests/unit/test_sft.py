@@ -1,0 +1,167 @@
+"""Supervised fine-tuning over TRL: the loss falls, is on the assistant's words alone, and repeats bit for bit."""
+
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from medrl.data.demonstrations import Demonstration
+from medrl.errors import DataError
+from medrl.models import Policy
+from medrl.trainers import SFTSettings, fine_tune
+
+MakePolicy = Callable[..., Policy]
+SETTINGS = SFTSettings(epochs=6, lr=3e-3, batch_size=4, microbatch_size=2, weight_decay=0.0)
+
+
+def demonstration(name: str, question: str, answer: str) -> Demonstration:
+    chat = ({"role": "user", "content": question}, {"role": "assistant", "content": answer})
+    return Demonstration(name, chat, "", answer)
+
+
+DEMONSTRATIONS = [
+    demonstration(f"d{i}", f"which colour is it? {word}", f"## Final Response\n\n{word}")
+    for i, word in enumerate(("red", "green", "blue", "yellow", "fever", "gout", "knee", "cough"))
+]
+
+
+def weights(policy: Policy) -> dict[str, Tensor]:
+    return {name: value.clone() for name, value in policy.model.state_dict().items()}
+
+
+def mean_logprob(policy: Policy, demonstrations: list[Demonstration]) -> float:
+    """Of the assistant's tokens, its end of turn included."""
+    total, count = 0.0, 0
+    for one in demonstrations:
+        head = policy.tokenizer.apply_chat_template(
+            [dict(m) for m in one.messages[:-1]], add_generation_prompt=True, return_dict=False
+        )
+        tail = policy.tokenizer(str(one.messages[-1]["content"]) + "<|im_end|>")["input_ids"]
+        with torch.no_grad():
+            logits = policy.model(input_ids=torch.tensor([head + tail])).logits[0].log_softmax(-1)
+        total += sum(float(logits[len(head) + i - 1, t]) for i, t in enumerate(tail))
+        count += len(tail)
+    return total / count
+
+
+def test_the_loss_falls_and_the_answers_become_likely(make_policy: MakePolicy) -> None:
+    policy = make_policy()
+    before = mean_logprob(policy, DEMONSTRATIONS)
+    seen: list[tuple[int, int, float]] = []
+    result = fine_tune(
+        policy, DEMONSTRATIONS, replace(SETTINGS, epochs=20),
+        on_update=lambda n, total, figures: seen.append((n, total, figures["loss"])),
+    )  # fmt: skip
+    assert [n for n, _, _ in seen] == list(range(1, 41))
+    assert {total for _, total, _ in seen} == {40}
+    assert result["updates"] == 40
+    assert seen[-1][2] < 0.6 * seen[0][2]
+    assert mean_logprob(policy, DEMONSTRATIONS) > 0.6 * before
+    assert not policy.model.training
+
+
+def test_the_first_loss_is_that_of_the_assistants_words(make_policy: MakePolicy) -> None:
+    policy = make_policy()
+    expected = -mean_logprob(policy, DEMONSTRATIONS)
+    losses: list[float] = []
+    fine_tune(
+        policy, DEMONSTRATIONS, replace(SETTINGS, epochs=1, batch_size=8, microbatch_size=8),
+        on_update=lambda n, total, figures: losses.append(figures["loss"]),
+    )  # fmt: skip
+    # TRL may count the newline after the turn as well; it moves the mean of about 70 tokens by little
+    assert losses[0] == pytest.approx(expected, rel=0.02)
+
+
+def labels_seen(policy: Policy, monkeypatch: pytest.MonkeyPatch) -> list[tuple[Tensor, Tensor]]:
+    """Inputs and labels that the model is given while fine-tuning."""
+    import trl
+
+    seen: list[tuple[Tensor, Tensor]] = []
+    original = trl.SFTTrainer.compute_loss
+
+    def spy(self: Any, model: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+        seen.append((inputs["input_ids"].clone(), inputs["labels"].clone()))
+        return original(self, model, inputs, *args, **kwargs)
+
+    monkeypatch.setattr(trl.SFTTrainer, "compute_loss", spy)
+    fine_tune(policy, DEMONSTRATIONS, replace(SETTINGS, epochs=1))
+    return seen
+
+
+def test_labels_are_the_assistants_words_only(make_policy: MakePolicy, monkeypatch: pytest.MonkeyPatch) -> None:
+    policy = make_policy()
+    texts = set()
+    for inputs, labels in labels_seen(policy, monkeypatch):
+        for ids, wanted in zip(inputs, labels, strict=True):
+            learnt = wanted != -100
+            assert torch.equal(ids[learnt], wanted[learnt])
+            texts.add(policy.tokenizer.decode(wanted[learnt]).rstrip("\n"))
+    assert texts == {f"{d.messages[-1]['content']}<|im_end|>" for d in DEMONSTRATIONS}
+
+
+def test_it_repeats_bit_for_bit_for_a_seed(make_policy: MakePolicy) -> None:
+    results = []
+    for seed, noise in ((1, 10), (1, 20), (2, 10)):
+        policy = make_policy()
+        torch.manual_seed(noise)
+        fine_tune(policy, DEMONSTRATIONS, replace(SETTINGS, epochs=1, batch_size=2), seed=seed)
+        results.append(weights(policy))
+    assert all(torch.equal(value, results[1][name]) for name, value in results[0].items())
+    assert not all(torch.equal(value, results[2][name]) for name, value in results[0].items())
+
+
+def test_nothing_is_cut_and_nothing_is_left_out(make_policy: MakePolicy) -> None:
+    long = demonstration("long", "fever?", "cough " * 60)
+    with pytest.raises(DataError, match=r"1 demonstrations have more than 128 tokens, the first being 'long' with \d+"):
+        fine_tune(make_policy(), [*DEMONSTRATIONS, long], SETTINGS)
+    with pytest.raises(DataError, match="8 demonstrations have more than 20 tokens"):
+        fine_tune(make_policy(), DEMONSTRATIONS, replace(SETTINGS, max_length=20))
+    with pytest.raises(DataError, match="no demonstrations"):
+        fine_tune(make_policy(), [], SETTINGS)
+
+
+@pytest.mark.xfail(reason="without a folder TRL is given one beside os.devnull, which only root can make")
+def test_without_a_folder_nothing_is_written_among_devices(
+    make_policy: MakePolicy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[Path] = []
+    makedirs = os.makedirs
+
+    def spy(path: str, *args: Any, **knobs: Any) -> None:
+        made.append(Path(path))
+        makedirs(path, *args, **knobs)
+
+    monkeypatch.setattr(os, "makedirs", spy)
+    fine_tune(make_policy(), DEMONSTRATIONS, replace(SETTINGS, epochs=1))
+    assert not [path for path in made if path.is_relative_to(Path(os.devnull).parent)]
+
+
+def test_it_goes_on_from_its_own_checkpoint(make_policy: MakePolicy, tmp_path: Path) -> None:
+    settings = replace(SETTINGS, epochs=2, save_every=2)
+    straight, killed, resumed = make_policy(), make_policy(), make_policy()
+    fine_tune(straight, DEMONSTRATIONS, settings, folder=tmp_path / "straight")
+
+    class Killed(Exception):
+        pass
+
+    def kill(number: int, total: int, figures: dict[str, float]) -> None:
+        if number == 3:
+            raise Killed
+
+    with pytest.raises(Killed):
+        fine_tune(killed, DEMONSTRATIONS, settings, folder=tmp_path / "killed", on_update=kill)
+    seen: list[int] = []
+    fine_tune(
+        resumed,
+        DEMONSTRATIONS,
+        settings,
+        folder=tmp_path / "killed",
+        on_update=lambda n, total, figures: seen.append(n),
+    )
+    assert seen == [3, 4]
+    assert all(torch.equal(value, weights(resumed)[name]) for name, value in weights(straight).items())
