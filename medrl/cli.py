@@ -5,11 +5,10 @@ import json
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import medrl
+from medrl import __version__
 from medrl.errors import MedrlError, MissingFile, did_you_mean
 from medrl.types import Problem, Response, Verdict
 
@@ -41,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="medrl", description="Reinforcement learning of medical language models.")
-    parser.add_argument("--version", action="version", version=f"medrl {medrl.__version__}")
+    parser.add_argument("--version", action="version", version=f"medrl {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     run = commands.add_parser("run", help="train what a recipe says", description="Train what a recipe says.")
@@ -145,21 +144,11 @@ def _verify(options: argparse.Namespace) -> int:
     verifier = verifiers.build(config)
     items = load_responses(options.file, limit=options.limit)
     verdicts = verifiers.run_sync(verifiers.judge(verifier, items))
-    items = _labelled(items, options.file)  # afterwards: no verifier may see the labels
     width = None if sys.stdout.isatty() else 100
     show(Console(width=width, highlight=False, emoji=False), items, verdicts)
     if options.json:
         _write_json(options.json, {**report_json(items, verdicts), **_agreement(items, verdicts)})
     return 0
-
-
-def _labelled(items: Sequence[tuple[Problem, Response]], file: str) -> list[tuple[Problem, Response]]:
-    """The items with the column `expected` of a labelled suite in their metadata."""
-    from medrl.data.rows import read_rows
-
-    labels = [row.get("expected") for row in read_rows(file, limit=len(items))[1]]
-    pairs = zip(items, labels, strict=True)
-    return [(replace(p, metadata={**p.metadata, "expected": label}), response) for (p, response), label in pairs]
 
 
 def _agreement(items: Sequence[tuple[Problem, Response]], verdicts: Sequence[Verdict]) -> dict[str, Any]:

@@ -51,10 +51,17 @@ class _Layer(DynamicLayer):
     def get_seq_length(self) -> int:
         return self.used
 
-    def keep(self, rows: Tensor, first_column: int) -> None:
-        """Keep these rows, and the columns from `first_column` on."""
+    def pick(self, rows: Tensor, first_column: int) -> None:
+        """Copy these rows, from `first_column` on, to new storage; a row may be picked several times."""
         keys, values = self.states()
         self._store(keys[rows, :, first_column:], values[rows, :, first_column:])
+
+    def move(self, from_rows: Tensor, to_rows: Tensor, count: int) -> None:
+        """Write rows over others, then show the first `count`."""
+        if len(from_rows):
+            for states in self.states():
+                states[to_rows] = states[from_rows]
+        self._show(count, self.used)
 
     def append(self, other: "_Layer") -> None:
         """Lay the rows of `other` below these, both ending at the same column."""

@@ -23,6 +23,8 @@ from medrl.learners.microbatches import microbatches, minibatches
 from medrl.models import Policy
 from medrl.seeds import seed_of
 
+CPU_TOKENS = 2048  # a CPU is fastest while the activations of a micro-batch stay in its caches
+
 
 class TorchLearner:
     """AdamW over a policy's parameters."""
@@ -97,7 +99,7 @@ class TorchLearner:
             return None
         denominators = Denominators.of(minibatch)
         metrics = {"loss": 0.0}
-        for micro_rows in microbatches(minibatch.lengths_B, rows, self.settings.microbatch_tokens):
+        for micro_rows in microbatches(minibatch.lengths_B, rows, self._token_budget):
             micro = minibatch.rows(micro_rows)
             logprobs_BT = self._micro_logprobs(self.model, micro)
             loss = algorithm.loss(Outputs(logprobs_BT), micro, denominators)
@@ -125,7 +127,7 @@ class TorchLearner:
         was_training = model.training
         model.eval()
         rows = batch.loss_mask_BT.any(-1).nonzero()[:, 0].tolist()
-        for micro_rows in microbatches(batch.lengths_B, rows, self.settings.microbatch_tokens):
+        for micro_rows in microbatches(batch.lengths_B, rows, self._token_budget):
             part_BT = self._micro_logprobs(model, batch.rows(micro_rows))
             logprobs_BT[micro_rows, : part_BT.shape[1]] = part_BT.cpu()
         model.train(was_training)
@@ -139,6 +141,11 @@ class TorchLearner:
         return response_logprobs(
             model, micro, logits_mib=self.settings.logits_mib, pack=self.pack, barred=self.policy.barred_ids
         )
+
+    @property
+    def _token_budget(self) -> int:
+        tokens = self.settings.microbatch_tokens
+        return min(tokens, CPU_TOKENS) if self.policy.device.type == "cpu" else tokens
 
     def _trainable(self) -> dict[str, torch.nn.Parameter]:
         return {name: p for name, p in self.model.named_parameters() if p.requires_grad}

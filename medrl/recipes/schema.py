@@ -80,9 +80,8 @@ class ProblemSource:
     """Clinic, split `held_out`: wordings that training never uses, too; off holds out the patients only."""
 
     def __post_init__(self) -> None:
-        clinic = ("count", "kinds", "languages", "topics", "diseases", "findings_shown", "heldout_templates")
-        file = ("limit", "skip", "config", "schema", "prompt", "reference", "options", "language")
-        faults = _without_effect(self, clinic, file)
+        of_files = ("limit", "skip", "config", "schema", "prompt", "reference", "options", "language")
+        faults = _unread_by_the_clinic(self, of_files)
         if self.skip < 0:
             faults.append(f"skip is {self.skip}, below 0")
         if faults:
@@ -121,22 +120,21 @@ class DemonstrationSource:
     """Clinic: share whose conclusion is wrong, one fixed set, as imperfect demonstrations are. Typical 0 to 0.5."""
 
     def __post_init__(self) -> None:
-        faults = _without_effect(self, ("count", "seed", "wrong_share"), ("limit", "config", "schema"))
+        faults = _unread_by_the_clinic(self, ("limit", "config", "schema"))
         if not 0.0 <= self.wrong_share <= 1.0:
             faults.append(f"wrong_share is {self.wrong_share}; it is a share from 0 to 1")
         if faults:
             raise ValueError("; ".join(faults))
 
 
-def _without_effect(
-    source: ProblemSource | DemonstrationSource, clinic: Sequence[str], file: Sequence[str]
-) -> list[str]:
-    """Knobs that were set although this source does not read them: whoever set one believes that it does something."""
-    here, unread = ("the clinic", file) if source.source == CLINIC else (f"{source.source!r}", clinic)
+def _unread_by_the_clinic(source: ProblemSource | DemonstrationSource, names: Sequence[str]) -> list[str]:
+    """Knobs of files that were set for the clinic, which does not read them: whoever set one believes that it works.
+
+    The other way round is no fault, so that a recipe of the clinic can be pointed at a file by `source` alone.
+    """
     defaults = {knob.name: knob.default for knob in fields(source)}
-    return [
-        f"`{name}` has no effect on {here}; leave it out" for name in unread if getattr(source, name) != defaults[name]
-    ]
+    found = [name for name in names if source.source == CLINIC and getattr(source, name) != defaults[name]]
+    return [f"`{name}` has no effect on the clinic; leave it out" for name in found]
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,7 @@ def start() -> Start:
         return subprocess.Popen(
             [sys.executable, "-m", "medrl", *map(str, arguments)],
             cwd=HERE,
-            env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"},
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             text=True,

@@ -141,8 +141,8 @@ def test_groups_whose_rewards_are_all_equal_teach_nothing(tiny: Path, tmp_path: 
     assert [row["equal_groups"] for row in metrics(run)] == [1.0, 1.0]
     assert all(row["idle_updates"] == 2.0 for row in metrics(run))
     assert all(row["advantage"] == 0.0 and row["reward"] == 0.25 for row in rollouts(run, 1))
-    settings = tuple(s for s in settings if not s.startswith("reward"))
-    assert main(["run", str(tiny), f"folder={start}", *settings, "trainer.steps=1"]) == 0
+    learning = [setting for setting in settings if not setting.startswith("reward")]
+    assert main(["run", str(tiny), f"folder={start}", *learning, "trainer.steps=1"]) == 0
     first, second = (load_file(run / f"checkpoints/step-00000{n}/model.safetensors") for n in (1, 2))
     learnt = load_file(start / "checkpoints/step-000001/model.safetensors")
     assert all(bool((first[name] == second[name]).all()) for name in first)

@@ -1,0 +1,107 @@
+"""From sections to problems and demonstrations: controls, instructions, and no held-out problem that is trained on."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from medrl.errors import DataError
+from medrl.recipes import DemonstrationSource, ProblemSource, Recipe
+from medrl.recipes.build import check_held_out, demonstrations_of, problems_of, shuffled_references
+
+CLINIC = ProblemSource(kinds=("term", "choice"), languages=("en",), diseases=20, count=40)
+ASK = "Think first, then answer."
+
+
+def recipe(problems: ProblemSource, held_out: ProblemSource) -> Recipe:
+    from medrl.models.policy import PolicySpec
+
+    return Recipe("x", {"type": "format"}, problems, policy=PolicySpec(path="some/model"), held_out=held_out)
+
+
+def check(problems: ProblemSource, held_out: ProblemSource, shown: DemonstrationSource | None = None) -> None:
+    demonstrations = demonstrations_of(shown, problems) if shown else []
+    check_held_out(recipe(problems, held_out), problems_of(problems), problems_of(held_out), demonstrations)
+
+
+def write(folder: Path, count: int = 6) -> ProblemSource:
+    rows = [{"question": f"Question {n}?", "reference": f"answer {n}"} for n in range(count)]
+    path = folder / "rows.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return ProblemSource(source=str(path))
+
+
+def test_the_clinic_gives_what_its_knobs_ask_for() -> None:
+    problems = problems_of(CLINIC)
+    assert len(problems) == 40 and {p.language for p in problems} == {"en"}
+    assert problems == problems_of(CLINIC) != problems_of(replace(CLINIC, seed=1))
+
+
+def test_an_instruction_stands_below_every_question(tmp_path: Path) -> None:
+    for source in (CLINIC, write(tmp_path)):
+        for plain, asked in zip(problems_of(source), problems_of(replace(source, instruction=ASK)), strict=True):
+            assert asked.question == f"{plain.question}\n\n{ASK}" and asked.reference == plain.reference
+
+
+def test_demonstrations_of_the_clinic_ask_as_its_problems_do() -> None:
+    shown = demonstrations_of(DemonstrationSource(count=20, wrong_share=0.5), replace(CLINIC, instruction=ASK))
+    assert len(shown) == 20 and all(str(d.messages[-2]["content"]).endswith(ASK) for d in shown)
+    assert {d.correct for d in shown} == {True, False}
+
+
+def test_demonstrations_of_a_file_take_their_instruction(tmp_path: Path) -> None:
+    path = tmp_path / "o1.jsonl"
+    row = {"Question": "What is it?", "Complex_CoT": "Swollen knee.", "Response": "Gout."}
+    path.write_text(json.dumps(row) + "\n", encoding="utf-8")
+    (shown,) = demonstrations_of(DemonstrationSource(source=str(path), instruction=ASK), CLINIC)
+    assert shown.messages[-2]["content"] == f"What is it?\n\n{ASK}" and shown.messages[-1]["role"] == "assistant"
+
+
+def test_clinic_demonstrations_need_clinic_problems(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="go with problems of the clinic"):
+        demonstrations_of(DemonstrationSource(), write(tmp_path))
+
+
+def test_shuffled_references_are_dealt_within_a_kind() -> None:
+    problems = problems_of(CLINIC)
+    shuffled = problems_of(replace(CLINIC, shuffle_references=True))
+    assert shuffled == shuffled_references(problems, CLINIC.seed) != problems
+    for before, after in zip(problems, shuffled, strict=True):
+        assert (before.id, before.messages, before.options) == (after.id, after.messages, after.options)
+    for kind in {p.kind for p in problems}:
+        old, new = ([p.reference for p in some if p.kind == kind] for some in (problems, shuffled))
+        assert sorted(map(str, old)) == sorted(map(str, new))
+
+
+def test_skip_takes_the_head_off(tmp_path: Path) -> None:
+    source = write(tmp_path)
+    assert [p.reference for p in problems_of(replace(source, skip=4))] == ["answer 4", "answer 5"]
+    with pytest.raises(DataError, match="lower `skip`"):
+        problems_of(replace(source, skip=6))
+
+
+def test_held_out_problems_that_are_trained_on_are_named(tmp_path: Path) -> None:
+    source = write(tmp_path)
+    check(replace(source, skip=2), replace(source, limit=2))
+    with pytest.raises(
+        DataError, match=r"2 of 4 held-out problems are also trained on: row-3 \(trained on as row-3\), row-4"
+    ):
+        check(replace(source, skip=2), replace(source, limit=4))
+    with pytest.raises(DataError, match="6 of 6"):  # the same rows, though the prompts differ
+        check(source, replace(source, instruction=ASK))
+
+
+def test_held_out_questions_may_not_be_demonstrated(tmp_path: Path) -> None:
+    source = replace(write(tmp_path), skip=3)
+    path = tmp_path / "o1.jsonl"
+    row = {"Question": "Question 1?", "Complex_CoT": "One.", "Response": "answer 1"}
+    path.write_text(json.dumps(row) + "\n", encoding="utf-8")
+    with pytest.raises(DataError, match="1 of 3 held-out"):
+        check(source, replace(source, skip=0, limit=3), DemonstrationSource(source=str(path)))
+
+
+def test_the_clinics_own_split_passes() -> None:
+    check(CLINIC, replace(CLINIC, split="held_out"), DemonstrationSource(count=20))
+    with pytest.raises(DataError, match="10 of 10"):
+        check(CLINIC, replace(CLINIC, count=10))
