@@ -68,6 +68,7 @@ def _import(group: str, name: str, target: str) -> Any:
         component: Any = import_module(module_name)
         for step in attribute.split("."):
             component = getattr(component, step)
-    except (ImportError, AttributeError) as error:
-        raise PluginError(f"{group}: {name!r} points to {target}, which cannot be imported: {error}") from error
+    except Exception as error:  # a stranger's module may raise anything while it is imported
+        what = f"{type(error).__name__}: {error}"
+        raise PluginError(f"{group}: {name!r} points to {target}, which cannot be imported: {what}") from error
     return component

@@ -76,7 +76,7 @@ def read_recipe(tree: Mapping[str, Any], source: str = "the recipe", overrides: 
     recipe = read_dataclass(Recipe, sections, "", faults)
     if isinstance(sections.get("reward"), str | Mapping):
         faults += rewards.check(sections["reward"])
-    if isinstance(sections.get("algorithm", {}), Mapping):
+    if isinstance(sections.get("algorithm", {}), Mapping | str):
         _, algorithm_faults = read_algorithm(sections.get("algorithm", {"type": "grpo"}))
         faults += algorithm_faults
     if faults or recipe is None:
@@ -84,10 +84,10 @@ def read_recipe(tree: Mapping[str, Any], source: str = "the recipe", overrides: 
     return recipe
 
 
-def read_algorithm(config: Mapping[str, Any]) -> tuple[Algorithm | None, list[str]]:
-    """The algorithm of `{type: NAME, preset: NAME, knob: value}`, and all faults."""
+def read_algorithm(config: Mapping[str, Any] | str) -> tuple[Algorithm | None, list[str]]:
+    """The algorithm of `{type: NAME, preset: NAME, knob: value}`, or of a bare NAME, and all faults."""
     faults: list[str] = []
-    knobs = dict(config)
+    knobs = {"type": config} if isinstance(config, str) else dict(config)
     kind, preset = knobs.pop("type", None), knobs.pop("preset", None)
     if not isinstance(kind, str):
         known = ", ".join(plugins.available("medrl.algorithms"))

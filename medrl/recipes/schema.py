@@ -165,7 +165,7 @@ class Recipe:
     sampling: Sampling = field(default_factory=Sampling)
     """How training responses are drawn."""
 
-    algorithm: Mapping[str, Any] = field(default_factory=lambda: {"type": "grpo"})
+    algorithm: Mapping[str, Any] | str = field(default_factory=lambda: {"type": "grpo"})
     """`{type: grpo, knob: value, ...}`; `preset: dapo` or `preset: dr_grpo` sets their knobs first."""
 
     optimization: Optimization = field(default_factory=Optimization)

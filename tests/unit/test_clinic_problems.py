@@ -1,3 +1,5 @@
+"""Clinic problems: deterministic, unique answers, and a split that nothing leaks across."""
+
 import json
 import subprocess
 import sys

@@ -1,3 +1,5 @@
+"""The clinic tables hold together, and a broken table is refused by name and line."""
+
 import json
 import shutil
 from collections.abc import Callable

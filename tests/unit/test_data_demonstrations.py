@@ -1,3 +1,5 @@
+"""Demonstrations in the published schemas, and what is said of broken rows."""
+
 import json
 from pathlib import Path
 from typing import Any

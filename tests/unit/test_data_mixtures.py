@@ -1,3 +1,5 @@
+"""Samplers: every problem once an epoch, exact priorities, state that resumes."""
+
 import json
 from collections import Counter
 

@@ -1,3 +1,5 @@
+"""Problems in the published schemas, and what is said of broken files and rows."""
+
 import json
 import subprocess
 import sys

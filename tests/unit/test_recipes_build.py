@@ -92,6 +92,16 @@ def test_held_out_problems_that_are_trained_on_are_named(tmp_path: Path) -> None
         check(source, replace(source, instruction=ASK))
 
 
+def test_the_same_question_in_another_file_is_found(tmp_path: Path) -> None:
+    source = write(tmp_path)
+    rows = [{"id": "mine", "question": "Question 5?", "reference": "answer 5"}, {"question": "New?", "reference": "x"}]
+    path = tmp_path / "other.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    with pytest.raises(DataError, match=r"1 of 2 held-out problems are also trained on: mine \(trained on as row-6\)"):
+        check(source, ProblemSource(source=str(path)))
+    check(replace(source, limit=5), ProblemSource(source=str(path)))  # row-2 of one file is not row-2 of the other
+
+
 def test_held_out_questions_may_not_be_demonstrated(tmp_path: Path) -> None:
     source = replace(write(tmp_path), skip=3)
     path = tmp_path / "o1.jsonl"
