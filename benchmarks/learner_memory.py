@@ -211,7 +211,9 @@ def peers(rows: int) -> int:
 def measured(options: argparse.Namespace, variant: str) -> int:
     """What a child process measures for `variant`, in bytes."""
     command = [sys.executable, __file__, "--variant", variant, "--threads", str(options.threads)]
-    done = subprocess.run([*command, "--peer-rows", str(options.peer_rows)], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [*command, "--peer-rows", str(options.peer_rows)], capture_output=True, text=True, check=False
+    )
     lines = done.stdout.splitlines()
     if done.returncode or not lines or not lines[-1].startswith('{"peak"'):
         fail(f"the variant {variant} ended with status {done.returncode}:\n{done.stderr[-2000:]}")

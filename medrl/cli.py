@@ -20,7 +20,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = _parser()
     options = parser.parse_args(arguments)
     if str(Path.cwd()) not in sys.path:
-        sys.path.insert(0, str(Path.cwd()))  # so that a recipe may name `module:attribute` of a file beside it
+        sys.path.append(str(Path.cwd()))  # so that a recipe may name `module:attribute` of a file beside it
     try:
         status: int = options.command(options)
         return status
@@ -133,7 +133,7 @@ def _verify(options: argparse.Namespace) -> int:
 
     from medrl import verifiers
     from medrl.data import load_responses
-    from medrl.verdict_table import report_json, show
+    from medrl.verdict_table import report_json, show, without_label
 
     try:
         config = yaml.safe_load(options.verifier)
@@ -143,7 +143,7 @@ def _verify(options: argparse.Namespace) -> int:
         config = options.verifier  # a `module:attribute` without quotes reads as text or as a mapping
     verifier = verifiers.build(config)
     items = load_responses(options.file, limit=options.limit)
-    verdicts = verifiers.run_sync(verifiers.judge(verifier, items))
+    verdicts = verifiers.run_sync(verifiers.judge(verifier, [without_label(item) for item in items]))
     width = None if sys.stdout.isatty() else 100
     show(Console(width=width, highlight=False, emoji=False), items, verdicts)
     if options.json:

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from rich import box
@@ -67,6 +68,13 @@ def expected(problem: Problem) -> bool | None:
     """The label of a row of a labelled suite, if it has one."""
     label = problem.metadata.get("expected")
     return label if isinstance(label, bool) else None
+
+
+def without_label(item: tuple[Problem, Response]) -> tuple[Problem, Response]:
+    """The item as a verifier may see it: the label that it is measured by is taken out."""
+    problem, response = item
+    metadata = {name: value for name, value in problem.metadata.items() if name != "expected"}
+    return replace(problem, metadata=metadata), response
 
 
 def _score(verdict: Verdict) -> Text:

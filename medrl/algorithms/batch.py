@@ -103,6 +103,11 @@ class Batch:
             picked["multimodal"] = self.multimodal.rows(rows)
         return replace(self, **picked)
 
+    def to(self, device: torch.device) -> "Batch":
+        """The same on another device; image tensors go there when they are used."""
+        tensors = {f.name: t.to(device) for f in fields(self) if isinstance(t := getattr(self, f.name), Tensor)}
+        return self.with_(**tensors)
+
     @classmethod
     def from_groups(cls, scored: Sequence[ScoredGroup], max_response_tokens: int, temperature: float = 1.0) -> "Batch":
         """Tensors of scored groups, which must all have the same number of rollouts.

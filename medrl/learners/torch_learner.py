@@ -100,7 +100,7 @@ class TorchLearner:
         denominators = Denominators.of(minibatch)
         metrics = {"loss": 0.0}
         for micro_rows in microbatches(minibatch.lengths_B, rows, self._token_budget):
-            micro = minibatch.rows(micro_rows)
+            micro = minibatch.rows(micro_rows).to(self.policy.device)
             logprobs_BT = self._micro_logprobs(self.model, micro)
             loss = algorithm.loss(Outputs(logprobs_BT), micro, denominators)
             loss.policy.backward()

@@ -71,6 +71,13 @@ class PolicySpec:
     attention: str | None = None
     """Attention implementation (sdpa, flash_attention_2, eager); empty lets transformers choose."""
 
+    device: str = "auto"
+    """Where the model computes: cpu, cuda, cuda:1; `auto` takes the first GPU where there is one."""
+
+    def torch_device(self) -> torch.device:
+        """The device, `auto` resolved."""
+        return torch.device(("cuda" if torch.cuda.is_available() else "cpu") if self.device == "auto" else self.device)
+
 
 @dataclass
 class Policy:
@@ -111,7 +118,9 @@ class Policy:
             path, dtype=DTYPES[spec.dtype], attn_implementation=spec.attention, use_safetensors=True, **common
         )
         tokenizer = processor.tokenizer if processor is not None else AutoTokenizer.from_pretrained(path, **common)
-        return cls(model, tokenizer, processor, name=path)
+        policy = cls(model, tokenizer, processor, name=path)
+        policy.move(spec.torch_device())
+        return policy
 
     @classmethod
     def new(cls, texts: Iterable[str], shape: ModelShape | None = None, seed: int = 0) -> "Policy":
@@ -140,6 +149,10 @@ class Policy:
         """Write a Hugging Face folder: safetensors weights, configuration, tokenizer."""
         self.model.save_pretrained(folder)
         (self.processor or self.tokenizer).save_pretrained(folder)
+
+    def move(self, device: torch.device) -> None:
+        """Put the weights on a device; engine and learner compute where they are."""
+        torch.nn.Module.to(self.model, device)
 
     @property
     def device(self) -> torch.device:

@@ -78,7 +78,9 @@ def start_policy(recipe: Recipe, problems: Sequence[Problem], demonstrations: Se
         assert recipe.policy.path is not None
         return Policy.load(recipe.policy.path, recipe.policy)
     texts = [p.question for p in problems] + [str(m["content"]) for d in demonstrations for m in d.messages]
-    return Policy.new(texts, recipe.policy.new, seed=seed_of(recipe.seed, "weights"))
+    policy = Policy.new(texts, recipe.policy.new, seed=seed_of(recipe.seed, "weights"))
+    policy.move(recipe.policy.torch_device())
+    return policy
 
 
 def shuffled_references(problems: Sequence[Problem], seed: int) -> list[Problem]:
