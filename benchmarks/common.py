@@ -1,20 +1,28 @@
-"""What the benchmarks share: a quiet, fair process, and the table and the JSON that they end with.
+"""What the benchmarks share: a process without surprises, and the table and the JSON that they end with.
 
-Import it before torch: it switches off telemetry and hub look-ups.
+Import it before torch: it switches off telemetry, hub look-ups, GPUs and warnings about what is not used here.
 """
 
 import json
 import os
 import platform
 import sys
+import warnings
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import NoReturn
 
-os.environ.update(HF_HUB_OFFLINE="1", HF_HUB_DISABLE_TELEMETRY="1", TOKENIZERS_PARALLELISM="false", DO_NOT_TRACK="1")
-# The CPU is what is measured, on a machine with a GPU too.
-os.environ["CUDA_VISIBLE_DEVICES"] = ""
+os.environ.update(
+    HF_HUB_OFFLINE="1",
+    HF_HUB_DISABLE_TELEMETRY="1",
+    DO_NOT_TRACK="1",
+    TOKENIZERS_PARALLELISM="false",
+    TRL_EXPERIMENTAL_SILENCE="1",
+    DS_ACCELERATOR="cpu",
+    CUDA_VISIBLE_DEVICES="",  # the CPU is what is measured, on a machine with a GPU too
+)
+warnings.filterwarnings("ignore", message="TRL currently supports vLLM")
 
 
 def fail(message: str) -> NoReturn:

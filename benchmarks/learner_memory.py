@@ -3,7 +3,7 @@
     python benchmarks/learner_memory.py [--peer-rows N] [--threads N] [--json FILE]
 
 The same GRPO update is made three times, each in a process of its own, over the same model (Qwen2 type, 2 layers of
-width 64, tied embeddings, fp32), the same 32 rows of 32 prompt and 128 response tokens, and the same rewards:
+width 64, tied embeddings, fp32), the same 24 rows of 32 prompt and 128 response tokens, and the same rewards:
 
     medrl        `TorchLearner.update` with its default settings
     full logits  the same learner and loss the plain way: all rows at once, `model(...).logits` of the responses,
@@ -32,7 +32,7 @@ from typing import Any
 
 from common import fail, machine, print_machine, print_table, write_json
 
-VOCABULARY, GROUPS, SAMPLES, PROMPT, WRITTEN = 151_936, 4, 8, 32, 128
+VOCABULARY, GROUPS, SAMPLES, PROMPT, WRITTEN = 151_936, 3, 8, 32, 128
 PEER_ROWS = 8
 VARIANTS = ("medrl", "full", "trl")
 LR = 1e-6
@@ -87,7 +87,7 @@ def make_model() -> Any:
 
 
 def make_rows() -> tuple[list[list[int]], list[list[int]]]:
-    """Prompts and responses of every row as token ids; the ids are those of all rows of a group alike for prompts."""
+    """Prompts and responses of every row as token ids; the rows of a group have one prompt."""
     import random
 
     draw = random.Random(0)
@@ -162,18 +162,18 @@ def peers(rows: int) -> int:
     peak, peaks = Peak(), []
 
     class Watch(TrainerCallback):
-        def on_step_begin(self, _: Any, state: Any, *__: Any, **___: Any) -> None:
+        def on_step_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
             if state.global_step == 1:
                 peak.start()
 
-        def on_step_end(self, _: Any, state: Any, *__: Any, **___: Any) -> None:
+        def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
             if state.global_step == 2:
                 peaks.append(peak.stop())
 
     def same_responses(*_: Any) -> dict[str, Any]:
         return {"prompt_ids": prompts, "completion_ids": responses, "logprobs": None}
 
-    def rewards(completions: Sequence[str], **_: Any) -> list[float]:
+    def rewards(completions: Sequence[str], **_: Any) -> list[float | None]:
         return [worth(row) for row in range(len(completions))]
 
     with TemporaryDirectory() as folder:

@@ -11,19 +11,19 @@ arranged so that a response ends at any token with the same small probability, h
 both sides are printed and must agree. Every rollout has an advantage, so that neither side can skip any. The learning
 rate is 1e-7, so that the model stays as it is.
 
-A round is one step of TRL followed by one step of medrl; the first rounds warm up and do not count. The ratio is the
-median over the rounds of TRL's seconds divided by medrl's in the same round. What else runs on the machine then disturbs
-both; on a loaded machine take more rounds.
+A round is one step of TRL, one step of medrl and the floor of that step, in turn; the first rounds warm up and do not
+count. The ratio is the median over the rounds of TRL's seconds divided by medrl's in the same round. What else runs on
+the machine then disturbs both; on a loaded machine take more rounds.
 
 TRL's settings (`peer_settings`) are the fastest that were found on two cores: one generation batch of all 64, the loss
-over `PEER_ROWS` rows at a time (larger batches leave the processor's caches), no KL term and so no reference model, no
-bf16 (emulated on most CPUs), no gradient checkpointing (its default is on), no logging, saving or progress bar, no
-worker processes for data. Its static cache and continuous batching are slower here.
+over `PEER_ROWS` rows at a time (8 to 32 are alike, 64 is slower), no KL term and so no reference model, no bf16
+(emulated on most CPUs), no gradient checkpointing (its default is on), no logging, saving or progress bar, no worker
+processes for data. Its static cache is no faster here and its continuous batching six times slower.
 
 The floor is what the model's own arithmetic takes for the same lengths, with nothing around it (`bare_decode`,
 `bare_update`): each distinct prompt is read once, rows are sorted by length in advance so that a finished row leaves
 the batch at no cost, the next token is an argmax; then one forward and backward pass over the same tokens, and no
-optimizer. "Share of the floor" is the floor's time over a side's time; 100 % cannot be reached.
+optimizer. "Share of the floor" is the floor's time over a side's time in the same round (the median of the rounds).
 
 Not measured: GPUs, large models, slow rewards, generation by vLLM.
 """
@@ -193,13 +193,20 @@ def peer_settings(folder: str, steps: int) -> dict[str, Any]:
     }
 
 
-def run_rounds(ours: Any, policy: Any, problems: Sequence[Any], sides: tuple[Side, Side], rounds: int) -> None:
-    """TRL's trainer runs; after each of its steps medrl's takes one too."""
+def run_rounds(
+    ours: Any, policy: Any, problems: Sequence[Any], sides: tuple[Side, Side], rounds: int, prompt: int
+) -> list[tuple[float, float]]:
+    """TRL's trainer runs; after each of its steps medrl's takes one too, and the floor of that step is measured.
+
+    Returns:
+        The floor's seconds of decoding and of updating in each round, after prompts of `prompt` tokens.
+    """
     from datasets import Dataset
-    from transformers import TrainerCallback
+    from transformers import PrinterCallback, TrainerCallback
     from trl import GRPOConfig, GRPOTrainer
 
     medrl, peer = sides
+    floors: list[tuple[float, float]] = []
 
     class Turns(TrainerCallback):
         """Times TRL from the end of medrl's step to the end of its own, data loading included."""
@@ -213,22 +220,27 @@ def run_rounds(ours: Any, policy: Any, problems: Sequence[Any], sides: tuple[Sid
             done = time.perf_counter()
             peer.end_round(done - self.started)
             ours.fit(ours.step + 1)
+            lengths = medrl.lengths[-1]
+            medrl.end_round(time.perf_counter() - done)
+            floors.append((bare_decode(policy.model, prompt, lengths), bare_update(policy.model, prompt, lengths)))
             self.started = time.perf_counter()
-            medrl.end_round(self.started - done)
 
-    def vowels(completions: list[Any], completion_ids: list[list[int]], **_: Any) -> list[float]:
+    def vowels(completions: list[Any], completion_ids: list[list[int]], **_: Any) -> list[float | None]:
         peer.lengths[-1].extend(map(len, completion_ids))
         return [worth(completion[0]["content"]) for completion in completions]
 
     with TemporaryDirectory() as folder:
-        GRPOTrainer(
+        trainer = GRPOTrainer(
             model=copy.deepcopy(policy.model),
             reward_funcs=vowels,
             args=GRPOConfig(**peer_settings(folder, rounds)),
             train_dataset=Dataset.from_list([{"prompt": [dict(m) for m in p.messages]} for p in problems]),
             processing_class=policy.tokenizer,
             callbacks=[Turns()],
-        ).train()
+        )
+        trainer.remove_callback(PrinterCallback)
+        trainer.train()
+    return floors
 
 
 def bare_decode(model: Any, prompt: int, lengths: Sequence[int]) -> float:
@@ -239,11 +251,15 @@ def bare_decode(model: Any, prompt: int, lengths: Sequence[int]) -> float:
     class Rows(DynamicLayer):
         """Room for everything in advance; shows the rows that are still being written, which come first."""
 
+        def __init__(self) -> None:
+            super().__init__()  # type: ignore[no-untyped-call]
+            self.used = 0
+
         def update(self, key_states: Any, value_states: Any, *_: Any, **__: Any) -> Any:
             rows, heads, new, size = key_states.shape
             if not self.is_initialized:
                 self.room = torch.empty(2, len(lengths), heads, prompt + LIMIT, size)
-                self.used, self.is_initialized = 0, True
+                self.is_initialized = True
                 key_states, value_states = (x.repeat_interleave(SAMPLES, 0) for x in (key_states, value_states))
             start, self.used = self.used, self.used + new
             self.room[0, : len(key_states), :, start : self.used] = key_states
@@ -252,7 +268,7 @@ def bare_decode(model: Any, prompt: int, lengths: Sequence[int]) -> float:
             return self.keys, self.values
 
         def get_seq_length(self) -> int:
-            return self.used if self.is_initialized else 0
+            return self.used
 
     order = sorted(lengths, reverse=True)
     started = time.perf_counter()
@@ -286,12 +302,9 @@ def bare_update(model: Any, prompt: int, lengths: Sequence[int], rows: int = 16)
     return seconds
 
 
-def floor(policy: Any, prompt: int, rounds: Sequence[Sequence[int]]) -> tuple[float, float]:
-    """Median seconds of bare decoding and of bare updating over the lengths of the last rounds."""
-    bare_decode(policy.model, prompt, rounds[0])
-    bare_update(policy.model, prompt, rounds[0])
-    pairs = [(bare_decode(policy.model, prompt, n), bare_update(policy.model, prompt, n)) for n in rounds[-5:]]
-    return statistics.median(d for d, _ in pairs), statistics.median(u for _, u in pairs)
+def floor_share(side: Side, floors: Sequence[tuple[float, float]]) -> float:
+    """The median over rounds of the floor's time over the side's."""
+    return statistics.median(sum(parts) / seconds for parts, seconds in zip(floors, side.seconds, strict=True))
 
 
 def measure(options: argparse.Namespace) -> dict[str, Any]:
@@ -309,15 +322,14 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     prompt = round(statistics.mean(len(policy.prompt_ids(p)) for p in problems))
     about = machine()
     medrl, peer = sides = (Side("medrl"), Side(f"trl {about['trl']} GRPOTrainer"))
-    run_rounds(
-        make_ours(copy.deepcopy(policy), problems, medrl), policy, problems, sides, options.warmup + options.rounds
-    )
+    trainer = make_ours(copy.deepcopy(policy), problems, medrl)
+    floors = run_rounds(trainer, policy, problems, sides, options.warmup + options.rounds, prompt)[options.warmup :]
     for side in sides:
         side.forget(options.warmup)
         if any(len(lengths) != PROBLEMS * SAMPLES for lengths in side.lengths) or len(side.seconds) != options.rounds:
             fail(f"{side.name} did not make {PROBLEMS * SAMPLES} rollouts in each of {options.rounds} rounds")
     ratios = [theirs / mine for mine, theirs in zip(medrl.seconds, peer.seconds, strict=True)]
-    decode, update = floor(policy, prompt, medrl.lengths)
+    decode, update = (statistics.median(parts) for parts in zip(*floors, strict=True))
     return {
         "samples_per_second": PROBLEMS * SAMPLES / medrl.median,
         "peer_samples_per_second": PROBLEMS * SAMPLES / peer.median,
@@ -337,8 +349,8 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         "parameters": policy.parameters,
         "floor_decode_seconds": decode,
         "floor_update_seconds": update,
-        "floor_share": (decode + update) / medrl.median,
-        "peer_floor_share": (decode + update) / peer.median,
+        "floor_share": floor_share(medrl, floors),
+        "peer_floor_share": floor_share(peer, floors),
         **about,
     }
 
