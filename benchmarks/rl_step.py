@@ -328,6 +328,10 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         side.forget(options.warmup)
         if any(len(lengths) != PROBLEMS * SAMPLES for lengths in side.lengths) or len(side.seconds) != options.rounds:
             fail(f"{side.name} did not make {PROBLEMS * SAMPLES} rollouts in each of {options.rounds} rounds")
+    # Lengths of two samples from one model: their means differ by four standard errors in one run of 16,000.
+    spread = statistics.stdev(n for lengths in medrl.lengths for n in lengths)
+    if abs(medrl.mean_length - peer.mean_length) > 4 * spread * (2 / (options.rounds * PROBLEMS * SAMPLES)) ** 0.5:
+        fail(f"mean lengths differ, {medrl.mean_length:.1f} and {peer.mean_length:.1f}: the work was not the same")
     ratios = [theirs / mine for mine, theirs in zip(medrl.seconds, peer.seconds, strict=True)]
     decode, update = (statistics.median(parts) for parts in zip(*floors, strict=True))
     return {
