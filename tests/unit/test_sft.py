@@ -125,7 +125,6 @@ def test_nothing_is_cut_and_nothing_is_left_out(make_policy: MakePolicy) -> None
         fine_tune(make_policy(), [], SETTINGS)
 
 
-@pytest.mark.xfail(reason="without a folder TRL is given one beside os.devnull, which only root can make")
 def test_without_a_folder_nothing_is_written_among_devices(
     make_policy: MakePolicy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
