@@ -33,8 +33,8 @@ class WeightedSum(Reward):
     weights: tuple[float, ...]
     """One per part; negative for a penalty, 0 to watch a part without paying for it (such a part never masks)."""
     missing: Missing = "mask"
-    """Where a part has no number: `mask` gives the rollout none, `renormalise` rescales the other weights to the same
-    total, `raise` stops the run."""
+    """Where a part has no number: `mask` gives the rollout none; `renormalise` rescales the other weights to the same
+    total where the part abstained, and masks where it failed; `raise` stops the run."""
     name: str = ""
     """Name of this part in metrics and traces; unique in the tree. Default `sum`."""
 
@@ -76,7 +76,8 @@ class WeightedSum(Reward):
                 f"reward {part.name!r} has no number for rollout {index} of problem {group.problem.id!r} "
                 f"({score.status}: {score.reason}); mend it, or set missing: mask in {self.name!r}"
             )
-        if lost and (self.missing == "mask" or len(lost) == len(counted)):
+        broken = any(score.status != "abstain" for _, score in lost)  # rescaling these would pay for crashing a judge
+        if lost and (self.missing == "mask" or broken or len(lost) == len(counted)):
             worst = min((score for _, score in lost), key=lambda score: GRAVITY.index(score.status))
             return Score(None, worst.status, parts, worst.reason)
         kept = [(w, score) for w, _, score in counted if score.value is not None]

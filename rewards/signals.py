@@ -170,10 +170,12 @@ class Format(Reward):
         settle(self, "format", [] if known else [f"no preset {self.preset!r}{did_you_mean(str(self.preset), PRESETS)}"])
 
     async def assess(self, groups: Sequence[Group], context: RewardContext) -> Scores:
-        return [[self._scored(rollout.text) for rollout in group.rollouts] for group in groups]
+        return [[self._scored(rollout) for rollout in group.rollouts] for group in groups]
 
-    def _scored(self, text: str) -> Score:
-        fault = PRESETS[self.preset].fault(text)
+    def _scored(self, response: Response) -> Score:
+        if response.finish_reason == "abort":
+            return Score(None, "error", reason=f"{self.name}: the engine aborted this response")
+        fault = PRESETS[self.preset].fault(response.text)
         return Score(0.0 if fault else 1.0, reason=fault)
 
 

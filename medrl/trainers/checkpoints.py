@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from medrl.errors import CheckpointError
 from medrl.tracking import RunFolder
+from medrl.tracking.run import step_of
 
 if TYPE_CHECKING:
     from medrl.trainers.rl import Trainer
@@ -29,6 +30,12 @@ def save(trainer: "Trainer", run: RunFolder) -> None:
         trainer.placement.learner.save(folder)
         (folder / "trainer.json").write_text(json.dumps(state, indent=1))
     run.prune(trainer.settings.keep_checkpoints)
+
+
+def latest_step(run: RunFolder) -> int | None:
+    """The step of the run's newest checkpoint."""
+    checkpoint = run.latest_checkpoint()
+    return None if checkpoint is None else step_of(checkpoint)
 
 
 def restore(trainer: "Trainer", run: RunFolder) -> bool:

@@ -135,6 +135,8 @@ class Trainer:
                 await self._evaluate_and_save(last=step == steps)
         if self.held_out and self.evaluated_step != self.step:
             await self.evaluate()
+        if self.run is not None and 0 < self.step < steps and checkpoints.latest_step(self.run) != self.step:
+            checkpoints.save(self, self.run)  # the stop criterion ended the run between two checkpoints
 
     async def _collect(self, problems: Sequence[Problem], step: int) -> list[ScoredGroup]:
         samples = self.settings.rollouts_per_problem
@@ -170,8 +172,10 @@ class Trainer:
             )
         self.last_evaluation, self.evaluated_step = result, self.step
         self.console.evaluation({"step": self.step, "name": result.name, **result.row()})
-        improved = result.accuracy is not None and result.accuracy > self.best.get("accuracy", -1.0)
-        self.evaluations_since_best = 0 if improved else self.evaluations_since_best + 1
+        measured = result.accuracy is not None and result.unscored <= self.settings.max_unscored
+        improved = measured and (result.accuracy or 0.0) > self.best.get("accuracy", -1.0)
+        if measured:  # a judge that was down says nothing of the policy: neither best nor patience count it
+            self.evaluations_since_best = 0 if improved else self.evaluations_since_best + 1
         if improved and result.accuracy is not None:
             self.best = {"step": self.step, "accuracy": result.accuracy}
         if self.run is not None:

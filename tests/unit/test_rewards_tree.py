@@ -121,11 +121,13 @@ def test_a_failing_part_masks_the_rollout_and_no_other() -> None:
 def test_renormalise_rescales_the_other_weights() -> None:
     parts = (Verified(Says()), Format("o1"), length)
     tree = WeightedSum(parts, (0.6, 0.3, 0.1), missing="renormalise")
-    text = form("crash")
+    text = form("abstain")
     # 0.3 and 0.1 share the whole weight of 1.0: 0.75 * 1.0 + 0.25 * length
     score = scores(tree, text)[0]
     assert score.value == pytest.approx(0.75 + 0.25 * len(text))
-    assert "correct" in score.reason and score.parts["correct"].status == "error"
+    assert "correct" in score.reason and score.parts["correct"].status == "abstain"
+    failed = scores(tree, form("crash"))[0]
+    assert (failed.value, failed.status) == (None, "error")  # it never pays to crash a judge
     alone = WeightedSum((Verified(Says()),), (1.0,), missing="renormalise")
     assert scores(alone, "crash")[0].status == "error"  # nothing is left to rescale
 
