@@ -62,6 +62,12 @@ class CheckpointError(MedrlError, RuntimeError):
     """A checkpoint cannot be written, or is not whole, or does not belong to this run."""
 
 
+class FolderTaken(MedrlError, FileExistsError):
+    """The folder for a run holds another run, or something else."""
+
+    __str__ = Exception.__str__
+
+
 class TrainingDiverged(MedrlError, ArithmeticError):
     """A loss, gradient or weight is no longer a finite number."""
 

@@ -29,14 +29,26 @@ class Verified(Reward):
     name: str = "correct"
     """Name of this part in metrics and traces; unique in the tree."""
     otherwise: float | None = None
-    """Value where the verifier abstains, mostly 0.0. Needed unless the verifier always decides; errors stay errors."""
+    """Value where the verifier abstains, from 0 to 1, mostly 0.0. Needed unless it always decides; errors stay errors."""
+    timeout: float | None = None
+    """Seconds for the answers of a group; beyond them they have no number. For verifiers that wait (servers); rules that
+    compute cannot be interrupted. Empty for no limit."""
 
     def __post_init__(self) -> None:
         faults = not_finite(otherwise=self.otherwise) if self.otherwise is not None else []
+        if not faults and self.otherwise is not None and not 0.0 <= self.otherwise <= 1.0:
+            faults.append(
+                f"`otherwise` is {self.otherwise}; like a verdict it must be from 0 to 1, or a failure would pay"
+            )
+        late = not_finite(timeout=self.timeout) if self.timeout is not None else []
+        if not late and self.timeout is not None and self.timeout <= 0:
+            late.append(f"`timeout` is {self.timeout}; it must be above 0, or empty for no limit")
+        faults += late
         settle(self, "correct", not_a(Verifier, verifier=self.verifier) + faults)
 
     async def assess(self, groups: Sequence[Group], context: RewardContext) -> Scores:
-        verdicts = iter(await judge(self.verifier, [(g.problem, r) for g in groups for r in g.rollouts]))
+        asked = [(g.problem, r) for g in groups for r in g.rollouts]
+        verdicts = iter(await judge(self.verifier, asked, self.timeout))
         return [[self._scored(next(verdicts)) for _ in group.rollouts] for group in groups]
 
     def _scored(self, verdict: Verdict) -> Score:

@@ -59,12 +59,12 @@ _TOKEN = re.compile(rf"[{CJK}]|[a-z]+|\d+(?:[.,/]\d+)*|>=|<=|[<>+%-]")
 
 def normal(text: str) -> str:
     """The text in its one spelling: tokens with single spaces between them, each Chinese character a token."""
-    return _normal(text) if len(text) <= 1000 else " ".join(tokens(text))
+    return _remembered(text) if len(text) <= 1000 else _normal(text)
 
 
-@lru_cache(maxsize=16_384)
-def _normal(text: str) -> str:
-    return " ".join(tokens(text))
+def tokens(text: str) -> list[str]:
+    """The words of `normal`. Latin words are whole tokens, so "direct" is never found inside "indirect"."""
+    return normal(text).split()
 
 
 def compact(text: str) -> str:
@@ -72,8 +72,7 @@ def compact(text: str) -> str:
     return re.sub(r"(?<!\d) | (?!\d)", "", normal(text))
 
 
-def tokens(text: str) -> list[str]:
-    """The words of `normal`. Latin words are whole tokens, so "direct" is never found inside "indirect"."""
+def _normal(text: str) -> str:
     text = unicodedata.normalize("NFKC", superscripts(text)).casefold()
     for sign, plain in (*_SIGNS.items(), *((g, f" {name} ") for g, name in _GREEK.items())):
         text = text.replace(sign, plain)
@@ -95,7 +94,10 @@ def tokens(text: str) -> list[str]:
         found = found[1:]
     plain = " ".join(token for token in found if token not in ("the", "an"))
     plain = _NUMBERED.sub(lambda m: f"{m[1]} {_ROMAN.get(m[2]) or _WORDS[m[2]]}", plain)
-    return plain.split()
+    return " ".join(plain.split())
+
+
+_remembered = lru_cache(maxsize=16_384)(_normal)  # references and terms come back with every answer
 
 
 _SUPER = re.compile("[⁺⁻]?[⁰¹²³⁴⁵⁶⁷⁸⁹]+")

@@ -91,16 +91,21 @@ class RuleVerifier(Verifier):
         return signed(verdict, self.name)
 
 
-async def judge(verifier: Verifier, items: Judged) -> list[Verdict]:
+async def judge(verifier: Verifier, items: Judged, timeout: float | None = None) -> list[Verdict]:
     """`verifier.verify_batch` under guard: always one signed `Verdict` per item, in order.
 
     An exception, or an answer that is not one verdict per item, is an `error` (`timeout` for a TimeoutError) on every
     item of the call: a short list is never lined up with the wrong answers.
+
+    Args:
+        verifier: Who judges.
+        items: What.
+        timeout: Seconds after which a verifier that waits is cancelled and every item is a `timeout`.
     """
     if not items:
         return []
     try:
-        verdicts = await verifier.verify_batch(items)
+        verdicts = await asyncio.wait_for(verifier.verify_batch(items), timeout)
     except Exception as error:
         return [failure(error, verifier.name)] * len(items)
     if not isinstance(verdicts, list | tuple) or len(verdicts) != len(items):
@@ -122,7 +127,7 @@ def signed(verdict: object, stage: str) -> Verdict:
 def failure(error: Exception, stage: str) -> Verdict:
     """The verdict on an item whose judge raised `error`."""
     status: Literal["error", "timeout"] = "timeout" if isinstance(error, TimeoutError) else "error"
-    message = " ".join(str(error).split())
+    message = " ".join(str(error).split()) or "no answer in time" * (status == "timeout")
     return Verdict.failed(f"{type(error).__name__}: {message}"[:500], status, stage=stage)
 
 

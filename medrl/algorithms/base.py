@@ -26,15 +26,25 @@ class Outputs:
 
 @dataclass(frozen=True)
 class Denominators:
-    """What the means of a minibatch divide by, over all its micro-batches and ranks."""
+    """What the means of a minibatch divide by, over all its micro-batches and ranks.
+
+    Attributes:
+        tokens: Trained tokens.
+        sequences: Sequences that have any.
+        computed: Trained tokens in the rows that the learner computes (see `Algorithm.gradient_rows`): what figures for
+            the log are means over.
+    """
 
     tokens: float
     sequences: float
+    computed: float
 
     @classmethod
-    def of(cls, batch: Batch) -> "Denominators":
-        """Counts of trained tokens, and of sequences that have any."""
-        return cls(float(batch.loss_mask_BT.sum()), float(batch.loss_mask_BT.any(-1).sum()))
+    def of(cls, batch: Batch, rows: Sequence[int] | None = None) -> "Denominators":
+        """Counts of a minibatch of which only `rows` are computed; all of them when empty."""
+        mask_BT = batch.loss_mask_BT
+        computed = mask_BT if rows is None else mask_BT[list(rows)]
+        return cls(float(mask_BT.sum()), float(mask_BT.any(-1).sum()), float(computed.sum()))
 
 
 @dataclass(frozen=True)

@@ -120,6 +120,8 @@ class Batch:
             raise ValueError(f"the groups of a batch must have one size, not {sorted(sizes) or 'no group at all'}")
         rollouts = [r for s in scored for r in s.group.rollouts]
         scores = [score for s in scored for score in s.scores]
+        if any(score.token_values is not None for score in scores):
+            raise ValueError("scores with one value per token cannot train yet; give rewards of whole responses")
         if not all(isinstance(r, Rollout) for r in rollouts):
             raise ValueError("a batch is made of rollouts with token ids; plain responses can only be scored")
         lengths = [len(r.prompt_ids) + len(r.token_ids) for r in rollouts]  # type: ignore[attr-defined]

@@ -109,4 +109,4 @@ class GRPO(Algorithm):
 
     @staticmethod
     def _token_share(values_BT: Tensor, mask_BT: Tensor, denominators: Denominators) -> Tensor:
-        return (values_BT * mask_BT).sum() / max(denominators.tokens, 1.0)
+        return (values_BT * mask_BT).sum() / max(denominators.computed, 1.0)

@@ -1,7 +1,9 @@
 """Evaluate a policy on held-out problems: several samples per problem at temperature 1, and one greedy answer.
 
 Accuracy is the mean over samples of the verifier's score, and its standard error is taken over problems (samples of one
-problem are not independent). A response that the judge could not score is left out and counted, never taken as wrong.
+problem are not independent). A response that the judge could not score is left out and counted, never taken as wrong; when
+too many are left out there is no accuracy, since what remains is no fair sample (malformed responses need no judge). A
+verifier that abstains is counted too: what such a response is worth, the reward's `otherwise` says.
 """
 
 import math
@@ -13,8 +15,8 @@ from typing import Any
 
 from medrl.engines import Engine, Sampling
 from medrl.models import Policy
-from medrl.rewards import Format, Reward, verified_leaf
-from medrl.rollouts import collect, unscored_share
+from medrl.rewards import Format, Reward, Verified, verified_leaf
+from medrl.rollouts import collect
 from medrl.types import Problem, ScoredGroup
 
 _CHINESE = re.compile(r"[\u4e00-\u9fff]")
@@ -36,6 +38,16 @@ class EvaluationSettings:
     limit: int | None = None
     """At most so many of the held-out problems, the first ones; empty for all."""
 
+    max_unscored: float = 0.1
+    """No accuracy is reported when the judge failed on more than this share of the responses. Typical 0.0 to 0.2."""
+
+    def __post_init__(self) -> None:
+        faults = [f"samples is {self.samples}; it must be at least 1"] if self.samples < 1 else []
+        if not 0.0 <= self.max_unscored < 1.0:
+            faults.append(f"max_unscored is {self.max_unscored}; it must be at least 0 and below 1")
+        if faults:
+            raise ValueError("evaluation: " + "; ".join(faults))
+
 
 @dataclass(frozen=True)
 class Evaluation:
@@ -43,18 +55,20 @@ class Evaluation:
 
     Attributes:
         name: Name of the problem set.
-        accuracy: Mean verifier score over samples, None when nothing could be scored.
+        accuracy: Mean verifier score over samples; None when nothing, or too little, could be scored.
         accuracy_stderr: Its standard error, over problems.
-        greedy_accuracy: The same of the likeliest answers, or None.
+        greedy_accuracy: The same of the likeliest answers, or None, under the same bound.
         format: Share of well-formed responses, None when the reward has no format part.
         reward: Mean reward.
-        unscored: Share of samples without a score.
+        unscored: Share of samples on which the judge failed: the verifier has no value for them.
+        abstained: Share of samples on which the verifier abstained, whatever the reward then took them for.
         length: Mean tokens of a response.
         language_kept: Share of answers in the language of their question (English or Chinese).
         problems: How many problems.
         samples: Samples per problem.
         seconds: Wall time.
         sampled: The scored samples.
+        greedy: The scored greedy answers, empty where none were asked for.
     """
 
     name: str
@@ -64,16 +78,18 @@ class Evaluation:
     format: float | None
     reward: float | None
     unscored: float
+    abstained: float
     length: float
     language_kept: float
     problems: int
     samples: int
     seconds: float
     sampled: tuple[ScoredGroup, ...] = ()
+    greedy: tuple[ScoredGroup, ...] = ()
 
     def row(self) -> dict[str, Any]:
         """The figures as a row for evaluations.jsonl."""
-        numbers = {k: v for k, v in vars(self).items() if k not in ("sampled", "seconds", "name")}
+        numbers = {k: v for k, v in vars(self).items() if k not in ("sampled", "greedy", "seconds", "name")}
         return {**numbers, "time/evaluation": self.seconds}
 
 
@@ -107,30 +123,51 @@ async def evaluate(
         engine, policy, problems, reward, samples=settings.samples, sampling=plain,
         seed=(*seed, "evaluate"), version=version, on_rollout=on_rollout,
     )  # fmt: skip
-    greedy_accuracy = None
+    greedy: list[ScoredGroup] = []
     if settings.greedy:
         greedy = await collect(
             engine, policy, problems, reward, samples=1, sampling=replace(plain, temperature=0.0),
             seed=(*seed, "evaluate"), version=version, on_rollout=on_rollout,
         )  # fmt: skip
-        greedy_accuracy = _mean(_parts(greedy, correct.name))
+    accuracy = accuracy_of(sampled, correct, settings.max_unscored)
     by_problem = [mean for g in sampled if (mean := _mean(_parts([g], correct.name))) is not None]
     lengths = [r.token_count or 0 for g in sampled for r in g.group.rollouts]
     return Evaluation(
         name=name,
-        accuracy=_mean(_parts(sampled, correct.name)),
-        accuracy_stderr=_standard_error(by_problem),
-        greedy_accuracy=greedy_accuracy,
+        accuracy=accuracy,
+        accuracy_stderr=_standard_error(by_problem) if accuracy is not None else None,
+        greedy_accuracy=accuracy_of(greedy, correct, settings.max_unscored),
         format=_mean(_parts(sampled, form.name)) if form else None,
         reward=_mean([s.value for g in sampled for s in g.scores if s.value is not None]),
-        unscored=unscored_share(sampled),
+        unscored=failed_share(sampled, correct),
+        abstained=abstained_share(sampled, correct),
         length=sum(lengths) / len(lengths),
         language_kept=language_kept(sampled),
         problems=len(problems),
         samples=settings.samples,
         seconds=time.perf_counter() - started,
         sampled=tuple(sampled),
+        greedy=tuple(greedy),
     )
+
+
+def accuracy_of(scored: Sequence[ScoredGroup], correct: Verified, max_unscored: float) -> float | None:
+    """Mean value of the verifier's part, or None where it has no value for more than `max_unscored` of the rollouts."""
+    values = _parts(scored, correct.name)
+    return _mean(values) if failed_share(scored, correct) <= max_unscored else None
+
+
+def failed_share(scored: Sequence[ScoredGroup], correct: Verified) -> float:
+    """Share of rollouts for which the verifier's part has no value, whatever the rest of the tree made of them."""
+    count = sum(len(g.scores) for g in scored)
+    return 1 - len(_parts(scored, correct.name)) / count if count else 0.0
+
+
+def abstained_share(scored: Sequence[ScoredGroup], correct: Verified) -> float:
+    """Share of rollouts that the verifier was asked about and did not decide."""
+    parts = [s.parts.get(correct.name) for g in scored for s in g.scores]
+    verdicts = [part.verdict for part in parts if part is not None]
+    return sum(v is not None and v.status == "abstain" for v in verdicts) / len(parts) if parts else 0.0
 
 
 def part_means(scored: Sequence[ScoredGroup]) -> dict[str, float]:

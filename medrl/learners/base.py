@@ -36,7 +36,7 @@ class Optimization:
 
     microbatch_tokens: int = 8192
     """Tokens (padding included) in one forward and backward pass; bounds memory, does not change the result. On a CPU
-    at most 2,048 are taken, which keeps activations in its caches."""
+    at most 2,048 for each thread are taken, which keeps activations in its caches."""
 
     logits_mib: int = 64
     """MiB of logits that may exist at once; log-probabilities are made in chunks of so many. Bounds memory."""

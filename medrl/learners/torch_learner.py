@@ -23,7 +23,7 @@ from medrl.learners.microbatches import microbatches, minibatches
 from medrl.models import Policy
 from medrl.seeds import seed_of
 
-CPU_TOKENS = 2048  # a CPU is fastest while the activations of a micro-batch stay in its caches
+CPU_TOKENS = 2048  # for each thread: a CPU is fastest while the activations of a micro-batch stay in its caches
 
 
 class TorchLearner:
@@ -97,7 +97,7 @@ class TorchLearner:
         rows = algorithm.gradient_rows(minibatch).nonzero()[:, 0].tolist()
         if not rows:
             return None
-        denominators = Denominators.of(minibatch)
+        denominators = Denominators.of(minibatch, rows)
         metrics = {"loss": 0.0}
         for micro_rows in microbatches(minibatch.lengths_B, rows, self._token_budget):
             micro = minibatch.rows(micro_rows).to(self.policy.device)
@@ -145,7 +145,7 @@ class TorchLearner:
     @property
     def _token_budget(self) -> int:
         tokens = self.settings.microbatch_tokens
-        return min(tokens, CPU_TOKENS) if self.policy.device.type == "cpu" else tokens
+        return min(tokens, CPU_TOKENS * torch.get_num_threads()) if self.policy.device.type == "cpu" else tokens
 
     def _trainable(self) -> dict[str, torch.nn.Parameter]:
         return {name: p for name, p in self.model.named_parameters() if p.requires_grad}

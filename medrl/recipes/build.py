@@ -84,10 +84,14 @@ def start_policy(recipe: Recipe, problems: Sequence[Problem], demonstrations: Se
 
 
 def shuffled_references(problems: Sequence[Problem], seed: int) -> list[Problem]:
-    """A control in which every reference belongs to another problem of the same kind, options staying as they are."""
+    """A control: references dealt out by chance among problems that ask for the same sort of answer.
+
+    A few get their own back, and must: a reference that is never the right one would still say something.
+    """
     by_kind: dict[tuple[Any, ...], list[int]] = defaultdict(list)
     for index, problem in enumerate(problems):
-        by_kind[problem.kind, problem.language, tuple(problem.options)].append(index)
+        sort = tuple(problem.metadata.get(name) for name in ("answer_type", "topic"))
+        by_kind[problem.kind, problem.language, tuple(problem.options), sort].append(index)
     shuffled = list(problems)
     for indices in by_kind.values():
         dealt = list(indices)

@@ -16,7 +16,7 @@ import torch
 from medrl import rewards
 from medrl.data.demonstrations import Demonstration
 from medrl.engines import InProcessEngine
-from medrl.errors import DataError
+from medrl.errors import DataError, MedrlError
 from medrl.evaluation import evaluate
 from medrl.files import atomic_folder, remove_folder
 from medrl.models import Policy
@@ -26,13 +26,13 @@ from medrl.recipes.schema import Recipe
 from medrl.seeds import seed_of
 from medrl.tracking import RunConsole, RunFolder, Tracker, make_trackers, plot_curve
 from medrl.tracking.run import step_of
-from medrl.trainers import Trainer, fine_tune
+from medrl.trainers import Trainer, check_demonstrations, fine_tune
 from medrl.trainers.checks import check_reward, fitting_problems
 from medrl.types import Problem, ScoredGroup
 from medrl.verifiers import run_sync
 
-# What a resumed run may change: how long it goes on and what it keeps, never what it computes.
-MAY_CHANGE = ("resume", "folder", "trackers", "trainer.steps", "trainer.keep_checkpoints", "trainer.max_unscored")
+# What a resumed run may change: what it keeps, never what it computes; how long it goes on, see `may_change`.
+MAY_CHANGE = ("resume", "folder", "trackers", "trainer.keep_checkpoints", "trainer.max_unscored")
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ def run_recipe(recipe: Recipe, console: RunConsole | None = None) -> Outcome:
         )
         # Whatever would stop the run later is found before the folder is begun and SFT has spent hours.
         start = None if recipe.resume and _is_policy(path / "sft") else checked_start(recipe, parts)
-        with RunFolder.create(path, text, recipe.resume, may_change=MAY_CHANGE) as run, console:
+        with RunFolder.create(path, text, recipe.resume, may_change=may_change(recipe)) as run, console:
             return _run(recipe, parts, start, run, console)
 
 
@@ -115,6 +115,11 @@ def _run(recipe: Recipe, parts: Parts, policy: Policy | None, run: RunFolder, co
     return Outcome(run.path, before, after, trainer.step)
 
 
+def may_change(recipe: Recipe) -> tuple[str, ...]:
+    """Knobs that a resumed run may give another value; `trainer.steps` only where learning rates do not depend on it."""
+    return (*MAY_CHANGE, "trainer.steps") if recipe.optimization.schedule == "constant" else MAY_CHANGE
+
+
 def checked_start(recipe: Recipe, parts: Parts) -> Policy:
     """The policy before any training, seen to fit the problems, the reward and the format of the demonstrations."""
     check_reward(parts.reward, parts.held_out)
@@ -122,6 +127,8 @@ def checked_start(recipe: Recipe, parts: Parts) -> Policy:
     policy.check()
     fitting_problems(policy, parts.problems, recipe.sampling, recipe.trainer, "problems to train on")
     fitting_problems(policy, parts.held_out, recipe.sampling, recipe.trainer, "held-out problems")
+    if recipe.sft is not None:
+        check_demonstrations(policy, parts.demonstrations, recipe.sft.max_length)
     return policy
 
 
@@ -253,6 +260,7 @@ def evaluate_policy(
     quiet_libraries()
     with reproducible(recipe.threads):
         problems, reward = problems_of(recipe.held_out), rewards.build(recipe.reward)
+        _check_not_trained_on(recipe, problems, console)
         check_reward(reward, problems)
         policy.check()
         problems = fitting_problems(policy, problems, recipe.sampling, recipe.trainer, "held-out problems")
@@ -265,6 +273,16 @@ def evaluate_policy(
                 )
             )  # fmt: skip
     return {"name": result.name, **result.row()}, result.sampled
+
+
+def _check_not_trained_on(recipe: Recipe, held_out: list[Problem], console: RunConsole) -> None:
+    try:
+        problems = problems_of(recipe.problems)
+        shown = demonstrations_of(recipe.demonstrations, recipe.problems) if recipe.demonstrations else []
+    except (MedrlError, OSError) as error:  # a policy may be measured where its training data is not
+        console.say(f"not checked whether held-out problems were trained on: {error}")
+        return
+    check_held_out(recipe, problems, held_out, shown)
 
 
 def _only_errors(record: logging.LogRecord) -> bool:

@@ -25,6 +25,7 @@ MEASURES: tuple[tuple[str, str, Callable[[float], str]], ...] = (
     ("reward", "reward", decimal),
     ("format", "format kept (%)", _points),
     ("unscored", "unscored (%)", _points),
+    ("abstained", "verifier abstained (%)", _points),
     ("length", "length (tokens)", "{:.0f}".format),
     ("language_kept", "language kept (%)", _points),
 )

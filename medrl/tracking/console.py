@@ -101,6 +101,7 @@ class RunConsole:
                     ("greedy_accuracy", "greedy", percent),
                     ("format", "format", percent),
                     ("unscored", "unscored", percent),
+                    ("abstained", "abstained", percent),
                     ("length", "length", whole),
                     ("language_kept", "language kept", percent),
                     ("reward", "reward", decimal),

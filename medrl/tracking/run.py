@@ -16,7 +16,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-from medrl.errors import CheckpointError, DataError, MissingFile, RecipeError
+from medrl.errors import CheckpointError, DataError, FolderTaken, MissingFile, RecipeError
 from medrl.files import (
     append_jsonl,
     atomic_folder,
@@ -74,7 +74,8 @@ class RunFolder:
                 (`("trainer.steps", "tracking")`).
 
         Raises:
-            CheckpointError: The folder holds something else, or a run and `resume` is False, or another process has it.
+            FolderTaken: The folder holds something else, or a run and `resume` is False.
+            CheckpointError: Another process has it, or it cannot be made.
             RecipeError: The recipe differs from that of the run; every difference is listed.
         """
         folder = Path(os.path.abspath(path))
@@ -98,9 +99,9 @@ class RunFolder:
         content = sorted(entry.name for entry in self.path.iterdir() if not entry.name.startswith("."))
         if content and "recipe.yaml" not in content:
             shown = ", ".join(content[:5]) + (", ..." if len(content) > 5 else "")
-            raise CheckpointError(f"{self.path} is not empty and no run (it holds {shown}); give another folder")
+            raise FolderTaken(f"{self.path} is not empty and no run (it holds {shown}); give another folder")
         if content and not resume:
-            raise CheckpointError(
+            raise FolderTaken(
                 f"{self.path} holds a run already ({len(self.read_metrics())} rows of metrics, "
                 f"{len(self.checkpoints())} checkpoints); pass resume=true to go on with it, or give another folder"
             )

@@ -55,6 +55,7 @@ BEFORE_PARTS = (
 AFTER_PARTS = (
     Column("accuracy", "accuracy", percent, 8, 2),
     Column("unscored", "unscored", percent, 8, 3),
+    Column("abstained", "abstained", percent, 9, 11),
     Column("length", "length", whole, 6, 4),
     Column("kl", "KL", small, 7, 5),
     Column("clip_share", "clipped", percent, 7, 8),

@@ -2,6 +2,6 @@
 
 from medrl.trainers.rl import Trainer
 from medrl.trainers.settings import TrainerSettings
-from medrl.trainers.sft import SFTSettings, fine_tune
+from medrl.trainers.sft import SFTSettings, check_demonstrations, fine_tune
 
-__all__ = ["SFTSettings", "Trainer", "TrainerSettings", "fine_tune"]
+__all__ = ["SFTSettings", "Trainer", "TrainerSettings", "check_demonstrations", "fine_tune"]

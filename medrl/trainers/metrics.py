@@ -4,19 +4,24 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from medrl.algorithms import Batch
-from medrl.evaluation.evaluate import part_means
+from medrl.evaluation.evaluate import abstained_share, accuracy_of, part_means
 from medrl.rewards import Reward, verified_leaf
 from medrl.types import Rollout, ScoredGroup
 
 
 def step_metrics(
-    scored: Sequence[ScoredGroup], learner: Mapping[str, float], seconds: Mapping[str, float], reward: Reward
+    scored: Sequence[ScoredGroup],
+    learner: Mapping[str, float],
+    seconds: Mapping[str, float],
+    reward: Reward,
+    max_unscored: float,
 ) -> dict[str, float]:
     """Figures by name; those under "time/" and tokens_per_second depend on the machine, all others do not.
 
     `entropy` is the mean of -logprob of the sampled tokens, an unbiased estimate of the policy's entropy per token.
-    `unscored/STATUS` counts the rollouts without a number by what failed. `equal_groups` is the share of groups
-    whose scores are all equal, which teach nothing.
+    `unscored` is the share of rollouts without a number, and `unscored/STATUS` counts them by what failed. `accuracy` is
+    left out where the verifier failed on more than `max_unscored` of the rollouts; `abstained` is the share that it did
+    not decide. `equal_groups` is the share of groups whose scores do not differ, which teach nothing.
     """
     scores = [score for group in scored for score in group.scores]
     rollouts = [r for group in scored for r in group.group.rollouts if isinstance(r, Rollout)]
@@ -25,9 +30,11 @@ def step_metrics(
     tokens = sum(len(r.token_ids) for r in rollouts)
     correct = verified_leaf(reward)
     metrics = {"reward": sum(values) / len(values)} if values else {}
-    if correct is not None and correct.name in parts:
-        metrics["accuracy"] = parts[correct.name]
+    if correct is not None and (accuracy := accuracy_of(scored, correct, max_unscored)) is not None:
+        metrics["accuracy"] = accuracy
     metrics |= {f"part/{name}": value for name, value in parts.items() if name != reward.name}
+    if correct is not None:
+        metrics["abstained"] = abstained_share(scored, correct)
     metrics["unscored"] = 1 - len(values) / len(scores)
     metrics |= {
         f"unscored/{status}": float(n) for status, n in Counter(s.status for s in scores).items() if status != "ok"
@@ -36,7 +43,7 @@ def step_metrics(
         "length": tokens / len(rollouts),
         "truncated": sum(r.finish_reason == "length" for r in rollouts) / len(rollouts),
         "entropy": -sum(sum(r.logprobs) for r in rollouts) / max(tokens, 1),
-        "equal_groups": sum(len({s.value for s in g.scores}) == 1 for g in scored) / len(scored),
+        "equal_groups": sum(len({s.value for s in g.scores if s.value is not None}) <= 1 for g in scored) / len(scored),
         **learner,
     }
     metrics |= {f"time/{phase}": value for phase, value in seconds.items()}

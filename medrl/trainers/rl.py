@@ -130,7 +130,8 @@ class Trainer:
                 # 4. what happened
                 done = time.perf_counter()
                 seconds = {"rollout": sampled - started, "update": done - sampled, "step": done - started}
-                self._log(step_metrics(scored, learned, seconds, self.reward), scored, groups, batch)
+                metrics = step_metrics(scored, learned, seconds, self.reward, self.settings.max_unscored)
+                self._log(metrics, scored, groups, batch)
                 progress.advance()
                 await self._evaluate_and_save(last=step == steps)
         if self.held_out and self.evaluated_step != self.step:
@@ -172,16 +173,17 @@ class Trainer:
             )
         self.last_evaluation, self.evaluated_step = result, self.step
         self.console.evaluation({"step": self.step, "name": result.name, **result.row()})
-        measured = result.accuracy is not None and result.unscored <= self.settings.max_unscored
-        improved = measured and (result.accuracy or 0.0) > self.best.get("accuracy", -1.0)
-        if measured:  # a judge that was down says nothing of the policy: neither best nor patience count it
+        improved = False
+        if result.accuracy is not None:  # a judge that was down says nothing of the policy: neither best nor patience
+            improved = result.accuracy > self.best.get("accuracy", -1.0)
             self.evaluations_since_best = 0 if improved else self.evaluations_since_best + 1
         if improved and result.accuracy is not None:
             self.best = {"step": self.step, "accuracy": result.accuracy}
         if self.run is not None:
             self.run.log_evaluation(self.step, result.name, result.row())
-            groups, scores = [s.group for s in result.sampled], [s.scores for s in result.sampled]
-            self.run.log_rollouts(self.step, groups, scores, name=result.name)
+            for name, asked in ((result.name, result.sampled), (f"{result.name}_greedy", result.greedy)):
+                if asked:
+                    self.run.log_rollouts(self.step, [s.group for s in asked], [s.scores for s in asked], name=name)
             if improved:
                 self.save(self.run.best)
         return result

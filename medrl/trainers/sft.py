@@ -50,6 +50,31 @@ class SFTSettings:
     save_every: int | None = None
     """Updates between checkpoints inside the stage; empty: a killed stage begins anew (right for minutes, not days)."""
 
+    def __post_init__(self) -> None:
+        faults = [
+            f"{name} is {getattr(self, name)}; it must be above 0"
+            for name in ("epochs", "lr", "batch_size", "microbatch_size", "max_length", "max_grad_norm")
+            if not getattr(self, name) > 0
+        ]
+        faults += [
+            f"{name} is {getattr(self, name)}; it must not be below 0"
+            for name in ("warmup_share", "weight_decay")
+            if not getattr(self, name) >= 0
+        ]
+        if self.warmup_share >= 1:
+            faults.append(f"warmup_share is {self.warmup_share}; it is a share of the updates, below 1")
+        if not all(0.0 <= beta < 1.0 for beta in self.betas):
+            faults.append(f"betas are {list(self.betas)}; each must be at least 0 and below 1")
+        if not faults and self.batch_size > self.microbatch_size and self.batch_size % self.microbatch_size:
+            faults.append(
+                f"batch_size {self.batch_size} is no multiple of microbatch_size {self.microbatch_size}, so an update "
+                "would have fewer demonstrations than you asked for"
+            )
+        if self.save_every is not None and self.save_every < 1:
+            faults.append(f"save_every is {self.save_every}; it must be at least 1, or empty")
+        if faults:
+            raise ValueError("sft: " + "; ".join(faults))
+
 
 def fine_tune(
     policy: Policy,
@@ -83,7 +108,7 @@ def fine_tune(
                 on_update(state.global_step, state.max_steps, logs)
 
     rows = [{"prompt": _plain(d.messages[:-1]), "completion": _plain(d.messages[-1:])} for d in demonstrations]
-    _check_lengths(policy, demonstrations, settings.max_length)
+    check_demonstrations(policy, demonstrations, settings.max_length)
     checkpoints = Path(folder) if folder is not None and settings.save_every else None
     with TemporaryDirectory() as nowhere:  # the trainer wants a folder even when it saves nothing
         trainer = SFTTrainer(
@@ -136,7 +161,12 @@ def _plain(messages: Sequence[Any]) -> list[dict[str, Any]]:
     return [dict(message) for message in messages]
 
 
-def _check_lengths(policy: Policy, demonstrations: Sequence["Demonstration"], limit: int) -> None:
+def check_demonstrations(policy: Policy, demonstrations: Sequence["Demonstration"], limit: int) -> None:
+    """Refuse an empty set, and demonstrations of more than `limit` tokens or the model's context.
+
+    Raises:
+        DataError: Either of the two.
+    """
     if not demonstrations:
         raise DataError("there are no demonstrations to fine-tune on")
     limit = min(limit, policy.context)

@@ -81,6 +81,12 @@ def test_groups_of_different_sizes_are_refused() -> None:
         Batch.from_groups([], max_response_tokens=4)
 
 
+def test_values_per_token_are_refused_rather_than_forgotten() -> None:
+    one = rollout((1, 2), (3,))
+    with pytest.raises(ValueError, match="one value per token"):
+        Batch.from_groups([ScoredGroup(Group(Problem("p", ask("?")), (one,)), (Score(1.0, token_values=(1.0,)),))], 4)
+
+
 def test_responses_without_tokens_are_refused() -> None:
     with pytest.raises(ValueError, match="token ids"):
         Batch.from_groups([scored([Response("a")], [1.0])], max_response_tokens=4)

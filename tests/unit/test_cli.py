@@ -1,234 +1,331 @@
-"""The command line: exit statuses, what each command prints and writes."""
+"""The command line: exit statuses, what each command prints and writes, and a run that is trained and evaluated."""
 
+import contextlib
+import io
 import json
+import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
-from medrl.cli import main
+import medrl
+from medrl import cli
+from medrl.errors import CheckpointError, TrainingDiverged
+from medrl.recipes import load_recipe
 
 Capture = pytest.CaptureFixture[str]
 
+MICRO = """\
+name: micro
+threads: 1
+policy:
+  new: {vocab_size: 400, hidden_size: 64, layers: 2, heads: 2, key_value_heads: 1, intermediate_size: 64, context: 256}
+problems: {kinds: [term], languages: [en], diseases: 20, count: 32}
+held_out: {split: held_out, kinds: [term], languages: [en], diseases: 20, count: 4}
+demonstrations: {count: 16}
+sft: {epochs: 1, lr: 2e-3, batch_size: 8, microbatch_size: 8, max_length: 256}
+reward:
+  type: levels
+  format: {type: format, preset: o1}
+  correct: {type: verified, verifier: {type: typed, format: o1}, otherwise: 0.0}
+sampling: {max_tokens: 10}
+trainer: {steps: 2, problems_per_step: 4, rollouts_per_problem: 2, evaluate_every: 1, save_every: 1}
+evaluation: {samples: 2}
+"""
+ROWS: list[dict[str, Any]] = [
+    {"id": "a", "question": "Capital sign of measles?", "reference": "Koplik spots", "response": "Koplik spots"},
+    {"id": "b", "question": "Adult dose of paracetamol?", "reference": "1 g", "response": "Give 1000 mg."},
+    {"id": "c", "question": "Adult dose of paracetamol?", "reference": "1 g", "response": "Give 3 g."},
+    {"id": "d", "question": "Which?", "reference": "B", "options": {"A": "gout", "B": "measles"}, "response": "(A)"},
+    {"id": "empty", "question": "Which disease?", "reference": "gout", "response": ""},
+    {"id": "undecided", "question": "Which disease?", "reference": "measles", "response": "mumps"},
+]
 
-def answers(folder: Path) -> Path:
-    rows = [
-        {"id": "right", "question": "Which disease?", "reference": "gout", "response": "It is gout."},
-        {"id": "wrong", "question": "Which disease?", "reference": "gout", "response": "It is rickets."},
-        {"id": "empty", "question": "Which disease?", "reference": "gout", "response": ""},
-    ]
-    path = folder / "answers.jsonl"
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    return path
+
+class Trained(NamedTuple):
+    """A folder with micro.yaml and its run, and what the command printed for the first step and for the second."""
+
+    folder: Path
+    first: str
+    second: str
+
+
+@pytest.fixture(autouse=True)
+def _fresh_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+
+
+@pytest.fixture(scope="module")
+def training(tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    folder = tmp_path_factory.mktemp("training")
+    (folder / "micro.yaml").write_text(MICRO, encoding="utf-8")
+    printed = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setattr(sys, "path", list(sys.path))
+        for override in ("trainer.steps=1", "resume=true"):
+            with contextlib.redirect_stdout(io.StringIO()) as out:
+                assert cli.main(["run", "micro.yaml", override]) == 0
+            printed.append(out.getvalue())
+    return Trained(folder, *printed)
+
+
+@pytest.fixture
+def trained(training: Trained, monkeypatch: pytest.MonkeyPatch) -> Trained:
+    """The run, from within its folder."""
+    monkeypatch.chdir(training.folder)
+    return training
+
+
+def write(name: str, rows: list[dict[str, Any]]) -> str:
+    Path(name).write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return name
+
+
+def read(name: str) -> dict[str, Any]:
+    report: dict[str, Any] = json.loads(Path(name).read_text(encoding="utf-8"))
+    return report
+
+
+def fails(capsys: Capture, status: int, *arguments: str) -> str:
+    """What a command says that ends with this status: one message, and nothing where results belong."""
+    assert cli.main(arguments) == status
+    out, err = capsys.readouterr()
+    assert out == "" and err.startswith("medrl: ") and err.count("medrl: ") == 1 and "Traceback" not in err
+    return err
 
 
 # Statuses ------------------------------------------------------------------------------------------------------------
 
 
-def test_no_command_and_an_unknown_one_end_with_2(capsys: Capture) -> None:
-    for arguments in ([], ["fly"], ["run"]):
-        with pytest.raises(SystemExit) as ended:
-            main(arguments)
-        assert ended.value.code == 2
-    assert "usage: medrl" in capsys.readouterr().err
+@pytest.mark.parametrize("command", [[], ["fly"], ["run"]])
+def test_a_command_that_is_none_ends_with_2(command: list[str], capsys: Capture) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.main(command)
+    assert ended.value.code == 2 and "usage: medrl" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("command", [[], ["run"], ["eval"], ["verify"], ["config"], ["doctor"]])
 def test_help_ends_with_0(command: list[str], capsys: Capture) -> None:
     with pytest.raises(SystemExit) as ended:
-        main([*command, "--help"])
-    assert ended.value.code == 0
-    assert capsys.readouterr().out.startswith("usage: medrl")
+        cli.main([*command, "--help"])
+    assert ended.value.code == 0 and capsys.readouterr().out.startswith("usage: medrl")
 
 
-def test_help_and_verify_do_not_import_torch(tmp_path: Path) -> None:
+def test_version(capsys: Capture) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["--version"])
+    assert ended.value.code == 0 and capsys.readouterr().out.strip() == f"medrl {medrl.__version__}"
+
+
+def test_help_is_quick_and_neither_help_nor_verify_brings_in_anything_heavy() -> None:
     """They must answer at once, and work where torch is broken."""
-    check = (
-        "import sys; from medrl.cli import main\n"
-        "try:\n    main(sys.argv[1:])\nexcept SystemExit:\n    pass\n"
-        "heavy = sorted({'torch', 'transformers', 'trl', 'datasets'} & set(sys.modules)); assert not heavy, heavy"
+    code = (
+        "import sys, time\nfrom medrl.cli import main\n"
+        "heavy = {'torch', 'transformers', 'trl', 'datasets'}\n"
+        "for command in (['--help'], ['run', '--help']):\n"
+        "    try:\n        main(command)\n    except SystemExit:\n        pass\n"
+        "found = sorted((heavy | {'numpy', 'rich'}) & set(sys.modules))\nassert not found, found\n"
+        "assert time.process_time() < 2\n"  # a tenth of a second, as a rule
+        "assert main(['verify', 'answers.jsonl']) == 0\n"
+        "found = sorted(heavy & set(sys.modules))\nassert not found, found\n"
     )
-    for arguments in (["--help"], ["run", "--help"], ["verify", str(answers(tmp_path)), "--verifier", "text"]):
-        done = subprocess.run([sys.executable, "-c", check, *arguments], capture_output=True, text=True, timeout=60)
-        assert done.returncode == 0, done.stderr
+    write("answers.jsonl", ROWS)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    listed = done.stdout.partition("usage: medrl run")[0]
+    assert all(command in listed for command in ("run", "eval", "verify", "config", "doctor"))
 
 
-def test_what_the_user_can_mend_ends_with_2_and_one_message(tmp_path: Path, capsys: Capture) -> None:
-    assert main(["run", str(tmp_path / "none.yaml")]) == 2
-    (tmp_path / "r.yaml").write_text("name: r\nseed: [\n")
-    assert main(["run", str(tmp_path / "r.yaml")]) == 2
-    out, complaint = capsys.readouterr()
-    assert out == ""
-    assert complaint.count("medrl: ") == 2
-    assert "there is no recipe" in complaint
-    assert "line 3" in complaint
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        ("run nothing.yaml", ["there is no recipe nothing.yaml; that folder has broken.yaml, recipe.yaml"]),
+        ("run broken.yaml", ["line 3"]),
+        (
+            "run recipe.yaml trainer.stpes=3 held_out.cuont=1",
+            ["2 faults", "did you mean 'steps'?", "did you mean 'count'?"],
+        ),
+        ("eval recipe.yaml", ["which has no 'best' policy", "with --policy"]),
+        ("verify answer.jsonl", ["answer.jsonl does not exist; did you mean 'answers.jsonl'?"]),
+        ("verify answers.jsonl", ["row 7: column 'response' is missing"]),
+        ("verify answers.jsonl --limit 0", ["limit is 0"]),
+        ("verify answers.jsonl --verifier tpyed", ["has no component 'tpyed'; did you mean 'typed'?"]),
+        ("verify answers.jsonl --verifier '{type: number, relative_tolerence: 0.1}'", ["relative_tolerence"]),
+        ("verify answers.jsonl --verifier no_such_module:thing", ["no_such_module", "cannot be imported"]),
+        ("verify answers.jsonl --verifier '{type: ['", ["'{type: ['"]),
+        ("config trainer.stepz", ["did you mean 'trainer.steps'?"]),
+    ],
+)
+def test_what_the_user_can_mend_ends_with_2_and_one_message(command: str, said: list[str], capsys: Capture) -> None:
+    Path("recipe.yaml").write_text(MICRO, encoding="utf-8")
+    Path("broken.yaml").write_text("name: r\nseed: [\n", encoding="utf-8")
+    write("answers.jsonl", [*ROWS, {"id": "g", "question": "Which?", "reference": "gout"}])
+    message = fails(capsys, 2, *shlex.split(command))
+    for part in said:
+        assert part in message
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "said"),
+    [
+        (TrainingDiverged("the loss is nan"), 1, "the loss is nan"),
+        (CheckpointError("no space left"), 1, "no space left"),
+        (KeyboardInterrupt(), 130, "interrupted"),
+    ],
+)
+def test_failed_and_interrupted_runs_have_statuses_of_their_own(
+    monkeypatch: pytest.MonkeyPatch, capsys: Capture, error: BaseException, status: int, said: str
+) -> None:
+    def stop(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr("medrl.doctor.main", stop)
+    message = fails(capsys, status, "doctor")
+    assert said in message and message.count("\n") == 1
+
+
+def test_faults_of_the_program_keep_their_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("medrl.doctor.main", lambda: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        cli.main(["doctor"])
+
+
+def test_a_reader_that_goes_away_is_no_crash() -> None:
+    command = [sys.executable, "-m", "medrl", "verify", write("a.jsonl", ROWS)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None and process.stderr is not None
+    process.stdout.close()
+    assert process.stderr.read() == "" and process.wait() == 1
 
 
 # verify --------------------------------------------------------------------------------------------------------------
 
 
-def test_verify_prints_a_table_and_a_summary(tmp_path: Path, capsys: Capture) -> None:
-    assert main(["verify", str(answers(tmp_path)), "--verifier", "text"]) == 0
+def test_verify_prints_reasons_and_writes_a_flat_object(capsys: Capture) -> None:
+    assert cli.main(["verify", write("a.jsonl", ROWS), "--json", "out/verdicts.json"]) == 0
     printed = capsys.readouterr().out
-    for word in ("right", "wrong", "gout", "score", "reference", "3 responses: 1 right"):
-        assert word in printed
+    for part in ("score", "reference", "undecided", "Koplik spots", "6 responses: 2 right, 3 wrong, 1 abstain"):
+        assert part in printed
+    assert "labelled" not in printed and max(map(len, printed.split("\n"))) <= 100
+    report = read("out/verdicts.json")
+    rows = report.pop("rows")
+    assert report == {"n": 6, "decided": 5, "correct": 2}
+    assert [(row["id"], row["status"], row["score"]) for row in rows] == [
+        ("a", "ok", 1.0), ("b", "ok", 1.0), ("c", "ok", 0.0), ("d", "ok", 0.0), ("empty", "ok", 0.0),
+        ("undecided", "abstain", None),
+    ]  # fmt: skip
+    for row in rows:
+        assert row["reason"] and row["stage"] and row["reason"][:20] in printed
 
 
-def test_verify_writes_a_flat_object(tmp_path: Path) -> None:
-    out = tmp_path / "out" / "verdicts.json"
-    assert main(["verify", str(answers(tmp_path)), "--verifier", "{type: text}", "--json", str(out)]) == 0
-    report: dict[str, Any] = json.loads(out.read_text())
-    assert report["n"] == 3
-    rows = {row["id"]: row for row in report["rows"]}
-    assert list(rows) == ["right", "wrong", "empty"]
-    assert all({"id", "status", "score", "stage", "reason"} <= set(row) for row in report["rows"])
-    assert rows["right"]["score"] == 1.0
-    assert (rows["wrong"]["status"], rows["wrong"]["score"]) == ("abstain", None)  # words alone do not decide
-    assert rows["empty"]["score"] == 0.0
-    assert all((row["score"] is None) == (row["status"] != "ok") for row in report["rows"])
-    assert report["decided"] == sum(row["score"] is not None for row in report["rows"])
-    assert report["correct"] == 1
-
-
-def test_a_verifier_that_fails_is_shown_as_an_error_and_never_as_0(
-    tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+def test_a_verifier_of_this_folder_that_fails_is_shown_as_an_error_and_never_as_0(
+    tmp_path: Path, capsys: Capture
 ) -> None:
-    """It is found beside the file, as `module:attribute` in the folder that the command runs in."""
-    (tmp_path / "verifiers_of_test_cli.py").write_text(
-        "from medrl.verifiers import verifier\n"
-        "@verifier('flaky')\ndef flaky(problem, text):\n"
+    """`module:attribute` is looked for where the command runs, though an installed command does not look there."""
+    Path("verifiers_of_test_cli.py").write_text(
+        "from medrl import verifier\n\n\n@verifier('flaky')\ndef flaky(problem, text):\n"
         "    if not text:\n        raise ConnectionError('the judge is down')\n"
-        "    return None if 'rickets' in text else True\n"
+        "    return None if text == 'mumps' else 'mg' in text\n",
+        encoding="utf-8",
     )
-    monkeypatch.setattr(sys, "path", [path for path in sys.path if path != str(tmp_path)])
-    monkeypatch.chdir(tmp_path)
-    out = tmp_path / "verdicts.json"
-    command = ["verify", str(answers(tmp_path)), "--verifier", "verifiers_of_test_cli:flaky", "--json", str(out)]
-    assert main(command) == 0
+    assert not {"", ".", str(tmp_path)} & set(sys.path)
+    command = ["verify", write("a.jsonl", ROWS), "--verifier", "verifiers_of_test_cli:flaky", "--json", "out.json"]
+    assert cli.main(command) == 0
     printed = capsys.readouterr().out
-    assert "! error" in printed
-    assert "the judge is down" in printed
-    assert "? abstain" in printed
-    assert "3 responses: 1 right, 0 wrong, 1 abstain, 1 error" in printed
-    report = json.loads(out.read_text())
-    assert (report["n"], report["decided"], report["correct"]) == (3, 1, 1)
-    assert [(row["status"], row["score"]) for row in report["rows"]] == [
-        ("ok", 1.0),
-        ("abstain", None),
-        ("error", None),
-    ]
+    for part in ("! error", "the judge is down", "? abstain", "6 responses: 1 right, 3 wrong, 1 error, 1 abstain"):
+        assert part in printed
+    report = read("out.json")
+    assert (report["n"], report["decided"], report["correct"]) == (6, 4, 1)
+    assert [row["score"] for row in report["rows"]] == [0.0, 1.0, 0.0, 0.0, None, None]
+    assert [row["status"] for row in report["rows"]] == ["ok", "ok", "ok", "ok", "error", "abstain"]
 
 
-@pytest.mark.parametrize(
-    ("verifier", "said"),
-    [
-        ("txt", "did you mean 'text'?"),
-        ("{type: number, relative_tolerence: 0.1}", "relative_tolerence"),
-        ("no_such_module:thing", "cannot be imported"),
-        ("{type: [", ""),
-    ],
-)
-def test_an_invalid_verifier_ends_with_2(verifier: str, said: str, tmp_path: Path, capsys: Capture) -> None:
-    assert main(["verify", str(answers(tmp_path)), "--verifier", verifier]) == 2
-    complaint = capsys.readouterr().err
-    assert complaint.startswith("medrl: ")
-    assert said in complaint
+def test_verify_takes_a_verifier_in_yaml_and_only_so_many_rows(capsys: Capture) -> None:
+    rows = [*ROWS[:2], {"id": "without a response", "question": "Which?", "reference": "gout"}]
+    assert cli.main(["verify", write("a.jsonl", rows), "--verifier", "{type: text}", "--limit", "2"]) == 0
+    assert "2 responses: 1 right, 0 wrong, 1 abstain" in capsys.readouterr().out
 
 
-def test_verify_says_which_row_has_no_response(tmp_path: Path, capsys: Capture) -> None:
-    path = answers(tmp_path)
-    path.write_text(path.read_text() + json.dumps({"id": "x", "question": "Which?", "reference": "gout"}) + "\n")
-    assert main(["verify", str(path)]) == 2
-    assert "row 4: column 'response' is missing" in capsys.readouterr().err
-    assert main(["verify", str(path), "--limit", "3"]) == 0
-    assert main(["verify", str(path), "--limit", "0"]) == 2
-    assert main(["verify", str(tmp_path / "answer.jsonl")]) == 2
-    assert "did you mean 'answers.jsonl'" in capsys.readouterr().err
+def test_verify_measures_agreement_with_labels_over_what_was_decided(capsys: Capture) -> None:
+    labels = (True, True, True, False, False, False)  # the third is labelled against the rule
+    rows = [{**row, "expected": label} for row, label in zip(ROWS, labels, strict=True)]
+    assert cli.main(["verify", write("a.jsonl", rows), "--json", "out.json"]) == 0
+    report = read("out.json")
+    assert (report["n"], report["decided"], report["labelled"], report["accuracy"]) == (6, 5, 6, 0.8)
+    assert "of 6 labelled rows 5 were decided, 4 as labelled (80.0%)" in capsys.readouterr().out
+
+
+def test_verify_on_the_labelled_suite(shared_data: Path, capsys: Capture) -> None:
+    assert cli.main(["verify", str(shared_data / "verify_cases.jsonl"), "--json", "out.json"]) == 0
+    report = read("out.json")
+    assert report["n"] == report["labelled"] == len(report["rows"]) > 300
+    assert report["accuracy"] >= 0.99 and report["decided"] > 100
+    assert f"{report['n']} responses" in capsys.readouterr().out
 
 
 # config --------------------------------------------------------------------------------------------------------------
 
 
 def test_config_lists_the_knobs_that_begin_so(capsys: Capture) -> None:
-    assert main(["config", "trainer.s"]) == 0
+    assert cli.main(["config", "trainer.s"]) == 0
     printed = capsys.readouterr().out
-    assert "trainer.steps: int = 100" in printed
-    assert "trainer.save_every" in printed
+    assert "trainer.steps: int = 100" in printed and "trainer.save_every" in printed
     assert "trainer.patience" not in printed
-    assert main(["config"]) == 0
+    assert cli.main(["config"]) == 0
     assert "verifier(typed)" in capsys.readouterr().out
 
 
-def test_config_of_an_unknown_knob_ends_with_2(capsys: Capture) -> None:
-    assert main(["config", "trainer.stepz"]) == 2
-    out, complaint = capsys.readouterr()
-    assert out == ""
-    assert "did you mean 'trainer.steps'?" in complaint
+def test_config_prints_recipes_that_read_back(capsys: Capture) -> None:
+    assert cli.main(["config", "--yaml"]) == 0
+    Path("mine.yaml").write_text(capsys.readouterr().out, encoding="utf-8")
+    Path("micro.yaml").write_text(MICRO, encoding="utf-8")
+    for name in ("mine.yaml", "micro.yaml"):
+        assert cli.main(["config", "--recipe", name]) == 0
+        Path("resolved.yaml").write_text(capsys.readouterr().out, encoding="utf-8")
+        assert load_recipe("resolved.yaml") == load_recipe(name)
 
 
-def test_config_prints_a_whole_recipe_that_reads_back(repository: Path, tmp_path: Path, capsys: Capture) -> None:
-    from medrl.recipes import load_recipe
-
-    example = repository / "examples" / "huatuogpt_o1" / "tiny.yaml"
-    assert main(["config", "--recipe", str(example)]) == 0
-    again = tmp_path / "again.yaml"
-    again.write_text(capsys.readouterr().out, encoding="utf-8")
-    assert load_recipe(again) == load_recipe(example)
+# run and eval --------------------------------------------------------------------------------------------------------
 
 
-# eval ----------------------------------------------------------------------------------------------------------------
+def test_a_run_is_trained_gone_on_with_and_not_begun_again(trained: Trained, capsys: Capture) -> None:
+    assert "learning curve: runs/micro/curve.png" in trained.first
+    assert "accuracy, mean over samples" in trained.first
+    assert "going on from step 1" in trained.second
+    recorded = Path("runs/micro/evaluations.jsonl").read_text(encoding="utf-8").splitlines()
+    assert [json.loads(line)["step"] for line in recorded] == [0, 1, 2]
+    assert "holds a run already" in fails(capsys, 1, "run", "micro.yaml")
 
 
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run of one step, and its recipe beside it."""
-    folder = tmp_path_factory.mktemp("eval")
-    clinic = "{source: clinic, kinds: [term], languages: [en], diseases: 20, count: 8"
-    recipe = folder / "r.yaml"
-    recipe.write_text(
-        f"name: r\nthreads: 1\nfolder: {folder / 'run'}\n"
-        "policy: {new: {vocab_size: 400, hidden_size: 32, layers: 1, heads: 2, key_value_heads: 1,"
-        " intermediate_size: 64, context: 256}}\n"
-        f"problems: {clinic}}}\nheld_out: {clinic}, split: held_out}}\n"
-        "reward: {type: verified, verifier: typed, otherwise: 0.0}\n"
-        "sampling: {max_tokens: 16}\ntrainer: {steps: 1, problems_per_step: 2, rollouts_per_problem: 2}\n"
-        "evaluation: {samples: 1}\n"
-    )
-    assert main(["run", str(recipe)]) == 0
-    return folder
-
-
-def test_eval_of_a_finished_run_gives_the_figures_of_the_run(finished: Path, tmp_path: Path, capsys: Capture) -> None:
-    logged = [json.loads(line) for line in (finished / "run" / "evaluations.jsonl").read_text().splitlines()]
-    for policy, row in (("best", logged[0]), ("latest", logged[-1])):
-        out = tmp_path / f"{policy}.json"
-        assert main(["eval", str(finished / "run"), "--policy", policy, "--json", str(out)]) == 0
-        report = json.loads(out.read_text())
-        assert report["policy"] == policy
-        for figure in ("accuracy", "greedy_accuracy", "reward", "unscored", "length", "problems", "samples"):
-            assert report[figure] == row[figure], figure
+@pytest.mark.parametrize("policy", ["best", "latest", "sft", "runs/micro/sft"])
+def test_eval_of_a_run_gives_the_figures_that_it_logged(policy: str, trained: Trained, capsys: Capture) -> None:
+    logged = [json.loads(line) for line in Path("runs/micro/evaluations.jsonl").read_text().splitlines()]
+    first_best = max(logged, key=lambda row: float(row["accuracy"]))
+    row = {"best": first_best, "latest": logged[-1]}.get(policy, logged[0])
+    assert cli.main(["eval", "runs/micro", "--policy", policy, "--json", "out.json"]) == 0
     assert "accuracy" in capsys.readouterr().out
+    report = read("out.json")
+    assert report["policy"] == policy
+    for figure in ("accuracy", "greedy_accuracy", "reward", "unscored", "length", "problems", "samples"):
+        assert report[figure] == row[figure], figure
 
 
-def test_eval_takes_a_recipe_and_a_folder_of_a_policy(finished: Path, tmp_path: Path) -> None:
-    out = tmp_path / "out.json"
-    best = finished / "run" / "best"
-    command = ["eval", str(finished / "r.yaml"), "held_out.count=4", "--policy", str(best), "--json", str(out)]
-    assert main(command) == 0
-    assert json.loads(out.read_text())["problems"] == 4
+def test_eval_takes_a_recipe_and_a_folder_of_a_policy(trained: Trained) -> None:
+    best = str(trained.folder / "runs" / "micro" / "best")
+    assert cli.main(["eval", "micro.yaml", "held_out.count=2", "--policy", best, "--json", "out.json"]) == 0
+    assert read("out.json")["problems"] == 2
 
 
-def test_eval_of_a_policy_that_is_not_there_says_which_are(finished: Path, capsys: Capture) -> None:
-    assert main(["eval", str(finished / "run"), "--policy", "sft"]) == 2
-    assert "it has: best, latest" in capsys.readouterr().err
-    assert main(["eval", str(finished / "r.yaml")]) == 2
-    assert "with --policy" in capsys.readouterr().err
-    assert main(["eval", str(finished / "run"), "--policy", str(finished / "nowhere")]) == 2
-    assert "there is no model" in capsys.readouterr().err
-
-
-def test_eval_without_held_out_problems_ends_with_2(finished: Path, capsys: Capture) -> None:
-    assert main(["eval", str(finished / "run"), "held_out=null"]) == 2
-    assert "no held-out problems" in capsys.readouterr().err
+def test_eval_without_a_policy_or_problems_ends_with_2(trained: Trained, tmp_path: Path, capsys: Capture) -> None:
+    without = tmp_path / "without"
+    shutil.copytree("runs/micro", without, ignore=shutil.ignore_patterns("sft"))
+    assert "has no 'sft' policy; it has: best, latest\n" in fails(capsys, 2, "eval", str(without), "--policy", "sft")
+    for nowhere in ("./nothing", str(tmp_path / "nothing")):
+        assert f"there is no model at {nowhere}" in fails(capsys, 2, "eval", "runs/micro", "--policy", nowhere)
+    assert "no held-out problems" in fails(capsys, 2, "eval", "runs/micro", "held_out=null")

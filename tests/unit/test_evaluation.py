@@ -10,7 +10,7 @@ from medrl.engines import InProcessEngine, Sampling
 from medrl.evaluation import Evaluation, EvaluationSettings, evaluate
 from medrl.evaluation.evaluate import language_kept, part_means
 from medrl.models import Policy
-from medrl.rewards import Format, Reward, Verified
+from medrl.rewards import Format, Levels, Reward, Verified, WeightedSum
 from medrl.types import Group, Part, Problem, Response, Score, ScoredGroup, Verdict, ask
 from medrl.verifiers.protocol import verifier
 
@@ -35,7 +35,7 @@ def run(policy: Policy, reward: Reward, problems: Sequence[Problem] = PROBLEMS, 
 
 
 def test_figures_by_hand(make_policy: Callable[..., Policy]) -> None:
-    result = run(make_policy(), 0.5 * Verified(by_length) + 0.5 * Format("o1"))
+    result = run(make_policy(), 0.5 * Verified(by_length) + 0.5 * Format("o1"), max_unscored=0.3)
     values = {
         g.group.problem.id: [float(sum(map(ord, r.text)) % 2) for r in g.group.rollouts]
         for g in result.sampled
@@ -121,3 +121,44 @@ def test_part_means_leave_out_what_has_no_number() -> None:
     group = Group(Problem("p", ask("?")), (Response("a"),) * 3)
     scored = ScoredGroup(group, (score(1.0, True), score(None, False), score(0.0, False)))
     assert part_means([scored]) == {"correct": 0.5, "extra": 0.5}
+
+
+@verifier("mostly_down", decides=True)
+def mostly_down(problem: Problem, text: str) -> Verdict:
+    """Right for h0 alone; all other answers find the judge down."""
+    return Verdict.right() if problem.id == "h0" else Verdict.failed("judge is down")
+
+
+@verifier("shy")
+def shy(problem: Problem, text: str) -> bool | None:
+    return None if problem.id == "h1" else True
+
+
+def test_too_many_failures_leave_no_accuracy(make_policy: Callable[..., Policy]) -> None:
+    policy = make_policy()
+    bounded = run(policy, Verified(mostly_down), max_unscored=0.5)
+    assert (bounded.accuracy, bounded.accuracy_stderr, bounded.greedy_accuracy) == (None, None, None)
+    assert bounded.unscored == 0.75
+    allowed = run(policy, Verified(mostly_down), max_unscored=0.75)
+    assert (allowed.accuracy, allowed.greedy_accuracy) == (1.0, 1.0)
+
+
+def test_malformed_answers_do_not_stand_in_for_a_judge_that_is_down(make_policy: Callable[..., Policy]) -> None:
+    result = run(make_policy(), Levels(Verified(mostly_down), Format("o1")), max_unscored=0.5)
+    assert result.format == 0.0 and result.accuracy == 0.0, "nobody had to ask the judge"
+    watched = WeightedSum((Format("o1"), Verified(mostly_down)), (1.0, 0.0))
+    result = run(make_policy(), watched, max_unscored=0.5)
+    assert result.reward == 0.0, "the tree has a number for each"
+    assert (result.accuracy, result.unscored) == (None, 0.75), "the verifier has not"
+
+
+def test_abstentions_are_counted_whatever_they_are_worth(make_policy: Callable[..., Policy]) -> None:
+    result = run(make_policy(), Verified(shy, otherwise=0.0))
+    assert (result.accuracy, result.abstained, result.unscored) == (0.75, 0.25, 0.0)
+    assert "abstained" in result.row()
+
+
+@pytest.mark.parametrize("knobs", [{"samples": 0}, {"max_unscored": 1.0}, {"max_unscored": -0.1}])
+def test_settings_that_measure_nothing_are_refused(knobs: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match="evaluation: "):
+        EvaluationSettings(**knobs)  # type: ignore[arg-type]

@@ -148,6 +148,16 @@ def test_epochs_and_minibatches_count_updates(make_policy: MakePolicy, make_batc
     assert metrics["kl_old"] > 0.0, "from the second update on the policy has moved"
 
 
+def test_figures_for_the_log_are_means_over_what_was_computed(make_policy: MakePolicy, make_batch: MakeBatch) -> None:
+    policy = make_policy()
+    learner = TorchLearner(policy, FAST)
+    batch = prepared(learner, make_batch(policy, [1.0, 0.0, 1.0, 1.0], 2), GRPO())
+    assert batch.old_logprobs_BT is not None
+    moved = batch.with_(old_logprobs_BT=batch.old_logprobs_BT - 0.5)  # as if the policy had moved on every token
+    metrics = learner.update(moved, GRPO(), seed=0)
+    assert metrics["kl_old"] == pytest.approx(math.expm1(-0.5) + 0.5, rel=1e-3), "two of four rows were skipped"
+
+
 def test_frozen_parameters_stay(make_policy: MakePolicy, make_batch: MakeBatch) -> None:
     policy = make_policy()
     frozen = policy.model.model.layers[0].requires_grad_(False)

@@ -17,7 +17,7 @@ def blocks(repository: Path) -> list[tuple[str, str]]:
 
 
 @pytest.fixture(scope="module")
-def workplace(tmp_path_factory: pytest.TempPathFactory, repository: Path) -> Path:
+def folder(tmp_path_factory: pytest.TempPathFactory, repository: Path) -> Path:
     """A fresh folder that sees the examples, as a checkout does."""
     folder = tmp_path_factory.mktemp("readme")
     (folder / "examples").symlink_to(repository / "examples")
@@ -44,27 +44,27 @@ def test_make_targets_exist(repository: Path) -> None:
 
 
 @pytest.mark.slow
-def test_quick_start_runs(repository: Path, workplace: Path) -> None:
+def test_quick_start_runs(repository: Path, folder: Path) -> None:
     code = next(text for language, text in blocks(repository) if language == "python")
     assert len(code.strip().split("\n")) <= 35
-    printed = run([sys.executable, "-c", code], workplace)
+    printed = run([sys.executable, "-c", code], folder)
     accuracy, *tree = printed.strip().split("\n")[-4:]
     assert 0.0 <= float(accuracy) <= 1.0
     assert tree[0].startswith("levels")
-    assert (workplace / "my-policy" / "model.safetensors").is_file()
+    assert (folder / "my-policy" / "model.safetensors").is_file()
 
 
-def test_verifier_of_ones_own_and_the_commands(repository: Path, workplace: Path) -> None:
+def test_verifier_of_ones_own_and_the_commands(repository: Path, folder: Path) -> None:
     python = [text for language, text in blocks(repository) if language == "python"]
     assert len([line for line in python[1].split("\n") if line.strip()]) <= 25
-    (workplace / "medrl_dosage.py").write_text(python[1], encoding="utf-8")
+    (folder / "medrl_dosage.py").write_text(python[1], encoding="utf-8")
     shell = [text for language, text in blocks(repository) if language == "sh"]
-    printed = run(["bash", "-euc", shell[2]], workplace)
+    printed = run(["bash", "-euc", shell[2]], folder)
     assert "1000 mg against 1000 mg" in printed
 
 
 @pytest.mark.slow
-def test_recipe_commands(repository: Path, workplace: Path) -> None:
+def test_recipe_commands(repository: Path, folder: Path) -> None:
     shell = [text for language, text in blocks(repository) if language == "sh"]
-    printed = run(["bash", "-euc", shell[1]], workplace)
-    assert "optimization.lr" in printed and (workplace / "runs" / "first" / "metrics.jsonl").is_file()
+    printed = run(["bash", "-euc", shell[1]], folder)
+    assert "optimization.lr" in printed and (folder / "runs" / "first" / "metrics.jsonl").is_file()

@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from medrl.errors import CheckpointError, ProblemError, RecipeError
+from medrl.errors import DataError, FolderTaken, ProblemError, RecipeError
 from medrl.models import Policy
 from medrl.recipes import Recipe, read_recipe
 from medrl.recipes.run import Outcome, evaluate_policy, reproducible, run_recipe
@@ -85,7 +85,7 @@ def test_the_same_recipe_gives_the_same_run(finished: Path, tmp_path: Path) -> N
 
 
 def test_a_finished_run_is_not_written_over(finished: Path) -> None:
-    with pytest.raises(CheckpointError, match="holds a run already"):
+    with pytest.raises(FolderTaken, match="holds a run already"):
         run(finished)
 
 
@@ -101,6 +101,22 @@ def test_going_on_with_another_recipe_is_refused(tmp_path: Path) -> None:
     run(tmp_path / "run", "trainer.steps=1")
     with pytest.raises(RecipeError, match=r"optimization\.lr: was 0\.003"):
         run(tmp_path / "run", "resume=true", "optimization.lr=1e-3")
+
+
+def test_a_schedule_that_ends_with_the_run_fixes_its_length(tmp_path: Path) -> None:
+    run(tmp_path / "run", "trainer.steps=1", "optimization.schedule=cosine")
+    with pytest.raises(RecipeError, match=r"trainer\.steps: was 1, is now 2"):
+        run(tmp_path / "run", "resume=true", "trainer.steps=2", "optimization.schedule=cosine")
+
+
+def test_evaluating_on_what_was_trained_on_is_refused(finished: Path, tmp_path: Path) -> None:
+    policy = Policy.load(str(finished / "sft"))
+    with pytest.raises(DataError, match="4 of 4 held-out problems are also trained on"):
+        evaluate_policy(recipe(tmp_path, "held_out.split=train"), policy, RunConsole(quiet=True))
+    elsewhere = recipe(tmp_path, "problems={source: gone.jsonl}", "demonstrations=null", "sft=null")
+    said = io.StringIO()
+    row, _ = evaluate_policy(elsewhere, policy, RunConsole(file=said))
+    assert row["problems"] == 4 and "not checked whether held-out problems were trained on" in said.getvalue()
 
 
 class Killed(BaseException):
@@ -132,6 +148,8 @@ def test_a_stopped_sft_stage_leaves_no_row_twice(
 def test_what_would_stop_the_run_later_is_found_before_it_begins(tmp_path: Path) -> None:
     with pytest.raises(ProblemError, match="max_tokens"):
         run(tmp_path / "run", "sampling.max_tokens=250")
+    with pytest.raises(DataError, match="24 demonstrations have more than 20 tokens"):
+        run(tmp_path / "run", "sft.max_length=20")
     assert not (tmp_path / "run").exists()
     run(tmp_path / "run", "trainer.steps=1")  # the mended recipe may use the folder
 
@@ -156,6 +174,8 @@ def test_evaluating_a_kept_policy_gives_the_figures_of_its_run(finished: Path, t
         texts = [r.text for group in sampled for r in group.group.rollouts]
         written = RunFolder(finished).read_rollouts(step, "held_out")
         assert texts == [r.text for trace in written for r in trace.group.rollouts] and len(set(texts)) > 1
+        greedy = RunFolder(finished).read_rollouts(step, "held_out_greedy")
+        assert [len(trace.group) for trace in greedy] == [1] * 4
 
 
 def test_torch_is_left_as_it_was() -> None:

@@ -220,11 +220,30 @@ def test_abstention_needs_otherwise_and_an_error_does_not_take_it() -> None:
     assert (score.value, score.status) == (None, "abstain")
     assert values(stated, "abstain", "1", "crash") == [0.25, 1.0, None]
     assert values(Verified(MayAbstain(), otherwise=0.0), "abstain", "crash") == [0.0, None]
+    for paid in (1.5, -0.1):
+        with pytest.raises(RecipeError, match="must be from 0 to 1"):
+            Verified(MayAbstain(), otherwise=paid)
+
     verdict = scores(stated, "abstain")[0].parts["correct"].verdict
     assert verdict is not None and verdict.status == "abstain"
     (fault,) = (Format() * bare).faults()
     assert fault.startswith("reward.then: ") and "'says' may abstain" in fault and "otherwise: 0.0" in fault
     assert stated.faults() == Verified(Says()).faults() == []
+
+
+class NeverAnswers(Verifier):
+    name = "never_answers"
+
+    async def verify_batch(self, items: Sequence[tuple[Problem, Response]]) -> list[Verdict]:
+        await asyncio.sleep(3600)
+        raise AssertionError
+
+
+def test_a_judge_that_does_not_answer_in_time_gives_no_number() -> None:
+    (score,) = scores(Verified(NeverAnswers(), otherwise=0.0, timeout=0.01), "1")
+    assert (score.value, score.status) == (None, "timeout") and "TimeoutError: no answer in time" in score.reason
+    with pytest.raises(RecipeError, match="`timeout` is 0"):
+        Verified(NeverAnswers(), timeout=0)
 
 
 def test_a_broken_batch_is_an_error_of_every_item() -> None:
@@ -329,7 +348,7 @@ def test_trees_pickle_are_found_by_kind_and_describe_themselves() -> None:
     lines = tree.describe().splitlines()
     assert lines[0] == "sum (weighted_sum, weights [0.9, 0.1], missing mask)"
     assert lines[1].startswith("  parts[0]: levels (levels, right 1.0, wrong 0.1")
-    assert lines[2] == "    correct: correct (verified, verifier says, otherwise None)"
+    assert lines[2] == "    correct: correct (verified, verifier says, otherwise None, timeout None)"
     assert lines[-1].startswith("  parts[1]: length (")
 
 

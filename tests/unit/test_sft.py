@@ -164,3 +164,18 @@ def test_it_goes_on_from_its_own_checkpoint(make_policy: MakePolicy, tmp_path: P
     )
     assert seen == [3, 4]
     assert all(torch.equal(value, weights(resumed)[name]) for name, value in weights(straight).items())
+
+
+@pytest.mark.parametrize(
+    ("knobs", "said"),
+    [
+        ({"batch_size": 32, "microbatch_size": 24}, "batch_size 32 is no multiple of microbatch_size 24"),
+        ({"batch_size": 0, "lr": -1.0}, "lr is -1.0; it must be above 0; batch_size is 0"),
+        ({"warmup_share": 1.5}, "warmup_share is 1.5"),
+        ({"betas": (0.9, 1.0)}, "betas are"),
+        ({"save_every": 0}, "save_every is 0"),
+    ],
+)
+def test_settings_that_cannot_be_meant_are_refused(knobs: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        SFTSettings(**knobs)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from medrl.errors import CheckpointError, DataError, MissingFile, RecipeError
+from medrl.errors import CheckpointError, DataError, FolderTaken, MissingFile, RecipeError
 from medrl.tracking import RunFolder, timeless
 from medrl.types import Group, Part, Problem, Response, Rollout, Score, Verdict, VersionSpan, ask
 
@@ -59,7 +59,7 @@ def test_begin_and_refuse_to_begin_twice(tmp_path: Path) -> None:
     with begin(tmp_path / "x") as run:
         assert not run.resumed
         run.log_metrics(1, {"reward": 0.5})
-    with pytest.raises(CheckpointError, match=r"holds a run already \(1 rows of metrics.*pass resume=true"):
+    with pytest.raises(FolderTaken, match=r"holds a run already \(1 rows of metrics.*pass resume=true"):
         begin(tmp_path / "x")
     with begin(tmp_path / "x", resume=True) as run:
         assert run.resumed and len(run.read_metrics()) == 1
@@ -70,7 +70,7 @@ def test_begin_and_refuse_to_begin_twice(tmp_path: Path) -> None:
 def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").write_text("mine")
     for resume in (False, True):
-        with pytest.raises(CheckpointError, match=r"no run \(it holds thesis\.tex\)"):
+        with pytest.raises(FolderTaken, match=r"no run \(it holds thesis\.tex\)"):
             begin(tmp_path, resume=resume)
     (tmp_path / "file").write_text("mine")
     with pytest.raises(CheckpointError, match="cannot make the run folder"):
