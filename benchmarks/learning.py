@@ -18,6 +18,7 @@ when something could not be measured.
 
 import argparse
 import json
+import math
 import statistics
 import sys
 import time
@@ -95,8 +96,16 @@ def one_seed(recipe: Recipe, control: bool) -> dict[str, Any]:
 
 
 def measure(recipe: Recipe, parts: Parts, policy: Policy) -> Evaluation:
-    """Held-out accuracy of a policy."""
-    return replace(run_sync(make_trainer(recipe, parts, policy).evaluate()), sampled=())
+    """Held-out figures of a policy; ends the benchmark when accuracy could not be measured."""
+    found = replace(run_sync(make_trainer(recipe, parts, policy).evaluate()), sampled=(), greedy=())
+    if found.accuracy is None:
+        raise SystemExit(f"learning.py: no accuracy: the judge failed on {found.unscored:.0%} of the responses")
+    return found
+
+
+def accuracy(found: Evaluation) -> float:
+    assert found.accuracy is not None  # see `measure`
+    return found.accuracy
 
 
 def reinforced(recipe: Recipe, parts: Parts, policy: Policy) -> tuple[Evaluation, float]:
@@ -122,7 +131,7 @@ def more_sft(recipe: Recipe, parts: Parts, policy: Policy, seconds: float) -> Ev
             fine_tune(policy, parts.demonstrations, settings, seed=seed)
             passes += 1
         found = measure(recipe, parts, policy)
-        if best is None or (found.accuracy or 0.0) > (best.accuracy or 0.0):
+        if best is None or accuracy(found) > accuracy(best):
             best = found
     assert best is not None
     return best
@@ -138,16 +147,20 @@ def print_table(rows: list[dict[str, Any]]) -> None:
             if arm in row:
                 e: Evaluation = row[arm]
                 print(
-                    f"{row['seed']:>4}  {arm.replace('_', ' '):<22}{e.accuracy or 0:>10.1%}{e.greedy_accuracy or 0:>9.1%}"
-                    f"{e.format or 0:>9.1%}{e.reward or 0:>9.3f}{e.language_kept:>10.1%}{e.length:>8.0f}"
+                    f"{row['seed']:>4}  {arm.replace('_', ' '):<22}{accuracy(e):>10.1%}{_or_nan(e.greedy_accuracy):>9.1%}"
+                    f"{_or_nan(e.format):>9.1%}{_or_nan(e.reward):>9.3f}{e.language_kept:>10.1%}{e.length:>8.0f}"
                 )
     for arm in ("sft", "more_sft", "rl"):
-        values = [row[arm].accuracy for row in rows]
+        values = [accuracy(row[arm]) for row in rows]
         spread = f" (standard deviation {statistics.stdev(values):.1%})" if len(values) > 1 else ""
         print(f"mean  {arm.replace('_', ' '):<22}{statistics.mean(values):>10.1%}{spread}")
-    gain = statistics.mean(row["rl"].accuracy - row["sft"].accuracy for row in rows)
-    over = statistics.mean(row["rl"].accuracy - row["more_sft"].accuracy for row in rows)
+    gain = statistics.mean(accuracy(row["rl"]) - accuracy(row["sft"]) for row in rows)
+    over = statistics.mean(accuracy(row["rl"]) - accuracy(row["more_sft"]) for row in rows)
     print(f"RL over SFT {gain * 100:+.1f} points, over more SFT for the same time {over * 100:+.1f} points", flush=True)
+
+
+def _or_nan(value: float | None) -> float:
+    return math.nan if value is None else value
 
 
 def summary(rows: list[dict[str, Any]]) -> dict[str, Any]:

@@ -150,7 +150,7 @@ def test_a_run_in_its_folder_is_not_begun_again_by_mistake(
     reference: Path, tiny: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = (reference / "metrics.jsonl").read_bytes()
-    assert main(["run", str(tiny), f"folder={reference}"]) == 1
+    assert main(["run", str(tiny), f"folder={reference}"]) == 2
     assert "resume=true" in capsys.readouterr().err
     assert (reference / "metrics.jsonl").read_bytes() == before
 

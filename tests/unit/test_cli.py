@@ -300,7 +300,7 @@ def test_a_run_is_trained_gone_on_with_and_not_begun_again(trained: Trained, cap
     assert "going on from step 1" in trained.second
     recorded = Path("runs/micro/evaluations.jsonl").read_text(encoding="utf-8").splitlines()
     assert [json.loads(line)["step"] for line in recorded] == [0, 1, 2]
-    assert "holds a run already" in fails(capsys, 1, "run", "micro.yaml")
+    assert "holds a run already" in fails(capsys, 2, "run", "micro.yaml")
 
 
 @pytest.mark.parametrize("policy", ["best", "latest", "sft", "runs/micro/sft"])
