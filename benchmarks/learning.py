@@ -1,6 +1,6 @@
 """Does reinforcement learning teach what more imitation does not? The o1 recipe, several seeds, with its two controls.
 
-    python benchmarks/learning.py                         3 seeds, about 25 minutes on two idle cores
+    python benchmarks/learning.py                         3 seeds, one after the other
     python benchmarks/learning.py --jobs 2                two seeds at a time, a thread each
     python benchmarks/learning.py --seeds 1 --json out.json
 
@@ -8,8 +8,9 @@ For each seed, from one SFT policy (few demonstrations, half of whose conclusion
 
     SFT        that policy as it is
     RL         GRPO on problems with references, as in examples/huatuogpt_o1/tiny.yaml
-    more SFT   SFT continued on the same demonstrations for the wall time that GRPO took (constant learning rate; the better
-               of its last state and its best half-way state counts, so that it is not charged for overfitting)
+    more SFT   SFT continued on the same demonstrations for the wall time that GRPO took, at a quarter of SFT's peak
+               learning rate, constant; the better of its last and its half-way state counts, so that it is not charged
+               for overfitting
 
 and, for the first seed, GRPO with the references shuffled among the problems: a reward with nothing to learn from. Accuracy
 is the mean over 4 samples at temperature 1 on held-out patients and wordings; greedy is printed beside it. Exits non-zero
@@ -79,13 +80,15 @@ def one_seed(recipe: Recipe, control: bool) -> dict[str, Any]:
     parts = prepare(recipe)
     with TemporaryDirectory() as folder:
         policy = start_policy(recipe, parts.problems, parts.demonstrations)
+        before = time.perf_counter()
         fine_tune(policy, parts.demonstrations, recipe.sft, seed=seed_of(recipe.seed, "sft") % 2**31)
+        epoch_seconds = (time.perf_counter() - before) / recipe.sft.epochs
         policy.save(Path(folder))
         sft_seconds = time.perf_counter() - started
         sft = measure(recipe, parts, Policy.load(folder))
         rl, rl_seconds = reinforced(recipe, parts, Policy.load(folder))
         minutes = (time.perf_counter() - started) / 60
-        more = more_sft(recipe, parts, Policy.load(folder), rl_seconds)
+        more = more_sft(recipe, parts, Policy.load(folder), rl_seconds, epoch_seconds)
         row: dict[str, Any] = {"seed": recipe.seed, "sft": sft, "rl": rl, "more_sft": more, "minutes": minutes}
         row |= {"sft_seconds": sft_seconds, "rl_seconds": rl_seconds}
         if control:
@@ -118,23 +121,16 @@ def reinforced(recipe: Recipe, parts: Parts, policy: Policy) -> tuple[Evaluation
     return measure(recipe, parts, policy), seconds
 
 
-def more_sft(recipe: Recipe, parts: Parts, policy: Policy, seconds: float) -> Evaluation:
-    """SFT continued for so many seconds, in halves; the better half's end counts."""
+def more_sft(recipe: Recipe, parts: Parts, policy: Policy, seconds: float, epoch_seconds: float) -> Evaluation:
+    """SFT continued for as many epochs as fit into so many seconds, in two halves; the better half's end counts."""
     assert recipe.sft is not None
-    best: Evaluation | None = None
-    for half in range(2):
-        started, epochs = time.perf_counter(), 1.0
-        settings = replace(recipe.sft, epochs=epochs, lr=recipe.sft.lr / 4, schedule="constant", warmup_share=0.0)
-        passes = 0
-        while time.perf_counter() - started < seconds / 2:
-            seed = seed_of(recipe.seed, "more sft", half, passes) % 2**31
-            fine_tune(policy, parts.demonstrations, settings, seed=seed)
-            passes += 1
-        found = measure(recipe, parts, policy)
-        if best is None or accuracy(found) > accuracy(best):
-            best = found
-    assert best is not None
-    return best
+    settings = replace(recipe.sft, lr=recipe.sft.lr / 4, schedule="constant_with_warmup")
+    settings = replace(settings, epochs=seconds / 2 / epoch_seconds)
+    found = []
+    for half in ("first half", "second half"):
+        fine_tune(policy, parts.demonstrations, settings, seed=seed_of(recipe.seed, "more sft", half) % 2**31)
+        found.append(measure(recipe, parts, policy))
+    return max(found, key=accuracy)
 
 
 def print_table(rows: list[dict[str, Any]]) -> None:

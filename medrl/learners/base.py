@@ -14,7 +14,7 @@ class Optimization:
     """How gradients become weights."""
 
     lr: float = 1e-6
-    """Learning rate of AdamW. RL of pretrained models 5e-7 to 5e-6; models of a million parameters 1e-4 to 3e-4."""
+    """Learning rate of AdamW. RL of pretrained models 5e-7 to 5e-6; models of a million parameters 1e-4 to 6e-4."""
 
     betas: tuple[float, float] = (0.9, 0.95)
     """AdamW's decay rates of the gradient's mean and square."""

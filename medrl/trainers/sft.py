@@ -21,7 +21,7 @@ class SFTSettings:
     """Passes over the demonstrations."""
 
     lr: float = 5e-6
-    """Peak learning rate of AdamW. Pretrained models 5e-6 to 5e-5; models of a million parameters 1e-3 to 3e-3."""
+    """Peak learning rate of AdamW. Pretrained models 5e-6 to 5e-5; models of a million parameters 1e-3 to 4e-3."""
 
     batch_size: int = 128
     """Demonstrations per optimizer update."""
