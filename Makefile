@@ -19,7 +19,7 @@ help: ## Print this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-13s %s\n", $$1, $$2 }'
 
 demo: .venv/.light ## Train a tiny medical policy from scratch on the CPU; installs the light core first
-	$(BIN)/medrl run examples/huatuogpt_o1/tiny.yaml
+	$(BIN)/medrl run examples/huatuogpt_o1/tiny.yaml folder=runs/demo-$$(date +%Y%m%d-%H%M%S)
 
 test: lint ## Lint and run all tests but interop; installs the complete CPU environment first
 	$(BIN)/python -m pytest

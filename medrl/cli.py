@@ -96,6 +96,9 @@ def _eval(options: argparse.Namespace) -> int:
     console.show(_figures(f"{options.policy} on {row['name']}", row))
     if options.json:
         _write_json(options.json, {"policy": options.policy, **row})
+    if row["accuracy"] is None:
+        print(f"medrl: no accuracy: the judge failed on {row['unscored']:.0%} of what it was asked", file=sys.stderr)
+        return FAILED
     return 0
 
 

@@ -58,6 +58,10 @@ class TemplateError(MedrlError, ValueError):
     """A tokenizer's chat template, EOS or context length does not fit the run."""
 
 
+class UnsupportedModel(MedrlError, ValueError):
+    """A model is built so that medrl would compute something else than the model does."""
+
+
 class CheckpointError(MedrlError, RuntimeError):
     """A checkpoint cannot be written, or is not whole, or does not belong to this run."""
 

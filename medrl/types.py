@@ -52,6 +52,19 @@ class Problem:
             raise ProblemError(f"problem {self.id!r} has no messages; give at least one user message")
         if self.kind not in KINDS:
             raise ProblemError(f"problem {self.id!r} has kind {self.kind!r}; it is one of {', '.join(KINDS)}")
+        if not isinstance(self.messages, list | tuple) or not all(
+            isinstance(m, Mapping)
+            and isinstance(m.get("role"), str)
+            and isinstance(m.get("content"), str | list | tuple)
+            for m in self.messages
+        ):
+            raise ProblemError(f"problem {self.id!r}: messages are a list of {{'role': ..., 'content': ...}}")
+        if self.reference is not None and not isinstance(self.reference, str):
+            raise ProblemError(f"problem {self.id!r} has the reference {self.reference!r}; a reference is text")
+        if isinstance(self.aliases, str) or not all(isinstance(alias, str) for alias in self.aliases):
+            raise ProblemError(f"problem {self.id!r} has aliases {self.aliases!r}; they are a list of texts")
+        if not isinstance(self.options, Mapping):
+            raise ProblemError(f"problem {self.id!r} has options {self.options!r}; they are a mapping of label to text")
 
     @property
     def question(self) -> str:
@@ -67,7 +80,8 @@ class Problem:
 
     @classmethod
     def from_json(cls, row: Mapping[str, Any]) -> "Problem":
-        return cls(**{**row, "messages": tuple(row["messages"]), "aliases": tuple(row.get("aliases", ()))})
+        lists = {key: tuple(row[key]) for key in ("messages", "aliases") if isinstance(row.get(key), list | tuple)}
+        return cls(**{**row, **lists})
 
 
 def ask(text: str) -> tuple[Message, ...]:

@@ -215,6 +215,8 @@ class FunctionReward(Reward):
         return [[self._scored(group.problem, rollout) for rollout in group.rollouts] for group in groups]
 
     def _scored(self, problem: Problem, response: Response) -> Score:
+        if response.finish_reason == "abort":
+            return Score(None, "error", reason=f"{self.name}: the engine aborted this response")
         try:
             value: Any = self.function(problem, response)
             if value is None:

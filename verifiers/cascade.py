@@ -16,6 +16,7 @@ from medrl.verifiers.text import Text
 from medrl.verifiers.yes_no import YesNo, side
 
 ANSWER_TYPES = ("term", "choice", "number", "yes_no", "set")
+UNREAD = ("date",)  # answer types for which there is no rule
 
 
 @dataclass(frozen=True)
@@ -90,6 +91,8 @@ class Typed(AnswerVerifier):
 
     def decide(self, problem: Problem, answer: Extracted) -> Verdict:
         kind = answer_type(problem)
+        if kind in UNREAD:
+            return Verdict.abstain(f"no rule reads an answer of type {kind!r}")
         if kind not in ANSWER_TYPES:
             wanted = ", ".join(ANSWER_TYPES)
             return Verdict.failed(f"problem {problem.id!r} has answer_type {kind!r}; it is one of {wanted}", "invalid")

@@ -21,6 +21,7 @@ _EXCEPT = re.compile(
     r"除了?)\s*(?P<labels>[A-Z、,，和 ]{1,20}?)(?:项)?\s*(?P<rest>以外都选|之外都选|外都选|以外全选|外全选|$)"
 )
 _BECAUSE = re.compile(r",? (?:because|since|as)\b|\. (?=[A-Z])|[。；;\n]|，因为", re.IGNORECASE)
+_PIECES = re.compile(r"\n|(?<=[.。;；])\s+")  # lines and sentences
 _LEAD = re.compile(
     r"^(?:so |thus |therefore |hence )?(?:(?:i |my |the )?(?:would )?(?:answer|choice|choose|pick|select|option|"
     r"correct answer)s?(?: is| are)?:? ?)*"
@@ -81,6 +82,13 @@ def chosen_labels(text: str, options: Mapping[str, str]) -> frozenset[str] | str
     A reason that starts with "the letter" is the answer's own fault (letter and text in conflict).
     """
     text = unicodedata.normalize("NFKC", text).replace("**", "").strip()
+    opened = _LEAD.sub("", text, count=1)
+    letters, rest = _leading_letters(opened, options)
+    if len(letters) == 1 and re.search(r"[.:)\]】、]$", opened[: len(opened) - len(rest)]):
+        written = normal(_PIECES.split(rest.strip())[0])
+        named = frozenset(label for label, option in options.items() if normal(option) == written)
+        if named and letters.isdisjoint(named):
+            return f"the letter {_join(letters)} and the text of {_join(named)} are in conflict"
     by_text = [label for label, option in options.items() if normal(option) == normal(text)]
     if len(by_text) == 1:
         return frozenset(by_text)
@@ -88,6 +96,9 @@ def chosen_labels(text: str, options: Mapping[str, str]) -> frozenset[str] | str
     if excepted and excepted["rest"]:
         left_out = set(re.findall("[A-Z]", excepted["labels"]))
         return frozenset(set(options) - left_out) if left_out <= set(options) else "labels that are not options"
+    listed = _listed(text, options)
+    if len(listed) > 1:
+        return listed
     head = _BECAUSE.split(text)[0]
     bare = head
     for option in sorted(options.values(), key=len, reverse=True):
@@ -124,6 +135,16 @@ def _leading_letters(text: str, options: Mapping[str, str]) -> tuple[frozenset[s
     bare = re.sub(r"\b(?:or|and)\b", " ", match["letters"])
     letters = {c.upper() for c in re.findall(rf"(?i:[{labels}])", bare)}
     return frozenset(letters), rest
+
+
+def _listed(text: str, options: Mapping[str, str]) -> frozenset[str]:
+    """The options of an answer that is a list of them: pieces that are a label alone, or a label with its own text."""
+    found: set[str] = set()
+    for piece in _PIECES.split(text):
+        letters, rest = _leading_letters(_LEAD.sub("", piece.strip(), count=1), options)
+        own = {label for label in letters if normal(options[label]) == normal(rest)}
+        found |= letters if not normal(rest) else own
+    return frozenset(found)
 
 
 def _named(text: str, options: Mapping[str, str]) -> frozenset[str]:

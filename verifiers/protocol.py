@@ -104,6 +104,13 @@ async def judge(verifier: Verifier, items: Judged, timeout: float | None = None)
     """
     if not items:
         return []
+    aborted = [response.finish_reason == "abort" for _, response in items]
+    if any(aborted):  # its engine's fault, so nobody judges it
+        rest = iter(
+            await judge(verifier, [item for item, lost in zip(items, aborted, strict=True) if not lost], timeout)
+        )
+        broken = Verdict.failed("the response was aborted by its engine, not ended by the policy", stage=verifier.name)
+        return [broken if lost else next(rest) for lost in aborted]
     try:
         verdicts = await asyncio.wait_for(verifier.verify_batch(items), timeout)
     except Exception as error:
@@ -281,6 +288,8 @@ def verifier(
     name: str, *, version: str = "1", decides: bool | None = None
 ) -> Callable[[Callable[[Problem, str], Answer]], FunctionVerifier]:
     """Make a verifier of a module-level function `(problem, text) -> bool | float | Verdict | None` (None abstains).
+
+    Nothing interrupts the function: it must end for any text, in a time that grows no faster than the text.
 
     Args:
         name: What signs its verdicts, and what a recipe calls it once an entry point registers it.

@@ -33,8 +33,6 @@ def read(problem: Problem, response: Response, format: Format) -> Extracted | Ve
     """The committed answer, or the verdict where there is nothing for a rule to read."""
     if problem.reference is None or not problem.reference.strip():
         return Verdict.failed(f"problem {problem.id!r} has no reference to check against", "invalid")
-    if response.finish_reason == "abort":
-        return Verdict.failed("the response was aborted by its engine, not ended by the policy")
     start, end = sections(response.text, format).span
     if degenerate(response.text[start:end]):
         return Verdict.wrong("the answer is stuck in a loop")

@@ -4,7 +4,7 @@ from medrl.algorithms.advantages import group_advantages
 from medrl.algorithms.base import Algorithm, Denominators, Loss, Outputs
 from medrl.algorithms.batch import Batch, Multimodal
 from medrl.algorithms.grpo import GRPO
-from medrl.algorithms.losses import clipped_surrogate, kl_estimate, masked_mean
+from medrl.algorithms.losses import clipped_surrogate, kl_estimate
 
 __all__ = [
     "GRPO",
@@ -17,5 +17,4 @@ __all__ = [
     "clipped_surrogate",
     "group_advantages",
     "kl_estimate",
-    "masked_mean",
 ]

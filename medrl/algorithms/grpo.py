@@ -11,7 +11,7 @@ than two scores, or with all scores equal, gives no policy gradient. Settings fo
 """
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, get_args
 
 import torch
 from torch import Tensor
@@ -20,6 +20,8 @@ from medrl.algorithms.advantages import Scale, group_advantages
 from medrl.algorithms.base import Algorithm, Denominators, Loss, Outputs
 from medrl.algorithms.batch import Batch
 from medrl.algorithms.losses import KLEstimator, clipped_surrogate, kl_estimate
+
+Mean = Literal["sequence", "token", "limit"]
 
 
 @dataclass(frozen=True)
@@ -38,12 +40,12 @@ class GRPO(Algorithm):
     """Weight of the KL to the reference policy in the loss; above 0 a reference is kept. Typical 0 to 0.05."""
 
     kl_estimator: KLEstimator = "k3"
-    """Which estimate of the KL: k1, k2 or k3."""
+    """Which estimate of the KL: k1, k2 or k3. As a loss k1 has no gradient on average; take k2 or k3."""
 
     scale: Scale = "group"
     """What advantages are divided by: the deviation of the "group" (GRPO), of the "batch", or "none" (Dr. GRPO)."""
 
-    mean: Literal["sequence", "token", "limit"] = "sequence"
+    mean: Mean = "sequence"
     """How token losses are averaged: per response first ("sequence", GRPO: long responses weigh less per token), over
     all "token"s (DAPO), or divided by the token "limit" (Dr. GRPO)."""
 
@@ -53,6 +55,9 @@ class GRPO(Algorithm):
             raise ValueError(f"grpo: clip is {self.clip}; it must lie between 0 and 1, typically 0.2")
         if self.clip_high is not None and self.clip_high <= 0.0:
             raise ValueError(f"grpo: clip_high is {self.clip_high}; it must be above 0, typically 0.28")
+        for name, known in (("kl_estimator", KLEstimator), ("scale", Scale), ("mean", Mean)):
+            if getattr(self, name) not in get_args(known):
+                raise ValueError(f"grpo: {name} is {getattr(self, name)!r}; it is one of {', '.join(get_args(known))}")
         if self.kl_coef < 0.0:
             raise ValueError(f"grpo: kl_coef is {self.kl_coef}; it must be 0 or more")
 

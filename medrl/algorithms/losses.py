@@ -40,8 +40,3 @@ def kl_estimate(logprobs_BT: Tensor, ref_logprobs_BT: Tensor, kind: KLEstimator 
     if kind == "k3":
         return torch.expm1(d_BT) - d_BT
     raise ValueError(f"unknown KL estimator {kind!r}; it is k1, k2 or k3")
-
-
-def masked_mean(values_BT: Tensor, mask_BT: Tensor) -> Tensor:
-    """The mean over True entries; 0 where there is none."""
-    return (values_BT * mask_BT).sum() / mask_BT.sum().clamp(min=1)

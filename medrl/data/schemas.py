@@ -62,7 +62,7 @@ def own(row: Row, number: int, reading: Reading) -> Problem:
     """medrl's own problem rows, as `Problem.to_json` writes them."""
     known = Problem.__dataclass_fields__
     problem = Problem.from_json({column: value for column, value in row.items() if column in known})
-    if problem.reference is None and problem.kind not in ("dialogue", "rubric"):
+    if not (problem.reference or "").strip() and problem.kind not in ("dialogue", "rubric"):
         raise RowFault("the row has no reference, so nothing can be checked")
     return problem
 
@@ -161,7 +161,7 @@ def medcalc(row: Row, number: int, reading: Reading) -> Problem:
         return _problem(
             row, number, reading, text, _weeks(reference), key="Row Number", **{**metadata, "answer_type": kind}
         )
-    metadata |= {"lower": limits[0], "upper": limits[1]}
+    metadata |= {"lower_limit": limits[0], "upper_limit": limits[1]}
     return _problem(row, number, reading, text, reference, "numeric", key="Row Number", **metadata)
 
 

@@ -62,8 +62,8 @@ class InProcessEngine:
         self.barred = torch.tensor(policy.barred_ids, dtype=torch.long, device=policy.device)
 
     def exact(self, sampling: Sampling) -> bool:
-        """True unless tokens are drawn from less than the whole softmax: engine and learner share one module."""
-        return not sampling.truncates
+        """True where the learner would compute the same: one module, float32, tokens drawn from the whole softmax."""
+        return not sampling.truncates and self.policy.model.dtype == torch.float32
 
     async def generate(self, requests: Sequence[Request], version: int) -> AsyncIterator[Rollout]:
         """Yield each rollout as it ends. See `Engine.generate`."""

@@ -39,10 +39,15 @@ class EvaluationSettings:
     """At most so many of the held-out problems, the first ones; empty for all."""
 
     max_unscored: float = 0.1
-    """No accuracy is reported when the judge failed on more than this share of the responses. Typical 0.0 to 0.2."""
+    """No accuracy or reward is reported when the judge failed on more than this share of the responses that it was to
+    judge. Typical 0.0 to 0.2."""
 
     def __post_init__(self) -> None:
         faults = [f"samples is {self.samples}; it must be at least 1"] if self.samples < 1 else []
+        if self.temperature < 0:
+            faults.append(f"temperature is {self.temperature}; it must be 0 or more")
+        if self.limit is not None and self.limit < 1:
+            faults.append(f"limit is {self.limit}; it must be at least 1, or empty for all")
         if not 0.0 <= self.max_unscored < 1.0:
             faults.append(f"max_unscored is {self.max_unscored}; it must be at least 0 and below 1")
         if faults:
@@ -59,8 +64,8 @@ class Evaluation:
         accuracy_stderr: Its standard error, over problems.
         greedy_accuracy: The same of the likeliest answers, or None, under the same bound.
         format: Share of well-formed responses, None when the reward has no format part.
-        reward: Mean reward.
-        unscored: Share of samples on which the judge failed: the verifier has no value for them.
+        reward: Mean reward, None where accuracy is.
+        unscored: Share of the samples that the verifier was to judge for which it has no value (the judge failed).
         abstained: Share of samples on which the verifier abstained, whatever the reward then took them for.
         length: Mean tokens of a response.
         language_kept: Share of answers in the language of their question (English or Chinese).
@@ -138,7 +143,9 @@ async def evaluate(
         accuracy_stderr=_standard_error(by_problem) if accuracy is not None else None,
         greedy_accuracy=accuracy_of(greedy, correct, settings.max_unscored),
         format=_mean(_parts(sampled, form.name)) if form else None,
-        reward=_mean([s.value for g in sampled for s in g.scores if s.value is not None]),
+        reward=_mean([s.value for g in sampled for s in g.scores if s.value is not None])
+        if accuracy is not None
+        else None,
         unscored=failed_share(sampled, correct),
         abstained=abstained_share(sampled, correct),
         length=sum(lengths) / len(lengths),
@@ -158,9 +165,13 @@ def accuracy_of(scored: Sequence[ScoredGroup], correct: Verified, max_unscored: 
 
 
 def failed_share(scored: Sequence[ScoredGroup], correct: Verified) -> float:
-    """Share of rollouts for which the verifier's part has no value, whatever the rest of the tree made of them."""
-    count = sum(len(g.scores) for g in scored)
-    return 1 - len(_parts(scored, correct.name)) / count if count else 0.0
+    """Share of rollouts without a value of the verifier's part, among those that it was to judge.
+
+    A malformed response has a value (0) without a verdict; counting it in would hide a judge that fails on all others.
+    """
+    parts = [s.parts.get(correct.name) for g in scored for s in g.scores]
+    due = [part for part in parts if part is None or part.value is None or part.verdict is not None]
+    return sum(part is None or part.value is None for part in due) / len(due) if due else 0.0
 
 
 def abstained_share(scored: Sequence[ScoredGroup], correct: Verified) -> float:

@@ -1,7 +1,7 @@
 """Learners make gradients: log-probabilities of a batch, and updates of the policy by an algorithm's loss."""
 
 from medrl.learners.base import Learner, Optimization
-from medrl.learners.logprobs import response_logprobs, token_logprobs
+from medrl.learners.logprobs import backbone_and_head, response_logprobs, token_logprobs
 from medrl.learners.torch_learner import TorchLearner
 
-__all__ = ["Learner", "Optimization", "TorchLearner", "response_logprobs", "token_logprobs"]
+__all__ = ["Learner", "Optimization", "TorchLearner", "backbone_and_head", "response_logprobs", "token_logprobs"]

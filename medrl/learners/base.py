@@ -51,8 +51,20 @@ class Optimization:
     def __post_init__(self) -> None:
         if self.schedule not in ("constant", "linear", "cosine"):
             raise ValueError(f"optimization: schedule is {self.schedule!r}; it is constant, linear or cosine")
-        if self.lr <= 0 or self.microbatch_tokens < 1 or self.logits_mib < 1:
-            raise ValueError("optimization: lr, microbatch_tokens and logits_mib must be above 0")
+        faults = [
+            f"{name} is {getattr(self, name)}; it must be above 0"
+            for name in ("lr", "max_grad_norm", "microbatch_tokens", "logits_mib")
+            if not getattr(self, name) > 0
+        ]
+        faults += [
+            f"{name} is {getattr(self, name)}; it must not be below 0"
+            for name in ("weight_decay", "warmup_steps")
+            if not getattr(self, name) >= 0
+        ]
+        if not all(0.0 <= beta < 1.0 for beta in self.betas):
+            faults.append(f"betas are {list(self.betas)}; each must be at least 0 and below 1")
+        if faults:
+            raise ValueError("optimization: " + "; ".join(faults))
 
     def over(self, total_updates: int) -> "Optimization":
         """The same, with `total_updates` filled in where it was empty."""

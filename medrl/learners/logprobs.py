@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from medrl.algorithms import Batch
+from medrl.errors import UnsupportedModel
 
 
 class _TokenLogprobs(torch.autograd.Function):
@@ -104,18 +105,18 @@ def backbone_and_head(model: PreTrainedModel) -> tuple[nn.Module, nn.Linear]:
     """The module that gives hidden states, and the linear layer that makes logits of them.
 
     Raises:
-        ValueError: The model does something else to its logits (soft capping, scaling), or has no plain head.
+        UnsupportedModel: The model does something else to its logits (soft capping, scaling), or has no plain head.
     """
     text = model.config.get_text_config()
     for knob in ("final_logit_softcapping", "logit_scale", "logits_scaling"):
         if getattr(text, knob, None) not in (None, 1.0):
-            raise ValueError(
+            raise UnsupportedModel(
                 f"{type(model).__name__} changes its logits ({knob}={getattr(text, knob)}), which chunked "
                 "log-probabilities do not follow; choose another architecture"
             )
     head, backbone = model.get_output_embeddings(), model.base_model
     if not isinstance(head, nn.Linear) or backbone is model:
-        raise ValueError(
+        raise UnsupportedModel(
             f"{type(model).__name__} has no plain linear head over a backbone; choose another architecture"
         )
     return backbone, head

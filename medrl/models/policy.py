@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -48,6 +48,15 @@ class ModelShape:
     context: int = 512
     """Longest sequence, prompt and response together, in tokens."""
 
+    def __post_init__(self) -> None:
+        faults = [f"{name} is {value}; it must be at least 1" for name, value in vars(self).items() if value < 1]
+        if not faults and self.hidden_size % (2 * self.heads):
+            faults.append(f"hidden_size {self.hidden_size} is no even multiple of heads, {self.heads}")
+        if not faults and self.heads % self.key_value_heads:
+            faults.append(f"heads {self.heads} is no multiple of key_value_heads, {self.key_value_heads}")
+        if faults:
+            raise ValueError("policy.new: " + "; ".join(faults))
+
 
 @dataclass(frozen=True)
 class PolicySpec:
@@ -59,8 +68,8 @@ class PolicySpec:
     new: ModelShape | None = None
     """Shape of a model to make from scratch; its tokenizer is trained on the recipe's demonstrations and prompts."""
 
-    dtype: str = "float32"
-    """Type of the weights in memory: float32, bfloat16 or float16."""
+    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    """Type of the weights in memory."""
 
     revision: str | None = None
     """Branch, tag or commit on the hub; pin it for a run that can be repeated."""
@@ -73,6 +82,14 @@ class PolicySpec:
 
     device: str = "auto"
     """Where the model computes: cpu, cuda, cuda:1; `auto` takes the first GPU where there is one."""
+
+    def __post_init__(self) -> None:
+        if self.dtype not in DTYPES:
+            raise ValueError(f"policy: dtype is {self.dtype!r}; it is one of {', '.join(DTYPES)}")
+        try:
+            self.torch_device()
+        except RuntimeError as error:
+            raise ValueError(f"policy: device is {self.device!r}; it is auto, cpu, cuda or cuda:N") from error
 
     def torch_device(self) -> torch.device:
         """The device, `auto` resolved."""
@@ -106,18 +123,18 @@ class Policy:
         common: dict[str, Any] = {"trust_remote_code": spec.trust_remote_code, "revision": spec.revision}
         try:
             config = AutoConfig.from_pretrained(path, **common)
-        except (OSError, ValueError) as error:
-            raise MissingFile(f"no model can be read from {path!r}: {error}") from error
-        loader: Any = AutoModelForCausalLM
-        processor = None
-        if config.model_type in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES:
-            from transformers import AutoModelForImageTextToText, AutoProcessor
+            loader: Any = AutoModelForCausalLM
+            processor = None
+            if config.model_type in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES:
+                from transformers import AutoModelForImageTextToText, AutoProcessor
 
-            loader, processor = AutoModelForImageTextToText, AutoProcessor.from_pretrained(path, **common)
-        model = loader.from_pretrained(
-            path, dtype=DTYPES[spec.dtype], attn_implementation=spec.attention, use_safetensors=True, **common
-        )
-        tokenizer = processor.tokenizer if processor is not None else AutoTokenizer.from_pretrained(path, **common)
+                loader, processor = AutoModelForImageTextToText, AutoProcessor.from_pretrained(path, **common)
+            model = loader.from_pretrained(
+                path, dtype=DTYPES[spec.dtype], attn_implementation=spec.attention, use_safetensors=True, **common
+            )
+            tokenizer = processor.tokenizer if processor is not None else AutoTokenizer.from_pretrained(path, **common)
+        except (OSError, ValueError, ImportError) as error:
+            raise MissingFile(f"no model can be read from {path!r}: {error}") from error
         policy = cls(model, tokenizer, processor, name=path)
         policy.move(spec.torch_device())
         return policy

@@ -6,11 +6,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+import torch
+
 from medrl.data.clinic import generate_demonstrations, generate_problems
 from medrl.data.demonstrations import Demonstration, load_demonstrations
 from medrl.data.problems import load_problems
 from medrl.errors import DataError
 from medrl.models import Policy
+from medrl.models.policy import DTYPES
 from medrl.recipes.schema import CLINIC, DemonstrationSource, ProblemSource, Recipe
 from medrl.seeds import seed_of
 from medrl.types import Message, Problem
@@ -79,6 +82,9 @@ def start_policy(recipe: Recipe, problems: Sequence[Problem], demonstrations: Se
         return Policy.load(recipe.policy.path, recipe.policy)
     texts = [p.question for p in problems] + [str(m["content"]) for d in demonstrations for m in d.messages]
     policy = Policy.new(texts, recipe.policy.new, seed=seed_of(recipe.seed, "weights"))
+    if recipe.policy.attention is not None:
+        policy.model.set_attn_implementation(recipe.policy.attention)
+    torch.nn.Module.to(policy.model, DTYPES[recipe.policy.dtype])
     policy.move(recipe.policy.torch_device())
     return policy
 

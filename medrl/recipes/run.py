@@ -19,6 +19,7 @@ from medrl.engines import InProcessEngine
 from medrl.errors import DataError, MedrlError
 from medrl.evaluation import evaluate
 from medrl.files import atomic_folder, remove_folder
+from medrl.learners import backbone_and_head
 from medrl.models import Policy
 from medrl.recipes.build import check_held_out, demonstrations_of, problems_of, start_policy
 from medrl.recipes.load import read_algorithm, to_yaml
@@ -31,7 +32,7 @@ from medrl.trainers.checks import check_reward, fitting_problems
 from medrl.types import Problem, ScoredGroup
 from medrl.verifiers import run_sync
 
-# What a resumed run may change: what it keeps, never what it computes; how long it goes on, see `may_change`.
+# What a resumed run may change: what it keeps and how much failure it bears; how long it goes on, see `may_change`.
 MAY_CHANGE = ("resume", "folder", "trackers", "trainer.keep_checkpoints", "trainer.max_unscored")
 
 
@@ -83,7 +84,7 @@ def run_recipe(recipe: Recipe, console: RunConsole | None = None) -> Outcome:
     path, text = run_folder(recipe), to_yaml(recipe)
     if not recipe.resume and (path / "recipe.yaml").is_file():
         RunFolder.create(path, text).close()  # says that the folder is taken, before anything is loaded
-    with reproducible(recipe.threads):
+    with reproducible(recipe.threads, recipe.policy.torch_device()):
         parts = prepare(recipe)
         console.say(
             f"{recipe.name}: {len(parts.problems)} problems, {len(parts.held_out)} held out, "
@@ -97,8 +98,8 @@ def run_recipe(recipe: Recipe, console: RunConsole | None = None) -> Outcome:
 
 def _run(recipe: Recipe, parts: Parts, policy: Policy | None, run: RunFolder, console: RunConsole) -> Outcome:
     started = time.perf_counter()
-    policy = _tuned_policy(recipe, parts, policy, run, console)
     with _trackers(recipe, run) as trackers:
+        policy = _tuned_policy(recipe, parts, policy, run, console, trackers)
         trainer = make_trainer(recipe, parts, policy, run=run, console=console, trackers=trackers)
         if run.resumed and trainer.resume():
             console.say(f"going on from step {trainer.step}")
@@ -111,7 +112,9 @@ def _run(recipe: Recipe, parts: Parts, policy: Policy | None, run: RunFolder, co
             "before": before, "after": after, "best": trainer.best, "time/run": time.perf_counter() - started,
         }
     )  # fmt: skip
-    _show(run, console, before, after, ("SFT" if recipe.sft else "start", "RL"))
+    leaf = rewards.verified_leaf(parts.reward)
+    names = ("SFT" if recipe.sft else "start", "RL")
+    _show(run, console, before, after, names, leaf.name if leaf is not None else "")
     return Outcome(run.path, before, after, trainer.step)
 
 
@@ -125,6 +128,7 @@ def checked_start(recipe: Recipe, parts: Parts) -> Policy:
     check_reward(parts.reward, parts.held_out)
     policy = start_policy(recipe, parts.problems, parts.demonstrations)
     policy.check()
+    backbone_and_head(policy.model)
     fitting_problems(policy, parts.problems, recipe.sampling, recipe.trainer, "problems to train on")
     fitting_problems(policy, parts.held_out, recipe.sampling, recipe.trainer, "held-out problems")
     if recipe.sft is not None:
@@ -162,8 +166,8 @@ def make_trainer(
 
 
 @contextmanager
-def reproducible(threads: int | None) -> Iterator[None]:
-    """A fixed number of torch threads and, on the CPU, kernels that add in a fixed order; put back afterwards.
+def reproducible(threads: int | None, device: torch.device) -> Iterator[None]:
+    """A fixed number of torch threads and, for the CPU, kernels that add in a fixed order; put back afterwards.
 
     On a GPU such kernels are slow, or there are none.
     """
@@ -171,7 +175,7 @@ def reproducible(threads: int | None) -> Iterator[None]:
     filled = torch.utils.deterministic.fill_uninitialized_memory  # type: ignore[attr-defined]
     if threads:
         torch.set_num_threads(threads)
-    if not torch.cuda.is_available():
+    if device.type == "cpu":
         torch.use_deterministic_algorithms(True, warn_only=True)
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     try:
@@ -200,7 +204,14 @@ def _is_policy(folder: Path) -> bool:
     return (folder / "config.json").is_file()
 
 
-def _tuned_policy(recipe: Recipe, parts: Parts, policy: Policy | None, run: RunFolder, console: RunConsole) -> Policy:
+def _tuned_policy(
+    recipe: Recipe,
+    parts: Parts,
+    policy: Policy | None,
+    run: RunFolder,
+    console: RunConsole,
+    trackers: Sequence[Tracker],
+) -> Policy:
     """The policy that reinforcement learning starts from; a finished SFT stage is read back, not run again."""
     if policy is None:
         console.say(f"SFT is done; reading {run.sft.name}/")
@@ -221,6 +232,8 @@ def _tuned_policy(recipe: Recipe, parts: Parts, policy: Policy | None, run: RunF
             progress.advance(update - progress.done)
             kept = {name: float(figures[name]) for name in ("loss", "grad_norm", "learning_rate") if name in figures}
             run.log_metrics(update, kept, phase="sft")
+            for tracker in trackers:
+                tracker.log(update, kept, phase="sft")
 
         seed = seed_of(recipe.seed, "sft") % 2**31
         figures = fine_tune(policy, parts.demonstrations, recipe.sft, seed=seed, folder=checkpoints, on_update=report)
@@ -232,13 +245,13 @@ def _tuned_policy(recipe: Recipe, parts: Parts, policy: Policy | None, run: RunF
     return Policy.load(str(run.sft), recipe.policy)  # read back, as a resumed run reads it
 
 
-def _show(run: RunFolder, console: RunConsole, before: Any, after: Any, names: tuple[str, str]) -> None:
+def _show(run: RunFolder, console: RunConsole, before: Any, after: Any, names: tuple[str, str], part: str) -> None:
     drawn = bool(run.read_metrics("rl") or run.read_evaluations())  # after SFT alone there is nothing to draw
     picture = plot_curve(run) if drawn else None
     if before and after and before["step"] != after["step"]:
         console.before_after(before, after, names=names)
         first, last = run.read_rollouts(before["step"], "held_out"), run.read_rollouts(after["step"], "held_out")
-        console.answers(first, last, names=names, limit=3)
+        console.answers(first, last, names=names, limit=3, part=part)
     console.say(f"run folder: {_short(run.path)}")
     if picture:
         console.say(f"learning curve: {_short(picture)}")
@@ -258,7 +271,7 @@ def evaluate_policy(
     if recipe.held_out is None:
         raise DataError(f"the recipe {recipe.name!r} has no held-out problems to evaluate on; give `held_out`")
     quiet_libraries()
-    with reproducible(recipe.threads):
+    with reproducible(recipe.threads, policy.device):
         problems, reward = problems_of(recipe.held_out), rewards.build(recipe.reward)
         _check_not_trained_on(recipe, problems, console)
         check_reward(reward, problems)

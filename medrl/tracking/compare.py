@@ -89,7 +89,7 @@ def answers(
         after: Rollouts of another evaluation of the same problems.
         limit: How many problems to show. They are taken in order, never chosen by how they came out.
         names: What the two sides are called.
-        part: The part of the reward that says right or wrong; where a score lacks it, its whole value does.
+        part: The part of the reward that says right or wrong.
         characters: Longer answers lose their middle.
     """
     later = {trace.group.problem.id: trace for trace in after}
@@ -157,4 +157,4 @@ def shorten(text: str, characters: int) -> str:
 
 def _value(score: Score, part: str) -> float | None:
     found = score.parts.get(part)
-    return found.value if found else score.value
+    return found.value if found else None

@@ -107,9 +107,9 @@ class RunFolder:
             )
         if content:
             check_same_recipe(self.path, self.recipe_text, recipe_text, may_change)
+        write_atomic(self.path / "recipe.yaml", recipe_text)  # first, for it is what makes the folder a run
         for name in ("checkpoints", "rollouts"):
             (self.path / name).mkdir(exist_ok=True)
-        write_atomic(self.path / "recipe.yaml", recipe_text)
         self.resumed = bool(content)
 
     def close(self) -> None:

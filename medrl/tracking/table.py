@@ -49,19 +49,19 @@ def clock(value: float) -> str:
 
 BEFORE_PARTS = (
     Column("step", "step", whole, 5, 0),
-    Column("loss", "loss", decimal, 6, 1),
+    Column("loss", "loss", decimal, 6, 20),
     Column("reward", "reward", decimal, 6, 1),
 )
 AFTER_PARTS = (
     Column("accuracy", "accuracy", percent, 8, 2),
     Column("unscored", "unscored", percent, 8, 3),
-    Column("abstained", "abstained", percent, 9, 11),
+    Column("abstained", "abstained", percent, 9, 19),
     Column("length", "length", whole, 6, 4),
     Column("kl", "KL", small, 7, 5),
-    Column("clip_share", "clipped", percent, 7, 8),
-    Column("grad_norm", "grad", decimal, 6, 7),
-    Column("tokens_per_second", "tok/s", whole, 6, 9),
-    Column("time/step", "s/step", seconds, 6, 6),
+    Column("clip_share", "clipped", percent, 7, 23),
+    Column("grad_norm", "grad", decimal, 6, 21),
+    Column("tokens_per_second", "tok/s", whole, 6, 6),
+    Column("time/step", "s/step", seconds, 6, 22),
 )
 
 
@@ -81,7 +81,7 @@ class StepTable:
         short = {name: name if len(name) <= 10 else f"{name[:9]}~" for name in names}
         parts = [
             Column(f"part/{name}", short[name], decimal, max(6, len(short[name])), rank)
-            for rank, name in enumerate(names, start=10)
+            for rank, name in enumerate(names, start=7)
         ]
         wanted = [column for column in (*BEFORE_PARTS, *parts, *AFTER_PARTS) if column.key in keys]
         gap = 2 if sum(column.width + 2 for column in wanted) - 2 <= width else 1

@@ -19,9 +19,10 @@ def step_metrics(
     """Figures by name; those under "time/" and tokens_per_second depend on the machine, all others do not.
 
     `entropy` is the mean of -logprob of the sampled tokens, an unbiased estimate of the policy's entropy per token.
-    `unscored` is the share of rollouts without a number, and `unscored/STATUS` counts them by what failed. `accuracy` is
-    left out where the verifier failed on more than `max_unscored` of the rollouts; `abstained` is the share that it did
-    not decide. `equal_groups` is the share of groups whose scores do not differ, which teach nothing.
+    `unscored` is the share of rollouts without a number, and `unscored/STATUS` counts them by what failed. `accuracy`
+    and the verifier's part are left out where it failed on more than `max_unscored` of what it was to judge; `abstained`
+    is the share that it did not decide. `equal_groups` is the share of groups whose scores do not differ, which teach
+    nothing.
     """
     scores = [score for group in scored for score in group.scores]
     rollouts = [r for group in scored for r in group.group.rollouts if isinstance(r, Rollout)]
@@ -30,8 +31,11 @@ def step_metrics(
     tokens = sum(len(r.token_ids) for r in rollouts)
     correct = verified_leaf(reward)
     metrics = {"reward": sum(values) / len(values)} if values else {}
-    if correct is not None and (accuracy := accuracy_of(scored, correct, max_unscored)) is not None:
+    accuracy = accuracy_of(scored, correct, max_unscored) if correct is not None else None
+    if accuracy is not None:
         metrics["accuracy"] = accuracy
+    elif correct is not None:
+        parts.pop(correct.name, None)  # the same figure by another name
     metrics |= {f"part/{name}": value for name, value in parts.items() if name != reward.name}
     if correct is not None:
         metrics["abstained"] = abstained_share(scored, correct)

@@ -94,7 +94,7 @@ class Trainer:
         self.step = 0  # finished steps; also the version of the policy
         self.algorithm_state: dict[str, Any] = {}
         self.reward_state: dict[str, Any] = {}
-        self.best: dict[str, float] = {}  # step and accuracy of the best policy so far
+        self.best: dict[str, float] = {}  # step and accuracy of the best policy so far, the unscored taken as wrong
         self.evaluations_since_best = 0
         self.evaluated_step = -1
         self.last_evaluation: Evaluation | None = None
@@ -175,10 +175,13 @@ class Trainer:
         self.console.evaluation({"step": self.step, "name": result.name, **result.row()})
         improved = False
         if result.accuracy is not None:  # a judge that was down says nothing of the policy: neither best nor patience
-            improved = result.accuracy > self.best.get("accuracy", -1.0)
+            sure = result.accuracy * (1 - result.unscored)  # what the judge could not score wins nothing
+            improved = sure > self.best.get("accuracy", -1.0)
             self.evaluations_since_best = 0 if improved else self.evaluations_since_best + 1
-        if improved and result.accuracy is not None:
-            self.best = {"step": self.step, "accuracy": result.accuracy}
+            if improved:
+                self.best = {"step": self.step, "accuracy": sure}
+        for tracker in self.trackers:
+            tracker.log(self.step, result.row(), phase=result.name)
         if self.run is not None:
             self.run.log_evaluation(self.step, result.name, result.row())
             for name, asked in ((result.name, result.sampled), (f"{result.name}_greedy", result.greedy)):

@@ -28,7 +28,8 @@ class TrainerSettings:
     """Newest checkpoints kept. The best policy by held-out accuracy is kept apart, in `best`."""
 
     max_unscored: float = 0.5
-    """The run stops with an error when more than this share of a step's rollouts has no score. Typical 0.1 to 0.5."""
+    """The run stops with an error when more than this share of what a step's verifiers were asked about has no score.
+    Typical 0.1 to 0.5."""
 
     stop_at_accuracy: float | None = None
     """Stop when held-out accuracy reaches this; empty for never."""
@@ -54,5 +55,7 @@ class TrainerSettings:
         ]  # fmt: skip
         if not 0.0 <= self.max_unscored < 1.0:
             faults.append(f"max_unscored is {self.max_unscored}; it must be at least 0 and below 1")
+        if self.patience is not None and self.patience < 1:
+            faults.append(f"patience is {self.patience}; it must be at least 1, or empty for never")
         if faults:
             raise ValueError("trainer: " + "; ".join(faults))

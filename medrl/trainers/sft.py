@@ -1,5 +1,6 @@
 """Supervised fine-tuning over TRL's SFTTrainer: the loss is on the assistant's words only."""
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,7 +49,8 @@ class SFTSettings:
     """Gradients are scaled down to this L2 norm."""
 
     save_every: int | None = None
-    """Updates between checkpoints inside the stage; empty: a killed stage begins anew (right for minutes, not days)."""
+    """Updates between checkpoints inside the stage; empty: a killed stage begins anew (right for minutes, not days). These
+    are transformers' own, whose optimizer state is a pickle, and are removed when the stage ends."""
 
     def __post_init__(self) -> None:
         faults = [
@@ -187,5 +189,13 @@ def _whole_checkpoint(folder: Path | None) -> str | None:
     """The newest checkpoint that transformers finished writing (its trainer state is written last)."""
     if folder is None or not folder.is_dir():
         return None
-    whole = [f for f in folder.glob("checkpoint-*") if (f / "trainer_state.json").is_file()]
+    whole = [f for f in folder.glob("checkpoint-*") if _is_json(f / "trainer_state.json")]
     return str(max(whole, key=lambda f: int(f.name.rpartition("-")[2]))) if whole else None
+
+
+def _is_json(file: Path) -> bool:
+    try:
+        json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return True

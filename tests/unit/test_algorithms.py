@@ -116,3 +116,9 @@ def test_what_an_algorithm_needs() -> None:
 def test_knobs_out_of_range_are_refused(knobs: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=next(iter(knobs))):
         GRPO(**knobs)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("knobs", [{"mean": "tokens"}, {"scale": "std"}, {"kl_estimator": "k4"}])
+def test_a_name_that_is_not_known_is_refused_and_not_taken_for_another(knobs: dict[str, str]) -> None:
+    with pytest.raises(ValueError, match="it is one of"):
+        GRPO(**knobs)  # type: ignore[arg-type]

@@ -85,7 +85,7 @@ def test_every_topic_and_language_turns_up_with_a_sound_reference(mixed: list[Pr
             assert problem.kind == "numeric"
             value, unit = str(problem.reference).split(" ", 1)
             assert unit == problem.metadata["unit"]
-            assert problem.metadata["lower"] <= float(value) <= problem.metadata["upper"]
+            assert problem.metadata["lower_limit"] <= float(value) <= problem.metadata["upper_limit"]
         elif kind == "set":
             assert problem.reference == "; ".join(problem.metadata["items"])
             assert 0 < len(problem.metadata["items"]) < len(problem.metadata["listed"])

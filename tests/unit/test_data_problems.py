@@ -13,6 +13,7 @@ import pytest
 from medrl.data.clinic import generate_problems
 from medrl.data.problems import load_problems, load_responses
 from medrl.errors import DataError, MissingFile
+from medrl.verifiers import Typed
 
 
 def write(path: Path, *rows: Any) -> Path:
@@ -68,9 +69,24 @@ def test_medcalc_keeps_its_limits_and_reads_dates_and_ages(tmp_path: Path) -> No
     age = "('14 weeks', '2 days')"
     rows = row(1, "-4", "-3.8", "-4.2"), row(2, "01/09/2007", "01/09/2007", "01/09/2007"), row(3, age, age, age)
     number, date, weeks = load_problems(write(tmp_path / "a.jsonl", *rows))
-    assert (number.kind, number.metadata["lower"], number.metadata["upper"]) == ("numeric", -4.2, -3.8)
+    assert (number.kind, number.metadata["lower_limit"], number.metadata["upper_limit"]) == ("numeric", -4.2, -3.8)
     assert (date.kind, date.metadata["answer_type"]) == ("open", "date")
     assert weeks.reference == "14 weeks, 2 days"
+    assert [Typed().verify(number, text).score for text in ("-4.1", "-3.8", "-4.3", "4.1")] == [1.0, 1.0, 0.0, 0.0]
+
+
+def test_rows_of_our_own_schema_are_checked(tmp_path: Path) -> None:
+    row = {"id": "1", "messages": [{"role": "user", "content": "?"}], "reference": "MI"}
+    for fault, said in (
+        ({"aliases": "MI"}, "aliases 'MI'"),
+        ({"messages": "What?"}, "messages are a list"),
+        ({"messages": [{"content": "What?"}]}, "messages are a list"),
+        ({"reference": 5}, "a reference is text|no reference"),
+        ({"reference": " "}, "no reference"),
+        ({"options": ["a", "b"]}, "a mapping of label to text"),
+    ):
+        with pytest.raises(DataError, match=said):
+            load_problems(write(tmp_path / "a.jsonl", {**row, **fault}))
 
 
 @pytest.mark.parametrize(
@@ -199,7 +215,7 @@ def test_published_calculations_and_judged_responses_load_whole(shared_data: Pat
     problems = load_problems(shared_data / "medcalc.jsonl")
     numeric = [p for p in problems if p.kind == "numeric"]
     assert len(numeric) > 480
-    assert all(p.metadata["lower"] <= p.metadata["value"] <= p.metadata["upper"] for p in numeric)
+    assert all(p.metadata["lower_limit"] <= p.metadata["value"] <= p.metadata["upper_limit"] for p in numeric)
     assert len(load_responses(shared_data / "verify_cases.jsonl")) == 334
 
 

@@ -148,8 +148,8 @@ def test_malformed_answers_do_not_stand_in_for_a_judge_that_is_down(make_policy:
     assert result.format == 0.0 and result.accuracy == 0.0, "nobody had to ask the judge"
     watched = WeightedSum((Format("o1"), Verified(mostly_down)), (1.0, 0.0))
     result = run(make_policy(), watched, max_unscored=0.5)
-    assert result.reward == 0.0, "the tree has a number for each"
-    assert (result.accuracy, result.unscored) == (None, 0.75), "the verifier has not"
+    assert all(score.value == 0.0 for g in result.sampled for score in g.scores), "the tree has a number for each"
+    assert (result.accuracy, result.reward, result.unscored) == (None, None, 0.75), "the verifier has not"
 
 
 def test_abstentions_are_counted_whatever_they_are_worth(make_policy: Callable[..., Policy]) -> None:

@@ -116,7 +116,19 @@ def test_the_schedule_reaches_the_optimizer(make_policy: MakePolicy, make_batch:
     assert [step(learner, batch)["lr"] for _ in range(5)] == pytest.approx([0.5e-3, 1e-3, 1e-3, 0.75e-3, 0.5e-3])
 
 
-@pytest.mark.parametrize("knobs", [{"lr": 0.0}, {"microbatch_tokens": 0}, {"logits_mib": 0}, {"schedule": "step"}])
+@pytest.mark.parametrize(
+    "knobs",
+    [
+        {"lr": 0.0},
+        {"microbatch_tokens": 0},
+        {"logits_mib": 0},
+        {"schedule": "step"},
+        {"max_grad_norm": -1.0},
+        {"max_grad_norm": 0.0},
+        {"betas": (0.9, 1.5)},
+        {"weight_decay": -0.1},
+    ],
+)
 def test_knobs_of_optimisation_out_of_range_are_refused(knobs: dict[str, object]) -> None:
     with pytest.raises(ValueError, match=next(iter(knobs))):
         Optimization(**knobs)  # type: ignore[arg-type]

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from medrl.algorithms import GRPO, Batch, Denominators, Outputs, clipped_surrogate, kl_estimate, masked_mean
+from medrl.algorithms import GRPO, Batch, Denominators, Outputs, clipped_surrogate, kl_estimate
 
 LOG = math.log
 
@@ -49,11 +49,6 @@ def test_k1_and_k3_estimate_the_exact_kl() -> None:
 def test_unknown_kl_estimator_is_named() -> None:
     with pytest.raises(ValueError, match="'k4'; it is k1, k2 or k3"):
         kl_estimate(torch.zeros(1), torch.zeros(1), "k4")  # type: ignore[arg-type]
-
-
-def test_masked_mean() -> None:
-    assert masked_mean(table([1.0, 2.0, 9.0]), torch.tensor([[True, True, False]])) == 1.5
-    assert masked_mean(table([1.0]), torch.tensor([[False]])) == 0.0
 
 
 def batch_of(mask: list[list[int]], advantages: Tensor, old: Tensor, reference: Tensor) -> Batch:

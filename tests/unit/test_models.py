@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -57,6 +58,35 @@ def test_a_missing_folder_is_named(path: str) -> None:
 def test_a_folder_without_a_model_is_named(tmp_path: Path) -> None:
     with pytest.raises(MissingFile, match="no model can be read"):
         Policy.load(str(tmp_path))
+
+
+def test_a_folder_without_weights_is_named(make_policy: MakePolicy, tmp_path: Path) -> None:
+    make_policy().save(tmp_path)
+    (tmp_path / "model.safetensors").unlink()
+    with pytest.raises(MissingFile, match=r"no model can be read[\s\S]*safetensors"):
+        Policy.load(str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("knobs", "said"),
+    [({"dtype": "fp16"}, "it is one of float32"), ({"device": "gpu"}, "it is auto, cpu, cuda or cuda:N")],
+)
+def test_a_type_or_device_that_does_not_exist_is_refused(knobs: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        PolicySpec(**knobs)
+
+
+@pytest.mark.parametrize(
+    ("knobs", "said"),
+    [
+        ({"layers": 0, "context": -1}, "layers is 0; it must be at least 1; context is -1"),
+        ({"hidden_size": 130}, "hidden_size 130 is no even multiple of heads, 4"),
+        ({"key_value_heads": 3}, "heads 4 is no multiple of key_value_heads, 3"),
+    ],
+)
+def test_a_shape_that_cannot_be_is_refused(knobs: dict[str, int], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        ModelShape(**knobs)
 
 
 def test_the_prompt_ends_where_the_assistant_begins(make_policy: MakePolicy) -> None:

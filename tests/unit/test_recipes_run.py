@@ -180,7 +180,7 @@ def test_evaluating_a_kept_policy_gives_the_figures_of_its_run(finished: Path, t
 
 def test_torch_is_left_as_it_was() -> None:
     before = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
-    with pytest.raises(ValueError), reproducible(before[0] + 1):
+    with pytest.raises(ValueError), reproducible(before[0] + 1, torch.device("cpu")):
         assert torch.get_num_threads() == before[0] + 1
         raise ValueError
     assert (torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()) == before

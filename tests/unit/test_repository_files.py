@@ -82,6 +82,31 @@ def test_architecture_page_names_every_file(repository: Path, files: list[str]) 
     assert not gone, f"in the tree of docs/architecture.md, but not in the repository: {gone}"
 
 
+def test_one_step_can_be_read_in_seven_files_and_650_lines(repository: Path) -> None:
+    """The table of docs/architecture.md counts what is there, and keeps within bounds."""
+    page = (repository / "docs" / "architecture.md").read_text(encoding="utf-8")
+    _, _, section = page.partition("## Reading one GRPO step")
+    row = re.compile(r"\| `(medrl/[^`]+)`(?:,)?(?: from `(\w+)`)?(?: up to `(\w+)`)? \| (\d+) \|")
+    rows = row.findall(section.partition("\n## ")[0])
+    counted = [part_of(repository / path, first, end) for path, first, end, _ in rows]
+    assert counted == [int(lines) for *_, lines in rows]
+    assert f"Seven files, {sum(counted)} lines" in section
+    assert len(rows) == 7 and sum(counted) <= 650
+
+
+def part_of(file: Path, first: str, end: str) -> int:
+    """Lines from one definition (else the beginning) up to another (else the end), decorators with what they decorate."""
+    lines = file.read_text(encoding="utf-8").splitlines()
+
+    def place(name: str) -> int:
+        found = next(i for i, line in enumerate(lines) if re.match(rf"\s*(async )?(def|class) {name}\b", line))
+        while lines[found - 1].strip().startswith("@"):
+            found -= 1
+        return found
+
+    return (place(end) if end else len(lines)) - (place(first) if first else 0)
+
+
 def tree_paths(page: str) -> list[str]:
     """The paths in the first fenced block of a page that holds a line beginning with `medrl/`.
 

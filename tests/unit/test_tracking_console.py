@@ -73,8 +73,14 @@ def test_no_number_is_not_zero_and_extremes_are_readable() -> None:
 
 def test_a_narrow_width_keeps_the_important_columns_and_names_the_others() -> None:
     note, header, line = printed([{**ROW, **{f"part/extra_number_{n}": 0.5 for n in range(6)}}], width=60)
-    assert header.split()[:4] == ["step", "reward", "accuracy", "unscored"]
-    assert len(header) <= 60 and len(line) <= 60 and "tok/s" in note and "metrics.jsonl" in note
+    assert {"step", "reward", "accuracy", "unscored"} <= set(header.split())
+    assert len(header) <= 60 and len(line) <= 60 and "grad" in note and "metrics.jsonl" in note
+
+
+def test_80_columns_hold_what_a_step_is_watched_by() -> None:
+    note, header, _ = printed([{**ROW, "loss": 0.1, "abstained": 0.0}], width=80)
+    labels = {"step", "reward", "correct", "format", "accuracy", "unscored", "length", "KL", "tok/s"}
+    assert labels <= set(header.split()) and "grad" in note
 
 
 def test_the_header_returns_every_20_rows() -> None:
@@ -208,7 +214,8 @@ def test_answers_stand_side_by_side_in_order_with_counts() -> None:
 
 def test_marks_and_shortening() -> None:
     assert mark(FAILED) == "no verdict (timeout: 30 s)"
-    assert mark(Score(0.7)) == "right (0.7)"
+    assert mark(Score(0.7, parts={"correct": Part(0.7)})) == "right (0.7)"
+    assert mark(Score(0.7)).startswith("no verdict"), "the whole reward does not say whether the answer is right"
     text = shorten("a" * 500 + "b" * 500, 300)
     assert text.startswith("a" * 100) and text.endswith("b" * 200) and "700 characters left out" in text
     assert shorten("short", 300) == "short"

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -65,6 +66,23 @@ def test_begin_and_refuse_to_begin_twice(tmp_path: Path) -> None:
         assert run.resumed and len(run.read_metrics()) == 1
     with begin(tmp_path / "new", resume=True) as run:  # restarted before it had begun
         assert not run.resumed
+
+
+def test_a_kill_while_a_run_begins_leaves_a_folder_that_can_be_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make = Path.mkdir
+
+    def killed(path: Path, *flags: Any, **more: Any) -> None:
+        if path.name == "rollouts":
+            raise KeyboardInterrupt
+        make(path, *flags, **more)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Path, "mkdir", killed)
+        begin(tmp_path / "new")
+    with begin(tmp_path / "new", resume=True) as run:
+        assert (run.path / "rollouts").is_dir()
 
 
 def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:

@@ -60,9 +60,14 @@ class Rows:
 
     def __init__(self) -> None:
         self.rows: list[tuple[int, dict[str, float]]] = []
+        self.evaluations: list[int] = []
 
-    def log(self, step: int, metrics: Mapping[str, float]) -> None:
-        self.rows.append((step, dict(metrics)))
+    def log(self, step: int, metrics: Mapping[str, float], *, phase: str = "rl") -> None:
+        if phase == "rl":
+            self.rows.append((step, dict(metrics)))
+        else:
+            assert phase == "held_out" and "accuracy" in metrics
+            self.evaluations.append(step)
 
     def close(self) -> None:
         pass
@@ -124,7 +129,7 @@ def test_three_steps_on_the_clinic_are_written_down(tmp_path: Path) -> None:
         assert [len(t.group) for t in traces] == [4, 4]
         assert run.latest_checkpoint() == run.path / "checkpoints" / "step-000003"
     assert [row["step"] for row in metrics] == [1, 2, 3]
-    assert [row["step"] for row in evaluations] == [0, 2, 3]
+    assert [row["step"] for row in evaluations] == rows.evaluations == [0, 2, 3]
     for row in metrics:
         for name in ("reward", "accuracy", "part/format", "unscored", "length", "entropy", "equal_groups"):
             assert math.isfinite(row[name]), name
@@ -331,7 +336,14 @@ def test_what_does_not_fit_is_said_before_any_compute(make_policy: MakePolicy) -
 
 
 @pytest.mark.parametrize(
-    "knobs", [{"rollouts_per_problem": 1}, {"problems_per_step": 0}, {"max_unscored": 1.0}, {"keep_checkpoints": 0}]
+    "knobs",
+    [
+        {"rollouts_per_problem": 1},
+        {"problems_per_step": 0},
+        {"max_unscored": 1.0},
+        {"keep_checkpoints": 0},
+        {"patience": 0},
+    ],
 )
 def test_settings_out_of_range_are_refused(knobs: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=next(iter(knobs))):

@@ -80,6 +80,11 @@ def test_lengths_that_disagree_are_refused() -> None:
         ({"id": "", "messages": ask("?")}, "no id"),
         ({"id": "p", "messages": ()}, "'p' has no messages"),
         ({"id": "p", "messages": ask("?"), "kind": "essay"}, "'essay'; it is one of open, choice"),
+        ({"id": "p", "messages": "?"}, "messages are a list"),
+        ({"id": "p", "messages": ({"content": "?"},)}, "messages are a list"),
+        ({"id": "p", "messages": ask("?"), "reference": 5}, "the reference 5"),
+        ({"id": "p", "messages": ask("?"), "aliases": "MI"}, "aliases 'MI'"),
+        ({"id": "p", "messages": ask("?"), "options": ["a"]}, "options"),
     ],
 )
 def test_broken_problems_say_what_is_wrong(fields: dict[str, object], says: str) -> None:

@@ -120,6 +120,7 @@ def test_a_decorated_function_keeps_its_face_and_pickles_by_name() -> None:
     assert (shouts.name, shouts.__name__, shouts.__doc__) == ("shouts", "shouts", "True for capitals.")
     assert shouts.decides and not odd.decides
     assert shouts(problem(), "A") is True
+    assert pickle.loads(pickle.dumps(shouts)) is shouts and b"capitals" not in pickle.dumps(shouts)
 
 
 def test_a_decorated_function_works_when_its_module_is_imported_by_name(tmp_path: Path) -> None:

@@ -134,6 +134,11 @@ def test_truncation_is_the_policys_fault_and_an_abort_is_not() -> None:
     assert Text().verify(Problem("p", ask("?")), "Asthma").status == "invalid"
 
 
+def test_a_date_is_nobodys_to_decide_yet() -> None:
+    due = Problem("p", ask("When?"), "01/09/2007", metadata={"answer_type": "date"})
+    assert Typed().verify(due, "01/09/2007").status == "abstain"
+
+
 OPTIONS = {"A": "Hepatitis B", "B": "Hepatitis A", "C": "Hepatitis C", "D": "不稳定型心绞痛"}
 
 
@@ -153,6 +158,14 @@ OPTIONS = {"A": "Hepatitis B", "B": "Hepatitis A", "C": "Hepatitis C", "D": "不
         ("A", "The answer is B, hepatitis B", WRONG),
         ("A", "A or C", WRONG),
         ("A", "A, B, C, D", WRONG),
+        ("A", "A\nB\nC", WRONG),
+        ("A", "A. B. C.", WRONG),
+        ("A", "A. Hepatitis B\nB. Hepatitis A\nC. Hepatitis C", WRONG),
+        ("A", "A. Hepatitis B\n\nB: seen in travellers", RIGHT),
+        ("A", "A\nHepatitis B", RIGHT),
+        ("B", "B. Hepatitis C", WRONG),
+        ("C", "B. Hepatitis C", WRONG),
+        ("B", "The answer is B. Hepatitis C is for the injured.", RIGHT),
         ("A", "ABCD", WRONG),
         ("A", "The answer is A. The answer is B.", WRONG),
         ("A", "The answer is B. The answer is A.", WRONG),

@@ -120,7 +120,8 @@ def _number(
     facts: Mapping[str, Any],
 ) -> Drawn:  # fmt: skip
     margin = abs(value) * TOLERANCE
-    number = {"value": value, "unit": unit, "tolerance": TOLERANCE, "lower": value - margin, "upper": value + margin}
+    limits = {"lower_limit": value - margin, "upper_limit": value + margin}
+    number = {"value": value, "unit": unit, "tolerance": TOLERANCE, **limits}
     return Drawn(
         text, template, f"{figure(value)} {unit}", "numeric", key, worked=worked, slip=slip, facts={**facts, **number}
     )
