@@ -12,8 +12,19 @@ from medrl.verifiers.normalise import normal
 from medrl.verifiers.reading import AnswerVerifier
 
 _NEGATED = re.compile(
-    r"\b(?:not|isn't|wrong|incorrect|except|eliminate[ds]?|rule[sd]? out|excluded?|neither|nor)\b|n't\b|不|错误|"
-    r"排除|非|除",
+    r"\b(?:not|wrong|incorrect|except|eliminate[ds]?|rule[sd]? out|excluded?|neither|nor|unlikely|never|cannot|worst)\b|"
+    r"n't\b|不(?![，,])|错误|排除|非|除|以外|之外",
+    re.IGNORECASE,
+)
+_OPEN = re.compile(r"\b(?:or|versus|vs)\b|或|还是", re.IGNORECASE)
+_FIGURE = re.compile(r"\W*\d")
+_CHANGES = re.compile(
+    r"[\d<>=%+-]|\b(?:than|least|most|below|above|over|under|minu|to|half|double|twice|within)\b|[多少倍半]"
+)
+# In a piece that names another option these words offer it; without them, and with a few words, it explains.
+_OFFERS = re.compile(
+    r"\b(?:or|also|too|as well|both|either|equally|maybe|perhaps|possibl[ey]|could|may|might|correct|right|true|"
+    r"yes|answer|option|likely)\b|也|或|都|对|可能|可以|还|选|[→>=~|]",
     re.IGNORECASE,
 )
 _EXCEPT = re.compile(
@@ -21,7 +32,7 @@ _EXCEPT = re.compile(
     r"除了?)\s*(?P<labels>[A-Z、,，和 ]{1,20}?)(?:项)?\s*(?P<rest>以外都选|之外都选|外都选|以外全选|外全选|$)"
 )
 _BECAUSE = re.compile(r",? (?:because|since|as)\b|\. (?=[A-Z])|[。；;\n]|，因为", re.IGNORECASE)
-_PIECES = re.compile(r"\n|(?<=[.。;；])\s+")  # lines and sentences
+_PIECES = re.compile(r"\n|(?<=[.。;；])(?<!\b[A-Z]\.)\s+")  # lines and sentences
 _LEAD = re.compile(
     r"^(?:so |thus |therefore |hence )?(?:(?:i |my |the )?(?:would )?(?:answer|choice|choose|pick|select|option|"
     r"correct answer)s?(?: is| are)?:? ?)*"
@@ -48,12 +59,16 @@ class Choice(AnswerVerifier):
         if not answer.committed:
             return Verdict.abstain("a long answer without a statement that commits to an option")
         chosen = chosen_labels(answer.text, options)
+        if chosen == wanted and len(chosen) > 1 and _OPEN.search(answer.text):
+            return Verdict.abstain("an open choice")
         if isinstance(chosen, str):
             return Verdict.wrong(chosen) if chosen.startswith("the letter") else Verdict.abstain(chosen)
         for earlier in answer.earlier:
-            before = chosen_labels(earlier, options)
+            before = _chosen(_tidy(earlier), options)
             if isinstance(before, frozenset) and before != chosen:
                 return Verdict.wrong(f"two answers, neither taken back: {_join(before)} and {_join(chosen)}")
+        if chosen == wanted and any(_bare(piece, options) - chosen for piece in answer.after):
+            return Verdict.abstain("another option follows the answer")
         if chosen == wanted:
             return Verdict.right(f"{_join(chosen)}, as the reference")
         if len(chosen) > 1 and len(wanted) == 1:
@@ -81,17 +96,29 @@ def chosen_labels(text: str, options: Mapping[str, str]) -> frozenset[str] | str
 
     A reason that starts with "the letter" is the answer's own fault (letter and text in conflict).
     """
-    text = unicodedata.normalize("NFKC", text).replace("**", "").strip()
+    text = _tidy(text)
+    chosen = _chosen(text, options)
+    if isinstance(chosen, frozenset) and (others := _beside(text, chosen, options)):
+        return f"{_join(others)} is named beside {_join(chosen)}"
+    return chosen
+
+
+def _tidy(text: str) -> str:
+    text = "".join(c for c in unicodedata.normalize("NFKC", text) if unicodedata.category(c) != "Cf")
+    return re.sub(r"\*\*|<br ?/?>", lambda m: "\n" if m[0][0] == "<" else "", text).strip()
+
+
+def _chosen(text: str, options: Mapping[str, str]) -> frozenset[str] | str:
     opened = _LEAD.sub("", text, count=1)
     letters, rest = _leading_letters(opened, options)
     if len(letters) == 1 and re.search(r"[.:)\]】、]$", opened[: len(opened) - len(rest)]):
-        written = normal(_PIECES.split(rest.strip())[0])
-        named = frozenset(label for label, option in options.items() if normal(option) == written)
+        written = _PIECES.split(rest.strip())[0]
+        named = _whole(written, options)
         if named and letters.isdisjoint(named):
             return f"the letter {_join(letters)} and the text of {_join(named)} are in conflict"
-    by_text = [label for label, option in options.items() if normal(option) == normal(text)]
+    by_text = _whole(text, options)
     if len(by_text) == 1:
-        return frozenset(by_text)
+        return by_text
     excepted = _EXCEPT.search(text.upper())
     if excepted and excepted["rest"]:
         left_out = set(re.findall("[A-Z]", excepted["labels"]))
@@ -101,8 +128,8 @@ def chosen_labels(text: str, options: Mapping[str, str]) -> frozenset[str] | str
         return listed
     head = _BECAUSE.split(text)[0]
     bare = head
-    for option in sorted(options.values(), key=len, reverse=True):
-        bare = bare.replace(option, " ")
+    for option in sorted(filter(None, options.values()), key=len, reverse=True):
+        bare = re.sub(re.escape(option), " ", bare, flags=re.IGNORECASE)
     if _NEGATED.search(bare):
         return "the answer speaks of what is not right"
     head = _LEAD.sub("", head, count=1)
@@ -113,7 +140,9 @@ def chosen_labels(text: str, options: Mapping[str, str]) -> frozenset[str] | str
             return f"the letter {_join(letters)} and the text of {_join(named)} are in conflict"
         return letters
     if named:
-        return named
+        if any(_FIGURE.match(options[label]) and not _alone(head, options[label]) for label in named):
+            return "a number among other words"
+        return "an open choice" if _OPEN.search(bare) else named
     return "neither a letter nor an option's text"
 
 
@@ -125,12 +154,18 @@ def _leading_letters(text: str, options: Mapping[str, str]) -> tuple[frozenset[s
     case = "" if len(text) > 3 else "(?i:"
     close = ")" if case else ""
     one = rf"[(\[【]?{case}[{labels}]{close}(?:[)\]】.:]|项|选项)?"
+    first = re.match(one, text)
+    label = "".join(c.upper() for c in first[0] if c.upper() in options) if first else ""
+    own = normal(options.get(label, ""))
+    if first and own and f"{normal(text[first.end() :])} ".startswith(f"{own} "):
+        return frozenset({label}), text[first.end() :]  # a label with its own text, which may hold letters too
     pattern = re.compile(rf"(?P<letters>{one}(?:\s?(?:[,、/&+，；;]|or|and|或|和|及)?\s?{one})*)(?![A-Za-z0-9'-])")
     match = pattern.match(text)
     if not match:
         return frozenset(), text
     rest = text[match.end() :]
-    if re.match(r" [a-z]", rest) and not re.search(r"[.:)\]】项]$", match["letters"]):
+    word = r" [A-Za-z]" if match["letters"] in "AI" and not _named(rest, options) else r" [a-z]"
+    if re.match(word, rest) and not re.search(r"[.:)\]】项]$", match["letters"]):
         return frozenset(), text  # "A patient with …" is no label
     bare = re.sub(r"\b(?:or|and)\b", " ", match["letters"])
     letters = {c.upper() for c in re.findall(rf"(?i:[{labels}])", bare)}
@@ -139,11 +174,40 @@ def _leading_letters(text: str, options: Mapping[str, str]) -> tuple[frozenset[s
 
 def _listed(text: str, options: Mapping[str, str]) -> frozenset[str]:
     """The options of an answer that is a list of them: pieces that are a label alone, or a label with its own text."""
+    return frozenset().union(*(_bare(piece, options) for piece in _PIECES.split(text)))
+
+
+def _bare(piece: str, options: Mapping[str, str]) -> frozenset[str]:
+    """The options that a piece of text is and nothing else: labels, an option's text, or both."""
+    letters, rest = _leading_letters(_LEAD.sub("", piece.strip(), count=1), options)
+    own = frozenset(label for label in letters if normal(options[label]) == normal(rest))
+    return (letters if not normal(rest) else own) or _whole(piece, options)
+
+
+def _whole(text: str, options: Mapping[str, str]) -> frozenset[str]:
+    """The options whose text is all of the answer."""
+    return frozenset(label for label, option in options.items() if normal(option) == normal(text) != "")
+
+
+def _alone(text: str, option: str) -> bool:
+    """Whether a number that is an option stands at the text's end, with nothing before it that changes it."""
+    before, found, after = f" {normal(text)} ".rpartition(f" {normal(option)} ")
+    return bool(found) and not after.strip() and not _CHANGES.search(before)
+
+
+def _beside(text: str, chosen: frozenset[str], options: Mapping[str, str]) -> frozenset[str]:
+    """Other options that the answer names without denying them or saying something of them."""
+    labels = "".join(re.escape(label) for label in options if len(label) == 1) or "\0"
+    label = re.compile(rf"(?<![A-Za-z0-9'’-])(?!A [a-z]{{4}})[{labels}](?![A-Za-z0-9'’-])")
     found: set[str] = set()
-    for piece in _PIECES.split(text):
-        letters, rest = _leading_letters(_LEAD.sub("", piece.strip(), count=1), options)
-        own = {label for label in letters if normal(options[label]) == normal(rest)}
-        found |= letters if not normal(rest) else own
+    for piece in re.split(r"[\n;；。!?！？]+|(?<=\w)[.](?= |$)", text):
+        rest = piece
+        for option in sorted(filter(None, options.values()), key=len, reverse=True):
+            rest = re.sub(re.escape(option), " ", rest, flags=re.IGNORECASE)
+        others = (_named(piece, options) | frozenset(label.findall(rest))) - chosen
+        spare = re.findall(r"[a-z]{2,}|[\u3400-\u9fff]{2}", label.sub(" ", rest))
+        if others and not _NEGATED.search(rest) and (len(spare) < 3 or _OFFERS.search(rest)):
+            found |= others
     return frozenset(found)
 
 

@@ -60,12 +60,14 @@ class Extracted:
         how: "boxed", "tag", "stated" (after words such as "the answer is"), "short" (the whole visible answer), or
             "long": the whole visible answer, too long to be read as one answer.
         earlier: Committed statements before it that were not taken back.
+        after: Short sentences and lines that follow it, which may be further answers.
     """
 
     text: str
     span: Span
     how: How
     earlier: tuple[str, ...] = ()
+    after: tuple[str, ...] = ()
 
     @property
     def committed(self) -> bool:
@@ -134,18 +136,31 @@ def _fault(text: str, format: Format) -> str:
 
 # Words after which an answer follows. Bounded repeats only.
 _CUE = re.compile(
-    r"\b(?<!differential )(?:answer|diagnosis|conclusion)(?: (?:to|for|of|in) (?:this|the) \w{1,20}){0,2}"
+    r"\b(?:answer|diagnosis|conclusion)(?: (?:to|for|of|in) (?:this|the) \w{1,20}){0,2}"
     r"(?:\*\*)?[ ]?(?::|：|=|\b(?:is|would be|should be|must be|was)\b:?)(?:\*\*)?[ \n]{0,4}"
     r"|\b(?:most likely|likeliest) (?:\w{1,20} ){0,3}(?:is|would be)\b:?[ \n]{0,4}"
-    r"|\bI (?:would )?(?:choose|pick|select|answer|go with)\b:?[ ]{0,4}"
+    r"|\bI (?:would |also ){0,2}(?:choose|pick|select|answer|go with)\b:?[ ]{0,4}"
     r"|【(?:正确)?答案】[：:]?[ ]{0,4}"
-    r"|(?<!鉴别)(?:答案|诊断|结论)(?:应该是|应该为|应当是|应是|应为|考虑为|是|为|[：:])[：:]?[ \n]{0,4}"
+    r"|(?:答案|诊断|结论)(?:应该是|应该为|应当是|应是|应为|考虑为|是|为|[：:])[：:]?[ \n]{0,4}"
     r"|最可能(?:的[^\s，。；、]{1,12}?|患?的?是)?(?:是|为|[：:])[ ]{0,4}"
     r"|(?:故|应|本题|因此|所以|[，,。；] ?)选(?![用取做])(?:择)?(?:项)?[：:]?[ ]{0,4}",
     re.IGNORECASE,
 )
+# … unless one of these stands just before them: "the wrong answer is", "an alternative diagnosis is".
+_UNCUED = re.compile(
+    r"(?:\b(?:differential|wrong|incorrect|false|worst|alternative|other|another|unlikely|second|third|next|initial|"
+    r"previous|former|tempting|trap|reference|(?:less|least)(?: likely)?)(?: (?:most )?likely| possible)? |"
+    r"[不未非误]|不应|不能|不正确的?|错误的?|鉴别|其[他它]|否定|排除|次要|既往|第二|不太?可能的|其次)$",
+    re.IGNORECASE,
+)
 _AFTER = re.compile(
-    r" (?:is|remains|would be) (?:the|my) (?:most likely |final |correct |best |right )?(?:diagnosis|answer)\b",
+    r" (?:is|remains|would be) (?:the|my) (?:most likely |final |correct |best |right )?(?:diagnosis|answer)\b"
+    r"(?!,? ?(?:and|but|or|too|also)\b)",
+    re.IGNORECASE,
+)
+_DENIED = re.compile(r"(?:\bnot|\bnever|n't)(?: the answer)?:?[\s*$(]*$|(?:不是|并非)[：:]?[\s*$(]*$", re.IGNORECASE)
+_DENIES = re.compile(
+    r"[ *$)]*(?:(?:is|was|would be|seems) (?:not\b|wrong|incorrect|false|ruled out|excluded)|isn't|不对|是错|错误|不是答案)",
     re.IGNORECASE,
 )
 _RETRACT = re.compile(
@@ -155,7 +170,7 @@ _RETRACT = re.compile(
 )
 # A sentence ends at a Chinese stop, a line break, or a full stop that is no decimal point and closes no abbreviation.
 _STOP = re.compile(
-    r"[。！？；!?\n]|(?<![ .(][A-Za-z])(?<!\bvs)(?<!\bspp)(?<!\b[Cc]f)(?<!\b[Ee]g)\.(?=[\s\"'”’)*]|$)|;(?= )"
+    r"[。！？；!?\n]|(?<![ .(:：是为选项案】][A-Za-z])(?<!\bvs)(?<!\bspp)(?<!\b[Cc]f)(?<!\b[Ee]g)\.(?=[\s\"'”’)*]|$)|;(?= )"
 )
 _BOXED, _TAG, _UNTAG = "\\boxed{", re.compile("<answer>", re.IGNORECASE), re.compile("</answer>", re.IGNORECASE)
 # Answers that hold no answer: openers and empty forms that fool learned judges (the "master keys").
@@ -167,6 +182,10 @@ _EMPTY = re.compile(
     r"[^\w↑↓+]*_*",
     re.IGNORECASE,
 )
+
+
+_PIECES = re.compile(r"[\n。；;]|(?<=[\w)}>*][\w)}>*])\.(?=\s|$)|(?<=^\w)\.(?=\s|$)")
+_JOINS = re.compile(r"^[\s*_•·-]*(?:(?:or|and|also|then)\b|或者?|也|和)?\s*|[\s*_]+$", re.IGNORECASE)
 
 
 def final_answer(text: str, format: Format = "auto") -> Extracted | None:
@@ -182,16 +201,33 @@ def final_answer(text: str, format: Format = "auto") -> Extracted | None:
         return None
     if retracted:
         start = retracted[0].end()
-    how: How
-    for how, spans in (
-        ("boxed", _boxed(text, start, end)),
-        ("tag", _tagged(text, start, end)),
-        ("stated", _stated(text, start, end)),
-    ):
-        cleaned = [span for span in (_clean(text, one) for one in spans) if span]
-        if cleaned:
-            last, earlier = cleaned[-1], tuple(text[slice(*one)] for one in cleaned[:-1])
-            return Extracted(text[slice(*last)], last, how if last[1] - last[0] <= 4 * STATEMENT else "long", earlier)
+    kinds: dict[How, list[Span]] = {
+        "boxed": _boxed(text, start, end),
+        "tag": _tagged(text, start, end),
+        "stated": _stated(text, start, end),
+    }
+    found = [(how, span) for how, spans in kinds.items() for one in spans if (span := _clean(text, one))]
+    if found:
+        how = found[0][0]
+        last = [span for kind, span in found if kind == how][-1]
+        # Those of another kind count too, unless they hold one of this kind ("the answer is \boxed{…}") or belong to a
+        # long way to it.
+        earlier = tuple(
+            text[slice(*one)]
+            for kind, one in found
+            if one != last
+            and (
+                kind == how
+                or (
+                    all(one[1] <= s or e <= one[0] for s, e in kinds[how])
+                    and (kind != "stated" or one > last or end - start <= SHORT)
+                )
+            )
+        )
+        pieces = _PIECES.split(text[last[1] - 1 : min(end, last[1] + SHORT)])[1:9]
+        after = tuple(piece for one in pieces if 0 < len(piece := _JOINS.sub("", one).strip()) <= 60)
+        how = how if last[1] - last[0] <= 4 * STATEMENT else "long"
+        return Extracted(text[slice(*last)], last, how, earlier, after)
     rest = _clean(text, (start, end)) or whole
     return Extracted(text[slice(*rest)], rest, "short" if rest[1] - rest[0] <= SHORT else "long")
 
@@ -208,7 +244,8 @@ def _boxed(text: str, start: int, end: int) -> list[Span]:
         for i in range(inside, min(end, inside + 4 * STATEMENT)):
             depth += (text[i] == "{") - (text[i] == "}")
             if depth == 0:
-                spans.append((inside, i))
+                if not _denied(text, at, i + 1):
+                    spans.append((inside, i))
                 break
     return spans[::-1]
 
@@ -223,15 +260,22 @@ def _tagged(text: str, start: int, end: int) -> list[Span]:
         while j < len(ends) and ends[j] < begin:
             j += 1
         limit = begins[i + 1] if i + 1 < len(begins) else end
-        if j < len(ends) and ends[j] <= limit:
+        if j < len(ends) and ends[j] <= limit and not _denied(text, begin - 8, ends[j] + 9):  # outside the tags
             spans.append((begin, ends[j]))
     return spans[-STATEMENTS:]
+
+
+def _denied(text: str, start: int, end: int) -> bool:
+    """Whether a marked answer is denied by what stands just before or after it."""
+    return bool(_DENIED.search(text, max(0, start - 24), start) or _DENIES.match(text, end))
 
 
 def _stated(text: str, start: int, end: int) -> list[Span]:
     """What follows words such as "the answer is", to its sentence's end, and what precedes "is the diagnosis"."""
     spans: list[Span] = []
     for cue in deque(_CUE.finditer(text, start, end), STATEMENTS):
+        if _UNCUED.search(text, max(start, cue.start() - 30), cue.start()):
+            continue
         stop = _STOP.search(text, cue.end(), min(end, cue.end() + STATEMENT))
         spans.append((cue.end(), stop.start() if stop else min(end, cue.end() + STATEMENT)))
     for cue in deque(_AFTER.finditer(text, start, end), STATEMENTS):

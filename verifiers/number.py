@@ -26,10 +26,29 @@ _ROUNDED = re.compile(r"\bnearest\b|\bround|decimal|四舍五入|保留|取整",
 _PERCENT = re.compile(r"\bpercent|\bin %|百分", re.IGNORECASE)
 _SCORED = re.compile(r"\bscore|\bscale\b|\bpoints\b|\bGCS\b|\bapgar\b|评分|量表", re.IGNORECASE)
 _OFTEN = re.compile(
-    r"\b(?:daily|once|twice|thrice|bid|tid|qid|q\d{1,2}h|hourly|weekly|nightly|times (?:a|per)|every)\b|"
-    r"每[日天周晚]|一日|日[一二三两]次",
+    r"\b(?:daily|once|twice|thrice|b\.?i\.?d|t\.?i\.?d|q\.?i\.?d|bd|tds|qds|q\.?d|o\.?d|qhs|q\d{1,2}h|hourly|weekly|nightly|"
+    r"nocte|times (?:a|per)|(?:a|each) (?:day|week|dose)|every)\b|每[日天周晚]|一[日天]|[日天][一二三两]次",
     re.IGNORECASE,
 )
+# What changes a number when it stands just before it, and what may follow one and leave it as it is.
+_CHANGES = re.compile(
+    r"(?:[-+×*·/√^\d]|\b(?:x|half|double|twice|triple|times|log|ln|within|not|minus|plus|two|three|four|ten)(?: of| a| the)?|"
+    r"[负倍半])\s*$",
+    re.IGNORECASE,
+)
+_FOLLOWS = frozenset(
+    "a about among and approximately approx are as at be by correct for from in is it left of on out per point points "
+    "respectively right roughly formula equation method using score since so that the this to total was which would patient "
+    "patients people person "
+    "左右 约 大约 的 个 分 次 岁 了 即可 为宜 是 患者".split()
+)
+_NEVER_SAME = re.compile(r"\b(?:urea|bun|feu|ddu|d-du|elemental|salt)\b|尿素氮?|元素|盐", re.IGNORECASE)
+_ASIDE = re.compile(r"\((?:or|maybe|possibly|或者?|可能)? ?([-+\d.,]+ ?[^()\d]{0,15})\)", re.IGNORECASE)
+_CONVERSION = re.compile(
+    r"\bconver[ts]|\bexpress|\bequivalent\b|\bequals?\b|\bhow many [^.?]{1,40} (?:is|are|in)\b|换算|转换|折合|相当于",
+    re.IGNORECASE,
+)
+_TENTHS = re.compile(r"[一二三四五六七八九十\d] ?成")
 _PAIRED = re.compile(r"blood pressure|visual acuity|\bvision\b|\bBP\b|血压|视力", re.IGNORECASE)
 _TOLERANCE = re.compile(
     r"(\d{1,2}(?:\.\d{1,3})?) ?% (?:tolerance|error|margin)|\bwithin (\d{1,2}) ?%|误差[^\d]{0,6}(\d{1,2}) ?%",
@@ -98,14 +117,19 @@ class Number(AnswerVerifier):
                 before = self._finding(problem, reference, earlier)
                 if before.outcome == "wrong":
                     return Verdict.wrong(f"two answers, neither taken back: {earlier!r:.40} and {answer.text!r:.40}")
+            alone = [(text, quantities(text)) for text in map(plain, answer.after)]
+            for q in (found[0] for text, found in alone if found and found[0].span == (0, len(text))):
+                if compare(problem, reference, q, self.relative_tolerance).outcome == "wrong":
+                    return Verdict.abstain("another number follows the answer")
             return Verdict.right(finding.reason)
         return Verdict.wrong(finding.reason) if finding.outcome == "wrong" else Verdict.abstain(finding.reason)
 
     def _finding(self, problem: Problem, reference: Quantity, text: str) -> Finding:
         """What the answer `text` says of the reference."""
+        inside = [quantities(part) for part in _ASIDE.findall(plain(text).rpartition("=")[2])]
         text = _core(text)
-        if DATE.search(text):
-            return Finding("abstain", "the answer is a date")
+        if DATE.search(text) or _TENTHS.search(text):
+            return Finding("abstain", "the answer is a date or in tenths")
         if _NEGATED.search(text) or _CHOICE.search(text):
             return Finding("abstain", "the answer negates or offers a choice")
         if is_range(text):
@@ -121,7 +145,30 @@ class Number(AnswerVerifier):
         findings = [compare(problem, reference, q, self.relative_tolerance) for q in same or found]
         if len({finding.outcome for finding in findings}) > 1:
             return Finding("abstain", "several numbers, of which only some agree with the reference")
-        return findings[-1]
+        if findings[-1].outcome == "wrong" and often and (same or found)[-1].number == reference.number:
+            return Finding("abstain", f"{often[0]!r} may be part of the unit")
+        if findings[-1].outcome != "right":
+            return findings[-1]
+        if any(compare(problem, reference, q[0], self.relative_tolerance).outcome == "wrong" for q in inside if q):
+            return Finding("abstain", "another number stands in parentheses")
+        beside = _beside(problem, text, (same or found)[-1])
+        return Finding("abstain", f"{beside!r:.40} stands beside the number") if beside else findings[-1]
+
+
+def _beside(problem: Problem, text: str, right: Quantity) -> str:
+    """What stands beside the right number and may change it, or ""."""
+    start, end = right.span
+    asked = f"{plain(problem.question)} {plain(str(problem.reference))}".casefold()
+    known = _FOLLOWS.union(re.findall(r"[a-z]+", asked))
+    before = _CHANGES.search(text[max(0, start - 20) : start])
+    if before:
+        return before[0]
+    after = re.split(r"[,，。;；(（\n]|[.!?](?= |$)", text[end : end + 200], maxsplit=1)[0]
+    after = re.sub(r"(?<=[a-z])-(?=[a-z])", " ", after, flags=re.IGNORECASE)
+    for word in re.findall(r"[a-z]+|[\u3400-\u9fff]+|[^\s\w*$'\"”}\])]|\d", after.casefold()):
+        if word not in known and (word.isascii() or not word.isalpha() or word not in asked):
+            return str(word)
+    return next((m[0] for m in _NEVER_SAME.finditer(text) if m[0].casefold() not in asked), "")
 
 
 def reference_quantity(problem: Problem) -> Quantity | None:
@@ -157,6 +204,9 @@ def compare(problem: Problem, reference: Quantity, given: Quantity, tolerance: f
             theirs = unit
     if theirs and theirs.dims and unit is None:
         return Finding("abstain", f"the problem does not say whether {theirs.symbol!r} is its unit")
+    converts = theirs and unit and not theirs.same_as(unit) and _CONVERSION.search(question)
+    if converts and any(q.number == given.number for q in quantities(question)):
+        return Finding("wrong", "it repeats the quantity that was to be converted")
     ours, dims = (unit.dims if unit else ()), (theirs.dims if theirs else ())
     if ours != dims and not _monovalent(problem, ours, dims):
         return _other_dimension(reference, given, ours, dims)
@@ -257,7 +307,7 @@ def _tolerance(problem: Problem, default: float) -> Fraction:
 
 def _core(text: str) -> str:
     """The part of an answer that holds its number: after the last "=", before "because", without parentheses."""
-    text = plain(text)
+    text = plain(text).replace("**", "")
     text = text[text.rfind("=") + 1 :] if "=" in text and not re.search(r"[<>]=", text) else text
     text = _BECAUSE.split(text)[0]
     outside = re.sub(r"\([^()]{0,200}\)", " ", text)

@@ -20,7 +20,7 @@ _DIGITS = re.compile(
     r"(?<![\w.])(?P<sign>[-+])?"
     r"(?P<whole>\d{1,3}(?:,\d{3}){1,5}(?![\d,])|\d{1,3}(?: \d{3}){1,5}(?![\d ]?\d)|\d{1,25})"
     r"(?:(?P<point>[.·⋅,])(?P<decimals>\d{1,25}))?"
-    rf"(?:{_POWER}|(?P<han>[百千万亿]{{1,2}})|(?P<half>半))?"
+    rf"(?:{_POWER}| ?(?P<han>[百千万亿]{{1,2}})| ?(?P<word>thousand|million|billion)\b|(?P<half>半))?"
     r"(?:(?: ?/ ?| per | out of |(?<=\b1) in )(?P<below>\d{1,3}(?:,\d{3}){1,3}|\d{1,9})(?![\d.]| ?/|\^|,\d))?"
 )
 _PURE_POWER = re.compile(r"(?<![\w.])10 ?\^ ?(?P<power>-?\d{1,2})(?!\d)")
@@ -92,6 +92,7 @@ def plain(text: str) -> str:
     """Full width, superscripts and odd dashes written plainly."""
     text = unicodedata.normalize("NFKC", superscripts(text).replace("℃", "°C").replace("℉", "°F"))
     text = re.sub(r"[‐‑‒–−]", "-", text).replace("µ", "μ")
+    text = re.sub(r"(?:\b(?:minus|negative) |负|零下)(?=\d)", "-", text, flags=re.IGNORECASE)
     return re.sub(r"(摄氏|华氏)(?:度)? ?([\d.]{1,12}|[零一二三四五六七八九十百点]{1,8})度?", r"\2\1度", text)
 
 
@@ -137,11 +138,13 @@ def _from_digits(text: str, match: re.Match[str]) -> Quantity:
     number *= Fraction(10) ** power
     for sign in match["han"] or "":
         number *= _HAN_UNIT[sign]
+    if match["word"]:
+        number *= {"thousand": 10**3, "million": 10**6, "billion": 10**9}[match["word"]]
     if match["half"]:
         number += Fraction(1, 2)
     if match["sign"] == "-":
         number = -number
-    exact = bool(power or match["han"] or match["below"])
+    exact = bool(power or match["han"] or match["word"] or match["below"])
     above = below = None
     if match["below"] and not pure and int(match["below"].replace(",", "")):
         above, below = int(number) if number.denominator == 1 else None, int(match["below"].replace(",", ""))

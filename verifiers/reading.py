@@ -1,11 +1,15 @@
 """What every rule does first: read the committed answer, and settle what needs no rule."""
 
+import re
 from abc import abstractmethod
 from dataclasses import dataclass, replace
 
 from medrl.types import Problem, Response, Verdict
 from medrl.verifiers.extract import Extracted, Format, check_format, degenerate, final_answer, sections
 from medrl.verifiers.protocol import RuleVerifier
+
+# Signs that deny or strike out what they stand with.
+_STRUCK = re.compile(r"[✗✘❌≠¬]|~~|\(\s*[-–−]\s*\)|^!\w|</?(?:s|del|strike)>|\\neg\b|\\not\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -26,6 +30,10 @@ class AnswerVerifier(RuleVerifier):
         answer = read(problem, response, self.format)
         if isinstance(answer, Verdict):
             return answer
+        if _STRUCK.search(answer.text) and not _STRUCK.search(str(problem.reference)):
+            return replace(Verdict.abstain("a sign strikes something out"), answer=answer.text, span=answer.span).by(
+                self.name
+            )
         return replace(self.decide(problem, answer), answer=answer.text, span=answer.span).by(self.name)
 
 

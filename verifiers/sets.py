@@ -12,7 +12,10 @@ from medrl.verifiers.normalise import compact
 from medrl.verifiers.reading import AnswerVerifier
 from medrl.verifiers.text import Text, peel
 
-_PARTS = re.compile(r"\s*(?:[;；、\n]|(?:,|，)(?!\d)(?: ?and\b)?|\band\b|\bplus\b|以及|和|及|与)\s*", re.IGNORECASE)
+_PARTS = re.compile(
+    r"\s*(?:[;；、\n]|\s\+\s|\s(?=\d{1,2}[.)、](?!\d))|(?:,|，)(?!\d)(?: ?and\b)?|\band\b|\bplus\b|以及|和|及|与)\s*",
+    re.IGNORECASE,
+)
 _BULLET = re.compile(r"^(?:[-*•]|\(?\d{1,2}[.)、])\s*")
 
 
@@ -52,6 +55,8 @@ class SetOf(AnswerVerifier):
             f1 = 2 * precision * recall / (precision + recall) if matched else 0.0
             return Verdict(f1, reason=shown, parts=parts)
         if matched == len(wanted) == len(given):
+            if any(set(map(compact, split_items(one))) != set(map(compact, given)) for one in answer.earlier):
+                return Verdict.abstain("an earlier statement, not taken back, lists something else", parts=parts)
             return Verdict.right(shown, parts=parts)
         # Without a vocabulary an item in other words is open; a turned-round or a missing one is not.
         if refuted or len(given) < len(wanted) or not open_:
@@ -64,7 +69,7 @@ def reference_items(problem: Problem) -> list[str]:
     listed = problem.metadata.get("items")
     if isinstance(listed, list | tuple):
         return [str(item) for item in listed if compact(str(item))]
-    return [item for item in re.split(r"[;；、\n]", str(problem.reference)) if compact(item)]
+    return [item for item in re.split(r"[;；、\n](?![^()（）]*[)）])", str(problem.reference)) if compact(item)]
 
 
 def split_items(text: str) -> list[str]:

@@ -38,8 +38,9 @@ _BECAUSE = re.compile(
     re.IGNORECASE,
 )
 _DIFFERENTIAL = re.compile(
-    r",? ?(?:\b(?:rather than|instead of|as opposed to|and not|but not|not|exclude|ruling out|rule out|unlike|"
-    r"versus)\b|，?(?:而非|而不是|不是)|，?(?:但)?(?:需|要|应)?(?:与|和|同).{0,30}鉴别|，?(?:需|应)?排除)",
+    r",? ?(?:\b(?:rather than|instead of|as opposed to|and not|but not|"
+    r"not(?! (?:\w+ )?\w+(?:ed|ate|ary|ful|able|ible)\b)|exclude|ruling out|rule out|unlike)\b|，?(?:而非|而不是|不是)|"
+    r"，?(?:但)?(?:需|要|应)?(?:与|和|同).{0,30}鉴别|，?(?:需|应)?排除(?=[\u3400-\u9fffA-Za-z]))",
     re.IGNORECASE,
 )
 _BEFORE_NEGATION = re.compile(
@@ -66,8 +67,8 @@ _DENIES = re.compile(r"\b(?:not|no|without|unlikely|ruled out)\b|不是|排除|�
 _REASON = re.compile(r",? ?(?:because|since|given|as evidenced by)\b|，?(?:因为|由于|因)", re.IGNORECASE)
 _BESIDE = re.compile(
     r"\b(?:or|alternative\w*|however|but(?! not)|actually|also|could|may|might|maybe|perhaps|instead(?! of)|"
-    r"either|other|another|"
-    r"possib\w+|likely|has|have|diagnos\w+|answer|second|plus)\b|或|也|但|然而|其实|另|还|可能|不过|诊断|患|答案",
+    r"either|both|other|another|too|fits?|as well|"
+    r"possib\w+|likely|has|have|diagnos\w+|answer|second|plus)\b|或|也|但|然而|其实|另|还|均|都|可能|不过|诊断|患|答案",
     re.IGNORECASE,
 )
 _PARENS = re.compile(r"[（(]([^()（）]{1,120})[)）]")
@@ -102,6 +103,8 @@ class Text(AnswerVerifier):
         verdict = _decide(problem, answer.text, terms, known)
         if verdict.score == 1.0 and any(_differs(problem, one, terms, known) for one in answer.earlier):
             return Verdict.abstain("an earlier statement, not taken back, names something else")
+        if verdict.score == 1.0 and any(_decide(problem, one, terms, known).score == 0.0 for one in answer.after):
+            return Verdict.abstain("something else that is known follows the answer")
         return verdict
 
 
@@ -131,10 +134,10 @@ def _decide(problem: Problem, text: str, terms: tuple[str, ...], known: Vocabula
         if _REVERSED.search(problem.question) or _REVERSED.search(terms[0]):
             return Verdict.abstain("the answer negates the reference, and the question asks in the negative")
         return Verdict.wrong(f"the answer denies {terms[0]!r:.60}")
-    glossed = _glossed(head, names, known)
-    if glossed and _only_explains(core, _head(core)) and not _DENIES.search(head):
-        return glossed
-    return _known(head, core, terms, known) or Verdict.abstain("the wording does not decide")
+    verdict = _glossed(head, names, known) or _known(head, core, terms, known)
+    if verdict and verdict.score == 1.0 and (not _only_explains(core, _head(core)) or _DENIES.search(head)):
+        verdict = None
+    return verdict or Verdict.abstain("the wording does not decide")
 
 
 def peel(text: str) -> str:
@@ -206,22 +209,27 @@ def _only_explains(text: str, head: str) -> bool:
         return text.startswith(head)
     if _BESIDE.search(tail):
         return False
+    clauses = [clause for clause in re.split(r"[.。;；\n]", tail) if clause.strip()]
     if _REASON.match(tail) or _DIFFERENTIAL.match(tail):
-        return True
+        clauses = clauses[1:]
+    elif tail[0] not in ".。\n":
+        return False
     least = 8 if re.search(r"[\u3400-\u9fff]", tail) else 5  # a clause shorter than that may be a second answer
-    return tail[0] in ".。\n" and all(
-        len(tokens(clause)) >= least for clause in re.split(r"[.。\n]", tail) if clause.strip()
-    )
+    return all(len(tokens(clause)) >= least for clause in clauses)
 
 
 def _glossed(head: str, names: dict[str, str], known: Vocabulary | None) -> Verdict | None:
     """Of "X (Y)", where one of the two is the reference and the other only says it again: right."""
     match = _PARENS.search(head)
+    if len(_PARENS.findall(head)) > 1:
+        return None
     if not match:
         core = compact(head)
         return Verdict.right(f"it commits to {names[core]!r:.60}") if core in names else None
     outside, inside = peel(_PARENS.sub(" ", head)), peel(match[1])
     first, second = compact(outside), compact(inside)
+    if known and None not in (ids := {known.find(outside), known.find(inside)}) and len(ids) > 1:
+        return None
     if first in names and (second in names or _abbreviates(inside, outside) or _translates(inside, outside)):
         return Verdict.right(f"it commits to {names[first]!r:.60}, with another name for it")
     if second in names and (_abbreviates(outside, inside) or first in names):
@@ -244,7 +252,7 @@ def _translates(inside: str, outside: str) -> bool:
     """Whether the one is Chinese and the other Latin, without a digit or a negation: a gloss, not a detail."""
     han = [bool(re.search(r"[\u3400-\u9fff]", one)) for one in (inside, outside)]
     return han[0] != han[1] and not re.search(
-        r"\d|\b(?:not|or|type|stage|grade|left|right)\b|[或非不型期级左右]", inside, re.IGNORECASE
+        r"\d|\b(?:not|or|type|stage|grade|left|right)\b|[或非不型期级左右疑无未否]|可能|排除", inside, re.IGNORECASE
     )
 
 

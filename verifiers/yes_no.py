@@ -1,10 +1,12 @@
 """Yes, no or maybe, in English and Chinese, against a reference of that kind."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Literal, TypeAlias
 
 from medrl.types import Problem, Verdict
+from medrl.verifiers.choice import chosen_labels
 from medrl.verifiers.extract import Extracted
 from medrl.verifiers.normalise import normal
 from medrl.verifiers.reading import AnswerVerifier
@@ -13,7 +15,7 @@ Side: TypeAlias = Literal["yes", "no", "maybe"]
 
 _WHOLE: dict[Side, str] = {
     "yes": "yes|true|correct|affirmative|是|是的|对|对的|正确|可以|能|会|有|应该|推荐|需要",
-    "no": "no|false|incorrect|negative|否|不是|不|不对|错|错误|不正确|不可以|不能|不会|没有|无|不应该|不应|"
+    "no": "no|false|incorrect|negative|否|不是|不|不对|错|错误|不正确|不可以|不能|不会|不行|没有|无|不应该|不应|"
     "不推荐|不需要|不宜|禁止|禁用",
     "maybe": "maybe|possibly|perhaps|uncertain|unclear|inconclusive|cannot be determined|可能|也许|或许|不确定|"
     "不一定|不清楚",
@@ -29,6 +31,19 @@ _OPENS = re.compile(
     re.IGNORECASE,
 )
 _PARTS = re.compile(r"[,，.。;；:：/、!！?？]|\b(?:and|or|but)\b|和|或|但", re.IGNORECASE)
+# What follows may turn the opening round: "yes, it is not true", "no, that is correct", "yes, unless …".
+_IT = r"\b(?:it|that|this|they)(?:'s)? (?:\w{1,20} )?"
+_BUT = r"\bunless\b|\botherwise\b|\bon the other hand\b|"
+_TURNS = {
+    "yes": re.compile(
+        rf"{_BUT}{_IT}(?:not|cannot|\w{{2,6}}n't|false|incorrect|wrong|untrue)\b|\bno(?=\W*$)|"
+        r"\b(?:absolutely|certainly|definitely) not\b",
+        re.IGNORECASE,
+    ),
+    "no": re.compile(
+        rf"{_BUT}{_IT}(?:true|correct|right|not (?:false|incorrect|wrong|untrue))\b|\byes\b", re.IGNORECASE
+    ),
+}
 _DOUBLE = re.compile(
     r"没有.{0,6}不|不是不|并非不|不可能不|not (?:un|in)\w+|no .{0,20}\bnot\b|not .{0,20}\bno\b", re.IGNORECASE
 )
@@ -48,18 +63,34 @@ class YesNo(AnswerVerifier):
         if wanted is None:
             return Verdict.abstain(f"the reference {problem.reference!r:.60} is neither yes, no nor maybe")
         given = spoken(answer.text)
+        options = {label.strip().upper(): text for label, text in problem.options.items()}
+        chosen = chosen_labels(answer.text, options) if options else frozenset()
+        if isinstance(chosen, str) and " beside " in chosen:
+            return Verdict.abstain(chosen)
+        labelled = _sides(chosen, options)
+        if given is None and len(labelled) == 1:
+            given = next(iter(labelled))
         if normal(answer.text) in _TRUTH and normal(str(problem.reference)) not in _TRUTH:
             return Verdict.abstain("the answer calls something right or wrong, which the question does not ask")
         if given is None:
             return Verdict.abstain("the answer does not open with yes, no or maybe")
-        before = {spoken(earlier) for earlier in answer.earlier} - {given, None}
-        if given == "both" or before:
+        others = {*labelled, *map(spoken, answer.earlier), *map(side, answer.after)}
+        for earlier in answer.earlier if options else ():
+            others |= _sides(chosen_labels(earlier, options), options)
+        if given == "both" or others - {given, None}:
             return Verdict.wrong("the answer says two of yes, no and maybe")
         return (
             Verdict.right(f"{given}, as the reference")
             if given == wanted
             else Verdict.wrong(f"{given} where {wanted} is right")
         )
+
+
+def _sides(chosen: frozenset[str] | str, options: Mapping[str, str]) -> set[Side | Literal["both"] | None]:
+    """What the options say that an answer chose by `chosen_labels`."""
+    if isinstance(chosen, str):
+        return {"both"} if chosen.startswith("the letter") or " beside " in chosen else set()
+    return {side(options[label]) for label in chosen}
 
 
 def side(text: str) -> Side | None:
@@ -81,5 +112,8 @@ def spoken(text: str) -> Side | Literal["both"] | None:
     found = _SIDES.get(normal(match[1])) if match else None
     if match is None or found is None:
         return None
-    said = {_SIDES.get(normal(part)) for part in _PARTS.split(text[match.end() :])} - {found, None}
+    tail = text[match.end() :]
+    said = {_SIDES.get(normal(part).removeprefix("也 ")) for part in _PARTS.split(tail)} - {found, None}
+    if not said and found in _TURNS and _TURNS[found].search(tail):
+        return None
     return "both" if said else found
