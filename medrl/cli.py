@@ -62,6 +62,16 @@ def _parser() -> argparse.ArgumentParser:
     verify.add_argument("--json", metavar="FILE", help="write all verdicts here")
     verify.set_defaults(command=_verify)
 
+    card = commands.add_parser("card", help="what a verifier lets through, measured on labelled answers")
+    card.add_argument("verifier", help="as in `medrl verify`, or `rules`: the built-in rules with the clinic's names")
+    card.add_argument(
+        "--cases", metavar="FILE", help="rows as of `medrl verify`, with a label: expected, true or false"
+    )
+    card.add_argument("--pairs", metavar="FILE", help="a table left|right|same of terms that mean the same or do not")
+    card.add_argument("--json", metavar="OUT", help="write figures and verdicts here")
+    card.add_argument("--markdown", metavar="OUT", help="write a page for a model hub here")
+    card.set_defaults(command=_card)
+
     config = commands.add_parser("config", help="every knob of a recipe, with its documentation")
     config.add_argument("knob", nargs="?", default="", help="only knobs that begin so, e.g. optimization.lr")
     config.add_argument("--recipe", metavar="FILE", help="print this recipe, complete and resolved, as YAML")
@@ -131,26 +141,53 @@ def _figures(title: str, row: dict[str, Any]) -> Any:
 
 
 def _verify(options: argparse.Namespace) -> int:
-    import yaml
     from rich.console import Console
 
     from medrl import verifiers
     from medrl.data import load_responses
     from medrl.verdict_table import report_json, show, without_label
 
-    try:
-        config = yaml.safe_load(options.verifier)
-    except yaml.YAMLError:
-        config = options.verifier
-    if isinstance(config, str) or (isinstance(config, dict) and list(config.values()) == [None]):
-        config = options.verifier  # a `module:attribute` without quotes reads as text or as a mapping
-    verifier = verifiers.build(config)
+    verifier = _verifier(options.verifier)
     items = load_responses(options.file, limit=options.limit)
     verdicts = verifiers.run_sync(verifiers.judge(verifier, [without_label(item) for item in items]))
     width = None if sys.stdout.isatty() else 100
     show(Console(width=width, highlight=False, emoji=False), items, verdicts)
     if options.json:
         _write_json(options.json, {**report_json(items, verdicts), **_agreement(items, verdicts)})
+    return 0
+
+
+def _verifier(text: str) -> Any:
+    """The verifier that a word or YAML on the command line describes."""
+    import yaml
+
+    from medrl import verifiers
+
+    try:
+        config = yaml.safe_load(text)
+    except yaml.YAMLError:
+        config = text
+    if isinstance(config, str) or (isinstance(config, dict) and list(config.values()) == [None]):
+        config = text  # a `module:attribute` without quotes reads as text or as a mapping
+    return verifiers.build(config)
+
+
+def _card(options: argparse.Namespace) -> int:
+    from rich.console import Console
+
+    from medrl.files import write_atomic
+    from medrl.verifier_card import RULES, measure
+    from medrl.verifier_card_page import markdown, show
+    from medrl.verifiers import build
+
+    verifier = build(RULES) if options.verifier == "rules" else _verifier(options.verifier)
+    card = measure(verifier, options.cases, options.pairs)
+    width = None if sys.stdout.isatty() else 100
+    show(Console(width=width, highlight=False, emoji=False, markup=False), card)
+    if options.json:
+        _write_json(options.json, card.report)
+    if options.markdown:
+        write_atomic(options.markdown, markdown(card))
     return 0
 
 

@@ -19,6 +19,7 @@ BUILTIN: Mapping[str, Mapping[str, str]] = {
         "number": "medrl.verifiers:Number",
         "yes_no": "medrl.verifiers:YesNo",
         "set": "medrl.verifiers:SetOf",
+        "date": "medrl.verifiers:Dates",
         "typed": "medrl.verifiers:Typed",
         "cascade": "medrl.verifiers:Cascade",
     },

@@ -11,6 +11,7 @@ if __name__ == "verifiers":
 
 from medrl.verifiers.cascade import Cascade, Typed
 from medrl.verifiers.choice import Choice
+from medrl.verifiers.dates import Dates
 from medrl.verifiers.extract import Extracted, Format, Sections, degenerate, final_answer, sections
 from medrl.verifiers.normalise import normal
 from medrl.verifiers.number import Number
@@ -33,6 +34,7 @@ __all__ = [
     "Cascade",
     "Choice",
     "Config",
+    "Dates",
     "Extracted",
     "Format",
     "FunctionVerifier",

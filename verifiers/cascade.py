@@ -7,6 +7,7 @@ from typing import ClassVar
 from medrl.errors import RecipeError
 from medrl.types import Judged, Problem, Verdict
 from medrl.verifiers.choice import Choice
+from medrl.verifiers.dates import Dates, wants_date
 from medrl.verifiers.extract import Extracted
 from medrl.verifiers.number import Number, reference_quantity
 from medrl.verifiers.protocol import Verifier, build, judge
@@ -15,8 +16,7 @@ from medrl.verifiers.sets import SetOf, reference_items
 from medrl.verifiers.text import Text
 from medrl.verifiers.yes_no import YesNo, side
 
-ANSWER_TYPES = ("term", "choice", "number", "yes_no", "set")
-UNREAD = ("date",)  # answer types for which there is no rule
+ANSWER_TYPES = ("term", "choice", "number", "yes_no", "set", "date")
 
 
 @dataclass(frozen=True)
@@ -68,8 +68,8 @@ def _merge(before: Verdict | None, now: Verdict) -> Verdict:
 
 @dataclass(frozen=True)
 class Typed(AnswerVerifier):
-    """The rule that fits the problem: by `metadata["answer_type"]` (term, choice, number, yes_no, set), by its kind and
-    options, else by what its reference looks like.
+    """The rule that fits the problem: by `metadata["answer_type"]` (term, choice, number, yes_no, set, date), by its kind
+    and options, else by what its reference looks like.
     """
 
     name: ClassVar[str] = "typed"
@@ -91,8 +91,6 @@ class Typed(AnswerVerifier):
 
     def decide(self, problem: Problem, answer: Extracted) -> Verdict:
         kind = answer_type(problem)
-        if kind in UNREAD:
-            return Verdict.abstain(f"no rule reads an answer of type {kind!r}")
         if kind not in ANSWER_TYPES:
             wanted = ", ".join(ANSWER_TYPES)
             return Verdict.failed(f"problem {problem.id!r} has answer_type {kind!r}; it is one of {wanted}", "invalid")
@@ -107,6 +105,8 @@ class Typed(AnswerVerifier):
             return Number(self.format, self.relative_tolerance)
         if kind == "yes_no":
             return YesNo(self.format)
+        if kind == "date":
+            return Dates(self.format)
         if kind == "set":
             return SetOf(self.format, self.partial, self.vocabulary)
         return Text(self.format, self.vocabulary)
@@ -122,6 +122,8 @@ def answer_type(problem: Problem) -> str:
         return "yes_no" if all(sides) and len(sides) > 1 else "choice"
     if problem.kind == "choice":
         return "choice"
+    if problem.kind != "numeric" and wants_date(problem):
+        return "date"
     if problem.kind == "numeric" or reference_quantity(problem) is not None:
         return "number"
     if side(str(problem.reference)):

@@ -170,7 +170,8 @@ _RETRACT = re.compile(
 )
 # A sentence ends at a Chinese stop, a line break, or a full stop that is no decimal point and closes no abbreviation.
 _STOP = re.compile(
-    r"[。！？；!?\n]|(?<![ .(:：是为选项案】][A-Za-z])(?<!\bvs)(?<!\bspp)(?<!\b[Cc]f)(?<!\b[Ee]g)\.(?=[\s\"'”’)*]|$)|;(?= )"
+    r"[。！？；!?\n]|(?<![ .(:：是为选项案】][A-Za-z])(?<!\bvs)(?<!\bspp)(?<!\b[Cc]f)(?<!\b[Ee]g)\.(?=[\s\"'”’)*]|$)"
+    r"(?!(?:(?<=\b(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)\.)|(?<=\bSept\.)) ?\d)|;(?= )"
 )
 _BOXED, _TAG, _UNTAG = "\\boxed{", re.compile("<answer>", re.IGNORECASE), re.compile("</answer>", re.IGNORECASE)
 # Answers that hold no answer: openers and empty forms that fool learned judges (the "master keys").

@@ -1,8 +1,8 @@
 """A number with its unit against the reference: exact unless the problem says otherwise.
 
 The tolerance comes, in this order, from the problem's own limits (`lower_limit` and `upper_limit`, as in MedCalc-Bench,
-arXiv:2406.12036), its `tolerance`, a percentage that the question names, and the knob. Ranges, bounds, dates and
-unknown units are left to the next stage.
+arXiv:2406.12036), its `tolerance`, a percentage that the question names, and the knob. Mass, amount and charge convert
+where `medrl.verifiers.analytes` knows the substance. Ranges, bounds, dates and unknown units are left to the next stage.
 """
 
 import re
@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Literal, NamedTuple
 
 from medrl.errors import RecipeError
 from medrl.types import Problem, Verdict
+from medrl.verifiers.analytes import exchange
 from medrl.verifiers.extract import Extracted
 from medrl.verifiers.normalise import normal
 from medrl.verifiers.quantity import DATE, Quantity, is_range, plain, quantities
@@ -27,13 +28,14 @@ _PERCENT = re.compile(r"\bpercent|\bin %|百分", re.IGNORECASE)
 _SCORED = re.compile(r"\bscore|\bscale\b|\bpoints\b|\bGCS\b|\bapgar\b|评分|量表", re.IGNORECASE)
 _OFTEN = re.compile(
     r"\b(?:daily|once|twice|thrice|b\.?i\.?d|t\.?i\.?d|q\.?i\.?d|bd|tds|qds|q\.?d|o\.?d|qhs|q\d{1,2}h|hourly|weekly|nightly|"
-    r"nocte|times (?:a|per)|(?:a|each) (?:day|week|dose)|every)\b|每[日天周晚]|一[日天]|[日天][一二三两]次",
+    r"nocte|times (?:a|per)|(?:a|each) (?:day|week|dose)|every)\b|每[日天周晚次]|"
+    r"每 ?\d{1,2} ?(?:小时|天|日|周|h)|隔[日天]|一[日天]|[日天][一二三两]次",
     re.IGNORECASE,
 )
 # What changes a number when it stands just before it, and what may follow one and leave it as it is.
 _CHANGES = re.compile(
     r"(?:[-+×*·/√^\d]|\b(?:x|half|double|twice|triple|times|log|ln|within|not|minus|plus|two|three|four|ten)(?: of| a| the)?|"
-    r"[负倍半])\s*$",
+    r"[负倍半]|每(?:公斤|千克|kg|平方米|片|支|瓶))\s*$",
     re.IGNORECASE,
 )
 _FOLLOWS = frozenset(
@@ -54,9 +56,13 @@ _TOLERANCE = re.compile(
     r"(\d{1,2}(?:\.\d{1,3})?) ?% (?:tolerance|error|margin)|\bwithin (\d{1,2}) ?%|误差[^\d]{0,6}(\d{1,2}) ?%",
     re.IGNORECASE,
 )
-_MONOVALENT = re.compile(
-    r"sodium|potassium|chloride|bicarbonate|lithium|\bNa\b|\bK\b|\bCl\b|HCO3|钠|钾|氯|碳酸氢|锂", re.IGNORECASE
+_DIFFERENCE = re.compile(
+    r"\b(?:rise|rose|risen|rising|fall|fell|fallen|falling|drop|dropped|gradient|differ\w*|chang\w+|increas\w+|decreas\w+|"
+    r"warmer|cooler|higher|lower|by how (?:much|many))\b|升高|上升|升了|下降|降低|降了|降幅|温差|差值|相差|变化|高出",
+    re.IGNORECASE,
 )
+# A rounded factor (18 for 18.016, 4 for 4.008) may part two values this far; further off, it may still be the factor.
+_FACTOR, _DOUBT = Fraction(2, 1000), Fraction(1, 100)
 _SAME_SUBSTANCE = {"mass", "amount", "charge", "activity"}  # they convert where the substance is known
 _PLAIN_WORDS = {
     "and",
@@ -204,13 +210,86 @@ def compare(problem: Problem, reference: Quantity, given: Quantity, tolerance: f
             theirs = unit
     if theirs and theirs.dims and unit is None:
         return Finding("abstain", f"the problem does not say whether {theirs.symbol!r} is its unit")
-    converts = theirs and unit and not theirs.same_as(unit) and _CONVERSION.search(question)
-    if converts and any(q.number == given.number for q in quantities(question)):
-        return Finding("wrong", "it repeats the quantity that was to be converted")
+    echo = _echo(question, given, unit, theirs) if unit and theirs and not theirs.same_as(unit) else None
+    if echo:
+        return echo
     ours, dims = (unit.dims if unit else ()), (theirs.dims if theirs else ())
-    if ours != dims and not _monovalent(problem, ours, dims):
+    if unit and theirs and ours != dims:
+        bridged = _bridged(problem, unit, theirs)
+        return (
+            _by_substance(problem, reference, given, unit, theirs, bridged, tolerance)
+            if bridged
+            else _other_dimension(reference, given, ours, dims)
+        )
+    if ours != dims:
         return _other_dimension(reference, given, ours, dims)
+    if unit and theirs and not ours and ("mol" in unit.symbol.lower()) != ("mol" in theirs.symbol.lower()):
+        return Finding("abstain", f"{theirs.symbol!r} and {unit.symbol!r} need not count the same")  # HbA1c
+    if ours == (("temperature", 1),) and unit and theirs and not theirs.same_as(unit) and _DIFFERENCE.search(question):
+        return Finding("abstain", "a difference of temperatures does not convert as a temperature")
     return _value(problem, reference, given, unit, theirs, tolerance)
+
+
+def _echo(question: str, given: Quantity, unit: Unit, theirs: Unit) -> Finding | None:
+    """Whether an answer in another unit than the reference's only repeats what the question gives."""
+    named = quantities(question)
+    if not any(q.number == given.number for q in named):
+        return None
+    weighed = _weighed(unit, theirs)
+    same = any(q.number == given.number and q.unit and q.unit.same_as(theirs) for q in named)
+    if _CONVERSION.search(question) or (same and weighed and _asks_for(question, unit)):
+        return Finding("wrong", "it repeats the quantity that was to be converted")
+    if same and (unit.dims != theirs.dims or _asks_for(question, unit)):
+        return Finding("abstain", "it repeats a quantity of the question, in another unit than the reference")
+    return None
+
+
+def _asks_for(question: str, unit: Unit) -> bool:
+    """Whether a question names a unit that belongs to no number in it."""
+    for q in reversed(quantities(question)):
+        question = question[: q.span[0]] + ";" + question[q.span[1] :]
+    return any(asked.same_as(unit) for asked in units_in(question))
+
+
+def _weighed(unit: Unit, theirs: Unit) -> bool:
+    """Whether the one is a mass where the other is an amount or a charge."""
+    return any(dimension == "mass" for dimension, _ in set(unit.dims) ^ set(theirs.dims))
+
+
+def _bridged(problem: Problem, unit: Unit, theirs: Unit) -> Unit | None:
+    """`theirs` in the dimensions of `unit`, where one substance's mass, amount or charge parts the two."""
+    less, more = dict(set(theirs.dims) - set(unit.dims)), dict(set(unit.dims) - set(theirs.dims))
+    if list(less.values()) != [1] or list(more.values()) != [1]:
+        return None
+    factor = exchange(problem, *less, *more)
+    return replace(theirs, scale=theirs.scale * factor, dims=unit.dims) if factor else None
+
+
+def _by_substance(
+    problem: Problem,
+    reference: Quantity,
+    given: Quantity,
+    unit: Unit,
+    theirs: Unit,
+    bridged: Unit,
+    tolerance: float,
+) -> Finding:
+    """Compare across mass, amount and charge.
+
+    Where a mass takes part, factors are rounded, so near one a rule abstains; and so it does from a wrong dose, whose
+    mass may be that of a salt.
+    """
+    finding = _value(problem, reference, given, unit, bridged, tolerance)
+    if finding.outcome == "right" or _limits(problem.metadata) or not _weighed(unit, theirs):
+        return finding
+    wanted = unit.to_base(reference.number)
+    off = abs(bridged.to_base(given.number) - wanted)
+    if off > _DOUBT * abs(wanted):
+        dose = not any(dimension == "volume" for dimension, _ in unit.dims) and given.number != reference.number
+        return Finding("abstain", f"{finding.reason}, unless it is of a salt") if dose else finding
+    if off <= _FACTOR * abs(wanted):
+        return Finding("right", f"{float(given.number):.6g} {theirs.symbol} is the reference, but for a rounded factor")
+    return Finding("abstain", f"{finding.reason}, which the rounding of a factor may explain")
 
 
 def _value(
@@ -266,15 +345,11 @@ def _other_dimension(reference: Quantity, given: Quantity, ours: tuple[Any, ...]
     wanted = reference.unit.symbol if reference.unit else "a plain number"
     has = given.unit.symbol if given.unit else "no unit"
     swapped = {d for d, _ in set(ours) ^ set(theirs)}
-    if swapped <= _SAME_SUBSTANCE and given.number != reference.number:
+    if swapped in ({"body mass", "amount"}, {"osmoles", "amount"}):  # mg per g or mmol of creatinine; mOsm, mmol per kg
+        return Finding("abstain", f"{has} converts to {wanted} only where the substance is known")
+    if swapped <= _SAME_SUBSTANCE and (given.number != reference.number or swapped == {"amount", "charge"}):
         return Finding("abstain", f"{has} converts to {wanted} only where the substance is known")
     return Finding("wrong", f"the unit is {has} where {wanted} is wanted")
-
-
-def _monovalent(problem: Problem, ours: tuple[Any, ...], theirs: tuple[Any, ...]) -> bool:
-    """mEq and mmol agree for ions of one charge."""
-    swapped = {d for d, _ in set(ours) ^ set(theirs)}
-    return swapped == {"amount", "charge"} and bool(_MONOVALENT.search(problem.question))
 
 
 def _asked(question: str, theirs: Unit | None) -> Unit | None:

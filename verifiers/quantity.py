@@ -9,21 +9,23 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
-from medrl.verifiers.normalise import superscripts
+from medrl.verifiers.normalise import CJK, superscripts
 from medrl.verifiers.units import Unit, read_unit, unknown_word
 
 MOST = 64  # quantities that are read; an answer with more commits to none
 _POWER = (
     r"(?: ?[x×*·⋅] ?10 ?(?:\^ ?\(?(?P<power>[-+]?\d{1,2})\)?|e(?P<power2>[-+]?\d{1,2}))|[eE](?P<power3>[-+]?\d{1,2}))"
 )
+# A number needs no space after a Chinese word (血糖为5.0), unless the word is of its own kind (第3, 三5).
+_OPENS = rf"(?:(?<![\w.])|(?<=[{CJK}])(?<![第零一二三四五六七八九十]))"
 _DIGITS = re.compile(
-    r"(?<![\w.])(?P<sign>[-+])?"
+    rf"{_OPENS}(?P<sign>[-+])?"
     r"(?P<whole>\d{1,3}(?:,\d{3}){1,5}(?![\d,])|\d{1,3}(?: \d{3}){1,5}(?![\d ]?\d)|\d{1,25})"
     r"(?:(?P<point>[.·⋅,])(?P<decimals>\d{1,25}))?"
     rf"(?:{_POWER}| ?(?P<han>[百千万亿]{{1,2}})| ?(?P<word>thousand|million|billion)\b|(?P<half>半))?"
     r"(?:(?: ?/ ?| per | out of |(?<=\b1) in )(?P<below>\d{1,3}(?:,\d{3}){1,3}|\d{1,9})(?![\d.]| ?/|\^|,\d))?"
 )
-_PURE_POWER = re.compile(r"(?<![\w.])10 ?\^ ?(?P<power>-?\d{1,2})(?!\d)")
+_PURE_POWER = re.compile(rf"{_OPENS}10 ?\^ ?(?P<power>-?\d{{1,2}})(?!\d)")
 _HAN_DIGIT = {c: i for i, c in enumerate("零一二三四五六七八九")} | {"〇": 0, "两": 2}
 _HAN_UNIT = {"十": 10, "百": 100, "千": 1000, "万": 10_000, "亿": 100_000_000}
 _HAN = re.compile(

@@ -70,6 +70,7 @@ _TABLE = (
     ("amount", "0.000001", "umol|μmol|micromole|micromoles|微摩尔"),
     ("amount", "1e-9", "nmol|nanomole|nanomoles|纳摩尔"),
     ("amount", "1e-12", "pmol|picomole|picomoles|皮摩尔"),
+    ("amount", "1e-15", "fmol|femtomole|femtomoles|飞摩尔"),
     ("charge", "1", "eq"),
     ("charge", "0.001", "meq|milliequivalent|milliequivalents|毫当量"),
     ("osmoles", "0.001", "mosm|mosmol|milliosmole|milliosmoles|毫渗"),
@@ -77,6 +78,10 @@ _TABLE = (
     ("energy", "0.239005736", "kj|kilojoule|kilojoules|千焦"),
     ("activity", "1", "iu|u|unit|units|单位|国际单位"),
     ("activity", "0.001", "miu|mu|milliunit|milliunits"),
+    ("activity", "0.000001", "uiu|μiu|microunit|microunits"),
+    ("activity", "60000000", "kat|katal|katals"),  # 1 U is the enzyme that turns over 1 μmol a minute
+    ("activity", "60", "ukat|μkat|microkatal|microkatals"),
+    ("activity", "0.06", "nkat|nanokatal|nanokatals"),
     ("radiation", "1", "gy|gray"),
     ("radiation", "0.01", "cgy"),
     ("surface", "1", "1.73 m^2|1.73m^2|1.73 m2|1.73m2|1.73 ㎡|1.73㎡"),

@@ -157,10 +157,8 @@ def medcalc(row: Row, number: int, reading: Reading) -> Problem:
     except ValueError as error:
         if isinstance(error, RowFault):
             raise
-        kind = "date" if re.fullmatch(r"\d{1,2}/\d{1,2}/\d{2,4}", reference) else "term"
-        return _problem(
-            row, number, reading, text, _weeks(reference), key="Row Number", **{**metadata, "answer_type": kind}
-        )
+        metadata["answer_type"] = "term" if "value" in metadata else "date"
+        return _problem(row, number, reading, text, _weeks(reference), key="Row Number", **metadata)
     metadata |= {"lower_limit": limits[0], "upper_limit": limits[1]}
     return _problem(row, number, reading, text, reference, "numeric", key="Row Number", **metadata)
 

@@ -71,7 +71,7 @@ def test_medcalc_keeps_its_limits_and_reads_dates_and_ages(tmp_path: Path) -> No
     number, date, weeks = load_problems(write(tmp_path / "a.jsonl", *rows))
     assert (number.kind, number.metadata["lower_limit"], number.metadata["upper_limit"]) == ("numeric", -4.2, -3.8)
     assert (date.kind, date.metadata["answer_type"]) == ("open", "date")
-    assert weeks.reference == "14 weeks, 2 days"
+    assert (weeks.reference, weeks.metadata["answer_type"]) == ("14 weeks, 2 days", "date")
     assert [Typed().verify(number, text).score for text in ("-4.1", "-3.8", "-4.3", "4.1")] == [1.0, 1.0, 0.0, 0.0]
 
 

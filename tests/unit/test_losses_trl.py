@@ -18,6 +18,8 @@ from medrl.learners import response_logprobs
 from medrl.models import Policy
 from medrl.types import Group, Problem, Rollout, Score, ScoredGroup, ask
 
+pytestmark = pytest.mark.slow
+
 REWARDS = [1.0, 3.0, 2.0, None, 0.5, 0.5, 0.5, 0.5, 0.0, 1.0, 0.0, 0.25]
 LIMIT = 10
 

@@ -3,6 +3,8 @@
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 
+import pytest
+
 from medrl import plugins
 from medrl.recipes import load_recipe
 from medrl.recipes.document import docstrings, knobs, template
@@ -28,6 +30,7 @@ def test_a_knob_has_type_default_and_text() -> None:
     assert knobs("optimization.lrr") == []
 
 
+@pytest.mark.slow
 def test_the_template_documents_every_section_and_is_a_recipe(tmp_path: Path) -> None:
     path = tmp_path / "template.yaml"
     path.write_text(template(), encoding="utf-8")

@@ -16,6 +16,8 @@ from medrl.recipes import Recipe, read_recipe
 from medrl.recipes.run import Outcome, evaluate_policy, reproducible, run_recipe
 from medrl.tracking import RunConsole, RunFolder, timeless
 
+pytestmark = pytest.mark.slow
+
 TREE: dict[str, Any] = {
     "name": "micro",
     "threads": 1,

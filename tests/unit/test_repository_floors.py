@@ -38,6 +38,9 @@ FLOORS = {
     "cli": 7,
     "doctor": 7,
     "verdict_table": 7,
+    "verifier_card": 7,
+    "verifier_card_page": 7,
+    "verifier_figures": 7,
     "__main__": 7,
 }
 # Rooms of one floor do not import each other, but for these (who imports, what).
@@ -48,6 +51,12 @@ BESIDE = {
     ("files", "errors"),
     ("knobs", "errors"),
     ("cli", "verdict_table"),
+    ("cli", "verifier_card"),
+    ("cli", "verifier_card_page"),
+    ("verifier_card", "verdict_table"),
+    ("verifier_card", "verifier_figures"),
+    ("verifier_card_page", "verifier_card"),
+    ("verifier_card_page", "verifier_figures"),
     ("verifiers", "data"),
     ("verifiers", "chat"),
     ("data", "chat"),
@@ -78,6 +87,10 @@ LIGHT = {
     "seeds",
     "cli",
     "doctor",
+    "verdict_table",
+    "verifier_card",
+    "verifier_card_page",
+    "verifier_figures",
 }
 NOT_LIGHT = {"torch", "transformers", "datasets", "accelerate", "peft", "trl", "vllm", "ray", "deepspeed"}
 

@@ -15,6 +15,8 @@ from medrl.errors import DataError
 from medrl.models import Policy
 from medrl.trainers import SFTSettings, fine_tune
 
+pytestmark = pytest.mark.slow
+
 MakePolicy = Callable[..., Policy]
 SETTINGS = SFTSettings(epochs=6, lr=3e-3, batch_size=4, microbatch_size=2, weight_decay=0.0)
 

@@ -17,6 +17,7 @@ from medrl.types import Judged, Problem, Response, Verdict, ask
 from medrl.verifiers import (
     Cascade,
     Choice,
+    Dates,
     Number,
     RuleVerifier,
     SetOf,
@@ -162,6 +163,7 @@ SAMPLES = [
     (Choice(), problem("B", options={"A": "Gout", "B": "Asthma"}, kind="choice"), "(B) Asthma"),
     (Number(), Problem("n", ask("Sodium?"), "3.5 mmol/L"), "3.5 mmol/L"),
     (YesNo(), problem("yes"), "Yes, it is."),
+    (Dates(), problem("01/09/2007"), "January 9, 2007"),
     (SetOf(), problem("fever; cough"), "cough, fever"),
     (Typed(), problem("Asthma"), "The answer is asthma."),
     (Cascade((Text(), Always(0.0))), problem("Asthma"), "asthma"),
@@ -225,6 +227,7 @@ def test_the_bare_name_is_refused_and_torch_is_not_imported() -> None:
         Choice(),
         Number(relative_tolerance=0.05),
         YesNo(),
+        Dates("o1"),
         SetOf(partial=True),
         Typed(partial=True),
         Cascade((Typed("think"), Number(relative_tolerance=0.1)), past_failures=True),

@@ -167,9 +167,9 @@ def test_truncation_is_the_policys_fault_and_an_abort_is_not() -> None:
     assert Text().verify(Problem("p", ask("?")), "Asthma").status == "invalid"
 
 
-def test_a_date_is_nobodys_to_decide_yet() -> None:
+def test_a_date_is_decided_by_its_own_rule() -> None:
     due = Problem("p", ask("When?"), "01/09/2007", metadata={"answer_type": "date"})
-    assert Typed().verify(due, "01/09/2007").status == "abstain"
+    assert [Typed().verify(due, text).score for text in ("January 9, 2007", "01/10/2007")] == [1.0, 0.0]
 
 
 OPTIONS = {"A": "Hepatitis B", "B": "Hepatitis A", "C": "Hepatitis C", "D": "不稳定型心绞痛"}
@@ -310,9 +310,10 @@ def test_numbers_are_read_without_evaluating(text: str, values: list[float]) -> 
         ("Dose?", "5 mg", "5 mg or 10 mg", OPEN),
         ("Dose?", "5 mg", "about 5 mg", RIGHT),
         ("Glucose in mmol/L?", "5.0 mmol/L", "5.0 mg/dL", WRONG),
-        ("Glucose in mmol/L?", "5.0 mmol/L", "90 mg/dL", OPEN),
+        ("Glucose in mmol/L?", "5.0 mmol/L", "90 mg/dL", RIGHT),
         ("PaO2?", "60 mmHg", "8.0 kPa", RIGHT),
         ("PaO2?", "60 mmHg", "60 kPa", WRONG),
+        ("HbA1c?", "6.5%", "48 mmol/mol", OPEN),
         ("Fever?", "39.0℃", "102.2℉", RIGHT),
         ("Fever?", "39.0℃", "39.0℉", WRONG),
         ("Rate?", "65 mL/h", "1560 mL/day", RIGHT),
