@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from medrl import __version__
-from medrl.errors import MedrlError, MissingFile, did_you_mean
+from medrl.errors import DataError, MedrlError, MissingFile, did_you_mean
 from medrl.types import Problem, Response, Verdict
 
 FAULT, FAILED, INTERRUPTED = 2, 1, 130
@@ -71,6 +71,13 @@ def _parser() -> argparse.ArgumentParser:
     card.add_argument("--json", metavar="OUT", help="write figures and verdicts here")
     card.add_argument("--markdown", metavar="OUT", help="write a page for a model hub here")
     card.set_defaults(command=_card)
+
+    attack = commands.add_parser("attack", help="try to get paid for nothing by a reward or a verifier")
+    attack.add_argument("reward", help="YAML file of a reward tree, a recipe, or what `medrl card` takes as verifier")
+    attack.add_argument("--problems", metavar="FILE", help="problems to answer; default: of the simulated clinic")
+    attack.add_argument("--count", type=int, help="only so many problems; default 60 of the clinic, all of a file")
+    attack.add_argument("--json", metavar="OUT", help="write the figures here")
+    attack.set_defaults(command=_attack)
 
     config = commands.add_parser("config", help="every knob of a recipe, with its documentation")
     config.add_argument("knob", nargs="?", default="", help="only knobs that begin so, e.g. optimization.lr")
@@ -188,6 +195,33 @@ def _card(options: argparse.Namespace) -> int:
         _write_json(options.json, card.report)
     if options.markdown:
         write_atomic(options.markdown, markdown(card))
+    return 0
+
+
+def _attack(options: argparse.Namespace) -> int:
+    from rich.console import Console
+
+    from medrl.attack_table import show
+    from medrl.attacks import default_problems, measure, read_reward
+    from medrl.data import load_problems
+    from medrl.verifier_card import RULES
+    from medrl.verifiers import build
+
+    if options.reward == "rules":
+        reward: Any = build(RULES)
+    else:
+        reward = (read_reward if options.reward.endswith((".yaml", ".yml")) else _verifier)(options.reward)
+    if options.count is not None and options.count < 1:
+        raise DataError(f"--count is {options.count}; ask for at least one problem")
+    if options.problems:
+        problems = load_problems(options.problems, limit=options.count)
+    else:
+        problems = default_problems() if options.count is None else default_problems(options.count)
+    attacked = measure(reward, problems)
+    width = None if sys.stdout.isatty() else 100
+    show(Console(width=width, highlight=False, emoji=False, markup=False), attacked)
+    if options.json:
+        _write_json(options.json, attacked.report)
     return 0
 
 

@@ -136,6 +136,7 @@ C18H19ClN4 - clozapine|氯氮平
 - 1 sodium chloride|氯化钠|as written:NaCl
 - 1 sodium bicarbonate|碳酸氢钠|as written:NaHCO3
 - - heparin|肝素
+- - nitrogen|氮
 - - lipoprotein a|脂蛋白a
 - - ammonia nitrogen|氨氮
 """
@@ -152,7 +153,24 @@ _PASSED_OVER = (
 )
 # What stands around a name of one Chinese character that is a word of its own: 血清钠浓度, 钾为多少.
 _BEFORE, _AFTER = frozenset("血清浆尿液中的总测离和及者、"), frozenset("浓水离值含为是的多测结排和及、升降")
-_LONGER = frozenset("蛋酶基酯受吡")  # after a Chinese name, these make another word of it: 血清铁蛋白, 尿酸酶, 血氨基酸
+# After a Chinese name, these make another word of it: 血清铁蛋白, 尿酸酶, 血氨基酸, 乳酸钙.
+_LONGER = frozenset("蛋酶基酯受吡酸钙钠钾镁铁锌铋铝锂")
+# With one of these words after a name, or before it, another substance is meant: a salt, an ester, an enzyme.
+_COMPOUND = re.compile(
+    r"(?!rate$|date$|estimate$|late$)\w+(?:ate|ide|ase)$|esters?$|clearance$|binding$|receptors?$|antibod|overload$|"
+    r"deficiency$|excess$|dextran$|sucrose$|polymaltose$|channels?$|sparing$|carboxymaltose$|polystyrene$|breath$"
+)
+_MADE_OF = frozenset("酸 ferric ferrous 13c".split())
+# Names after these are what a question assumes, not what it asks: the insulin dose for a glucose of 300.
+_ASSUMES = frozenset("for with given despite if when because against".split())
+_VALUES = frozenset("value level limit target goal range concentration result cutoff threshold factor".split())
+_STATES = frozenset("is are was were has have of what which how".split())
+_DOSED = re.compile(
+    r"\b(?:dos(?:e|es|age|ing)|administer\w*|supplement\w*|infus\w+|tablets?)\b|剂量|用量|给药|补充|输注", re.IGNORECASE
+)
+_THYROID = re.compile(
+    r"thyr|\bTSH\b|\b(?:free|total|serum|plasma) T[34]\b|甲状腺|甲亢|甲减|游离|[总清血]T[34]", re.IGNORECASE
+)
 _HAN = re.compile(f"[{CJK}]")
 _LAST = re.compile(r"(?<=[.?!])\s+|(?<=[。？！])|\n")
 _POINTS_BACK = re.compile(
@@ -209,29 +227,48 @@ def _read_table() -> tuple[dict[str, Analyte], dict[str, Analyte | None], dict[s
 
 
 ANALYTES, _NAMES, _WRITTEN = _read_table()
+_SALTS = [name for name in _NAMES if re.search("(?:ate|ide)$|酸|氯 ?化", name) and _NAMES[name] is None]
 _MOST = max(len(name.split()) for name in _NAMES)
 _SYMBOL = re.compile(
-    r"(?<![A-Za-z0-9/])(?<!\d )(?<![Vv]itamin )(?<![Vv]it )"
+    r"(?<![A-Za-z0-9/])(?<!\d )(?<![Vv]itamin )(?<![Vv]it )(?<!维生素)"
     rf"({'|'.join(sorted(map(re.escape, _WRITTEN), key=len, reverse=True))})"
-    r"(?=\^?\d?[+-]|[^A-Za-z0-9/]|$)(?! ?-?(?:125|19-9|15-3|72-4)\b)"
+    r"(?=\^?\d?[+-]|[^A-Za-z0-9/]|$)(?!-[a-z])(?! ?-?(?:125|19-9|15-3|72-4)\b)"
 )
 
 
 @lru_cache(maxsize=4096)
 def analytes_in(text: str) -> frozenset[Analyte]:
     """Every substance that a text names: the longest name at each place, of whole words, or a symbol as written."""
-    return frozenset(_named(tokens(text))).union(_WRITTEN[m[1]] for m in _SYMBOL.finditer(plain(text)))
+    text = plain(text)
+    named = _named(tokens(text), bool(_THYROID.search(text)))
+    written = [(_WRITTEN[m[1]], tokens(text[max(0, m.start() - 60) : m.start()])) for m in _SYMBOL.finditer(text)]
+    return frozenset(named).union(_unknown(found) if _assumed(words) else found for found, words in written)
 
 
-def _named(words: list[str]) -> Iterator[Analyte]:
+def _unknown(analyte: Analyte) -> Analyte:
+    """What a substance's name stands in, of which neither mass nor charge is known."""
+    return Analyte(f"with {analyte.name}", "", 0)
+
+
+def _assumed(words: list[str]) -> bool:
+    """Whether the name after these words is only assumed by a question."""
+    near = words[-4:]
+    start = next((i for i, word in enumerate(near) if word in _ASSUMES), None)
+    asked = start is not None and near[start] == "for" and not _VALUES.isdisjoint(near[max(0, start - 1) : start])
+    return start is not None and not asked and _STATES.isdisjoint(near[start:])
+
+
+def _named(words: list[str], thyroid: bool) -> Iterator[Analyte]:
     at = 0
     while at < len(words):
         for length in range(min(_MOST, len(words) - at), 0, -1):
             name = " ".join(words[at : at + length])
             if name in _NAMES and _alone(words, at, length):
                 analyte = _NAMES[name]
-                if analyte:
-                    yield analyte
+                if analyte and (thyroid or name not in ("t 3", "t 4")):
+                    before, after = words[max(0, at - 4) : at], words[at + length : at + length + 1]
+                    other = not _MADE_OF.isdisjoint(before[-1:]) or any(map(_COMPOUND.match, after))
+                    yield _unknown(analyte) if other or _assumed(before) else analyte
                 at += length
                 break
         else:
@@ -253,7 +290,7 @@ def analyte_of(problem: Problem) -> Analyte | None:
     sentence names none but points back ("what is this in mmol/L?"), the only one of the question.
     """
     stated = str(problem.metadata.get("analyte") or "")
-    last = next((sentence for sentence in reversed(_LAST.split(problem.question)) if sentence.strip()), "")
+    last = _last(problem)
     if stated:
         found = analytes_in(stated) or analytes_in(f"{stated} level")  # "lead" alone is a verb in a question
     else:
@@ -261,6 +298,25 @@ def analyte_of(problem: Problem) -> Analyte | None:
     if not stated and not found and _POINTS_BACK.search(last):
         found = analytes_in(problem.question)
     return _form(next(iter(found)), f"{stated} {problem.question}") if len(found) == 1 else None
+
+
+def _last(problem: Problem) -> str:
+    """The last sentence of a question."""
+    return next((sentence for sentence in reversed(_LAST.split(problem.question)) if sentence.strip()), "")
+
+
+def other_substance(problem: Problem, text: str) -> str:
+    """A substance that an answer names and that its question does not ask for, or ""."""
+    asked = analytes_in(_last(problem))
+    if len(asked) != 1 or problem.metadata.get("analyte"):
+        asked = analytes_in(f"{problem.question}\n{problem.metadata.get('analyte') or ''}")
+    words = f" {' '.join(tokens(text))} "
+    salts = [name for name in _SALTS if f" {name} " in words]
+    known = f" {' '.join(tokens(f'{problem.question} {problem.reference}'))} " if salts else ""
+    others = [name for name in salts if f" {name} " not in known]
+    names = {name for found in asked for name in (found.name, found.name.removeprefix("with "))}
+    others += [found.name for found in analytes_in(text) if found.name not in names]
+    return others[0] if others else ""
 
 
 def _form(analyte: Analyte, text: str) -> Analyte:
@@ -271,9 +327,11 @@ def _form(analyte: Analyte, text: str) -> Analyte:
 
 def exchange(problem: Problem, theirs: str, ours: str) -> Fraction | None:
     """The factor from one dimension to another (mass, amount, charge, in base units) for the question's substance."""
+    if "mass" in (theirs, ours) and _DOSED.search(_last(problem)):
+        return None  # the mass may be that of a salt or a hydrate
     analyte = analyte_of(problem)
     if analyte is None and {theirs, ours} == {"amount", "charge"} and not problem.metadata.get("analyte"):
-        charges = {found.valence for found in analytes_in(problem.question)}
-        return Fraction(1) if charges == {1} else None  # for ions of one charge it does not matter which
+        charges = {found.valence for found in analytes_in(problem.question)}  # if all are one it does not matter which
+        return Fraction(1) if charges == {1} and analytes_in(_last(problem)) else None
     ratio = [analyte.per_mole(dimension) if analyte else None for dimension in (ours, theirs)]
     return ratio[0] / ratio[1] if ratio[0] and ratio[1] else None

@@ -12,7 +12,8 @@ from medrl.verifiers.normalise import normal
 from medrl.verifiers.reading import AnswerVerifier
 
 _NEGATED = re.compile(
-    r"\b(?:not|wrong|incorrect|except|eliminate[ds]?|rule[sd]? out|excluded?|neither|nor|unlikely|never|cannot|worst)\b|"
+    r"\b(?:not|wrong|incorrect|except|eliminate[ds]?|rule[sd]? out|excluded?|neither|nor|unlikely|never|cannot|worst|"
+    r"anything but|other than)\b|"
     r"n't\b|不(?![，,])|错误|排除|非|除|以外|之外",
     re.IGNORECASE,
 )
@@ -127,9 +128,7 @@ def _chosen(text: str, options: Mapping[str, str]) -> frozenset[str] | str:
     if len(listed) > 1:
         return listed
     head = _BECAUSE.split(text)[0]
-    bare = head
-    for option in sorted(filter(None, options.values()), key=len, reverse=True):
-        bare = re.sub(re.escape(option), " ", bare, flags=re.IGNORECASE)
+    bare = _without(head, options)
     if _NEGATED.search(bare):
         return "the answer speaks of what is not right"
     head = _LEAD.sub("", head, count=1)
@@ -189,6 +188,13 @@ def _whole(text: str, options: Mapping[str, str]) -> frozenset[str]:
     return frozenset(label for label, option in options.items() if normal(option) == normal(text) != "")
 
 
+def _without(text: str, options: Mapping[str, str]) -> str:
+    """The text with the options' own words blanked, whole words only: an option "no" is not part of "not"."""
+    for option in sorted(filter(None, options.values()), key=len, reverse=True):
+        text = re.sub(rf"(?<![A-Za-z0-9]){re.escape(option)}(?![A-Za-z0-9])", " ", text, flags=re.IGNORECASE)
+    return text
+
+
 def _alone(text: str, option: str) -> bool:
     """Whether a number that is an option stands at the text's end, with nothing before it that changes it."""
     before, found, after = f" {normal(text)} ".rpartition(f" {normal(option)} ")
@@ -201,9 +207,7 @@ def _beside(text: str, chosen: frozenset[str], options: Mapping[str, str]) -> fr
     label = re.compile(rf"(?<![A-Za-z0-9'’-])(?!A [a-z]{{4}})[{labels}](?![A-Za-z0-9'’-])")
     found: set[str] = set()
     for piece in re.split(r"[\n;；。!?！？]+|(?<=\w)[.](?= |$)", text):
-        rest = piece
-        for option in sorted(filter(None, options.values()), key=len, reverse=True):
-            rest = re.sub(re.escape(option), " ", rest, flags=re.IGNORECASE)
+        rest = _without(piece, options)
         others = (_named(piece, options) | frozenset(label.findall(rest))) - chosen
         spare = re.findall(r"[a-z]{2,}|[\u3400-\u9fff]{2}", label.sub(" ", rest))
         if others and not _NEGATED.search(rest) and (len(spare) < 3 or _OFFERS.search(rest)):

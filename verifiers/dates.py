@@ -14,22 +14,33 @@ from medrl.types import Problem, Verdict
 from medrl.verifiers.extract import Extracted
 from medrl.verifiers.moments import Moment, asks_age, moments
 from medrl.verifiers.quantity import plain
-from medrl.verifiers.reading import AnswerVerifier
+from medrl.verifiers.reading import TAKES_BACK, AnswerVerifier
 
 _LONGEST = 100  # characters of a reference that may be one date
 _YEAR = re.compile(r"(?<![\d.])(?:1[89]|2[01])\d\d(?!\d|\.\d)")
+_OTHER_DAY = re.compile(r"\b(?:lmp|menstrual|period|cycle)\b|月经", re.IGNORECASE)
+_DUE = re.compile(r"\b(?:due|ed[dc]|delivery|age|ga)\b|预产期|孕周|[孕胎]龄", re.IGNORECASE)
+_OPENS = re.compile(
+    "预产期|孕周|[孕胎]龄|目前|当前|现在?|已|[妊怀]?孕|大?约|大概|可能|应该?|[为是在的即故]|患者|孕妇|答案|因此|所以|[公阳]历|"
+    "根据末次月经|推算|计算|预计|估计"
+)
 # What makes a text say something other than the date that stands in it.
 _CHANGES = re.compile(
     r"\b(?:not|never|neither|nor|cannot|either|or|if|unless|before|after|prior|later|earlier|between|through|than|plus|"
-    r"minus|at (?:least|most)|over|under|past|half|almost|nearly|just|within|except|lunar|versus|vs)\b|n't\b|[<>≤≥±+~]|"
+    r"minus|at (?:least|most)|over|under|past|half|almost|nearly|just|within|except|lunar|julian|versus|vs|"
+    r"concep\w+|postnatal|corrected|ruled|excluded|rejected|no|none|wrong|incorrect|false|unlikely)\b|n[' ]t\b|[<>≤≥±+~?]|"
     r"\b(?:by|until|till|from|up to) (?:the )?\0|\0 ?(?:-|to\b|or\b) ?\0|不|并非|农历|阴历|或|如果|假如|"
-    r"至少|至多|早于|晚于|超过|(?<![目当])前|后|内|半|[至到加减]\0|\0 ?[至到起]",
+    r"至少|至多|最[早晚迟多少长短]|早于|晚于|非|除|错|误|否|剩|差|[自近距离还]\0|出生\0|"
+    r"\0[ ,;(]*(?:(?:is|was|her|the|this|这|[是为]) ?)*(?:lmp|last|first|末次)|"
+    r"超过|(?<![目当])前|后|内|半|[至到加减]\0|\0 ?[至到起]",
     re.IGNORECASE,
 )
 _FOLLOWS = frozenset(
     "a ad age and approximately as at based by calculated cycle date dating delivery due edc edd edc estimated expected for "
     "ga gestation gestational in is length lmp menstrual naegele of on patient per period pregnancy pregnant roughly rule s "
     "so the this using was which mon tue wed thu fri sat sun monday tuesday wednesday thursday friday saturday sunday "
+    "about around answer correct current currently final finally hence here her his probably likely most "
+    "she therefore thus today will would be been has have we i get give gives an baby fetus "
     "左右 孕 妊娠 是 为 了 分娩 出生 生产".split()
 )
 
@@ -49,6 +60,8 @@ class Dates(AnswerVerifier):
         score, reason = _finding(problem, wanted, answer.text)
         if score is None:
             return Verdict.abstain(reason)
+        if not score and any(TAKES_BACK.search(piece) for piece in answer.after):
+            return Verdict.abstain("what follows the answer may take it back")
         if not score:
             return Verdict.wrong(reason)
         for earlier in answer.earlier:
@@ -56,7 +69,8 @@ class Dates(AnswerVerifier):
                 return Verdict.wrong(f"two answers, neither taken back: {earlier!r:.40} and {answer.text!r:.40}")
         for piece in answer.after:
             found, rest = _read(problem, piece, wanted)
-            if found and not rest.strip("\0 ().,") and _finding(problem, wanted, piece)[0] is not True:
+            bare = not rest.strip("\0 ().,") or TAKES_BACK.search(rest)
+            if found and bare and _finding(problem, wanted, piece)[0] is not True:
                 return Verdict.abstain("another date or age follows the answer")
         return Verdict.right(reason)
 
@@ -87,7 +101,7 @@ def _finding(problem: Problem, wanted: Moment, text: str) -> tuple[bool | None, 
     same = [moment for moment in found if moment.is_day == wanted.is_day]
     if not same:
         return None, "there is no " + ("date" if wanted.is_day else "age in weeks and days") + " in the answer"
-    change = _CHANGES.search(rest)
+    change = _CHANGES.search(rest) or (None if wanted.is_day else re.search("-\0", rest))
     if change or re.search(r"\d", rest):
         return None, f"{change[0].replace(chr(0), '…')!r} may change it" if change else "other numbers stand beside it"
     findings = [_compare(problem, wanted, moment) for moment in same]
@@ -124,10 +138,15 @@ def _compare(problem: Problem, wanted: Moment, given: Moment) -> tuple[bool | No
 
 
 def _beside(problem: Problem, rest: str) -> str:
-    """A word that follows a date or age, marked in `rest`, and that neither we nor the question know, or ""."""
+    """A word beside a date or age, marked in `rest`, that neither we nor the question know, or ""."""
     asked, known = _words(problem.question)
-    for after in re.split("\0+", rest)[1:]:
-        clause = re.split(r"[,。;()\n!?]|\.(?= |$)", after[:200], maxsplit=1)[0]
+    before, *behind = re.split("\0+", rest)
+    before = re.split(r"[。;\n!?]|\.(?= )", before[-200:])[-1]
+    other = _OTHER_DAY.search(before)
+    if other and not _DUE.search(before):
+        return other[0]
+    for near in (_OPENS.sub("", re.sub("[,()']", " ", before)), *behind):
+        clause = re.split(r"[,。;()\n!?]|\.(?= |$)", near[:200], maxsplit=1)[0]
         clause = re.sub(r"(?:星期|礼拜|周)[一二三四五六日天]", "", clause)
         for word in re.findall(r"[a-z]+|[\u3400-\u9fff]+|[^\s\w.:\]-]", clause.casefold()):
             if word not in known and (word.isascii() or not word.isalpha() or word not in asked):

@@ -12,6 +12,13 @@ from medrl.verifiers.protocol import RuleVerifier
 _STRUCK = re.compile(r"[✗✘❌≠¬]|~~|\(\s*[-–−]\s*\)|^!\w|</?(?:s|del|strike)>|\\neg\b|\\not\b", re.IGNORECASE)
 
 
+# What says that the answer before it is not meant.
+TAKES_BACK = re.compile(
+    r"\b(?:i mean|actually|sorry|wait|rather|instead|correct|correction|should|oops)\b|更正|应该|应为|抱歉|其实",
+    re.IGNORECASE,
+)
+
+
 @dataclass(frozen=True)
 class AnswerVerifier(RuleVerifier):
     """A rule over the committed answer: subclasses write `decide`."""

@@ -110,7 +110,7 @@ def test_a_command_that_is_none_ends_with_2(command: list[str], capsys: Capture)
     assert ended.value.code == 2 and "usage: medrl" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("command", [[], ["run"], ["eval"], ["verify"], ["card"], ["config"], ["doctor"]])
+@pytest.mark.parametrize("command", [[], ["run"], ["eval"], ["verify"], ["card"], ["attack"], ["config"], ["doctor"]])
 def test_help_ends_with_0(command: list[str], capsys: Capture) -> None:
     with pytest.raises(SystemExit) as ended:
         cli.main([*command, "--help"])
@@ -139,7 +139,7 @@ def test_help_is_quick_and_neither_help_nor_verify_brings_in_anything_heavy() ->
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     listed = done.stdout.partition("usage: medrl run")[0]
-    assert all(command in listed for command in ("run", "eval", "verify", "card", "config", "doctor"))
+    assert all(command in listed for command in ("run", "eval", "verify", "card", "attack", "config", "doctor"))
 
 
 @pytest.mark.parametrize(

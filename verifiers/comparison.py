@@ -1,0 +1,252 @@
+"""Compare two quantities: what their units mean, whether one is the other converted or rounded, then their values.
+
+The tolerance comes, in this order, from the problem's own limits (`lower_limit` and `upper_limit`, as in MedCalc-Bench,
+arXiv:2406.12036), its `tolerance`, a percentage that the question names, and the caller's. Mass, amount and charge
+convert where `medrl.verifiers.analytes` knows the substance.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from fractions import Fraction
+from typing import Any, Literal, NamedTuple
+
+from medrl.types import Problem
+from medrl.verifiers.analytes import exchange
+from medrl.verifiers.quantity import Quantity, plain, quantities
+from medrl.verifiers.units import Unit, units_in
+
+_ROUNDED = re.compile(r"\bnearest\b|\bround|decimal|四舍五入|保留|取整", re.IGNORECASE)
+_PERCENT = re.compile(r"\bpercent|\bin %|百分", re.IGNORECASE)
+_SCORED = re.compile(r"\bscore|\bscale\b|\bpoints\b|\bGCS\b|\bapgar\b|评分|量表", re.IGNORECASE)
+_CONVERSION = re.compile(
+    r"\bconver[ts]|\bexpress|\bequivalent\b|\bequals?\b|\bhow many [^.?]{1,40} (?:is|are|in)\b|换算|转换|折合|相当于",
+    re.IGNORECASE,
+)
+_TOLERANCE = re.compile(
+    r"(\d{1,2}(?:\.\d{1,3})?) ?% (?:tolerance|error|margin)|\bwithin (\d{1,2}) ?%|误差[^\d]{0,6}(\d{1,2}) ?%",
+    re.IGNORECASE,
+)
+_DIFFERENCE = re.compile(
+    r"\b(?:rise|rose|risen|rising|fall|fell|fallen|falling|drop|dropped|gradient|differ\w*|chang\w+|increas\w+|decreas\w+|"
+    r"warmer|cooler|higher|lower|by how (?:much|many))\b|升高|上升|升了|下降|降低|降了|降幅|温差|差值|相差|变化|高出",
+    re.IGNORECASE,
+)
+_COLD = 20  # °C; below it, what converts may be a difference
+# A rounded factor (18 for 18.016, 4 for 4.008) may part two values this far; further off, it may still be the factor.
+_FACTOR, _DOUBT = Fraction(2, 1000), Fraction(1, 100)
+_SAME_SUBSTANCE = {"mass", "amount", "charge", "activity"}  # they convert where the substance is known
+_PLAIN_WORDS = {
+    "and",
+    "is",
+    "for",
+    "in",
+    "at",
+    "on",
+    "with",
+    "of",
+    "as",
+    "to",
+    "left",
+    "total",
+    "points",
+    "point",
+    "approximately",
+    "or",
+    "out",
+    "times",
+}
+
+
+class Finding(NamedTuple):
+    """What comparing one quantity says."""
+
+    outcome: Literal["right", "wrong", "abstain"]
+    reason: str
+
+
+def compare(problem: Problem, reference: Quantity, given: Quantity, tolerance: float) -> Finding:
+    """Compare one quantity of the answer with the reference: first what its unit means, then its value."""
+    question = plain(problem.question)
+    theirs = given.unit
+    unit = reference.unit or _asked(question, theirs)
+    if theirs is None:
+        if unit and unit.dims:
+            if given.stray and given.stray.lower() not in _PLAIN_WORDS:
+                return Finding("abstain", f"the unit {given.stray!r} is not known")
+            if not (any(u.same_as(unit) for u in units_in(question)) or problem.metadata.get("unit")):
+                return Finding("abstain", f"the answer has no unit and the question does not fix {unit.symbol!r}")
+            theirs = unit
+        elif unit and _PERCENT.search(question) and abs(given.number) > 1:
+            theirs = unit
+    if theirs and theirs.dims and unit is None:
+        return Finding("abstain", f"the problem does not say whether {theirs.symbol!r} is its unit")
+    echo = _echo(question, given, unit, theirs) if unit and theirs and not theirs.same_as(unit) else None
+    if echo:
+        return echo
+    ours, dims = (unit.dims if unit else ()), (theirs.dims if theirs else ())
+    if unit and theirs and ours != dims:
+        bridged = _bridged(problem, unit, theirs)
+        return (
+            _by_substance(problem, reference, given, unit, theirs, bridged, tolerance)
+            if bridged
+            else _other_dimension(reference, given, ours, dims)
+        )
+    if ours != dims:
+        return _other_dimension(reference, given, ours, dims)
+    if unit and theirs and not ours and ("mol" in unit.symbol.lower()) != ("mol" in theirs.symbol.lower()):
+        return Finding("abstain", f"{theirs.symbol!r} and {unit.symbol!r} need not count the same")  # HbA1c
+    degrees = ours == (("temperature", 1),) and unit and theirs and not theirs.same_as(unit)
+    if degrees and (reference.base < _COLD or _DIFFERENCE.search(question)):
+        return Finding("abstain", "a difference of temperatures does not convert as a temperature")
+    return _value(problem, reference, given, unit, theirs, tolerance)
+
+
+def _echo(question: str, given: Quantity, unit: Unit, theirs: Unit) -> Finding | None:
+    """Whether an answer in another unit than the reference's only repeats what the question gives."""
+    named = quantities(question)
+    if not any(q.number == given.number for q in named):
+        return None
+    weighed = _weighed(unit, theirs)
+    same = any(q.number == given.number and q.unit and q.unit.same_as(theirs) for q in named)
+    if _CONVERSION.search(question) or (same and weighed and _asks_for(question, unit)):
+        return Finding("wrong", "it repeats the quantity that was to be converted")
+    if same and (unit.dims != theirs.dims or _asks_for(question, unit)):
+        return Finding("abstain", "it repeats a quantity of the question, in another unit than the reference")
+    return None
+
+
+def _asks_for(question: str, unit: Unit) -> bool:
+    """Whether a question names a unit that belongs to no number in it."""
+    for q in reversed(quantities(question)):
+        question = question[: q.span[0]] + ";" + question[q.span[1] :]
+    return any(asked.same_as(unit) for asked in units_in(question))
+
+
+def _weighed(unit: Unit, theirs: Unit) -> bool:
+    """Whether the one is a mass where the other is an amount or a charge."""
+    return any(dimension == "mass" for dimension, _ in set(unit.dims) ^ set(theirs.dims))
+
+
+def _bridged(problem: Problem, unit: Unit, theirs: Unit) -> Unit | None:
+    """`theirs` in the dimensions of `unit`, where one substance's mass, amount or charge parts the two."""
+    less, more = dict(set(theirs.dims) - set(unit.dims)), dict(set(unit.dims) - set(theirs.dims))
+    if list(less.values()) != [1] or list(more.values()) != [1]:
+        return None
+    factor = exchange(problem, *less, *more)
+    return replace(theirs, scale=theirs.scale * factor, dims=unit.dims) if factor else None
+
+
+def _by_substance(
+    problem: Problem,
+    reference: Quantity,
+    given: Quantity,
+    unit: Unit,
+    theirs: Unit,
+    bridged: Unit,
+    tolerance: float,
+) -> Finding:
+    """Compare across mass, amount and charge.
+
+    Where a mass takes part, factors are rounded, so near one a rule abstains; and so it does from a wrong dose, whose
+    mass may be that of a salt.
+    """
+    finding = _value(problem, reference, given, unit, bridged, tolerance)
+    if finding.outcome == "right" or _limits(problem.metadata) or not _weighed(unit, theirs):
+        return finding
+    wanted = unit.to_base(reference.number)
+    off = abs(bridged.to_base(given.number) - wanted)
+    if off > _DOUBT * abs(wanted):
+        dose = not any(dimension == "volume" for dimension, _ in unit.dims) and given.number != reference.number
+        return Finding("abstain", f"{finding.reason}, unless it is of a salt") if dose else finding
+    if off <= _FACTOR * abs(wanted):
+        return Finding("right", f"{float(given.number):.6g} {theirs.symbol} is the reference, but for a rounded factor")
+    return Finding("abstain", f"{finding.reason}, which the rounding of a factor may explain")
+
+
+def _value(
+    problem: Problem, reference: Quantity, given: Quantity, unit: Unit | None, theirs: Unit | None, tolerance: float
+) -> Finding:
+    base = theirs.to_base(given.number) if theirs else given.number
+    value = unit.from_base(base) if unit else base
+    shown, wanted = f"{float(value):.6g}", f"{float(reference.number):.6g}{' ' + unit.symbol if unit else ''}"
+    limits = _limits(problem.metadata)
+    if limits:
+        inside = limits[0] <= value <= limits[1]
+        return Finding(
+            "right" if inside else "wrong", f"{shown} is {'inside' if inside else 'outside'} the problem's limits"
+        )
+    share = _tolerance(problem, tolerance)
+    if abs(value - reference.number) <= share * abs(reference.number):
+        return Finding(
+            "right", f"{shown} equals {wanted}" if not share else f"{shown} is within {float(share):.3g} of {wanted}"
+        )
+    if _rounds_to(problem, reference, given, unit, theirs, value):
+        return Finding("right", f"{shown} is {wanted}, rounded")
+    if given.above is not None and given.above == reference.number and unit is None:
+        if _SCORED.search(problem.question) and given.below and given.below >= given.above:
+            return Finding("right", f"{given.above} out of {given.below} is the score {wanted}")
+        return Finding("abstain", f"{given.above}/{given.below} may be a score or a fraction")
+    if unit and not unit.dims and theirs is None and given.number == reference.number:
+        return Finding("abstain", f"{shown} may be a percentage or a plain number")
+    return Finding("wrong", f"{shown} is not {wanted}")
+
+
+def _rounds_to(
+    problem: Problem, reference: Quantity, given: Quantity, unit: Unit | None, theirs: Unit | None, value: Fraction
+) -> bool:
+    """Whether rounding alone parts the two: after a conversion, of a fraction, or where the question asks for it."""
+    converted = bool(unit and theirs and not unit.same_as(theirs))
+    if (
+        (converted or reference.below or bool(theirs) != bool(unit))
+        and given.decimals is not None
+        and given.digits >= 2
+    ):
+        base = unit.to_base(reference.number) if unit else reference.number
+        target = theirs.from_base(base) if theirs else base
+        if round(target, given.decimals) == given.number:
+            return True
+    return (
+        bool(_ROUNDED.search(problem.question))
+        and reference.decimals is not None
+        and round(value, reference.decimals) == reference.number
+    )
+
+
+def _other_dimension(reference: Quantity, given: Quantity, ours: tuple[Any, ...], theirs: tuple[Any, ...]) -> Finding:
+    wanted = reference.unit.symbol if reference.unit else "a plain number"
+    has = given.unit.symbol if given.unit else "no unit"
+    swapped = {d for d, _ in set(ours) ^ set(theirs)}
+    if swapped in ({"body mass", "amount"}, {"osmoles", "amount"}):  # mg per g or mmol of creatinine; mOsm, mmol per kg
+        return Finding("abstain", f"{has} converts to {wanted} only where the substance is known")
+    if swapped <= _SAME_SUBSTANCE and (given.number != reference.number or swapped == {"amount", "charge"}):
+        return Finding("abstain", f"{has} converts to {wanted} only where the substance is known")
+    return Finding("wrong", f"the unit is {has} where {wanted} is wanted")
+
+
+def _asked(question: str, theirs: Unit | None) -> Unit | None:
+    """The unit in which a question without one in its reference wants the answer, if it is clear."""
+    if theirs is None:
+        return None
+    if not theirs.dims:
+        return theirs if theirs.scale != Fraction(1, 100) or _PERCENT.search(question) else None
+    fitting = [unit for unit in units_in(question) if unit.dims == theirs.dims]
+    return fitting[0] if fitting and all(unit.same_as(fitting[0]) for unit in fitting) else None
+
+
+def _limits(metadata: Mapping[str, Any]) -> tuple[Fraction, Fraction] | None:
+    low, high = (metadata.get(k, metadata.get(k.replace("_", " ").title())) for k in ("lower_limit", "upper_limit"))
+    if low is None or high is None:
+        return None
+    ends = sorted(Fraction(str(end).replace(",", "").strip()) for end in (low, high))
+    return ends[0], ends[1]
+
+
+def _tolerance(problem: Problem, default: float) -> Fraction:
+    given = problem.metadata.get("tolerance")
+    if given is not None:
+        return Fraction(str(given))
+    match = _TOLERANCE.search(problem.question)
+    if match:
+        return Fraction(next(group for group in match.groups() if group)) / 100
+    return Fraction(str(default))
