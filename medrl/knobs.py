@@ -117,3 +117,22 @@ def _yaml_trap(value: Any, kind: type) -> str:
     if kind not in (float, int) or not isinstance(value, str):
         return ""
     return f"; YAML reads {value!r} as text" + (" (write 1.0e-6, not 1e-6)" if "e" in value.lower() else "")
+
+
+def out_of_range(knobs: object, *, above_0: Sequence[str] = (), from_0: Sequence[str] = ()) -> list[str]:
+    """A fault for each named number of a dataclass that is not above 0, or is below it."""
+    faults = [
+        f"{name} is {getattr(knobs, name)}; it must be above 0" for name in above_0 if not getattr(knobs, name) > 0
+    ]
+    return faults + [
+        f"{name} is {getattr(knobs, name)}; it must not be below 0" for name in from_0 if not getattr(knobs, name) >= 0
+    ]
+
+
+def bad_betas(betas: Sequence[float]) -> list[str]:
+    """A fault where AdamW's decay rates are none."""
+    return (
+        []
+        if all(0.0 <= beta < 1.0 for beta in betas)
+        else [f"betas are {list(betas)}; each must be at least 0 and below 1"]
+    )

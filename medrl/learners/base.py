@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from medrl.algorithms import Algorithm, Batch
+from medrl.knobs import bad_betas, out_of_range
 
 
 @dataclass(frozen=True)
@@ -51,18 +52,8 @@ class Optimization:
     def __post_init__(self) -> None:
         if self.schedule not in ("constant", "linear", "cosine"):
             raise ValueError(f"optimization: schedule is {self.schedule!r}; it is constant, linear or cosine")
-        faults = [
-            f"{name} is {getattr(self, name)}; it must be above 0"
-            for name in ("lr", "max_grad_norm", "microbatch_tokens", "logits_mib")
-            if not getattr(self, name) > 0
-        ]
-        faults += [
-            f"{name} is {getattr(self, name)}; it must not be below 0"
-            for name in ("weight_decay", "warmup_steps")
-            if not getattr(self, name) >= 0
-        ]
-        if not all(0.0 <= beta < 1.0 for beta in self.betas):
-            faults.append(f"betas are {list(self.betas)}; each must be at least 0 and below 1")
+        positive = ("lr", "max_grad_norm", "microbatch_tokens", "logits_mib")
+        faults = out_of_range(self, above_0=positive, from_0=("weight_decay", "warmup_steps")) + bad_betas(self.betas)
         if faults:
             raise ValueError("optimization: " + "; ".join(faults))
 

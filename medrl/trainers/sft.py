@@ -8,6 +8,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from medrl.errors import DataError
+from medrl.knobs import bad_betas, out_of_range
 from medrl.models import Policy
 
 if TYPE_CHECKING:
@@ -53,20 +54,10 @@ class SFTSettings:
     are transformers' own, whose optimizer state is a pickle, and are removed when the stage ends."""
 
     def __post_init__(self) -> None:
-        faults = [
-            f"{name} is {getattr(self, name)}; it must be above 0"
-            for name in ("epochs", "lr", "batch_size", "microbatch_size", "max_length", "max_grad_norm")
-            if not getattr(self, name) > 0
-        ]
-        faults += [
-            f"{name} is {getattr(self, name)}; it must not be below 0"
-            for name in ("warmup_share", "weight_decay")
-            if not getattr(self, name) >= 0
-        ]
+        positive = ("epochs", "lr", "batch_size", "microbatch_size", "max_length", "max_grad_norm")
+        faults = out_of_range(self, above_0=positive, from_0=("warmup_share", "weight_decay")) + bad_betas(self.betas)
         if self.warmup_share >= 1:
             faults.append(f"warmup_share is {self.warmup_share}; it is a share of the updates, below 1")
-        if not all(0.0 <= beta < 1.0 for beta in self.betas):
-            faults.append(f"betas are {list(self.betas)}; each must be at least 0 and below 1")
         if not faults and self.batch_size > self.microbatch_size and self.batch_size % self.microbatch_size:
             faults.append(
                 f"batch_size {self.batch_size} is no multiple of microbatch_size {self.microbatch_size}, so an update "
