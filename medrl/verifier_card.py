@@ -25,7 +25,7 @@ from medrl.verdict_table import without_label
 from medrl.verifier_figures import Outcome, by, figures, pair_figures
 from medrl.verifiers import Verifier, judge, run_sync
 
-RULES = {"type": "typed", "vocabulary": "clinic"}  # what `rules` names
+RULES = {"type": "typed", "vocabulary": "medrl"}  # what `rules` names
 WARM_UP = 5
 SHOWN_FAULTS = 10
 

@@ -9,11 +9,13 @@ from medrl.types import Judged, Problem, Verdict
 from medrl.verifiers.choice import Choice
 from medrl.verifiers.dates import Dates, wants_date
 from medrl.verifiers.extract import Extracted
+from medrl.verifiers.intervals import reference_interval
 from medrl.verifiers.number import Number, reference_quantity
 from medrl.verifiers.protocol import Verifier, build, judge
 from medrl.verifiers.reading import AnswerVerifier
 from medrl.verifiers.sets import SetOf, reference_items
 from medrl.verifiers.text import Text
+from medrl.verifiers.vocabularies import Sources
 from medrl.verifiers.yes_no import YesNo, side
 
 ANSWER_TYPES = ("term", "choice", "number", "yes_no", "set", "date")
@@ -78,7 +80,7 @@ class Typed(AnswerVerifier):
     """As in the `number` verifier."""
     partial: bool = False
     """As in the `set` verifier."""
-    vocabulary: str | None = None
+    vocabulary: Sources = None
     """As in the `text` verifier."""
 
     def __post_init__(self) -> None:
@@ -100,7 +102,7 @@ class Typed(AnswerVerifier):
     def rule(self, kind: str) -> AnswerVerifier:
         """The rule for one answer type."""
         if kind == "choice":
-            return Choice(self.format)
+            return Choice(self.format, self.vocabulary)
         if kind == "number":
             return Number(self.format, self.relative_tolerance)
         if kind == "yes_no":
@@ -124,7 +126,7 @@ def answer_type(problem: Problem) -> str:
         return "choice"
     if problem.kind != "numeric" and wants_date(problem):
         return "date"
-    if problem.kind == "numeric" or reference_quantity(problem) is not None:
+    if problem.kind == "numeric" or reference_quantity(problem) or reference_interval(problem):
         return "number"
     if side(str(problem.reference)):
         return "yes_no"

@@ -3,13 +3,18 @@
 import re
 import unicodedata
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from medrl.types import Problem, Verdict
+from medrl.types import Problem, Verdict, ask
 from medrl.verifiers.extract import Extracted
 from medrl.verifiers.normalise import normal
 from medrl.verifiers.reading import AnswerVerifier
+from medrl.verifiers.text import Text
+from medrl.verifiers.vocabularies import Sources, digest_of, vocabulary
+from medrl.verifiers.wording import REVERSED
+
+NEITHER = "neither a letter nor an option's text"
 
 _NEGATED = re.compile(
     r"\b(?:not|wrong|incorrect|except|eliminate[ds]?|rule[sd]? out|excluded?|neither|nor|unlikely|never|cannot|worst|"
@@ -32,6 +37,20 @@ _EXCEPT = re.compile(
     r"(?:all (?:of them |options )?(?:but|except)|"
     r"除了?)\s*(?P<labels>[A-Z、,，和 ]{1,20}?)(?:项)?\s*(?P<rest>以外都选|之外都选|外都选|以外全选|外全选|$)"
 )
+# All but these are wrong.
+_ONLY = re.compile(
+    r"(?:ALL (?:OF THEM |OPTIONS |CHOICES )?(?:BUT|EXCEPT)|EVERYTHING (?:BUT|EXCEPT)|除了?)\s*"
+    r"\(?(?P<labels>[A-Z](?:[、,，和 ]{1,3}[A-Z]){0,4})\)?(?:项|以外|之外|外|,|，| )*\s*"
+    r"(?:其余|其他|其它|的|选项|均|都|全|是|为|ARE|IS)*\s*(?:错误|错|不正确|不对|WRONG|INCORRECT|FALSE)的?[.。]?$"
+)
+_AFFIRMED = re.compile(
+    r"(?:[Tt]he )?(?:[Oo]ption|[Cc]hoice|[Aa]nswer|选项)? ?\(?(?P<label>[A-Z])\)?(?: is|项?是?)"
+    r"(?:(?: the)? ?(?:most )?(?:correct|right|best|true|appropriate)(?: (?:answer|choice|option|one))?|正确的?(?:答案|选项)?)[.。]?"
+)
+_DENIED = re.compile(
+    r"(?:NOT|IT IS NOT|IT'S NOT|THE ANSWER IS NOT|DEFINITELY NOT|不选择?|不是|不应选|答案不是|非)\s*"
+    r"(?:OPTION )?\(?(?P<labels>[A-Z])\)?项?\.?"
+)
 _BECAUSE = re.compile(r",? (?:because|since|as)\b|\. (?=[A-Z])|[。；;\n]|，因为", re.IGNORECASE)
 _PIECES = re.compile(r"\n|(?<=[.。;；])(?<!\b[A-Z]\.)\s+")  # lines and sentences
 _LEAD = re.compile(
@@ -48,6 +67,18 @@ class Choice(AnswerVerifier):
 
     name: ClassVar[str] = "choice"
 
+    vocabulary: Sources = None
+    """Names that are known to mean one concept, as in the `text` verifier: an answer in other words than its option's."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if isinstance(self.vocabulary, list):
+            object.__setattr__(self, "vocabulary", tuple(self.vocabulary))
+        vocabulary(self.vocabulary)
+
+    def data_digest(self) -> str:
+        return digest_of(self.vocabulary)
+
     def decide(self, problem: Problem, answer: Extracted) -> Verdict:
         options = {label.strip().upper(): text for label, text in problem.options.items()}
         if not options:
@@ -62,6 +93,11 @@ class Choice(AnswerVerifier):
         chosen = chosen_labels(answer.text, options)
         if chosen == wanted and len(chosen) > 1 and _OPEN.search(answer.text):
             return Verdict.abstain("an open choice")
+        if chosen == NEITHER and not answer.earlier:
+            return self._in_other_words(problem, answer, options, wanted)
+        denied = _DENIED.fullmatch(_tidy(answer.text).upper())
+        if denied and denied["labels"] in wanted and not REVERSED.search(problem.question):
+            return Verdict.wrong(f"it denies {denied['labels']}, the reference")
         if isinstance(chosen, str):
             return Verdict.wrong(chosen) if chosen.startswith("the letter") else Verdict.abstain(chosen)
         for earlier in answer.earlier:
@@ -75,6 +111,27 @@ class Choice(AnswerVerifier):
         if len(chosen) > 1 and len(wanted) == 1:
             return Verdict.wrong(f"several options ({_join(chosen)}) where one is asked")
         return Verdict.wrong(f"{_join(chosen)} where {_join(wanted)} is right")
+
+    def _in_other_words(
+        self, problem: Problem, answer: Extracted, options: Mapping[str, str], wanted: frozenset[str]
+    ) -> Verdict:
+        """An answer that names no option's letter or text, by what the vocabulary knows of one option alone."""
+        if self.vocabulary is None or len(wanted) != 1:
+            return Verdict.abstain(NEITHER)
+        rule = Text("plain", self.vocabulary)
+        stem = problem.question[: problem.question.find(min(options.values(), key=problem.question.find))]
+        named = [
+            label
+            for label, option in options.items()
+            if rule.decide(replace(problem, messages=ask(stem or "?"), reference=option, options={}), answer).score
+            == 1.0
+        ]
+        if len(named) != 1:
+            return Verdict.abstain(NEITHER)
+        reason = f"another name of option {named[0]}"
+        return (
+            Verdict.right(reason) if named[0] in wanted else Verdict.wrong(f"{reason}, where {_join(wanted)} is right")
+        )
 
 
 def wanted_labels(reference: str, options: Mapping[str, str]) -> frozenset[str] | None:
@@ -110,6 +167,9 @@ def _tidy(text: str) -> str:
 
 
 def _chosen(text: str, options: Mapping[str, str]) -> frozenset[str] | str:
+    affirmed = _AFFIRMED.fullmatch(text[:60])
+    if affirmed and affirmed["label"] in options:
+        return frozenset(affirmed["label"])
     opened = _LEAD.sub("", text, count=1)
     letters, rest = _leading_letters(opened, options)
     if len(letters) == 1 and re.search(r"[.:)\]】、]$", opened[: len(opened) - len(rest)]):
@@ -124,6 +184,9 @@ def _chosen(text: str, options: Mapping[str, str]) -> frozenset[str] | str:
     if excepted and excepted["rest"]:
         left_out = set(re.findall("[A-Z]", excepted["labels"]))
         return frozenset(set(options) - left_out) if left_out <= set(options) else "labels that are not options"
+    only = _ONLY.search(text.upper())
+    if only and set(re.findall("[A-Z]", only["labels"])) <= set(options):
+        return frozenset(re.findall("[A-Z]", only["labels"]))
     listed = _listed(text, options)
     if len(listed) > 1:
         return listed
@@ -142,7 +205,7 @@ def _chosen(text: str, options: Mapping[str, str]) -> frozenset[str] | str:
         if any(_FIGURE.match(options[label]) and not _alone(head, options[label]) for label in named):
             return "a number among other words"
         return "an open choice" if _OPEN.search(bare) else named
-    return "neither a letter nor an option's text"
+    return NEITHER
 
 
 def _leading_letters(text: str, options: Mapping[str, str]) -> tuple[frozenset[str], str]:

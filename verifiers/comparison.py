@@ -234,6 +234,11 @@ def _asked(question: str, theirs: Unit | None) -> Unit | None:
     return fitting[0] if fitting and all(unit.same_as(fitting[0]) for unit in fitting) else None
 
 
+def has_limits(problem: Problem) -> bool:
+    """Whether a problem accepts more than one value: by limits, or by a tolerance of its own."""
+    return _limits(problem.metadata) is not None or _tolerance(problem, 0.0) > 0
+
+
 def _limits(metadata: Mapping[str, Any]) -> tuple[Fraction, Fraction] | None:
     low, high = (metadata.get(k, metadata.get(k.replace("_", " ").title())) for k in ("lower_limit", "upper_limit"))
     if low is None or high is None:

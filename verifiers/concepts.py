@@ -1,57 +1,343 @@
-"""A vocabulary: names that mean the same concept, so that a rule may know a synonym or name a different concept."""
+"""A vocabulary: which names mean the same concept, which concepts are kinds of others, and where names stand in a text.
 
-import json
-from collections.abc import Iterable, Mapping
+A name of two concepts (MS: multiple sclerosis, mitral stenosis) answers to both, so that no rule decides by it. Names are
+matched in one spelling (`medrl.verifiers.normalise`); abbreviations by their capitals, because ALL and all differ.
+"""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from pathlib import Path
+from typing import NamedTuple
 
-from medrl.errors import DataError, MissingFile
-from medrl.verifiers.normalise import compact
+from medrl.verifiers.normalise import joined, tokens
+from medrl.verifiers.opposites import NEGATIONS, POLES
 from medrl.verifiers.protocol import digest
+
+NOTHING: frozenset[int] = frozenset()
+OTHER = -2  # something that no vocabulary lists: what an ambiguous abbreviation may always mean
+# Kinds whose members exclude each other as answers; across families two names may still speak of one thing.
+_FAMILIES = {
+    "disease": "condition", "finding": "condition", "process": "condition", "drug": "drug", "drug_class": "drug",
+    "organism": "organism", "anatomy": "anatomy", "test": "procedure", "procedure": "procedure",
+    "substance": "substance", "gene": "substance", "cell": "substance",
+}  # fmt: skip
+_ABBREVIATION = re.compile(r"(?<![A-Za-z0-9])[A-Za-z0-9]{0,4}[A-Z][A-Za-z0-9/&.-]{0,12}[A-Za-z0-9](?![A-Za-z0-9])")
+# Written small these are words; written large they may be abbreviations.
+_WORDS = frozenset(
+    "all men was his for cat ten age arm led aid can had has may pal sad tic rat and but not the she her him its out "
+    "map gap rip lap tap bad mad car bar aim par pet pan pap ace ice dip hip lip tip sir air mid low cold star fast "
+    "pain pass past gist cops cart dose test cure mess band safe hate ape".split()
+)
+# Abbreviations that doctors use for things that exclude each other, whatever a vocabulary knows of them.
+_AMBIGUOUS = frozenset(
+    "MI MS PE RA PD AS AR MR PR TR CP CA AD BS BA BPD CRF ARF DI ED EE FH GC HD HS IC IP LA LP MD MM MG NS "
+    "OA OD OM PA PC PF PI PM PMS PT PV RS SA SC SS ST TOF TS TSS CHD PCP PCD".split()
+)
+_NO_POLES = frozenset("酸碱动静大小多少早晚轻重热寒深浅升降增减")  # parts of many names
+_NOUNS = frozenset("disease syndrome disorder".split())
+_GENERAL = re.compile("(?<![急慢阳阴良恶男女异同共中])[性型]|[的之]")
 
 
 @dataclass(frozen=True)
-class Vocabulary:
-    """Concepts by normalised name. A name of two concepts (MS, PE) is ambiguous and answers nothing."""
+class Concept:
+    """One thing that has names.
 
-    concepts: Mapping[str, frozenset[int]] = field(repr=False)
+    Attributes:
+        names: Every interchangeable name, the preferred one first.
+        abbreviations: Short forms with their capitals; several concepts may share one.
+        kind: disease, finding, drug, drug_class, organism, anatomy, test, procedure, substance, gene, cell, process,
+            or other; "" where the source does not say.
+        broader: Names of the concepts that it is a kind of.
+    """
+
+    names: tuple[str, ...]
+    abbreviations: tuple[str, ...] = ()
+    kind: str = ""
+    broader: tuple[str, ...] = ()
+
+
+class Mention(NamedTuple):
+    """Where a text names something: words `start` to `end` of its tokens, and which concepts that may be."""
+
+    start: int
+    end: int
+    ids: frozenset[int]
+
+
+@dataclass(frozen=True, eq=False)
+class Vocabulary:
+    """Concepts with indexes by name; made by `of`, read from files by `medrl.verifiers.vocabularies`."""
+
+    concepts: tuple[Concept, ...] = field(repr=False)
     fingerprint: str
+    _names: Mapping[str, frozenset[int]] = field(repr=False)
+    _loose: Mapping[str, frozenset[int]] = field(repr=False)
+    _short: Mapping[str, frozenset[int]] = field(repr=False)
+    _lengths: Mapping[str, tuple[int, ...]] = field(repr=False)
+    _above: Mapping[int, frozenset[int]] = field(repr=False)
 
     @classmethod
-    def of(cls, rows: Iterable[Iterable[str]]) -> "Vocabulary":
-        """From rows of names, each row one concept."""
-        concepts: dict[str, frozenset[int]] = {}
-        for number, names in enumerate(rows):
-            for name in {compact(name) for name in names} - {""}:
-                concepts[name] = concepts.get(name, frozenset()) | {number}
-        return cls(concepts, digest({name: sorted(ids) for name, ids in concepts.items()}))
+    def of(cls, concepts: Iterable[Concept]) -> "Vocabulary":
+        """Index `concepts`. Two that have the same preferred name are one."""
+        merged = tuple(_merged(concepts))
+        names: dict[str, set[int]] = {}
+        short: dict[str, set[int]] = {}
+        lengths: dict[str, set[int]] = {}
+        for number, concept in enumerate(merged):
+            for name in concept.names:
+                words = tokens(name)
+                names.setdefault(joined(words), set()).add(number)
+                if words:
+                    lengths.setdefault(words[0], set()).add(len(words))
+            for abbreviation in concept.abbreviations:
+                short.setdefault(_letters(abbreviation), set()).add(number)
+        names.pop("", None)
+        first = _preferred(merged)
+        known = {
+            name: frozenset(mine if len(mine := ids & first.get(name, set())) == 1 else ids)
+            for name, ids in names.items()
+        }
+        return cls(
+            merged,
+            digest([[*c.names, "|", *c.abbreviations, "|", c.kind, *c.broader] for c in merged]),
+            known,
+            _loosened(merged, known),
+            {name: frozenset(ids) for name, ids in short.items()},
+            {word: tuple(sorted(many, reverse=True)) for word, many in lengths.items()},
+            _ancestors(merged, known),
+        )
+
+    def ids(self, name: str) -> frozenset[int]:
+        """Every concept that a whole text may name; none where it is unknown."""
+        words = tokens(name)
+        found = self._names.get(joined(words), NOTHING) | self.abbreviated(name)
+        return found or self._loose.get(loose_key(words), NOTHING)
 
     def find(self, name: str) -> int | None:
-        """The one concept that a text names, or None."""
-        ids = self.concepts.get(compact(name), frozenset())
+        """The one concept that a whole text names, or None."""
+        ids = self.ids(name)
         return next(iter(ids)) if len(ids) == 1 else None
 
+    def abbreviated(self, text: str) -> frozenset[int]:
+        """Every concept that a text abbreviates. Small letters count from three on, if they are no English word."""
+        bare = text.strip().strip("()（）.")
+        if not 2 <= len(bare) <= 14:
+            return NOTHING
+        if bare.islower() and (len(bare) < 3 or bare in _WORDS):
+            return NOTHING
+        return self._meant(bare)
 
-@lru_cache(maxsize=8)
-def vocabulary(source: str) -> Vocabulary:
-    """`"clinic"` (the simulated clinic's names), or a file, one concept a line: a JSON list or tab-separated names."""
-    if source == "clinic":
-        from medrl.data.clinic.world import load_world
+    def _meant(self, abbreviation: str) -> frozenset[int]:
+        ids = self._short.get(_letters(abbreviation), NOTHING)
+        return ids | {OTHER} if ids and abbreviation in _AMBIGUOUS else ids
 
-        return Vocabulary.of((*named.forms("en"), *named.forms("zh")) for _, named in load_world().concepts())
-    path = Path(source)
-    if not path.is_file():
-        raise MissingFile(f"the vocabulary {source!r} does not exist; name a file with one concept a line, or clinic")
-    rows: list[list[str]] = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line) if line.lstrip().startswith("[") else line.split("\t")
-        except json.JSONDecodeError as error:
-            raise DataError(f"{path}, line {number} is no JSON list: {error}") from error
-        if not all(isinstance(name, str) for name in row):
-            raise DataError(f"{path}, line {number}: every name of a concept must be a text")
-        rows.append(row)
-    return Vocabulary.of(rows)
+    def mentions(self, words: Sequence[str], text: str = "") -> list[Mention]:
+        """The concepts named in a text, longest names first come, left to right, none inside another.
+
+        Args:
+            words: `tokens(text)`.
+            text: The text itself, in which abbreviations are told by their capitals.
+        """
+        short = self._abbreviations(text)
+        found: list[Mention] = []
+        at = 0
+        while at < len(words):
+            mention = self._at(words, at, short)
+            if mention:
+                found.append(mention)
+            at = mention.end if mention else at + 1
+        return found
+
+    def _at(self, words: Sequence[str], at: int, short: Mapping[str, frozenset[int]]) -> Mention | None:
+        for length in self._lengths.get(words[at], ()):
+            if at + length <= len(words):
+                ids = self._names.get(joined(words[at : at + length]))
+                if ids:
+                    return Mention(at, at + length, ids)
+        for length in range(min(4, len(words) - at), 0, -1) if short else ():
+            ids = short.get(joined(words[at : at + length]))
+            if ids is not None:
+                return Mention(at, at + length, ids)
+        return None
+
+    def _abbreviations(self, text: str) -> dict[str, frozenset[int]]:
+        """Abbreviations that stand in a text, as they read after `tokens`."""
+        found: dict[str, frozenset[int]] = {}
+        for match in _ABBREVIATION.finditer(text[:2000]):
+            ids = self._meant(match[0])
+            if ids:
+                found[joined(tokens(match[0]))] = ids
+        return found
+
+    def related(self, one: int, other: int) -> bool:
+        """Whether one is the other, or a kind of it."""
+        return one == other or one in self._above.get(other, NOTHING) or other in self._above.get(one, NOTHING)
+
+    def broader(self, one: int) -> frozenset[int]:
+        """Every concept that this one is a kind of."""
+        return self._above.get(one, NOTHING)
+
+    def apart(self, one: int, other: int) -> bool:
+        """Whether two concepts exclude each other as answers.
+
+        They do where they are of one family, neither is a kind of the other, and neither's name is a part of the other's.
+        """
+        if self.related(one, other) or min(one, other) < 0:
+            return False
+        return _apart(self.concepts[one], self.concepts[other])
+
+
+def _letters(abbreviation: str) -> str:
+    return re.sub(r"[^\w+]", "", abbreviation).casefold()
+
+
+@lru_cache(maxsize=16_384)
+def _apart(first: Concept, second: Concept) -> bool:
+    families = {_FAMILIES.get(first.kind, ""), _FAMILIES.get(second.kind, "")}
+    one, other = _worded(first.names), _worded(second.names)
+    if len(families) > 1 and "" not in families and any(a.words & b.words for a in one for b in other):
+        return False
+    if families <= {"drug", "organism"} and first.kind == second.kind:  # another ingredient or species has another line
+        return _keys(first.names).isdisjoint(_keys(second.names))
+    return not any(_overlap(a, b) for a in one for b in other)
+
+
+class _Name(NamedTuple):
+    """A name in its words: all of them, those that are no pole of a contrast, and the poles by their contrast."""
+
+    words: frozenset[str]
+    core: frozenset[str]
+    poles: frozenset[tuple[int, str]]
+    han: str
+
+
+@lru_cache(maxsize=16_384)
+def _worded(names: tuple[str, ...]) -> tuple[_Name, ...]:
+    found = []
+    for name in names:
+        words = tokens(name)
+        poles = frozenset((POLES[w][0], str(POLES[w][1])) if w in POLES else (-1, w) for w in words if _turns(w))
+        core = [w for w in words if not _turns(w)]
+        han = "".join(w for w in core if w > "\u3400" and w != "性")
+        long = frozenset(w for w in words if len(w) > 3)
+        found.append(_Name(long, frozenset(w for w in core if w < "\u3400"), poles, han))
+    return tuple(found)
+
+
+def _turns(word: str) -> bool:
+    return (word in POLES and word not in _NO_POLES) or word[0].isdigit() or word in NEGATIONS
+
+
+def _overlap(one: _Name, other: _Name) -> bool:
+    """Whether two names may speak of one thing: but for poles, all words of the one stand in the other.
+
+    "Acute" and "inferior myocardial infarction" may; "left" and "right heart failure" may not, nor may a name and its
+    negation.
+    """
+    rows = {row for row, _ in one.poles} & {row for row, _ in other.poles}
+    if any({p for p in one.poles if p[0] == row} != {p for p in other.poles if p[0] == row} for row in rows):
+        return False
+    negated = [{word for row, word in name.poles if row == -1 and word in NEGATIONS} for name in (one, other)]
+    if negated[0] != negated[1]:
+        return False
+    latin = one.core and other.core and (one.core <= other.core or other.core <= one.core)
+    return bool(latin or (one.han and other.han and (one.han in other.han or other.han in one.han)))
+
+
+def _merged(concepts: Iterable[Concept]) -> Iterable[Concept]:
+    """Concepts that call each other by their preferred names as one, in the order of their first."""
+    by_name: dict[str, Concept] = {}
+    known_as: dict[str, list[str]] = {}
+    for concept in concepts:
+        key = joined(tokens(concept.names[0]))
+        own = {joined(tokens(name)) for name in concept.names}
+        if key not in by_name:
+            mutual = (one for name in own for one in known_as.get(name, ()) if one in own)
+            key = next((one for one in sorted(mutual) if key in _keys(by_name[one].names)), key)
+        before = by_name.get(key)
+        by_name[key] = _union(before, concept) if before else concept
+        for name in own:
+            known_as.setdefault(name, []).append(key)
+    return by_name.values()
+
+
+@lru_cache(maxsize=16_384)
+def _keys(names: tuple[str, ...]) -> frozenset[str]:
+    return frozenset(joined(tokens(name)) for name in names)
+
+
+def _preferred(concepts: Sequence[Concept]) -> dict[str, set[int]]:
+    """Which concepts have a name as their first one, in English or in Chinese: it is theirs before anybody's synonym."""
+    first: dict[str, set[int]] = {}
+    for number, concept in enumerate(concepts):
+        han = next((name for name in concept.names if name[:1] > "\u3400"), "")
+        for name in {concept.names[0], han} - {""}:
+            first.setdefault(joined(tokens(name)), set()).add(number)
+    return first
+
+
+def _union(one: Concept, other: Concept) -> Concept:
+    return Concept(
+        tuple(dict.fromkeys((*one.names, *other.names))),
+        tuple(dict.fromkeys((*one.abbreviations, *other.abbreviations))),
+        one.kind or other.kind,
+        tuple(dict.fromkeys((*one.broader, *other.broader))),
+    )
+
+
+def _ancestors(concepts: Sequence[Concept], names: Mapping[str, frozenset[int]]) -> dict[int, frozenset[int]]:
+    """For each concept all that it is a kind of, however far up."""
+    direct: dict[int, set[int]] = {}
+    for number, concept in enumerate(concepts):
+        for name in concept.broader:
+            direct.setdefault(number, set()).update(names.get(joined(tokens(name)), NOTHING) - {number})
+    above: dict[int, frozenset[int]] = {}
+    for number in direct:
+        seen: set[int] = set()
+        open_ = list(direct[number])
+        while open_:
+            one = open_.pop()
+            if one not in seen:
+                seen.add(one)
+                open_ += direct.get(one, ())
+        above[number] = frozenset(seen - {number})
+    return above
+
+
+def loose_key(words: Sequence[str]) -> str:
+    """Words in an order of their own, without "of" and without the Chinese particles that a name may have or lack.
+
+    "" where order or particle may carry the meaning: sides, more than five words, words that relate two things.
+    """
+    if words and all(len(word) == 1 and word > "\u3400" for word in words):
+        return _GENERAL.sub("", "".join(words))
+    rest = [word for word in words if word not in ("of", "type", "serotype")]
+    if not 1 < len(rest) <= 5 or not _ORDERED.isdisjoint(rest):
+        return ""
+    if len({POLES[word][0] for word in rest if word in POLES}) < sum(word in POLES for word in rest):
+        return ""  # "PPV up, NPV down" is not "PPV down, NPV up"
+    return " ".join(sorted(rest))
+
+
+_ORDERED = frozenset(
+    "to from in on by with without for than versus before after due induced left right not no non and or - + < > "
+    "upper lower anterior posterior".split()
+)
+
+
+def _loosened(concepts: Sequence[Concept], names: Mapping[str, frozenset[int]]) -> dict[str, frozenset[int]]:
+    """Names in loose forms, where such a form is nobody's exact name: other word order, no particle, an eponym alone."""
+    loose: dict[str, set[int]] = {}
+    for number, concept in enumerate(concepts):
+        for name in concept.names:
+            words = tokens(name)
+            loose.setdefault(loose_key(words), set()).add(number)
+            if len(words) > 1 and words[-1] in _NOUNS and words[0].isascii():
+                bare = words[:-1]
+                for other in ((), *((noun,) for noun in _NOUNS)):
+                    form = joined([*bare, *other])
+                    if form not in names and joined(bare) not in names and len("".join(bare)) > 4:
+                        loose.setdefault(loose_key([*bare, *other]) or form, set()).add(number)
+    loose.pop("", None)
+    return {name: frozenset(ids) for name, ids in loose.items()}

@@ -78,9 +78,15 @@ class Dates(AnswerVerifier):
 def reference_moment(problem: Problem) -> Moment | None:
     """The reference as one date or one age that is all of it, or None."""
     text = str(problem.reference)
-    if len(text) > _LONGEST:
-        return None
-    found, rest = moments(text, problem.question)
+    return _whole_moment(text, problem.question) if len(text) <= _LONGEST and _MAY.search(text) else None
+
+
+_MAY = re.compile(r"\d|[年月日号周天]|week|day", re.IGNORECASE)  # a date or an age has one of these
+
+
+@lru_cache(maxsize=1024)
+def _whole_moment(text: str, question: str) -> Moment | None:
+    found, rest = moments(text, question)
     whole = not re.sub(r"\bgestation\b|妊娠|孕|[\0 ()'.,。]", "", rest, flags=re.IGNORECASE)
     return found[0] if len(found) == 1 and whole and found[0].says is not None else None
 

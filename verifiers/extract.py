@@ -89,7 +89,11 @@ def sections(text: str, format: Format = "auto") -> Sections:
             answer), or "auto": whichever markers there are.
     """
     check_format(format)
-    families = [(name, pattern) for name, pattern in (("o1", _O1), ("think", _THINK)) if format in ("auto", name)]
+    families = [
+        (name, pattern)
+        for name, pattern, sign in (("o1", _O1, "#"), ("think", _THINK, "<"))
+        if format in ("auto", name) and sign in text
+    ]
     found: Format = "plain" if format == "auto" else format
     first, start, broken = len(text), 0, False
     for name, pattern in families:
@@ -105,7 +109,7 @@ def sections(text: str, format: Format = "auto") -> Sections:
         return Sections(text[first:].strip(), "", (len(text), len(text)), found, False, "the reasoning is never closed")
     span = _trim(text, (start, len(text)))
     fault = _fault(text, found)
-    reasoning = _MARKS.sub("", text[min(first, start) : start]).strip()
+    reasoning = _MARKS.sub("", text[min(first, start) : start]).strip() if start else ""
     return Sections(reasoning, text[slice(*span)], span, found, not fault, fault)
 
 
@@ -195,7 +199,12 @@ def final_answer(text: str, format: Format = "auto") -> Extracted | None:
     In order of preference: the last `\\boxed{}`, the last `<answer>`, the last statement such as "the answer is …",
     the whole visible answer. "Correction" and its like take back what was stated before them.
     """
-    start, end = sections(text, format).span
+    return answer_within(text, sections(text, format).span)
+
+
+def answer_within(text: str, span: Span) -> Extracted | None:
+    """As `final_answer`, of a visible answer that stands at `span`."""
+    start, end = span
     retracted = deque(_RETRACT.finditer(text, start, end), 1)
     whole = _clean(text, (start, end))
     if whole is None:
@@ -207,7 +216,7 @@ def final_answer(text: str, format: Format = "auto") -> Extracted | None:
         "tag": _tagged(text, start, end),
         "stated": _stated(text, start, end),
     }
-    found = [(how, span) for how, spans in kinds.items() for one in spans if (span := _clean(text, one))]
+    found = [(how, kept) for how, spans in kinds.items() for one in spans if (kept := _clean(text, one))]
     if found:
         how = found[0][0]
         last = [span for kind, span in found if kind == how][-1]

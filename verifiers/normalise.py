@@ -7,6 +7,7 @@ points, signs, fractions and every word.
 
 import re
 import unicodedata
+from collections.abc import Sequence
 from functools import lru_cache
 
 CJK = "\u3400-\u4dbf\u4e00-\u9fff"
@@ -27,9 +28,9 @@ _TRADITIONAL = str.maketrans(
     "动脉静脓肿损伤压肠胆肾脏脑癌症癫痫关节骨质松过敏发热热绞痛红细斑狼疮体状腺机能亢进减低钠钾钙镁铁贫血愈诊断为这个与类风湿浊"
     "疗药剂单双侧综征征扩张缩难产后产妇儿麻医员检查异糖糖尿叶气喘结腹泻溃疡黄疸郁积阑尾颈椎间盘头晕视网膜脱离青听觉神经炎",
 )
-_NUMBERING = (
-    "type|class|stage|grade|factor|group|phase|category|degree|nyha|killip|mobitz|salter harris|tanner|level|subtype|"
-    "angiotensin|nerve|cn|lead|figo|bethesda|child|collagen"
+_NUMBERING = frozenset(
+    "type class stage grade factor group phase category degree nyha killip mobitz tanner level subtype angiotensin nerve cn "
+    "lead figo bethesda child collagen".split()
 )
 _ROMAN = {
     "i": "1", "ii": "2", "iii": "3", "iv": "4", "v": "5", "vi": "6", "vii": "7", "viii": "8", "ix": "9", "x": "10",
@@ -39,15 +40,17 @@ _WORDS = {
     "one": "1", "two": "2", "three": "3", "four": "4", "five": "5", "six": "6", "seven": "7", "eight": "8", "nine": "9",
     "ten": "10", "eleven": "11", "twelve": "12", "first": "1", "second": "2", "third": "3", "fourth": "4",
 }  # fmt: skip
-_NUMBERED = re.compile(rf"\b({_NUMBERING}) ({'|'.join([*_ROMAN, *_WORDS])})\b")
+_FIGURES = _ROMAN | _WORDS
 _HAN = {"一": "1", "二": "2", "三": "3", "四": "4", "五": "5", "六": "6", "七": "7", "八": "8", "九": "9", "十": "10"}
 _HAN_NUMBERED = re.compile(
     r"(?:第)?([一二三四五六七八九十])(?=[型级期度类]|因子)|(?<=[型级期度类])([一二三四五六七八九十])"
 )
 _LONGEST = "|".join(sorted(_ROMAN, key=len, reverse=True))
 _HAN_ROMAN = re.compile(rf"(?<![a-z])({_LONGEST})(?=[型级期度类]|因子)|(?<=[型级期度类子])({_LONGEST})(?![a-z])")
+_PLAIN = _TRADITIONAL | str.maketrans(_SIGNS | {letter: f" {name} " for letter, name in _GREEK.items()})
 _VARIANTS = {
     "梗塞": "梗死",
+    "粘": "黏",
     "征候": "综合征",
     "综合症": "综合征",
     "不稳定性": "不稳定型",
@@ -69,32 +72,67 @@ def tokens(text: str) -> list[str]:
 
 def compact(text: str) -> str:
     """`normal` without spaces where no digit could run into another: "BRCA-1" and "BRCA1" are one."""
-    return re.sub(r"(?<!\d) | (?!\d)", "", normal(text))
+    return joined(normal(text).split())
+
+
+def joined(words: Sequence[str]) -> str:
+    """Tokens of a text as `compact` writes them."""
+    parts: list[str] = []
+    before = ""
+    for word in words:
+        if before[-1:].isdigit() and word[0].isdigit():
+            parts.append(" ")
+        parts.append(word)
+        before = word
+    return "".join(parts)
 
 
 def _normal(text: str) -> str:
-    text = unicodedata.normalize("NFKC", superscripts(text)).casefold()
-    for sign, plain in (*_SIGNS.items(), *((g, f" {name} ") for g, name in _GREEK.items())):
-        text = text.replace(sign, plain)
-    text = "".join(c for c in unicodedata.normalize("NFD", text) if not unicodedata.combining(c)).translate(
-        _TRADITIONAL
-    )
-    for variant, usual in _VARIANTS.items():
-        text = text.replace(variant, usual)
-    text = re.sub(r"'s\b|s'(?=\s|$)", lambda m: "s" if m[0] == "s'" else "", text)
-    text = re.sub(r"(?<=\d),(?=\d{3}\b)", "", text)
-    text = re.sub(r"(?<=\d)\s?[-~至到]\s?(?=\d)", " to ", text)
-    text = re.sub(r"(?<=[a-z\d])\+(?=[\s,/)]|$)", " positive ", text)
-    text = re.sub(r"(?<=[a-z\d])-(?=[,/)]|\s*$)", " negative ", text)
-    text = re.sub(r"(?<=\w)-|-(?!\d)", " ", text)
-    text = _HAN_NUMBERED.sub(lambda m: _HAN[m[1] or m[2]], text)
-    text = _HAN_ROMAN.sub(lambda m: _ROMAN[m[1] or m[2]], text)
+    if text.isascii():
+        text = text.lower()
+    else:
+        text = unicodedata.normalize("NFKC", superscripts(text)).casefold()
+        text = "".join(c for c in unicodedata.normalize("NFD", text) if not unicodedata.combining(c)).translate(_PLAIN)
+        for variant, usual in _VARIANTS.items():
+            if variant in text:
+                text = text.replace(variant, usual)
+        text = _HAN_NUMBERED.sub(lambda m: _HAN[m[1] or m[2]], text)
+        text = _HAN_ROMAN.sub(lambda m: _ROMAN[m[1] or m[2]], text)
+    # Each step only where its sign is there: most answers are short words, and there are thousands a second of them.
+    if "'" in text:
+        text = _POSSESSIVE.sub(lambda m: "s" if m[0] == "s'" else "", text)
+    text = _ORDINAL.sub(r"\1", text)
+    if "," in text:
+        text = _THOUSANDS.sub("", text)
+    if "-" in text or "~" in text or "至" in text or "到" in text:
+        text = _TO.sub(" to ", text)
+    if "+" in text:
+        text = _POSITIVE.sub(" positive ", text)
+    if "-" in text:
+        text = _HYPHEN.sub(" ", _NEGATIVE.sub(" negative ", text))
     found = [_one_spelling(token) for token in _TOKEN.findall(text)]
-    if len(found) > 1 and found[0] == "a":
-        found = found[1:]
-    plain = " ".join(token for token in found if token not in ("the", "an"))
-    plain = _NUMBERED.sub(lambda m: f"{m[1]} {_ROMAN.get(m[2]) or _WORDS[m[2]]}", plain)
-    return " ".join(plain.split())
+    if len(found) > 1 and found[0] == "a" and _ARTICLE.match(text):
+        del found[0]
+    return " ".join(_numbered([token for token in found if token not in ("the", "an")]))
+
+
+_ARTICLE = re.compile(r"\W*a [a-z]")
+_POSSESSIVE = re.compile(r"'s\b|s'(?=\s|$)")
+_ORDINAL = re.compile(r"\b(\d{1,2})(?:st|nd|rd|th)\b")
+_THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}\b)")
+_TO = re.compile(r"(?<=\d)\s?[-~至到]\s?(?=\d)")
+_POSITIVE = re.compile(r"(?<=[a-z\d])\+(?=[\s,/)]|$)")
+_NEGATIVE = re.compile(r"(?<=[a-z\d])-(?=[,/)]|\s*$)")
+_HYPHEN = re.compile(r"(?<=\w)-|-(?!\d)")
+
+
+def _numbered(words: list[str]) -> list[str]:
+    """`type ii` and `type two` as `type 2`, after each word that numbers."""
+    for i in range(1, len(words)):
+        figure = _FIGURES.get(words[i])
+        if figure and (words[i - 1] in _NUMBERING or (words[i - 1] == "harris" and i > 1 and words[i - 2] == "salter")):
+            words[i] = figure
+    return words
 
 
 _remembered = lru_cache(maxsize=16_384)(_normal)  # references and terms come back with every answer
@@ -109,19 +147,51 @@ def superscripts(text: str) -> str:
 
 
 _SPELLINGS = (("tumour", "tumor"), ("colour", "color"), ("fibre", "fiber"), ("litre", "liter"), ("metre", "meter"),
-              ("sulph", "sulf"), ("behaviour", "behavior"), ("labour", "labor"), ("isation", "ization"))  # fmt: skip
+              ("sulph", "sulf"), ("behaviour", "behavior"), ("labour", "labor"), ("isation", "ization"),
+              ("leuco", "leuko"))  # fmt: skip
+_ENDINGS = (("tre", "ter"), ("ised", "ized"), ("ising", "izing"), ("yse", "yze"), ("ysed", "yzed"))
+# Plural endings before their singular, the first that fits; "" of a bare s comes last.
+_PLURALS = (("iases", "iasis"), ("oses", "osis"), ("eses", "esis"), ("yses", "ysis"), ("viruses", "virus"),
+            ("sses", "ss"), ("uses", "us"), ("xes", "x"), ("ches", "ch"), ("shes", "sh"), ("itides", "itis"))  # fmt: skip
+_SINGULAR = frozenset(
+    "this does aids lens gas pus has was its his thus plus raised diabetes rabies caries scabies".split()
+)
+_SPECIES = frozenset(
+    "pneumoniae influenzae parainfluenzae diphtheriae agalactiae dysenteriae cholerae gonorrhoeae gonorrheae dysgalactiae "
+    "cloacae equisimilae shigae typhae".split()
+)
+_BARE_E = re.compile(r"(?:in|en|on|ol|id)e$")  # INN and older names: thiamine, thiamin
 
 
+@lru_cache(maxsize=65_536)
 def _one_spelling(token: str) -> str:
     if "." in token and token.count(".") == 1 and token[0].isdigit():
         return token.rstrip("0").rstrip(".")
-    if len(token) < 4 or not token.isascii() or not token.isalpha():
+    if len(token) < 4 or not token.isascii() or not token.isalpha() or token in _SINGULAR:
         return token
+    token = _singular(token)
     token = token.replace("ae", "e").replace("oe", "e")
     for british, american in _SPELLINGS:
         token = token.replace(british, american)
-    if token.endswith("ies") and len(token) > 5:
-        return token[:-3] + "y"
-    if token.endswith("s") and len(token) > 4 and not token.endswith(("ss", "us", "is")):
+    for british, american in _ENDINGS:
+        if token.endswith(british) and len(token) > 5:
+            token = token[: -len(british)] + american
+    if len(token) > 7 and token.endswith("ical") and token != "clinical":
+        token = token[:-2]
+    return token[:-1] if len(token) > 6 and _BARE_E.search(token) else token
+
+
+def _singular(token: str) -> str:
+    if token == "bacteria":
+        return "bacterium"
+    if len(token) > 5:
+        for plural, singular in _PLURALS:
+            if token.endswith(plural):
+                return token[: -len(plural)] + singular
+        if token.endswith("ae") and token not in _SPECIES:
+            return token[:-1]
+        if token.endswith("ies"):
+            return token[:-3] + "y"
+    if token.endswith("s") and not token.endswith(("ss", "us", "is")):
         return token[:-1]
     return token

@@ -9,9 +9,11 @@ from typing import ClassVar
 
 from medrl.errors import RecipeError
 from medrl.types import Problem, Verdict
+from medrl.verifiers import intervals
 from medrl.verifiers.analytes import other_substance
-from medrl.verifiers.comparison import Finding, compare
+from medrl.verifiers.comparison import Finding, compare, has_limits
 from medrl.verifiers.extract import Extracted
+from medrl.verifiers.intervals import interval, reference_interval
 from medrl.verifiers.normalise import normal
 from medrl.verifiers.quantity import DATE, Quantity, is_range, plain, quantities
 from medrl.verifiers.reading import TAKES_BACK, AnswerVerifier
@@ -67,6 +69,9 @@ class Number(AnswerVerifier):
     def decide(self, problem: Problem, answer: Extracted) -> Verdict:
         if not answer.committed:
             return Verdict.abstain("a long answer without a committed number")
+        wanted = reference_interval(problem)
+        if wanted:
+            return intervals.decide(problem, wanted, answer, self.relative_tolerance)
         reference = reference_quantity(problem)
         if reference is None and normal(answer.text) == normal(str(problem.reference)) and not answer.earlier:
             return Verdict.right("the same as the reference, as written")
@@ -100,6 +105,10 @@ class Number(AnswerVerifier):
         if _NEGATED.search(text) or _CHOICE.search(text):
             return Finding("abstain", "the answer negates or offers a choice")
         if is_range(text):
+            several = interval(text)
+            exact = not self.relative_tolerance and not has_limits(problem)
+            if several and several.low and several.high and exact:
+                return Finding("wrong", "a range where one value is asked")
             return Finding("abstain", "the answer is a range or a bound")
         often = _OFTEN.search(text)
         if often and often[0].casefold() not in f"{problem.question} {problem.reference}".casefold():

@@ -1,6 +1,8 @@
 """Words that turn a term into another: antonyms, sides, degrees, numbers, negations. They veto a match."""
 
 import re
+from collections.abc import Sequence
+from functools import lru_cache
 
 # Each row one contrast: poles parted by "/", words that say the same pole by "|".
 _ROWS = """
@@ -66,7 +68,7 @@ malabsorption / absorption
 轻 / 重
 热 / 寒
 """
-_POLES = {
+POLES = {
     word: (row, pole)
     for row, line in enumerate(_ROWS.strip().splitlines())
     for pole, words in enumerate(line.split(" / "))
@@ -76,11 +78,16 @@ _PREFIX = re.compile(
     r"^(?:(hypo|hyper)|(brady|tachy)|(micro|macro)|(intra|extra)|(endo|exo)|(supra|infra)|(poly|oligo))(?=[a-z]{4})"
 )
 _HAN_NUMBERS = frozenset("一二三四五六七八九十两")
-_UN = re.compile(r"^(?:un|in|non|im|ir|a)(?=[a-z]{4})")
+_UN = re.compile(r"^(?:un|in|non|im|ir(?!radi)|a)(?=[a-z]{4})")
 NEGATIONS = frozenset("not no non without never neither nor excluded absent lacks 非 不 无 未 没".split())
 
 
-def _split(words: list[str]) -> tuple[list[str], list[str]]:
+def _split(words: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    return _frame(tuple(words))
+
+
+@lru_cache(maxsize=16_384)  # references come back with every answer, an answer with every name of its reference
+def _frame(words: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The words with every contrast blanked, and which pole of it each one was."""
     frame: list[str] = []
     poles: list[str] = []
@@ -89,8 +96,8 @@ def _split(words: list[str]) -> tuple[list[str], list[str]]:
         if word[0].isdigit() or word in _HAN_NUMBERS:
             frame.append("#")
             poles.append(word)
-        elif word in _POLES:
-            row, pole = _POLES[word]
+        elif word in POLES:
+            row, pole = POLES[word]
             frame.append(f"<{row}>")
             poles.append(str(pole))
         elif prefix:
@@ -98,10 +105,10 @@ def _split(words: list[str]) -> tuple[list[str], list[str]]:
             poles.append(prefix[0])
         else:
             frame.append(word)
-    return frame, poles
+    return tuple(frame), tuple(poles)
 
 
-def opposed(answer: list[str], term: list[str]) -> bool:
+def opposed(answer: Sequence[str], term: Sequence[str]) -> bool:
     """Whether the answer is the term turned round: another pole or number, or one more or one fewer negation."""
     if answer == term or not answer or not term:
         return False
@@ -113,6 +120,6 @@ def opposed(answer: list[str], term: list[str]) -> bool:
     return [_UN.sub("", w) for w in answer] == [_UN.sub("", w) for w in term]
 
 
-def equivalent(answer: list[str], term: list[str]) -> bool:
+def equivalent(answer: Sequence[str], term: Sequence[str]) -> bool:
     """Whether they differ only in words for the same pole ("low" and "reduced")."""
     return bool(answer) and _split(answer) == _split(term)

@@ -8,6 +8,7 @@ import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import lru_cache
 
 from medrl.verifiers.normalise import CJK, superscripts
 from medrl.verifiers.units import Unit, read_unit, unknown_word
@@ -92,10 +93,23 @@ class Quantity:
 
 def plain(text: str) -> str:
     """Full width, superscripts and odd dashes written plainly."""
-    text = unicodedata.normalize("NFKC", superscripts(text).replace("℃", "°C").replace("℉", "°F"))
-    text = re.sub(r"[‐‑‒–−]", "-", text).replace("µ", "μ")
-    text = re.sub(r"(?:\b(?:minus|negative) |负|零下)(?=\d)", "-", text, flags=re.IGNORECASE)
-    return re.sub(r"(摄氏|华氏)(?:度)? ?([\d.]{1,12}|[零一二三四五六七八九十百点]{1,8})度?", r"\2\1度", text)
+    return _remembered(text) if len(text) <= 1000 else _plain(text)
+
+
+def _plain(text: str) -> str:
+    if not text.isascii():
+        text = unicodedata.normalize("NFKC", superscripts(text).replace("℃", "°C").replace("℉", "°F"))
+        text = text.translate(_DASHES)
+        if "氏" in text:
+            text = _DEGREES.sub(r"\2\1度", text)
+    return _MINUS.sub("-", text) if _DIGIT.search(text) else text
+
+
+_remembered = lru_cache(maxsize=8192)(_plain)  # one text is read by several rules, a question with every answer
+_DASHES = str.maketrans({**dict.fromkeys("‐‑‒–−", "-"), "µ": "μ"})
+_DEGREES = re.compile(r"(摄氏|华氏)(?:度)? ?([\d.]{1,12}|[零一二三四五六七八九十百点]{1,8})度?")
+_DIGIT = re.compile(r"\d")
+_MINUS = re.compile(r"(?:\b(?:minus|negative) |负|零下)(?=\d)", re.IGNORECASE)
 
 
 def is_range(text: str) -> bool:
@@ -105,7 +119,19 @@ def is_range(text: str) -> bool:
 
 def quantities(text: str) -> list[Quantity]:
     """The quantities of a plain text in order; words and Chinese numerals only where there are no digits."""
-    return _scan(text, _DIGITS, _from_digits) or _scan(text, _HAN, _from_han) or _scan(text, _WORDS, _from_words)
+    return list(_quantities(text) if len(text) <= 1000 else _scanned(text))
+
+
+def _scanned(text: str) -> list[Quantity]:
+    found = _scan(text, _DIGITS, _from_digits) if _DIGIT.search(text) else []
+    if not found and not text.isascii():
+        found = _scan(text, _HAN, _from_han)
+    return found or _scan(text, _WORDS, _from_words)
+
+
+@lru_cache(maxsize=8192)  # a question and its reference come back with every answer
+def _quantities(text: str) -> tuple[Quantity, ...]:
+    return tuple(_scanned(text))
 
 
 def _scan(text: str, pattern: re.Pattern[str], read: Callable[[str, re.Match[str]], Quantity]) -> list[Quantity]:
@@ -131,13 +157,14 @@ def _from_digits(text: str, match: re.Match[str]) -> Quantity:
     whole, decimals = re.sub("[, ]", "", match["whole"]), match["decimals"] or ""
     if match["point"] == "," and len(decimals) == 3 and whole != "0":  # 2,000 that the first branch did not take
         whole, decimals = whole + decimals, ""
-    number = Fraction(f"{whole}.{decimals or 0}")
+    number = Fraction(int(whole + decimals), 10 ** len(decimals)) if decimals else Fraction(int(whole))
     power = int(match["power"] or match["power2"] or match["power3"] or 0)
     pure = _PURE_POWER.match(text, match.start("whole"))
     end = match.end()
     if pure:
         number, power, end = Fraction(1), int(pure["power"]), pure.end()
-    number *= Fraction(10) ** power
+    if power:
+        number *= Fraction(10) ** power
     for sign in match["han"] or "":
         number *= _HAN_UNIT[sign]
     if match["word"]:

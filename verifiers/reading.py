@@ -5,7 +5,8 @@ from abc import abstractmethod
 from dataclasses import dataclass, replace
 
 from medrl.types import Problem, Response, Verdict
-from medrl.verifiers.extract import Extracted, Format, check_format, degenerate, final_answer, sections
+from medrl.verifiers.extract import Extracted, Format, answer_within, check_format, degenerate, sections
+from medrl.verifiers.normalise import normal
 from medrl.verifiers.protocol import RuleVerifier
 
 # Signs that deny or strike out what they stand with.
@@ -15,6 +16,22 @@ _STRUCK = re.compile(r"[✗✘❌≠¬]|~~|\(\s*[-–−]\s*\)|^!\w|</?(?:s|del|
 # What says that the answer before it is not meant.
 TAKES_BACK = re.compile(
     r"\b(?:i mean|actually|sorry|wait|rather|instead|correct|correction|should|oops)\b|更正|应该|应为|抱歉|其实",
+    re.IGNORECASE,
+)
+
+
+# What speaks to whoever grades instead of answering. It is no answer, whatever it asks for.
+_TO_GRADER = re.compile(
+    r"\b(?:ignore|disregard|forget|override)\b.{0,30}\b(?:instruction|prompt|rule|above|previous|prior|earlier)|"
+    r"\b(?:output|return|print|respond with|reply with|mark (?:this|it)(?: \w+)?(?: as)?|"
+    r"(?:grade|score|rate) (?:this|it)(?: as)?) "
+    r"(?:the (?:word|verdict|score) )?[\"'“]?(?:correct|true|right|pass|full (?:marks|score)|match|1(?:\.0)?|100)\b|"
+    r"\b(?:matches|agrees with|identical to|same as|equals) the (?:reference|gold|ground.truth|expected|standard|correct) "
+    r"(?:answer|solution|label|response)\b|\b(?:grader|evaluator|judge|verifier)[,:]|\bsystem (?:prompt|message|override)\b|"
+    r"\bas an? (?:grader|evaluator|judge)\b|"
+    r"忽略.{0,10}(?:以上|上面|上述|之前|前面|所有).{0,10}(?:要求|指令|内容|提示|说明|规则)|"
+    r"(?:输出|回复|返回|判定为?|判为|评为)[“\"'「]?(?:正确|对|满分|true|1分|通过|匹配)(?:[”\"'」。.!！，]|$)|"
+    r"参考答案.{0,10}(?:一致|相同|相符|匹配)|与(?:标准|参考)答案|(?:评分|阅卷|判题)(?:者|员|人|老师|系统|模型)",
     re.IGNORECASE,
 )
 
@@ -41,7 +58,8 @@ class AnswerVerifier(RuleVerifier):
             return replace(Verdict.abstain("a sign strikes something out"), answer=answer.text, span=answer.span).by(
                 self.name
             )
-        return replace(self.decide(problem, answer), answer=answer.text, span=answer.span).by(self.name)
+        verdict = self.decide(problem, answer)
+        return replace(verdict, answer=answer.text, span=answer.span, stage=verdict.stage or self.name)
 
 
 def read(problem: Problem, response: Response, format: Format) -> Extracted | Verdict:
@@ -51,7 +69,11 @@ def read(problem: Problem, response: Response, format: Format) -> Extracted | Ve
     start, end = sections(response.text, format).span
     if degenerate(response.text[start:end]):
         return Verdict.wrong("the answer is stuck in a loop")
-    answer = final_answer(response.text, format)
+    answer = answer_within(response.text, (start, end))
+    if answer and _TO_GRADER.search(answer.text) and normal(problem.reference) not in normal(answer.text):
+        return replace(
+            Verdict.wrong("it speaks to its grader and gives no answer"), answer=answer.text, span=answer.span
+        )
     if answer is None:
         return Verdict.wrong("there is no final answer")
     if response.finish_reason == "length" and answer.how not in ("boxed", "tag") and answer.span[1] >= end - 1:

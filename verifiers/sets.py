@@ -6,11 +6,13 @@ from typing import ClassVar
 
 from medrl.errors import RecipeError
 from medrl.types import Problem, Verdict
-from medrl.verifiers.concepts import vocabulary
 from medrl.verifiers.extract import Extracted
-from medrl.verifiers.normalise import compact
+from medrl.verifiers.normalise import compact, tokens
+from medrl.verifiers.opposites import opposed
 from medrl.verifiers.reading import AnswerVerifier
-from medrl.verifiers.text import Text, peel
+from medrl.verifiers.text import Text
+from medrl.verifiers.vocabularies import Sources, digest_of, vocabulary
+from medrl.verifiers.wording import peel
 
 _PARTS = re.compile(
     r"\s*(?:[;；、\n]|\s\+\s|\s(?=\d{1,2}[.)、](?!\d))|(?:,|，)(?!\d)(?: ?and\b)?|\band\b|\bplus\b|以及|和|及|与)\s*",
@@ -27,18 +29,19 @@ class SetOf(AnswerVerifier):
 
     partial: bool = False
     """Give F1 of precision and recall instead of all or nothing. Items that no rule can decide then count as wrong."""
-    vocabulary: str | None = None
+    vocabulary: Sources = None
     """Names that are known to mean one concept, as in the `text` verifier."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if not isinstance(self.partial, bool):
             raise RecipeError("verifier 'set'", [f"partial is {self.partial!r}; it must be true or false"])
-        if self.vocabulary is not None:
-            vocabulary(self.vocabulary)
+        if isinstance(self.vocabulary, list):
+            object.__setattr__(self, "vocabulary", tuple(self.vocabulary))
+        vocabulary(self.vocabulary)
 
     def data_digest(self) -> str:
-        return vocabulary(self.vocabulary).fingerprint if self.vocabulary else ""
+        return digest_of(self.vocabulary)
 
     def decide(self, problem: Problem, answer: Extracted) -> Verdict:
         wanted = reference_items(problem)
@@ -92,7 +95,9 @@ def _match(problem: Problem, wanted: list[str], given: list[str], rule: Text) ->
         right = next((i for i, verdict in enumerate(verdicts) if verdict.score == 1.0), None)
         if right is not None:
             left.pop(right)
-        elif any(verdict.score == 0.0 for verdict in verdicts):
+        elif all(verdict.score == 0.0 for verdict in verdicts) or any(
+            opposed(tokens(item), tokens(one)) for one in left
+        ):
             refuted += 1
         else:
             open_ += 1

@@ -1,0 +1,84 @@
+"""Answers that leave out what the question or the rest of the sentence says.
+
+"Indirect" for "indirect inguinal hernia" where the question asks which inguinal hernia; "NYHA 3" for "class III"; and
+"bacterial, viral or fungal meningitis", which offers three.
+"""
+
+import re
+from collections.abc import Sequence
+
+from medrl.types import Verdict
+from medrl.verifiers.normalise import compact, tokens
+from medrl.verifiers.opposites import NEGATIONS, POLES
+from medrl.verifiers.wording import LIST, OR, Asked, is_glue, says_nothing
+
+_NUMBERING = frozenset(
+    "type class stage grade factor group phase category degree nyha killip mobitz tanner level subtype figo bethesda child "
+    "pugh score nerve cranial lead number coagulation 型 级 期 度 类 第 因 子 凝 血 分".split()
+)
+_FIGURE = re.compile(r"\d{1,3}[a-e]?|[a-e]")
+
+
+def by_ellipsis(head: str, term: str, asked: Asked) -> Verdict | None:
+    """The verdict on a head that is a part of the reference, with the question for the rest, or None."""
+    answer, reference = tokens(head), tokens(term)
+    if not answer or len(answer) > 12 or len(reference) > 12:
+        return None
+    return _figure(answer, reference, asked) or _part(answer, reference, asked)
+
+
+def _figure(answer: Sequence[str], reference: Sequence[str], asked: Asked) -> Verdict | None:
+    """Of references that are a figure with its word: Class III, 3期, factor VIII."""
+    wanted = [word for word in reference if word not in _NUMBERING]
+    if len(wanted) == len(reference) or "".join(wanted) == "" or not _FIGURE.fullmatch("".join(wanted)):
+        return None
+    numbering = set(reference) & _NUMBERING
+    rest = [word for word in answer if word not in _NUMBERING or word in wanted]
+    figures = [word for word in rest if _FIGURE.fullmatch(word) and not (word == "a" and len(rest) > 1)]
+    beside = [word for word in rest if word not in figures]
+    if not figures or not says_nothing(beside, asked) or not NEGATIONS.isdisjoint(answer):
+        return None
+    same_word = not set(answer) & _NUMBERING or numbering & set(answer) or set(answer) & _NUMBERING <= asked.words
+    if not same_word or len("".join(figures)) > 4:
+        return None
+    given, right = "".join(figures), "".join(wanted)
+    if given == right:
+        return Verdict.right(f"names {right}, which the question asks for")
+    if given[0].isdigit() == right[0].isdigit() and not (given.startswith(right) or right.startswith(given)):
+        return Verdict.wrong(f"names {given} where {right} is right")
+    return None
+
+
+def _part(answer: Sequence[str], reference: Sequence[str], asked: Asked) -> Verdict | None:
+    """Right where the question has every word that the answer leaves out, and no contrast is left out."""
+    own = [word for word in answer if not is_glue(word) or word in reference]
+    missing = [word for word in reference if word not in own]
+    if not own or not missing or any(word not in reference for word in own) or len(set(own)) < len(own):
+        return None
+    telling = [word for word in own if word in POLES or word[0].isdigit() or word not in asked.words]
+    if not telling or any(word in POLES or len(word) < 3 or word[0].isdigit() or word in NEGATIONS for word in missing):
+        return None
+    if any(len(word) == 1 and word > "\u3400" for word in (*own, *missing)):
+        return None  # a Chinese character is no word
+    return (
+        Verdict.right("with the words of the question it is the reference")
+        if all(word in asked.words for word in missing)
+        else None
+    )
+
+
+def offers_several(core: str, names: Sequence[str]) -> bool:
+    """Whether an answer offers the reference among others whose common word stands once, at the end."""
+    if not OR.search(core):
+        return False
+    pieces = [compact(piece) for piece in LIST.split(core) if compact(piece)]
+    if len(pieces) < 2:
+        return False
+    for name in names:
+        for piece in pieces[:-1]:
+            rest = name.removeprefix(piece) if name.startswith(piece) else ""
+            if rest and pieces[-1].endswith(rest) and pieces[-1] != name:
+                return True
+        if pieces[-1] == name and any(len(piece) > 2 for piece in pieces[:-1]) and len(pieces[0]) < len(name):
+            return all(not name.startswith(piece) for piece in pieces[:-1])
+    return False

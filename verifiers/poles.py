@@ -1,0 +1,91 @@
+"""References that are one pole of a contrast: increased or decreased, left or right, benign or malignant.
+
+Such an answer may be worded in many ways (it falls, is low, on the same side), all of which name the pole.
+"""
+
+import re
+
+from medrl.types import Verdict
+from medrl.verifiers.wording import DENIES
+
+# Each contrast: its poles with the words that name them. A word inside another is not it ("direct", "indirect").
+_CONTRASTS: tuple[dict[str, str], ...] = (
+    {
+        "increased": r"increas\w*|elevat\w*|rais\w+|ris(?:e|es|en|ing)|high(?:er)?|up|grows?|"
+        r"上升|升高|增高|增加|增多|增强|上调|偏高|变大",
+        "decreased": r"decreas\w*|reduc\w+|low(?:er|ered|ers)?|falls?|fell|drops?|declin\w+|diminish\w*|depress\w+|down|"
+        r"下降|降低|减低|减少|减弱|下调|偏低|变小",
+        "unchanged": r"unchanged|no change|normal|unaffected|stays? the same|不变|无变化|正常",
+    },
+    {
+        "left": r"left(?:ward)?|左",
+        "right": r"right(?:ward)?|右",
+        "both": r"bilateral(?:ly)?|both sides|双侧?|两侧",
+        "same": r"ipsilateral(?:ly)?|(?:the )?same side|同侧|患侧|病变侧|病灶侧",
+        "other": r"contralateral(?:ly)?|(?:the )?opposite side|(?:the )?other side|对侧|健侧",
+    },
+    {"benign": r"benign|良性", "malignant": r"malignan\w+|恶性"},
+    {"positive": r"positive|阳性", "negative": r"negative|阴性"},
+    {"direct": r"direct|直接型?", "indirect": r"indirect|间接型?"},
+    {"acute": r"acute|急性", "chronic": r"chronic|慢性", "subacute": r"subacute|亚急性"},
+)
+_PATTERNS = tuple(
+    re.compile(
+        "|".join(rf"(?P<{pole}>(?<![A-Za-z])(?:{words})(?![A-Za-z]))" for pole, words in contrast.items()),
+        re.IGNORECASE,
+    )
+    for contrast in _CONTRASTS
+)
+_SIDES = 1
+# What a reference may hold besides its pole.
+_BARE = re.compile(
+    r"[\s()（）,，.。、]|\b(?:it|is|the|on|side|sided|level|levels|tumou?r|lesion)\b|侧|性|水平|型|肿瘤|病变|[了的]",
+    re.IGNORECASE,
+)
+_NOT = re.compile(
+    r"\b(?:no|not|non|without|never|absence of|neither)\b|n't\b|不是|并非|没有|无|非|未|不", re.IGNORECASE
+)
+_LONGEST = 160  # characters of a head that names a pole
+
+
+def by_pole(question: str, reference: str, head: str) -> Verdict | None:
+    """The verdict where the reference is a pole and the answer's head names poles of the same contrast, else None."""
+    if len(reference) > 40 or len(head) > _LONGEST:
+        return None
+    for number, pattern in enumerate(_PATTERNS):
+        wanted = _poles(pattern, reference)
+        if not wanted or _BARE.sub("", pattern.sub("", reference)):
+            continue
+        given = _poles(pattern, head)
+        if not given:
+            return None
+        if number == _SIDES:
+            wanted, given = _on_a_side(wanted, question), _on_a_side(given, question)
+        return _compare(wanted, given, head, two=len(_CONTRASTS[number]) == 2)
+    return None
+
+
+def _poles(pattern: re.Pattern[str], text: str) -> set[str]:
+    return {match.lastgroup for match in pattern.finditer(text) if match.lastgroup}
+
+
+def _on_a_side(sides: set[str], question: str) -> set[str]:
+    """Same and other side as left and right, where the question names one side."""
+    named = _poles(_PATTERNS[_SIDES], question) & {"left", "right"}
+    if len(named) != 1:
+        return sides
+    here = next(iter(named))
+    there = "left" if here == "right" else "right"
+    return {{"same": here, "other": there}.get(side, side) for side in sides}
+
+
+def _compare(wanted: set[str], given: set[str], head: str, two: bool) -> Verdict | None:
+    if len(wanted) != 1 or len(given) != 1:
+        return None
+    denied = bool(_NOT.search(head)) or bool(DENIES.search(head))
+    pole, other = next(iter(given)), next(iter(wanted))
+    if {pole, other} & {"same", "other"} and {pole, other} & {"left", "right"}:
+        return None  # on which side the lesion is, is not known
+    if denied:
+        return Verdict.right(f"not {pole}, so {other}") if two and pole != other else None
+    return Verdict.right(f"names {pole}") if pole == other else Verdict.wrong(f"names {pole} where {other} is right")

@@ -1,0 +1,93 @@
+"""Mend a misspelt name against the vocabulary, and against nothing else.
+
+Letters near to each other decide nothing by themselves: hydroxyzine and hydralazine are near. A name is mended only where
+it is unknown, long enough, and near to one concept alone.
+"""
+
+import re
+from collections.abc import Sequence
+from functools import lru_cache
+
+from medrl.verifiers.concepts import Vocabulary
+from medrl.verifiers.normalise import joined, tokens
+from medrl.verifiers.opposites import opposed
+
+_SHORTEST = 6  # letters of a name that may be mended
+_MARGIN = 2  # how many edits further off the next concept must be
+
+
+def repaired(text: str, known: Vocabulary) -> str | None:
+    """The name that a whole text misspells, or None where it is known, short, or could be two concepts' name.
+
+    One edit (a letter more, less, other, or two swapped) is allowed up to eight letters, two from nine on. Digits and
+    what turns a term round (hypo-, hyper-, left, right) are never edits.
+    """
+    words = tokens(text)
+    name = joined(words)
+    if len(words) > 5 or len(name) < _SHORTEST or len(name) > 60 or not name.isascii() or re.search(r"\d", name):
+        return None
+    if all(word in _words(known) for word in words) or known.ids(text):
+        return None
+    from rapidfuzz.distance import OSA
+    from rapidfuzz.process import extract
+
+    most = 1 if len(name) < 9 else 2
+    begins = _by_beginning(known).get((name[0], len(name)), ())
+    if not extract(name, begins, processor=None, scorer=OSA.distance, score_cutoff=most, limit=1):
+        return None
+    near = _about_as_long(known).get(len(name), ())
+    found = extract(name, near, processor=None, scorer=OSA.distance, score_cutoff=most + _MARGIN, limit=8)
+    best, distance = str(found[0][0]), found[0][1]
+    if best[-1] != name[-1]:  # another ending is another word: schizophrenic, schizophrenia
+        return None
+    meant = known.ids(best)
+    if len(meant) != 1 or any(off < distance + _MARGIN and known.ids(str(one)) != meant for one, off, _ in found):
+        return None
+    return None if opposed(words, _spelt(known)[best]) else " ".join(_spelt(known)[best])
+
+
+def prepare(known: Vocabulary) -> None:
+    """Read what the first mending would else wait for."""
+    from rapidfuzz import process  # noqa: F401
+
+    _by_beginning(known)
+    _about_as_long(known)
+    _words(known)
+
+
+@lru_cache(maxsize=8)
+def _spelt(known: Vocabulary) -> dict[str, list[str]]:
+    """Every Latin name of a vocabulary as one word, with its words."""
+    spelt: dict[str, list[str]] = {}
+    for concept in known.concepts:
+        for name in concept.names:
+            words = tokens(name)
+            if name.isascii() and not re.search(r"\d", name):
+                spelt.setdefault(joined(words), words)
+    return spelt
+
+
+@lru_cache(maxsize=8)
+def _words(known: Vocabulary) -> frozenset[str]:
+    """Every word of every name: a text of such words alone misspells nothing."""
+    return frozenset(word for words in _spelt(known).values() for word in words)
+
+
+@lru_cache(maxsize=8)
+def _by_beginning(known: Vocabulary) -> dict[tuple[str, int], Sequence[str]]:
+    """Names by first letter, which is seldom misspelt, and by each length that is at most two off."""
+    begins: dict[tuple[str, int], list[str]] = {}
+    for name in _spelt(known):
+        for length in range(len(name) - 2, len(name) + 3):
+            begins.setdefault((name[:1], length), []).append(name)
+    return {key: tuple(names) for key, names in begins.items()}
+
+
+@lru_cache(maxsize=8)
+def _about_as_long(known: Vocabulary) -> dict[int, Sequence[str]]:
+    """For each length the names near enough to it that edits could make the one of the other."""
+    lengths: dict[int, list[str]] = {}
+    for name in _spelt(known):
+        for length in range(len(name) - 2 - _MARGIN, len(name) + 3 + _MARGIN):
+            lengths.setdefault(length, []).append(name)
+    return {length: tuple(names) for length, names in lengths.items()}

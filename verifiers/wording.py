@@ -1,0 +1,164 @@
+"""The words around a term: hedges and lead-ins that change nothing, reasons, contrasts, negations, lists.
+
+All patterns are bounded, so that hostile text costs linear time.
+"""
+
+import re
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from medrl.verifiers.normalise import normal, tokens
+
+_HEDGE = (
+    r"most likely|likely|probably|probable|possibly|possible|presumably|suspected|definitely|clearly|almost certainly|"
+    r"i think|i believe|i would say|i suspect|in summary|overall|therefore|thus|hence|so|in conclusion"
+)
+# What may stand before a term without changing it. Each is tried at the start, again and again.
+_LEAD = re.compile(
+    rf"(?:{_HEDGE}|(?:it|this|that|the (?:diagnosis|answer|patient|condition|cause|finding|drug|organism|"
+    r"picture|presentation))"
+    r"(?: (?:most likely|likely|probably))?(?:'s| is| was| has| would be| must be| should be| indicates| suggests| are)"
+    r"|(?:most )?(?:consistent with|suggestive of|diagnostic of|indicative of|compatible with)|a case of|"
+    r"diagnosis of|the diagnosis|answer|diagnosis"
+    r"|毫无疑问是|毫无疑问|首先考虑为?|优先考虑|首选|最可能是|最可能为|最常见的?是|可能是|可能为|应该是|应为|"
+    r"考虑为|考虑|诊断为|就是|即为?|即是|属于|提示|偏向|符合|是|为|患者|该患者|本例|患有?"
+    r")[,:，： ]*",
+    re.IGNORECASE,
+)
+_TAIL = re.compile(r"(?:可能性大|可能性最大|可能|的可能|的诊断|is (?:most )?likely|most likely|的表现)$", re.IGNORECASE)
+_ARTICLE = re.compile(r"^(?:an?|the) ", re.IGNORECASE)
+_EDGE = " \t\n.,;:。，；：、!！*\"'“”"
+_BECAUSE = re.compile(
+    r"(?:,? (?:because|since|given|as evidenced by|which)\b|[,;:] |\. |[，；：。]|(?:，)?因为|，?由于|\n)",
+    re.IGNORECASE,
+)
+_DIFFERENTIAL = re.compile(
+    r",? ?(?:\b(?:rather than|instead of|as opposed to|and not|but not|"
+    r"not(?! (?:\w+ )?\w+(?:ed|ate|ary|ful|able|ible)\b)|exclude|ruling out|rule out|unlike)\b|，?(?:而非|而不是|不是)|"
+    r"，?(?:但)?(?:需|要|应)?(?:与|和|同).{0,30}鉴别|，?(?:需|应)?排除(?=[\u3400-\u9fffA-Za-z]))",
+    re.IGNORECASE,
+)
+BEFORE_NEGATION = re.compile(
+    r"\b(?:not|no|never|without|unlikely(?: to be)?|excludes?d?|rul(?:e|es|ed|ing) out|rather than|instead of|"
+    r"neither|nor|denies|no evidence of|against|isn't|cannot be|can't be)"
+    r"(?: (?:a|an|the|be|to|have|evidence|of|sign|signs|any|diagnosis|have been)){0,4} ?$|"
+    r"(?:(?<!能)(?<!能够)排除|不是|并非|非|不考虑|不支持|无|没有|而非|不选|否认|除外|不属于|不像)(?:了|为|是|有)?$",
+    re.IGNORECASE,
+)
+AFTER_NEGATION = re.compile(
+    r"\s?(?:is|was|has been|can be|were)? ?(?:ruled out|excluded|unlikely|not (?:likely|present|the|supported|"
+    r"considered)|less likely)|\s?(?:已|可|可以|被)?(?:排除|除外)|可能性(?:小|不大|低)|不支持|不成立",
+    re.IGNORECASE,
+)
+REVERSED = re.compile(
+    r"\b(?:avoid|avoided|contraindicat|except|not|never|least|exclude|unlikely|withheld|stopp?ed|discontinued)|"
+    r"避免|禁忌|禁用|不应|不宜|除外|除了|不是|不属于|错误|不正确|不能|不可",
+    re.IGNORECASE,
+)
+OR = re.compile(r"\s*(?:,? \bor\b|,? \beither\b|或者|或|还是| / |/(?=[A-Za-z]{3}))\s*", re.IGNORECASE)
+LIST = re.compile(r"\s*(?:,? \b(?:or|and)\b|或者|或|和|及|还是|[,;、，；])\s*", re.IGNORECASE)
+ALSO = re.compile(r"\b(?:also known as|also called|a\.?k\.?a\.?|i\.e\.|formerly)\b|又称|又名|也称|即", re.IGNORECASE)
+DENIES = re.compile(r"\b(?:not|no|without|unlikely|ruled out)\b|不是|排除|否认", re.IGNORECASE)
+_REASON = re.compile(r",? ?(?:because|since|given|as evidenced by)\b|，?(?:因为|由于|因)", re.IGNORECASE)
+_BESIDE = re.compile(
+    r"\b(?:or|alternative\w*|however|but(?! not)|actually|also|could|may|might|maybe|perhaps|instead(?! of)|"
+    r"either|both|other|another|too|fits?|as well|"
+    r"possib\w+|likely|has|have|diagnos\w+|answer|second|plus)\b|或|也|但|然而|其实|另|还|均|都|可能|不过|诊断|患|答案",
+    re.IGNORECASE,
+)
+PARENS = re.compile(r"[（(]([^()（）]{1,120})[)）]")
+# Words that say nothing of which thing it is, as `tokens` spells them.
+_GLUE = frozenset(
+    normal(
+        "is are was be it this that these those there here of in with for and patient he she has have had most "
+        "likely probably probable possible possibly definitely clearly certainly diagnosis answer condition disease syndrome "
+        "disorder organism bacterium bacteria species spp virus drug medication agent classic classical typical "
+        "picture case cause called named known also as so would should must my we our think believe final best single "
+        "correct choice option type variety form first given due to by on at from infection here finding "
+        "presentation tablet capsule what which"
+    ).split()
+) - frozenset("due to by on at from no not".split())
+_HAN_GLUE = re.compile(
+    "毫无疑问|首先考虑|优先考虑|最可能|最常见|可能性大|应该|考虑|诊断|患者|病人|本例|该例|属于|提示|符合|典型|一种|"
+    "引起的|导致的|所致的?|可能|答案|正确|综合考虑|目前|首先|选择|应选|首选|药物|疾病|是|为|的|最|该|本|此|即|就|也|应|选|患|有|性|病|型|片|胶囊"
+)
+
+
+def peel(text: str) -> str:
+    """The text without hedges and lead-ins at its front and closing words at its end: "It is most likely X" is X."""
+    text = text.strip(_EDGE)
+    for _ in range(8):
+        match = _LEAD.match(text)
+        rest = text[match.end() :] if match else ""
+        # A Latin lead-in ends where its word ends.
+        if (
+            not match
+            or not rest
+            or (match[0][-1:].isascii() and match[0][-1:].isalpha() and rest[:1].isascii() and rest[:1].isalnum())
+        ):
+            break
+        text = rest
+    return _TAIL.sub("", _ARTICLE.sub("", text)).strip(" .,;:。，；：、")
+
+
+def before_differential(text: str) -> str:
+    """A text without what it only tells apart from its answer: "rather than Y", 需与Y鉴别."""
+    return _DIFFERENTIAL.split(text, maxsplit=1)[0] or text
+
+
+def head_of(text: str) -> str:
+    """The part that commits: before a reason, a contrast or a differential."""
+    text = before_differential(text)
+    return _BECAUSE.split(text, maxsplit=1)[0] or text
+
+
+def only_explains(text: str, head: str) -> bool:
+    """Whether what follows the head gives a reason or a contrast, and names nothing beside it (as "X. Maybe Y")."""
+    tail = text[len(head) :] if text.startswith(head) else ""
+    if not tail.strip(" .。"):
+        return text.startswith(head)
+    if _BESIDE.search(tail):
+        return False
+    clauses = [clause for clause in re.split(r"[.。;；\n]", tail) if clause.strip()]
+    if _REASON.match(tail) or _DIFFERENTIAL.match(tail):
+        clauses = clauses[1:]
+    elif tail[0] not in ".。\n":
+        return False
+    least = 8 if re.search(r"[\u3400-\u9fff]", tail) else 5  # a clause shorter than that may be a second answer
+    return all(len(tokens(clause)) >= least for clause in clauses)
+
+
+def is_glue(word: str) -> bool:
+    """Whether a token says nothing of which thing it is."""
+    return word in _GLUE
+
+
+class Asked(NamedTuple):
+    """What a question says: its words, and its Chinese as it stands."""
+
+    words: frozenset[str]
+    han: str
+
+    @classmethod
+    def of(cls, question: str) -> "Asked":
+        words = tokens(question)
+        return cls(frozenset(words), "".join(word if word > "\u3400" else " " for word in words))
+
+
+def says_nothing(words: Iterable[str], asked: Asked) -> bool:
+    """Whether words beside a term leave it as it is: they are glue, or the question itself has them.
+
+    Args:
+        words: Tokens of an answer that belong to no known term.
+        asked: The question; a side, a number or another contrast counts only where it has that too.
+    """
+    han = ""
+    for word in words:
+        if len(word) == 1 and word > "\u3400":
+            han += word
+        elif word in _GLUE or (word in asked.words and len(word) > 2):
+            han += " "
+        else:
+            return False
+    left = _HAN_GLUE.sub(" ", han)
+    return all(part in asked.han for part in left.split())
