@@ -121,9 +121,8 @@ def _joined(text: str) -> str:
 
 def names_reference(text: str, reference: Reference, known: Vocabulary) -> bool:
     """Whether a text affirms the reference somewhere."""
-    return any(
-        m.ids & (reference.ids | {REFERENCE}) for part in parts_of(text, known, reference) for m in part.affirmed
-    )
+    affirmed = [m for part in parts_of(text, known, reference) for m in part.affirmed]
+    return any(ids & (reference.ids | {REFERENCE}) for ids in _resolved(affirmed))
 
 
 def by_concepts(head: str, reference: Reference, known: Vocabulary, asked: Asked) -> Verdict | None:

@@ -8,7 +8,7 @@ import re
 from collections.abc import Sequence
 
 from medrl.types import Verdict
-from medrl.verifiers.normalise import compact, tokens
+from medrl.verifiers.normalise import ROMAN, compact, tokens
 from medrl.verifiers.opposites import NEGATIONS, POLES
 from medrl.verifiers.wording import LIST, OR, Asked, is_glue, says_nothing
 
@@ -34,6 +34,7 @@ def _figure(answer: Sequence[str], reference: Sequence[str], asked: Asked) -> Ve
         return None
     numbering = set(reference) & _NUMBERING
     rest = [word for word in answer if word not in _NUMBERING or word in wanted]
+    rest = [ROMAN.get(word, word) for word in rest]
     figures = [word for word in rest if _FIGURE.fullmatch(word) and not (word == "a" and len(rest) > 1)]
     beside = [word for word in rest if word not in figures]
     if not figures or not says_nothing(beside, asked) or not NEGATIONS.isdisjoint(answer):
@@ -53,6 +54,8 @@ def _part(answer: Sequence[str], reference: Sequence[str], asked: Asked) -> Verd
     """Right where the question has every word that the answer leaves out, and no contrast is left out."""
     own = [word for word in answer if not is_glue(word) or word in reference]
     missing = [word for word in reference if word not in own]
+    if turned := _turned(own, reference, asked):
+        return Verdict.wrong(f"names {turned}, the opposite")
     if not own or not missing or any(word not in reference for word in own) or len(set(own)) < len(own):
         return None
     telling = [word for word in own if word in POLES or word[0].isdigit() or word not in asked.words]
@@ -65,6 +68,17 @@ def _part(answer: Sequence[str], reference: Sequence[str], asked: Asked) -> Verd
         if all(word in asked.words for word in missing)
         else None
     )
+
+
+def _turned(own: Sequence[str], reference: Sequence[str], asked: Asked) -> str:
+    """The pole that an answer names where the reference has another of the same contrast, all else being the question's."""
+    strange = [word for word in own if word not in reference]
+    if len(strange) != 1 or strange[0] not in POLES:
+        return ""
+    row, pole = POLES[strange[0]]
+    against = [word for word in reference if word in POLES and POLES[word][0] == row and POLES[word][1] != pole]
+    missing = [word for word in reference if word not in own and word not in against]
+    return strange[0] if len(against) == 1 and all(word in asked.words for word in missing) else ""
 
 
 def offers_several(core: str, names: Sequence[str]) -> bool:

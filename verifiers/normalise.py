@@ -32,7 +32,7 @@ _NUMBERING = frozenset(
     "type class stage grade factor group phase category degree nyha killip mobitz tanner level subtype angiotensin nerve cn "
     "lead figo bethesda child collagen".split()
 )
-_ROMAN = {
+ROMAN = {
     "i": "1", "ii": "2", "iii": "3", "iv": "4", "v": "5", "vi": "6", "vii": "7", "viii": "8", "ix": "9", "x": "10",
     "xi": "11", "xii": "12", "xiii": "13",
 }  # fmt: skip
@@ -40,12 +40,12 @@ _WORDS = {
     "one": "1", "two": "2", "three": "3", "four": "4", "five": "5", "six": "6", "seven": "7", "eight": "8", "nine": "9",
     "ten": "10", "eleven": "11", "twelve": "12", "first": "1", "second": "2", "third": "3", "fourth": "4",
 }  # fmt: skip
-_FIGURES = _ROMAN | _WORDS
+_FIGURES = ROMAN | _WORDS
 _HAN = {"一": "1", "二": "2", "三": "3", "四": "4", "五": "5", "六": "6", "七": "7", "八": "8", "九": "9", "十": "10"}
 _HAN_NUMBERED = re.compile(
     r"(?:第)?([一二三四五六七八九十])(?=[型级期度类]|因子)|(?<=[型级期度类])([一二三四五六七八九十])"
 )
-_LONGEST = "|".join(sorted(_ROMAN, key=len, reverse=True))
+_LONGEST = "|".join(sorted(ROMAN, key=len, reverse=True))
 _HAN_ROMAN = re.compile(rf"(?<![a-z])({_LONGEST})(?=[型级期度类]|因子)|(?<=[型级期度类子])({_LONGEST})(?![a-z])")
 _PLAIN = _TRADITIONAL | str.maketrans(_SIGNS | {letter: f" {name} " for letter, name in _GREEK.items()})
 _VARIANTS = {
@@ -72,6 +72,11 @@ def tokens(text: str) -> list[str]:
 
 def compact(text: str) -> str:
     """`normal` without spaces where no digit could run into another: "BRCA-1" and "BRCA1" are one."""
+    return _compacted(text) if len(text) <= 1000 else joined(normal(text).split())
+
+
+@lru_cache(maxsize=16_384)
+def _compacted(text: str) -> str:
     return joined(normal(text).split())
 
 
@@ -97,7 +102,7 @@ def _normal(text: str) -> str:
             if variant in text:
                 text = text.replace(variant, usual)
         text = _HAN_NUMBERED.sub(lambda m: _HAN[m[1] or m[2]], text)
-        text = _HAN_ROMAN.sub(lambda m: _ROMAN[m[1] or m[2]], text)
+        text = _HAN_ROMAN.sub(lambda m: ROMAN[m[1] or m[2]], text)
     # Each step only where its sign is there: most answers are short words, and there are thousands a second of them.
     if "'" in text:
         text = _POSSESSIVE.sub(lambda m: "s" if m[0] == "s'" else "", text)

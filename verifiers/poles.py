@@ -4,6 +4,7 @@ Such an answer may be worded in many ways (it falls, is low, on the same side), 
 """
 
 import re
+from functools import lru_cache
 
 from medrl.types import Verdict
 from medrl.verifiers.wording import DENIES
@@ -52,34 +53,40 @@ def by_pole(question: str, reference: str, head: str) -> Verdict | None:
     """The verdict where the reference is a pole and the answer's head names poles of the same contrast, else None."""
     if len(reference) > 40 or len(head) > _LONGEST:
         return None
+    number, wanted = _pole_of(reference)
+    given = _poles(_PATTERNS[number], head) if wanted else frozenset()
+    if not given:
+        return None
+    if number == _SIDES:
+        wanted, given = _on_a_side(wanted, question), _on_a_side(given, question)
+    return _compare(wanted, given, head, two=len(_CONTRASTS[number]) == 2)
+
+
+@lru_cache(maxsize=4096)
+def _pole_of(reference: str) -> tuple[int, frozenset[str]]:
+    """Which contrast a reference is a pole of, and which pole; no pole where it is more than that."""
     for number, pattern in enumerate(_PATTERNS):
         wanted = _poles(pattern, reference)
-        if not wanted or _BARE.sub("", pattern.sub("", reference)):
-            continue
-        given = _poles(pattern, head)
-        if not given:
-            return None
-        if number == _SIDES:
-            wanted, given = _on_a_side(wanted, question), _on_a_side(given, question)
-        return _compare(wanted, given, head, two=len(_CONTRASTS[number]) == 2)
-    return None
+        if wanted and not _BARE.sub("", pattern.sub("", reference)):
+            return number, wanted
+    return 0, frozenset()
 
 
-def _poles(pattern: re.Pattern[str], text: str) -> set[str]:
-    return {match.lastgroup for match in pattern.finditer(text) if match.lastgroup}
+def _poles(pattern: re.Pattern[str], text: str) -> frozenset[str]:
+    return frozenset(match.lastgroup for match in pattern.finditer(text) if match.lastgroup)
 
 
-def _on_a_side(sides: set[str], question: str) -> set[str]:
+def _on_a_side(sides: frozenset[str], question: str) -> frozenset[str]:
     """Same and other side as left and right, where the question names one side."""
     named = _poles(_PATTERNS[_SIDES], question) & {"left", "right"}
     if len(named) != 1:
         return sides
     here = next(iter(named))
     there = "left" if here == "right" else "right"
-    return {{"same": here, "other": there}.get(side, side) for side in sides}
+    return frozenset({"same": here, "other": there}.get(side, side) for side in sides)
 
 
-def _compare(wanted: set[str], given: set[str], head: str, two: bool) -> Verdict | None:
+def _compare(wanted: frozenset[str], given: frozenset[str], head: str, two: bool) -> Verdict | None:
     if len(wanted) != 1 or len(given) != 1:
         return None
     denied = bool(_NOT.search(head)) or bool(DENIES.search(head))

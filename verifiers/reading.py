@@ -59,7 +59,16 @@ class AnswerVerifier(RuleVerifier):
                 self.name
             )
         verdict = self.decide(problem, answer)
-        return replace(verdict, answer=answer.text, span=answer.span, stage=verdict.stage or self.name)
+        return Verdict(
+            verdict.score,
+            verdict.status,
+            answer.text,
+            answer.span,
+            verdict.reason,
+            verdict.stage or self.name,
+            verdict.cost,
+            verdict.parts,
+        )
 
 
 def read(problem: Problem, response: Response, format: Format) -> Extracted | Verdict:

@@ -103,11 +103,13 @@ def _decide(problem: Problem, text: str, terms: tuple[str, ...], known: Vocabula
         if REVERSED.search(problem.question) or REVERSED.search(terms[0]):
             return Verdict.abstain("the answer negates the reference, and the question asks in the negative")
         return Verdict.wrong(f"the answer denies {terms[0]!r:.60}")
-    pole = by_pole(problem.question, terms[0], core) or by_pole(problem.question, terms[0], head)
+    asked, explained = _asked(problem.question), only_explains(core, head_of(core))
+    pole = by_pole(problem.question, terms[0], core)
+    if pole is None and explained:
+        pole = by_pole(problem.question, terms[0], head) or by_ellipsis(head, terms[0], asked)
     if pole:
         return pole
-    asked = _asked(problem.question)
-    verdict = _glossed(head, names, known) or by_ellipsis(head, terms[0], asked)
+    verdict = _glossed(head, names, known)
     if verdict is None and known:
         reference = _reference(terms, known)
         whole = by_concepts(core, reference, known, asked) if core != head and not DENIES.search(core) else None
@@ -116,7 +118,7 @@ def _decide(problem: Problem, text: str, terms: tuple[str, ...], known: Vocabula
         verdict = _by_vocabulary(head, reference, known, asked)
         if verdict and verdict.score == 0.0 and names_reference(before_differential(core), reference, known):
             verdict = None  # the head may be a step towards it
-    if verdict and verdict.score == 1.0 and (not only_explains(core, head_of(core)) or DENIES.search(head)):
+    if verdict and verdict.score == 1.0 and (not explained or DENIES.search(head)):
         verdict = None
     return verdict or Verdict.abstain("the wording does not decide")
 

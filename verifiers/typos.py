@@ -43,7 +43,8 @@ def repaired(text: str, known: Vocabulary) -> str | None:
     meant = known.ids(best)
     if len(meant) != 1 or any(off < distance + _MARGIN and known.ids(str(one)) != meant for one, off, _ in found):
         return None
-    return None if opposed(words, _spelt(known)[best]) else " ".join(_spelt(known)[best])
+    name = _spelt(known)[best]
+    return None if opposed(words, tokens(name)) else name
 
 
 def prepare(known: Vocabulary) -> None:
@@ -56,21 +57,20 @@ def prepare(known: Vocabulary) -> None:
 
 
 @lru_cache(maxsize=8)
-def _spelt(known: Vocabulary) -> dict[str, list[str]]:
-    """Every Latin name of a vocabulary as one word, with its words."""
-    spelt: dict[str, list[str]] = {}
+def _spelt(known: Vocabulary) -> dict[str, str]:
+    """Every Latin name of a vocabulary without digits, by its letters in one word."""
+    spelt: dict[str, str] = {}
     for concept in known.concepts:
         for name in concept.names:
-            words = tokens(name)
             if name.isascii() and not re.search(r"\d", name):
-                spelt.setdefault(joined(words), words)
+                spelt.setdefault(joined(tokens(name)), name)
     return spelt
 
 
 @lru_cache(maxsize=8)
 def _words(known: Vocabulary) -> frozenset[str]:
     """Every word of every name: a text of such words alone misspells nothing."""
-    return frozenset(word for words in _spelt(known).values() for word in words)
+    return frozenset(word for name in _spelt(known).values() for word in tokens(name))
 
 
 @lru_cache(maxsize=8)

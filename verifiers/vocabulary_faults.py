@@ -24,8 +24,8 @@ def faults(concepts: Iterable[Concept]) -> list[str]:
     found = [
         f"{next(iter(names.values()))!r} names several concepts: "
         + ", ".join(repr(preferred[owner].names[0]) for owner in names)
-        for key, names in owners.items()
-        if len(names) > 1 and len(set(names) & {key}) != 1
+        for names in owners.values()
+        if len(names) > 1
     ]
     for concept in several:
         found += [

@@ -62,7 +62,7 @@ class YesNo(AnswerVerifier):
             wanted = side(labels.get(str(problem.reference).strip().casefold(), ""))
         if wanted is None:
             return Verdict.abstain(f"the reference {problem.reference!r:.60} is neither yes, no nor maybe")
-        given = spoken(answer.text)
+        given = spoken(answer.text) or stated(answer.text, problem.question)
         options = {label.strip().upper(): text for label, text in problem.options.items()}
         chosen = chosen_labels(answer.text, options) if options else frozenset()
         if isinstance(chosen, str) and " beside " in chosen:
@@ -84,6 +84,27 @@ class YesNo(AnswerVerifier):
             if given == wanted
             else Verdict.wrong(f"{given} where {wanted} is right")
         )
+
+
+_STATES = re.compile(
+    r"(?:(?:there (?:is|are|was|were)|it has|the patient has) )?"
+    r"(?P<none>no|none|没有|无|未见|未发现|不存在)(?P<what>.{0,60}?)[.。]?",
+    re.IGNORECASE,
+)
+_HAVES = re.compile(
+    r"\b(?:is|are|was|were|has|have|does|do) (?:there|the|it|this|any)\b|有无|有没有|是否有|是否存在|有.{0,12}吗",
+    re.IGNORECASE,
+)
+
+
+def stated(text: str, question: str) -> Side | None:
+    """No, where the question asks whether there is something and the answer says that there is none of it."""
+    match = _STATES.fullmatch(text.strip()) if len(text) < 120 and not _DOUBLE.search(text) else None
+    if match is None or not _HAVES.search(question):
+        return None
+    what = [word for word in normal(match["what"]).split() if word not in ("any", "such", "明", "显", "的", "任", "何")]
+    asked = normal(question).split()
+    return "no" if all(word in asked for word in what) else None
 
 
 def _sides(chosen: frozenset[str] | str, options: Mapping[str, str]) -> set[Side | Literal["both"] | None]:

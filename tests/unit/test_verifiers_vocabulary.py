@@ -1,0 +1,246 @@
+"""What a vocabulary decides: synonyms, look-alikes, kinds, abbreviations, typos; and how vocabularies are read from files."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from medrl.errors import DataError, MissingFile
+from medrl.types import Problem, Verdict, ask
+from medrl.verifiers import Choice, SetOf, Text, Typed, build
+from medrl.verifiers.concepts import OTHER, Concept, Vocabulary
+from medrl.verifiers.normalise import tokens
+from medrl.verifiers.typos import repaired
+from medrl.verifiers.vocabularies import MEDRL, concepts_of, vocabulary
+from medrl.verifiers.vocabulary_faults import faults
+
+RIGHT, WRONG, OPEN = 1.0, 0.0, None
+
+
+def ruled(reference: str, text: str, question: str = "Which one is it?") -> Verdict:
+    return Text(vocabulary="medrl").verify(Problem("p", ask(question), reference), text)
+
+
+@pytest.mark.parametrize(
+    ("reference", "text", "score"),
+    [
+        ("Myocardial infarction", "heart attack", RIGHT),
+        ("Myocardial infarction", "心肌梗塞", RIGHT),
+        ("心肌梗死", "It is most likely a heart attack.", RIGHT),
+        ("Acetaminophen", "paracetamol", RIGHT),
+        ("Acetaminophen", "Tylenol", RIGHT),
+        ("二甲双胍", "格华止（盐酸二甲双胍片）", RIGHT),
+        ("Cancer of the esophagus", "oesophageal cancer", RIGHT),
+        ("Hydroxyzine", "Hydralazine", WRONG),
+        ("Vincristine", "Vinblastine", WRONG),
+        ("阿替普酶", "替奈普酶", WRONG),
+        ("Escherichia coli", "E. coli", RIGHT),
+        ("Escherichia coli", "Klebsiella pneumoniae", WRONG),
+        ("Nephrotic syndrome", "nephritic syndrome", WRONG),
+        ("Small cell lung cancer", "NSCLC", WRONG),
+        ("Small cell lung cancer", "SCLC (oat cell carcinoma).", RIGHT),
+        # more and less specific
+        ("Pneumonia", "lobar pneumonia", OPEN),
+        ("胰头癌", "癌", WRONG),
+        ("Hodgkin lymphoma", "lymphoma", WRONG),
+        ("Type 1 diabetes mellitus", "diabetes mellitus", WRONG),
+        ("Acute myocardial infarction", "heart attack", OPEN),
+        ("Acute myocardial infarction", "inferior myocardial infarction", OPEN),
+        # what an abbreviation may mean
+        ("Multiple sclerosis", "MS", OPEN),
+        ("Multiple sclerosis", "Mitral stenosis (MS)", WRONG),
+        ("MS", "multiple sclerosis", OPEN),
+        ("Deep vein thrombosis", "DVT", RIGHT),
+        ("Deep vein thrombosis", "dvt", RIGHT),
+        ("Acute lymphoblastic leukemia", "all", OPEN),
+        # what stands beside it
+        ("Pulmonary embolism", "pulmonary embolism or pneumothorax", WRONG),
+        ("Pulmonary embolism", "pulmonary embolism and asthma", OPEN),
+        ("Pulmonary embolism", "recurrent pulmonary embolism", OPEN),
+        ("Pulmonary embolism", "not a lung infarct but pneumothorax", OPEN),
+        ("Bacterial meningitis", "bacterial, viral or fungal meningitis", WRONG),
+        ("细菌性脑膜炎", "可能是细菌性、病毒性或真菌性脑膜炎。", WRONG),
+        ("Streptococcus pneumoniae", "Pneumonia, caused by Streptococcus pneumoniae", OPEN),
+        # misspelt
+        ("Hydroxyzine", "hydroxizine", RIGHT),
+        ("Hydroxyzine", "hydralazin", WRONG),
+        ("Ileum", "Ilium", WRONG),
+        ("Schizophrenia", "schizophrenic", OPEN),
+    ],
+)
+def test_what_medrls_own_vocabulary_decides(reference: str, text: str, score: float | None) -> None:
+    verdict = ruled(reference, text)
+    assert verdict.score == score, verdict
+
+
+def test_an_option_in_other_words_counts_as_that_option() -> None:
+    problem = Problem(
+        "p",
+        ask("Which virus has a DNA genome?\nA. Hepatitis B virus\nB. Hepatitis A virus\nC. Hepatitis C virus"),
+        "A",
+        options={"A": "Hepatitis B virus", "B": "Hepatitis A virus", "C": "Hepatitis C virus"},
+    )
+    rule = Choice(vocabulary="medrl")
+    assert rule.verify(problem, "HBV").score == RIGHT
+    assert rule.verify(problem, "HCV").score == WRONG
+    assert rule.verify(problem, "HIV").score is OPEN
+    assert Choice().verify(problem, "HBV").score is OPEN
+
+
+def test_items_of_a_set_may_be_worded_otherwise() -> None:
+    problem = Problem("p", ask("Name two."), "heart attack; high blood pressure", kind="open")
+    rule = SetOf(vocabulary="medrl")
+    assert rule.verify(problem, "hypertension, myocardial infarction").score == RIGHT
+    assert rule.verify(problem, "hypotension, myocardial infarction").score == WRONG
+
+
+def test_an_abbreviation_of_several_concepts_decides_nothing() -> None:
+    known = Vocabulary.of(
+        [
+            Concept(("iron deficiency anemia",), ("IDA",)),
+            Concept(("idarubicin",), ("IDA",)),
+            Concept(("mitral stenosis",), ("MS",)),
+        ]
+    )
+    assert len(known.ids("IDA")) == 2
+    assert known.find("IDA") is None
+    assert OTHER in known.ids("MS")  # it may always mean something that is not listed
+    assert known.find("mitral stenosis") == 2
+
+
+def test_a_preferred_name_is_its_concepts_before_it_is_anothers_synonym() -> None:
+    known = Vocabulary.of([Concept(("hypothyroidism",)), Concept(("primary hypothyroidism", "hypothyroidism"))])
+    assert known.find("hypothyroidism") == 0
+    assert known.find("primary hypothyroidism") == 1
+
+
+def test_concepts_that_call_each_other_by_name_are_one() -> None:
+    known = Vocabulary.of(
+        [Concept(("thiamazole", "methimazole"), kind="drug"), Concept(("methimazole", "thiamazole", "他巴唑"))]
+    )
+    assert len(known.concepts) == 1
+    assert known.find("他巴唑") == 0
+
+
+def test_siblings_exclude_each_other_unless_they_name_different_sides_of_one_thing() -> None:
+    known = Vocabulary.of(
+        [
+            Concept(("heart failure",), kind="disease"),
+            Concept(("left heart failure",), kind="disease", broader=("heart failure",)),
+            Concept(("right heart failure",), kind="disease", broader=("heart failure",)),
+            Concept(("acute heart failure",), kind="disease", broader=("heart failure",)),
+            Concept(("asthma",), kind="disease"),
+        ]
+    )
+    assert known.apart(1, 2)
+    assert not known.apart(1, 3)
+    assert not known.apart(0, 1)
+    assert known.apart(0, 4)
+
+
+def test_mentions_take_the_longest_name_and_abbreviations_their_capitals() -> None:
+    known = Vocabulary.of(
+        [Concept(("lupus",)), Concept(("systemic lupus erythematosus",), ("SLE",)), Concept(("leukemia",), ("ALL",))]
+    )
+    text = "systemic lupus erythematosus, not lupus; ALL of all"
+    found = known.mentions(tokens(text), text)
+    assert [sorted(m.ids) for m in found[:2]] == [[1], [0]]
+    assert not known.mentions(tokens("all of these"), "all of these")
+
+
+def test_only_unknown_names_near_to_one_concept_alone_are_mended() -> None:
+    known = Vocabulary.of(
+        [Concept(("hydroxyzine",)), Concept(("hydralazine",)), Concept(("cefalexin",)), Concept(("cefalaxin",))]
+    )
+    assert repaired("hydroxizine", known) == "hydroxyzine"
+    assert repaired("hydralazine", known) is None  # known
+    assert repaired("cefalixin", known) is None  # as near to two
+    assert repaired("hydr", known) is None
+
+
+def test_medrls_own_vocabulary_holds_together() -> None:
+    known = vocabulary(MEDRL)
+    assert known is not None
+    assert len(known.concepts) > 1500
+    found = faults(concepts_of(MEDRL))
+    assert not [fault for fault in found if "a kind of" in fault]
+    assert len([name for concept in known.concepts for name in concept.names if name[:1] > "\u3400"]) > 1500
+
+
+def test_vocabularies_of_files(tmp_path: Path) -> None:
+    table = tmp_path / "own.csv"
+    table.write_text(
+        "name,synonyms,abbreviations,kind,broader\nfoo disease,foo's disorder|foosis,FD,disease,bar\n", encoding="utf-8"
+    )
+    obo = tmp_path / "own.obo"
+    obo.write_text(
+        'format-version: 1.2\n\n[Term]\nid: X:1\nname: parent\n\n[Term]\nid: X:2\nname: child\nsynonym: "kid" EXACT []\n'
+        'synonym: "toddler" RELATED []\nis_a: X:1 ! parent\n\n[Term]\nid: X:3\nname: gone\nis_obsolete: true\n',
+        encoding="utf-8",
+    )
+    rrf = tmp_path / "RXNCONSO.RRF"
+    rows = [
+        ("1", "ENG", "aspirin", "IN", "N"),
+        ("1", "ENG", "ASA", "SY", "N"),
+        ("2", "ENG", "Bayer", "BN", "N"),
+        ("1", "FRE", "aspirine", "IN", "N"),
+        ("3", "ENG", "old", "IN", "O"),
+    ]
+    rrf.write_text(
+        "".join(
+            f"{c}|{lang}|P|||||||||RXNORM|{tty}|x|{text}||{sup}||\n".replace("P|||||||||", "P||||Y|||||", 1)
+            for c, lang, text, tty, sup in rows
+        ),
+        encoding="utf-8",
+    )
+    (tmp_path / "RXNREL.RRF").write_text("1|||RN|2|||has_tradename|||\n", encoding="utf-8")
+    lists = tmp_path / "names.txt"
+    lists.write_text('pleural effusion\twater on the lungs\n["a b", "c d"]\n', encoding="utf-8")
+    known = vocabulary([str(table), str(obo), str(rrf), str(lists)])
+    assert known is not None
+    assert known.find("foosis") == known.find("FD") == known.find("foo disease") is not None
+    assert known.find("kid") == known.find("child") is not None
+    assert known.find("toddler") is None and known.find("gone") is None
+    child, parent = known.find("child"), known.find("parent")
+    assert child is not None and parent in known.broader(child)
+    assert known.find("aspirin") == known.find("Bayer") == known.find("ASA") is not None
+    assert known.find("aspirine") == known.find("aspirin")  # one spelling: a silent e
+    assert known.find("old") is None
+    assert known.find("water on the lungs") == known.find("pleural effusion")
+    verdict = build({"type": "text", "vocabulary": [str(table)]}).verify(
+        Problem("p", ask("?"), "foosis"), "Foo disorder"
+    )
+    assert verdict.score == RIGHT
+
+
+def test_a_changed_vocabulary_changes_the_fingerprint(tmp_path: Path) -> None:
+    path = tmp_path / "own.jsonl"
+    path.write_text(json.dumps(["foo", "bar"]) + "\n", encoding="utf-8")
+    before = Typed(vocabulary=str(path)).fingerprint()
+    path.write_text(json.dumps(["foo", "baz"]) + "\n", encoding="utf-8")
+    assert Typed(vocabulary=str(path)).fingerprint() != before
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("a.jsonl", '{"en": ["x"], "synonym": []}', "unknown synonym"),
+        ("a.jsonl", '{"zh": "x"}', "zh must be a list"),
+        ("a.jsonl", "{", "no JSON"),
+        ("a.csv", "term\nx\n", "one must be `name`"),
+        ("a.obo", "nothing", "no [Term]"),
+        ("MRCONSO.RRF", "C1|ENG|x\n", "18"),
+    ],
+)
+def test_broken_vocabularies_say_where(tmp_path: Path, name: str, text: str, message: str) -> None:
+    path = tmp_path / name
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(DataError, match=message.replace("[", r"\[")):
+        Text(vocabulary=str(path))
+
+
+def test_a_vocabulary_that_is_not_there_is_named() -> None:
+    with pytest.raises(MissingFile, match=r"nowhere\.obo"):
+        Text(vocabulary="nowhere.obo")
+    with pytest.raises(DataError, match="name medrl, clinic or files"):
+        Text(vocabulary=[1])  # type: ignore[list-item]
