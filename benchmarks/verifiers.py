@@ -28,7 +28,7 @@ from medrl.types import Problem, Response
 from medrl.verdict_table import without_label
 from medrl.verifier_card import RULES, load_cases
 from medrl.verifiers import RuleVerifier, build, run_sync, sections, verify_all
-from medrl.verifiers.cascade import answer_type
+from medrl.verifiers.typed import answer_type
 
 Judge = Callable[[Problem, Response], bool | None]
 

@@ -79,6 +79,14 @@ def _parser() -> argparse.ArgumentParser:
     attack.add_argument("--json", metavar="OUT", help="write the figures here")
     attack.set_defaults(command=_attack)
 
+    cache = commands.add_parser("cache", help="what the cache of chat replies holds; make it smaller")
+    cache.add_argument("action", nargs="?", choices=("show", "prune", "clear"), default="show")
+    cache.add_argument("--path", metavar="FILE", help="default: $MEDRL_CACHE, or ~/.cache/medrl/chat.sqlite")
+    cache.add_argument("--older-than", type=float, metavar="DAYS", help="prune entries stored before")
+    cache.add_argument("--model", metavar="NAME", help="prune only this model's entries")
+    cache.add_argument("--max-mb", type=float, metavar="N", help="prune what was unused longest down to this size")
+    cache.set_defaults(command=_cache)
+
     config = commands.add_parser("config", help="every knob of a recipe, with its documentation")
     config.add_argument("knob", nargs="?", default="", help="only knobs that begin so, e.g. optimization.lr")
     config.add_argument("--recipe", metavar="FILE", help="print this recipe, complete and resolved, as YAML")
@@ -222,6 +230,14 @@ def _attack(options: argparse.Namespace) -> int:
     show(Console(width=width, highlight=False, emoji=False, markup=False), attacked)
     if options.json:
         _write_json(options.json, attacked.report)
+    return 0
+
+
+def _cache(options: argparse.Namespace) -> int:
+    from medrl import cache_command
+
+    limits = {"older_than": options.older_than, "model": options.model, "max_megabytes": options.max_mb}
+    cache_command.run(options.action, options.path, **limits)
     return 0
 
 

@@ -50,6 +50,10 @@ class InvalidScore(MedrlError, ValueError):
     """A verdict, score or reward is not a number that it may be (NaN, infinite, out of range)."""
 
 
+class VerifierUntrustworthy(MedrlError, RuntimeError):
+    """A verifier was tried on answers of known worth, and paid for nothing or refused what is plainly right."""
+
+
 class RewardFailed(MedrlError, RuntimeError):
     """So many rollouts went unscored that training on the rest would mislead."""
 

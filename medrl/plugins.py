@@ -22,6 +22,11 @@ BUILTIN: Mapping[str, Mapping[str, str]] = {
         "date": "medrl.verifiers:Dates",
         "typed": "medrl.verifiers:Typed",
         "cascade": "medrl.verifiers:Cascade",
+        "symbolic": "medrl.verifiers:Symbolic",
+        "isolated": "medrl.verifiers:Isolated",
+        "judge": "medrl.verifiers:Judge",
+        "classifier": "medrl.verifiers:Classifier",
+        "similarity": "medrl.verifiers:Similarity",
     },
     "medrl.rewards": {
         "verified": "medrl.rewards:Verified",
@@ -29,6 +34,11 @@ BUILTIN: Mapping[str, Mapping[str, str]] = {
         "weighted_sum": "medrl.rewards:WeightedSum",
         "gate": "medrl.rewards:Gate",
         "levels": "medrl.rewards:Levels",
+    },
+    "medrl.chat": {
+        "openai": "medrl.chat:OpenAIChat",
+        "cached": "medrl.chat:CachedChat",
+        "vllm": "medrl.engines.vllm_chat:VLLMChat",
     },
     "medrl.environments": {},
     "medrl.algorithms": {

@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,10 +15,13 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 import pytest
 
 if TYPE_CHECKING:
+    from chat_server import ChatServer
+
     from medrl.algorithms import Batch
     from medrl.models import Policy
 
 REPOSITORY = Path(__file__).resolve().parents[1]
+sys.path.append(str(Path(__file__).resolve().parent))  # for the helpers beside this file, such as chat_server.py
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -108,3 +111,19 @@ def make_batch() -> Callable[..., "Batch"]:
         return Batch.from_groups(groups, **{"max_response_tokens": longest, **knobs})
 
     return make
+
+
+@pytest.fixture
+def chat_server() -> "Iterator[Callable[..., ChatServer]]":
+    """Chat servers on loopback ports: `chat_server(behaviour)` starts one, and all are closed after the test."""
+    from chat_server import ChatServer
+
+    started: list[ChatServer] = []
+
+    def start(*arguments: Any) -> ChatServer:
+        started.append(ChatServer(*arguments))
+        return started[-1]
+
+    yield start
+    for server in started:
+        server.close()

@@ -9,10 +9,13 @@ if __name__ == "verifiers":
         "if you meant that other package, run Python from outside the medrl repository or with -P"
     )
 
-from medrl.verifiers.cascade import Cascade, Typed
+from medrl.verifiers.cascade import Cascade
+from medrl.verifiers.chat_judge import Judge
 from medrl.verifiers.choice import Choice
+from medrl.verifiers.classifier import Classifier
 from medrl.verifiers.dates import Dates
 from medrl.verifiers.extract import Extracted, Format, Sections, degenerate, final_answer, sections
+from medrl.verifiers.isolated import Isolated
 from medrl.verifiers.normalise import normal
 from medrl.verifiers.number import Number
 from medrl.verifiers.protocol import (
@@ -27,21 +30,29 @@ from medrl.verifiers.protocol import (
     verify_all,
 )
 from medrl.verifiers.sets import SetOf
+from medrl.verifiers.similarity import Similarity
+from medrl.verifiers.symbolic import Symbolic
 from medrl.verifiers.text import Text
+from medrl.verifiers.typed import Typed
 from medrl.verifiers.yes_no import YesNo
 
 __all__ = [
     "Cascade",
     "Choice",
+    "Classifier",
     "Config",
     "Dates",
     "Extracted",
     "Format",
     "FunctionVerifier",
+    "Isolated",
+    "Judge",
     "Number",
     "RuleVerifier",
     "Sections",
     "SetOf",
+    "Similarity",
+    "Symbolic",
     "Text",
     "Typed",
     "Verifier",

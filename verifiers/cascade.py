@@ -1,29 +1,28 @@
-"""Put verifiers together: stage after stage until one decides, or the rule that fits the problem."""
+"""Put verifiers together, stage after stage until one decides; and audit those that decide.
 
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
-from typing import ClassVar
+A verifier that a policy trains against is sought out for what it wrongly accepts. So a small share of what a stage
+decided can be asked of the next stage too (knob `audit`). That second opinion is counted and never changes a score.
+"""
+
+import asyncio
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from time import perf_counter
+from typing import Any, ClassVar
 
 from medrl.errors import RecipeError
-from medrl.types import Judged, Problem, Verdict
-from medrl.verifiers.choice import Choice
-from medrl.verifiers.dates import Dates, wants_date
-from medrl.verifiers.extract import Extracted
-from medrl.verifiers.intervals import reference_interval
-from medrl.verifiers.number import Number, reference_quantity
-from medrl.verifiers.protocol import Verifier, build, judge
-from medrl.verifiers.reading import AnswerVerifier
-from medrl.verifiers.sets import SetOf, reference_items
-from medrl.verifiers.text import Text
-from medrl.verifiers.vocabularies import Sources
-from medrl.verifiers.yes_no import YesNo, side
+from medrl.types import Judged, Problem, Response, Verdict
+from medrl.verifiers.cascade_counts import CascadeCounts, Counting, agreement
+from medrl.verifiers.protocol import Verifier, build, digest, judge
+from medrl.verifiers.typed import ANSWER_TYPES, Typed, answer_type
 
-ANSWER_TYPES = ("term", "choice", "number", "yes_no", "set", "date")
+__all__ = ["ANSWER_TYPES", "Cascade", "Typed", "answer_type"]
 
 
 @dataclass(frozen=True)
 class Cascade(Verifier):
-    """The first stage that decides. A stage sees only what the stages before it left undecided."""
+    """The first stage that decides. A stage sees only what the stages before it left undecided, and what it audits."""
 
     name: ClassVar[str] = "cascade"
 
@@ -33,30 +32,123 @@ class Cascade(Verifier):
     past_failures: bool = False
     """Whether the next stage is also asked where a stage fails (error, timeout). When false the failure is the verdict,
     so that a broken judge is seen; when true a failure that no later stage mends is still the verdict."""
+    audit: float = 0.0
+    """Share of the items that a stage decided on which the next stage is asked too, from 0 to 1. The second opinion is
+    counted and changes no score. Which items is a hash of problem and response. Typical 0.01 to 0.02."""
+    audit_accepts: float | None = None
+    """The same share for items that the stage took for right, where a policy in training looks for holes. Empty for
+    `audit`. Typical 0.02 to 0.1."""
+    audit_timeout: float = 60.0
+    """Seconds after which an auditor that waits is given up; it delays the answers of its group by as much, so stay below
+    the `timeout` of the reward. Typical 10 to 120."""
+    alarm: float = 0.1
+    """Share of a stage's audited accepts that the auditor takes for wrong above which a warning is logged, once a stage.
+    Typical 0.05 to 0.2."""
+    alarm_after: int = 20
+    """Audited accepts of a stage before its alarm may go off. Typical 20 to 100."""
+    counts: CascadeCounts = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if isinstance(self.stages, str | Verifier) or not isinstance(self.stages, Iterable):
             raise RecipeError("verifier 'cascade'", [f"stages is {self.stages!r}; give a list of verifiers"])
         stages = tuple(build(stage) for stage in self.stages)
-        if not stages:
-            raise RecipeError("verifier 'cascade'", ["it has no stages; give at least one verifier"])
+        faults = [] if stages else ["it has no stages; give at least one verifier"]
+        faults += [
+            f"{name} is {value!r}; it is a share from 0 to 1"
+            for name, value in (("audit", self.audit), ("audit_accepts", self.audit_accepts), ("alarm", self.alarm))
+            if value is not None and not (_is_number(value) and 0.0 <= value <= 1.0)
+        ]
+        if not (_is_number(self.audit_timeout) and self.audit_timeout > 0):
+            faults.append(f"audit_timeout is {self.audit_timeout!r}; give seconds above 0")
+        if not isinstance(self.alarm_after, int) or self.alarm_after < 1:
+            faults.append(f"alarm_after is {self.alarm_after!r}; give a whole number of at least 1")
+        if len(stages) == 1 and (self.audit or self.audit_accepts):
+            faults.append("it has one stage, so nobody can audit it; add a judge behind it, or leave `audit` at 0")
+        if faults:
+            raise RecipeError("verifier 'cascade'", faults)
         object.__setattr__(self, "stages", stages)
+        counts = CascadeCounts([stage.name for stage in stages], self.alarm, self.alarm_after)
+        object.__setattr__(self, "counts", counts)
 
     @property
     def decides(self) -> bool:
         return any(stage.decides for stage in self.stages)
 
+    def fingerprint(self) -> str:
+        """Auditing changes no verdict's score, so its knobs are not in it."""
+        stages = [stage.fingerprint() for stage in self.stages]
+        knobs = {"stages": stages, "past_failures": self.past_failures}
+        return digest([self.name, self.version, knobs, self.data_digest()])
+
+    def statistics(self) -> dict[str, Any]:
+        """What each stage was asked and said in this process, and where audits disagreed; JSON data.
+
+        A stage's `seconds` add up over batches, also those that ran side by side. `gap` is the share of its audited
+        accepts that the auditor took for wrong; audits in which the auditor gave no verdict are `audits_undecided`.
+        """
+        found = {"audits": bool(self.audit or self.audit_accepts), **self.counts.to_json()}
+        for name, stage in zip(self.counts.names, self.stages, strict=True):
+            if isinstance(stage, Counting):
+                found["stages"][name]["inner"] = stage.statistics()
+        return found
+
+    def reset_statistics(self) -> None:
+        """Count from nothing again."""
+        self.counts.reset()
+        for stage in self.stages:
+            if isinstance(stage, Cascade):
+                stage.reset_statistics()
+
     async def verify_batch(self, items: Judged) -> list[Verdict]:
         verdicts: list[Verdict | None] = [None] * len(items)
-        for stage in self.stages:
+        decided: list[list[int]] = []  # by stage, the items that it decided
+        for number, stage in enumerate(self.stages):
             open_ = [i for i, verdict in enumerate(verdicts) if verdict is None or self._goes_on(verdict)]
-            found = await judge(stage, [items[i] for i in open_])
+            found = await self._ask(number, stage, [items[i] for i in open_])
             for i, verdict in zip(open_, found, strict=True):
                 verdicts[i] = _merge(verdicts[i], verdict)
-        return [verdict or Verdict.abstain("no stage decided") for verdict in verdicts]
+            decided.append([i for i, verdict in zip(open_, found, strict=True) if verdict.score is not None])
+        whole = [verdict or Verdict.abstain("no stage decided") for verdict in verdicts]
+        await asyncio.gather(
+            *(self._audit(number, items, whole, decided[number]) for number in range(len(self.stages) - 1))
+        )
+        return whole
+
+    async def _ask(self, number: int, stage: Verifier, items: Judged) -> list[Verdict]:
+        if not items:
+            return []
+        begin = perf_counter()
+        found = await judge(stage, items)
+        self.counts.asked(number, found, perf_counter() - begin)
+        return found
+
+    async def _audit(self, number: int, items: Judged, verdicts: list[Verdict], decided: Sequence[int]) -> None:
+        """Ask the next stage about some items that a stage decided; notes in their parts whether it agrees."""
+        chosen = [i for i in decided if self._chosen(*items[i], verdicts[i])]
+        audits = await judge(self.stages[number + 1], [items[i] for i in chosen], self.audit_timeout)
+        for i, audit in zip(chosen, audits, strict=True):
+            self.counts.audited(number, items[i][0], verdicts[i], audit)
+            agrees = agreement(verdicts[i], audit)
+            told = {} if agrees is None else {"audit_agrees": float(agrees)}
+            verdicts[i] = replace(verdicts[i], parts={**verdicts[i].parts, "audited": 1.0, **told})
+
+    def _chosen(self, problem: Problem, response: Response, verdict: Verdict) -> bool:
+        accepted = verdict.score is not None and verdict.score >= 0.5
+        share = self.audit_accepts if accepted and self.audit_accepts is not None else self.audit
+        return share > 0 and draw(problem, response) < share
 
     def _goes_on(self, verdict: Verdict) -> bool:
         return verdict.status == "abstain" or (self.past_failures and verdict.status in ("error", "timeout"))
+
+
+def draw(problem: Problem, response: Response) -> float:
+    """A number in [0, 1) that is the same for a response in every process and order: a hash of problem id and text."""
+    text = f"{len(problem.id)}:{problem.id}{response.text}".encode("utf-8", "surrogatepass")
+    return int.from_bytes(hashlib.blake2b(text, digest_size=6).digest()) / 2**48
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _merge(before: Verdict | None, now: Verdict) -> Verdict:
@@ -66,68 +158,3 @@ def _merge(before: Verdict | None, now: Verdict) -> Verdict:
     cost = {key: before.cost.get(key, 0) + now.cost.get(key, 0) for key in {*before.cost, *now.cost}}
     kept = before if now.status == "abstain" and before.status != "abstain" else now
     return replace(kept, cost=cost)
-
-
-@dataclass(frozen=True)
-class Typed(AnswerVerifier):
-    """The rule that fits the problem: by `metadata["answer_type"]` (term, choice, number, yes_no, set, date), by its kind
-    and options, else by what its reference looks like.
-    """
-
-    name: ClassVar[str] = "typed"
-
-    relative_tolerance: float = 0.0
-    """As in the `number` verifier."""
-    partial: bool = False
-    """As in the `set` verifier."""
-    vocabulary: Sources = None
-    """As in the `text` verifier."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        for kind in ANSWER_TYPES:  # so that a wrong knob is refused now
-            self.rule(kind)
-
-    def data_digest(self) -> str:
-        return self.rule("term").data_digest()
-
-    def decide(self, problem: Problem, answer: Extracted) -> Verdict:
-        kind = answer_type(problem)
-        if kind not in ANSWER_TYPES:
-            wanted = ", ".join(ANSWER_TYPES)
-            return Verdict.failed(f"problem {problem.id!r} has answer_type {kind!r}; it is one of {wanted}", "invalid")
-        rule = self.rule(kind)
-        return rule.decide(problem, answer).by(rule.name)
-
-    def rule(self, kind: str) -> AnswerVerifier:
-        """The rule for one answer type."""
-        if kind == "choice":
-            return Choice(self.format, self.vocabulary)
-        if kind == "number":
-            return Number(self.format, self.relative_tolerance)
-        if kind == "yes_no":
-            return YesNo(self.format)
-        if kind == "date":
-            return Dates(self.format)
-        if kind == "set":
-            return SetOf(self.format, self.partial, self.vocabulary)
-        return Text(self.format, self.vocabulary)
-
-
-def answer_type(problem: Problem) -> str:
-    """Which rule fits a problem."""
-    stated = problem.metadata.get("answer_type")
-    if stated is not None:
-        return str(stated)
-    if problem.options:
-        sides = [side(text) or side(label) for label, text in problem.options.items()]
-        return "yes_no" if all(sides) and len(sides) > 1 else "choice"
-    if problem.kind == "choice":
-        return "choice"
-    if problem.kind != "numeric" and wants_date(problem):
-        return "date"
-    if problem.kind == "numeric" or reference_quantity(problem) or reference_interval(problem):
-        return "number"
-    if side(str(problem.reference)):
-        return "yes_no"
-    return "set" if len(reference_items(problem)) > 1 else "term"

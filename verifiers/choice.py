@@ -8,18 +8,19 @@ from typing import ClassVar
 
 from medrl.types import Problem, Verdict, ask
 from medrl.verifiers.extract import Extracted
-from medrl.verifiers.normalise import normal
+from medrl.verifiers.normalise import normal, without_heaps
 from medrl.verifiers.reading import AnswerVerifier
 from medrl.verifiers.text import Text
 from medrl.verifiers.vocabularies import Sources, digest_of, vocabulary
-from medrl.verifiers.wording import REVERSED
+from medrl.verifiers.wording import REVERSED, before_differential
 
+OPEN = "an open choice between several options"
 NEITHER = "neither a letter nor an option's text"
 
 _NEGATED = re.compile(
     r"\b(?:not|wrong|incorrect|except|eliminate[ds]?|rule[sd]? out|excluded?|neither|nor|unlikely|never|cannot|worst|"
     r"anything but|other than)\b|"
-    r"n't\b|不(?![，,])|错误|排除|非|除|以外|之外",
+    r"n't\b|不(?![，,])|错误|排除|非|(?<![清切摘去])除|以外|之外",
     re.IGNORECASE,
 )
 _OPEN = re.compile(r"\b(?:or|versus|vs)\b|或|还是", re.IGNORECASE)
@@ -45,7 +46,8 @@ _ONLY = re.compile(
 )
 _AFFIRMED = re.compile(
     r"(?:[Tt]he )?(?:[Oo]ption|[Cc]hoice|[Aa]nswer|选项)? ?\(?(?P<label>[A-Z])\)?(?: is|项?是?)"
-    r"(?:(?: the)? ?(?:most )?(?:correct|right|best|true|appropriate)(?: (?:answer|choice|option|one))?|正确的?(?:答案|选项)?)[.。]?"
+    r"(?:(?: the)? ?(?:most )?(?:correct|right|best|true|appropriate)(?: (?:answer|choice|option|one))?|"
+    r"正确的?(?:答案|选项)?)[.。]?"
 )
 _DENIED = re.compile(
     r"(?:NOT|IT IS NOT|IT'S NOT|THE ANSWER IS NOT|DEFINITELY NOT|不选择?|不是|不应选|答案不是|非)\s*"
@@ -56,7 +58,7 @@ _PIECES = re.compile(r"\n|(?<=[.。;；])(?<!\b[A-Z]\.)\s+")  # lines and senten
 _LEAD = re.compile(
     r"^(?:so |thus |therefore |hence )?(?:(?:i |my |the )?(?:would )?(?:answer|choice|choose|pick|select|option|"
     r"correct answer)s?(?: is| are)?:? ?)*"
-    r"(?:故|因此|所以|本题|应|应该|我)*(?:选择?|认为是|认为|是|答案)?[:：]?\s*",
+    r"(?:故|因此|所以|本题|应该?|我|大概|可能|多半|估计)*(?:选择?|认为是|认为|是|答案)?[:：]?\s*",
     re.IGNORECASE,
 )
 
@@ -93,6 +95,8 @@ class Choice(AnswerVerifier):
         chosen = chosen_labels(answer.text, options)
         if chosen == wanted and len(chosen) > 1 and _OPEN.search(answer.text):
             return Verdict.abstain("an open choice")
+        if chosen == OPEN and len(wanted) == 1:
+            return Verdict.wrong("an open choice between options")
         if chosen == NEITHER and not answer.earlier:
             return self._in_other_words(problem, answer, options, wanted)
         denied = _DENIED.fullmatch(_tidy(answer.text).upper())
@@ -136,7 +140,7 @@ class Choice(AnswerVerifier):
 
 def wanted_labels(reference: str, options: Mapping[str, str]) -> frozenset[str] | None:
     """The label or labels that a reference means, or None."""
-    text = unicodedata.normalize("NFKC", reference).strip().strip(".()[]").upper()
+    text = unicodedata.normalize("NFKC", without_heaps(reference)).strip().strip(".()[]").upper()
     if text in options:
         return frozenset({text})
     by_text = [label for label, option in options.items() if normal(option) == normal(reference)]
@@ -154,7 +158,7 @@ def chosen_labels(text: str, options: Mapping[str, str]) -> frozenset[str] | str
 
     A reason that starts with "the letter" is the answer's own fault (letter and text in conflict).
     """
-    text = _tidy(text)
+    text = before_differential(_tidy(text))
     chosen = _chosen(text, options)
     if isinstance(chosen, frozenset) and (others := _beside(text, chosen, options)):
         return f"{_join(others)} is named beside {_join(chosen)}"
@@ -162,7 +166,7 @@ def chosen_labels(text: str, options: Mapping[str, str]) -> frozenset[str] | str
 
 
 def _tidy(text: str) -> str:
-    text = "".join(c for c in unicodedata.normalize("NFKC", text) if unicodedata.category(c) != "Cf")
+    text = "".join(c for c in unicodedata.normalize("NFKC", without_heaps(text)) if unicodedata.category(c) != "Cf")
     return re.sub(r"\*\*|<br ?/?>", lambda m: "\n" if m[0][0] == "<" else "", text).strip()
 
 
@@ -204,7 +208,7 @@ def _chosen(text: str, options: Mapping[str, str]) -> frozenset[str] | str:
     if named:
         if any(_FIGURE.match(options[label]) and not _alone(head, options[label]) for label in named):
             return "a number among other words"
-        return "an open choice" if _OPEN.search(bare) else named
+        return (OPEN if len(named) > 1 else "an open choice") if _OPEN.search(bare) else named
     return NEITHER
 
 

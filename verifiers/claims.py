@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from medrl.types import Verdict
-from medrl.verifiers.concepts import NOTHING, Mention, Vocabulary
+from medrl.verifiers.concepts import OTHER, Mention, Vocabulary
 from medrl.verifiers.normalise import joined, tokens
-from medrl.verifiers.wording import AFTER_NEGATION, BEFORE_NEGATION, OR, Asked, says_nothing
+from medrl.verifiers.wording import AFTER_NEGATION, BEFORE_NEGATION, OR, Asked, is_glue, says_nothing
 
 REFERENCE = -1  # the concept of the reference's own words, whether or not the vocabulary knows it
 _PARTS = re.compile(
@@ -35,12 +35,17 @@ MOST = 60  # words of a head that are read; a longer one commits to nothing
 
 
 class Part(NamedTuple):
-    """A piece of an answer between two separators."""
+    """A piece of an answer between two separators: what separates it, what it names, and the words beside."""
 
     before: str
     affirmed: tuple[Mention, ...]
     denied: tuple[Mention, ...]
-    rest: tuple[str, ...]
+    lead: tuple[str, ...]
+    tail: tuple[str, ...]
+
+    @property
+    def rest(self) -> tuple[str, ...]:
+        return self.lead + self.tail
 
 
 @dataclass(frozen=True)
@@ -54,7 +59,7 @@ class Reference:
     @classmethod
     def of(cls, terms: Sequence[str], known: Vocabulary) -> "Reference":
         found = [known.ids(term) for term in terms]
-        ids = next((one for one in found if len(one) == 1), NOTHING)  # a name of several concepts is none
+        ids = frozenset().union(*(one for one in found if len(one) == 1))  # a name of several concepts is none
         return cls(tuple(terms), ids, tuple(dict.fromkeys(tuple(tokens(term)) for term in terms)))
 
     @property
@@ -79,11 +84,11 @@ def parts_of(text: str, known: Vocabulary, reference: Reference) -> list[Part]:
             continue
         mentions = _mentions(words, pieces[i], known, reference)
         denied = [m for m in mentions if _denied(words, m)]
-        covered = {i for m in mentions for i in range(m.start, m.end)}
-        rest = tuple(word for i, word in enumerate(words) if i not in covered)
-        found.append(
-            Part(pieces[i - 1] if i else "", tuple(m for m in mentions if m not in denied), tuple(denied), rest)
-        )
+        covered = {j for m in mentions for j in range(m.start, m.end)}
+        first = min(covered, default=len(words))
+        tail = tuple(word for j, word in enumerate(words) if j > first and j not in covered)
+        affirmed = tuple(m for m in mentions if m not in denied)
+        found.append(Part(pieces[i - 1] if i else "", affirmed, tuple(denied), tuple(words[:first]), tail))
     return found
 
 
@@ -126,40 +131,103 @@ def names_reference(text: str, reference: Reference, known: Vocabulary) -> bool:
 
 
 def by_concepts(head: str, reference: Reference, known: Vocabulary, asked: Asked) -> Verdict | None:
-    """What the concepts in the head of an answer decide, or None."""
+    """What the concepts in the head of an answer decide, or None: read from its beginning, else from its last verb on."""
     if len(head) > 12 * MOST:
         return None
+    verdict = _stated(head, reference, known, asked)
+    if verdict is None:
+        for cue in reversed(list(_COMMITS.finditer(head))[-3:]):
+            before, after = head[: cue.start()], head[cue.end() :]
+            if after.strip() and not _DENIES.search(before) and not _strangers(before, reference, known):
+                verdict = _stated(after, reference, known, asked)
+                if verdict:
+                    break
+    return verdict
+
+
+# Words after which an answer names its thing, wherever they stand.
+_COMMITS = re.compile(
+    r"\b(?:is|are|was|be|suggests?|indicates?|means?|confirms?|identif(?:y|ies)|points? to|fits?(?: with)?|favou?rs?|expect|"
+    r"(?:consistent|compatible) with|suspicious for|diagnostic of|typical of|called|named|known as|termed|give|use|choose|"
+    r"prescribe|caused by|spells|reflects?|represents?|requires?|stands for|comes from)\b"
+    r"(?: (?:the|an?|most likely|likely|probably))* |"
+    r"考虑为?|诊断为|提示为?|即为|符合|支持|首选|选用|应用|给予|称为|又称|称作|属于|倾向于|个人倾向于|大概率是|多为|"
+    r"表达|应是|为|是",
+    re.IGNORECASE,
+)
+_EITHER = re.compile(
+    r"也可能|[皆都均]有可能|\beither\b|\bboth are possible\b|\b(?:could|may|might) also be\b", re.IGNORECASE
+)
+_DENIES = re.compile(
+    r"\b(?:not|no|never|neither|nor|without|cannot|unlikely|rul(?:e|es|ed|ing) out|exclud\w+|rather|than|mimics?|unlike|if|"
+    r"but|although|except|against)\b|n't\b|不|非|无|未|排除|否认|但|虽|若|如果|除",
+    re.IGNORECASE,
+)
+# After a thing that is named first, a predicate says of it that it is the answer.
+_PREDICATES = frozenset("is was would should remain fit explain account best cause given".split())
+_TURNING = frozenset(
+    "not no never less least unlikely second rare rarely but excluded exclude ruled wrong incorrect contraindicated avoid "
+    "avoided alternative neither nor without however although possible or versus if 不 非 无 未 否 除 但 或".split()
+)
+
+
+def _stated(head: str, reference: Reference, known: Vocabulary, asked: Asked) -> Verdict | None:
+    """What a text decides that names its thing from the beginning."""
     parts = parts_of(head, known, reference)
     if not parts or sum(len(part.rest) for part in parts) > MOST:
         return None
-    affirmed = _resolved([m for part in parts for m in part.affirmed])
+    affirmed = [_meant(ids, reference, known) for ids in _resolved([m for part in parts for m in part.affirmed])]
     if not affirmed:
         return None
-    wanted = reference.ids | {REFERENCE}
-    hits = [m for m in affirmed if m & wanted]
-    if any(m & wanted for part in parts for m in (d.ids for d in part.denied)) and hits:
-        return None
-    silent = all(says_nothing(part.rest, asked) for part in parts)
     if len(parts) == 1 and joined(tokens(head)) in _GENERIC and not reference.generic:
         return Verdict.wrong(f"less specific than {reference.terms[0]!r:.60}")
+    wanted = reference.ids | {REFERENCE}
+    hits = [m for m in affirmed if m & wanted]
+    denied = any(m.ids & wanted for part in parts for m in part.denied)
     if not hits:
-        return _wrong(affirmed, reference, known) if silent else None
-    if not all(m <= wanted for m in hits) or not silent:
+        return None if denied else _wrong(parts, affirmed, reference, known, asked)
+    if denied or not all(m <= wanted for m in hits) or not all(_silent(part, asked) for part in parts):
         return None
     others = [m for m in affirmed if m not in hits]
     if all(_glosses(m, reference, known) for m in others):
         return Verdict.right(f"names {reference.terms[0]!r:.60}")
     between = [f" {part.before.strip()} " for part in parts[1:] if part.affirmed]
     offered = any(map(OR.search, between)) and all(OR.fullmatch(b) or b.strip() in ("、", ",", "，") for b in between)
-    if offered and all(_apart(m, reference, known) for m in others):
+    if (offered or _EITHER.search(head)) and all(_apart(m, reference, known) for m in others):
         return Verdict.wrong("an open choice between several answers")
     return None
+
+
+def _silent(part: Part, asked: Asked) -> bool:
+    """Whether what stands beside the concepts of a piece says nothing of them, or only that they are the answer."""
+    predicate = bool(part.tail) and part.tail[0] in _PREDICATES and _TURNING.isdisjoint(part.tail)
+    return says_nothing(part.lead, asked) and (predicate or says_nothing(part.tail, asked))
+
+
+def _strangers(text: str, reference: Reference, known: Vocabulary) -> bool:
+    """Whether a text affirms anything of the reference's kind."""
+    kinds = {known.concepts[one].kind for one in reference.ids}
+    return any(
+        one < 0 or known.concepts[one].kind in kinds
+        for part in parts_of(text, known, reference)
+        for m in part.affirmed
+        for one in m.ids
+    )
 
 
 def _resolved(mentions: list[Mention]) -> list[frozenset[int]]:
     """The concepts of each mention; one that may be several is the one that another mention names outright."""
     sure = frozenset().union(*(m.ids for m in mentions if len(m.ids - {REFERENCE}) == 1))
     return [m.ids & sure if len(m.ids) > 1 and len(m.ids & sure) == 1 else m.ids for m in mentions]
+
+
+def _meant(ids: frozenset[int], reference: Reference, known: Vocabulary) -> frozenset[int]:
+    """Of a name of several things the reference, where the others are of another family than what is asked for."""
+    mine = ids & reference.ids
+    if len(ids) < 2 or len(mine) != 1 or OTHER in ids or REFERENCE in ids:
+        return ids
+    family = known.family(next(iter(mine)))
+    return mine if family and all(known.family(one) not in ("", family) for one in ids - mine) else ids
 
 
 def _glosses(ids: frozenset[int], reference: Reference, known: Vocabulary) -> bool:
@@ -173,17 +241,35 @@ def _apart(ids: frozenset[int], reference: Reference, known: Vocabulary) -> bool
     )
 
 
-def _wrong(affirmed: list[frozenset[int]], reference: Reference, known: Vocabulary) -> Verdict | None:
+def _wrong(
+    parts: Sequence[Part], affirmed: list[frozenset[int]], reference: Reference, known: Vocabulary, asked: Asked
+) -> Verdict | None:
     """Wrong where every concept that is affirmed excludes the reference's, or the only one says less than it."""
     if not reference.ids:
         return None
-    if all(_apart(ids, reference, known) for ids in affirmed):
+    silent = all(says_nothing(part.rest, asked) for part in parts)
+    if all(_apart(ids, reference, known) for ids in affirmed) and (silent or _plain(parts, reference, known, asked)):
         name = known.concepts[min(affirmed[0])].names[0]
         return Verdict.wrong(f"it is {name!r:.60}, known as something else than {reference.terms[0]!r:.60}")
-    pairs = [(i, w) for i in affirmed[0] for w in reference.ids] if len(affirmed) == 1 else []
+    pairs = [(i, w) for i in affirmed[0] for w in reference.ids] if len(affirmed) == 1 and silent else []
     if pairs and all(i in known.broader(w) and _says_less(known, i, w) for i, w in pairs):
         return Verdict.wrong(f"less specific than {reference.terms[0]!r:.60}")
     return None
+
+
+def _plain(parts: Sequence[Part], reference: Reference, known: Vocabulary, asked: Asked) -> bool:
+    """Whether a sentence names another thing first of all, and no word of it denies, offers or touches the reference."""
+    words = [word for part in parts for word in part.rest]
+    own = {word for one in reference.ids for name in known.concepts[one].names for word in tokens(name)}
+    own |= {word for term in reference.words for word in term}
+    first = parts[0]
+    return (
+        bool(first.affirmed)
+        and says_nothing(first.lead, asked)
+        and _TURNING.isdisjoint(words)
+        and own.isdisjoint(word for word in words if not is_glue(word))
+        and not any(part.denied for part in parts)
+    )
 
 
 def _says_less(known: Vocabulary, broad: int, narrow: int) -> bool:

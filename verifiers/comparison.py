@@ -1,20 +1,21 @@
 """Compare two quantities: what their units mean, whether one is the other converted or rounded, then their values.
 
 The tolerance comes, in this order, from the problem's own limits (`lower_limit` and `upper_limit`, as in MedCalc-Bench,
-arXiv:2406.12036), its `tolerance`, a percentage that the question names, and the caller's. Mass, amount and charge
+arXiv:2406.12036), its `tolerance`, what the question says (`medrl.verifiers.tolerance`), and the caller's. Mass, amount and charge
 convert where `medrl.verifiers.analytes` knows the substance.
 """
 
 import re
-from collections.abc import Mapping
 from dataclasses import replace
 from fractions import Fraction
+from functools import lru_cache
 from typing import Any, Literal, NamedTuple
 
 from medrl.types import Problem
 from medrl.verifiers.analytes import exchange
 from medrl.verifiers.quantity import Quantity, plain, quantities
-from medrl.verifiers.units import Unit, units_in
+from medrl.verifiers.tolerance import allowed, limits, stated
+from medrl.verifiers.units import Unit, counted, read_unit, units_in, without_counts
 
 _ROUNDED = re.compile(r"\bnearest\b|\bround|decimal|四舍五入|保留|取整", re.IGNORECASE)
 _PERCENT = re.compile(r"\bpercent|\bin %|百分", re.IGNORECASE)
@@ -23,15 +24,15 @@ _CONVERSION = re.compile(
     r"\bconver[ts]|\bexpress|\bequivalent\b|\bequals?\b|\bhow many [^.?]{1,40} (?:is|are|in)\b|换算|转换|折合|相当于",
     re.IGNORECASE,
 )
-_TOLERANCE = re.compile(
-    r"(\d{1,2}(?:\.\d{1,3})?) ?% (?:tolerance|error|margin)|\bwithin (\d{1,2}) ?%|误差[^\d]{0,6}(\d{1,2}) ?%",
-    re.IGNORECASE,
-)
+# The unit that a question asks for in so many words: "how many completed weeks", 多少天, "in milligrams".
+_HOW_MANY = re.compile(r"\bhow many (?:(?:completed|complete|full|whole|total|more) )?(?=[A-Za-zμ])|(?:多少|几) ?(?=[^\s\w]|\w)", re.IGNORECASE)
+_POINTS = re.compile(r"评分|得分|[多几]少?分|分值|总分|量表|\bscores?\b|\bGCS\b|\bapgar\b|\bpoints?\b", re.IGNORECASE)
 _DIFFERENCE = re.compile(
     r"\b(?:rise|rose|risen|rising|fall|fell|fallen|falling|drop|dropped|gradient|differ\w*|chang\w+|increas\w+|decreas\w+|"
     r"warmer|cooler|higher|lower|by how (?:much|many))\b|升高|上升|升了|下降|降低|降了|降幅|温差|差值|相差|变化|高出",
     re.IGNORECASE,
 )
+_MONTH, _YEAR, _DAY = Fraction(2629746), Fraction(31556952), Fraction(86400)
 _COLD = 20  # °C; below it, what converts may be a difference
 # A rounded factor (18 for 18.016, 4 for 4.008) may part two values this far; further off, it may still be the factor.
 _FACTOR, _DOUBT = Fraction(2, 1000), Fraction(1, 100)
@@ -68,19 +69,24 @@ class Finding(NamedTuple):
 def compare(problem: Problem, reference: Quantity, given: Quantity, tolerance: float) -> Finding:
     """Compare one quantity of the answer with the reference: first what its unit means, then its value."""
     question = plain(problem.question)
+    reference, given = _scored(question, reference), _scored(question, given)
     theirs = given.unit
     unit = reference.unit or _asked(question, theirs)
     if theirs is None:
         if unit and unit.dims:
             if given.stray and given.stray.lower() not in _PLAIN_WORDS:
                 return Finding("abstain", f"the unit {given.stray!r} is not known")
-            if not (any(u.same_as(unit) for u in units_in(question)) or problem.metadata.get("unit")):
+            if not (fixes(question, unit) or problem.metadata.get("unit")):
                 return Finding("abstain", f"the answer has no unit and the question does not fix {unit.symbol!r}")
             theirs = unit
         elif unit and _PERCENT.search(question) and abs(given.number) > 1:
             theirs = unit
     if theirs and theirs.dims and unit is None:
         return Finding("abstain", f"the problem does not say whether {theirs.symbol!r} is its unit")
+    if unit and theirs and unit.dims != theirs.dims and without_counts(unit.dims) == without_counts(theirs.dims):
+        theirs = replace(theirs, dims=unit.dims)
+    if unit and theirs and (ours_count := counted(unit)) and (count := counted(given.unit or unit)) and ours_count != count:
+        return Finding("abstain", f"{theirs.symbol!r} and {unit.symbol!r} count different things")
     echo = _echo(question, given, unit, theirs) if unit and theirs and not theirs.same_as(unit) else None
     if echo:
         return echo
@@ -111,6 +117,8 @@ def _echo(question: str, given: Quantity, unit: Unit, theirs: Unit) -> Finding |
     same = any(q.number == given.number and q.unit and q.unit.same_as(theirs) for q in named)
     if _CONVERSION.search(question) or (same and weighed and _asks_for(question, unit)):
         return Finding("wrong", "it repeats the quantity that was to be converted")
+    if same and {d for d, _ in set(unit.dims) ^ set(theirs.dims)} == {"body mass"}:
+        return None  # mg/kg is never mg
     if same and (unit.dims != theirs.dims or _asks_for(question, unit)):
         return Finding("abstain", "it repeats a quantity of the question, in another unit than the reference")
     return None
@@ -152,7 +160,7 @@ def _by_substance(
     mass may be that of a salt.
     """
     finding = _value(problem, reference, given, unit, bridged, tolerance)
-    if finding.outcome == "right" or _limits(problem.metadata) or not _weighed(unit, theirs):
+    if finding.outcome == "right" or limits(problem.metadata) or not _weighed(unit, theirs):
         return finding
     wanted = unit.to_base(reference.number)
     off = abs(bridged.to_base(given.number) - wanted)
@@ -170,16 +178,16 @@ def _value(
     base = theirs.to_base(given.number) if theirs else given.number
     value = unit.from_base(base) if unit else base
     shown, wanted = f"{float(value):.6g}", f"{float(reference.number):.6g}{' ' + unit.symbol if unit else ''}"
-    limits = _limits(problem.metadata)
-    if limits:
-        inside = limits[0] <= value <= limits[1]
+    ends = limits(problem.metadata)
+    if ends:
+        inside = ends[0] <= value <= ends[1]
         return Finding(
             "right" if inside else "wrong", f"{shown} is {'inside' if inside else 'outside'} the problem's limits"
         )
-    share = _tolerance(problem, tolerance)
-    if abs(value - reference.number) <= share * abs(reference.number):
+    far = allowed(problem, reference, unit, tolerance)
+    if abs(value - reference.number) <= far:
         return Finding(
-            "right", f"{shown} equals {wanted}" if not share else f"{shown} is within {float(share):.3g} of {wanted}"
+            "right", f"{shown} equals {wanted}" if not far else f"{shown} is within {float(far):.3g} of {wanted}"
         )
     if _rounds_to(problem, reference, given, unit, theirs, value):
         return Finding("right", f"{shown} is {wanted}, rounded")
@@ -187,6 +195,8 @@ def _value(
         if _SCORED.search(problem.question) and given.below and given.below >= given.above:
             return Finding("right", f"{given.above} out of {given.below} is the score {wanted}")
         return Finding("abstain", f"{given.above}/{given.below} may be a score or a fraction")
+    if unit and theirs and _calendar(unit, theirs, reference, given):
+        return Finding("abstain", f"{shown} may be {wanted}: a month has 28 to 31 days")
     if unit and not unit.dims and theirs is None and given.number == reference.number:
         return Finding("abstain", f"{shown} may be a percentage or a plain number")
     return Finding("wrong", f"{shown} is not {wanted}")
@@ -206,11 +216,21 @@ def _rounds_to(
         target = theirs.from_base(base) if theirs else base
         if round(target, given.decimals) == given.number:
             return True
-    return (
-        bool(_ROUNDED.search(problem.question))
-        and reference.decimals is not None
-        and round(value, reference.decimals) == reference.number
-    )
+    if reference.decimals is None or not _ROUNDED.search(problem.question):
+        return False
+    step = stated(problem.question).step
+    if step and reference.number % step == 0:
+        return -step / 2 <= value - reference.number < step / 2
+    return round(value, reference.decimals) == reference.number
+
+
+def _calendar(unit: Unit, theirs: Unit, reference: Quantity, given: Quantity) -> bool:
+    """Whether months or years stand against days or weeks, and the two agree for some length of the month."""
+    if unit.dims != theirs.dims or unit.dims != (("time", 1),) or (unit.scale >= _MONTH) == (theirs.scale >= _MONTH):
+        return False
+    months, days = (reference, given) if unit.scale >= _MONTH else (given, reference)
+    count = abs(months.base) / _MONTH
+    return 28 * count <= abs(days.base) / _DAY <= 31 * count
 
 
 def _other_dimension(reference: Quantity, given: Quantity, ours: tuple[Any, ...], theirs: tuple[Any, ...]) -> Finding:
@@ -230,28 +250,28 @@ def _asked(question: str, theirs: Unit | None) -> Unit | None:
         return None
     if not theirs.dims:
         return theirs if theirs.scale != Fraction(1, 100) or _PERCENT.search(question) else None
-    fitting = [unit for unit in units_in(question) if unit.dims == theirs.dims]
+    wanted = wanted_unit(question)
+    if wanted and wanted.dims == theirs.dims:
+        return wanted
+    fitting = [unit for unit in units_in(question) if without_counts(unit.dims) == without_counts(theirs.dims)]
     return fitting[0] if fitting and all(unit.same_as(fitting[0]) for unit in fitting) else None
 
 
-def has_limits(problem: Problem) -> bool:
-    """Whether a problem accepts more than one value: by limits, or by a tolerance of its own."""
-    return _limits(problem.metadata) is not None or _tolerance(problem, 0.0) > 0
+@lru_cache(maxsize=2048)
+def wanted_unit(question: str) -> Unit | None:
+    """The unit after a plain question's last "how many" or 多少, or None."""
+    found = [read_unit(question, match.end())[0] for match in _HOW_MANY.finditer(question[-2000:])]
+    return found[-1] if found else None
 
 
-def _limits(metadata: Mapping[str, Any]) -> tuple[Fraction, Fraction] | None:
-    low, high = (metadata.get(k, metadata.get(k.replace("_", " ").title())) for k in ("lower_limit", "upper_limit"))
-    if low is None or high is None:
-        return None
-    ends = sorted(Fraction(str(end).replace(",", "").strip()) for end in (low, high))
-    return ends[0], ends[1]
+def fixes(question: str, unit: Unit) -> bool:
+    """Whether a plain question names a unit, so that an answer may leave it out."""
+    dims = without_counts(unit.dims)
+    return any(u.scale == unit.scale and u.offset == unit.offset and without_counts(u.dims) == dims for u in units_in(question))
 
 
-def _tolerance(problem: Problem, default: float) -> Fraction:
-    given = problem.metadata.get("tolerance")
-    if given is not None:
-        return Fraction(str(given))
-    match = _TOLERANCE.search(problem.question)
-    if match:
-        return Fraction(next(group for group in match.groups() if group)) / 100
-    return Fraction(str(default))
+def _scored(question: str, quantity: Quantity) -> Quantity:
+    """`quantity` without 分 where that is points of a score, not minutes."""
+    if quantity.unit and quantity.unit.symbol == "分" and _POINTS.search(question):
+        return replace(quantity, unit=None)
+    return quantity

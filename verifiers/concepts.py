@@ -34,7 +34,7 @@ _AMBIGUOUS = frozenset(
     "MI MS PE RA PD AS AR MR PR TR CP CA AD BS BA BPD CRF ARF DI ED EE FH GC HD HS IC IP LA LP MD MM MG NS "
     "OA OD OM PA PC PF PI PM PMS PT PV RS SA SC SS ST TOF TS TSS CHD PCP PCD".split()
 )
-_NO_POLES = frozenset("酸碱动静大小多少早晚轻重热寒深浅升降增减")  # parts of many names
+_NO_POLES = frozenset("酸碱动静大小多少早晚轻重热寒深浅升降增减良恶")  # parts of many names
 _NOUNS = frozenset("disease syndrome disorder".split())
 _GENERAL = re.compile("(?<![急慢阳阴良恶男女异同共中])[性型]|[的之]")
 
@@ -174,6 +174,10 @@ class Vocabulary:
         """Whether one is the other, or a kind of it."""
         return one == other or one in self._above.get(other, NOTHING) or other in self._above.get(one, NOTHING)
 
+    def family(self, one: int) -> str:
+        """Which family of concepts this is one of: condition, drug, organism and so on; "" where it is not known."""
+        return _FAMILIES.get(self.concepts[one].kind, "") if one >= 0 else ""
+
     def broader(self, one: int) -> frozenset[int]:
         """Every concept that this one is a kind of."""
         return self._above.get(one, NOTHING)
@@ -200,7 +204,8 @@ def _apart(first: Concept, second: Concept) -> bool:
         return False
     if families <= {"drug", "organism"} and first.kind == second.kind:  # another ingredient or species has another line
         return _keys(first.names).isdisjoint(_keys(second.names))
-    return not any(_overlap(a, b) for a in one for b in other)
+    pairs = [(a, b) for a in one for b in other]
+    return any(_contrast(a, b) for a, b in pairs) or not any(_overlap(a, b) for a, b in pairs)
 
 
 class _Name(NamedTuple):
@@ -235,14 +240,29 @@ def _overlap(one: _Name, other: _Name) -> bool:
     "Acute" and "inferior myocardial infarction" may; "left" and "right heart failure" may not, nor may a name and its
     negation.
     """
+    return not _opposite(one, other) and _nested(one, other)
+
+
+def _contrast(one: _Name, other: _Name) -> bool:
+    """Whether two names are one name but for a contrast in them: left and right heart failure."""
+    return _opposite(one, other) and one.core == other.core and one.han == other.han
+
+
+def _opposite(one: _Name, other: _Name) -> bool:
+    """Whether two names have different poles of a contrast, other numbers, or a negation that the other has not."""
     rows = {row for row, _ in one.poles} & {row for row, _ in other.poles}
     if any({p for p in one.poles if p[0] == row} != {p for p in other.poles if p[0] == row} for row in rows):
-        return False
+        return True
     negated = [{word for row, word in name.poles if row == -1 and word in NEGATIONS} for name in (one, other)]
-    if negated[0] != negated[1]:
+    return negated[0] != negated[1]
+
+
+def _nested(one: _Name, other: _Name) -> bool:
+    """Whether the words of one name are among the other's, in each script that they are written in."""
+    if bool(one.core) != bool(other.core) or bool(one.han) != bool(other.han):
         return False
-    latin = one.core and other.core and (one.core <= other.core or other.core <= one.core)
-    return bool(latin or (one.han and other.han and (one.han in other.han or other.han in one.han)))
+    latin = one.core <= other.core or other.core <= one.core
+    return latin and (one.han in other.han or other.han in one.han)
 
 
 def _merged(concepts: Iterable[Concept]) -> Iterable[Concept]:

@@ -8,6 +8,7 @@ import re
 from collections.abc import Sequence
 
 from medrl.types import Verdict
+from medrl.verifiers.concepts import Vocabulary
 from medrl.verifiers.normalise import ROMAN, compact, tokens
 from medrl.verifiers.opposites import NEGATIONS, POLES
 from medrl.verifiers.wording import LIST, OR, Asked, is_glue, says_nothing
@@ -27,6 +28,30 @@ def by_ellipsis(head: str, term: str, asked: Asked) -> Verdict | None:
     return _figure(answer, reference, asked) or _part(answer, reference, asked)
 
 
+_NONE = re.compile(r"(?:none|no|nothing|nil|无|没有|不需要|无需)[.。]?", re.IGNORECASE)
+_SAYS_NONE = re.compile(
+    r"(?P<no>(?:no|none|nothing|not)\b|不需要?|无需|无须|不用|不必|没有|无)(?P<what>[^.,;。，；]{0,60})(?:[.,;。，；].*)?",
+    re.IGNORECASE | re.DOTALL,
+)
+_NEEDED = frozenset(
+    "is are was be need needed required indicated necessary warranted treatment therapy drug medication of them the any "
+    "药 物 治 疗 用 处 理 特 殊 任 何 进 行 给 予".split()
+)
+
+
+def by_none(reference: str, head: str, known: Vocabulary | None, asked: Asked) -> Verdict | None:
+    """The verdict where the reference is none: right where the answer says so, wrong where it names what to give or do."""
+    if not _NONE.fullmatch(reference.strip()):
+        return None
+    match = _SAYS_NONE.fullmatch(head.strip())
+    if match:
+        rest = [word for word in tokens(match["what"]) if word not in _NEEDED]
+        return Verdict.right("says that there is none") if says_nothing(rest, asked) else None
+    found = known.mentions(tokens(head), head) if known else []
+    given = bool(known and found) and all(known.family(i) in ("drug", "procedure") for m in found for i in m.ids)
+    return Verdict.wrong("names one where there is none") if given and NEGATIONS.isdisjoint(tokens(head)) else None
+
+
 def _figure(answer: Sequence[str], reference: Sequence[str], asked: Asked) -> Verdict | None:
     """Of references that are a figure with its word: Class III, 3期, factor VIII."""
     wanted = [word for word in reference if word not in _NUMBERING]
@@ -37,14 +62,17 @@ def _figure(answer: Sequence[str], reference: Sequence[str], asked: Asked) -> Ve
     rest = [ROMAN.get(word, word) for word in rest]
     figures = [word for word in rest if _FIGURE.fullmatch(word) and not (word == "a" and len(rest) > 1)]
     beside = [word for word in rest if word not in figures]
-    if not figures or not says_nothing(beside, asked) or not NEGATIONS.isdisjoint(answer):
+    silent = says_nothing(beside, asked)
+    if not figures or (not silent and len(beside) > 3) or not NEGATIONS.isdisjoint(answer):
         return None
     same_word = not set(answer) & _NUMBERING or numbering & set(answer) or set(answer) & _NUMBERING <= asked.words
-    if not same_word or len("".join(figures)) > 4:
-        return None
     given, right = "".join(figures), "".join(wanted)
+    if len(given) > 4:
+        return None
+    if not same_word:
+        return None if given == right else Verdict.wrong(f"names {given} of another scale")
     if given == right:
-        return Verdict.right(f"names {right}, which the question asks for")
+        return Verdict.right(f"names {right}, which the question asks for") if silent else None
     if given[0].isdigit() == right[0].isdigit() and not (given.startswith(right) or right.startswith(given)):
         return Verdict.wrong(f"names {given} where {right} is right")
     return None

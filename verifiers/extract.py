@@ -143,10 +143,12 @@ _CUE = re.compile(
     r"\b(?:answer|diagnosis|conclusion)(?: (?:to|for|of|in) (?:this|the) \w{1,20}){0,2}"
     r"(?:\*\*)?[ ]?(?::|：|=|\b(?:is|would be|should be|must be|was)\b:?)(?:\*\*)?[ \n]{0,4}"
     r"|\b(?:most likely|likeliest) (?:\w{1,20} ){0,3}(?:is|would be)\b:?[ \n]{0,4}"
+    r"|\bfinal(?: answer)?:[ \n]{0,4}"
     r"|\bI (?:would |also ){0,2}(?:choose|pick|select|answer|go with)\b:?[ ]{0,4}"
     r"|【(?:正确)?答案】[：:]?[ ]{0,4}"
     r"|(?:答案|诊断|结论)(?:应该是|应该为|应当是|应是|应为|考虑为|是|为|[：:])[：:]?[ \n]{0,4}"
     r"|最可能(?:的[^\s，。；、]{1,12}?|患?的?是)?(?:是|为|[：:])[ ]{0,4}"
+    r"|(?:但|而|故|因此)(?:目前|现|应|仍)?(?:首先|优先|最)?考虑(?:为|是|诊断为)?[ ]{0,4}"
     r"|(?:故|应|本题|因此|所以|[，,。；] ?)选(?![用取做])(?:择)?(?:项)?[：:]?[ ]{0,4}",
     re.IGNORECASE,
 )
@@ -169,7 +171,8 @@ _DENIES = re.compile(
 )
 _RETRACT = re.compile(
     r"\b(?:no,? wait|wait,? no|correction|scratch that|on second thou?ghts?|let me correct|I was wrong|actually,? no|"
-    r"I take (?:that|it) back|sorry,? I mean)\b|更正|修正一下|我错了|说错了|不对[，,。]|等等[，,]",
+    r"I take (?:that|it) back|I (?:retract|withdraw) (?:that|this|it)|sorry,? I mean)\b|"
+    r"更正|修正一下|我错了|说错了|不对[，,。]|等等[，,]",
     re.IGNORECASE,
 )
 # A sentence ends at a Chinese stop, a line break, or a full stop that is no decimal point and closes no abbreviation.
@@ -182,7 +185,8 @@ _BOXED, _TAG, _UNTAG = "\\boxed{", re.compile("<answer>", re.IGNORECASE), re.com
 _EMPTY = re.compile(
     r"(?:\\boxed\{ ?\}|<answer> ?</answer>|solution|thought process|answer|the answer is|final answer|diagnosis|"
     r"let'?s (?:think|solve|work)[^.\n]{0,60}|"
-    r"i(?: do not| don'?t) know|none of your business|解|答|答案|答案是|答案为|解析|让我们[^。\n]{0,20}(?:思考|"
+    r"i(?: do not| don'?t) know|none of your business|解|答|答案|答案是|答案为|(?:答案|诊断)如下|解析|"
+    r"让我们[^。\n]{0,20}(?:思考|"
     r"分析)|我不知道|不知道|不确定)?"
     r"[^\w↑↓+]*_*",
     re.IGNORECASE,

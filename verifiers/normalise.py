@@ -10,6 +10,8 @@ import unicodedata
 from collections.abc import Sequence
 from functools import lru_cache
 
+from medrl.verifiers.scripts import SIMPLIFIED
+
 CJK = "\u3400-\u4dbf\u4e00-\u9fff"
 _GREEK = {
     "α": "alpha", "β": "beta", "γ": "gamma", "δ": "delta", "ε": "epsilon", "κ": "kappa", "λ": "lambda",
@@ -21,13 +23,6 @@ _SIGNS = {
     "–": "-", "—": "-", "−": "-", "‐": "-", "‑": "-", "•": " ", "·": " ", "’": "'", "‘": "'",
     "ß": "ss",
 }  # fmt: skip
-# Characters of common medical words, traditional to simplified.
-_TRADITIONAL = str.maketrans(
-    "動脈靜膿腫損傷壓腸膽腎臟腦癌癥癲癇關節骨質鬆過敏發熱熱絞痛紅細斑狼瘡體狀腺機能亢進減低鈉鉀鈣鎂鐵貧血癒診斷為這個與類風濕濁"
-    "療藥劑單雙側綜徵徴擴張縮難產後產婦兒麻醫員檢查異醣糖尿葉氣喘結腹瀉潰瘍黃疸鬱積闌尾頸椎間盤頭暈視網膜脫離青聽覺神經炎",
-    "动脉静脓肿损伤压肠胆肾脏脑癌症癫痫关节骨质松过敏发热热绞痛红细斑狼疮体状腺机能亢进减低钠钾钙镁铁贫血愈诊断为这个与类风湿浊"
-    "疗药剂单双侧综征征扩张缩难产后产妇儿麻医员检查异糖糖尿叶气喘结腹泻溃疡黄疸郁积阑尾颈椎间盘头晕视网膜脱离青听觉神经炎",
-)
 _NUMBERING = frozenset(
     "type class stage grade factor group phase category degree nyha killip mobitz tanner level subtype angiotensin nerve cn "
     "lead figo bethesda child collagen".split()
@@ -47,7 +42,7 @@ _HAN_NUMBERED = re.compile(
 )
 _LONGEST = "|".join(sorted(ROMAN, key=len, reverse=True))
 _HAN_ROMAN = re.compile(rf"(?<![a-z])({_LONGEST})(?=[型级期度类]|因子)|(?<=[型级期度类子])({_LONGEST})(?![a-z])")
-_PLAIN = _TRADITIONAL | str.maketrans(_SIGNS | {letter: f" {name} " for letter, name in _GREEK.items()})
+_PLAIN = str.maketrans(SIMPLIFIED) | str.maketrans(_SIGNS | {letter: f" {name} " for letter, name in _GREEK.items()})
 _VARIANTS = {
     "梗塞": "梗死",
     "粘": "黏",
@@ -96,7 +91,7 @@ def _normal(text: str) -> str:
     if text.isascii():
         text = text.lower()
     else:
-        text = unicodedata.normalize("NFKC", superscripts(text)).casefold()
+        text = unicodedata.normalize("NFKC", superscripts(without_heaps(text))).casefold()
         text = "".join(c for c in unicodedata.normalize("NFD", text) if not unicodedata.combining(c)).translate(_PLAIN)
         for variant, usual in _VARIANTS.items():
             if variant in text:
@@ -141,6 +136,19 @@ def _numbered(words: list[str]) -> list[str]:
 
 
 _remembered = lru_cache(maxsize=16_384)(_normal)  # references and terms come back with every answer
+
+
+def without_heaps(text: str) -> str:
+    """At most eight combining marks in a row: `unicodedata.normalize` sorts them in quadratic time."""
+    if text.isascii() or len(text) < 2000:
+        return text
+    kept: list[str] = []
+    run = 0
+    for c in text:
+        run = run + 1 if unicodedata.combining(c) else 0
+        if run <= 8:
+            kept.append(c)
+    return "".join(kept)
 
 
 _SUPER = re.compile("[⁺⁻]?[⁰¹²³⁴⁵⁶⁷⁸⁹]+")

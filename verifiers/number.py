@@ -11,12 +11,13 @@ from medrl.errors import RecipeError
 from medrl.types import Problem, Verdict
 from medrl.verifiers import intervals
 from medrl.verifiers.analytes import other_substance
-from medrl.verifiers.comparison import Finding, compare, has_limits
+from medrl.verifiers.comparison import Finding, compare
 from medrl.verifiers.extract import Extracted
 from medrl.verifiers.intervals import interval, reference_interval
 from medrl.verifiers.normalise import normal
 from medrl.verifiers.quantity import DATE, Quantity, is_range, plain, quantities
 from medrl.verifiers.reading import TAKES_BACK, AnswerVerifier
+from medrl.verifiers.tolerance import has_limits
 from medrl.verifiers.units import read_unit
 
 _NEGATED = re.compile(

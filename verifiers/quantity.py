@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import lru_cache
 
-from medrl.verifiers.normalise import CJK, superscripts
+from medrl.verifiers.latex import without_latex
+from medrl.verifiers.normalise import CJK, superscripts, without_heaps
 from medrl.verifiers.units import Unit, read_unit, unknown_word
 
 MOST = 64  # quantities that are read; an answer with more commits to none
@@ -26,7 +27,7 @@ _DIGITS = re.compile(
     rf"(?:{_POWER}| ?(?P<han>[百千万亿]{{1,2}})| ?(?P<word>thousand|million|billion)\b|(?P<half>半))?"
     r"(?:(?: ?/ ?| per | out of |(?<=\b1) in )(?P<below>\d{1,3}(?:,\d{3}){1,3}|\d{1,9})(?![\d.]| ?/|\^|,\d))?"
 )
-_PURE_POWER = re.compile(rf"{_OPENS}10 ?\^ ?(?P<power>-?\d{{1,2}})(?!\d)")
+_PURE_POWER = re.compile(rf"{_OPENS}10 ?\^ ?(?P<bracket>\()?(?P<power>[-+]?\d{{1,2}})(?(bracket)\)|(?!\d))")
 _HAN_DIGIT = {c: i for i, c in enumerate("零一二三四五六七八九")} | {"〇": 0, "两": 2}
 _HAN_UNIT = {"十": 10, "百": 100, "千": 1000, "万": 10_000, "亿": 100_000_000}
 _HAN = re.compile(
@@ -44,11 +45,16 @@ _BELOW = {
     "fifth": 5, "fifths": 5,
 }  # fmt: skip
 _LATIN = "|".join(WORDS)
+_DIGIT_WORDS = "|".join(_ONES.split()[:10])
 _WORDS = re.compile(
-    rf"\b(?P<first>{_LATIN})(?:[- ](?P<second>{_LATIN}))?(?P<hundred> hundred)?(?P<half> and a half)?"
-    rf"(?:[- ](?P<below>{'|'.join(_BELOW)}))?\b|\b(?P<part>half|one[- ]half)\b",
+    rf"\b(?:(?P<first>{_LATIN})|(?P<one>an?)(?= hundred\b| thousand\b| million\b| billion\b))(?:[- ](?P<second>{_LATIN}))?"
+    rf"(?P<hundred> hundred)?(?:(?<=hundred)(?: and)? (?P<third>{_LATIN})(?:[- ](?P<fourth>{_LATIN}))?)?"
+    rf"(?P<point> point(?: (?:{_DIGIT_WORDS})){{1,4}})?(?P<big> thousand| million| billion)?"
+    rf"(?P<half> and a half)?(?:[- ](?P<below>{'|'.join(_BELOW)}))?\b"
+    r"|\b(?P<part>one[- ]half|half)(?: of)?(?: an?)?\b|\b(?P<unit>an?)(?= (?:hour|day|week|fortnight|month|year)\b)",
     re.IGNORECASE,
 )
+_BIG = {"thousand": 10**3, "million": 10**6, "billion": 10**9}
 DATE = re.compile(
     r"\d{4} ?[-/.年] ?\d{1,2} ?[-/.月] ?\d{1,2}|\d{1,2}/\d{1,2}/\d{2,4}|"
     r"[二〇零一三四五六七八九\d]{2,4}年[十一二三四五六七八九\d]{1,3}月"
@@ -97,18 +103,32 @@ def plain(text: str) -> str:
 
 
 def _plain(text: str) -> str:
+    if "\\" in text or "$" in text or "{" in text:
+        text = without_latex(text)
     if not text.isascii():
-        text = unicodedata.normalize("NFKC", superscripts(text).replace("℃", "°C").replace("℉", "°F"))
+        text = unicodedata.normalize("NFKC", superscripts(without_heaps(text)).replace("℃", "°C").replace("℉", "°F"))
         text = text.translate(_DASHES)
         if "氏" in text:
             text = _DEGREES.sub(r"\2\1度", text)
-    return _MINUS.sub("-", text) if _DIGIT.search(text) else text
+        if "次方" in text:
+            text = _HAN_POWER.sub(lambda m: f"10^{han_number(m[1]) if m[1] in _HAN_DIGIT else m[1]}", text)
+    if not _DIGIT.search(text):
+        return text
+    if "." in text:
+        text = _NAKED.sub("0.", text)
+    if "*" in text or " to the " in text or "x10" in text:
+        text = _POWER_WORDS.sub(r"10^\1", _STARS.sub("^", text))
+    return _MINUS.sub("-", text)
 
 
 _remembered = lru_cache(maxsize=8192)(_plain)  # one text is read by several rules, a question with every answer
 _DASHES = str.maketrans({**dict.fromkeys("‐‑‒–−", "-"), "µ": "μ"})
 _DEGREES = re.compile(r"(摄氏|华氏)(?:度)? ?([\d.]{1,12}|[零一二三四五六七八九十百点]{1,8})度?")
 _DIGIT = re.compile(r"\d")
+_NAKED = re.compile(r"(?<![^\s(=<>≤≥~±+-])\.(?=\d)")  # .5
+_STARS = re.compile(r"(?<=\b10)\*\*(?=-?\d)")
+_POWER_WORDS = re.compile(r"\b10 to the (?:power (?:of )?)?(-?\d{1,2})(?:st|nd|rd|th)?\b(?: power)?")
+_HAN_POWER = re.compile(r"(?:10|十)的 ?(\d{1,2}|[二三四五六七八九])次方")
 _MINUS = re.compile(r"(?:\b(?:minus|negative) |负|零下)(?=\d)", re.IGNORECASE)
 
 
@@ -168,7 +188,7 @@ def _from_digits(text: str, match: re.Match[str]) -> Quantity:
     for sign in match["han"] or "":
         number *= _HAN_UNIT[sign]
     if match["word"]:
-        number *= {"thousand": 10**3, "million": 10**6, "billion": 10**9}[match["word"]]
+        number *= _BIG[match["word"]]
     if match["half"]:
         number += Fraction(1, 2)
     if match["sign"] == "-":
@@ -211,11 +231,19 @@ def han_number(text: str) -> int:
 
 
 def _from_words(text: str, match: re.Match[str]) -> Quantity:
-    if match["part"]:
-        return _with_unit(text, Quantity(Fraction(1, 2), None, match.span()))
-    number = Fraction(WORDS[match["first"].lower()] + (WORDS[match["second"].lower()] if match["second"] else 0))
+    if match["part"] or match["unit"]:
+        return _with_unit(text, Quantity(Fraction(1, 2) if match["part"] else Fraction(1), None, match.span()))
+    first, second, third, fourth = (
+        WORDS.get((match[k] or "").lower(), 0) for k in ("first", "second", "third", "fourth")
+    )
+    number = Fraction(first + second if match["first"] else 1)
     if match["hundred"]:
-        number *= 100
+        number = number * 100 + third + fourth
+    if match["point"]:
+        digits = [str(WORDS[word]) for word in match["point"].lower().split()[1:]]
+        number += Fraction(int("".join(digits)), 10 ** len(digits))
+    if match["big"]:
+        number *= _BIG[match["big"].strip().lower()]
     if match["half"]:
         number += Fraction(1, 2)
     if match["below"]:

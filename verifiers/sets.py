@@ -12,13 +12,19 @@ from medrl.verifiers.opposites import opposed
 from medrl.verifiers.reading import AnswerVerifier
 from medrl.verifiers.text import Text
 from medrl.verifiers.vocabularies import Sources, digest_of, vocabulary
-from medrl.verifiers.wording import peel
+from medrl.verifiers.wording import OR, peel
 
 _PARTS = re.compile(
-    r"\s*(?:[;；、\n]|\s\+\s|\s(?=\d{1,2}[.)、](?!\d))|(?:,|，)(?!\d)(?: ?and\b)?|\band\b|\bplus\b|以及|和|及|与)\s*",
+    r"\s*(?:[;；、\n→]|->|=>|>(?=\s)|\s\+\s|\s(?=\d{1,2}[.)、](?!\d))|(?:,|，)(?!\d)(?: ?and\b)?|"
+    r"\band\b|\bplus\b|以及|和|及|与)\s*",
     re.IGNORECASE,
 )
-_BULLET = re.compile(r"^(?:[-*•]|\(?\d{1,2}[.)、])\s*")
+_BULLET = re.compile(
+    r"^(?:[-*•]|\(?\d{1,2}[.)、])\s*|"
+    r"^(?:(?:and )?(?:then|finally|next|first(?:ly)?|second(?:ly)?|lastly|last)\b|最后|然后|再|先|接着|其次)"
+    r"[:,，]?\s*",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True)
@@ -57,6 +63,12 @@ class SetOf(AnswerVerifier):
         if self.partial:
             f1 = 2 * precision * recall / (precision + recall) if matched else 0.0
             return Verdict(f1, reason=shown, parts=parts)
+        if matched == len(wanted) == len(given) and asks_order(problem.question):
+            places = _places(problem, wanted, given, Text("plain", self.vocabulary))
+            if places is None:
+                return Verdict.abstain("the order of the items cannot be told", parts=parts)
+            if places != sorted(places):
+                return Verdict.wrong(f"{shown}, in another order", parts=parts)
         if matched == len(wanted) == len(given):
             if any(set(map(compact, split_items(one))) != set(map(compact, given)) for one in answer.earlier):
                 return Verdict.abstain("an earlier statement, not taken back, lists something else", parts=parts)
@@ -67,18 +79,53 @@ class SetOf(AnswerVerifier):
         return Verdict.abstain(f"{shown}; {open_} in words that no rule decides", parts=parts)
 
 
+def asks_order(question: str) -> bool:
+    """Whether a question asks for its items in their order."""
+    return bool(_IN_ORDER.search(question))
+
+
+_IN_ORDER = re.compile(
+    r"\bin (?:the )?(?:correct |right |proper )?(?:order|sequence)\b|\bfirst to last\b|\bsequence of\b|\bsequentially\b|"
+    r"顺序|依次|先后|次序",
+    re.IGNORECASE,
+)
+# Questions for several things, whose reference then lists them.
+_SEVERAL = re.compile(
+    r"\b(?:two|three|four|five|six|seven|all|components?|triad|tetrad|pentad|stages|steps|phases|parts|features|signs|"
+    r"symptoms|causes|elements|criteria)\b|[两二三四五六七2-7](?:个|种|项|大|联|期|步)|三联征|哪些|各期|步骤|顺序|依次",
+    re.IGNORECASE,
+)
+
+
 def reference_items(problem: Problem) -> list[str]:
-    """The items of the reference."""
+    """The items of the reference; commas part them only where the question asks for several."""
     listed = problem.metadata.get("items")
     if isinstance(listed, list | tuple):
         return [str(item) for item in listed if compact(str(item))]
-    return [item for item in re.split(r"[;；、\n](?![^()（）]*[)）])", str(problem.reference)) if compact(item)]
+    reference = str(problem.reference)
+    several = not OR.search(reference) and (asks_order(problem.question) or _SEVERAL.search(problem.question))
+    marks = r"[;；、\n→,，]|(?<=\w) and " if several else r"[;；、\n→]"
+    items = [item.strip() for item in re.split(rf"(?:{marks})(?![^()（）]*[)）])", reference)]
+    return [re.sub(r"^and ", "", item) for item in items if compact(item)]
 
 
 def split_items(text: str) -> list[str]:
     """The items of an answer, each once, bullets and numbers left out."""
     items = (peel(_BULLET.sub("", part.strip())) for part in _PARTS.split(text))
     return list({compact(item): item for item in items if compact(item)}.values())
+
+
+def _places(problem: Problem, wanted: list[str], given: list[str], rule: Text) -> list[int] | None:
+    """Which wanted item each given one is, in the order given; None where one could be several."""
+    places: list[int] = []
+    for item in given:
+        one = Extracted(item, (0, len(item)), "short")
+        asked = [replace(problem, reference=name, aliases=(), metadata={}) for name in wanted]
+        right = [i for i, each in enumerate(asked) if rule.decide(each, one).score == 1.0]
+        if len(right) != 1:
+            return None
+        places += right
+    return places
 
 
 def _match(problem: Problem, wanted: list[str], given: list[str], rule: Text) -> tuple[int, int, int]:

@@ -13,23 +13,28 @@ from typing import ClassVar
 from medrl.types import Problem, Verdict
 from medrl.verifiers.claims import Reference, by_concepts, names_reference
 from medrl.verifiers.concepts import Vocabulary, loose_key
-from medrl.verifiers.ellipsis import by_ellipsis, offers_several
+from medrl.verifiers.ellipsis import by_ellipsis, by_none, offers_several
 from medrl.verifiers.extract import Extracted
 from medrl.verifiers.normalise import compact, normal, tokens
 from medrl.verifiers.opposites import equivalent, opposed
 from medrl.verifiers.poles import by_pole
 from medrl.verifiers.reading import AnswerVerifier
+from medrl.verifiers.scripts import simplified
 from medrl.verifiers.typos import repaired
 from medrl.verifiers.vocabularies import Sources, digest_of, vocabulary
 from medrl.verifiers.wording import (
     AFTER_NEGATION,
     ALSO,
+    AVOID,
     BEFORE_NEGATION,
     DENIES,
+    DIFFERENTIAL_ASIDE,
     LIST,
     OR,
     PARENS,
     REVERSED,
+    TELLS_NOT_TO,
+    TELLS_TO,
     Asked,
     before_differential,
     head_of,
@@ -77,9 +82,18 @@ class Text(AnswerVerifier):
         return verdict
 
 
+_SIDE_BEHIND = re.compile(r"^(.{3,80}?),? (?:on|to|of|in) the (left|right)(?: side)?(?=[.,;]|$)", re.IGNORECASE)
+
+
 def terms_of(problem: Problem) -> tuple[str, ...]:
-    """The reference and its other names; "X (Y)" also counts as X where Y abbreviates it."""
+    """The reference and its other names.
+
+    "X (Y)" also counts as X where Y abbreviates it, and each of "X, Y or Z" counts.
+    """
     reference = str(problem.reference)
+    choices = [peel(part) for part in LIST.split(reference)] if OR.search(reference) and len(reference) < 120 else []
+    if len(choices) > 1 and all(len(choice) > 2 for choice in choices):
+        return tuple(dict.fromkeys((reference, *choices, *problem.aliases)))
     outside = PARENS.sub("", reference).strip()
     inside = PARENS.findall(reference)
     more = [outside, *inside] if outside and inside and all(_abbreviates(one, outside) for one in inside) else []
@@ -88,7 +102,8 @@ def terms_of(problem: Problem) -> tuple[str, ...]:
 
 def _decide(problem: Problem, text: str, terms: tuple[str, ...], known: Vocabulary | None) -> Verdict:
     names = {compact(term): term for term in terms if compact(term)}
-    core = peel(text)
+    text = simplified(text)
+    core = peel(_SIDE_BEHIND.sub(r"\2 \1", DIFFERENTIAL_ASIDE.sub(" ", text)))
     for shape in dict.fromkeys((text, core)):
         if compact(shape) in names or any(_same(tokens(shape), tokens(term)) for term in terms):
             return Verdict.right(f"it is {names.get(compact(shape), terms[0])!r:.60}, as written")
@@ -100,22 +115,31 @@ def _decide(problem: Problem, text: str, terms: tuple[str, ...], known: Vocabula
         if any(opposed(tokens(shape), tokens(term)) for term in terms):
             return Verdict.wrong(f"{shape!r:.60} is {terms[0]!r:.60} turned round (opposite, side, number or negation)")
     if _denied(text, terms):
+        if AVOID.search(problem.question) and TELLS_NOT_TO.match(text) and len(OR.split(text)) == 1:
+            return Verdict.right(f"it says to avoid {terms[0]!r:.60}, which is asked")
         if REVERSED.search(problem.question) or REVERSED.search(terms[0]):
             return Verdict.abstain("the answer negates the reference, and the question asks in the negative")
         return Verdict.wrong(f"the answer denies {terms[0]!r:.60}")
-    asked, explained = _asked(problem.question), only_explains(core, head_of(core))
+    asked = _asked(problem.question)
+    none = by_none(terms[0], head, known, asked)
+    if none:
+        return none
+    explained = only_explains(core, head_of(core))
     pole = by_pole(problem.question, terms[0], core)
     if pole is None and explained:
         pole = by_pole(problem.question, terms[0], head) or by_ellipsis(head, terms[0], asked)
     if pole:
         return pole
+    if TELLS_TO.match(text) and AVOID.search(problem.question) and _mentions(text, terms):
+        return Verdict.wrong(f"it says to do {terms[0]!r:.60}, which is to be avoided")
     verdict = _glossed(head, names, known)
     if verdict is None and known:
         reference = _reference(terms, known)
-        whole = by_concepts(core, reference, known, asked) if core != head and not DENIES.search(core) else None
+        whole = by_concepts(core, reference, known, asked) if core != head else None
+        whole = None if whole and whole.score == 1.0 and DENIES.search(core) else whole
         if whole and whole.score == 1.0:
             return whole
-        verdict = _by_vocabulary(head, reference, known, asked)
+        verdict = _by_vocabulary(head, reference, known, asked) or whole
         if verdict and verdict.score == 0.0 and names_reference(before_differential(core), reference, known):
             verdict = None  # the head may be a step towards it
     if verdict and verdict.score == 1.0 and (not explained or DENIES.search(head)):

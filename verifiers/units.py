@@ -56,14 +56,16 @@ _TABLE = (
     ("time", "1", "s|sec|secs|second|seconds|秒"),
     ("time", "0.001", "ms|msec|millisecond|milliseconds|毫秒"),
     ("time", "60", "min|mins|minute|minutes|分钟|分"),
-    ("time", "3600", "h|hr|hrs|hour|hours|小时"),
+    ("time", "3600", "h|hr|hrs|hour|hours|小时|个小时|钟头|个钟头"),
     ("time", "86400", "d|day|days|daily|天|日"),
-    ("time", "604800", "wk|wks|week|weeks|周|星期"),
+    ("time", "604800", "wk|wks|week|weeks|周|星期|个星期|礼拜|个礼拜"),
+    ("time", "1209600", "fortnight|fortnights"),
     ("time", "2629746", "mo|month|months|个月|月"),
     ("time", "31556952", "y|yr|yrs|year|years|年|岁"),
     ("pressure", "1", "mmhg|mm hg|torr|毫米汞柱"),
     ("pressure", "7.50061683", "kpa|千帕"),
     ("pressure", "0.73555912", "cmh2o|cm h2o|厘米水柱"),
+    ("pressure", "0.073555912", "mmh2o|mm h2o|毫米水柱"),
     ("pressure", "0.750061683", "mbar|hpa"),
     ("amount", "1", "mol|mole|moles|摩尔"),
     ("amount", "0.001", "mmol|millimole|millimoles|毫摩尔"),
@@ -89,8 +91,13 @@ _TABLE = (
     ("area", "0.0001", "cm^2|cm2|平方厘米"),
     ("", "0.01", "%|percent|per cent|pct"),
     ("", "0.001", "‰|per mille"),
-    ("", "1", "cells|cell|个细胞"),  # what is counted may go unsaid: 20 x 10^9/L of cells
-    ("beats", "1", "beats|beat|次"),
+    # What is counted may go unsaid: 20 x 10^9/L of cells. Two counts of different things are not one (`counted`).
+    ("", "1", "cells|cell|个细胞|leukocytes|leucocytes|white cells|neutrophils|wbc|wbcs|rbc|rbcs|platelets"),
+    ("", "1", "cfu|colony-forming units|colony forming units|colonies|bacteria|organisms|菌落|菌落形成单位|个菌落"),
+    ("", "1", "copies|copy|拷贝|个拷贝|拷贝数"),
+    ("beats", "1", "beats|beat"),
+    ("breaths", "1", "breaths|breath|respirations|次呼吸"),
+    ("times", "1", "次"),
     ("tablets", "1", "tablet|tablets|tab|tabs|pill|pills|片|粒|枚"),
     ("doses", "1", "dose|doses|剂"),
     ("drops", "1", "drop|drops|gtt|滴"),
@@ -101,7 +108,7 @@ _CASED = {
     "uM": ("0.000001", (("amount", 1), ("volume", -1))),
     "μM": ("0.000001", (("amount", 1), ("volume", -1))),
     "nM": ("1e-9", (("amount", 1), ("volume", -1))),
-    "bpm": ("1/60", (("beats", 1), ("time", -1))),
+    "bpm": ("1/60", (("time", -1), ("times", 1))),  # of beats or of breaths
     "fps": ("1", (("length", 1), ("time", -1))),
 }
 _DEGREES = (
@@ -143,7 +150,7 @@ def read_unit(text: str, at: int) -> tuple[Unit | None, int]:
             position, sign = per.end(), -1 if per[0].strip() not in ("·", "*", "⋅") else 1
         elif end > at:
             break
-        match = _UNIT.match(text, position) or _ANYCASE.match(text, position)
+        match = _matched(text, position)
         if not match:
             break
         unit = UNITS.get(match[0]) or UNITS[match[0].lower()]
@@ -157,6 +164,30 @@ def read_unit(text: str, at: int) -> tuple[Unit | None, int]:
     if end == at:
         return None, at
     return Unit(symbol, scale, tuple(sorted((d, p) for d, p in dims.items() if p)), offset), end
+
+
+def _matched(text: str, at: int) -> re.Match[str] | None:
+    """The longest unit at a place: "mm Hg" before "mm". Of two as long, the one as it is written: mM, not mm."""
+    exact, any_case = _UNIT.match(text, at), _ANYCASE.match(text, at)
+    return any_case if any_case and (exact is None or any_case.end() > exact.end()) else exact
+
+
+_UNSAID = frozenset(("beats", "breaths", "times"))  # in "20 per minute" nobody says what is counted
+_CELLS = re.compile(r"cell|cyte|wbc|rbc|phil|platelet", re.IGNORECASE)
+_COLONIES = re.compile(r"cfu|colon|bacteria|organism|菌", re.IGNORECASE)
+_COPIES = re.compile(r"cop(?:y|ies)|拷贝", re.IGNORECASE)
+
+
+def without_counts(dims: Dims) -> Dims:
+    """`dims` without what may go unsaid."""
+    return tuple((dimension, power) for dimension, power in dims if dimension not in _UNSAID)
+
+
+def counted(unit: Unit) -> set[str]:
+    """What a unit counts, as far as it says so."""
+    kinds = {"cells": _CELLS, "colonies": _COLONIES, "copies": _COPIES}
+    said = {kind for kind, words in kinds.items() if not unit.symbol.isdigit() and words.search(unit.symbol)}
+    return said | {dimension for dimension, _ in unit.dims if dimension in ("beats", "breaths")}
 
 
 @lru_cache(maxsize=4096)

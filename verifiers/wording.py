@@ -20,13 +20,17 @@ _LEAD = re.compile(
     r"(?: (?:most likely|likely|probably))?(?:'s| is| was| has| would be| must be| should be| indicates| suggests| are)"
     r"|(?:most )?(?:consistent with|suggestive of|diagnostic of|indicative of|compatible with)|a case of|"
     r"diagnosis of|the diagnosis|answer|diagnosis"
-    r"|毫无疑问是|毫无疑问|首先考虑为?|优先考虑|首选|最可能是|最可能为|最常见的?是|可能是|可能为|应该是|应为|"
+    r"|(?:解|答|解答|答案)[:：]|毫无疑问是|毫无疑问|首先考虑为?|优先考虑|首选|最可能是|最可能为|最常见的?是|可能是|可能为|应该是|应为|"
     r"考虑为|考虑|诊断为|就是|即为?|即是|属于|提示|偏向|符合|是|为|患者|该患者|本例|患有?"
     r")[,:，： ]*",
     re.IGNORECASE,
 )
 _TAIL = re.compile(r"(?:可能性大|可能性最大|可能|的可能|的诊断|is (?:most )?likely|most likely|的表现)$", re.IGNORECASE)
 _ARTICLE = re.compile(r"^(?:an?|the) ", re.IGNORECASE)
+# What an answer only tells apart from itself, in parentheses.
+DIFFERENTIAL_ASIDE = re.compile(
+    r"[（(](?:鉴别诊断|鉴别|需与|differential|d/?dx|vs\.?|rule out|not )[^()（）]{0,120}[)）]", re.IGNORECASE
+)
 _EDGE = " \t\n.,;:。，；：、!！*\"'“”"
 _BECAUSE = re.compile(
     r"(?:,? (?:because|since|given|as evidenced by|which)\b|[,;:] |\. |[，；：。]|(?:，)?因为|，?由于|\n)",
@@ -47,7 +51,7 @@ BEFORE_NEGATION = re.compile(
 )
 AFTER_NEGATION = re.compile(
     r"\s?(?:is|was|has been|can be|were)? ?(?:ruled out|excluded|unlikely|not (?:likely|present|the|supported|"
-    r"considered)|less likely)|\s?(?:已|可|可以|被)?(?:排除|除外)|可能性(?:小|不大|低)|不支持|不成立",
+    r"considered)|less likely)|待(?:排|除外|鉴别)|\s?(?:已|可|可以|被)?(?:排除|除外)|可能性(?:小|不大|低)|不支持|不成立",
     re.IGNORECASE,
 )
 REVERSED = re.compile(
@@ -55,11 +59,28 @@ REVERSED = re.compile(
     r"避免|禁忌|禁用|不应|不宜|除外|除了|不是|不属于|错误|不正确|不能|不可",
     re.IGNORECASE,
 )
+# Questions for what must not be done, and answers that tell to do or not to do something.
+AVOID = re.compile(
+    r"\b(?:avoid|avoided|contraindicated|should not|must not|never be|withheld)\b|避免|禁忌|禁用|不应|不宜|不能做|不可",
+    re.IGNORECASE,
+)
+TELLS_NOT_TO = re.compile(
+    r"(?:do not|don't|avoid|never|one (?:should|must) not|避免|不要|禁止|不应|不宜|不能|勿)", re.IGNORECASE
+)
+TELLS_TO = re.compile(
+    r"(?:perform|do (?!not)|give|start|administer|proceed with|order|obtain|use|立即|马上|应(?!避免|禁)|进行|给予|使用|先)",
+    re.IGNORECASE,
+)
 OR = re.compile(r"\s*(?:,? \bor\b|,? \beither\b|或者|或|还是| / |/(?=[A-Za-z]{3}))\s*", re.IGNORECASE)
 LIST = re.compile(r"\s*(?:,? \b(?:or|and)\b|或者|或|和|及|还是|[,;、，；])\s*", re.IGNORECASE)
 ALSO = re.compile(r"\b(?:also known as|also called|a\.?k\.?a\.?|i\.e\.|formerly)\b|又称|又名|也称|即", re.IGNORECASE)
 DENIES = re.compile(r"\b(?:not|no|without|unlikely|ruled out)\b|不是|排除|否认", re.IGNORECASE)
 _REASON = re.compile(r",? ?(?:because|since|given|as evidenced by)\b|，?(?:因为|由于|因)", re.IGNORECASE)
+_APPOSITION = re.compile(
+    r", (?:the only|a|an|which|as|caused by|characteri[sz]ed by|due to|defined by|regardless|particularly|then)\b|"
+    r"[,，](?:属|系|因|由于|其|故)",
+    re.IGNORECASE,
+)
 _BESIDE = re.compile(
     r"\b(?:or|alternative\w*|however|but(?! not)|actually|also|could|may|might|maybe|perhaps|instead(?! of)|"
     r"either|both|other|another|too|fits?|as well|"
@@ -79,7 +100,7 @@ _GLUE = frozenset(
     ).split()
 ) - frozenset("due to by on at from no not".split())
 _HAN_GLUE = re.compile(
-    "毫无疑问|首先考虑|优先考虑|最可能|最常见|可能性大|应该|考虑|诊断|患者|病人|本例|该例|属于|提示|符合|典型|一种|"
+    "毫无疑问|中的|首先考虑|优先考虑|最可能|最常见|可能性大|应该|考虑|诊断|患者|病人|本例|该例|属于|提示|符合|典型|一种|"
     "引起的|导致的|所致的?|可能|答案|正确|综合考虑|目前|首先|选择|应选|首选|药物|疾病|是|为|的|最|该|本|此|即|就|也|应|选|患|有|性|病|型|片|胶囊"
 )
 
@@ -122,9 +143,10 @@ def only_explains(text: str, head: str) -> bool:
     clauses = [clause for clause in re.split(r"[.。;；\n]", tail) if clause.strip()]
     if _REASON.match(tail) or _DIFFERENTIAL.match(tail):
         clauses = clauses[1:]
-    elif tail[0] not in ".。\n":
+    elif tail[0] not in ".。\n" and not _APPOSITION.match(tail):
         return False
-    least = 8 if re.search(r"[\u3400-\u9fff]", tail) else 5  # a clause shorter than that may be a second answer
+    han = re.search(r"[\u3400-\u9fff]", tail)
+    least = (4 if han else 3) if _APPOSITION.match(tail) else 8 if han else 5  # a shorter clause may be a second answer
     return all(len(tokens(clause)) >= least for clause in clauses)
 
 

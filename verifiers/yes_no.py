@@ -125,6 +125,8 @@ def spoken(text: str) -> Side | Literal["both"] | None:
     whole = side(text)
     if whole:
         return whole
+    if re.match(r"没有什么不(?:可以|能|行)", text):
+        return "yes"
     if _DOUBLE.search(text):
         return None
     opening = re.match(r"[\W_]*", text)

@@ -406,7 +406,7 @@ def test_the_problems_limits_come_before_every_tolerance() -> None:
         ("yes", "This is correct", OPEN),
         ("yes", "correct", OPEN),
         ("true", "correct", RIGHT),
-        ("可以", "没有什么不可以的", OPEN),
+        ("可以", "没有什么不可以的", RIGHT),
         ("maybe", "可能", RIGHT),
         ("yes", "Notably", OPEN),
         ("no", "no evidence against it", OPEN),

@@ -60,7 +60,7 @@ def ruled(reference: str, text: str, question: str = "Which one is it?") -> Verd
         ("Pulmonary embolism", "not a lung infarct but pneumothorax", OPEN),
         ("Bacterial meningitis", "bacterial, viral or fungal meningitis", WRONG),
         ("细菌性脑膜炎", "可能是细菌性、病毒性或真菌性脑膜炎。", WRONG),
-        ("Streptococcus pneumoniae", "Pneumonia, caused by Streptococcus pneumoniae", OPEN),
+        ("Streptococcus pneumoniae", "Pneumonia, caused by Streptococcus pneumoniae", RIGHT),
         # misspelt
         ("Hydroxyzine", "hydroxizine", RIGHT),
         ("Hydroxyzine", "hydralazin", WRONG),

@@ -1,0 +1,160 @@
+"""From the replies of a judge model to one verdict: strict reading, then a majority of the votes that were asked for."""
+
+import asyncio
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+from medrl.chat.base import BudgetSpent, ChatBadReply, ChatClient, ChatError, ChatRequest, CircuitOpen
+from medrl.types import Verdict
+from medrl.verifiers.judge_prompt import VERDICTS
+
+Unsure: TypeAlias = Literal["abstain", "no_match"]
+_KEYS = {"answer", "reason", "verdict"}
+
+
+@dataclass(frozen=True)
+class Opinion:
+    """What one reply says.
+
+    Attributes:
+        verdict: "match", "no_match" or "unsure".
+        answer: What the judge took for the answer.
+        reason: Its reason, one line.
+    """
+
+    verdict: str
+    answer: str
+    reason: str
+
+
+def read_opinion(text: str) -> Opinion:
+    """The opinion in a reply that is one JSON object of the schema from its first to its last character.
+
+    Nothing is searched for: a verdict inside a quotation, after other words or beside a second one does not count.
+
+    Raises:
+        ChatBadReply: It is anything else.
+    """
+    try:
+        # Not strict about control characters: a line break inside a text changes nothing.
+        found = json.loads(text, strict=False, object_pairs_hook=_without_twins, parse_constant=_no_constant)
+    except (ValueError, RecursionError) as error:
+        raise ChatBadReply(f"the judge's reply is not one JSON object ({error}): {text!r:.120}") from error
+    if not isinstance(found, dict) or set(found) != _KEYS or not all(isinstance(one, str) for one in found.values()):
+        raise ChatBadReply(f"the judge's reply has not the texts answer, reason and verdict: {text!r:.120}")
+    if found["verdict"] not in VERDICTS:
+        raise ChatBadReply(f"the judge's verdict is {found['verdict']!r:.40}; it must be one of {', '.join(VERDICTS)}")
+    return Opinion(found["verdict"], _line(found["answer"]), _line(found["reason"]))
+
+
+def _without_twins(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    if len({key for key, _ in pairs}) < len(pairs):
+        raise ValueError("a key stands in it twice")
+    return dict(pairs)
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"{name} is no JSON")
+
+
+def _line(text: str) -> str:
+    return " ".join(text.encode(errors="replace").decode().split())[:300]
+
+
+@dataclass(frozen=True)
+class Vote:
+    """What came of one request: an opinion, or the error that stands in its place.
+
+    Attributes:
+        opinion: What the judge said.
+        error: Why there is no opinion.
+        calls: Requests that were sent, retries included where the client tells them.
+        tokens: Of prompt and reply.
+        cached: 1 where a cache answered.
+    """
+
+    opinion: Opinion | None = None
+    error: Exception | None = None
+    calls: int = 0
+    tokens: int = 0
+    cached: int = 0
+
+    @property
+    def kind(self) -> str:
+        """What it says ("match", "no_match", "unsure"), or what failed."""
+        return self.opinion.verdict if self.opinion else str(getattr(self.error, "kind", "error"))
+
+
+async def vote(client: ChatClient, request: ChatRequest, read: Callable[[str], Opinion] = read_opinion) -> Vote:
+    """Ask once. Whatever the client raises becomes this vote's error, so that its neighbours are unharmed."""
+    try:
+        reply = await client.complete(request)
+    except (BudgetSpent, CircuitOpen) as error:  # nothing was sent
+        return Vote(error=error)
+    except Exception as error:
+        return Vote(error=error, calls=1)
+    sent = 0 if reply.cached else max(1, reply.attempts)
+    tokens = 0 if reply.cached else reply.prompt_tokens + reply.completion_tokens
+    try:
+        return Vote(read(reply.text), None, sent, tokens, int(reply.cached))
+    except ChatBadReply as error:
+        return Vote(None, error, sent, tokens, int(reply.cached))
+
+
+async def votes_on(client: ChatClient, items: Sequence[Sequence[ChatRequest]]) -> list[list[Vote]]:
+    """The votes on each item, in order. Equal requests are sent once, and only the first of them is charged."""
+    distinct = {_key(request): request for requests in items for request in requests}
+    given = dict(zip(distinct, await asyncio.gather(*(vote(client, one) for one in distinct.values())), strict=True))
+    charged: set[Any] = set()
+    found: list[list[Vote]] = []
+    for requests in items:
+        found.append([])
+        for key in map(_key, requests):
+            one = given[key]
+            found[-1].append(one if key not in charged else Vote(one.opinion, one.error, cached=int(one.error is None)))
+            charged.add(key)
+    return found
+
+
+def _key(request: ChatRequest) -> tuple[Any, ...]:
+    return request.messages, request.seed, request.temperature, request.max_tokens
+
+
+def decide(votes: Sequence[Vote], unsure: Unsure) -> Verdict:
+    """One verdict from k votes: what more than half of the k say.
+
+    Where none has that, the failed votes are looked at: if they could have made a majority the item has no number
+    (`timeout` where all that failed timed out, else `error`); if not, the judge is unsure.
+    """
+    count = {name: sum(one.kind == name for one in votes) for name in VERDICTS}
+    failed = [one for one in votes if one.error is not None]
+    parts = {name: share / len(votes) for name, share in {**count, "failed": len(failed)}.items()}
+    cost = {
+        "calls": sum(one.calls for one in votes),
+        "tokens": sum(one.tokens for one in votes),
+        "cached": sum(one.cached for one in votes),
+    }
+    shares = f"{count['match']} of {len(votes)} votes for match: " if len(votes) > 1 else ""
+    for name in VERDICTS[:2]:
+        if 2 * count[name] > len(votes):
+            reason = next(one.opinion.reason for one in votes if one.opinion and one.opinion.verdict == name)
+            made = Verdict.right if name == "match" else Verdict.wrong
+            return made(f"{shares}{name}: {reason}", parts=parts, cost=cost)
+    if failed and 2 * (max(count["match"], count["no_match"]) + len(failed)) > len(votes):
+        status: Literal["error", "timeout"] = "error"
+        if all(isinstance(one.error, TimeoutError) for one in failed):
+            status = "timeout"
+        return Verdict.failed(f"{shares}{told(failed[0].error)}", status, parts=parts, cost=cost)
+    said = next((one.opinion.reason for one in votes if one.opinion and one.opinion.verdict == "unsure"), "")
+    reason = f"{shares}unsure: {said}" if said else f"{shares}the votes are split"
+    if unsure == "no_match":
+        return Verdict.wrong(reason, parts=parts, cost=cost)
+    return Verdict.abstain(reason, parts=parts, cost=cost)
+
+
+def told(error: Exception | None) -> str:
+    """An error in one line, its kind first."""
+    kind = error.kind if isinstance(error, ChatError) else "error"
+    return f"{kind}: {type(error).__name__}: {' '.join(str(error).split())}"[:500]

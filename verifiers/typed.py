@@ -1,0 +1,102 @@
+"""The rule that fits the problem: what `typed` verifies with, and how a problem's answer type is told."""
+
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import ClassVar
+
+from medrl.types import Problem, Verdict
+from medrl.verifiers.choice import Choice
+from medrl.verifiers.dates import Dates, wants_date
+from medrl.verifiers.extract import Extracted, Format
+from medrl.verifiers.intervals import reference_interval
+from medrl.verifiers.number import Number, reference_quantity
+from medrl.verifiers.reading import AnswerVerifier
+from medrl.verifiers.sets import SetOf, reference_items
+from medrl.verifiers.symbolic import Symbolic, looks_symbolic
+from medrl.verifiers.text import Text
+from medrl.verifiers.vocabularies import Sources
+from medrl.verifiers.yes_no import YesNo, side
+
+# "Which drug?" may have the answer none, which is no no.
+_NONE = re.compile(r"(?:no|none|无|没有|不需要)[.。]?", re.IGNORECASE)
+_WHAT = re.compile(r"\b(?:what|which)\b|什么|哪|何种", re.IGNORECASE)
+ANSWER_TYPES = ("term", "choice", "number", "yes_no", "set", "date", "expression")
+
+
+@dataclass(frozen=True)
+class Typed(AnswerVerifier):
+    """The rule that fits the problem: by `metadata["answer_type"]` (term, choice, number, yes_no, set, date,
+    expression), by its kind and options, else by what its reference looks like.
+    """
+
+    name: ClassVar[str] = "typed"
+
+    relative_tolerance: float = 0.0
+    """As in the `number` verifier."""
+    partial: bool = False
+    """As in the `set` verifier."""
+    vocabulary: Sources = None
+    """As in the `text` verifier."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if isinstance(self.vocabulary, list):
+            object.__setattr__(self, "vocabulary", tuple(self.vocabulary))
+        for kind in ANSWER_TYPES:  # so that a wrong knob is refused now
+            self.rule(kind)
+
+    def data_digest(self) -> str:
+        return self.rule("term").data_digest()
+
+    def decide(self, problem: Problem, answer: Extracted) -> Verdict:
+        kind = answer_type(problem)
+        if kind not in ANSWER_TYPES:
+            wanted = ", ".join(ANSWER_TYPES)
+            return Verdict.failed(f"problem {problem.id!r} has answer_type {kind!r}; it is one of {wanted}", "invalid")
+        rule = self.rule(kind)
+        return rule.decide(problem, answer).by(rule.name)
+
+    def rule(self, kind: str) -> AnswerVerifier:
+        """The rule for one answer type."""
+        return _rule(kind, self.format, self.relative_tolerance, self.partial, self.vocabulary)
+
+
+@lru_cache(maxsize=64)  # each is asked for with every answer
+def _rule(kind: str, format: Format, tolerance: float, partial: bool, vocabulary: Sources) -> AnswerVerifier:
+    if kind == "choice":
+        return Choice(format, vocabulary)
+    if kind == "number":
+        return Number(format, tolerance)
+    if kind == "yes_no":
+        return YesNo(format)
+    if kind == "date":
+        return Dates(format)
+    if kind == "expression":
+        return Symbolic(format)
+    if kind == "set":
+        return SetOf(format, partial, vocabulary)
+    return Text(format, vocabulary)
+
+
+def answer_type(problem: Problem) -> str:
+    """Which rule fits a problem."""
+    stated = problem.metadata.get("answer_type")
+    if stated is not None:
+        return str(stated)
+    if problem.options:
+        sides = [side(text) or side(label) for label, text in problem.options.items()]
+        return "yes_no" if all(sides) and len(sides) > 1 else "choice"
+    if problem.kind == "choice":
+        return "choice"
+    if looks_symbolic(problem):
+        return "expression"
+    if problem.kind != "numeric" and wants_date(problem):
+        return "date"
+    if problem.kind == "numeric" or reference_quantity(problem) or reference_interval(problem):
+        return "number"
+    if side(str(problem.reference)) and not (
+        _NONE.fullmatch(str(problem.reference)) and _WHAT.search(problem.question)
+    ):
+        return "yes_no"
+    return "set" if len(reference_items(problem)) > 1 else "term"
