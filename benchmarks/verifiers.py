@@ -25,8 +25,8 @@ from generated_answers import Row, rows
 
 from medrl.data import load_responses
 from medrl.types import Problem, Response
-from medrl.verdict_table import without_label
-from medrl.verifier_card import RULES, load_cases
+from medrl.commands.verdict_table import without_label
+from medrl.commands.verifier_card import RULES, load_cases
 from medrl.verifiers import RuleVerifier, build, run_sync, sections, verify_all
 from medrl.verifiers.typed import answer_type
 

@@ -70,6 +70,7 @@ def _parser() -> argparse.ArgumentParser:
     card.add_argument("--pairs", metavar="FILE", help="a table left|right|same of terms that mean the same or do not")
     card.add_argument("--json", metavar="OUT", help="write figures and verdicts here")
     card.add_argument("--markdown", metavar="OUT", help="write a page for a model hub here")
+    card.add_argument("--save", action="store_true", help="keep the card where `medrl run` looks for it")
     card.set_defaults(command=_card)
 
     attack = commands.add_parser("attack", help="try to get paid for nothing by a reward or a verifier")
@@ -86,6 +87,28 @@ def _parser() -> argparse.ArgumentParser:
     cache.add_argument("--model", metavar="NAME", help="prune only this model's entries")
     cache.add_argument("--max-mb", type=float, metavar="N", help="prune what was unused longest down to this size")
     cache.set_defaults(command=_cache)
+
+    audit = commands.add_parser("audit-problems", help="what is wrong with the problems of a file")
+    audit.add_argument("file", help="problems in a published schema (.jsonl, .json, .csv, .parquet), or a hub id")
+    audit.add_argument(
+        "--against", metavar="FILE", nargs="+", default=[], help="evaluation sets that it must not share"
+    )
+    audit.add_argument("--schema", default="auto", help="see `medrl.data.schemas`; told by the columns when left out")
+    audit.add_argument("--limit", type=int, help="only so many rows")
+    audit.add_argument("--verifier", help="who is shown each reference as an answer; default typed")
+    audit.add_argument("--examples", type=int, default=3, metavar="K", help="examples of each flaw; default 3")
+    audit.add_argument("--json", metavar="OUT", help="write counts and the flaws of each row here")
+    audit.add_argument("--keep", metavar="OUT.jsonl", help="write the rows without flaws here, as they were read")
+    audit.add_argument("--drop", metavar="KIND,KIND", default="", help="with --keep: only these kinds; default all")
+    audit.set_defaults(command=_audit_problems)
+
+    rescore = commands.add_parser("rescore", help="score a run's stored rollouts again, and list what changes")
+    rescore.add_argument("run", help="run folder; nothing in it is changed")
+    rescore.add_argument("--reward", metavar="FILE", help="YAML of a reward tree or a recipe; default: the run's own")
+    rescore.add_argument("--phase", choices=("train", "evaluation"), help="only these rollouts; default both")
+    rescore.add_argument("--limit", type=int, help="at most so many rollouts, in whole groups")
+    rescore.add_argument("--json", metavar="OUT", help="write figures and changed rollouts here")
+    rescore.set_defaults(command=_rescore)
 
     config = commands.add_parser("config", help="every knob of a recipe, with its documentation")
     config.add_argument("knob", nargs="?", default="", help="only knobs that begin so, e.g. optimization.lr")
@@ -160,7 +183,7 @@ def _verify(options: argparse.Namespace) -> int:
 
     from medrl import verifiers
     from medrl.data import load_responses
-    from medrl.verdict_table import report_json, show, without_label
+    from medrl.commands.verdict_table import report_json, show, without_label
 
     verifier = _verifier(options.verifier)
     items = load_responses(options.file, limit=options.limit)
@@ -191,8 +214,8 @@ def _card(options: argparse.Namespace) -> int:
     from rich.console import Console
 
     from medrl.files import write_atomic
-    from medrl.verifier_card import RULES, measure
-    from medrl.verifier_card_page import markdown, show
+    from medrl.commands.verifier_card import RULES, measure
+    from medrl.commands.verifier_card_page import markdown, show
     from medrl.verifiers import build
 
     verifier = build(RULES) if options.verifier == "rules" else _verifier(options.verifier)
@@ -203,16 +226,20 @@ def _card(options: argparse.Namespace) -> int:
         _write_json(options.json, card.report)
     if options.markdown:
         write_atomic(options.markdown, markdown(card))
+    if options.save:
+        from medrl.data import verifier_cards
+
+        print(f"card kept in {verifier_cards.save(card.report)}")
     return 0
 
 
 def _attack(options: argparse.Namespace) -> int:
     from rich.console import Console
 
-    from medrl.attack_table import show
-    from medrl.attacks import default_problems, measure, read_reward
+    from medrl.commands.attack_table import show
+    from medrl.commands.attacks import default_problems, measure, read_reward
     from medrl.data import load_problems
-    from medrl.verifier_card import RULES
+    from medrl.commands.verifier_card import RULES
     from medrl.verifiers import build
 
     if options.reward == "rules":
@@ -234,16 +261,54 @@ def _attack(options: argparse.Namespace) -> int:
 
 
 def _cache(options: argparse.Namespace) -> int:
-    from medrl import cache_command
+    from medrl.commands import cache_command
 
     limits = {"older_than": options.older_than, "model": options.model, "max_megabytes": options.max_mb}
     cache_command.run(options.action, options.path, **limits)
     return 0
 
 
+def _audit_problems(options: argparse.Namespace) -> int:
+    from rich.console import Console
+
+    from medrl.commands.problem_audit import audit, check_kinds, write_kept
+    from medrl.commands.problem_audit_table import show
+
+    drop = [kind.strip() for kind in options.drop.split(",") if kind.strip()]
+    check_kinds(drop)
+    if drop and not options.keep:
+        raise DataError("--drop says what --keep leaves out; give --keep OUT.jsonl too")
+    verifier = _verifier(options.verifier) if options.verifier else None
+    found = audit(options.file, options.against, schema=options.schema, limit=options.limit, verifier=verifier)
+    width = None if sys.stdout.isatty() else 120
+    console = Console(width=width, highlight=False, emoji=False, markup=False)
+    show(console, found, options.examples)
+    if options.json:
+        _write_json(options.json, found.report)
+    if options.keep:
+        console.print(f"{write_kept(options.keep, found, drop)} rows written to {options.keep}")
+    return 0
+
+
+def _rescore(options: argparse.Namespace) -> int:
+    from rich.console import Console
+
+    from medrl.commands.attacks import read_reward
+    from medrl.commands.rescore import rescore
+    from medrl.commands.rescore_table import show
+
+    reward = read_reward(options.reward) if options.reward else None
+    found = rescore(options.run, reward, phase=options.phase, limit=options.limit)
+    width = None if sys.stdout.isatty() else 120
+    show(Console(width=width, highlight=False, emoji=False, markup=False), found)
+    if options.json:
+        _write_json(options.json, found.report)
+    return 0
+
+
 def _agreement(items: Sequence[tuple[Problem, Response]], verdicts: Sequence[Verdict]) -> dict[str, Any]:
     """How many labelled responses there are, and the share of the decided ones among them that is as labelled."""
-    from medrl.verdict_table import expected
+    from medrl.commands.verdict_table import expected
 
     labels = [expected(problem) for problem, _ in items]
     pairs = [(label, v.score) for label, v in zip(labels, verdicts, strict=True) if label is not None]
@@ -285,7 +350,7 @@ def _config(options: argparse.Namespace) -> int:
 
 
 def _doctor(options: argparse.Namespace) -> int:
-    from medrl import doctor
+    from medrl.commands import doctor
 
     return doctor.main()
 

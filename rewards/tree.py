@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, TypeVar
 
 from medrl.errors import RecipeError, RewardFailed
 from medrl.types import Group, Part, Score
+from medrl.verifiers.cascade_counts import Counting
 from medrl.verifiers.protocol import Verifier, run_sync
 
 if TYPE_CHECKING:
@@ -124,6 +125,19 @@ class Reward(ABC):
     def first(self, kind: type[T]) -> T | None:
         """The first node of a kind, parents before children, or None."""
         return next((node for node in self.walk() if isinstance(node, kind)), None)
+
+    def verifiers(self) -> list[tuple[str, Verifier]]:
+        """Every verifier that a node asks, with the name of the node."""
+        knobs = [(node.name, getattr(node, knob.name)) for node in self.walk() for knob in knobs_of(node)]
+        listed = [(name, one) for name, held in knobs for one in (held if isinstance(held, tuple) else (held,))]
+        return [(name, one) for name, one in listed if isinstance(one, Verifier)]
+
+    def statistics(self) -> dict[str, dict[str, Any]]:
+        """What the verifiers of the tree counted in this process, by the name of the node that asks them.
+
+        Only verifiers that count are there (`cascade`); JSON data, see `Cascade.statistics`.
+        """
+        return {name: one.statistics() for name, one in self.verifiers() if isinstance(one, Counting)}
 
     def own_faults(self) -> list[str]:
         """Why this node, apart from its children, would mislead a training run."""

@@ -15,9 +15,6 @@ from medrl.errors import RecipeError
 from medrl.types import Judged, Problem, Response, Verdict
 from medrl.verifiers.cascade_counts import CascadeCounts, Counting, agreement
 from medrl.verifiers.protocol import Verifier, build, digest, judge
-from medrl.verifiers.typed import ANSWER_TYPES, Typed, answer_type
-
-__all__ = ["ANSWER_TYPES", "Cascade", "Typed", "answer_type"]
 
 
 @dataclass(frozen=True)

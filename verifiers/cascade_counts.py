@@ -173,9 +173,11 @@ def difference(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str,
     The figures are asked, right, wrong, abstained and failed; of a cascade that audits also how much was audited, and how
     often the auditor disagreed. Seconds are left out, since they depend on the machine.
     """
-    figures = (*FIGURES, *(AUDIT_FIGURES if after.get("audits") else ()))
+    stages = dict(after.get("stages", {}))
+    audited = list(stages)[:-1] if after.get("audits") else []  # nobody stands behind the last stage
     grown: dict[str, float] = {}
-    for name, now in after.get("stages", {}).items():
+    for name, now in stages.items():
+        figures = (*FIGURES, *(AUDIT_FIGURES if name in audited else ()))
         then = before.get("stages", {}).get(name, {})
         grown |= {f"{name}/{figure}": float(now.get(figure, 0) - then.get(figure, 0)) for figure in figures}
         failed = [sum(one.get("failed", {}).values()) for one in (then, now)]

@@ -13,6 +13,7 @@ from typing import NamedTuple
 from medrl.types import Verdict
 from medrl.verifiers.concepts import OTHER, Mention, Vocabulary
 from medrl.verifiers.normalise import joined, tokens
+from medrl.verifiers.opposites import NEGATIONS, POLES
 from medrl.verifiers.wording import AFTER_NEGATION, BEFORE_NEGATION, OR, Asked, is_glue, says_nothing
 
 REFERENCE = -1  # the concept of the reference's own words, whether or not the vocabulary knows it
@@ -134,7 +135,7 @@ def by_concepts(head: str, reference: Reference, known: Vocabulary, asked: Asked
     """What the concepts in the head of an answer decide, or None: read from its beginning, else from its last verb on."""
     if len(head) > 12 * MOST:
         return None
-    verdict = _stated(head, reference, known, asked)
+    verdict = _stated(head, reference, known, asked) or _turned(head, reference, known, asked)
     if verdict is None:
         for cue in reversed(list(_COMMITS.finditer(head))[-3:]):
             before, after = head[: cue.start()], head[cue.end() :]
@@ -196,6 +197,59 @@ def _stated(head: str, reference: Reference, known: Vocabulary, asked: Asked) ->
     if (offered or _EITHER.search(head)) and all(_apart(m, reference, known) for m in others):
         return Verdict.wrong("an open choice between several answers")
     return None
+
+
+def _turned(head: str, reference: Reference, known: Vocabulary, asked: Asked) -> Verdict | None:
+    """Of a reference that is a known thing with a side, a stage or another pole: the same thing with the same one?"""
+    if reference.ids or len(reference.terms) != 1:
+        return None
+    ours = _with_poles(reference.terms[0], known)
+    theirs = _with_poles(head, known)
+    if ours is None or theirs is None or ours.ids != theirs.ids or not ours.poles:
+        return None
+    if not says_nothing(ours.rest, asked) or not NEGATIONS.isdisjoint(theirs.rest):
+        return None
+    rows = {row for row, _ in ours.poles} & {row for row, _ in theirs.poles}
+    if any(ours.of(row) != theirs.of(row) for row in rows):
+        return Verdict.wrong(f"{reference.terms[0]!r:.60} turned round")
+    if not theirs.poles and ours.of(_SIDES) and says_nothing(theirs.rest, asked) and asks_side(asked):
+        return Verdict.wrong("it leaves out the side, which is asked")
+    if theirs.poles == ours.poles and says_nothing(theirs.rest, asked):
+        return Verdict.right(f"names {reference.terms[0]!r:.60}")
+    return None
+
+
+class _Turn(NamedTuple):
+    """A known thing with the poles and the other words beside it."""
+
+    ids: frozenset[int]
+    poles: frozenset[tuple[int, str]]
+    rest: tuple[str, ...]
+
+    def of(self, row: int) -> set[str]:
+        return {pole for where, pole in self.poles if where == row}
+
+
+def _with_poles(text: str, known: Vocabulary) -> _Turn | None:
+    """The one thing that a text names, with its poles; None where it names none, several, or an unsure one."""
+    words = tokens(text)
+    mentions = known.mentions(words, text)
+    if len(mentions) != 1 or len(mentions[0].ids) != 1:
+        return None
+    beside = [word for i, word in enumerate(words) if not mentions[0].start <= i < mentions[0].end]
+    poles = {(POLES[word][0], str(POLES[word][1])) for word in beside if word in POLES}
+    poles |= {(-1, word) for word in beside if word[0].isdigit()}
+    rest = [word for word in beside if word not in POLES and not word[0].isdigit() and word not in _SIDE_WORDS]
+    return _Turn(mentions[0].ids, frozenset(poles), tuple(rest))
+
+
+def asks_side(asked: Asked) -> bool:
+    """Whether a question asks for left or right."""
+    return "side" in asked.words or "侧" in asked.han
+
+
+_SIDES = POLES["left"][0]
+_SIDE_WORDS = frozenset("side sided on the in of 侧 性 期 级 型".split())
 
 
 def _silent(part: Part, asked: Asked) -> bool:

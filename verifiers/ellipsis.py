@@ -48,7 +48,7 @@ def by_none(reference: str, head: str, known: Vocabulary | None, asked: Asked) -
         rest = [word for word in tokens(match["what"]) if word not in _NEEDED]
         return Verdict.right("says that there is none") if says_nothing(rest, asked) else None
     found = known.mentions(tokens(head), head) if known else []
-    given = bool(known and found) and all(known.family(i) in ("drug", "procedure") for m in found for i in m.ids)
+    given = found and known and all(known.family(i) in ("drug", "procedure") for m in found for i in m.ids)
     return Verdict.wrong("names one where there is none") if given and NEGATIONS.isdisjoint(tokens(head)) else None
 
 

@@ -82,7 +82,7 @@ class Text(AnswerVerifier):
         return verdict
 
 
-_SIDE_BEHIND = re.compile(r"^(.{3,80}?),? (?:on|to|of|in) the (left|right)(?: side)?(?=[.,;]|$)", re.IGNORECASE)
+_SIDE_BEHIND = re.compile(r"^([^,;.]{3,60}?),? (?:on|to|of|in) the (left|right)(?: side)?(?=[.,;]|$)", re.IGNORECASE)
 
 
 def terms_of(problem: Problem) -> tuple[str, ...]:
@@ -139,9 +139,10 @@ def _decide(problem: Problem, text: str, terms: tuple[str, ...], known: Vocabula
         whole = None if whole and whole.score == 1.0 and DENIES.search(core) else whole
         if whole and whole.score == 1.0:
             return whole
-        verdict = _by_vocabulary(head, reference, known, asked) or whole
+        verdict = _by_vocabulary(head, reference, known, asked)
         if verdict and verdict.score == 0.0 and names_reference(before_differential(core), reference, known):
             verdict = None  # the head may be a step towards it
+        verdict = verdict or whole
     if verdict and verdict.score == 1.0 and (not explained or DENIES.search(head)):
         verdict = None
     return verdict or Verdict.abstain("the wording does not decide")

@@ -22,6 +22,7 @@ from medrl.files import atomic_folder, remove_folder
 from medrl.learners import backbone_and_head
 from medrl.models import Policy
 from medrl.recipes.build import check_held_out, demonstrations_of, problems_of, start_policy
+from medrl.recipes.cards import card_warnings
 from medrl.recipes.load import read_algorithm, to_yaml
 from medrl.recipes.schema import Recipe
 from medrl.seeds import seed_of
@@ -90,6 +91,8 @@ def run_recipe(recipe: Recipe, console: RunConsole | None = None) -> Outcome:
             f"{recipe.name}: {len(parts.problems)} problems, {len(parts.held_out)} held out, "
             f"{len(parts.demonstrations)} demonstrations; {torch.get_num_threads()} threads"
         )
+        for warning in card_warnings(parts.reward):
+            console.say(warning, style="yellow")
         # Whatever would stop the run later is found before the folder is begun and SFT has spent hours.
         start = None if recipe.resume and _is_policy(path / "sft") else checked_start(recipe, parts)
         with RunFolder.create(path, text, recipe.resume, may_change=may_change(recipe)) as run, console:

@@ -32,7 +32,7 @@ from medrl.tracking.traces import Trace, plain, trace_rows, traces_from_rows
 from medrl.types import Group, Score
 
 STEP_FOLDER = re.compile(r"step-(\d{6,})")
-STEP_FILE = re.compile(r"step-(\d{6,})(?:\.[^.]+)?\.jsonl")
+STEP_FILE = re.compile(r"step-(\d{6,})(?:\.([^.]+))?\.jsonl")
 
 
 def timeless(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -198,6 +198,11 @@ class RunFolder:
         suffix = f".{name}.jsonl" if name else ".jsonl"
         found = [(STEP_FILE.fullmatch(entry.name), entry) for entry in _entries(self.path / "rollouts")]
         return sorted(int(m[1]) for m, entry in found if m and entry.name == f"step-{m[1]}{suffix}")
+
+    def rollout_names(self) -> list[str]:
+        """The evaluations that have rollouts on the disk, by name."""
+        found = [STEP_FILE.fullmatch(entry.name) for entry in _entries(self.path / "rollouts")]
+        return sorted({match[2] for match in found if match and match[2]})
 
     def cut_back(self, step: int, *, phase: str = "rl", drop_checkpoints: bool = False) -> None:
         """Remove every log past `step`, as before going on from the checkpoint of that step.

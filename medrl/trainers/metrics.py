@@ -2,11 +2,13 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from medrl.algorithms import Batch
 from medrl.evaluation.evaluate import abstained_share, accuracy_of, part_means
 from medrl.rewards import Reward, verified_leaf
 from medrl.types import Rollout, ScoredGroup
+from medrl.verifiers.cascade_counts import difference
 
 
 def step_metrics(
@@ -15,6 +17,7 @@ def step_metrics(
     seconds: Mapping[str, float],
     reward: Reward,
     max_unscored: float,
+    counted: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> dict[str, float]:
     """Figures by name; those under "time/" and tokens_per_second depend on the machine, all others do not.
 
@@ -22,7 +25,8 @@ def step_metrics(
     `unscored` is the share of rollouts without a number, and `unscored/STATUS` counts them by what failed. `accuracy`
     and the verifier's part are left out where it failed on more than `max_unscored` of what it was to judge; `abstained`
     is the share that it did not decide. `equal_groups` is the share of groups whose scores do not differ, which teach
-    nothing.
+    nothing. `verifier/NODE/STAGE/FIGURE` is what a stage of a cascade was asked and said since `counted`, which is what
+    `reward.statistics()` was before the rollouts were scored; without it these are left out.
     """
     scores = [score for group in scored for score in group.scores]
     rollouts = [r for group in scored for r in group.group.rollouts if isinstance(r, Rollout)]
@@ -50,8 +54,21 @@ def step_metrics(
         "equal_groups": sum(len({s.value for s in g.scores if s.value is not None}) <= 1 for g in scored) / len(scored),
         **learner,
     }
+    if counted is not None:
+        metrics |= verifier_metrics(counted, reward.statistics())
     metrics |= {f"time/{phase}": value for phase, value in seconds.items()}
     return {**metrics, "tokens_per_second": tokens / seconds["step"]}
+
+
+def verifier_metrics(
+    before: Mapping[str, Mapping[str, Any]], after: Mapping[str, Mapping[str, Any]]
+) -> dict[str, float]:
+    """What the stages of each verifier counted between two `Reward.statistics()`."""
+    return {
+        f"verifier/{node}/{figure}": value
+        for node, found in after.items()
+        for figure, value in difference(before.get(node, {}), found).items()
+    }
 
 
 def advantages_by_group(

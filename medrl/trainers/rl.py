@@ -109,7 +109,7 @@ class Trainer:
             await self.evaluate()
         with self.console.phase("RL", total=steps, done=self.step) as progress:
             while self.step < steps and not self._should_stop():
-                step, started = self.step + 1, time.perf_counter()
+                step, started, counted = self.step + 1, time.perf_counter(), self.reward.statistics()
 
                 # 1. P problems, G rollouts of each, scored as each group completes
                 scored = await self._collect(self.sampler.next(self.settings.problems_per_step), step)
@@ -130,7 +130,7 @@ class Trainer:
                 # 4. what happened
                 done = time.perf_counter()
                 seconds = {"rollout": sampled - started, "update": done - sampled, "step": done - started}
-                metrics = step_metrics(scored, learned, seconds, self.reward, self.settings.max_unscored)
+                metrics = step_metrics(scored, learned, seconds, self.reward, self.settings.max_unscored, counted)
                 self._log(metrics, scored, groups, batch)
                 progress.advance()
                 await self._evaluate_and_save(last=step == steps)

@@ -8,14 +8,14 @@ import yaml
 
 import medrl
 from medrl import cli
-from medrl.attack_answers import right_answer, wrong_answers
-from medrl.attack_table import worst_first
-from medrl.attack_texts import ATTACKS, FINAL, LONG, lay_out, words
-from medrl.attacks import Attacked, default_problems, measure, shortened
+from medrl.commands.attack_answers import right_answer, wrong_answers
+from medrl.commands.attack_table import worst_first
+from medrl.commands.attack_texts import ATTACKS, FINAL, LONG, lay_out, words
+from medrl.commands.attacks import Attacked, default_problems, measure, shortened
 from medrl.errors import DataError
 from medrl.rewards import build as build_reward
 from medrl.types import Problem, Response, Verdict, ask
-from medrl.verifier_card import RULES
+from medrl.commands.verifier_card import RULES
 from medrl.verifiers import RuleVerifier, build
 
 Capture = pytest.CaptureFixture[str]

@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 from chat_server import ChatServer, Reply, always, failing
 
-from medrl import cache_command
+from medrl.commands import cache_command
 from medrl.chat import CachedChat, ChatRefused, ChatReply, ChatRequest, ChatUnavailable, Message, OpenAIChat, build_chat
 from medrl.chat.cache import clear, default_path, inspect, prune, request_key
 from medrl.chat.cache_file import CacheFile, CacheUnusable

@@ -185,13 +185,13 @@ def test_failed_and_interrupted_runs_have_statuses_of_their_own(
     def stop(*_: object) -> None:
         raise error
 
-    monkeypatch.setattr("medrl.doctor.main", stop)
+    monkeypatch.setattr("medrl.commands.doctor.main", stop)
     message = fails(capsys, status, "doctor")
     assert said in message and message.count("\n") == 1
 
 
 def test_faults_of_the_program_keep_their_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("medrl.doctor.main", lambda: 1 / 0)
+    monkeypatch.setattr("medrl.commands.doctor.main", lambda: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         cli.main(["doctor"])
 

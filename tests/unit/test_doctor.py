@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from medrl import doctor
-from medrl.doctor import Check, Package
+from medrl.commands import doctor
+from medrl.commands.doctor import Check, Package
 
 
 def make_package(folder: Path, name: str, code: str, version: str = "1.0") -> None:

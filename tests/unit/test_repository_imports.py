@@ -40,7 +40,7 @@ def test_light_rooms_import_without_torch(repository: Path, room: str) -> None:
 
 
 def test_the_command_line_imports_without_torch(repository: Path) -> None:
-    done = run_python("import sys, medrl.cli, medrl.doctor\nassert 'torch' not in sys.modules", repository)
+    done = run_python("import sys, medrl.cli, medrl.commands.doctor\nassert 'torch' not in sys.modules", repository)
     assert done.returncode == 0, done.stderr
 
 

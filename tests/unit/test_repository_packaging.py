@@ -15,7 +15,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
-from medrl import doctor
+from medrl.commands import doctor
 
 LINE = re.compile(r"^([A-Za-z0-9_.-]+)==(\S+)$")
 

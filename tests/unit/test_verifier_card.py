@@ -16,9 +16,9 @@ from medrl import cli
 from medrl.data.pairs import load_pairs
 from medrl.errors import DataError, MissingFile
 from medrl.types import Judged, Problem, Response, Verdict, ask
-from medrl.verifier_card import RULES, Card, measure, speed
-from medrl.verifier_card_page import LISTED, markdown
-from medrl.verifier_figures import kappa, wilson
+from medrl.commands.verifier_card import RULES, Card, measure, speed
+from medrl.commands.verifier_card_page import LISTED, markdown
+from medrl.commands.verifier_figures import kappa, wilson
 from medrl.verifiers import RuleVerifier, Verifier, build
 
 Capture = pytest.CaptureFixture[str]

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from chat_server import CUT, DROPS, HANGS, Behaviour, ChatServer, Reply, failing, garbled
 
-from medrl.attack_texts import ATTACKS
+from medrl.commands.attack_texts import ATTACKS
 from medrl.chat import OpenAIChat
 from medrl.errors import RecipeError, VerifierUntrustworthy
 from medrl.types import Problem, Response, Verdict, ask

@@ -61,6 +61,24 @@ def ruled(reference: str, text: str, question: str = "Which one is it?") -> Verd
         ("Bacterial meningitis", "bacterial, viral or fungal meningitis", WRONG),
         ("细菌性脑膜炎", "可能是细菌性、病毒性或真菌性脑膜炎。", WRONG),
         ("Streptococcus pneumoniae", "Pneumonia, caused by Streptococcus pneumoniae", RIGHT),
+        # a known thing with a side
+        ("Right homonymous hemianopia", "Homonymous hemianopia on the right", RIGHT),
+        (
+            "Right homonymous hemianopia",
+            "It is a left homonymous hemianopia, because the lesion is on the left.",
+            WRONG,
+        ),
+        ("Doxycycline, amoxicillin, or cefuroxime", "Amoxicillin is a good choice.", RIGHT),
+        ("Doxycycline, amoxicillin, or cefuroxime", "Gentamicin would be the usual choice.", WRONG),
+        # in a sentence
+        ("Ticagrelor", "That would be Brilinta, which binds the receptor reversibly.", RIGHT),
+        ("Ticagrelor", "Effient is the one given at this dose.", WRONG),
+        ("Staphylococcus saprophyticus", "Novobiocin resistance identifies S. saprophyticus.", RIGHT),
+        ("Bullous pemphigoid", "Blisters at this age suggest pemphigus vulgaris.", WRONG),
+        ("Bullous pemphigoid", "This does not suggest pemphigus vulgaris.", OPEN),
+        ("震颤谵妄", "這是震顫譫妄。", RIGHT),
+        ("带状疱疹", "可能是接触性皮炎,也可能是带状疱疹。", WRONG),
+        ("类风湿关节炎", "类风湿关节炎(鉴别诊断:痛风)", RIGHT),
         # misspelt
         ("Hydroxyzine", "hydroxizine", RIGHT),
         ("Hydroxyzine", "hydralazin", WRONG),

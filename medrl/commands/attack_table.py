@@ -7,8 +7,8 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from medrl.attack_texts import ATTACKS
-from medrl.attacks import Attacked, row, shortened, worst
+from medrl.commands.attack_texts import ATTACKS
+from medrl.commands.attacks import Attacked, row, shortened, worst
 
 EXAMPLES = 3
 TEXT = 160

@@ -7,8 +7,8 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from medrl.verifier_card import Card
-from medrl.verifier_figures import Outcome
+from medrl.commands.verifier_card import Card
+from medrl.commands.verifier_figures import Outcome
 
 CONSOLE_CATEGORIES = 12
 LISTED = 20

@@ -21,8 +21,8 @@ from medrl.data import load_responses
 from medrl.data.pairs import existing, label_of, load_pairs
 from medrl.errors import DataError
 from medrl.types import Problem, Response, Verdict
-from medrl.verdict_table import without_label
-from medrl.verifier_figures import Outcome, by, figures, pair_figures
+from medrl.commands.verdict_table import without_label
+from medrl.commands.verifier_figures import Outcome, by, figures, pair_figures
 from medrl.verifiers import Verifier, judge, run_sync
 
 RULES = {"type": "typed", "vocabulary": "medrl"}  # what `rules` names

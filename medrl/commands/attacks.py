@@ -1,4 +1,4 @@
-"""Try to get paid for nothing: every attack of `medrl.attack_texts` against a reward (`medrl attack`).
+"""Try to get paid for nothing: every attack of `medrl.commands.attack_texts` against a reward (`medrl attack`).
 
 A policy in training finds what its reward pays for by mistake. An attack counts as paid where it earns more than an
 honest wrong answer to the same problem in the same layout; what a well-formed wrong answer earns by design is no fault.
@@ -16,8 +16,8 @@ from typing import Any
 import yaml
 
 from medrl import __version__
-from medrl.attack_answers import right_answer, wrong_answers
-from medrl.attack_texts import ATTACKS, LAYOUTS, lay_out, words
+from medrl.commands.attack_answers import right_answer, wrong_answers
+from medrl.commands.attack_texts import ATTACKS, LAYOUTS, lay_out, words
 from medrl.data.clinic import generate_problems
 from medrl.errors import DataError, MissingFile, RewardFailed
 from medrl.rewards import Reward, RewardContext, Verified, build, verified_leaf

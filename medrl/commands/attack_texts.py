@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from medrl.attack_answers import other_quantities, right_answer, swapped, unit_of
+from medrl.commands.attack_answers import other_quantities, right_answer, swapped, unit_of
 from medrl.types import Problem
 
 Make: TypeAlias = Callable[[Problem, Sequence[str]], list[str]]

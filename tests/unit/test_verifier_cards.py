@@ -1,0 +1,128 @@
+"""Cards are found by fingerprint, and a run says which of its verifiers have none."""
+
+import json
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+
+from medrl.data import verifier_cards
+from medrl.errors import DataError
+from medrl.recipes.cards import card_warnings, command
+from medrl.rewards import Verified, levels
+from medrl.types import Judged, Problem, Response, Verdict
+from medrl.commands.verifier_card import measure
+from medrl.verifiers import Number, RuleVerifier, Text, Typed, Verifier, build
+
+
+@dataclass(frozen=True)
+class Half(RuleVerifier):
+    """A verifier of another package."""
+
+    name: ClassVar[str] = "half"
+    value: float = 0.5
+
+    def check(self, problem: Problem, response: Response) -> Verdict:
+        return Verdict(self.value)
+
+
+class Unnamed(Verifier):
+    name = "unnamed"
+
+    async def verify_batch(self, items: Judged) -> list[Verdict]:
+        return [Verdict.abstain() for _ in items]
+
+    def fingerprint(self) -> str:
+        raise OSError("the hub is away")
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("MEDRL_CARDS", str(tmp_path / "cards"))
+    monkeypatch.setattr(verifier_cards, "SHIPPED", tmp_path / "shipped")
+    return tmp_path / "cards"
+
+
+def measured(verifier: Verifier, tmp_path: Path) -> dict[str, Any]:
+    cases = tmp_path / "cases.jsonl"
+    rows = [{"question": "?", "reference": "asthma", "response": text, "expected": text == "asthma"}
+            for text in ("asthma", "gout")]  # fmt: skip
+    cases.write_text("\n".join(map(json.dumps, rows)))
+    return measure(verifier, cases).report
+
+
+def test_a_card_is_saved_and_found_by_its_fingerprint(tmp_path: Path, folder: Path) -> None:
+    report = measured(Text(), tmp_path)
+    assert verifier_cards.find(Text().fingerprint()) is None and verifier_cards.of_verifier("text") == []
+    path = verifier_cards.save(report)
+    assert path == folder / f"{Text().fingerprint()}.json"
+    assert verifier_cards.find(Text().fingerprint()) == json.loads(json.dumps(report))
+    assert verifier_cards.find(Number().fingerprint()) is None and verifier_cards.find("../etc") is None
+    shipped = verifier_cards.save({**report, "date": "2020-01-01"}, verifier_cards.SHIPPED)
+    own = verifier_cards.find(Text().fingerprint())
+    assert own is not None and own["date"] != "2020-01-01"
+    assert [card["date"] == "2020-01-01" for card in verifier_cards.of_verifier("text")] == [False, True]
+    path.unlink()
+    assert verifier_cards.find(Text().fingerprint()) == json.loads(shipped.read_text())
+
+
+def test_the_folder_is_beside_the_runs_unless_it_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    assert verifier_cards.default_folder() == tmp_path / "cards"
+    monkeypatch.delenv("MEDRL_CARDS")
+    assert verifier_cards.default_folder() == Path("cards")
+
+
+def test_files_that_are_no_cards_are_named(folder: Path) -> None:
+    with pytest.raises(DataError, match="16 hex digits"):
+        verifier_cards.save({"fingerprint": "../../x"})
+    folder.mkdir()
+    (folder / "notes.json").write_text("mine")
+    name = Text().fingerprint()
+    (folder / f"{name}.json").write_text("{half")
+    with pytest.raises(DataError, match=rf"{name}\.json cannot be read"):
+        verifier_cards.find(name)
+    (folder / f"{name}.json").write_text('{"fingerprint": "0000000000000000"}')
+    with pytest.raises(DataError, match="not the card of the fingerprint"):
+        verifier_cards.of_verifier("text")
+    (warning,) = card_warnings(Verified(Text(), otherwise=0.0))
+    assert "no card was looked up" in warning and "is not the card" in warning
+
+
+def test_a_verifier_without_a_card_is_warned_of_with_the_command_that_measures_it(tmp_path: Path) -> None:
+    tree = levels(Typed("o1"), otherwise=0.0)
+    (warning,) = card_warnings(tree)
+    assert "'typed' of 'correct'" in warning and Typed("o1").fingerprint() in warning and "has no card" in warning
+    words = shlex.split(warning.partition("measure it: ")[2])
+    assert words[:2] == ["medrl", "card"] and words[3:] == ["--cases", "FILE", "--save"]
+    assert build(json.loads(words[2])) == Typed("o1")
+    assert command(Typed()) == "medrl card typed --cases FILE --save"
+    assert command(Half(0.25)).startswith('medrl card \'{"type": ') and '"value": 0.25' in command(Half(0.25))
+    verifier_cards.save(measured(Typed("o1"), tmp_path))
+    assert card_warnings(tree) == []
+
+
+def test_a_card_of_another_fingerprint_is_stale(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    report = measured(Typed(), tmp_path)
+    verifier_cards.save(report)
+    (warning,) = card_warnings(levels(Typed("o1", 0.05), otherwise=0.0))
+    assert f"(fingerprint {report['fingerprint']}) differs in format, relative_tolerance;" in warning
+    with monkeypatch.context() as patch:
+        patch.setattr(Typed, "version", "next")
+        (warning,) = card_warnings(levels(Typed(), otherwise=0.0))
+        assert f"differs in version ({report['version']}, next);" in warning
+    with monkeypatch.context() as patch:
+        patch.setattr(Typed, "data_digest", lambda self: "other tables")
+        (warning,) = card_warnings(levels(Typed(), otherwise=0.0))
+        assert "differs in its tables, prompts or weights;" in warning
+
+
+def test_one_warning_a_verifier_and_none_stops_a_run() -> None:
+    both = (
+        Verified(Text(), "one", otherwise=0.0)
+        + Verified(Half(), "two", otherwise=0.0)
+        + Verified(Unnamed(), "three", otherwise=0.0)
+    )
+    said = card_warnings(both)
+    assert len(said) == 3 and "'half' of 'two'" in said[1] and "the hub is away" in said[2]
