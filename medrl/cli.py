@@ -63,7 +63,7 @@ def _parser() -> argparse.ArgumentParser:
     verify.set_defaults(command=_verify)
 
     card = commands.add_parser("card", help="what a verifier lets through, measured on labelled answers")
-    card.add_argument("verifier", help="as in `medrl verify`, or `rules`: the built-in rules with the clinic's names")
+    card.add_argument("verifier", help="as in `medrl verify`, or `rules`: the built-in rules with medrl's vocabulary")
     card.add_argument(
         "--cases", metavar="FILE", help="rows as of `medrl verify`, with a label: expected, true or false"
     )

@@ -12,10 +12,13 @@ from typing import Literal, TypeAlias
 
 from medrl.errors import RecipeError, did_you_mean
 
-Format: TypeAlias = Literal["auto", "o1", "think", "plain"]
+Format: TypeAlias = Literal["auto", "o1", "think", "plain", "o1-strict", "think-strict", "boxed", "answer"]
 Span: TypeAlias = tuple[int, int]
 How: TypeAlias = Literal["boxed", "tag", "stated", "short", "long"]
-FORMATS: tuple[Format, ...] = ("auto", "o1", "think", "plain")
+FORMATS: tuple[Format, ...] = ("auto", "o1", "think", "plain", "o1-strict", "think-strict", "boxed", "answer")
+# Strict presets: which lenient one reads their sections, and what an answer must be besides.
+_LENIENT: dict[Format, Format] = {"o1-strict": "o1", "think-strict": "think", "boxed": "auto", "answer": "auto"}
+_ONLY: dict[Format, How] = {"boxed": "boxed", "answer": "tag"}
 
 SHORT = 400  # characters of a visible answer that may be read as one answer
 STATEMENT = 300  # characters that one statement may have
@@ -86,9 +89,10 @@ def sections(text: str, format: Format = "auto") -> Sections:
     Args:
         text: The whole response.
         format: "o1" (`## Thinking`, `## Final Response`), "think" (`<think>…</think>`), "plain" (all of it is the
-            answer), or "auto": whichever markers there are.
+            answer), or "auto": whichever markers there are. The strict presets are read as the lenient ones here.
     """
     check_format(format)
+    format = _LENIENT.get(format, format)
     families = [
         (name, pattern)
         for name, pattern, sign in (("o1", _O1, "#"), ("think", _THINK, "<"))
@@ -204,6 +208,15 @@ def final_answer(text: str, format: Format = "auto") -> Extracted | None:
     the whole visible answer. "Correction" and its like take back what was stated before them.
     """
     return answer_within(text, sections(text, format).span)
+
+
+def strict_fault(parts: Sections, answer: Extracted | None, format: Format) -> str:
+    """What a strict preset misses in a response, or "": the format to the letter, or an answer in its box or tag."""
+    if format in ("o1-strict", "think-strict"):
+        return parts.fault
+    if answer and format in _ONLY and answer.how != _ONLY[format]:
+        return "there is no \\boxed{} answer" if format == "boxed" else "there is no <answer>"
+    return ""
 
 
 def answer_within(text: str, span: Span) -> Extracted | None:

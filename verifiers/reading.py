@@ -5,7 +5,7 @@ from abc import abstractmethod
 from dataclasses import dataclass, replace
 
 from medrl.types import Problem, Response, Verdict
-from medrl.verifiers.extract import Extracted, Format, answer_within, check_format, degenerate, sections
+from medrl.verifiers.extract import Extracted, Format, answer_within, check_format, degenerate, sections, strict_fault
 from medrl.verifiers.normalise import normal
 from medrl.verifiers.protocol import RuleVerifier
 
@@ -42,7 +42,9 @@ class AnswerVerifier(RuleVerifier):
     """A rule over the committed answer: subclasses write `decide`."""
 
     format: Format = "auto"
-    """How responses are laid out: "o1" (## Thinking, ## Final Response), "think" (<think> tags), "plain", "auto"."""
+    """How responses are laid out: "o1" (## Thinking, ## Final Response), "think" (<think> tags), "plain", "auto". Strict:
+    "o1-strict" and "think-strict" want the format to the letter, "boxed" an answer in \\boxed{}, "answer" one in <answer>;
+    what lacks it has no final answer and is wrong."""
 
     def __post_init__(self) -> None:
         check_format(self.format)
@@ -76,7 +78,8 @@ def read(problem: Problem, response: Response, format: Format) -> Extracted | Ve
     """The committed answer, or the verdict where there is nothing for a rule to read."""
     if problem.reference is None or not problem.reference.strip():
         return Verdict.failed(f"problem {problem.id!r} has no reference to check against", "invalid")
-    start, end = sections(response.text, format).span
+    parts = sections(response.text, format)
+    start, end = parts.span
     if degenerate(response.text[start:end]):
         return Verdict.wrong("the answer is stuck in a loop")
     answer = answer_within(response.text, (start, end))
@@ -86,6 +89,8 @@ def read(problem: Problem, response: Response, format: Format) -> Extracted | Ve
         )
     if answer is None:
         return Verdict.wrong("there is no final answer")
+    if fault := strict_fault(parts, answer, format):
+        return Verdict.wrong(f"not in the strict format: {fault}")
     if response.finish_reason == "length" and answer.how not in ("boxed", "tag") and answer.span[1] >= end - 1:
         return Verdict.wrong("the response was cut at its token limit before the answer was complete")
     return answer

@@ -70,7 +70,7 @@ UNNEEDED = {"torchvision"}  # not missed; but one built for another torch breaks
 USES: Mapping[str, tuple[str, ...]] = {
     "verify and score answers by rules": ("PyYAML", "rich"),
     "train in one process (transformers, torch)": ("torch", "transformers", "tokenizers", "safetensors", "trl"),
-    "load vLLM (no engine of medrl uses it yet)": ("torch", "transformers", "vllm"),
+    "load vLLM (for judges; no rollout engine uses it yet)": ("torch", "transformers", "vllm"),
     "load DeepSpeed (no learner of medrl uses it yet)": ("torch", "transformers", "deepspeed"),
     "load Ray (no placement of medrl uses it yet)": ("ray",),
 }

@@ -6,7 +6,8 @@ import pytest
 
 from medrl.errors import RecipeError
 from medrl.types import Problem, ask
-from medrl.verifiers import Typed, degenerate, final_answer, sections, verify_all
+from medrl.verifiers import Text, Typed, degenerate, final_answer, sections, verify_all
+from medrl.verifiers.extract import Format
 
 
 @pytest.mark.parametrize(
@@ -159,3 +160,22 @@ def test_time_grows_no_faster_than_the_text() -> None:
 
     seconds(1000)
     assert seconds(400_000) < 5 + 40 * seconds(40_000)
+
+
+@pytest.mark.parametrize(
+    ("format", "text", "score"),
+    [
+        ("o1-strict", "## Thinking\n\nBecause.\n\n## Final Response\n\nGout", 1.0),
+        ("o1-strict", "Well.\n## Thinking\n\nBecause.\n\n## Final Response\n\nGout", 0.0),
+        ("o1", "Well.\n## Thinking\n\nBecause.\n\n## Final Response\n\nGout", 1.0),
+        ("think-strict", "<think>Because.</think>Gout", 1.0),
+        ("think-strict", "Gout", 0.0),
+        ("boxed", "It is \\boxed{Gout}", 1.0),
+        ("boxed", "The answer is Gout", 0.0),
+        ("answer", "<answer>Gout</answer>", 1.0),
+        ("answer", "\\boxed{Gout}", 0.0),
+    ],
+)
+def test_strict_presets_want_their_form(format: Format, text: str, score: float) -> None:
+    verdict = Text(format).verify(Problem("p", ask("Diagnosis?"), "Gout"), text)
+    assert verdict.score == score, verdict
