@@ -55,6 +55,11 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--json", metavar="FILE", help="write the figures here")
     evaluate.set_defaults(command=_eval)
 
+    fit = commands.add_parser("train-verifier", help="train a model verifier from a recipe, and write its card")
+    fit.add_argument("recipe", help="YAML file, for example examples/verifier/tiny.yaml")
+    fit.add_argument("overrides", nargs="*", metavar="KNOB=VALUE")
+    fit.set_defaults(command=_train_verifier)
+
     verify = commands.add_parser("verify", help="score the responses of a file and say why")
     verify.add_argument("file", help="rows with a question, a reference and a response (.jsonl, .json, .csv, .parquet)")
     verify.add_argument("--verifier", default="typed", help="NAME, module:attribute, or YAML such as '{type: number}'")
@@ -126,6 +131,14 @@ def _run(options: argparse.Namespace) -> int:
     from medrl.recipes.run import run_recipe
 
     run_recipe(load_recipe(options.recipe, options.overrides))
+    return 0
+
+
+def _train_verifier(options: argparse.Namespace) -> int:
+    from medrl.commands.train_verifier import train_verifier
+    from medrl.recipes.verifier import load_verifier_recipe
+
+    train_verifier(load_verifier_recipe(options.recipe, options.overrides), lambda line: print(line, flush=True))
     return 0
 
 

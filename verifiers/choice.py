@@ -258,8 +258,17 @@ def _whole(text: str, options: Mapping[str, str]) -> frozenset[str]:
 def _without(text: str, options: Mapping[str, str]) -> str:
     """The text with the options' own words blanked, whole words only: an option "no" is not part of "not"."""
     for option in sorted(filter(None, options.values()), key=len, reverse=True):
-        text = re.sub(rf"(?<![A-Za-z0-9]){re.escape(option)}(?![A-Za-z0-9])", " ", text, flags=re.IGNORECASE)
+        low, wanted, at = text.lower(), option.lower(), 0
+        while len(low) == len(text) and (at := low.find(wanted, at)) >= 0:
+            end = at + len(wanted)
+            if not (_latin(low[at - 1 : at]) or _latin(low[end : end + 1])):
+                text, low = f"{text[:at]} {text[end:]}", f"{low[:at]} {low[end:]}"
+            at += 1
     return text
+
+
+def _latin(character: str) -> bool:
+    return character.isascii() and character.isalnum()
 
 
 def _alone(text: str, option: str) -> bool:

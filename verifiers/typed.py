@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import ClassVar
 
-from medrl.types import Problem, Verdict
+from medrl.types import Kind, Problem, Verdict, ask
 from medrl.verifiers.choice import Choice
 from medrl.verifiers.dates import Dates, wants_date
+from medrl.verifiers.dosing import Dosing, wants_regimen
 from medrl.verifiers.extract import Extracted, Format
 from medrl.verifiers.intervals import reference_interval
-from medrl.verifiers.number import Number, reference_quantity
+from medrl.verifiers.number import Number, is_ratio_or_pair, reference_quantity
 from medrl.verifiers.reading import AnswerVerifier
 from medrl.verifiers.sets import SetOf, reference_items
 from medrl.verifiers.symbolic import Symbolic, looks_symbolic
@@ -21,12 +22,12 @@ from medrl.verifiers.yes_no import YesNo, side
 # "Which drug?" may have the answer none, which is no no.
 _NONE = re.compile(r"(?:no|none|无|没有|不需要)[.。]?", re.IGNORECASE)
 _WHAT = re.compile(r"\b(?:what|which)\b|什么|哪|何种", re.IGNORECASE)
-ANSWER_TYPES = ("term", "choice", "number", "yes_no", "set", "date", "expression")
+ANSWER_TYPES = ("term", "choice", "number", "yes_no", "set", "date", "dose", "expression")
 
 
 @dataclass(frozen=True)
 class Typed(AnswerVerifier):
-    """The rule that fits the problem: by `metadata["answer_type"]` (term, choice, number, yes_no, set, date,
+    """The rule that fits the problem: by `metadata["answer_type"]` (term, choice, number, yes_no, set, date, dose,
     expression), by its kind and options, else by what its reference looks like.
     """
 
@@ -72,6 +73,8 @@ def _rule(kind: str, format: Format, tolerance: float, partial: bool, vocabulary
         return YesNo(format)
     if kind == "date":
         return Dates(format)
+    if kind == "dose":
+        return Dosing(format, tolerance, vocabulary)
     if kind == "expression":
         return Symbolic(format)
     if kind == "set":
@@ -89,14 +92,29 @@ def answer_type(problem: Problem) -> str:
         return "yes_no" if all(sides) and len(sides) > 1 else "choice"
     if problem.kind == "choice":
         return "choice"
+    if problem.metadata.keys() & {"unit", "items"}:
+        return _by_looks(problem)
+    return _remembered(problem.question, str(problem.reference), problem.kind)
+
+
+@lru_cache(maxsize=4096)  # a problem comes back with each of its rollouts
+def _remembered(question: str, reference: str, kind: Kind) -> str:
+    return _by_looks(Problem("looks", ask(question), reference, kind))
+
+
+def _by_looks(problem: Problem) -> str:
+    """The rule that fits what a reference looks like."""
+    reference = str(problem.reference)
+    if problem.kind != "numeric" and wants_regimen(problem) and not reference_quantity(problem):
+        return "dose"
+    if is_ratio_or_pair(problem):
+        return "number"
     if looks_symbolic(problem):
         return "expression"
     if problem.kind != "numeric" and wants_date(problem):
         return "date"
     if problem.kind == "numeric" or reference_quantity(problem) or reference_interval(problem):
         return "number"
-    if side(str(problem.reference)) and not (
-        _NONE.fullmatch(str(problem.reference)) and _WHAT.search(problem.question)
-    ):
+    if side(reference) and not (_NONE.fullmatch(reference) and _WHAT.search(problem.question)):
         return "yes_no"
     return "set" if len(reference_items(problem)) > 1 else "term"

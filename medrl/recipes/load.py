@@ -64,7 +64,7 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
         MissingFile: There is no such file.
         RecipeError: With every fault found.
     """
-    return read_recipe(_tree(Path(path), ()), str(path), overrides)
+    return read_recipe(read_tree(Path(path), ()), str(path), overrides)
 
 
 def read_recipe(tree: Mapping[str, Any], source: str = "the recipe", overrides: Sequence[str] = ()) -> Recipe:
@@ -72,7 +72,7 @@ def read_recipe(tree: Mapping[str, Any], source: str = "the recipe", overrides: 
     faults: list[str] = []
     sections = copy.deepcopy(dict(tree))
     for override in overrides:
-        _override(sections, override, faults)
+        override_knob(sections, override, faults)
     recipe = read_dataclass(Recipe, sections, "", faults)
     if isinstance(sections.get("reward"), str | Mapping):
         faults += rewards.check(sections["reward"])
@@ -113,16 +113,16 @@ def presets_of(cls: type[Algorithm]) -> list[str]:
 
 def to_yaml(recipe: Recipe) -> str:
     """The complete recipe as YAML that reads back equal."""
-    return yaml.dump(_plain(asdict(recipe)), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120)
+    return yaml.dump(plain_values(asdict(recipe)), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120)
 
 
 def yaml_value(value: Any) -> str:
     """One value as YAML on one line."""
-    text: str = yaml.dump(_plain(value), Dumper=_Dumper, default_flow_style=True, sort_keys=False, width=10**6)
+    text: str = yaml.dump(plain_values(value), Dumper=_Dumper, default_flow_style=True, sort_keys=False, width=10**6)
     return text.removesuffix("\n").removesuffix("\n...")
 
 
-def _tree(path: Path, below: tuple[Path, ...]) -> dict[str, Any]:
+def read_tree(path: Path, below: tuple[Path, ...]) -> dict[str, Any]:
     if not path.is_file():
         near = ", ".join(sorted(p.name for p in path.parent.glob("*.yaml"))[:8]) if path.parent.is_dir() else ""
         raise MissingFile(f"there is no recipe {path}" + (f"; that folder has {near}" if near else ""))
@@ -142,7 +142,7 @@ def _tree(path: Path, below: tuple[Path, ...]) -> dict[str, Any]:
     parent = tree.pop("extends", None)
     if parent is None:
         return tree
-    return _merged(_tree(path.parent / str(parent), (*below, path.resolve())), tree)
+    return _merged(read_tree(path.parent / str(parent), (*below, path.resolve())), tree)
 
 
 def _yaml(text: str) -> tuple[Any, str | None]:
@@ -167,7 +167,7 @@ def _merged(
     return merged
 
 
-def _override(tree: dict[str, Any], override: str, faults: list[str]) -> None:
+def override_knob(tree: dict[str, Any], override: str, faults: list[str]) -> None:
     path, equals, text = override.partition("=")
     if not equals or not path:
         faults.append(f"{override!r} is no override; write section.knob=value")
@@ -199,7 +199,7 @@ def _override(tree: dict[str, Any], override: str, faults: list[str]) -> None:
         faults.append(f"{path}: {last!r} is below something that has no knobs")
 
 
-def _plain(value: Any) -> Any:
+def plain_values(value: Any) -> Any:
     if isinstance(value, Mapping):
-        return {key: _plain(one) for key, one in value.items()}
-    return [_plain(one) for one in value] if isinstance(value, list | tuple) else value
+        return {key: plain_values(one) for key, one in value.items()}
+    return [plain_values(one) for one in value] if isinstance(value, list | tuple) else value

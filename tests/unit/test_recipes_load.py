@@ -8,6 +8,7 @@ import pytest
 from medrl.errors import MissingFile, RecipeError
 from medrl.recipes import Recipe, load_recipe, read_recipe, to_yaml
 from medrl.recipes.load import read_algorithm
+from medrl.recipes.verifier import load_verifier_recipe
 
 SOUND = """\
 name: sound
@@ -52,10 +53,12 @@ def test_recipes_of_the_examples_are_sound_and_take_the_overrides_that_their_pag
     found = sorted((repository / "examples").rglob("*.yaml"))
     assert found
     for path in found:
-        load_recipe(path)
+        (load_verifier_recipe if path.parent.name == "verifier" else load_recipe)(path)
     for page in (repository / "examples").rglob("*"):
         if page.suffix not in (".md", ".yaml"):
             continue
+        for command in re.findall(r"medrl train-verifier (\S+\.yaml)", page.read_text(encoding="utf-8")):
+            load_verifier_recipe(repository / command)
         for command in re.findall(r"medrl run ((?:[^\n]*\\\n)*[^\n]*)", page.read_text(encoding="utf-8")):
             recipe, *words = command.replace("\\\n", " ").replace("#", " ").split()
             if recipe.endswith(".yaml"):

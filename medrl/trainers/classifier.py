@@ -1,0 +1,217 @@
+"""Train a sequence classifier to tell right answers from wrong ones, over transformers' Trainer.
+
+HuatuoGPT-o1 (arXiv 2412.18925) fine-tunes such a verifier on answers labelled by GPT-4o; neither the paper nor the code
+gives its learning rate, epochs or batch, so the defaults here are this project's. The text that the model sees is made
+by the same function as when it judges, so training and use cannot differ.
+"""
+
+import random
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from transformers import PreTrainedModel
+
+from medrl.data.labelled import LabelledAnswer
+from medrl.errors import DataError, TrainingDiverged
+from medrl.knobs import bad_betas, out_of_range
+from medrl.seeds import seed_of
+from medrl.verifiers.classifier_layout import Layout, many_token_ids, shown_reference
+from medrl.verifiers.classifier_model import padded
+from medrl.verifiers.extract import Format, sections
+
+WINDOW = 20  # batches of rows that are sorted by length together
+
+
+@dataclass(frozen=True)
+class ClassifierSettings:
+    """How a verifier is trained."""
+
+    epochs: float = 2.0
+    """Passes over the labelled answers."""
+
+    lr: float = 1e-5
+    """Peak learning rate of AdamW. Pretrained models 5e-6 to 5e-5; models of a million parameters 1e-3 to 2e-3."""
+
+    batch_size: int = 64
+    """Answers per optimizer update."""
+
+    microbatch_size: int = 64
+    """Answers in one forward pass; gradients of the rest of the batch are accumulated."""
+
+    warmup_share: float = 0.05
+    """Share of updates over which the learning rate rises."""
+
+    schedule: str = "cosine"
+    """Learning-rate schedule after warm-up, by transformers' name: cosine, linear, constant_with_warmup."""
+
+    weight_decay: float = 0.05
+    """Decoupled weight decay."""
+
+    betas: tuple[float, float] = (0.9, 0.98)
+    """AdamW's decay rates."""
+
+    max_grad_norm: float = 1.0
+    """Gradients are scaled down to this L2 norm."""
+
+    bf16: bool = False
+    """Compute in bfloat16 over float32 weights; for GPUs."""
+
+    gradient_checkpointing: bool = False
+    """Compute activations twice instead of keeping them; for models of billions of parameters."""
+
+    def __post_init__(self) -> None:
+        positive = ("epochs", "lr", "batch_size", "microbatch_size", "max_grad_norm")
+        faults = out_of_range(self, above_0=positive, from_0=("warmup_share", "weight_decay")) + bad_betas(self.betas)
+        if self.warmup_share >= 1:
+            faults.append(f"warmup_share is {self.warmup_share}; it is a share of the updates, below 1")
+        if not faults and self.batch_size > self.microbatch_size and self.batch_size % self.microbatch_size:
+            faults.append(f"batch_size {self.batch_size} is no multiple of microbatch_size {self.microbatch_size}")
+        if faults:
+            raise ValueError("; ".join(faults))
+
+
+def encode(
+    tokenizer: Any, layout: Layout, answers: Sequence[LabelledAnswer], limit: int, format: Format = "auto"
+) -> list[dict[str, list[int]]]:
+    """What the model reads of each answer, made as the `classifier` verifier makes it.
+
+    Raises:
+        DataError: Some have more than `limit` tokens; cutting them would teach to judge halves.
+    """
+    texts = [
+        (sections(one.response, format).answer, shown_reference(one.problem), one.problem.question) for one in answers
+    ]
+    rows = many_token_ids(tokenizer, layout, texts)
+    long = [(one.problem.id, n) for one, row in zip(answers, rows, strict=True) if (n := len(row["input_ids"])) > limit]
+    if long:
+        name, length = long[0]
+        raise DataError(
+            f"{len(long)} labelled answers have more than {limit} tokens, the first being {name!r} with {length}; leave "
+            "them out, or raise max_length up to the model's context"
+        )
+    return rows
+
+
+def train_classifier(
+    model: PreTrainedModel,
+    rows: Sequence[Mapping[str, Sequence[int]]],
+    labels: Sequence[int],
+    settings: ClassifierSettings,
+    *,
+    seed: int = 0,
+    on_update: Callable[[int, int, dict[str, float]], None] | None = None,
+) -> dict[str, float]:
+    """Fit `model` in place to the labels (indices) of `rows`, as `encode` makes them.
+
+    Returns:
+        `loss` (mean over training) and `updates`.
+
+    Raises:
+        DataError: There are no answers, or only of one label.
+        TrainingDiverged: The loss is no finite number.
+    """
+    from transformers import PrinterCallback, Trainer, TrainerCallback
+
+    class ByLength(Trainer):
+        def _get_train_sampler(self, train_dataset: Any = None) -> Any:
+            per_step = min(settings.microbatch_size, settings.batch_size)
+            return LengthSampler([len(row["input_ids"]) for row in rows], per_step, seed)
+
+    if len(set(labels)) < 2:
+        raise DataError(
+            f"{len(rows)} labelled answers hold {len(set(labels))} labels; there must be right and wrong ones"
+        )
+
+    class Report(TrainerCallback):
+        def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **_: Any) -> None:
+            if on_update and logs and "loss" in logs:
+                on_update(state.global_step, state.max_steps, logs)
+
+    data = [{**row, "labels": label} for row, label in zip(rows, labels, strict=True)]
+    pad = model.config.get_text_config().pad_token_id
+    with TemporaryDirectory() as nowhere:  # the trainer wants a folder even when it saves nothing
+        trainer = ByLength(
+            model=model,
+            args=_arguments(settings, model, seed, nowhere),
+            train_dataset=data,
+            data_collator=lambda chosen: _collate(chosen, pad),
+            callbacks=[Report()],
+        )
+        trainer.remove_callback(PrinterCallback)
+        result = trainer.train()
+    model.eval()
+    loss = float(result.training_loss)
+    if loss != loss or loss in (float("inf"), float("-inf")):
+        raise TrainingDiverged(f"the verifier's loss is {loss}; lower training.lr (now {settings.lr:g})")
+    return {"loss": loss, "updates": float(result.global_step)}
+
+
+class LengthSampler:
+    """Indices in which rows of similar length stand together, batch by batch, the batches in random order.
+
+    transformers' own grouping goes from long to short over and over; a small model then forgets the one over the other.
+    """
+
+    def __init__(self, lengths: Sequence[int], batch_size: int, seed: int) -> None:
+        self.lengths, self.batch_size, self.seed, self.passes = lengths, batch_size, seed, 0
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def __iter__(self) -> Iterator[int]:
+        draw = random.Random(seed_of("classifier-order", self.seed, self.passes))
+        self.passes += 1
+        order = list(range(len(self.lengths)))
+        draw.shuffle(order)
+        window = self.batch_size * WINDOW
+        batches: list[list[int]] = []
+        for start in range(0, len(order), window):
+            near = sorted(order[start : start + window], key=lambda i: self.lengths[i])
+            batches += [near[i : i + self.batch_size] for i in range(0, len(near), self.batch_size)]
+        short = [
+            batch for batch in batches if len(batch) < self.batch_size
+        ]  # stands last, or it would shift the others
+        whole = [batch for batch in batches if len(batch) == self.batch_size]
+        draw.shuffle(whole)
+        return iter([i for batch in (*whole, *short) for i in batch])
+
+
+def _arguments(settings: ClassifierSettings, model: PreTrainedModel, seed: int, folder: str | Path) -> Any:
+    from transformers import TrainingArguments
+
+    return TrainingArguments(
+        output_dir=str(folder),
+        num_train_epochs=settings.epochs,
+        learning_rate=settings.lr,
+        per_device_train_batch_size=min(settings.microbatch_size, settings.batch_size),
+        gradient_accumulation_steps=max(1, settings.batch_size // settings.microbatch_size),
+        warmup_steps=settings.warmup_share,
+        lr_scheduler_type=settings.schedule,
+        weight_decay=settings.weight_decay,
+        adam_beta1=settings.betas[0],
+        adam_beta2=settings.betas[1],
+        max_grad_norm=settings.max_grad_norm,
+        seed=seed,
+        data_seed=seed,
+        bf16=settings.bf16,
+        gradient_checkpointing=settings.gradient_checkpointing,
+        use_cpu=model.device.type == "cpu",
+        report_to=[],
+        logging_steps=10,
+        save_strategy="no",
+        disable_tqdm=True,
+        dataloader_pin_memory=False,
+        remove_unused_columns=False,
+    )
+
+
+def _collate(chosen: Sequence[Mapping[str, Any]], pad: int) -> dict[str, Any]:
+    """Rows as padded tensors with their labels."""
+    import torch
+
+    labels = torch.tensor([row["labels"] for row in chosen])
+    rows = [{name: values for name, values in row.items() if name != "labels"} for row in chosen]
+    return {**padded(rows, pad, "cpu"), "labels": labels}
