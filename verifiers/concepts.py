@@ -273,13 +273,18 @@ def _merged(concepts: Iterable[Concept]) -> Iterable[Concept]:
         key = joined(tokens(concept.names[0]))
         own = {joined(tokens(name)) for name in concept.names}
         if key not in by_name:
-            mutual = (one for name in own for one in known_as.get(name, ()) if one in own)
-            key = next((one for one in sorted(mutual) if key in _keys(by_name[one].names)), key)
+            beside = sorted({one for name in own for one in known_as.get(name, ())})
+            key = next((one for one in beside if _same_thing(key, own, one, _keys(by_name[one].names))), key)
         before = by_name.get(key)
         by_name[key] = _union(before, concept) if before else concept
         for name in own:
             known_as.setdefault(name, []).append(key)
     return by_name.values()
+
+
+def _same_thing(first: str, own: set[str], other: str, names: frozenset[str]) -> bool:
+    """Whether two concepts have each other's preferred name, or the one has no name that the other has not."""
+    return (other in own and first in names) or own <= names
 
 
 @lru_cache(maxsize=16_384)

@@ -128,6 +128,11 @@ def _places(problem: Problem, wanted: list[str], given: list[str], rule: Text) -
     return places
 
 
+def _refutes(verdict: Verdict) -> bool:
+    """Whether an item is something else; one that says less than a wanted item is left open beside the others."""
+    return verdict.score == 0.0 and not verdict.reason.startswith("less specific")
+
+
 def _match(problem: Problem, wanted: list[str], given: list[str], rule: Text) -> tuple[int, int, int]:
     """How many given items are in the set, how many are one of its items turned round, how many stay open."""
     left = list(wanted)
@@ -142,9 +147,7 @@ def _match(problem: Problem, wanted: list[str], given: list[str], rule: Text) ->
         right = next((i for i, verdict in enumerate(verdicts) if verdict.score == 1.0), None)
         if right is not None:
             left.pop(right)
-        elif all(verdict.score == 0.0 for verdict in verdicts) or any(
-            opposed(tokens(item), tokens(one)) for one in left
-        ):
+        elif all(_refutes(verdict) for verdict in verdicts) or any(opposed(tokens(item), tokens(one)) for one in left):
             refuted += 1
         else:
             open_ += 1
