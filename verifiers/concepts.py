@@ -29,6 +29,7 @@ _WORDS = frozenset(
     "map gap rip lap tap bad mad car bar aim par pet pan pap ace ice dip hip lip tip sir air mid low cold star fast "
     "pain pass past gist cops cart dose test cure mess band safe hate ape".split()
 )
+_SHORT_WORDS = frozenset("he it is in an as at be or no we so if do my by of on to up us am go me".split())
 # Abbreviations that doctors use for things that exclude each other, whatever a vocabulary knows of them.
 _AMBIGUOUS = frozenset(
     "MI MS PE RA PD AS AR MR PR TR CP CA AD BS BA BPD CRF ARF DI ED EE FH GC HD HS IC IP LA LP MD MM MG NS "
@@ -94,10 +95,8 @@ class Vocabulary:
                 short.setdefault(_letters(abbreviation), set()).add(number)
         names.pop("", None)
         first = _preferred(merged)
-        known = {
-            name: frozenset(mine if len(mine := ids & first.get(name, set())) == 1 else ids)
-            for name, ids in names.items()
-        }
+        owned = {name: mine if len(mine := ids & first.get(name, set())) == 1 else ids for name, ids in names.items()}
+        known = {name: frozenset(_owners(ids, merged, owned)) for name, ids in owned.items()}
         return cls(
             merged,
             digest([[*c.names, "|", *c.abbreviations, "|", c.kind, *c.broader] for c in merged]),
@@ -129,6 +128,8 @@ class Vocabulary:
         return self._meant(bare)
 
     def _meant(self, abbreviation: str) -> frozenset[int]:
+        if abbreviation[1:].islower() and abbreviation.lower() in _WORDS | _SHORT_WORDS:
+            return NOTHING  # a word that opens a sentence: "All findings", "He has"
         ids = self._short.get(_letters(abbreviation), NOTHING)
         return ids | {OTHER} if ids and abbreviation in _AMBIGUOUS else ids
 
@@ -244,8 +245,15 @@ def _overlap(one: _Name, other: _Name) -> bool:
 
 
 def _contrast(one: _Name, other: _Name) -> bool:
-    """Whether two names are one name but for a contrast in them: left and right heart failure."""
-    return _opposite(one, other) and one.core == other.core and one.han == other.han
+    """Whether two names are one name but for a contrast in them: left and right heart failure, types 1 and 2.
+
+    Words that are poles part them even where the one says more: chronic hepatitis, acute viral hepatitis.
+    """
+    if one.core == other.core and one.han == other.han:
+        return _opposite(one, other)
+    rows = ({row for row, _ in one.poles} & {row for row, _ in other.poles}) - {-1}
+    parted = any({p for p in one.poles if p[0] == row} != {p for p in other.poles if p[0] == row} for row in rows)
+    return parted and _nested(one, other)
 
 
 def _opposite(one: _Name, other: _Name) -> bool:
@@ -300,6 +308,22 @@ def _preferred(concepts: Sequence[Concept]) -> dict[str, set[int]]:
         for name in {concept.names[0], han} - {""}:
             first.setdefault(joined(tokens(name)), set()).add(number)
     return first
+
+
+def _owners(ids: set[int], concepts: Sequence[Concept], owned: Mapping[str, set[int]]) -> set[int]:
+    """Of several concepts with one name those whose own preferred name no other of them claims besides.
+
+    Who calls itself "hypothyroidism" besides "primary hypothyroidism" says of its other names that they are that too.
+    """
+    if len(ids) < 2:
+        return ids
+    claimed = {
+        one
+        for one in ids
+        for name in concepts[one].names[1:]
+        if len(theirs := owned.get(joined(tokens(name)), set())) == 1 and theirs <= ids - {one}
+    }
+    return ids - claimed or ids
 
 
 def _union(one: Concept, other: Concept) -> Concept:

@@ -85,7 +85,7 @@ def docstrings(cls: type) -> dict[str, str]:
 
 def _knobs(cls: Any, prefix: str) -> Iterator[Knob]:
     docs, hints = docstrings(cls), get_type_hints(cls)
-    for field in fields(cls):
+    for field in (f for f in fields(cls) if f.init):
         path, hint = f"{prefix}{field.name}", hints[field.name]
         section = next((h for h in (hint, *get_args(hint)) if is_dataclass(h)), None)
         yield Knob(path, _type(hint), _default(field), docs.get(field.name, ""))
