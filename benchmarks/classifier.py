@@ -74,7 +74,7 @@ def compare(recipe: VerifierRecipe, folder: str, count: int) -> dict[str, object
     report: dict[str, object] = {}
     for title, known in (("new concepts, new wordings", False), ("known concepts, new wordings", True)):
         answers = generate_answers(count, "test", known=known, seed=1)
-        shared = set(overlap([*seen.first, *seen.train, *seen.held_out], answers))
+        shared = set(overlap([*seen.first, *seen.train, *seen.held_out], answers, with_question=recipe.show_question))
         answers = [one for one in answers if one.problem.id not in shared]
         right = sum(one.expected for one in answers)
         print(f"\n{title}: {len(answers)} answers, {right} right ({len(shared)} that training saw are left out)")

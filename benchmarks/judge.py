@@ -12,9 +12,9 @@ on one core, and every verdict has a truth to be held against. All sides send th
     client   `OpenAIChat.complete`: queue, deadline, budget, breaker, strict reading
     judge    `Judge` over `OpenAIChat`: reading the answer, the prompt, the reply, the verdict
 
-First without faults: blocks of items, the three sides in turn, the first round does not count. The overhead is the
-median over the rounds of a side's wall time for a block divided by bare's in the same round, so what else runs on the
-machine disturbs both. Then with faults, all items at once: the server gives a share of all HTTP requests, drawn anew
+First without faults: the first blocks of items, the three sides in turn, the first round does not count. The overhead
+is the median over the rounds of a side's wall time for a block divided by bare's in the same round, so what else runs on
+the machine disturbs both. Then with faults, all items at once: the server gives a share of all HTTP requests, drawn anew
 for each, one of: connection closed without a byte, connection closed in the middle of the body, 429, 500, status 200
 with half of its JSON. Each side may send a request again as often.
 
@@ -50,8 +50,9 @@ Outcomes = Sequence[float | None]
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--items", type=int, default=10_000, help="answers to judge in each part")
-    parser.add_argument("--block", type=int, default=500, help="items of a block in the part without faults")
+    parser.add_argument("--items", type=int, default=10_000, help="answers to judge in the part with faults")
+    parser.add_argument("--block", type=int, default=400, help="items of a block in the part without faults")
+    parser.add_argument("--rounds", type=int, default=7, help="the most blocks of that part")
     parser.add_argument("--faults", type=float, default=0.3, help="share of HTTP requests that fail")
     parser.add_argument("--concurrency", type=int, default=64, help="requests under way")
     parser.add_argument("--seed", type=int, default=0, help="of the faults")
@@ -292,7 +293,8 @@ def measure(options: argparse.Namespace, address: str) -> None:
 
     judge = Judge({"type": "medrl.chat:OpenAIChat", "model": "judge"}, self_test=False)
     items = make_items(options.items, judge)
-    clean = asyncio.run(without_faults(f"{address}/clean/v1", items, options.block, options.concurrency))
+    some = items[: options.block * options.rounds]
+    clean = asyncio.run(without_faults(f"{address}/clean/v1", some, options.block, options.concurrency))
     faulty = {
         name: asyncio.run(with_faults(name, f"{address}/faulty/v1", items, options.concurrency)) for name in SIDES
     }

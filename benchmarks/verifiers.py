@@ -23,10 +23,10 @@ from typing import NamedTuple
 from common import fail, print_table, write_json
 from generated_answers import Row, rows
 
-from medrl.data import load_responses
-from medrl.types import Problem, Response
 from medrl.commands.verdict_table import without_label
 from medrl.commands.verifier_card import RULES, load_cases
+from medrl.data import load_responses
+from medrl.types import Problem, Response
 from medrl.verifiers import RuleVerifier, build, run_sync, sections, verify_all
 from medrl.verifiers.typed import answer_type
 
@@ -200,7 +200,8 @@ def main() -> None:
             "sympy_share": share,
             "rows": len(everything),
             "rules": table["medrl rules"]._asdict(),
-            "peers": {name: figures._asdict() for name, figures in table.items() if name != "medrl rules"},
+            "peers": {name: figures._asdict() for name, figures in table.items() if "medrl" not in name},
+            "rules_numbers": table["medrl rules, numbers"]._asdict(),
             "generated": {kind: figures._asdict() for kind, figures in made.items()},
             "generated_negatives": len(negatives),
             "generated_false_accept": measure(ours, negatives).false_accept,

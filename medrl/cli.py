@@ -62,7 +62,9 @@ def _parser() -> argparse.ArgumentParser:
 
     verify = commands.add_parser("verify", help="score the responses of a file and say why")
     verify.add_argument("file", help="rows with a question, a reference and a response (.jsonl, .json, .csv, .parquet)")
-    verify.add_argument("--verifier", default="typed", help="NAME, module:attribute, or YAML such as '{type: number}'")
+    verify.add_argument(
+        "--verifier", default="rules", help="rules, NAME, module:attribute, or YAML such as '{type: number}'"
+    )
     verify.add_argument("--limit", type=int, help="only so many rows")
     verify.add_argument("--json", metavar="FILE", help="write all verdicts here")
     verify.set_defaults(command=_verify)
@@ -195,8 +197,8 @@ def _verify(options: argparse.Namespace) -> int:
     from rich.console import Console
 
     from medrl import verifiers
-    from medrl.data import load_responses
     from medrl.commands.verdict_table import report_json, show, without_label
+    from medrl.data import load_responses
 
     verifier = _verifier(options.verifier)
     items = load_responses(options.file, limit=options.limit)
@@ -213,10 +215,17 @@ def _verifier(text: str) -> Any:
     import yaml
 
     from medrl import verifiers
+    from medrl.commands.verifier_card import RULES
 
+    if text == "rules":
+        return verifiers.build(RULES)
     try:
         config = yaml.safe_load(text)
-    except yaml.YAMLError:
+    except yaml.YAMLError as error:
+        if text.lstrip().startswith(("{", "[")):
+            raise DataError(
+                f"{text!r} is no YAML: {' '.join(str(error).split())}; close its braces and quotes"
+            ) from error
         config = text
     if isinstance(config, str) or (isinstance(config, dict) and list(config.values()) == [None]):
         config = text  # a `module:attribute` without quotes reads as text or as a mapping
@@ -226,12 +235,11 @@ def _verifier(text: str) -> Any:
 def _card(options: argparse.Namespace) -> int:
     from rich.console import Console
 
-    from medrl.files import write_atomic
-    from medrl.commands.verifier_card import RULES, measure
+    from medrl.commands.verifier_card import measure
     from medrl.commands.verifier_card_page import markdown, show
-    from medrl.verifiers import build
+    from medrl.files import write_atomic
 
-    verifier = build(RULES) if options.verifier == "rules" else _verifier(options.verifier)
+    verifier = _verifier(options.verifier)
     card = measure(verifier, options.cases, options.pairs)
     width = None if sys.stdout.isatty() else 100
     show(Console(width=width, highlight=False, emoji=False, markup=False), card)
@@ -252,13 +260,8 @@ def _attack(options: argparse.Namespace) -> int:
     from medrl.commands.attack_table import show
     from medrl.commands.attacks import default_problems, measure, read_reward
     from medrl.data import load_problems
-    from medrl.commands.verifier_card import RULES
-    from medrl.verifiers import build
 
-    if options.reward == "rules":
-        reward: Any = build(RULES)
-    else:
-        reward = (read_reward if options.reward.endswith((".yaml", ".yml")) else _verifier)(options.reward)
+    reward: Any = (read_reward if options.reward.endswith((".yaml", ".yml")) else _verifier)(options.reward)
     if options.count is not None and options.count < 1:
         raise DataError(f"--count is {options.count}; ask for at least one problem")
     if options.problems:

@@ -7,6 +7,7 @@ and picklable (they travel between processes), and each that is written to disk 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from typing import Any, Literal, TypeAlias, get_args
 
 from medrl.errors import InvalidScore, ProblemError
@@ -66,7 +67,7 @@ class Problem:
         if not isinstance(self.options, Mapping):
             raise ProblemError(f"problem {self.id!r} has options {self.options!r}; they are a mapping of label to text")
 
-    @property
+    @cached_property
     def question(self) -> str:
         """The text of the last user message, image parts left out."""
         user = next((m for m in reversed(self.messages) if m["role"] == "user"), self.messages[-1])

@@ -69,8 +69,9 @@ class Judge(Verifier):
     """What counts as the same, instead of the built-in rubric. How slots are read and how to reply is always said."""
     unsure: Unsure = "abstain"
     """What "unsure" is: "abstain" leaves the item to the next stage, "no_match" scores it 0."""
-    max_tokens: int = 768
-    """Longest reply in tokens; a reply that is cut off there is an error. Typical 512 to 1024."""
+    max_tokens: int = 1280
+    """Longest reply in tokens; a reply that is cut off there is an error. The bounded schema allows 300 characters of text,
+    and a rare character may cost four tokens: below 1280 a policy may learn to overflow it. Typical 768 to 1536."""
     bounded_schema: bool = True
     """Whether the schema limits the reply's texts (a `pattern`), so that no answer can make the judge write on and on.
     Switch it off for servers that refuse this keyword."""

@@ -19,8 +19,17 @@ NEITHER = "neither a letter nor an option's text"
 
 _NEGATED = re.compile(
     r"\b(?:not|wrong|incorrect|except|eliminate[ds]?|rule[sd]? out|excluded?|neither|nor|unlikely|never|cannot|worst|"
-    r"anything but|other than)\b|"
+    r"anything but|other than|distract\w+|traps?|lure|tempting|red herring|mimics?|doubt\w*|improbable|implausible|"
+    r"misdiagnos\w+|mistak\w+|less likely|(?:second|worse) choice|history of)\b|\?\W*(?:no|nope)\b|干扰项|陷阱|误诊|"
     r"n't\b|不(?![，,])|错误|排除|非|(?<![清切摘去])除|以外|之外",
+    re.IGNORECASE,
+)
+# Behind an answer these alone take it back.
+_STRUCK = re.compile(
+    r"\W*(?:(?:but |that |this |it |which )?(?:is |was |'s )?"
+    r"(?:not?|nope|not (?:really|true|right|correct|this|so)|wrong|false|"
+    r"incorrect|untrue|excluded|ruled out|eliminated|rejected|denied|refuted|unlikely|a (?:trap|distractor))|"
+    r"不对|错误?|不是|否|排除|已排除|不正确|干扰项)\W*",
     re.IGNORECASE,
 )
 _OPEN = re.compile(r"\b(?:or|versus|vs)\b|或|还是", re.IGNORECASE)
@@ -56,9 +65,10 @@ _DENIED = re.compile(
 _BECAUSE = re.compile(r",? (?:because|since|as)\b|\. (?=[A-Z])|[。；;\n]|，因为", re.IGNORECASE)
 _PIECES = re.compile(r"\n|(?<=[.。;；])(?<!\b[A-Z]\.)\s+")  # lines and sentences
 _LEAD = re.compile(
-    r"^(?:so |thus |therefore |hence )?(?:(?:i |my |the )?(?:would )?(?:answer|choice|choose|pick|select|option|"
-    r"correct answer)s?(?: is| are)?:? ?)*"
-    r"(?:故|因此|所以|本题|应该?|我|大概|可能|多半|估计)*(?:选择?|认为是|认为|是|答案)?[:：]?\s*",
+    r"^(?:so |thus |therefore |hence )?(?:(?:i |my |the )?(?:would )?(?:(?:single )?(?:most )?(?:correct|best|right|"
+    r"appropriate|likely|final|probable) )?(?:answer|ans|choice|choose|pick|select|option|letter|one|it)s?"
+    r"(?:'s| is| are| would be| must be| should be)?[:.]? ?)*"
+    r"(?:故|因此|所以|本题|应该?|我|大概|可能|多半|估计)*(?:选择?|认为是|认为|是|(?:正确|最佳|最终|最合适的?)?(?:答案|选项)(?:是|为)?)?[:：]?\s*",
     re.IGNORECASE,
 )
 
@@ -110,6 +120,8 @@ class Choice(AnswerVerifier):
                 return Verdict.wrong(f"two answers, neither taken back: {_join(before)} and {_join(chosen)}")
         if chosen == wanted and any(_bare(piece, options) - chosen for piece in answer.after):
             return Verdict.abstain("another option follows the answer")
+        if chosen == wanted and any(_STRUCK.fullmatch(piece) for piece in answer.after):
+            return Verdict.abstain("what follows the answer takes it back")
         if chosen == wanted:
             return Verdict.right(f"{_join(chosen)}, as the reference")
         if len(chosen) > 1 and len(wanted) == 1:

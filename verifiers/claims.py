@@ -7,128 +7,21 @@ reference's, or less than was asked. Words that are neither known nor empty leav
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from medrl.types import Verdict
-from medrl.verifiers.concepts import OTHER, Mention, Vocabulary
+from medrl.verifiers.concepts import OTHER, Vocabulary
 from medrl.verifiers.normalise import joined, tokens
 from medrl.verifiers.opposites import NEGATIONS, POLES
-from medrl.verifiers.wording import AFTER_NEGATION, BEFORE_NEGATION, OR, Asked, is_glue, says_nothing
+from medrl.verifiers.parts import GENERIC, REFERENCE, Part, Reference, parts_of, resolved
+from medrl.verifiers.predicates import COMMITS, calls_it_the_answer, introduces, relates
+from medrl.verifiers.wording import OR, Asked, contrasts, is_glue, says_nothing
 
-REFERENCE = -1  # the concept of the reference's own words, whether or not the vocabulary knows it
-_PARTS = re.compile(
-    r"(\s*(?:,? \b(?:or|and|i\.e\.)(?= )|或者?|和|及|还是|又称|又名|也称|即|[,;、，；:：()（）\n/])\s*)", re.IGNORECASE
-)
 _LEAST = frozenset(
     "acute primary essential idiopathic classic classical typical common simple 急 性 原 发 典 型".split()
 )
-# Kinds of thing, which answer no question that has a more special reference.
-_GENERIC = frozenset(
-    joined(tokens(name))
-    for name in (
-        "cancer|carcinoma|tumor|neoplasm|malignancy|infection|inflammation|syndrome|disease|fracture|hernia|anemia|shock|"
-        "poisoning|bacteria|virus|fungus|parasite|antibiotic|drug|surgery|"
-        "癌|癌症|肿瘤|恶性肿瘤|感染|炎症|综合征|疾病|骨折|疝|贫血|休克|中毒|细菌|病毒|真菌|寄生虫|抗生素|药物|手术"
-    ).split("|")
-)
+OPEN_CHOICE = "an open choice between several answers"
 MOST = 60  # words of a head that are read; a longer one commits to nothing
-
-
-class Part(NamedTuple):
-    """A piece of an answer between two separators: what separates it, what it names, and the words beside."""
-
-    before: str
-    affirmed: tuple[Mention, ...]
-    denied: tuple[Mention, ...]
-    lead: tuple[str, ...]
-    tail: tuple[str, ...]
-
-    @property
-    def rest(self) -> tuple[str, ...]:
-        return self.lead + self.tail
-
-
-@dataclass(frozen=True)
-class Reference:
-    """The reference as concepts: its names, which concepts they may be, and how its own words stand in a text."""
-
-    terms: tuple[str, ...]
-    ids: frozenset[int]
-    words: tuple[tuple[str, ...], ...]
-
-    @classmethod
-    def of(cls, terms: Sequence[str], known: Vocabulary) -> "Reference":
-        found = [known.ids(term) for term in terms]
-        ids = frozenset().union(*(one for one in found if len(one) == 1))  # a name of several concepts is none
-        return cls(tuple(terms), ids, tuple(dict.fromkeys(tuple(tokens(term)) for term in terms)))
-
-    @property
-    def generic(self) -> bool:
-        """Whether the reference itself is no more than a kind of thing."""
-        return any(joined(words) in _GENERIC for words in self.words)
-
-    def at(self, words: Sequence[str], position: int) -> int:
-        """How many words of a text from `position` on are one of the reference's names; 0 for none."""
-        return max(
-            (len(own) for own in self.words if own and tuple(words[position : position + len(own)]) == own), default=0
-        )
-
-
-def parts_of(text: str, known: Vocabulary, reference: Reference) -> list[Part]:
-    """The pieces of an answer's head with the concepts that each names."""
-    pieces = _PARTS.split(text)
-    found: list[Part] = []
-    for i in range(0, len(pieces), 2):
-        words = tokens(pieces[i])
-        if not words:
-            continue
-        mentions = _mentions(words, pieces[i], known, reference)
-        denied = [m for m in mentions if _denied(words, m)]
-        covered = {j for m in mentions for j in range(m.start, m.end)}
-        first = min(covered, default=len(words))
-        tail = tuple(word for j, word in enumerate(words) if j > first and j not in covered)
-        affirmed = tuple(m for m in mentions if m not in denied)
-        found.append(Part(pieces[i - 1] if i else "", affirmed, tuple(denied), tuple(words[:first]), tail))
-    return found
-
-
-def _mentions(words: list[str], text: str, known: Vocabulary, reference: Reference) -> list[Mention]:
-    """Concepts that words name; the whole of them may be a name that is written loosely."""
-    found = known.mentions(words, text)
-    if len(found) != 1 or found[0].end - found[0].start < len(words):
-        whole = known.ids(text)
-        if whole:
-            found = [Mention(0, len(words), whole)]
-    own: list[Mention] = []
-    at = 0
-    while at < len(words):
-        length = reference.at(words, at)
-        if length:
-            own.append(Mention(at, at + length, reference.ids | {REFERENCE}))
-        at += length or 1
-    for mention in own:  # the reference's own words win over what stands inside them, and lose to a longer name
-        over = [m for m in found if m.start < mention.end and mention.start < m.end]
-        if all(mention.start <= m.start and m.end <= mention.end for m in over):
-            found = [m for m in found if m not in over] + [mention]
-    return sorted(found)
-
-
-def _denied(words: Sequence[str], mention: Mention) -> bool:
-    before = _joined(" ".join(words[max(0, mention.start - 8) : mention.start]))
-    after = _joined(" ".join(words[mention.end : mention.end + 8]))
-    return bool(BEFORE_NEGATION.search(before) or AFTER_NEGATION.match(after))
-
-
-def _joined(text: str) -> str:
-    """Chinese characters without the spaces that tokens have between them."""
-    return re.sub(r"(?<=[\u3400-\u9fff]) (?=[\u3400-\u9fff])", "", text.strip())
-
-
-def names_reference(text: str, reference: Reference, known: Vocabulary) -> bool:
-    """Whether a text affirms the reference somewhere."""
-    affirmed = [m for part in parts_of(text, known, reference) for m in part.affirmed]
-    return any(ids & (reference.ids | {REFERENCE}) for ids in _resolved(affirmed))
 
 
 def by_concepts(head: str, reference: Reference, known: Vocabulary, asked: Asked) -> Verdict | None:
@@ -137,25 +30,17 @@ def by_concepts(head: str, reference: Reference, known: Vocabulary, asked: Asked
         return None
     verdict = _stated(head, reference, known, asked) or _turned(head, reference, known, asked)
     if verdict is None:
-        for cue in reversed(list(_COMMITS.finditer(head))[-3:]):
+        for cue in reversed(list(COMMITS.finditer(head))[-3:]):
             before, after = head[: cue.start()], head[cue.end() :]
             if after.strip() and not _DENIES.search(before) and not _strangers(before, reference, known):
                 verdict = _stated(after, reference, known, asked)
+                if verdict and verdict.score == 1.0 and not introduces(before, cue[0], asked):
+                    return None  # it names the reference as something else than the answer
                 if verdict:
                     break
     return verdict
 
 
-# Words after which an answer names its thing, wherever they stand.
-_COMMITS = re.compile(
-    r"\b(?:is|are|was|be|suggests?|indicates?|means?|confirms?|identif(?:y|ies)|points? to|fits?(?: with)?|favou?rs?|expect|"
-    r"(?:consistent|compatible) with|suspicious for|diagnostic of|typical of|called|named|known as|termed|give|use|choose|"
-    r"prescribe|caused by|spells|reflects?|represents?|requires?|stands for|comes from)\b"
-    r"(?: (?:the|an?|most likely|likely|probably))* |"
-    r"考虑为?|诊断为|提示为?|即为|符合|支持|首选|选用|应用|给予|称为|又称|称作|属于|倾向于|个人倾向于|大概率是|多为|"
-    r"表达|应是|为|是",
-    re.IGNORECASE,
-)
 _EITHER = re.compile(
     r"也可能|[皆都均]有可能|\beither\b|\bboth are possible\b|\b(?:could|may|might) also be\b", re.IGNORECASE
 )
@@ -164,8 +49,6 @@ _DENIES = re.compile(
     r"but|although|except|against)\b|n't\b|不|非|无|未|排除|否认|但|虽|若|如果|除",
     re.IGNORECASE,
 )
-# After a thing that is named first, a predicate says of it that it is the answer.
-_PREDICATES = frozenset("is was would should remain fit explain account best cause given".split())
 _TURNING = frozenset(
     "not no never less least unlikely second rare rarely but excluded exclude ruled wrong incorrect contraindicated avoid "
     "avoided alternative neither nor without however although possible or versus if 不 非 无 未 否 除 但 或".split()
@@ -177,10 +60,10 @@ def _stated(head: str, reference: Reference, known: Vocabulary, asked: Asked) ->
     parts = parts_of(head, known, reference)
     if not parts or sum(len(part.rest) for part in parts) > MOST:
         return None
-    affirmed = [_meant(ids, reference, known) for ids in _resolved([m for part in parts for m in part.affirmed])]
+    affirmed = [_meant(ids, reference, known) for ids in resolved([m for part in parts for m in part.affirmed])]
     if not affirmed:
         return None
-    if len(parts) == 1 and joined(tokens(head)) in _GENERIC and not reference.generic:
+    if len(parts) == 1 and joined(tokens(head)) in GENERIC and not reference.generic:
         return Verdict.wrong(f"less specific than {reference.terms[0]!r:.60}")
     wanted = reference.ids | {REFERENCE}
     hits = [m for m in affirmed if m & wanted]
@@ -189,13 +72,15 @@ def _stated(head: str, reference: Reference, known: Vocabulary, asked: Asked) ->
         return None if denied else _wrong(parts, affirmed, reference, known, asked)
     if denied or not all(m <= wanted for m in hits) or not all(_silent(part, asked) for part in parts):
         return None
+    if any(part.tail and _of_another_kind(part.tail, reference, known) for part in parts):
+        return None
     others = [m for m in affirmed if m not in hits]
     if all(_glosses(m, reference, known) for m in others):
         return Verdict.right(f"names {reference.terms[0]!r:.60}")
     between = [f" {part.before.strip()} " for part in parts[1:] if part.affirmed]
     offered = any(map(OR.search, between)) and all(OR.fullmatch(b) or b.strip() in ("、", ",", "，") for b in between)
     if (offered or _EITHER.search(head)) and all(_apart(m, reference, known) for m in others):
-        return Verdict.wrong("an open choice between several answers")
+        return Verdict.wrong(OPEN_CHOICE)
     return None
 
 
@@ -254,8 +139,18 @@ _SIDE_WORDS = frozenset("side sided on the in of 侧 性 期 级 型".split())
 
 def _silent(part: Part, asked: Asked) -> bool:
     """Whether what stands beside the concepts of a piece says nothing of them, or only that they are the answer."""
-    predicate = bool(part.tail) and part.tail[0] in _PREDICATES and _TURNING.isdisjoint(part.tail)
-    return says_nothing(part.lead, asked) and (predicate or says_nothing(part.tail, asked))
+    if part.affirmed and relates(part.lead):
+        return False
+    return says_nothing(part.lead, asked) and (says_nothing(part.tail, asked) or calls_it_the_answer(part.tail, asked))
+
+
+def _of_another_kind(tail: Sequence[str], reference: Reference, known: Vocabulary) -> bool:
+    """Whether a condition's name only qualifies the word behind it: gout medication, 高血压药物."""
+    named = {known.family(one) for one in reference.ids}
+    return "condition" in named and bool(_QUALIFIED.match(joined(tail)))
+
+
+_QUALIFIED = re.compile(r"(?:drug|medication|agent|tablet|capsule|virus|organism|bacteri|species|[药片]|胶囊)")
 
 
 def _strangers(text: str, reference: Reference, known: Vocabulary) -> bool:
@@ -267,12 +162,6 @@ def _strangers(text: str, reference: Reference, known: Vocabulary) -> bool:
         for m in part.affirmed
         for one in m.ids
     )
-
-
-def _resolved(mentions: list[Mention]) -> list[frozenset[int]]:
-    """The concepts of each mention; one that may be several is the one that another mention names outright."""
-    sure = frozenset().union(*(m.ids for m in mentions if len(m.ids - {REFERENCE}) == 1))
-    return [m.ids & sure if len(m.ids) > 1 and len(m.ids & sure) == 1 else m.ids for m in mentions]
 
 
 def _meant(ids: frozenset[int], reference: Reference, known: Vocabulary) -> frozenset[int]:
@@ -330,3 +219,24 @@ def _says_less(known: Vocabulary, broad: int, narrow: int) -> bool:
     """Whether a broader concept leaves out more than what goes without saying (acute, primary, classical)."""
     wide = {word for name in known.concepts[broad].names for word in tokens(name)}
     return not any(set(tokens(name)) - wide <= _LEAST for name in known.concepts[narrow].names)
+
+
+def says_another(tail: str, reference: Reference, known: Vocabulary) -> bool:
+    """Whether what follows an answer affirms another thing of its kind, and not in a reason or a contrast alone."""
+    sentences = [one for one in _SENTENCES.split(tail)[:12] if one.strip()]
+    if sentences and contrasts(tail):
+        sentences[0] = re.sub(r"^.[^,，]*", "", sentences[0])
+    return any(
+        _strangers(one, reference, known) and (not _REASONED.match(one) or bool(_CLAIMED.search(one)))
+        for one in sentences
+    )
+
+
+_SENTENCES = re.compile(r"[\n。；;]|\.(?= |$)|(?:^|, )then ")
+_REASONED = re.compile(r"[,，]? ?(?:(?:because|since|given|as|in contrast|whereas)\b|因|由于)", re.IGNORECASE)
+# In a reason these say what the patient has, and so name an answer.
+_CLAIMED = re.compile(
+    r"\b(?:it|this|that|he|she|they|we|patient|diagnosis|answer|condition|picture)\b(?: \w+){0,2}"
+    r"(?:'s| (?:is|has|was|be|have|are))\b|\b(?:diagnosis|answer)\W*$|(?:患者|病人|本例|其|诊断)(?:有|患|为|是)",
+    re.IGNORECASE,
+)

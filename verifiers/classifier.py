@@ -94,6 +94,9 @@ class Classifier(Verifier):
     labels without names."""
     score: Literal["threshold", "probability"] = "threshold"
     """`threshold`: 1 above it, else 0. `probability`: p(True) itself, with the decision as the part `accepted`."""
+    unsure_between: tuple[float, float] | None = None
+    """From which to which p(True) it abstains, so that the next stage of a cascade decides (a judge, say); empty: it always
+    decides. Typical 0.2 to 0.8 with a calibrated classifier."""
     batch_size: int = 32
     """Answers in one forward pass; bounds memory. Typical 8 to 128."""
     max_length: int | None = None
@@ -108,13 +111,15 @@ class Classifier(Verifier):
 
     def __post_init__(self) -> None:
         check_format(self.format)
+        if isinstance(self.unsure_between, list):  # as YAML has it
+            object.__setattr__(self, "unsure_between", tuple(self.unsure_between))
         faults = self._own_faults()
         if faults:
             raise RecipeError("verifier 'classifier'", faults)
 
     @property
     def decides(self) -> bool:
-        return True
+        return self.unsure_between is None
 
     def data_digest(self) -> str:
         """Of the weights: the contents of a folder's files, or hub id and revision."""
@@ -191,6 +196,10 @@ class Classifier(Verifier):
             return Verdict.failed("the classifier's logits are not finite numbers", cost=cost)
         p = sigmoid(margin / settings.temperature)
         accepted = p > settings.threshold
+        if self.unsure_between and self.unsure_between[0] <= p <= self.unsure_between[1]:
+            reason = f"p(True) is {p:.3f}, in which the classifier is unsure"
+            unsure = Verdict.abstain(reason, cost=cost, parts={"p_true": p})
+            return _found(unsure, *_shown(response, self.format))
         reason = f"p(True) is {p:.3f}, {'above' if accepted else 'not above'} {settings.threshold:g}"
         value = p if self.score == "probability" else float(accepted)
         verdict = Verdict(value, reason=reason, cost=cost, parts={"p_true": p, "accepted": float(accepted)})
@@ -210,6 +219,8 @@ class Classifier(Verifier):
             faults.append(f"score is {self.score!r}; it is threshold or probability")
         if self.dtype not in ("auto", "float32", "bfloat16", "float16"):
             faults.append(f"dtype is {self.dtype!r}; it is auto, float32, bfloat16 or float16")
+        if self.unsure_between is not None and not _is_range(self.unsure_between):
+            faults.append(f"unsure_between is {self.unsure_between!r}; give two numbers from 0 to 1, the lower first")
         if self.batch_size < 1:
             faults.append(f"batch_size is {self.batch_size}; it must be at least 1")
         try:
@@ -234,6 +245,12 @@ class Classifier(Verifier):
                 except DataError as error:
                     faults.append(str(error))
         return faults
+
+
+def _is_range(value: object) -> bool:
+    if not isinstance(value, tuple) or len(value) != 2:
+        return False
+    return all(isinstance(one, int | float) for one in value) and 0.0 <= value[0] < value[1] <= 1.0
 
 
 def sigmoid(x: float) -> float:

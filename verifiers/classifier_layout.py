@@ -104,6 +104,11 @@ def _bare(text: str) -> str:
     return re.sub(r"\s+", "", text).casefold()
 
 
+def encodable(text: str) -> str:
+    """`text` as a tokenizer takes it: half of a surrogate pair, which a policy must not gain by, becomes "?"."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()
+
+
 def token_ids(tokenizer: Any, layout: Layout, response: str, reference: str, question: str) -> dict[str, list[int]]:
     """What the model is given for one answer; see `many_token_ids`."""
     return many_token_ids(tokenizer, layout, [(response, reference, question)])[0]
@@ -118,6 +123,9 @@ def many_token_ids(tokenizer: Any, layout: Layout, texts: Sequence[tuple[str, st
     common = {"split_special_tokens": True, "verbose": False, "truncation": False, "padding": False}
     if not texts:
         return []
+    texts = [
+        (encodable(response), encodable(reference), encodable(question)) for response, reference, question in texts
+    ]
     if layout.pair:
         firsts = [layout.fill(response, "", question) for response, _, question in texts]
         found = tokenizer(firsts, [reference for _, reference, _ in texts], add_special_tokens=True, **common)

@@ -103,15 +103,21 @@ def true_index(labels: Sequence[str], wanted: int | str | None) -> int:
     )
 
 
-_READ = (SETTINGS, "config.json", "*.safetensors", "tokenizer*", "vocab*", "merges.txt", "added_tokens.json", "*.model")
+# What scores may depend on in a model's folder: weights, config, tokenizer, settings, the pooling of embeddings.
+CONTENTS = (
+    *(SETTINGS, "config.json", "*.safetensors", "modules.json", "1_Pooling/config.json"),
+    *("tokenizer*", "special_tokens_map.json", "added_tokens.json", "vocab*", "merges.txt", "*.model"),
+)
 
 
-def folder_digest(folder: Path) -> str:
-    """Over the contents of weights, config, tokenizer and settings; a file is read again only when it was changed."""
+def folder_digest(folder: Path, patterns: Sequence[str] = CONTENTS) -> str:
+    """Over the contents of a model folder's files; a file is read again only when it was changed."""
     total = hashlib.sha256()
-    for file in sorted({file for pattern in _READ for file in folder.glob(pattern) if file.is_file()}):
+    for file in sorted({file for pattern in patterns for file in folder.glob(pattern) if file.is_file()}):
         about = file.stat()
-        total.update(f"{file.name} {_file_digest(str(file.resolve()), about.st_mtime_ns, about.st_size)}\n".encode())
+        total.update(
+            f"{file.relative_to(folder)} {_file_digest(str(file.resolve()), about.st_mtime_ns, about.st_size)}\n".encode()
+        )
     return total.hexdigest()[:16]
 
 
@@ -157,8 +163,8 @@ class LoadedClassifier:
             try:
                 with self.lock:
                     values: Sequence[float | Exception] = self._batch([rows[i] for i in chosen], true)
-            except Exception as error:  # out of memory, mostly: these rows have no score, the others go on
-                values = [error] * len(chosen)
+            except Exception as error:  # out of memory, mostly: each alone, so that one row costs no other its score
+                values = [self.margins([rows[i]], true, 1)[0] for i in chosen] if len(chosen) > 1 else [error]
             for i, value in zip(chosen, values, strict=True):
                 found[i] = value
         return found
@@ -234,8 +240,13 @@ def load(source: Source) -> LoadedClassifier:
     text = model.config.get_text_config()
     if text.pad_token_id is None:  # the token that is filled in is masked, and never the one that is pooled
         text.pad_token_id = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
-    context = int(getattr(text, "max_position_embeddings", None) or tokenizer.model_max_length)
-    return LoadedClassifier(model.to(device).eval(), tokenizer, labels, context)
+    return LoadedClassifier(model.to(device).eval(), tokenizer, labels, context_of(model, tokenizer))
+
+
+def context_of(model: Any, tokenizer: Any) -> int:
+    """The most tokens that a model reads at once."""
+    text = model.config.get_text_config()
+    return int(getattr(text, "max_position_embeddings", None) or tokenizer.model_max_length)
 
 
 def check_layout(classifier: LoadedClassifier, layout: Layout, source: str) -> None:

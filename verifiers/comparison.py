@@ -1,31 +1,28 @@
 """Compare two quantities: what their units mean, whether one is the other converted or rounded, then their values.
 
 The tolerance comes, in this order, from the problem's own limits (`lower_limit` and `upper_limit`, as in MedCalc-Bench,
-arXiv:2406.12036), its `tolerance`, what the question says (`medrl.verifiers.tolerance`), and the caller's. Mass, amount and charge
-convert where `medrl.verifiers.analytes` knows the substance.
+arXiv:2406.12036), its `tolerance`, what the question says (`medrl.verifiers.tolerance`), and the caller's. Mass, amount
+and charge convert where `medrl.verifiers.analytes` knows the substance.
 """
 
 import re
 from dataclasses import replace
 from fractions import Fraction
-from functools import lru_cache
 from typing import Any, Literal, NamedTuple
 
 from medrl.types import Problem
 from medrl.verifiers.analytes import exchange
+from medrl.verifiers.asked import ASKS_PERCENT, asked_unit, fixes, free_units
 from medrl.verifiers.quantity import Quantity, plain, quantities
 from medrl.verifiers.tolerance import allowed, limits, stated
-from medrl.verifiers.units import Unit, counted, read_unit, units_in, without_counts
+from medrl.verifiers.units import Unit, counted, without_counts
 
-_ROUNDED = re.compile(r"\bnearest\b|\bround|decimal|四舍五入|保留|取整", re.IGNORECASE)
-_PERCENT = re.compile(r"\bpercent|\bin %|百分", re.IGNORECASE)
-_SCORED = re.compile(r"\bscore|\bscale\b|\bpoints\b|\bGCS\b|\bapgar\b|评分|量表", re.IGNORECASE)
+_ROUNDED = re.compile(r"\bnearest\b|\bround|decimal|四舍五入|保留|取整|精确到", re.IGNORECASE)
+_SCORED = re.compile(r"\bscore|\bscale\b|\bpoints\b|\bGCS\b|\bapgar\b|评分|量表|得分", re.IGNORECASE)
 _CONVERSION = re.compile(
     r"\bconver[ts]|\bexpress|\bequivalent\b|\bequals?\b|\bhow many [^.?]{1,40} (?:is|are|in)\b|换算|转换|折合|相当于",
     re.IGNORECASE,
 )
-# The unit that a question asks for in so many words: "how many completed weeks", 多少天, "in milligrams".
-_HOW_MANY = re.compile(r"\bhow many (?:(?:completed|complete|full|whole|total|more) )?(?=[A-Za-zμ])|(?:多少|几) ?(?=[^\s\w]|\w)", re.IGNORECASE)
 _POINTS = re.compile(r"评分|得分|[多几]少?分|分值|总分|量表|\bscores?\b|\bGCS\b|\bapgar\b|\bpoints?\b", re.IGNORECASE)
 _DIFFERENCE = re.compile(
     r"\b(?:rise|rose|risen|rising|fall|fell|fallen|falling|drop|dropped|gradient|differ\w*|chang\w+|increas\w+|decreas\w+|"
@@ -71,21 +68,31 @@ def compare(problem: Problem, reference: Quantity, given: Quantity, tolerance: f
     question = plain(problem.question)
     reference, given = _scored(question, reference), _scored(question, given)
     theirs = given.unit
-    unit = reference.unit or _asked(question, theirs)
+    unit = reference.unit or asked_unit(question, theirs)
     if theirs is None:
         if unit and unit.dims:
+            if given.stray.lower() in ("degree", "degrees") and unit.dims == (("temperature", 1),):
+                finding = compare(problem, reference, replace(given, unit=unit, stray=""), tolerance)
+                right = finding.outcome == "right" and fixes(question, unit)
+                return finding if right else Finding("abstain", "degrees of Celsius or of Fahrenheit")
             if given.stray and given.stray.lower() not in _PLAIN_WORDS:
                 return Finding("abstain", f"the unit {given.stray!r} is not known")
             if not (fixes(question, unit) or problem.metadata.get("unit")):
                 return Finding("abstain", f"the answer has no unit and the question does not fix {unit.symbol!r}")
             theirs = unit
-        elif unit and _PERCENT.search(question) and abs(given.number) > 1:
+        elif unit and ASKS_PERCENT.search(question) and abs(given.number) > 1:
             theirs = unit
     if theirs and theirs.dims and unit is None:
         return Finding("abstain", f"the problem does not say whether {theirs.symbol!r} is its unit")
     if unit and theirs and unit.dims != theirs.dims and without_counts(unit.dims) == without_counts(theirs.dims):
         theirs = replace(theirs, dims=unit.dims)
-    if unit and theirs and (ours_count := counted(unit)) and (count := counted(given.unit or unit)) and ours_count != count:
+    if (
+        unit
+        and theirs
+        and (ours_count := counted(unit))
+        and (count := counted(given.unit or unit))
+        and ours_count != count
+    ):
         return Finding("abstain", f"{theirs.symbol!r} and {unit.symbol!r} count different things")
     echo = _echo(question, given, unit, theirs) if unit and theirs and not theirs.same_as(unit) else None
     if echo:
@@ -126,9 +133,7 @@ def _echo(question: str, given: Quantity, unit: Unit, theirs: Unit) -> Finding |
 
 def _asks_for(question: str, unit: Unit) -> bool:
     """Whether a question names a unit that belongs to no number in it."""
-    for q in reversed(quantities(question)):
-        question = question[: q.span[0]] + ";" + question[q.span[1] :]
-    return any(asked.same_as(unit) for asked in units_in(question))
+    return any(asked.same_as(unit) for asked in free_units(question))
 
 
 def _weighed(unit: Unit, theirs: Unit) -> bool:
@@ -189,14 +194,14 @@ def _value(
         return Finding(
             "right", f"{shown} equals {wanted}" if not far else f"{shown} is within {float(far):.3g} of {wanted}"
         )
+    if unit and theirs and _calendar(unit, theirs, reference, given):
+        return Finding("abstain", f"{shown} may be {wanted}: a month has 28 to 31 days")
     if _rounds_to(problem, reference, given, unit, theirs, value):
         return Finding("right", f"{shown} is {wanted}, rounded")
     if given.above is not None and given.above == reference.number and unit is None:
         if _SCORED.search(problem.question) and given.below and given.below >= given.above:
             return Finding("right", f"{given.above} out of {given.below} is the score {wanted}")
         return Finding("abstain", f"{given.above}/{given.below} may be a score or a fraction")
-    if unit and theirs and _calendar(unit, theirs, reference, given):
-        return Finding("abstain", f"{shown} may be {wanted}: a month has 28 to 31 days")
     if unit and not unit.dims and theirs is None and given.number == reference.number:
         return Finding("abstain", f"{shown} may be a percentage or a plain number")
     return Finding("wrong", f"{shown} is not {wanted}")
@@ -237,37 +242,13 @@ def _other_dimension(reference: Quantity, given: Quantity, ours: tuple[Any, ...]
     wanted = reference.unit.symbol if reference.unit else "a plain number"
     has = given.unit.symbol if given.unit else "no unit"
     swapped = {d for d, _ in set(ours) ^ set(theirs)}
-    if swapped in ({"body mass", "amount"}, {"osmoles", "amount"}):  # mg per g or mmol of creatinine; mOsm, mmol per kg
+    if swapped in ({"body mass", "amount"}, {"osmoles", "amount"}) or (
+        swapped == {"body mass", "volume"} and "osmoles" in dict(ours)
+    ):  # mg per g or mmol of creatinine; mOsm, mmol per kg
         return Finding("abstain", f"{has} converts to {wanted} only where the substance is known")
     if swapped <= _SAME_SUBSTANCE and (given.number != reference.number or swapped == {"amount", "charge"}):
         return Finding("abstain", f"{has} converts to {wanted} only where the substance is known")
     return Finding("wrong", f"the unit is {has} where {wanted} is wanted")
-
-
-def _asked(question: str, theirs: Unit | None) -> Unit | None:
-    """The unit in which a question without one in its reference wants the answer, if it is clear."""
-    if theirs is None:
-        return None
-    if not theirs.dims:
-        return theirs if theirs.scale != Fraction(1, 100) or _PERCENT.search(question) else None
-    wanted = wanted_unit(question)
-    if wanted and wanted.dims == theirs.dims:
-        return wanted
-    fitting = [unit for unit in units_in(question) if without_counts(unit.dims) == without_counts(theirs.dims)]
-    return fitting[0] if fitting and all(unit.same_as(fitting[0]) for unit in fitting) else None
-
-
-@lru_cache(maxsize=2048)
-def wanted_unit(question: str) -> Unit | None:
-    """The unit after a plain question's last "how many" or 多少, or None."""
-    found = [read_unit(question, match.end())[0] for match in _HOW_MANY.finditer(question[-2000:])]
-    return found[-1] if found else None
-
-
-def fixes(question: str, unit: Unit) -> bool:
-    """Whether a plain question names a unit, so that an answer may leave it out."""
-    dims = without_counts(unit.dims)
-    return any(u.scale == unit.scale and u.offset == unit.offset and without_counts(u.dims) == dims for u in units_in(question))
 
 
 def _scored(question: str, quantity: Quantity) -> Quantity:

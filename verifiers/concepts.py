@@ -200,11 +200,11 @@ def _letters(abbreviation: str) -> str:
 @lru_cache(maxsize=16_384)
 def _apart(first: Concept, second: Concept) -> bool:
     families = {_FAMILIES.get(first.kind, ""), _FAMILIES.get(second.kind, "")}
+    if families <= {"drug", "organism"} and first.kind == second.kind:  # another ingredient or species has another line
+        return _keys(first.names).isdisjoint(_keys(second.names))
     one, other = _worded(first.names), _worded(second.names)
     if len(families) > 1 and "" not in families and any(a.words & b.words for a in one for b in other):
         return False
-    if families <= {"drug", "organism"} and first.kind == second.kind:  # another ingredient or species has another line
-        return _keys(first.names).isdisjoint(_keys(second.names))
     pairs = [(a, b) for a in one for b in other]
     return any(_contrast(a, b) for a, b in pairs) or not any(_overlap(a, b) for a, b in pairs)
 

@@ -16,6 +16,7 @@ from medrl.verifiers.moments import Moment, asks_age, moments
 from medrl.verifiers.quantity import plain
 from medrl.verifiers.reading import TAKES_BACK, AnswerVerifier
 
+_ROUNDED = 0.1  # weeks by which an age in tenths of a week may be rounded, or cut off
 _LONGEST = 100  # characters of a reference that may be one date
 _YEAR = re.compile(r"(?<![\d.])(?:1[89]|2[01])\d\d(?!\d|\.\d)")
 _OTHER_DAY = re.compile(r"\b(?:lmp|menstrual|period|cycle)\b|月经", re.IGNORECASE)
@@ -133,6 +134,8 @@ def _compare(problem: Problem, wanted: Moment, given: Moment) -> tuple[bool | No
         return True, f"{shown}, as the reference"
     if wanted.says in given.may:
         return None, "it is the reference only if day and month change places"
+    if isinstance(wanted.says, int) and given.share is not None and abs(given.share - wanted.says / 7) > _ROUNDED:
+        return False, f"{given.share:g} weeks, where {wanted.says} days are right"
     if isinstance(wanted.says, int) and given.says is None:
         return None, "a fraction of a week, or days beyond a week, or no unit"
     if isinstance(wanted.says, int) and isinstance(given.says, int) and given.says // 7 == wanted.says // 7:

@@ -160,12 +160,23 @@ _CUE = re.compile(
 _UNCUED = re.compile(
     r"(?:\b(?:differential|wrong|incorrect|false|worst|alternative|other|another|unlikely|second|third|next|initial|"
     r"previous|former|tempting|trap|reference|(?:less|least)(?: likely)?)(?: (?:most )?likely| possible)? |"
-    r"[不未非误]|不应|不能|不正确的?|错误的?|鉴别|其[他它]|否定|排除|次要|既往|第二|不太?可能的|其次)$",
+    r"[不未非误]|不应|不宜|不足以|不能|不正确的?|错误的?|鉴别|其[他它]|否定|排除|次要|既往|第二|不太?可能的|其次|外院|曾经?|原)$",
     re.IGNORECASE,
 )
+# … or one of these in the same clause: another person's diagnosis, or one of another time.
+_ASIDE = re.compile(
+    r"\b(?:mother|father|parent|brother|sister|sibling|twin|son|daughter|uncle|aunt|cousin|wife|husband|relative|student|"
+    r"intern|colleague|referring doctor)(?:'s|s'|s)?\b|\bfamily\b(?! (?:doctor|physician|medicine))|"
+    r"\b(?:years?|months?|weeks?) (?:ago|before|earlier)\b|\blast (?:year|month|week|time|visit)\b|\bold\b(?= \w*$)|"
+    r"\b(?:past|prior|earlier|outside|referral|mistaken|discarded|rejected|tempting|usual|opposite)\b(?=(?: \w+)?[ *]*$)|"
+    r"\bon referral\b|母亲|父亲|家族|外院|过去|以前|去年",
+    re.IGNORECASE,
+)
+_SUBORDINATES = re.compile(r"\b(?:because|since|whereas|but|yet|so) ", re.IGNORECASE)  # each begins a clause of its own
+_CONDITIONAL = re.compile(r"\b(?:if|were|had|unless|should|whether)\b|如果|若|假如", re.IGNORECASE)
 _AFTER = re.compile(
     r" (?:is|remains|would be) (?:the|my) (?:most likely |final |correct |best |right )?(?:diagnosis|answer)\b"
-    r"(?!,? ?(?:and|but|or|too|also)\b)",
+    r"(?!,? ?(?:and|but|or|too|also|if|unless|only|when|until|last|of h(?:is|er))\b)",
     re.IGNORECASE,
 )
 _DENIED = re.compile(r"(?:\bnot|\bnever|n't)(?: the answer)?:?[\s*$(]*$|(?:不是|并非)[：:]?[\s*$(]*$", re.IGNORECASE)
@@ -197,6 +208,7 @@ _EMPTY = re.compile(
 )
 
 
+_CLOSED = re.compile(r"^\s{0,4}(?:</answer>|\})[\s*$)]*", re.IGNORECASE)
 _PIECES = re.compile(r"[\n。；;]|(?<=[\w)}>*][\w)}>*])\.(?=\s|$)|(?<=^\w)\.(?=\s|$)")
 _JOINS = re.compile(r"^[\s*_•·-]*(?:(?:or|and|also|then)\b|或者?|也|和)?\s*|[\s*_]+$", re.IGNORECASE)
 
@@ -251,7 +263,8 @@ def answer_within(text: str, span: Span) -> Extracted | None:
                 )
             )
         )
-        pieces = _PIECES.split(text[last[1] - 1 : min(end, last[1] + SHORT)])[1:9]
+        pieces = _PIECES.split(text[last[1] - 1 : min(end, last[1] + SHORT)])[:9]
+        pieces[0] = _CLOSED.sub("", pieces[0][1:]) if how in ("boxed", "tag") else ""  # "\\boxed{X} but rather Y"
         after = tuple(piece for one in pieces if 0 < len(piece := _JOINS.sub("", one).strip()) <= 60)
         how = how if last[1] - last[0] <= 4 * STATEMENT else "long"
         return Extracted(text[slice(*last)], last, how, earlier, after)
@@ -301,7 +314,7 @@ def _stated(text: str, start: int, end: int) -> list[Span]:
     """What follows words such as "the answer is", to its sentence's end, and what precedes "is the diagnosis"."""
     spans: list[Span] = []
     for cue in deque(_CUE.finditer(text, start, end), STATEMENTS):
-        if _UNCUED.search(text, max(start, cue.start() - 30), cue.start()):
+        if _UNCUED.search(text, max(start, cue.start() - 30), cue.start()) or _ASIDE.search(_clause(text, start, cue)):
             continue
         stop = _STOP.search(text, cue.end(), min(end, cue.end() + STATEMENT))
         spans.append((cue.end(), stop.start() if stop else min(end, cue.end() + STATEMENT)))
@@ -309,8 +322,17 @@ def _stated(text: str, start: int, end: int) -> list[Span]:
         begin = max(start, cue.start() - STATEMENT)
         cut = max((m.end() for m in _STOP.finditer(text, begin, cue.start())), default=begin)
         comma = text.rfind(", ", cut, cue.start())
-        spans.append((comma + 2 if comma >= 0 else cut, cue.start()))
+        if _CONDITIONAL.search(text, cut, max(cut, comma)):
+            continue  # "were it so, X would be the diagnosis"
+        joins = [m.end() for m in _SUBORDINATES.finditer(text, max(cut, comma + 1), cue.start())]
+        spans.append((joins[-1] if joins else comma + 2 if comma >= 0 else cut, cue.start()))
     return sorted(spans)[-STATEMENTS:]
+
+
+def _clause(text: str, start: int, cue: re.Match[str]) -> str:
+    """What stands in the same clause before a cue."""
+    before = text[max(start, cue.start() - 60) : cue.start()]
+    return re.split(r"[,.;:!?\n，。；：！？]", before)[-1]
 
 
 def _clean(text: str, span: Span) -> Span | None:

@@ -1,31 +1,31 @@
-"""Ranges and bounds: "2.0 to 3.0", "at least 7 mmol/L", "<15", 不低于7.0.
-
-Thresholds are exact: both ends must agree, and "less than" is not "at most" where both say which they mean.
-"""
+"""Read ranges and bounds: "2.0 to 3.0", "at least 7 mmol/L", "<15", 不低于7.0, alone or inside a sentence."""
 
 import re
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import NamedTuple
 
-from medrl.types import Problem, Verdict
-from medrl.verifiers.comparison import Finding, compare
-from medrl.verifiers.extract import Extracted
+from medrl.types import Problem
 from medrl.verifiers.quantity import DATE, Quantity, plain, quantities
 
 _NUMBER = "\0"  # stands for a quantity while the words around it are read
 # A bound's words, before or after its number: side, and whether the end itself is outside (None: it does not say).
 _BEFORE: tuple[tuple[str, str, bool | None], ...] = (
-    (r"greater than or equal to|more than or equal to|no less than|not less than|not below|at least|minimum of|>=|≥|≧|"
+    (r"at or above|equal to or (?:greater|more|higher) than|greater than or equal to|more than or equal to|no less "
+        r"than|not less than|not below|at least|minimum of|>=|≥|≧|"
      r"不低于|不少于|不小于|大于等于|大于或等于|大于或者等于|至少|最少|最低", "low", False),
-    (r"less than or equal to|fewer than or equal to|no more than|not more than|no greater than|not exceeding|at most|up to|"
+    (r"at or below|equal to or (?:less|lower|fewer) than|less than or equal to|fewer than or equal to|no more than|"
+        r"not more than|no greater than|not exceeding|at most|up to|"
      r"maximum of|<=|≤|≦|不超过|不高于|不大于|不多于|小于等于|小于或等于|小于或者等于|至多|最多|最高", "high", False),
-    (r"greater than|more than|higher than|above|over|exceeding|exceeds|>|大于|高于|超过|多于", "low", True),
-    (r"less than|fewer than|lower than|below|under|<|小于|低于|少于|不足|不到", "high", True),
+    (r"greater than|more than|higher than|longer than|older than|above|over|in excess of|exceeding|exceeds?|>|大于|"
+        r"高于|超过|多于|"
+     r"长于|超出", "low", True),
+    (r"less than|fewer than|lower than|smaller than|shorter than|younger than|below|under|<|小于|低于|少于|不足|不到|未超过",
+     "high", True),
 )  # fmt: skip
 _AFTER: tuple[tuple[str, str, bool | None], ...] = (
     (
-        r"or (?:more|above|higher|greater|over|older)|and (?:above|over|higher)|\+|及以上|或以上|或更[高多大]",
+        r"or (?:more|above|higher|greater|over|older|longer)|and (?:above|over|higher)|\+|及以上|或以上|或更[高多大长]",
         "low",
         False,
     ),
@@ -43,8 +43,23 @@ _SPAN = re.compile(
     rf"(?:between|from|介于|从|在)?\s*{_NUMBER}\s*(?:-|to|and|至|到|和|与|~|,)\s*{_NUMBER}\s*(?:之间|间|inclusive)?",
     re.IGNORECASE,
 )
-_ASKS_RANGE = re.compile(r"\brange\b|\binterval\b|\bbetween\b|范围|区间|之间", re.IGNORECASE)
+_DASH = re.compile(r"(?<=\d) -(?=\d)")  # 4000 -8000 is a range
 _END = re.compile(r"[\s.。,，;；!！*]+$")
+
+
+# A bound, a range or a value anywhere in a text whose quantities stand as NULs.
+_BOUND = re.compile(
+    "|".join(
+        [
+            rf"(?P<b{i}>(?<![A-Za-z])(?:{words})\s*(?:of |about |的|约)?{_NUMBER})"
+            for i, (words, _, _) in enumerate(_BEFORE)
+        ]
+        + [rf"(?P<a{i}>{_NUMBER}\s*(?:{words})(?![A-Za-z]))" for i, (words, _, _) in enumerate(_AFTER)]
+    ),
+    re.IGNORECASE,
+)
+_ASIDE = re.compile(r"[(（]([^()（）]{1,60})[)）]")
+_BECAUSE = re.compile(r",? (?:because|since|given that|as the)\b|，?因为|，?由于", re.IGNORECASE)
 
 
 class End(NamedTuple):
@@ -68,7 +83,7 @@ def interval(text: str) -> Interval | None:
     """The interval or value that all of a text is, lead-in words aside, or None."""
     if len(text) > 200:
         return None
-    text = _END.sub("", plain(text).replace("**", "").strip())
+    text = _END.sub("", _DASH.sub("-", plain(text).replace("**", "").strip()))
     if len(text) > 160 or DATE.search(text):
         return None
     found = quantities(text)
@@ -108,52 +123,56 @@ def _shared(first: Quantity, second: Quantity) -> tuple[Quantity, Quantity]:
     return replace(first, unit=first.unit or second.unit), replace(second, unit=second.unit or first.unit)
 
 
+@dataclass(frozen=True)
+class Within:
+    """An interval that stands inside a text, and what stands around it and in parentheses."""
+
+    interval: Interval
+    rest: str
+    asides: tuple[Quantity, ...] = ()
+
+
+@lru_cache(maxsize=4096)
+def within(text: str) -> Within | None:
+    """The one interval, bound or value of a text of one statement, or None where there is none or more than one."""
+    if len(text) > 400:
+        return None
+    whole = interval(text)
+    if whole:
+        return Within(whole, "")
+    text = _END.sub("", _BECAUSE.split(_DASH.sub("-", plain(text).replace("**", "")))[0])
+    outside, asides = _ASIDE.sub(" ", text), [q for aside in _ASIDE.findall(text) for q in quantities(aside)]
+    if not quantities(outside):
+        outside, asides = text, []
+    found = quantities(outside)
+    if not 1 <= len(found) <= 2 or DATE.search(outside) or "=" in re.sub("[<>]=", "", outside):
+        return None
+    shape, at = "", 0
+    for q in found:
+        shape += outside[at : q.span[0]] + _NUMBER
+        at = q.span[1]
+    shape += outside[at:]
+    if len(found) == 2:
+        span = _SPAN.search(shape)
+        first, second = _shared(*found)
+        if not span or not first.base < second.base:
+            return None
+        return Within(Interval(End(first, False), End(second, False)), _cut(shape, span), tuple(asides))
+    bounds = list(_BOUND.finditer(shape))
+    if len(bounds) > 1:
+        return None
+    if not bounds:
+        return Within(Interval(point=found[0]), shape.replace(_NUMBER, " "), tuple(asides))
+    name = next(name for name, group in bounds[0].groupdict().items() if group)
+    _, side, open_ = (_BEFORE if name[0] == "b" else _AFTER)[int(name[1:])]
+    return Within(_bounded(side, found[0], open_), _cut(shape, bounds[0]), tuple(asides))
+
+
+def _cut(shape: str, match: re.Match[str]) -> str:
+    return f"{shape[: match.start()]} {shape[match.end() :]}"
+
+
 def reference_interval(problem: Problem) -> Interval | None:
     """The reference as a range or a bound, or None where it is a single value or something else."""
     found = interval(str(problem.reference))
     return found if found and found.point is None else None
-
-
-def decide(problem: Problem, wanted: Interval, answer: Extracted, tolerance: float) -> Verdict:
-    """An answer against a reference that is a range or a bound."""
-    given = interval(answer.text)
-    if given is None:
-        return Verdict.abstain("neither a range, a bound nor a value, as a whole")
-    if any((other := interval(one)) and other != given for one in (*answer.earlier, *answer.after)):
-        return Verdict.abstain("another range or value stands beside it")
-    finding = _against_point(problem, wanted, given.point) if given.point else _ends(problem, wanted, given, tolerance)
-    return {"right": Verdict.right, "wrong": Verdict.wrong, "abstain": Verdict.abstain}[finding.outcome](finding.reason)
-
-
-def _against_point(problem: Problem, wanted: Interval, given: Quantity) -> Finding:
-    ends = [end.quantity for end in (wanted.low, wanted.high) if end]
-    outcomes = {compare(problem, end, given, 0.0).outcome for end in ends}
-    ours, theirs = ends[0].unit, given.unit
-    comparable = theirs is None or (ours is not None and ours.dims == theirs.dims)
-    if _ASKS_RANGE.search(problem.question) and len(ends) == 2:
-        return Finding("wrong", "one value where a range is asked")
-    value = ours.from_base(theirs.to_base(given.number)) if ours and theirs and comparable else given.number
-    inside = (wanted.low is None or value >= wanted.low.quantity.number) and (
-        wanted.high is None or value <= wanted.high.quantity.number
-    )
-    if comparable and not inside and outcomes == {"wrong"}:
-        return Finding("wrong", "a value outside the reference's range")
-    return Finding("abstain", "one value where the reference is a range or a bound")
-
-
-def _ends(problem: Problem, wanted: Interval, given: Interval, tolerance: float) -> Finding:
-    outcomes: list[Finding] = []
-    for ours, theirs in ((wanted.low, given.low), (wanted.high, given.high)):
-        if (ours is None) != (theirs is None):
-            return Finding("wrong", "it is bounded on another side than the reference")
-        if ours is None or theirs is None:
-            continue
-        one_sided = wanted.low is None or wanted.high is None
-        if one_sided and ours.open is not None and theirs.open is not None and ours.open != theirs.open:
-            return Finding("wrong", "whether the end itself belongs to it differs")
-        outcomes.append(compare(problem, ours.quantity, theirs.quantity, tolerance))
-    for outcome in ("wrong", "abstain"):
-        for finding in outcomes:
-            if finding.outcome == outcome:
-                return finding
-    return Finding("right", "both ends agree" if len(outcomes) > 1 else "the bound agrees")

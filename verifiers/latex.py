@@ -7,7 +7,8 @@ import re
 
 _FRACTION = re.compile(r"\\[dt]?frac ?\{ ?([\d.]{1,12}) ?\} ?\{ ?([\d.]{1,12}) ?\}|\\[dt]?frac ?(\d)(\d)(?!\d)")
 _FONT = re.compile(
-    r"\\(?:text|textbf|textit|textrm|mathrm|mathbf|mathit|mathsf|operatorname|boldsymbol|rm|bf)(?![A-Za-z])\*? ?\{([^{}]{0,80})\}"
+    r"\\(?:text|textbf|textit|textrm|mathrm|mathbf|mathit|mathsf|operatorname|boldsymbol|rm|bf)(?![A-Za-z])\*? "
+    r"?\{([^{}]{0,80})\}"
 )
 _RAISED = re.compile(r"\^ ?\{ ?([^{}]{1,12}) ?\}")
 _DEGREE = re.compile(r"\^? ?\{? ?\\(?:circ|degree|textdegree)(?![A-Za-z]) ?\}?")
@@ -22,18 +23,19 @@ _SIGNS = {
     "le": "≤", "ge": "≥", "lt": "<", "gt": ">", "pm": "±", "div": "/", "to": "-", "rightarrow": "-",
 }  # fmt: skip
 _GROUPS = re.compile(r"(?<=\d)\{,\}(?=\d)")  # 100{,}000
-_LEFT = re.compile(r"(?<=[\d%]) {2,}(?=\S)")
+_SPACES = re.compile(r" {2,}")
 
 
 def without_latex(text: str) -> str:
     """`text` with the LaTeX of quantities written plainly; any other command is left as it is."""
     if "$" in text:
-        text = text.replace("$", "")
+        text = _SPACES.sub(" ", text.replace("$", " ")).strip()
     if "\\" in text:
         text = _GROUPS.sub(",", text.replace(r"\%", "%").replace(r"\$", ""))
         text = _FRACTION.sub(lambda m: f"{m[1] or m[3]}/{m[2] or m[4]}", text)
         text = _FONT.sub(r" \1", text)
         text = _DEGREE.sub("°", text)
         text = _COMMAND.sub(lambda m: _SIGNS[m[1]], _SPACE.sub(" ", text))
-        text = _LEFT.sub(" ", text)
-    return _RAISED.sub(r"^\1", text) if "{" in text else text
+    if "{" in text:
+        text = _RAISED.sub(r"^\1", text)
+    return _SPACES.sub(" ", text)

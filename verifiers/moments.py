@@ -72,12 +72,14 @@ class Moment(NamedTuple):
         form: What was written of it.
         says: The day, or the age in days; None where there is no such day, or the notation leaves it open.
         may: Other days that it may mean.
+        share: The weeks, where they were written with a decimal point: 14.3.
     """
 
     start: int
     form: Form
     says: date | int | None
     may: tuple[date, ...] = ()
+    share: float | None = None
 
     @property
     def is_day(self) -> bool:
@@ -128,6 +130,9 @@ def moments(text: str, question: str, near: int | None = None) -> tuple[list[Mom
         weeks, days = parts.get("w"), int(parts.get("d") or 0)
         form: Form = "weeks and days" if weeks and parts.get("d") else "weeks" if weeks else "days"
         clear = (match.re is not _BARE or weeks_asked) and (weeks or "0").isdigit() and (not weeks or days < 7)
+        if weeks and "." in weeks and not days:
+            found.append(Moment(match.start(), form, None, share=float(weeks)))
+            return "\0" * len(match[0])
         return keep(match, form, 7 * int(weeks or 0) + days if clear else None)
 
     for pattern in _SPELT:

@@ -1,21 +1,24 @@
 """A number with its unit against the reference: exact unless the problem says otherwise.
 
-`medrl.verifiers.comparison` compares the two. Ranges, bounds, dates and unknown units are left to the next stage.
+`medrl.verifiers.comparison` compares the two. Ranges and bounds, blood pressures, ratios and intervals between doses have
+readers of their own; what mixes them, dates and unknown units are left to the next stage.
 """
 
 import re
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import ClassVar
 
 from medrl.errors import RecipeError
 from medrl.types import Problem, Verdict
-from medrl.verifiers import intervals
+from medrl.verifiers import bounds, dosing, pressure, ratios
 from medrl.verifiers.analytes import other_substance
 from medrl.verifiers.comparison import Finding, compare
 from medrl.verifiers.extract import Extracted
+from medrl.verifiers.frequency import routes
 from medrl.verifiers.intervals import interval, reference_interval
 from medrl.verifiers.normalise import normal
-from medrl.verifiers.quantity import DATE, Quantity, is_range, plain, quantities
+from medrl.verifiers.quantity import DATE, Quantity, is_bound, is_range, plain, quantities
 from medrl.verifiers.reading import TAKES_BACK, AnswerVerifier
 from medrl.verifiers.tolerance import has_limits
 from medrl.verifiers.units import read_unit
@@ -26,9 +29,13 @@ _NEGATED = re.compile(
     re.IGNORECASE,
 )
 _CHOICE = re.compile(r"\bor\b|\beither\b|或", re.IGNORECASE)
-_BECAUSE = re.compile(r",? (?:because|since|given that|as the|calculated)\b|，?因为|，?由于", re.IGNORECASE)
+_BECAUSE = re.compile(
+    r",? (?:because|since|given that|as the)\b|, (?:as )?calculated\b| calculated (?:by|from|using|with|as)\b|"
+    r"，?因为|，?由于",
+    re.IGNORECASE,
+)
 _OFTEN = re.compile(
-    r"\b(?:daily|once|twice|thrice|b\.?i\.?d|t\.?i\.?d|q\.?i\.?d|bd|tds|qds|q\.?d|o\.?d|qhs|q\d{1,2}h|hourly|weekly|nightly|"
+    r"\b(?:daily|once|twice|thrice|b\.?i\.?d|t\.?i\.?d|q\.?i\.?d|bd|tds|qds|q\.?d|o\.?d|qhs|q\d{1,2}h|hourly|weekly|monthly|yearly|annually|nightly|"
     r"nocte|times (?:a|per)|(?:a|each) (?:day|week|dose)|every)\b|每[日天周晚次]|"
     r"每 ?\d{1,2} ?(?:小时|天|日|周|h)|隔[日天]|一[日天]|[日天][一二三两]次",
     re.IGNORECASE,
@@ -40,11 +47,28 @@ _CHANGES = re.compile(
     re.IGNORECASE,
 )
 _FOLLOWS = frozenset(
-    "a about among and approximately approx are as at be by correct for from in is it left of on out per point points "
+    "a about among and approximately approx are as at be by correct for from in is it left of on out per point "
+    "points degree degrees "
     "respectively right roughly formula equation method using score since so that the this to total was which would patient "
     "patients people person "
     "左右 约 大约 的 个 分 次 岁 了 即可 为宜 是 患者".split()
 )
+_EACH = re.compile(
+    r"(?<=[A-Za-zμ%克升位片粒])(?:,? once)? (?:(?:a|per|each|every) (?P<unit>day|hour|minute|week)|(?P<ly>daily|"
+    r"hourly|weekly))\b",
+    re.IGNORECASE,
+)
+_DAILY = re.compile(
+    r"\bdaily\b|\b(?:per|a|each|every) day\b|/day\b|24[- ]h|每[日天]|日剂量|一[日天]|24小时", re.IGNORECASE
+)
+_PER_DAY = re.compile(
+    r"(?<=[A-Za-zμ克升位片粒])(?: ?/ ?| per | a )(?:day|d|24 ?h(?:ours?)?)\b|(?<=[A-Za-zμ克升位片粒])/[天日]",
+    re.IGNORECASE,
+)
+_LY = {"daily": "day", "hourly": "hour", "weekly": "week"}
+_DOSE_HAN = r"(?P<dose>[\d.,]{1,12} ?(?:[A-Za-zμ]{1,6}|毫克|微克|克|毫升|升|单位))(?![A-Za-zμ/])"
+_EACH_HAN = re.compile(rf"每(?P<unit>日|天|小时|分钟|周) ?{_DOSE_HAN}")
+_EACH_KG = re.compile(rf"每(?:公斤|千克|kg)(?:体重)? ?{_DOSE_HAN}")
 _NEVER_SAME = re.compile(r"\b(?:urea|bun|feu|ddu|d-du|elemental|salt)\b|尿素氮?|元素|盐", re.IGNORECASE)
 _ASIDE = re.compile(r"\((?:or|maybe|possibly|或者?|可能)? ?([-+\d.,]+ ?[^()\d]{0,15})\)", re.IGNORECASE)
 _TENTHS = re.compile(r"[一二三四五六七八九十\d] ?成")
@@ -68,12 +92,27 @@ class Number(AnswerVerifier):
             raise RecipeError("verifier 'number'", [fault])
 
     def decide(self, problem: Problem, answer: Extracted) -> Verdict:
+        return dosing.flagged(self._decide(problem, answer), answer.text)
+
+    def _decide(self, problem: Problem, answer: Extracted) -> Verdict:
         if not answer.committed:
             return Verdict.abstain("a long answer without a committed number")
+        pair = pressure.reference_pair(str(problem.reference), problem.question)
+        if pair:
+            return pressure.decide(problem, pair, answer)
         wanted = reference_interval(problem)
         if wanted:
-            return intervals.decide(problem, wanted, answer, self.relative_tolerance)
+            return bounds.decide(problem, wanted, answer, self.relative_tolerance)
+        ratio = ratios.reference_ratio(str(problem.reference), problem.question)
+        if ratio:
+            return ratios.decide(problem, ratio.value, answer, ratio.first)
         reference = reference_quantity(problem)
+        if reference and ratios.has_ratio(answer.text) and ratios.speaks_of_solution(problem.question):
+            share = ratios.concentration(reference)
+            if share is not None and share <= ratios.THIN:
+                return ratios.decide(problem, share, answer)
+        if reference and dosing.asks_interval(problem, reference, answer.text):
+            return dosing.decide_interval(problem, reference, answer)
         if reference is None and normal(answer.text) == normal(str(problem.reference)) and not answer.earlier:
             return Verdict.right("the same as the reference, as written")
         if reference is None:
@@ -103,6 +142,11 @@ class Number(AnswerVerifier):
         text = _core(text)
         if DATE.search(text) or _TENTHS.search(text):
             return Finding("abstain", "the answer is a date or in tenths")
+        bounded = bounds.against_bound(problem, reference, text, self.relative_tolerance) if is_bound(text) else None
+        if bounded:
+            return bounded
+        if ratios.has_colon(text) and (reference.below or (reference.unit and not reference.unit.dims)):
+            return Finding("abstain", "a ratio may be of the parts or of the whole")
         if _NEGATED.search(text) or _CHOICE.search(text):
             return Finding("abstain", "the answer negates or offers a choice")
         if is_range(text):
@@ -111,10 +155,18 @@ class Number(AnswerVerifier):
             if several and several.low and several.high and exact:
                 return Finding("wrong", "a range where one value is asked")
             return Finding("abstain", "the answer is a range or a bound")
+        if reference.unit and ("time", -1) in reference.unit.dims:
+            text = _in_time(text)
+        elif reference.unit and _DAILY.search(problem.question):
+            text = _PER_DAY.sub("", text)  # a daily dose of 4 g is 4 g a day
+        if "每" in text and reference.unit and ("body mass", -1) in reference.unit.dims:
+            text = _EACH_KG.sub(r"\g<dose>/kg", text)
+        found = quantities(text)
         often = _OFTEN.search(text)
+        if often and any(q.span[0] == often.start() for q in found):
+            often = None  # "a week" is how long
         if often and often[0].casefold() not in f"{problem.question} {problem.reference}".casefold():
             return Finding("abstain", f"the answer adds how often ({often[0]!r}), which the problem does not ask")
-        found = quantities(text)
         if not found:
             return Finding("abstain", "there is no number in the answer")
         unit = reference.unit
@@ -131,24 +183,59 @@ class Number(AnswerVerifier):
         given = {(q.number, q.unit) for q in quantities(plain(problem.question))}
         if any(q.unit and q.unit.dims and q not in same and (q.number, q.unit) not in given for q in found) and same:
             return Finding("abstain", "quantities of another kind stand beside the number")
-        beside = _beside(problem, text, (same or found)[-1]) or other_substance(problem, text)
+        bare = "".join(" " if any(q.span[0] <= i < q.span[1] for q in found) else c for i, c in enumerate(text[:1000]))
+        beside = _beside(problem, text, (same or found)[-1]) or other_substance(problem, bare)  # Hg of mm Hg is none
         return Finding("abstain", f"{beside!r:.40} stands beside the number") if beside else findings[-1]
+
+
+def _in_time(text: str) -> str:
+    """A dose "a day", "daily" or 每日 with its time as part of the unit."""
+    text = _EACH.sub(lambda m: f"/{(m['unit'] or _LY[m['ly'].lower()])}", text)
+    return _EACH_HAN.sub(r"\g<dose>/\g<unit>", text)
+
+
+def _one_route(asked: str) -> frozenset[str]:
+    """The route that a question names, where it names one only."""
+    named = frozenset(route.base for route in routes(asked)[0])
+    return named if len(named) == 1 else frozenset()
+
+
+@lru_cache(maxsize=1024)
+def _asked_words(question: str, reference: str) -> tuple[str, frozenset[str], frozenset[str]]:
+    """A question and its reference written plainly, the words that may stand after a number, the routes they name."""
+    asked = f"{plain(question)} {plain(reference)}".casefold()
+    return (
+        asked,
+        _FOLLOWS.union(re.findall(r"[a-z]+", asked)),
+        _one_route(asked[-2000:]),
+    )
 
 
 def _beside(problem: Problem, text: str, right: Quantity) -> str:
     """What stands beside the right number and may change it, or ""."""
     start, end = right.span
-    asked = f"{plain(problem.question)} {plain(str(problem.reference))}".casefold()
-    known = _FOLLOWS.union(re.findall(r"[a-z]+", asked))
+    asked, known, named = _asked_words(problem.question, str(problem.reference))
     before = _CHANGES.search(text[max(0, start - 20) : start])
     if before:
         return before[0]
     after = re.split(r"[,，。;；(（\n]|[.!?](?= |$)", text[end : end + 200], maxsplit=1)[0]
     after = re.sub(r"(?<=[a-z])-(?=[a-z])", " ", after, flags=re.IGNORECASE)
+    said = {route.base for route in routes(after)[0]}
+    if said and said != named:
+        return next(iter(said))
     for word in re.findall(r"[a-z]+|[\u3400-\u9fff]+|[^\s\w*$'\"”}\])]|\d", after.casefold()):
+        if named and {route.base for route in routes(word)[0]} & named:
+            continue
         if word not in known and (word.isascii() or not word.isalpha() or word not in asked):
             return str(word)
     return next((m[0] for m in _NEVER_SAME.finditer(text) if m[0].casefold() not in asked), "")
+
+
+def is_ratio_or_pair(problem: Problem) -> bool:
+    """Whether the reference is a ratio, a dilution or a blood pressure."""
+    reference = str(problem.reference)
+    pair = pressure.reference_pair(reference, problem.question)
+    return pair is not None or ratios.reference_ratio(reference, problem.question) is not None
 
 
 def reference_quantity(problem: Problem) -> Quantity | None:

@@ -31,7 +31,7 @@ _PURE_POWER = re.compile(rf"{_OPENS}10 ?\^ ?(?P<bracket>\()?(?P<power>[-+]?\d{{1
 _HAN_DIGIT = {c: i for i, c in enumerate("零一二三四五六七八九")} | {"〇": 0, "两": 2}
 _HAN_UNIT = {"十": 10, "百": 100, "千": 1000, "万": 10_000, "亿": 100_000_000}
 _HAN = re.compile(
-    r"(?P<sign>负|零下)?(?:(?P<below>[一二三四五六七八九十百千]{1,6})分之)?"
+    r"(?P<sign>负|零下)?(?:(?P<below>[一二三四五六七八九十百千万]{1,6})分之)?"
     r"(?P<whole>[零〇一二两三四五六七八九十百千万亿]{1,16}|半)(?:点(?P<decimals>[零〇一二三四五六七八九]{1,12}))?"
 )
 _ONES = (
@@ -51,7 +51,8 @@ _WORDS = re.compile(
     rf"(?P<hundred> hundred)?(?:(?<=hundred)(?: and)? (?P<third>{_LATIN})(?:[- ](?P<fourth>{_LATIN}))?)?"
     rf"(?P<point> point(?: (?:{_DIGIT_WORDS})){{1,4}})?(?P<big> thousand| million| billion)?"
     rf"(?P<half> and a half)?(?:[- ](?P<below>{'|'.join(_BELOW)}))?\b"
-    r"|\b(?P<part>one[- ]half|half)(?: of)?(?: an?)?\b|\b(?P<unit>an?)(?= (?:hour|day|week|fortnight|month|year)\b)",
+    r"|\b(?P<part>(?:an? |one[- ])?(?:half|third|quarter|fourth|fifth))(?: of)?(?: an?(?= (?:hour|day|week|month|"
+    r"year|tablet)))?\b|\b(?P<unit>an?)(?= (?:hour|day|week|fortnight|month|year)\b)",
     re.IGNORECASE,
 )
 _BIG = {"thousand": 10**3, "million": 10**6, "billion": 10**9}
@@ -99,7 +100,7 @@ class Quantity:
 
 def plain(text: str) -> str:
     """Full width, superscripts and odd dashes written plainly."""
-    return _remembered(text) if len(text) <= 1000 else _plain(text)
+    return _remembered(text) if len(text) <= 1000 else _long(text) if len(text) <= 20_000 else _plain(text)
 
 
 def _plain(text: str) -> str:
@@ -121,6 +122,7 @@ def _plain(text: str) -> str:
     return _MINUS.sub("-", text)
 
 
+_long = lru_cache(maxsize=256)(_plain)  # a patient's note
 _remembered = lru_cache(maxsize=8192)(_plain)  # one text is read by several rules, a question with every answer
 _DASHES = str.maketrans({**dict.fromkeys("‐‑‒–−", "-"), "µ": "μ"})
 _DEGREES = re.compile(r"(摄氏|华氏)(?:度)? ?([\d.]{1,12}|[零一二三四五六七八九十百点]{1,8})度?")
@@ -132,6 +134,20 @@ _HAN_POWER = re.compile(r"(?:10|十)的 ?(\d{1,2}|[二三四五六七八九])次
 _MINUS = re.compile(r"(?:\b(?:minus|negative) |负|零下)(?=\d)", re.IGNORECASE)
 
 
+def is_bound(text: str) -> bool:
+    """Whether a plain text may name a bound; cheap, and true of more than bounds."""
+    return bool(_BOUND_WORD.search(text))
+
+
+_BOUND_WORD = re.compile(
+    r"[<>≤≥≦≧+]|\b(?:less|more|greater|fewer|lower|higher|longer|shorter|older|younger|above|below|under|over|"
+    r"least|most|up to|"
+    r"exceed\w*|excess|minimum|maximum)\b|不低于|不超过|不少于|不小于|不高于|不大于|不多于|[大小高低多少长]于|等于|超过|超出|不足|不到|"
+    r"以上|以下|以内|至[少多]|最[多少高低]|或更",
+    re.IGNORECASE,
+)
+
+
 def is_range(text: str) -> bool:
     """Whether a plain text names a range or a bound instead of a value."""
     return bool(_RANGE.search(text) or _BOUND.search(text))
@@ -139,7 +155,7 @@ def is_range(text: str) -> bool:
 
 def quantities(text: str) -> list[Quantity]:
     """The quantities of a plain text in order; words and Chinese numerals only where there are no digits."""
-    return list(_quantities(text) if len(text) <= 1000 else _scanned(text))
+    return list(_quantities(text) if len(text) <= 1000 else _of_long(text) if len(text) <= 20_000 else _scanned(text))
 
 
 def _scanned(text: str) -> list[Quantity]:
@@ -151,6 +167,11 @@ def _scanned(text: str) -> list[Quantity]:
 
 @lru_cache(maxsize=8192)  # a question and its reference come back with every answer
 def _quantities(text: str) -> tuple[Quantity, ...]:
+    return tuple(_scanned(text))
+
+
+@lru_cache(maxsize=256)
+def _of_long(text: str) -> tuple[Quantity, ...]:
     return tuple(_scanned(text))
 
 
@@ -166,6 +187,8 @@ def _scan(text: str, pattern: re.Pattern[str], read: Callable[[str, re.Match[str
 def _with_unit(text: str, bare: Quantity) -> Quantity:
     """`bare`, whose span ends after its number, with the unit that follows."""
     start, end = bare.span
+    if text[end : end + 1] == "个" and text[end + 1 : end + 2] in ("/", "每"):
+        end += 1  # 十万个/毫升
     unit, after = read_unit(text, end)
     number = bare.number
     if text[after : after + 1] == "半" and after > end:
@@ -208,11 +231,13 @@ def _from_han(text: str, match: re.Match[str]) -> Quantity:
     number = Fraction(1, 2) if whole == "半" else Fraction(han_number(whole))
     if match["decimals"]:
         number += Fraction(int("".join(str(_HAN_DIGIT[c]) for c in match["decimals"])), 10 ** len(match["decimals"]))
+    above = below = None
     if match["below"]:
-        number /= max(1, han_number(match["below"]))
+        above, below = int(number) if number.denominator == 1 else None, max(1, han_number(match["below"]))
+        number /= below
     if match["sign"]:
         number = -number
-    return _with_unit(text, Quantity(number, None, match.span()))
+    return _with_unit(text, Quantity(number, None, match.span(), above=above, below=below))
 
 
 def han_number(text: str) -> int:
@@ -226,13 +251,14 @@ def han_number(text: str) -> int:
         elif _HAN_UNIT[c] < 10_000:
             section, digit = section + (digit or 1) * _HAN_UNIT[c], 0
         else:
-            total, section, digit = (total + section + digit) * _HAN_UNIT[c], 0, 0
+            total, section, digit = ((total + section + digit) or 1) * _HAN_UNIT[c], 0, 0
     return total + section + digit
 
 
 def _from_words(text: str, match: re.Match[str]) -> Quantity:
     if match["part"] or match["unit"]:
-        return _with_unit(text, Quantity(Fraction(1, 2) if match["part"] else Fraction(1), None, match.span()))
+        word = re.split("[ -]", match["part"].lower())[-1] if match["part"] else ""
+        return _with_unit(text, Quantity(Fraction(1, _BELOW.get(word, 1)), None, match.span(), below=_BELOW.get(word)))
     first, second, third, fourth = (
         WORDS.get((match[k] or "").lower(), 0) for k in ("first", "second", "third", "fourth")
     )

@@ -10,7 +10,7 @@ from medrl.verifiers.normalise import normal
 from medrl.verifiers.protocol import RuleVerifier
 
 # Signs that deny or strike out what they stand with.
-_STRUCK = re.compile(r"[✗✘❌≠¬]|~~|\(\s*[-–−]\s*\)|^!\w|</?(?:s|del|strike)>|\\neg\b|\\not\b", re.IGNORECASE)
+_STRUCK = re.compile(r"[✗✘❌≠¬]|~~|[(（]\s*[-–−×xX✕]\s*[)）]|^!\w|</?(?:s|del|strike)>|\\neg\b|\\not\b", re.IGNORECASE)
 
 
 # What says that the answer before it is not meant.

@@ -8,6 +8,7 @@ and pooled as its `1_Pooling/config.json` says.
 """
 
 import asyncio
+import json
 import math
 import threading
 from collections.abc import Sequence
@@ -17,11 +18,13 @@ from typing import Any, ClassVar
 
 from medrl.errors import DataError, MissingFile, RecipeError, need
 from medrl.types import Judged, Problem, Response, Verdict
+from medrl.verifiers.classifier_layout import encodable
 from medrl.verifiers.classifier_model import folder_digest, local_folder, padded, read_json
 from medrl.verifiers.extract import Extracted, Format, check_format
 from medrl.verifiers.protocol import Verifier, digest, failure
 from medrl.verifiers.reading import read
 
+KNOWN = ("Transformer", "Pooling", "Normalize")  # modules of sentence-transformers; vectors are always normalised here
 MODES = {"pooling_mode_mean_tokens": "mean", "pooling_mode_cls_token": "cls"}
 
 
@@ -116,6 +119,11 @@ def _pooling(folder: Path) -> str:
         raise DataError(f"{folder} has no config.json, so it holds no model of transformers")
     if not list(folder.glob("*.safetensors")):
         raise DataError(f"{folder} has no .safetensors weights; weights as pickles are not read")
+    file = folder / "modules.json"
+    if file.is_file():
+        further = [kind for kind in _modules(file) if kind not in KNOWN]
+        if further:
+            raise DataError(f"{file} asks for {', '.join(further)} behind the model; only pooling is known here")
     file = folder / "1_Pooling" / "config.json"
     if not file.is_file():
         return "mean"
@@ -123,6 +131,15 @@ def _pooling(folder: Path) -> str:
     if len(asked) != 1 or asked[0] not in MODES:
         raise DataError(f"{file} asks for {', '.join(asked) or 'no pooling'}; mean and first-token pooling are known")
     return MODES[asked[0]]
+
+
+def _modules(file: Path) -> list[str]:
+    """The kinds of modules that a folder's model is made of, such as Transformer, Pooling, Dense."""
+    try:
+        rows = json.loads(file.read_text(encoding="utf-8"))
+        return [str(row["type"]).rpartition(".")[2] for row in rows]
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise DataError(f"{file} cannot be read as a list of modules: {error!r}") from error
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,7 +164,9 @@ class _Embedder:
         return found
 
     def _ids(self, text: str) -> list[int]:
-        ids = self.tokenizer(text, truncation=True, max_length=self.context, split_special_tokens=True)["input_ids"]
+        ids = self.tokenizer(encodable(text), truncation=True, max_length=self.context, split_special_tokens=True)[
+            "input_ids"
+        ]
         return list(ids)
 
     def _vectors(self, rows: Sequence[dict[str, list[int]]]) -> list[list[float]]:

@@ -11,13 +11,15 @@ from functools import lru_cache
 from typing import ClassVar
 
 from medrl.types import Problem, Verdict
-from medrl.verifiers.claims import Reference, by_concepts, names_reference
+from medrl.verifiers.claims import OPEN_CHOICE, by_concepts, says_another
 from medrl.verifiers.concepts import Vocabulary, loose_key
 from medrl.verifiers.ellipsis import by_ellipsis, by_none, offers_several
 from medrl.verifiers.extract import Extracted
 from medrl.verifiers.normalise import compact, normal, tokens
 from medrl.verifiers.opposites import equivalent, opposed
+from medrl.verifiers.parts import Reference, names_reference
 from medrl.verifiers.poles import by_pole
+from medrl.verifiers.predicates import takes_back
 from medrl.verifiers.reading import AnswerVerifier
 from medrl.verifiers.scripts import simplified
 from medrl.verifiers.typos import repaired
@@ -36,10 +38,13 @@ from medrl.verifiers.wording import (
     TELLS_NOT_TO,
     TELLS_TO,
     Asked,
+    after_denial,
     before_differential,
+    contrasts,
     head_of,
     only_explains,
     peel,
+    says_nothing,
 )
 
 
@@ -77,9 +82,25 @@ class Text(AnswerVerifier):
                 return Verdict.wrong("two answers, neither taken back")
             if any(score != 1.0 for score in before):
                 return Verdict.abstain("an earlier statement, not taken back, names something else")
-            if any(_decide(problem, one, terms, known).score == 0.0 for one in answer.after):
+            if any(_decide(problem, one, terms, known).score == 0.0 for one in answer.after) or (
+                known and any(says_another(one, _reference(terms, known), known) for one in answer.after)
+            ):
                 return Verdict.abstain("something else that is known follows the answer")
+            if any(self._turns(problem, one, terms, known) for one in answer.after):
+                return Verdict.abstain("what follows the answer may take it back")
         return verdict
+
+    @staticmethod
+    def _turns(problem: Problem, after: str, terms: tuple[str, ...], known: Vocabulary | None) -> bool:
+        """Whether a sentence behind an answer takes it back, or is so short that it may ("Excluded.", "His mother.")."""
+        words = tokens(after)
+        if takes_back(after):
+            return True
+        if contrasts(after) or (TELLS_TO.match(after) and not DENIES.search(after)):
+            return False  # "Not Y.", "Start heparin."
+        short = len(words) < (8 if re.search(r"[\u3400-\u9fff]", after) else 4)
+        silent = says_nothing(words, _asked(problem.question))
+        return bool(words) and short and not silent and _decide(problem, after, terms, known).score != 1.0
 
 
 _SIDE_BEHIND = re.compile(r"^([^,;.]{3,60}?),? (?:on|to|of|in) the (left|right)(?: side)?(?=[.,;]|$)", re.IGNORECASE)
@@ -104,6 +125,9 @@ def _decide(problem: Problem, text: str, terms: tuple[str, ...], known: Vocabula
     names = {compact(term): term for term in terms if compact(term)}
     text = simplified(text)
     core = peel(_SIDE_BEHIND.sub(r"\2 \1", DIFFERENTIAL_ASIDE.sub(" ", text)))
+    left = after_denial(core)
+    if left and (rest := _decide(problem, left, terms, known)).score == 1.0:
+        return rest
     for shape in dict.fromkeys((text, core)):
         if compact(shape) in names or any(_same(tokens(shape), tokens(term)) for term in terms):
             return Verdict.right(f"it is {names.get(compact(shape), terms[0])!r:.60}, as written")
@@ -111,7 +135,8 @@ def _decide(problem: Problem, text: str, terms: tuple[str, ...], known: Vocabula
     if several:
         return several
     head = peel(head_of(core))
-    for shape in dict.fromkeys((core, head)):
+    later = core != head and bool(_mentions(core[len(head) :] if core.startswith(head) else "", terms))
+    for shape in dict.fromkeys((core,) if later else (core, head)):
         if any(opposed(tokens(shape), tokens(term)) for term in terms):
             return Verdict.wrong(f"{shape!r:.60} is {terms[0]!r:.60} turned round (opposite, side, number or negation)")
     if _denied(text, terms):
@@ -124,7 +149,8 @@ def _decide(problem: Problem, text: str, terms: tuple[str, ...], known: Vocabula
     none = by_none(terms[0], head, known, asked)
     if none:
         return none
-    explained = only_explains(core, head_of(core))
+    tail = core[len(head_of(core)) :]
+    explained = only_explains(core, head_of(core)) and not takes_back(tail)
     pole = by_pole(problem.question, terms[0], core)
     if pole is None and explained:
         pole = by_pole(problem.question, terms[0], head) or by_ellipsis(head, terms[0], asked)
@@ -139,13 +165,18 @@ def _decide(problem: Problem, text: str, terms: tuple[str, ...], known: Vocabula
         whole = None if whole and whole.score == 1.0 and DENIES.search(core) else whole
         if whole and whole.score == 1.0:
             return whole
-        verdict = _by_vocabulary(head, reference, known, asked)
-        if verdict and verdict.score == 0.0 and names_reference(before_differential(core), reference, known):
-            verdict = None  # the head may be a step towards it
-        verdict = verdict or whole
-    if verdict and verdict.score == 1.0 and (not explained or DENIES.search(head)):
-        verdict = None
+        verdict = _by_head(core, head, reference, known, asked) or whole
+    if verdict and verdict.score == 1.0:
+        again = known is not None and says_another(tail, _reference(terms, known), known)
+        verdict = None if again or not explained or DENIES.search(head) else verdict
     return verdict or Verdict.abstain("the wording does not decide")
+
+
+def _by_head(core: str, head: str, reference: Reference, known: Vocabulary, asked: Asked) -> Verdict | None:
+    """What an answer's head says, unless the head names another thing as a step towards the reference."""
+    verdict = _by_vocabulary(head, reference, known, asked)
+    other = verdict is not None and verdict.score == 0.0 and verdict.reason != OPEN_CHOICE
+    return None if other and names_reference(before_differential(core), reference, known) else verdict
 
 
 def _by_vocabulary(head: str, reference: Reference, known: Vocabulary, asked: Asked) -> Verdict | None:
@@ -181,7 +212,7 @@ def _several(core: str, names: dict[str, str]) -> Verdict | None:
         return None
     choice = [compact(peel(part)) for part in OR.split(core) if compact(part)]
     if len(choice) > 1 and any(part in names for part in choice) and not all(part in names for part in choice):
-        return Verdict.wrong("an open choice between several answers")
+        return Verdict.wrong(OPEN_CHOICE)
     if offers_several(core, tuple(names)):
         return Verdict.wrong("an open choice between several answers, their last word said once")
     parts = [compact(peel(part)) for part in LIST.split(core) if compact(part)]
@@ -191,16 +222,23 @@ def _several(core: str, names: dict[str, str]) -> Verdict | None:
 
 
 def _mentions(text: str, terms: tuple[str, ...]) -> list[tuple[str, str]]:
-    """What stands before and after each mention of a term as whole words, normalised, 60 characters a side."""
-    whole = f" {normal(text)} "
+    """What stands before and after each mention of a term as whole words, normalised, 60 characters a side.
+
+    "|" stands where a clause ends, so that what is denied in one is not in the next: "X excluded; Y".
+    """
+    clauses = f" {' | '.join(map(normal, _CLAUSES.split(text)))} "
     found: list[tuple[str, str]] = []
     for term in terms:
+        whole = f" {normal(text)} " if _CLAUSES.search(term) else clauses
         needle, at = f" {normal(term)} ", -1
         while needle.strip() and len(found) < 64 and (at := whole.find(needle, at + 1)) >= 0:
             found.append(
                 (_joined(whole[max(0, at - 60) : at]), _joined(whole[at + len(needle) : at + len(needle) + 60]))
             )
     return found
+
+
+_CLAUSES = re.compile(r"[;；。！？!?，\n]|,(?=\s)|\.(?=\s)|(?<=\b[Nn]o):")
 
 
 def _joined(text: str) -> str:
@@ -212,7 +250,8 @@ def _denied(text: str, terms: tuple[str, ...]) -> bool:
     """Whether the terms are mentioned and every mention is negated."""
     mentions = _mentions(text, terms)
     return bool(mentions) and all(
-        BEFORE_NEGATION.search(before) or AFTER_NEGATION.match(after) for before, after in mentions
+        (BEFORE_NEGATION.search(before) and not after.startswith("莫属")) or AFTER_NEGATION.match(after.lstrip("| "))
+        for before, after in mentions
     )
 
 
@@ -226,9 +265,12 @@ def _glossed(head: str, names: dict[str, str], known: Vocabulary | None) -> Verd
         return Verdict.right(f"it commits to {names[core]!r:.60}") if core in names else None
     outside, inside = peel(PARENS.sub(" ", head)), peel(match[1])
     first, second = compact(outside), compact(inside)
-    if known and (one := known.ids(outside)) and (other := known.ids(inside)) and one.isdisjoint(other):
+    one, other = (known.ids(outside), known.ids(inside)) if known else (frozenset[int](), frozenset[int]())
+    if one and other and one.isdisjoint(other):
         return None
-    if first in names and (second in names or _abbreviates(inside, outside) or _translates(inside, outside)):
+    # Of a name that is known its translation is known too; what stands there else may say anything ("(excluded)").
+    translated = bool(one & other) if one else _translates(inside, outside)
+    if first in names and (second in names or _abbreviates(inside, outside) or translated):
         return Verdict.right(f"it commits to {names[first]!r:.60}, with another name for it")
     if second in names and (_abbreviates(outside, inside) or first in names):
         return Verdict.right(f"it commits to {names[second]!r:.60}, with another name for it")
@@ -250,5 +292,8 @@ def _translates(inside: str, outside: str) -> bool:
     """Whether the one is Chinese and the other Latin, without a digit or a negation: a gloss, not a detail."""
     han = [bool(re.search(r"[\u3400-\u9fff]", one)) for one in (inside, outside)]
     return han[0] != han[1] and not re.search(
-        r"\d|\b(?:not|or|type|stage|grade|left|right)\b|[或非不型期级左右疑无未否]|可能|排除", inside, re.IGNORECASE
+        r"\d|\b(?:not?|or|type|stage|grade|left|right|exclu\w+|unlikely|negative|denied|differential|ddx|history|past|"
+        r"alternative|wrong|old|mother|family)\b|[或非不型期级左右疑无未否误错史母父]|可能|排除|除外|阴性|鉴别",
+        inside,
+        re.IGNORECASE,
     )

@@ -24,7 +24,8 @@ _ACCEPTED = r"(?:accept\w*|correct|allowed|tolerated|fine)"
 _ENGLISH = (
     rf"\b(?:answers?|responses?) (?:may |that (?:is|are) |can )?(?:be |deviate |differ |off )?{_WITHIN} ?{_N.format(0)}",
     rf"\b(?:accept\w*|allow\w*|correct to) (?:\w+ ){{0,4}}(?:{_WITHIN}|(?:error|deviation) of) ?{_N.format(1)}",
-    rf"(?:^|[(,;.?:] ?|\b(?:a|the|with|use|allowed|absolute|accepted) )(?:tolerance|margin of error|error margin|allowed error)"
+    rf"(?:^|[(,;.?:] ?|\b(?:a|the|with|use|allowed|absolute|accepted) )(?:tolerance|margin of error|error margin|"
+    rf"allowed error)"
     rf"(?: is| of|:|=)? ?{_WITHIN}? ?{_N.format(2)}",
     rf"{_WITHIN} ?{_N.format(3)}(?=[^.;?\d]{{0,40}}\b(?:(?:is|are|will be|counts? as) {_ACCEPTED}|tolerance)\b)",
     rf"(?<![\d%] )(?<!\d)[(,;] ?{_PLUS} ?{_N.format(4)}(?=[^\d(]{{0,12}}\)[.?]? ?$)",
@@ -32,7 +33,8 @@ _ENGLISH = (
     rf"{_N.format(6)}(?= ?(?:%|percent|[A-Za-z/]{{1,8}}) (?:tolerance|margin of error)\b| ?% (?:error|margin)\b)",
 )
 _CHINESE = (
-    rf"(?:误差|偏差|公差|容差)(?:应|须|需|在|范围|为|是|值|限)*(?:不超过|小于|不大于|低于|≤|<|±|正负|在|为|是|范围|:)+ ?(?:±)? ?{_N.format(7)}",
+    rf"(?:误差|偏差|公差|容差)(?:应|须|需|在|范围|为|是|值|限)*(?:不超过|小于|不大于|低于|≤|<|±|正负|在|为|是|范围|"
+    rf":)+ ?(?:±)? ?{_N.format(7)}",
     rf"(?:误差|偏差|公差|容差) ?{_N.format(8)}(?= ?(?:%|percent|[^\d。；]{{0,8}}(?:以内|之内|均可|可接受)))",
     rf"(?:上下|正负|±|相差不超过|相差) ?{_N.format(9)}(?=[^\d。；]{{0,12}}(?:均可|均算|都算|都可|可接受|算对|正确))",
     rf"允许(?:误差|偏差)?(?:为|是|有|在|范围|±|不超过)*{_N.format(10)}",
@@ -46,7 +48,8 @@ _MAY = re.compile(
     re.IGNORECASE,
 )
 _NEAREST = re.compile(
-    r"\bnearest (?P<word>half|ten|hundred|thousand|tenth|hundredth|thousandth|whole|integer|unit)\b|\bnearest (?P<step>\d{1,4}(?:\.\d{1,3})?)|"
+    r"\bnearest (?P<word>half|ten|hundred|thousand|tenth|hundredth|thousandth|whole|integer|unit)\b|\bnearest "
+    r"(?P<step>\d{1,4}(?:\.\d{1,3})?)|"
     r"精确到(?:小数点后)?(?P<place>十分位|百分位|个位|十位|百位|[一二三123]位)|精确到 ?(?P<fine>\d{1,3}(?:\.\d{1,3})?)",
     re.IGNORECASE,
 )

@@ -43,8 +43,17 @@ _TABLE = (
     ("mass", "28.349523125", "oz|ounce|ounces"),
     ("volume", "1", "l|liter|liters|litre|litres|升"),
     ("volume", "0.1", "dl|deciliter|deciliters|decilitre|decilitres|分升"),
-    ("volume", "0.001", "ml|cc|milliliter|milliliters|millilitre|millilitres|cm^3|毫升"),
-    ("volume", "0.000001", "ul|mcl|μl|microliter|microliters|microlitre|microlitres|mm^3|微升"),
+    (
+        "volume",
+        "0.001",
+        "ml|cc|milliliter|milliliters|millilitre|millilitres|cm^3|cm3|cubic centimeter|cubic centimeters|毫升",
+    ),
+    (
+        "volume",
+        "0.000001",
+        "ul|mcl|μl|microliter|microliters|microlitre|microlitres|mm^3|mm3|cubic millimeter|cubic millimeters|cubic "
+        "millimetre|cubic mm|cmm|立方毫米|微升",
+    ),
     ("volume", "1e-15", "fl|femtoliter|femtoliters|飞升"),
     ("length", "1", "m|meter|meters|metre|metres|米"),
     ("length", "0.01", "cm|centimeter|centimeters|centimetre|centimetres|厘米"),
@@ -109,11 +118,17 @@ _CASED = {
     "μM": ("0.000001", (("amount", 1), ("volume", -1))),
     "nM": ("1e-9", (("amount", 1), ("volume", -1))),
     "bpm": ("1/60", (("time", -1), ("times", 1))),  # of beats or of breaths
+    "MU": ("1000000", (("activity", 1),)),
     "fps": ("1", (("length", 1), ("time", -1))),
 }
 _DEGREES = (
-    ("1", "0", "°c|degc|celsius|degrees celsius|degree celsius|摄氏度|度"),
-    ("5/9", "-160/9", "°f|degf|fahrenheit|degrees fahrenheit|华氏度"),
+    ("1", "0", "°c|° c|degrees c|degree c|deg c|deg. c|degc|celsius|degrees celsius|degree celsius|摄氏度|度"),
+    (
+        "5/9",
+        "-160/9",
+        "°f|° f|degrees f|degree f|deg f|deg. f|degrees fahrenheit|degree fahrenheit|degf|fahrenheit|degrees "
+        "fahrenheit|华氏度",
+    ),
 )
 
 

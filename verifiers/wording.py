@@ -27,18 +27,28 @@ _LEAD = re.compile(
 )
 _TAIL = re.compile(r"(?:可能性大|可能性最大|可能|的可能|的诊断|is (?:most )?likely|most likely|的表现)$", re.IGNORECASE)
 _ARTICLE = re.compile(r"^(?:an?|the) ", re.IGNORECASE)
+# After "not" another thing, not a word that denies what stood before: "not here", "not really", "not likely".
+_OTHER = (
+    r"(?! ?(?:really|here|present|likely|at all|in|on|yet|now|anymore|for|it|so|true|right|correct|sure|certain|possible|"
+    r"necessarily|quite|exactly|to|be|by|if|when|today|this|him|her|me|always|seen|found|shown|proven|done|met|fit|that|"
+    r"the (?:case|answer|diagnosis|one)|(?:\w+ )?\w+(?:ed|ate|ary|ful|able|ible))\b)(?=.{0,3}?\w)"
+)
 # What an answer only tells apart from itself, in parentheses.
 DIFFERENTIAL_ASIDE = re.compile(
-    r"[（(](?:鉴别诊断|鉴别|需与|differential|d/?dx|vs\.?|rule out|not )[^()（）]{0,120}[)）]", re.IGNORECASE
+    r"[（(](?:(?:鉴别诊断|鉴别|需与|differential|d/?dx|vs\.?|rule out)(?=[^()（）]{0,4}?\w\w)|"
+    rf"not {_OTHER})[^()（）]{{0,120}}[)）]",
+    re.IGNORECASE,
 )
 _EDGE = " \t\n.,;:。，；：、!！*\"'“”"
 _BECAUSE = re.compile(
-    r"(?:,? (?:because|since|given|as evidenced by|which)\b|[,;:] |\. |[，；：。]|(?:，)?因为|，?由于|\n)",
+    r"(?:,? (?:because|since|as evidenced by|which)\b|,? given(?= (?:the|that|this|these|h(?:is|er)|their|such|no)\b)|"
+    r"[,;:] |\. |[，；：。]|(?:，)?因为|，?由于|\n)",
     re.IGNORECASE,
 )
 _DIFFERENTIAL = re.compile(
-    r",? ?(?:\b(?:rather than|instead of|as opposed to|and not|but not|"
-    r"not(?! (?:\w+ )?\w+(?:ed|ate|ary|ful|able|ible)\b)|exclude|ruling out|rule out|unlike)\b|，?(?:而非|而不是|不是)|"
+    r",? ?(?:\b(?:rather than|instead of|as opposed to|(?:(?:and|but) (?:is |was )?)?"
+    rf"(?<!did )(?<!does )(?<!do )(?<!is )(?<!was )not{_OTHER}|"
+    r"exclude|ruling out|rule out|unlike)\b|，?(?:而非|而不是|不是)(?=.{0,3}?\w)|"
     r"，?(?:但)?(?:需|要|应)?(?:与|和|同).{0,30}鉴别|，?(?:需|应)?排除(?=[\u3400-\u9fffA-Za-z]))",
     re.IGNORECASE,
 )
@@ -95,13 +105,22 @@ _GLUE = frozenset(
         "likely probably probable possible possibly definitely clearly certainly diagnosis answer condition disease syndrome "
         "disorder organism bacterium bacteria species spp virus drug medication agent classic classical typical "
         "picture case cause called named known also as so would should must my we our think believe final best single "
-        "correct choice option type variety form first given due to by on at from infection here finding "
+        "correct choice option type variety form first textbook undoubtedly obviously surely "
+        "opinion given due to by on at from infection here finding "
         "presentation tablet capsule what which"
     ).split()
 ) - frozenset("due to by on at from no not".split())
+# These say something of a thing though the question has them too: a vignette tells of mothers, past diseases and failures.
+_TELLING = frozenset(
+    normal(
+        "mother father brother sister son daughter parent family relative previous previously past prior former formerly old "
+        "ago last earlier history risk treated died allergic failed before after not never without except normal other "
+        "another alternative second next worse worst exclude excluded avoid stopped"
+    ).split()
+)
 _HAN_GLUE = re.compile(
-    "毫无疑问|中的|首先考虑|优先考虑|最可能|最常见|可能性大|应该|考虑|诊断|患者|病人|本例|该例|属于|提示|符合|典型|一种|"
-    "引起的|导致的|所致的?|可能|答案|正确|综合考虑|目前|首先|选择|应选|首选|药物|疾病|是|为|的|最|该|本|此|即|就|也|应|选|患|有|性|病|型|片|胶囊"
+    "毫无疑问|这|中的|首先考虑|优先考虑|最可能|最常见|可能性大|应该|考虑|诊断|患者|病人|本例|该例|属于|提示|符合|典型|一种|"
+    "引起的|导致的|所致的?|可能|答案|正确|综合考虑|目前|首先|选择|应选|首选|药物(?!性)|疾病|是|为|的|最|该|本|此|即|就|也|应|选|患|有|性|病|型|片|胶囊"
 )
 
 
@@ -120,6 +139,25 @@ def peel(text: str) -> str:
             break
         text = rest
     return _TAIL.sub("", _ARTICLE.sub("", text)).strip(" .,;:。，；：、")
+
+
+_DENIED_FIRST = re.compile(
+    r"(?:(?:it|this|that)(?:'s not| is not| isn't)|not) (?P<what>[^,.;:()/\n]{2,60}?)"
+    r"(?:,? but(?: rather)? |[,.;] (?:but |rather |it is |it's |this is )(?:rather )?)(?P<rest>[^\n]{2,200})|"
+    r"(?:不是|并非)(?P<han>[^，。；、\n]{2,30}?)[，。；]?(?:而是|[，。；](?:是|为|应是|应为|考虑为?|诊断为?))(?P<left>[^\n]{2,100})",
+    re.IGNORECASE,
+)
+
+
+def after_denial(text: str) -> str:
+    """Of "not X but Y" what it leaves: Y; "" of any other text."""
+    match = _DENIED_FIRST.fullmatch(text) if len(text) < 300 else None
+    return peel(match["rest"] or match["left"]) if match else ""
+
+
+def contrasts(tail: str) -> bool:
+    """Whether what follows an answer begins by telling it apart from something."""
+    return bool(_DIFFERENTIAL.match(tail))
 
 
 def before_differential(text: str) -> str:
@@ -178,7 +216,7 @@ def says_nothing(words: Iterable[str], asked: Asked) -> bool:
     for word in words:
         if len(word) == 1 and word > "\u3400":
             han += word
-        elif word in _GLUE or (word in asked.words and len(word) > 2):
+        elif word in _GLUE or (word in asked.words and len(word) > 2 and word not in _TELLING):
             han += " "
         else:
             return False

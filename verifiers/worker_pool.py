@@ -183,11 +183,15 @@ class Pool:
     def _alone(self, slot: Slot, request: Request, item: tuple[Problem, Response]) -> Verdict | Spent:
         frame = pack({"problems": [problem_row(item[0])], "items": [[0, response_row(item[1])]]})
         try:
-            outcome = self._worker(slot).ask(frame, 1, request.deadline)[0]
+            worker = self._worker(slot)
+        except WorkerLost as error:  # no worker to be had says nothing of the item
+            return failure(error, "isolated")
+        try:
+            outcome = worker.ask(frame, 1, request.deadline)[0]
         except WorkerLost as error:
             return Spent("life", str(error))
-        if isinstance(outcome, Spent) and outcome.how == "memory" and slot.worker is not None:
-            slot.worker.kill()
+        if isinstance(outcome, Spent) and outcome.how == "memory":
+            worker.kill()
         return outcome
 
 

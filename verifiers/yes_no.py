@@ -36,7 +36,7 @@ _IT = r"\b(?:it|that|this|they)(?:'s)? (?:\w{1,20} )?"
 _BUT = r"\bunless\b|\botherwise\b|\bon the other hand\b|"
 _TURNS = {
     "yes": re.compile(
-        rf"{_BUT}{_IT}(?:not|cannot|\w{{2,6}}n't|false|incorrect|wrong|untrue)\b|\bno(?=\W*$)|"
+        rf"{_BUT}{_IT}(?:not|cannot|\w{{2,6}}n't|false|incorrect|wrong|untrue)\b|\bnot?(?=\W*$)|"
         r"\b(?:absolutely|certainly|definitely) not\b",
         re.IGNORECASE,
     ),

@@ -15,12 +15,11 @@ import threading
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from medrl.chat.base import ChatClient, ChatReply, ChatRequest
 from medrl.chat.cache_desk import Desk, desk_of, outcome
 from medrl.chat.cache_upkeep import CacheFigures, clear, inspect, prune
-from medrl.chat.config import canonical, type_name
+from medrl.chat.config import KnobbedChat, canonical
 
 __all__ = ["CacheFigures", "CacheStatistics", "CachedChat", "clear", "default_path", "inspect", "prune", "request_key"]
 
@@ -40,7 +39,7 @@ class CacheStatistics:
 
 
 @dataclass(frozen=True)
-class CachedChat(ChatClient):
+class CachedChat(KnobbedChat):
     """Another client behind a cache on disk."""
 
     client: ChatClient
@@ -52,16 +51,11 @@ class CachedChat(ChatClient):
     _desk: Desk = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
+        self._begin()
+
+    def _begin(self) -> None:
         object.__setattr__(self, "_counts", _Counts())
         object.__setattr__(self, "_desk", desk_of(default_path() if self.path is None else Path(self.path)))
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {"client": self.client, "path": self.path}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        for name, value in state.items():
-            object.__setattr__(self, name, value)
-        self.__post_init__()
 
     @property
     def model(self) -> str:
@@ -79,10 +73,6 @@ class CachedChat(ChatClient):
 
     def fingerprint(self) -> str:
         return self.client.fingerprint()
-
-    def to_config(self) -> dict[str, Any]:
-        path = None if self.path is None else str(self.path)
-        return {"type": type_name(self), "client": self.client.to_config(), "path": path}
 
     async def complete(self, request: ChatRequest) -> ChatReply:
         """The reply to one request.

@@ -2,7 +2,10 @@
 
 import hashlib
 import json
+from abc import abstractmethod
 from collections.abc import Mapping
+from dataclasses import fields
+from pathlib import Path
 from typing import Any, TypeAlias, cast
 
 from medrl import plugins
@@ -37,6 +40,29 @@ def build_chat(config: ChatConfig) -> ChatClient:
     return cast(ChatClient, built)
 
 
+class KnobbedChat(ChatClient):
+    """A client whose fields are its knobs, with state that its threads share and that no copy takes along."""
+
+    @abstractmethod
+    def _begin(self) -> None:
+        """Make the shared state."""
+
+    def knobs(self) -> dict[str, Any]:
+        """The fields by name."""
+        return {f.name: getattr(self, f.name) for f in fields(cast(Any, self)) if f.init}
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.knobs()
+
+    def __setstate__(self, knobs: dict[str, Any]) -> None:
+        for name, value in knobs.items():
+            object.__setattr__(self, name, value)
+        self._begin()
+
+    def to_config(self) -> dict[str, Any]:
+        return {"type": type_name(self), **{name: _plain(value) for name, value in self.knobs().items()}}
+
+
 def type_name(client: ChatClient) -> str:
     """What `build_chat` calls this client: its registered name, else `module:attribute`."""
     kind = type(client)
@@ -53,6 +79,14 @@ def digest(value: Any) -> str:
 def canonical(value: Any) -> str:
     """The one JSON text of a value: sorted keys, no spaces, ASCII."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, ChatClient):
+        return value.to_config()
+    if isinstance(value, Mapping):
+        return dict(value)
+    return str(value) if isinstance(value, Path) else value
 
 
 def _nested(value: Any, kind: type, path: str, faults: list[str]) -> tuple[bool, Any]:

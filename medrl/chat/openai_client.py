@@ -10,12 +10,12 @@ import asyncio
 import json
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from medrl.chat.base import ChatClient, ChatError, ChatReply, ChatRequest
-from medrl.chat.config import digest, type_name
+from medrl.chat.base import ChatError, ChatReply, ChatRequest
+from medrl.chat.config import KnobbedChat, digest
 from medrl.chat.connections import Connections, Endpoint
 from medrl.chat.counts import ChatStatistics, Counts
 from medrl.chat.limits import Breaker, Budget, Gate, Pace
@@ -39,7 +39,7 @@ class _Shared:
 
 
 @dataclass(frozen=True)
-class OpenAIChat(ChatClient):
+class OpenAIChat(KnobbedChat):
     """One model behind one server."""
 
     model: str = ""  # the default takes the place of the abstract property, and is refused
@@ -108,22 +108,10 @@ class OpenAIChat(ChatClient):
                 faults.append(f"{name} is {getattr(self, name)!r}; it is one of: {', '.join(known)}")
         if faults:
             raise RecipeError("OpenAIChat", faults)
+        self._begin()
+
+    def _begin(self) -> None:
         object.__setattr__(self, "_shared", _Shared(self))
-
-    def knobs(self) -> dict[str, Any]:
-        """The fields by name."""
-        return {f.name: getattr(self, f.name) for f in fields(self) if f.init}
-
-    def __getstate__(self) -> dict[str, Any]:
-        return self.knobs()
-
-    def __setstate__(self, knobs: dict[str, Any]) -> None:
-        for name, value in knobs.items():
-            object.__setattr__(self, name, value)
-        object.__setattr__(self, "_shared", _Shared(self))
-
-    def to_config(self) -> dict[str, Any]:
-        return {"type": type_name(self), **self.knobs(), "extra_body": dict(self.extra_body)}
 
     def fingerprint(self) -> str:
         return digest(["openai", self.model, self.revision, self.structured, dict(self.extra_body)])

@@ -2,8 +2,8 @@
 
 A policy is rewarded for agreeing with references. Where the question lost its table, asks for what is not so or has
 several right answers, it is rewarded for guessing; where a problem is also in an evaluation set, for remembering. The
-checks are those of `medrl.commands.problem_flaws` and `medrl.commands.problem_overlap`, and each reference is shown to the rules as an
-answer: a problem that they do not accept it for can hardly be won.
+checks are those of `problem_flaws.py` and `problem_overlap.py`, and each reference is shown to the rules as an answer: a
+problem that they do not accept it for can hardly be won.
 """
 
 from collections import Counter
@@ -15,12 +15,12 @@ from typing import Any
 
 from medrl import __version__
 from medrl.commands.attack_answers import right_answer
+from medrl.commands.problem_flaws import KINDS, Flaw, flaws, shown
+from medrl.commands.problem_overlap import overlaps, repeats
 from medrl.data.rows import Row, collect, pick_schema, read_rows
 from medrl.data.schemas import SCHEMAS, Reading, Schema
 from medrl.errors import DataError, did_you_mean
 from medrl.files import json_line, write_atomic
-from medrl.commands.problem_flaws import KINDS, Flaw, flaws, shown
-from medrl.commands.problem_overlap import overlaps, repeats
 from medrl.types import Problem, Response
 from medrl.verifiers import Typed, Verifier, judge, run_sync
 

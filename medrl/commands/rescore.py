@@ -9,6 +9,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
@@ -54,7 +55,7 @@ class Rescored:
     old_leaf: str  # the part of the old score that says whether the answer is right; "" where there is none
     new_leaf: str
 
-    @property
+    @cached_property
     def change(self) -> str:
         """One of CHANGES, or "" where nothing changed but words."""
         before, after = state(self.old, self.old_leaf), state(self.new, self.new_leaf)
@@ -91,7 +92,7 @@ class Rescoring:
     report: dict[str, Any]
     rollouts: tuple[Rescored, ...]
 
-    @property
+    @cached_property
     def changed(self) -> list[Rescored]:
         """Those whose worth or answer changed, by kind of change, the gravest first."""
         found = [one for one in self.rollouts if one.change]
@@ -118,7 +119,7 @@ def rescore(
         raise DataError(f"limit is {limit}; score at least one rollout, or leave it out for all")
     folder = RunFolder(run)
     tree = own_reward(folder) if reward is None else reward
-    traces = _limited(list(stored(folder, phase)), limit)
+    traces = _limited(stored(folder, phase), limit)
     if not traces:
         what = {None: "rollouts", "train": "rollouts of training", "evaluation": "rollouts of evaluations"}[phase]
         raise DataError(f"{folder.path} has no {what}; a run keeps those of training with trainer.log_rollouts=true")
@@ -131,11 +132,12 @@ def rescore(
         for index, (response, old, new) in enumerate(zip(trace.group.rollouts, trace.scores, row, strict=True))
     )
     report: dict[str, Any] = {"run": folder.path.name, "reward": tree.describe(), **figures(rollouts)}
-    report["changes"] = {kind: n for kind in CHANGES if (n := sum(one.change == kind for one in rollouts))}
-    report["steps"] = [
-        {"phase": name, "step": step, **figures([one for one in rollouts if (one.name, one.step) == (name, step)])}
-        for name, step in dict.fromkeys((one.name, one.step) for one in rollouts)
-    ]
+    changes = Counter(one.change for one in rollouts)
+    report["changes"] = {kind: changes[kind] for kind in CHANGES if changes[kind]}
+    steps: dict[tuple[str, int], list[Rescored]] = {}
+    for one in rollouts:
+        steps.setdefault((one.name, one.step), []).append(one)
+    report["steps"] = [{"phase": name, "step": step, **figures(some)} for (name, step), some in steps.items()]
     report["medrl_version"] = __version__
     whole = Rescoring(report, rollouts)
     report["rows"] = [one.row() for one in whole.changed]
@@ -195,14 +197,13 @@ def figures(rollouts: Sequence[Rescored]) -> dict[str, Any]:
     return found
 
 
-def _limited(traces: Sequence[tuple[str, int, Trace]], limit: int | None) -> list[tuple[str, int, Trace]]:
-    if limit is None:
-        return list(traces)
+def _limited(traces: Iterator[tuple[str, int, Trace]], limit: int | None) -> list[tuple[str, int, Trace]]:
+    """The first groups with at least `limit` rollouts together; what comes after them is not even read."""
     kept: list[tuple[str, int, Trace]] = []
-    for trace in traces:
-        if sum(len(one.group) for _, _, one in kept) >= limit:
-            break
+    count = 0
+    while (limit is None or count < limit) and (trace := next(traces, None)) is not None:
         kept.append(trace)
+        count += len(trace[2].group)
     return kept
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from medrl import __version__
 from medrl.commands.verifier_card import measure
 from medrl.commands.verifier_card_page import markdown
+from medrl.data import verifier_cards
 from medrl.data.labelled import LabelledAnswer
 from medrl.errors import DataError
 from medrl.files import atomic_folder, json_line, write_atomic
@@ -20,7 +21,7 @@ from medrl.recipes.run import quiet_libraries
 from medrl.recipes.verifier import Answers, VerifierRecipe, load_answers, to_yaml
 from medrl.trainers.calibration import Bin, Reliability, fit_temperature, reliability, table, threshold_for
 from medrl.verifiers.classifier import Classifier, sigmoid
-from medrl.verifiers.classifier_model import SETTINGS, LoadedClassifier
+from medrl.verifiers.classifier_model import SETTINGS, LoadedClassifier, check_layout, context_of
 from medrl.verifiers.protocol import digest
 
 if TYPE_CHECKING:
@@ -114,25 +115,17 @@ def start(recipe: VerifierRecipe, train: Sequence[LabelledAnswer]) -> LoadedClas
     import torch
 
     from medrl.models.classifier import LABELS, new_classifier, pretrained_classifier
-    from medrl.verifiers.classifier_layout import shown_reference
-    from medrl.verifiers.classifier_model import check_layout
-    from medrl.verifiers.extract import sections
+    from medrl.trainers.classifier import shown
 
     base = recipe.base
     if base.new is not None:
-        texts = [
-            recipe.filled.fill(
-                sections(one.response, recipe.format).answer, shown_reference(one.problem), one.problem.question
-            )
-            for one in train
-        ]
+        texts = [recipe.filled.fill(*texts) for texts in shown(train, recipe.format)]
         model, tokenizer = new_classifier(texts, base.new, recipe.seed)
     else:
         model, tokenizer = pretrained_classifier(str(base.path), base.revision, base.dtype)
     device = base.device if base.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
     torch.nn.Module.to(model, torch.device(device))
-    context = int(model.config.get_text_config().max_position_embeddings)
-    classifier = LoadedClassifier(model, tokenizer, list(LABELS), context)
+    classifier = LoadedClassifier(model, tokenizer, list(LABELS), context_of(model, tokenizer))
     check_layout(classifier, recipe.filled, base.path or "the model from scratch")
     return classifier
 
@@ -227,6 +220,7 @@ def write(recipe: VerifierRecipe, classifier: LoadedClassifier, answers: Answers
         card = measure(verifier, recipe.target / "test.jsonl")
         page = markdown(card) + "\n## Reliability\n\n```\n" + "\n".join(report(settings)) + "\n```\n"
         write_atomic(recipe.target / "README.md", page)
+        verifier_cards.save(card.report)  # where a run looks for it, which warns of verifiers without a card
 
 
 def fingerprint(answers: Sequence[LabelledAnswer]) -> str:

@@ -145,6 +145,8 @@ def _row(one: Outcome) -> dict[str, Any]:
         "status": verdict.status,
         "score": verdict.score,
         "stage": verdict.stage,
+        "answer": verdict.answer,
+        "span": verdict.span,
         "reason": verdict.reason,
         "expected": one.expected,
     }

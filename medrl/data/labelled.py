@@ -40,18 +40,10 @@ class LabelledAnswer:
         return self.problem, Response(self.response)
 
     def to_json(self) -> dict[str, Any]:
-        """A row that `load_labelled`, `medrl verify` and `medrl card` read."""
-        return {
-            "id": self.problem.id,
-            "question": self.problem.question,
-            "reference": self.problem.reference,
-            "response": self.response,
-            "expected": self.expected,
-            "category": self.category,
-            "concept": self.concept,
-            "template": self.template,
-            "lang": self.problem.language,
-        }
+        """A row that `load_labelled`, `medrl verify` and `medrl card` read: the whole problem, so that nothing is lost."""
+        row = self.problem.to_json()
+        row["metadata"] = {**row["metadata"], "expected": self.expected, "category": self.category}
+        return {**row, "response": self.response, "concept": self.concept, "template": self.template}
 
 
 def load_labelled(path: str | Path, *, limit: int | None = None) -> list[LabelledAnswer]:
@@ -70,7 +62,7 @@ def load_labelled(path: str | Path, *, limit: int | None = None) -> list[Labelle
             found = "is missing" if value is None else f"is {value!r}"
             faults.append(f"row {number} (id {problem.id!r}): `expected` {found}")
             continue
-        category = str(about.get("category") or about.get("topic") or "none")
+        category = str(about.pop("category", None) or about.get("topic") or "none")
         answers.append(LabelledAnswer(replace(problem, metadata=about), response.text, label, category))
     if faults:
         shown = "".join(f"\n  - {fault}" for fault in faults[:SHOWN_FAULTS])
@@ -79,7 +71,21 @@ def load_labelled(path: str | Path, *, limit: int | None = None) -> list[Labelle
     return answers
 
 
-def overlap(left: Sequence[LabelledAnswer], right: Sequence[LabelledAnswer]) -> list[str]:
-    """What two sets of answers share that a held-out figure must not: the same reference with the same response."""
-    seen = {(one.problem.reference, one.response) for one in left}
-    return [one.problem.id for one in right if (one.problem.reference, one.response) in seen]
+def overlap(
+    left: Sequence[LabelledAnswer], right: Sequence[LabelledAnswer], *, with_question: bool = False
+) -> list[str]:
+    """What two sets share that a held-out figure must not: the same response to the same reference, by problem id.
+
+    Args:
+        left: What was seen.
+        right: What must not have been.
+        with_question: Whether the question must be the same too, since the verifier reads it.
+    """
+
+    def read(one: LabelledAnswer) -> tuple[str, str, str]:
+        reference = str(one.problem.reference)
+        named = one.problem.options.get(reference, "")  # "B" of two questions is not the same
+        return f"{reference}. {named}", one.response, one.problem.question if with_question else ""
+
+    seen = {read(one) for one in left}
+    return [one.problem.id for one in right if read(one) in seen]

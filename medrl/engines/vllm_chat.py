@@ -7,22 +7,23 @@ and take the `openai` client.
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
-from hashlib import sha256
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from medrl.chat.base import ChatClient, ChatReply, ChatRequest
-from medrl.chat.config import digest, type_name
+from medrl.chat.base import ChatReply, ChatRequest
+from medrl.chat.config import KnobbedChat, digest
 from medrl.engines.vllm_chat_engine import ChatEngine
 from medrl.errors import RecipeError
 from medrl.knobs import out_of_range
+from medrl.verifiers.classifier_model import folder_digest
 
-EDGE = 2**20  # bytes at the beginning and at the end of each weights file that stand for the whole of it
+# What replies may depend on in a model's folder.
+CONTENTS = ("*.safetensors", "*.bin", "*.json", "*.jinja", "*.txt", "*.model")
 
 
 @dataclass(frozen=True)
-class VLLMChat(ChatClient):
+class VLLMChat(KnobbedChat):
     """One model, loaded into this process."""
 
     model: str = ""
@@ -56,25 +57,14 @@ class VLLMChat(ChatClient):
             faults.append("model is empty; name a folder or a hub id")
         if faults:
             raise RecipeError("VLLMChat", faults)
+        self._begin()
+
+    def _begin(self) -> None:
         object.__setattr__(self, "_shared", ChatEngine(self))
-
-    def knobs(self) -> dict[str, Any]:
-        """The fields by name."""
-        return {f.name: getattr(self, f.name) for f in fields(self) if f.init}
-
-    def __getstate__(self) -> dict[str, Any]:
-        return self.knobs()
-
-    def __setstate__(self, knobs: dict[str, Any]) -> None:
-        for name, value in knobs.items():
-            object.__setattr__(self, name, value)
-        object.__setattr__(self, "_shared", ChatEngine(self))
-
-    def to_config(self) -> dict[str, Any]:
-        return {"type": type_name(self), **self.knobs(), "template_options": dict(self.template_options)}
 
     def fingerprint(self) -> str:
-        weights = prints_of(Path(self.model)) if Path(self.model).is_dir() else [self.model, self.revision]
+        folder = Path(self.model)
+        weights = folder_digest(folder, CONTENTS) if folder.is_dir() else [self.model, self.revision]
         return digest(["vllm", weights, self.dtype, dict(self.template_options)])
 
     async def complete(self, request: ChatRequest) -> ChatReply:
@@ -82,17 +72,3 @@ class VLLMChat(ChatClient):
 
     async def close(self) -> None:
         await asyncio.to_thread(self._shared.stop)
-
-
-def prints_of(folder: Path) -> list[list[str | int]]:
-    """Name, size and a digest of both ends of each file of a model: other weights give another answer, in a second."""
-    prints: list[list[str | int]] = []
-    for path in sorted(folder.iterdir()):
-        if path.suffix in (".safetensors", ".bin", ".json", ".jinja", ".txt", ".model"):
-            size = path.stat().st_size
-            with path.open("rb") as file:
-                ends = sha256(file.read(EDGE))
-                file.seek(max(0, size - EDGE))
-                ends.update(file.read(EDGE))
-            prints.append([path.name, size, ends.hexdigest()[:16]])
-    return prints

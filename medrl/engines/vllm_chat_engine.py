@@ -26,6 +26,7 @@ from medrl.chat.base import (
     ChatTimedOut,
     ChatUnavailable,
 )
+from medrl.chat.openai_wire import sendable
 from medrl.errors import need
 
 if TYPE_CHECKING:
@@ -209,7 +210,7 @@ def _enter(engine: Any, name: str, request: ChatRequest, chat: "VLLMChat") -> in
     from vllm import SamplingParams
     from vllm.sampling_params import RequestOutputKind, StructuredOutputsParams
 
-    turns = [{"role": message.role, "content": message.content} for message in request.messages]
+    turns = [{"role": message.role, "content": sendable(message.content)} for message in request.messages]
     tokenizer = engine.get_tokenizer()
     text = tokenizer.apply_chat_template(turns, add_generation_prompt=True, tokenize=False, **chat.template_options)
     ids = tokenizer.encode(text, add_special_tokens=False)

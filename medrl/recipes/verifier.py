@@ -1,7 +1,7 @@
 """What a recipe for a model verifier may say, and how it is read: answers, base model, training, calibration."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -66,8 +66,7 @@ class AnswerSource:
             faults.append(f"bare is {self.bare}; it is a share from 0 to 1")
         if not self.languages:
             faults.append("languages is empty; give en, zh or both")
-        defaults = {knob.name: knob.default for knob in fields(self)}
-        if self.source == CLINIC and self.limit != defaults["limit"]:
+        if self.source == CLINIC and self.limit is not None:
             faults.append("`limit` has no effect on the clinic; set `count`")
         if faults:
             raise ValueError("; ".join(faults))
@@ -254,16 +253,17 @@ def load_answers(recipe: VerifierRecipe) -> Answers:
     """
     first = recipe.first.load() if recipe.first else []
     train = recipe.answers.load()
-    held_out = _unseen("held_out", recipe.held_out, [*first, *train], recipe.held_out.load())
-    test = _unseen("test", recipe.test, [*first, *train, *held_out], recipe.test.load()) if recipe.test else []
+    held_out = _unseen(recipe, "held_out", recipe.held_out, [*first, *train])
+    test = _unseen(recipe, "test", recipe.test, [*first, *train, *held_out]) if recipe.test else []
     return Answers(first, train, held_out, test)
 
 
 def _unseen(
-    name: str, source: AnswerSource, seen: Sequence[LabelledAnswer], answers: Sequence[LabelledAnswer]
+    recipe: VerifierRecipe, name: str, source: AnswerSource, seen: Sequence[LabelledAnswer]
 ) -> list[LabelledAnswer]:
-    """The answers, none of which was seen: those of a file must be so, of the clinic's the seen ones are left out."""
-    shared = set(overlap(seen, answers))
+    """The source's answers, none of which was seen: a file must hold none, of the clinic's the seen are left out."""
+    answers = source.load()
+    shared = set(overlap(seen, answers, with_question=recipe.show_question))
     if shared and source.source != CLINIC:
         raise DataError(
             f"{name}: {len(shared)} answers are also among those before it, the first being {min(shared)!r}; figures on "

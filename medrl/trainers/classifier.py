@@ -5,6 +5,7 @@ gives its learning rate, epochs or batch, so the defaults here are this project'
 by the same function as when it judges, so training and use cannot differ.
 """
 
+import math
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -73,6 +74,13 @@ class ClassifierSettings:
             raise ValueError("; ".join(faults))
 
 
+def shown(answers: Sequence[LabelledAnswer], format: Format) -> list[tuple[str, str, str]]:
+    """What a layout is filled with for each answer: what follows the reasoning, the reference, the question."""
+    return [
+        (sections(one.response, format).answer, shown_reference(one.problem), one.problem.question) for one in answers
+    ]
+
+
 def encode(
     tokenizer: Any, layout: Layout, answers: Sequence[LabelledAnswer], limit: int, format: Format = "auto"
 ) -> list[dict[str, list[int]]]:
@@ -81,10 +89,7 @@ def encode(
     Raises:
         DataError: Some have more than `limit` tokens; cutting them would teach to judge halves.
     """
-    texts = [
-        (sections(one.response, format).answer, shown_reference(one.problem), one.problem.question) for one in answers
-    ]
-    rows = many_token_ids(tokenizer, layout, texts)
+    rows = many_token_ids(tokenizer, layout, shown(answers, format))
     long = [(one.problem.id, n) for one, row in zip(answers, rows, strict=True) if (n := len(row["input_ids"])) > limit]
     if long:
         name, length = long[0]
@@ -144,7 +149,7 @@ def train_classifier(
         result = trainer.train()
     model.eval()
     loss = float(result.training_loss)
-    if loss != loss or loss in (float("inf"), float("-inf")):
+    if not math.isfinite(loss):
         raise TrainingDiverged(f"the verifier's loss is {loss}; lower training.lr (now {settings.lr:g})")
     return {"loss": loss, "updates": float(result.global_step)}
 
@@ -171,9 +176,7 @@ class LengthSampler:
         for start in range(0, len(order), window):
             near = sorted(order[start : start + window], key=lambda i: self.lengths[i])
             batches += [near[i : i + self.batch_size] for i in range(0, len(near), self.batch_size)]
-        short = [
-            batch for batch in batches if len(batch) < self.batch_size
-        ]  # stands last, or it would shift the others
+        short = [batch for batch in batches if len(batch) < self.batch_size]  # last, or it would shift the others
         whole = [batch for batch in batches if len(batch) == self.batch_size]
         draw.shuffle(whole)
         return iter([i for batch in (*whole, *short) for i in batch])

@@ -19,10 +19,10 @@ from typing import Any
 import pytest
 from chat_server import ChatServer, Reply, always, failing
 
-from medrl.commands import cache_command
 from medrl.chat import CachedChat, ChatRefused, ChatReply, ChatRequest, ChatUnavailable, Message, OpenAIChat, build_chat
 from medrl.chat.cache import clear, default_path, inspect, prune, request_key
 from medrl.chat.cache_file import CacheFile, CacheUnusable
+from medrl.commands import cache_command
 from medrl.errors import DataError, MissingFile
 
 Start = Callable[..., ChatServer]
@@ -245,7 +245,7 @@ def finished(process: "subprocess.Popen[str]") -> str:
 
 def test_processes_write_one_cache_at_once(path: Path) -> None:
     """Questions 100 to 199 are asked by both at the same time, and both must go on with the same replies."""
-    start = time.time() + 1.0
+    start = time.time() + 0.6
     both = [program(WRITER, path, first, first + 200, start) for first in (0, 100)]
     (first, calls), (second, more) = (json.loads(finished(process)) for process in both)
     assert len(first) == len(second) == 200
@@ -405,20 +405,16 @@ def test_another_writer_is_waited_for(chat_server: Start, path: Path) -> None:
     one(chat)
     blocker = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
     blocker.execute("BEGIN IMMEDIATE")
-    threading.Timer(1.0, lambda: blocker.execute("COMMIT")).start()
+    threading.Timer(0.6, lambda: blocker.execute("COMMIT")).start()
 
-    async def work() -> tuple[float, float]:
-        began, longest = time.monotonic(), 0.0
-        task = asyncio.create_task(chat.complete(ask("new")))
+    async def work() -> int:
+        turns, task = 0, asyncio.create_task(chat.complete(ask("new")))
         while not task.done():
-            before = time.monotonic()
             await asyncio.sleep(0.005)
-            longest = max(longest, time.monotonic() - before)
-        return time.monotonic() - began, longest
+            turns += blocker.in_transaction
+        return turns
 
-    took, longest_stall = asyncio.run(work())
-    assert took >= 0.8
-    assert longest_stall < 0.7
+    assert asyncio.run(work()) >= 10  # a loop that waits for the disk has one or two until the other writer is done
     assert inspect(path).entries == 2
     blocker.close()
 

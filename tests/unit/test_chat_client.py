@@ -182,11 +182,11 @@ def test_retry_after_is_kept_and_bounded(chat_server: Start) -> None:
     server = chat_server(lambda request, n: failing(429, retry_after="0.3") if n == 0 else "True")
     began = time.monotonic()
     assert one(client(server)).attempts == 2
-    assert 0.3 <= time.monotonic() - began < 3.0
+    assert time.monotonic() - began >= 0.3
     server.behaviour = lambda request, n: failing(429, retry_after="3600") if n == 2 else "True"
     began = time.monotonic()
     assert one(client(server, longest_retry_after=0.1)).attempts == 2
-    assert time.monotonic() - began < 3.0
+    assert time.monotonic() - began < 60.0
 
 
 def test_retry_after_as_a_date_and_as_nonsense() -> None:
@@ -226,18 +226,18 @@ def test_the_deadline_is_of_the_whole_attempt(chat_server: Start) -> None:
     began = time.monotonic()
     with pytest.raises(ChatTimedOut):
         one(client(server, timeout=0.3, max_retries=0))
-    assert time.monotonic() - began < 3.0
+    assert time.monotonic() - began < 30.0
 
 
 def test_a_loop_that_was_held_up_still_reads_a_reply_that_came_in_time(chat_server: Start) -> None:
     server = chat_server(lambda request, n: Reply("True", delay=0.05))
 
     async def work() -> list[ChatReply]:
-        chat = client(server, timeout=0.3, max_retries=0)
+        chat = client(server, timeout=0.6, max_retries=0)
         asked = [asyncio.create_task(chat.complete(ask(str(i)))) for i in range(5)]
         while server.count < 5:
             await asyncio.sleep(0.001)
-        time.sleep(0.8)  # what a training step does to the loop
+        time.sleep(0.9)  # what a training step does to the loop
         return await asyncio.gather(*asked)
 
     assert len(asyncio.run(work())) == 5
@@ -347,7 +347,9 @@ def test_requests_per_minute(chat_server: Start) -> None:
 
 def test_the_breaker_opens_probes_and_closes(chat_server: Start) -> None:
     server = chat_server(always_down := (lambda request, n: failing(503)))
-    chat = client(server, max_retries=1, breaker_failures=3, breaker_seconds=0.6)
+    chat = client(server, max_retries=1, breaker_failures=3, breaker_seconds=30.0)
+    now = [0.0]  # a clock of the test's own, so that no slow machine is taken for half a minute
+    chat._shared.breaker._clock = lambda: now[0]
     for _ in range(3):
         with pytest.raises(ChatUnavailable):
             one(chat)
@@ -356,12 +358,12 @@ def test_the_breaker_opens_probes_and_closes(chat_server: Start) -> None:
     assert {type(reply) for reply in replies} == {CircuitOpen}
     assert "503" in str(replies[0])
     assert server.count == 6  # nothing was sent
-    time.sleep(0.65)
+    now[0] += 30.0
     replies = run(chat, *(ask(str(i)) for i in range(20)))
     assert Counter(map(type, replies)) == {ChatUnavailable: 1, CircuitOpen: 19}
     assert server.count == 7  # one probe, without a retry
     assert server.behaviour is always_down
-    time.sleep(0.65)
+    now[0] += 30.0
     server.behaviour = always("True")
     assert one(chat).text == "True"
     assert all(isinstance(reply, ChatReply) for reply in run(chat, *(ask(str(i)) for i in range(20))))

@@ -197,7 +197,7 @@ def test_faults_of_the_program_keep_their_traceback(monkeypatch: pytest.MonkeyPa
 
 
 def test_a_reader_that_goes_away_is_no_crash() -> None:
-    command = [sys.executable, "-m", "medrl", "verify", write("a.jsonl", ROWS)]
+    command = [sys.executable, "-m", "medrl", "verify", write("a.jsonl", ROWS), "--verifier", "typed"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stdout is not None and process.stderr is not None
     process.stdout.close()
@@ -208,7 +208,7 @@ def test_a_reader_that_goes_away_is_no_crash() -> None:
 
 
 def test_verify_prints_reasons_and_writes_a_flat_object(capsys: Capture) -> None:
-    assert cli.main(["verify", write("a.jsonl", ROWS), "--json", "out/verdicts.json"]) == 0
+    assert cli.main(["verify", write("a.jsonl", ROWS), "--verifier", "typed", "--json", "out/verdicts.json"]) == 0
     printed = capsys.readouterr().out
     for part in ("score", "reference", "undecided", "Koplik spots", "6 responses: 2 right, 3 wrong, 1 abstain"):
         assert part in printed
@@ -255,7 +255,7 @@ def test_verify_takes_a_verifier_in_yaml_and_only_so_many_rows(capsys: Capture) 
 def test_verify_measures_agreement_with_labels_over_what_was_decided(capsys: Capture) -> None:
     labels = (True, True, True, False, False, False)  # the third is labelled against the rule
     rows = [{**row, "expected": label} for row, label in zip(ROWS, labels, strict=True)]
-    assert cli.main(["verify", write("a.jsonl", rows), "--json", "out.json"]) == 0
+    assert cli.main(["verify", write("a.jsonl", rows), "--verifier", "typed", "--json", "out.json"]) == 0
     report = read("out.json")
     assert (report["n"], report["decided"], report["labelled"], report["accuracy"]) == (6, 5, 6, 0.8)
     assert "of 6 labelled rows 5 were decided, 4 as labelled (80.0%)" in capsys.readouterr().out

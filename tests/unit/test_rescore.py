@@ -11,9 +11,9 @@ import pytest
 import yaml
 from rich.console import Console
 
-from medrl.errors import DataError, MissingFile, PluginError, RecipeError
 from medrl.commands.rescore import CHANGES, rescore, state
 from medrl.commands.rescore_table import show
+from medrl.errors import DataError, MissingFile, PluginError, RecipeError
 from medrl.rewards import Format, Reward, RewardContext, Verified, build, levels, reward
 from medrl.rewards.tree import Scores
 from medrl.tracking import RunFolder
@@ -112,6 +112,14 @@ def test_phase_and_limit_take_whole_groups(run: Path) -> None:
     assert rescore(run, limit=4).report["n"] == 6
     with pytest.raises(DataError, match="limit is 0"):
         rescore(run, limit=0)
+
+
+def test_a_limit_reads_no_more_than_it_needs(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A long run is not held in memory for a look at its beginning."""
+    read: list[int] = []
+    whole = RunFolder.read_rollouts
+    monkeypatch.setattr(RunFolder, "read_rollouts", lambda *some: (read.append(some[1]), whole(*some))[1])
+    assert rescore(run, limit=4).report["n"] == 6 and read == [1]
 
 
 def test_training_knows_its_step_and_an_evaluation_none(run: Path) -> None:

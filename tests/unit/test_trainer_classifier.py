@@ -3,6 +3,7 @@
 import json
 import math
 import random
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,12 @@ from typing import Any
 import pytest
 
 from medrl.commands.train_verifier import Trained, measured, train_verifier
+from medrl.data import verifier_cards
+from medrl.data.labelled import load_labelled, overlap
 from medrl.errors import DataError, RecipeError
+from medrl.recipes.cards import card_warnings
 from medrl.recipes.verifier import load_answers, load_verifier_recipe, read_verifier_recipe
+from medrl.rewards import levels
 from medrl.trainers.calibration import fit_temperature, reliability, threshold_for
 from medrl.trainers.classifier import ClassifierSettings, encode
 from medrl.types import Response
@@ -35,8 +40,17 @@ TINY: dict[str, Any] = {
 }
 
 
+@pytest.fixture(scope="module", autouse=True)
+def cards(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Where cards are kept meanwhile."""
+    with pytest.MonkeyPatch.context() as patch:
+        folder = tmp_path_factory.mktemp("cards")
+        patch.setenv("MEDRL_CARDS", str(folder))
+        yield folder
+
+
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Trained, list[str]]:
+def trained(cards: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Trained, list[str]]:
     lines: list[str] = []
     recipe = read_verifier_recipe({**TINY, "folder": str(tmp_path_factory.mktemp("runs") / "tiny")})
     return train_verifier(recipe, lines.append), lines
@@ -76,6 +90,15 @@ def test_the_folder_says_what_it_is(trained: tuple[Trained, list[str]]) -> None:
     assert "# Verifier card: classifier" in card and "## Reliability" in card
     assert Classifier(model=str(folder)).fingerprint() in card
     assert load_verifier_recipe(folder / "recipe.yaml") == read_verifier_recipe({**TINY, "folder": str(folder)})
+
+
+def test_a_run_finds_its_card(trained: tuple[Trained, list[str]]) -> None:
+    verifier = Classifier(model=str(trained[0].folder))
+    card = verifier_cards.find(verifier.fingerprint())
+    assert card is not None and card["n"] == trained[0].settings["answers"]["test"]["n"]
+    assert card_warnings(levels(verifier, format=None)) == []
+    other = card_warnings(levels(Classifier(model=str(trained[0].folder), threshold=0.9), format=None))
+    assert len(other) == 1 and "differs in threshold" in other[0]
 
 
 def test_the_report_names_what_was_found(trained: tuple[Trained, list[str]]) -> None:
@@ -195,6 +218,35 @@ def test_own_rows_and_leaks(tmp_path: Path) -> None:
         load_answers(read_verifier_recipe({**tree, "held_out": {"source": leaky}}))
     found = load_answers(read_verifier_recipe({**tree, "held_out": {"source": clean}}))
     assert (len(found.train), len(found.held_out), found.test) == (10, 2, [])
+
+
+def test_choices_keep_their_options_on_the_way_to_the_card(tmp_path: Path) -> None:
+    file = tmp_path / "rows.jsonl"
+    row = {"id": "r", "question": "Which?", "reference": "B", "options": {"A": "gout", "B": "asthma"}}
+    file.write_text(
+        json.dumps({**row, "response": "B", "expected": True, "category": "letter"}) + "\n", encoding="utf-8"
+    )
+    read = load_labelled(file)
+    again = tmp_path / "again.jsonl"
+    again.write_text(json.dumps(read[0].to_json()) + "\n", encoding="utf-8")
+    ((one, *_), (two, *_)) = read, load_labelled(again)
+    assert (two.problem.messages, two.problem.options, two.problem.reference) == (
+        one.problem.messages, one.problem.options, one.problem.reference
+    )  # fmt: skip
+    assert (two.response, two.expected, two.category) == ("B", True, "letter")
+    assert "expected" not in two.problem.metadata
+
+
+def test_one_letter_of_two_questions_is_no_leak(tmp_path: Path) -> None:
+    """As long as the verifier can tell them apart: by the option, or by the question where it is shown."""
+    files = []
+    for name, options in (("train", {"A": "gout", "B": "asthma"}), ("test", {"A": "gout", "B": "scurvy"})):
+        rows = [{"id": f"{name}-{r}", "question": f"{name}?", "reference": r, "options": options, "response": r,
+                 "expected": True} for r in "AB"]  # fmt: skip
+        files.append(tmp_path / f"{name}.jsonl")
+        files[-1].write_text("\n".join(map(json.dumps, rows)) + "\n", encoding="utf-8")
+    train, test = map(load_labelled, files)
+    assert overlap(train, test) == ["test-A"] and overlap(train, test, with_question=True) == []
 
 
 def test_all_faults_of_a_recipe_at_once() -> None:

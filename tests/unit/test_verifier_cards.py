@@ -8,12 +8,12 @@ from typing import Any, ClassVar
 
 import pytest
 
+from medrl.commands.verifier_card import measure
 from medrl.data import verifier_cards
 from medrl.errors import DataError
 from medrl.recipes.cards import card_warnings, command
 from medrl.rewards import Verified, levels
 from medrl.types import Judged, Problem, Response, Verdict
-from medrl.commands.verifier_card import measure
 from medrl.verifiers import Number, RuleVerifier, Text, Typed, Verifier, build
 
 

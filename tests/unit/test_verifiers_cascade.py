@@ -6,12 +6,16 @@ import json
 import logging
 import pickle
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from pathlib import Path
+from typing import Any, ClassVar
 
 import pytest
+import yaml
+from chat_server import ChatServer
 
+from medrl import rewards
 from medrl.errors import RecipeError
 from medrl.rewards import Verified, levels
 from medrl.trainers.metrics import verifier_metrics
@@ -216,3 +220,53 @@ def test_a_reward_tells_what_its_verifiers_counted_and_a_step_what_it_added() ->
     assert not any("seconds" in name for name in metrics) and "verifier/correct/auditor/audited" not in metrics
     quiet = Verified(Cascade((Says(), Auditor())))
     assert not any("audit" in name for name in verifier_metrics({}, quiet.statistics()) if "auditor" not in name)
+
+
+RECIPE = """
+type: levels
+right: 1.0
+wrong: 0.1
+correct:
+  type: verified
+  otherwise: 0.0
+  verifier:
+    type: cascade
+    audit: 1.0
+    stages:
+      - text
+      - {type: classifier, model: FOLDER, layout: pair, device: cpu, unsure_between: [0.3, 0.7]}
+      - {type: judge, self_test: false, client: {type: openai, model: judge, base_url: URL, max_retries: 0}}
+"""
+
+
+def judge_server(request: dict[str, Any], n: int) -> str:
+    """Takes water pills for diuretics, and nothing else."""
+    same = "| water pills" in request["messages"][-1]["content"]
+    return json.dumps({"answer": "as given", "reason": "read", "verdict": "match" if same else "no_match"})
+
+
+def test_rules_classifier_and_judge_of_a_recipe(chat_server: Callable[..., ChatServer], tmp_path: Path) -> None:
+    """From YAML to scores and statistics: who decided what, who audited whom; and back to YAML."""
+    from medrl.models.classifier import ClassifierShape, new_classifier
+
+    model, tokenizer = new_classifier(["water pills and diuretics"], ClassifierShape(300, 32, 1, 2, 64, 96))
+    model.classifier.weight.data.zero_()  # unsure of everything: p(True) is 0.5
+    model.save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    server = chat_server(judge_server)
+    tree = rewards.build(yaml.safe_load(RECIPE.replace("FOLDER", str(tmp_path)).replace("URL", server.url)))
+    problem = Problem("p", ask("What is given for oedema?"), "diuretics")
+    texts = ("diuretics", "water pills", "something quite other", "water pills, I think")
+    (scores,) = tree.score_sync([Group(problem, tuple(Response(text) for text in texts))])
+    assert [score.value for score in scores] == [1.0, 1.0, 0.1, 1.0]
+    verdicts = [part.verdict for score in scores for part in score.parts.values() if part.verdict]
+    assert [verdict.stage for verdict in verdicts] == ["text", "judge", "judge", "judge"]
+    stages = tree.statistics()["correct"]["stages"]
+    figures = ("asked", "right", "wrong", "abstained", "audited", "audits_undecided")
+    assert [stages["text"][name] for name in figures] == [4, 1, 0, 3, 0, 1]  # the classifier is unsure of that one too
+    assert [stages["classifier"][name] for name in figures] == [3, 0, 0, 3, 0, 0]
+    assert [stages["judge"][name] for name in figures] == [3, 2, 1, 0, 0, 0]
+    assert stages["judge"]["cost"]["calls"] == 3 == server.count
+    again = rewards.build(yaml.safe_load(yaml.safe_dump(tree.to_config())))
+    assert again.to_config() == tree.to_config()
+    assert [v.fingerprint() for _, v in again.verifiers()] == [v.fingerprint() for _, v in tree.verifiers()]

@@ -256,10 +256,11 @@ def test_logits_that_are_no_numbers_are_an_error(changed: Callable[..., Path]) -
     assert verdict.status == "error" and verdict.score is None and "finite" in verdict.reason
 
 
-def test_rows_that_the_model_cannot_compute_hurt_no_others(folder: Path) -> None:
+@pytest.mark.parametrize("batch_size", [1, 2, 3])
+def test_rows_that_the_model_cannot_compute_hurt_no_others(folder: Path, batch_size: int) -> None:
     loaded = load(Source(str(folder), None, "cpu", "float32", ""))
     rows = [{"input_ids": [1, 5, 2]}, {"input_ids": [1, 10**6, 6, 2]}, {"input_ids": [1, 5, 6, 7, 2]}]
-    found = loaded.margins(rows, 1, batch_size=1)
+    found = loaded.margins(rows, 1, batch_size)
     assert isinstance(found[1], Exception) and isinstance(found[0], float) and isinstance(found[2], float)
 
 
@@ -387,3 +388,51 @@ def test_config_and_back(folder: Path) -> None:
     verifier = Classifier(model=str(folder), layout="pair", threshold=0.3)
     config = {**verifier.to_config(), "type": "medrl.verifiers.classifier:Classifier"}
     assert build(config) == verifier
+
+
+def test_unsure_answers_are_left_to_the_next_stage(changed: Callable[..., Path]) -> None:
+    """A cascade in which a judge stands behind it asks the judge about these alone, and the config comes back whole."""
+    verifier = Classifier(str(changed(0.6)), layout="pair", unsure_between=(0.5, 0.7), device="cpu")
+    verdict = verifier.verify(problem(), "some pancreatic trouble")
+    assert (verdict.status, verdict.score) == ("abstain", None) and verdict.parts["p_true"] == pytest.approx(0.6)
+    assert not verifier.decides and Classifier(verifier.model).decides
+    assert Cascade((verifier, Text())).verify(problem(), "acute pancreatitis").stage == "text"
+    again = build(json.loads(json.dumps({**verifier.to_config(), "type": "medrl.verifiers.classifier:Classifier"})))
+    assert again == verifier and again.fingerprint() == verifier.fingerprint()
+    assert (
+        Classifier(verifier.model, layout="pair", unsure_between=(0.7, 0.9)).verify(problem(), "some trouble").score
+        == 1.0
+    )
+    with pytest.raises(RecipeError, match="the lower first"):
+        Classifier(verifier.model, unsure_between=(0.7, 0.2))
+
+
+def test_half_a_surrogate_pair_is_judged_and_spares_nobody(folder: Path, causal: Path) -> None:
+    for where, layout in ((causal, "huatuo_o1"), (folder, "pair")):
+        verdict = Classifier(str(where), layout=layout, device="cpu").verify(problem(), "gout \ud800")
+        assert verdict.status == "ok" and verdict.score in (0.0, 1.0)
+
+
+def test_the_digest_follows_every_file_that_scores_depend_on(folder: Path, tmp_path: Path) -> None:
+    copy = Path(copytree(folder, tmp_path / "copy"))
+    seen = {folder_digest(copy)}
+    for name in ("special_tokens_map.json", "1_Pooling/config.json", "modules.json"):
+        (copy / name).parent.mkdir(exist_ok=True)
+        (copy / name).write_text("{}")
+        seen.add(folder_digest(copy))
+    assert len(seen) == 4 and folder_digest(folder) in seen
+
+
+def test_other_weights_in_this_process_are_another_model(tmp_path: Path) -> None:
+    """Also where they differ in the middle of a file alone, as after a merged adapter."""
+    from medrl.engines.vllm_chat import VLLMChat
+
+    (tmp_path / "config.json").write_text("{}")
+    weights = tmp_path / "model.safetensors"
+    weights.write_bytes(bytes(4_000_000))
+    chat = VLLMChat(str(tmp_path))
+    before = chat.fingerprint()
+    assert before == VLLMChat(str(tmp_path), concurrency=1).fingerprint()
+    weights.write_bytes(bytes(2_000_000) + b"x" + bytes(1_999_999))
+    assert chat.fingerprint() != before
+    assert VLLMChat(str(tmp_path), dtype="float32").fingerprint() != chat.fingerprint()

@@ -14,10 +14,11 @@ import pytest
 
 from medrl.errors import PluginError, RecipeError
 from medrl.types import Problem, Response, Rollout, Verdict, ask
-from medrl.verifiers import Cascade, Number, Text, Typed, Verifier, judge, run_sync, verifier, verify_all
+from medrl.verifiers import Cascade, Number, Text, Typed, Verifier, judge, run_sync, verifier, verify_all, worker_pool
 from medrl.verifiers.frames import pack, read_frame
 from medrl.verifiers.isolated import Isolated
 from medrl.verifiers.worker_pool import close_all, pool
+from medrl.verifiers.worker_process import WorkerLost
 
 RULES = '''
 import ctypes, os, re, subprocess, sys, time
@@ -93,8 +94,7 @@ def seen(verdicts: list[Verdict]) -> list[float | str]:
 
 @pytest.mark.parametrize(
     "trouble",
-    [*(pytest.param(one, marks=pytest.mark.slow) for one in ("sleep", "spin", "segfault")), "blow-up", "hog", "exit", "deep"],
-
+    ["blow-up", "deep", *(pytest.param(one, marks=pytest.mark.slow) for one in ("sleep", "spin", "segfault", "hog", "exit"))],
 )  # fmt: skip
 def test_a_response_that_spends_a_worker_scores_0_and_its_neighbours_are_unharmed(trouble: str) -> None:
     rule = isolated()
@@ -109,16 +109,36 @@ def test_a_response_that_spends_a_worker_scores_0_and_its_neighbours_are_unharme
     assert trouble == "deep" or after.cost["pid"] != before.cost["pid"]
 
 
-@pytest.mark.parametrize(("trouble", "status"), [("spin", "timeout"), ("exit", "error"), ("hog", "error")])
+@pytest.mark.parametrize(
+    ("trouble", "status"),
+    [("spin", "timeout"), pytest.param("exit", "error", marks=pytest.mark.slow), ("hog", "error")],
+)
 def test_a_problem_that_spends_a_worker_gives_no_number(trouble: str, status: str) -> None:
     items = [(GOOD, Response("good")), (Problem("p", ask("?"), "good", metadata={"do": trouble}), Response("good"))]
     assert seen(run_sync(judge(isolated(), [*items, items[0]]))) == [1.0, status, 1.0]
 
 
-@pytest.mark.parametrize(("trouble", "status"), [("spin", "timeout"), ("exit", "error")])
+@pytest.mark.parametrize(
+    ("trouble", "status"), [pytest.param("spin", "timeout", marks=pytest.mark.slow), ("exit", "error")]
+)
 def test_without_blame_or_without_a_reference_nobody_gets_a_number(trouble: str, status: str) -> None:
     assert seen(judged(isolated(exhausted="timeout"), ["good", trouble, "bad"])) == [1.0, status, 0.0]
     assert seen(judged(isolated(), ["good", trouble, "bad"], Problem("p", ask("?")))) == [1.0, status, 0.0]
+
+
+def test_a_response_is_not_blamed_where_no_worker_can_be_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The problem is known as sound; then the machine has no room for a second try."""
+    rule, problem = isolated(deadline=5.0), Problem("crowded", ask("?"), "good")
+    assert seen(judged(rule, ["exit", "good"], problem)) == [0.0, 1.0]
+
+    def full(*_: object) -> None:
+        raise WorkerLost("a verifier worker cannot be started: no room")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(worker_pool, "WorkerProcess", full)
+        (verdict,) = judged(rule, ["exit"], problem)
+    assert verdict.status == "error" and "no room" in verdict.reason
+    assert seen(judged(rule, ["exit"], problem)) == [0.0]
 
 
 def test_a_machine_that_was_slow_once_costs_nobody_a_score(tmp_path: Path) -> None:
@@ -179,7 +199,7 @@ def test_frames_go_both_ways() -> None:
 def test_built_in_rules_judge_as_they_do_here_and_cascades_too() -> None:
     texts = ["asthma", "not asthma", "something else", "## Final Response\n\nAsthma", "", "\\boxed{asthma}"]
     problem = Problem("p", ask("Diagnosis?"), "Asthma")
-    for rule in (Text(), Typed(vocabulary="clinic"), Cascade((Number(), Text()))):
+    for rule in (Typed(vocabulary="clinic"), Cascade((Number(), Text()))):
         around = Isolated(rule)
         assert judged(around, texts, problem) == judged(rule, texts, problem)
         assert around.decides == rule.decides and around.fingerprint() != rule.fingerprint()
@@ -207,7 +227,11 @@ def test_faults_of_the_knobs_are_told_at_once() -> None:
 
 
 @pytest.mark.parametrize(
-    ("does", "said"), [("raise RuntimeError('not in a worker')", "not in a worker"), ("os._exit(9)", "exit code 9")]
+    ("does", "said"),
+    [
+        ("raise RuntimeError('not in a worker')", "not in a worker"),
+        pytest.param("os._exit(9)", "exit code 9", marks=pytest.mark.slow),
+    ],
 )
 def test_a_worker_that_cannot_start_is_an_error_for_every_item_and_is_said(does: str, said: str, rules: Path) -> None:
     module = f"only_here_{said.partition(' ')[0]}"
@@ -220,7 +244,7 @@ def test_a_worker_that_cannot_start_is_an_error_for_every_item_and_is_said(does:
 
 
 def test_a_cancelled_call_leaves_the_workers_to_others() -> None:
-    rule = isolated(deadline=20.0)
+    rule = isolated(deadline=20.0, chunk=2)
 
     async def hurried() -> list[Verdict]:
         return await judge(rule, [(GOOD, Response("good pause"))] * 40, timeout=0.3)

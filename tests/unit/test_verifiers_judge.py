@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from chat_server import CUT, DROPS, HANGS, Behaviour, ChatServer, Reply, failing, garbled
 
-from medrl.commands.attack_texts import ATTACKS
 from medrl.chat import OpenAIChat
+from medrl.commands.attack_texts import ATTACKS
 from medrl.errors import RecipeError, VerifierUntrustworthy
 from medrl.types import Problem, Response, Verdict, ask
 from medrl.verifiers import Cascade, build, judge_prompt, judge_self_test, verify_all
@@ -294,7 +294,7 @@ def many(count: int) -> tuple[list[Problem], list[str]]:
     return [problem(f"finding {i} of {count} items") for i in range(count)], answers
 
 
-@pytest.mark.parametrize(("count", "retries"), [(1000, 0), (200, 8)])
+@pytest.mark.parametrize(("count", "retries"), [(300, 0), (100, 8)])
 def test_no_item_is_lost_or_zeroed_when_the_transport_fails(chat_server: Serve, count: int, retries: int) -> None:
     faults = [failing(500), DROPS, failing(429)]
     server = chat_server(lambda request, n: faults[n % 10] if n % 10 < 3 else reader(request, n))

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from medrl.data import load_problems
 from medrl.errors import MissingFile
 from medrl.types import Problem, Response, Verdict, ask
 from medrl.verifiers import Choice, Number, SetOf, Text, Typed, YesNo, normal, verify_all
@@ -156,7 +157,10 @@ def test_a_known_term_is_not_paid_beside_another() -> None:
         "pulmonary embolism (急性心包炎)",
     ):
         assert ruled(rule, "Dx?", "Pulmonary embolism", text).score is None, text
-    assert ruled(rule, "Dx?", "Pulmonary embolism", "The diagnosis is pulmonary embolism. Start heparin. Not STEMI.").score == 1.0
+    assert (
+        ruled(rule, "Dx?", "Pulmonary embolism", "The diagnosis is pulmonary embolism. Start heparin. Not STEMI.").score
+        == 1.0
+    )
 
 
 def test_truncation_is_the_policys_fault_and_an_abort_is_not() -> None:
@@ -328,7 +332,7 @@ def test_numbers_are_read_without_evaluating(text: str, values: list[float]) -> 
         ("GCS?", "10", "11", WRONG),
         ("NNT?", "20", "NNT = 1/0.05 = 20", RIGHT),
         ("pH?", "7.35", "7.3", WRONG),
-        ("Blood pressure?", "120/80", "90/60", OPEN),
+        ("Blood pressure?", "120/80", "90/60", WRONG),
         ("Blood pressure?", "120/80", "120/80", RIGHT),
         ("Due?", "5", "2023-12-15", OPEN),
         ("Clearance (5% tolerance)?", "80 mL/min", "78 mL/min", RIGHT),
@@ -505,3 +509,25 @@ def test_labelled_cases_are_rarely_accepted_wrongly() -> None:
     assert len(accepted) <= 0.03 * negatives, accepted
     assert len(refused) <= 0.03 * (len(rows) - negatives), refused
     assert sum(verdict.decided for verdict in verdicts) >= 0.5 * len(rows)
+
+
+STYLES = (
+    "{L}", "({L})", "{L}.", "{l}", "{L}. {t}", "({L}) {t}", "The answer is {L}.", "The correct answer is ({L}) {t}.", "{t}",
+    "\\boxed{{{L}}}", "<answer>{L}</answer>", "## Thinking\n\nOption by option.\n\n## Final Response\n\nThe answer is {L}.",
+    "<think>\nOption by option.\n</think>\n\n{L}", "**{L}**", "Answer: {L}", "Ans: {L}", "Option {L} is correct.",
+    "Option {L}",
+    "{L}, because the findings fit.", "I would choose {L}.", "The best option is {L}.", "Correct option: {L}", "It is {L}.",
+    "答案是{L}。", "故选{L}", "正确答案：{L}", "最佳选项是{L}", "正确选项为{L}。", "Final answer: {L}) {t}",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["medqa", "medmcqa"])
+def test_letters_in_many_styles_of_answer(shared_data: Path, name: str) -> None:
+    problems = [p for p in load_problems(shared_data / f"{name}.jsonl")[::10] if p.reference in p.options]
+    asked = [(p, style, label) for p in problems for style in STYLES for label in list(p.options)[:3]]
+    texts = [s.format(L=label, l=label.lower(), t=p.options[label].strip()) for p, s, label in asked]
+    verdicts = verify_all(Typed(vocabulary="medrl"), [p for p, _, _ in asked], texts)
+    right = [v.score for (p, _, label), v in zip(asked, verdicts, strict=True) if label == p.reference]
+    wrong = [v.score for (p, _, label), v in zip(asked, verdicts, strict=True) if label != p.reference]
+    assert right.count(1.0) >= 0.995 * len(right)
+    assert wrong.count(1.0) == 0

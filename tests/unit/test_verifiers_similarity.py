@@ -1,7 +1,9 @@
 """The `similarity` verifier: a cosine beside the decision, never the decision."""
 
+import json
 from importlib.util import find_spec
 from pathlib import Path
+from shutil import copytree
 
 import pytest
 import torch
@@ -111,3 +113,21 @@ def test_wrong_knobs_and_folders(tmp_path: Path, tiny: str) -> None:
     (tmp_path / "1_Pooling" / "config.json").write_text('{"pooling_mode_max_tokens": true}')
     with pytest.raises(RecipeError, match="pooling_mode_max_tokens"):
         Similarity(model=str(tmp_path))
+
+
+def test_half_a_surrogate_pair_is_compared(tiny: str) -> None:
+    assert Similarity(model=tiny, reject_below=0.99).verify(problem("gout"), "pneumonia \ud800").status == "ok"
+
+
+def test_modules_that_it_does_not_know_are_refused(tiny: str, tmp_path: Path) -> None:
+    """A Dense layer behind the pooling would give other vectors."""
+    copy = Path(copytree(tiny, tmp_path / "copy"))
+    kinds = ("Transformer", "Pooling", "Normalize")
+    for found in (kinds, (*kinds, "Dense")):
+        rows = [{"idx": i, "type": f"sentence_transformers.models.{kind}"} for i, kind in enumerate(found)]
+        (copy / "modules.json").write_text(json.dumps(rows))
+        if "Dense" in found:
+            with pytest.raises(RecipeError, match="asks for Dense"):
+                Similarity(model=str(copy))
+        else:
+            assert Similarity(model=str(copy)).data_digest() != Similarity(model=tiny).data_digest()

@@ -1,0 +1,277 @@
+"""Claims: what an answer affirms, denies and leaves open."""
+
+import pytest
+
+from medrl.types import Problem, Verdict, ask
+from medrl.verifiers import Choice, Text, Typed
+from medrl.verifiers.concepts import Concept, Vocabulary
+from medrl.verifiers.extract import final_answer
+from medrl.verifiers.parts import REFERENCE, Reference, names_reference, parts_of
+from medrl.verifiers.predicates import COMMITS, calls_it_the_answer, introduces, relates, takes_back
+from medrl.verifiers.wording import Asked, after_denial, says_nothing
+
+RIGHT, WRONG, OPEN = 1.0, 0.0, None
+ASKED = Asked.of("What is the most likely diagnosis?")
+VIGNETTE = (
+    "A man whose mother had gout and whose brother died ten years ago was treated last year for pneumonia. The first "
+    "antibiotic failed, and he previously smoked. What is the most likely diagnosis?"
+)
+OPTIONS = {"A": "pulmonary embolism", "B": "pneumonia", "C": "asthma"}
+
+
+def ruled(reference: str, text: str, question: str = "What is the most likely diagnosis?") -> Verdict:
+    return Text(vocabulary="medrl").verify(Problem("p", ask(question), reference), text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "His mother's diagnosis was {}.",
+        "Ten years ago the diagnosis was {}.",
+        "The diagnosis on referral was {}.",
+        "The old diagnosis is {}.",
+        "What students answer is {}.",
+        "The alternative is {}.",
+        "The distractor was {}.",
+        "The second choice is {}.",
+        "A less likely option is {}.",
+        "The disease that it resembles is {}.",
+        "The cause of {}.",
+        "A drug for {}.",
+        "误诊为{}",
+        "不宜诊断为{}",
+        "曾考虑{}",
+        "没有证据支持{}",
+        "药物性{}",
+    ],
+)
+def test_a_subject_that_is_not_the_answer_is_not_paid(text: str) -> None:
+    for name in ("pulmonary embolism", "肺栓塞"):
+        assert ruled(name, text.format(name)).score != RIGHT
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{} is a distractor.",
+        "{} is out of the question.",
+        "{} was the diagnosis of his mother.",
+        "{} is my first thought.",
+        "{} should be considered in the differential.",
+        "{} would present differently.",
+        "{} is a late complication.",
+        "{} fits poorly.",
+        "{} is common worldwide.",
+        "{} is history.",
+        "{} (not present)",
+        "{} (not here)",
+        "{} (differential)",
+        "{}? Not here.",
+        "{}. Not really.",
+        "{}, which is unlikely.",
+        "{}, which CT refuted.",
+        "{}, which his mother had.",
+        "{}, as was once thought.",
+        "{}, as the referral claimed.",
+        "Were the patient older, {} would be the diagnosis.",
+        "{} is the diagnosis if fever is present.",
+        "{}（×）",
+        "{}（-）",
+        "{}？不是",
+    ],
+)
+def test_a_predicate_that_does_not_commit_is_not_paid(text: str) -> None:
+    for name in ("Pulmonary embolism", "肺栓塞"):
+        assert ruled(name, text.format(name)).score != RIGHT
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "The diagnosis is {}.",
+        "The underlying disease is {}.",
+        "The findings point to {}.",
+        "All findings point to {}.",
+        "He has {}.",
+        "This is a textbook case of {}.",
+        "{} is the most likely diagnosis.",
+        "{} fits best.",
+        "{} explains the findings.",
+        "{} is the correct answer.",
+        "{} was confirmed.",
+        "It is {}, because nothing else explains the fever.",
+        "{}, not pneumonia.",
+        "Not pneumonia but {}.",
+        "It's not pneumonia. It's {}.",
+        "不是肺炎，而是{}。",
+        "本例诊断为{}。",
+    ],
+)
+def test_a_sentence_that_commits_is_right(text: str) -> None:
+    assert ruled("Pulmonary embolism", text.format("pulmonary embolism")).score == RIGHT
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{}. This is pneumonia and nothing else at all.",
+        "{}. The patient's condition is pneumonia.",
+        "{} since it is pneumonia",
+        "{} because the patient clearly has pneumonia",
+        "{} since pneumonia is the diagnosis",
+        "{} rather than nothing, pneumonia",
+        "{} is not asthma, it is pneumonia",
+        "The answer is {}. Pneumonia.",
+        "<answer>{}</answer> but really pneumonia",
+        "\\boxed{{{}}} but rather pneumonia",
+        "First {}, then pneumonia.",
+        "嗜铬细胞瘤与{}。视神经脊髓炎谱系疾病。",
+        "{}。视神经脊髓炎谱系疾病。",
+    ],
+)
+def test_another_answer_behind_the_first_is_not_paid(text: str) -> None:
+    assert ruled("Pulmonary embolism", text.format("pulmonary embolism")).score != RIGHT
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Pneumonia has been excluded; pulmonary embolism.",
+        "Pneumonia? No: pulmonary embolism.",
+        "Pneumonia? Unlikely. Pulmonary embolism.",
+        "Pneumonia (no, pulmonary embolism).",
+        "With pneumonia ruled out, pulmonary embolism remains.",
+        "非pulmonary embolism莫属",
+        "肺炎？不，是pulmonary embolism。",
+        "Pneumonia was treated in vain and did not fit, so pulmonary embolism.",
+    ],
+)
+def test_what_is_denied_in_one_clause_is_not_denied_in_the_next(text: str) -> None:
+    assert ruled("Pulmonary embolism", text).score != WRONG
+
+
+def test_a_pole_that_only_a_first_impression_names_is_no_reversal() -> None:
+    text = "The picture is consistent with viral meningitis, yet it is bacterial meningitis."
+    assert ruled("Bacterial meningitis", text).score is OPEN
+    assert ruled("Bacterial meningitis", "It is viral meningitis, as the cells show.").score == WRONG
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["not {}", "no {}", "previous {}", "brother died of {}", "{} was treated last year", "He previously had {}."],
+)
+def test_words_of_the_vignette_do_not_make_a_statement_silent(text: str) -> None:
+    assert ruled("Pulmonary embolism", text.format("pulmonary embolism"), VIGNETTE).score != RIGHT
+    assert ruled("Pulmonary embolism", "It is pulmonary embolism.", VIGNETTE).score == RIGHT
+
+
+@pytest.mark.parametrize(
+    ("reference", "text"),
+    [("hypertension", "hypertension medication"), ("gout", "gout medication"), ("高血压", "高血压药物")],
+)
+def test_a_condition_that_only_qualifies_another_noun_is_not_named(reference: str, text: str) -> None:
+    assert ruled(reference, text).score is OPEN
+
+
+@pytest.mark.parametrize(
+    ("reference", "text", "score"),
+    [
+        ("metformin", "Metformin is the drug of choice.", RIGHT),
+        ("metformin", "Metformin is recommended.", RIGHT),
+        ("metformin", "Metformin is the drug to withhold.", OPEN),
+        ("metformin", "Metformin would be given if the kidneys worked.", OPEN),
+        ("metformin", "Metformin was given before.", OPEN),
+        ("metformin", "The drug he is allergic to is metformin.", OPEN),
+        ("metformin", "The offending drug is metformin.", OPEN),
+        ("insulin", "Metformin did not work, so insulin.", OPEN),
+    ],
+)
+def test_drugs_that_are_given_and_drugs_that_are_not(reference: str, text: str, score: float | None) -> None:
+    assert ruled(reference, text, "Which drug is the best choice for this patient?").score == score
+
+
+def test_an_open_choice_is_wrong_though_the_reference_comes_last() -> None:
+    assert ruled("带状疱疹", "可能是接触性皮炎,也可能是带状疱疹。").score == WRONG
+
+
+@pytest.mark.parametrize(
+    ("text", "score"),
+    [
+        ("A", RIGHT),
+        ("Pulmonary embolism fits best.", RIGHT),
+        ("Pulmonary embolism is a distractor.", OPEN),
+        ("A? No.", OPEN),
+        ("I doubt pulmonary embolism.", OPEN),
+    ],
+)
+def test_an_option_that_is_called_a_trap_is_not_chosen(text: str, score: float | None) -> None:
+    question = "What is it?\n" + "\n".join(f"{label}. {option}" for label, option in OPTIONS.items())
+    assert Choice(vocabulary="medrl").verify(Problem("p", ask(question), "A", options=OPTIONS), text).score == score
+
+
+def test_a_yes_that_is_taken_back_at_its_end_is_no_yes() -> None:
+    problem = Problem("p", ask("Should metformin be stopped before contrast?"), "yes")
+    assert Typed().verify(problem, "Yes").score == RIGHT
+    assert Typed().verify(problem, "yes, not").score is OPEN
+
+
+def test_a_word_that_opens_a_sentence_is_no_abbreviation() -> None:
+    known = Vocabulary.of(
+        [Concept(("acute lymphoblastic leukemia",), ("ALL",)), Concept(("hepatic encephalopathy",), ("HE",))]
+    )
+    assert known.mentions(["all", "finding"], "ALL findings")
+    assert not known.mentions(["all", "finding"], "All findings")
+    assert not known.mentions(["he", "has"], "He has")
+
+
+def test_parts_hold_what_is_affirmed_and_what_is_denied() -> None:
+    known = Vocabulary.of([Concept(("gout",)), Concept(("septic arthritis",)), Concept(("asthma",))])
+    reference = Reference.of(("gout",), known)
+    first, second = parts_of("acute gout, not septic arthritis", known, reference)
+    assert [m.ids for m in first.affirmed] == [frozenset({0, REFERENCE})] and first.lead == ("acute",)
+    assert not second.affirmed and [m.ids for m in second.denied] == [frozenset({1})]
+    assert names_reference("asthma and gout", reference, known)
+    assert not names_reference("asthma and no gout", reference, known)
+
+
+def test_subjects_and_predicates() -> None:
+    def introduced(text: str) -> bool:
+        cue = next(COMMITS.finditer(text))
+        return introduces(text[: cue.start()], cue[0], ASKED)
+
+    assert introduced("The hallmark is gout")
+    assert introduced("Needle-shaped crystals suggest gout")
+    assert not introduced("Crystals in his brother suggest gout")
+    assert not introduced("The gossip is gout")
+    assert calls_it_the_answer(["is", "most", "likely", "diagnosis"], ASKED)
+    assert not calls_it_the_answer(["is", "possible"], ASKED)
+    assert not calls_it_the_answer(["is"], ASKED)
+    assert relates(["cause", "of"]) and not relates(["case", "of"])
+    assert takes_back(", which was ruled out") and not takes_back(", which binds the receptor")
+
+
+def test_after_denial_and_silent_words() -> None:
+    assert after_denial("not pneumonia but pulmonary embolism") == "pulmonary embolism"
+    assert after_denial("不是肺炎，而是肺栓塞") == "肺栓塞"
+    assert after_denial("pulmonary embolism") == ""
+    assert says_nothing(["antibiotic"], Asked.of(VIGNETTE))
+    assert not says_nothing(["mother"], Asked.of(VIGNETTE))
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        ("The diagnosis is gout.", "gout"),
+        ("Her mother's diagnosis is gout.", "Her mother's diagnosis is gout"),
+        ("Asthma since gout is the diagnosis.", "gout"),
+        ("If it were acute, gout would be the diagnosis.", "If it were acute, gout would be the diagnosis"),
+    ],
+)
+def test_which_statement_is_the_answer(text: str, answer: str) -> None:
+    found = final_answer(text)
+    assert found is not None and found.text == answer
+
+
+def test_what_follows_a_box_on_its_line_is_kept() -> None:
+    found = final_answer("<answer>gout</answer> but really asthma")
+    assert found is not None and found.text == "gout" and "really asthma" in found.after[0]

@@ -1,0 +1,126 @@
+"""An answer in its pieces: which concepts each of them names, affirmed or denied, and the words beside them."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from medrl.verifiers.concepts import Mention, Vocabulary
+from medrl.verifiers.normalise import joined, tokens
+from medrl.verifiers.wording import AFTER_NEGATION, BEFORE_NEGATION
+
+REFERENCE = -1  # the concept of the reference's own words, whether or not the vocabulary knows it
+_PARTS = re.compile(
+    r"(\s*(?:,? \b(?:or|and|i\.e\.)(?= )|或者?|和|及|还是|又称|又名|也称|即|[,;、，；:：()（）\n/])\s*)", re.IGNORECASE
+)
+# Kinds of thing, which answer no question that has a more special reference.
+GENERIC = frozenset(
+    joined(tokens(name))
+    for name in (
+        "cancer|carcinoma|tumor|neoplasm|malignancy|infection|inflammation|syndrome|disease|fracture|hernia|anemia|shock|"
+        "poisoning|bacteria|virus|fungus|parasite|antibiotic|drug|surgery|"
+        "癌|癌症|肿瘤|恶性肿瘤|感染|炎症|综合征|疾病|骨折|疝|贫血|休克|中毒|细菌|病毒|真菌|寄生虫|抗生素|药物|手术"
+    ).split("|")
+)
+
+
+class Part(NamedTuple):
+    """A piece of an answer between two separators: what separates it, what it names, and the words beside."""
+
+    before: str
+    affirmed: tuple[Mention, ...]
+    denied: tuple[Mention, ...]
+    lead: tuple[str, ...]
+    tail: tuple[str, ...]
+
+    @property
+    def rest(self) -> tuple[str, ...]:
+        return self.lead + self.tail
+
+
+@dataclass(frozen=True)
+class Reference:
+    """The reference as concepts: its names, which concepts they may be, and how its own words stand in a text."""
+
+    terms: tuple[str, ...]
+    ids: frozenset[int]
+    words: tuple[tuple[str, ...], ...]
+
+    @classmethod
+    def of(cls, terms: Sequence[str], known: Vocabulary) -> "Reference":
+        found = [known.ids(term) for term in terms]
+        ids = frozenset().union(*(one for one in found if len(one) == 1))  # a name of several concepts is none
+        return cls(tuple(terms), ids, tuple(dict.fromkeys(tuple(tokens(term)) for term in terms)))
+
+    @property
+    def generic(self) -> bool:
+        """Whether the reference itself is no more than a kind of thing."""
+        return any(joined(words) in GENERIC for words in self.words)
+
+    def at(self, words: Sequence[str], position: int) -> int:
+        """How many words of a text from `position` on are one of the reference's names; 0 for none."""
+        return max(
+            (len(own) for own in self.words if own and tuple(words[position : position + len(own)]) == own), default=0
+        )
+
+
+def parts_of(text: str, known: Vocabulary, reference: Reference) -> list[Part]:
+    """The pieces of an answer's head with the concepts that each names."""
+    pieces = _PARTS.split(text)
+    found: list[Part] = []
+    for i in range(0, len(pieces), 2):
+        words = tokens(pieces[i])
+        if not words:
+            continue
+        mentions = _mentions(words, pieces[i], known, reference)
+        denied = [m for m in mentions if _denied(words, m)]
+        covered = {j for m in mentions for j in range(m.start, m.end)}
+        first = min(covered, default=len(words))
+        tail = tuple(word for j, word in enumerate(words) if j > first and j not in covered)
+        affirmed = tuple(m for m in mentions if m not in denied)
+        found.append(Part(pieces[i - 1] if i else "", affirmed, tuple(denied), tuple(words[:first]), tail))
+    return found
+
+
+def _mentions(words: list[str], text: str, known: Vocabulary, reference: Reference) -> list[Mention]:
+    """Concepts that words name; the whole of them may be a name that is written loosely."""
+    found = known.mentions(words, text)
+    if len(found) != 1 or found[0].end - found[0].start < len(words):
+        whole = known.ids(text)
+        if whole:
+            found = [Mention(0, len(words), whole)]
+    own: list[Mention] = []
+    at = 0
+    while at < len(words):
+        length = reference.at(words, at)
+        if length:
+            own.append(Mention(at, at + length, reference.ids | {REFERENCE}))
+        at += length or 1
+    for mention in own:  # the reference's own words win over what stands inside them, and lose to a longer name
+        over = [m for m in found if m.start < mention.end and mention.start < m.end]
+        if all(mention.start <= m.start and m.end <= mention.end for m in over):
+            found = [m for m in found if m not in over] + [mention]
+    return sorted(found)
+
+
+def _denied(words: Sequence[str], mention: Mention) -> bool:
+    before = _joined(" ".join(words[max(0, mention.start - 8) : mention.start]))
+    after = _joined(" ".join(words[mention.end : mention.end + 8]))
+    return bool(BEFORE_NEGATION.search(before) or AFTER_NEGATION.match(after))
+
+
+def _joined(text: str) -> str:
+    """Chinese characters without the spaces that tokens have between them."""
+    return re.sub(r"(?<=[\u3400-\u9fff]) (?=[\u3400-\u9fff])", "", text.strip())
+
+
+def names_reference(text: str, reference: Reference, known: Vocabulary) -> bool:
+    """Whether a text affirms the reference somewhere."""
+    affirmed = [m for part in parts_of(text, known, reference) for m in part.affirmed]
+    return any(ids & (reference.ids | {REFERENCE}) for ids in resolved(affirmed))
+
+
+def resolved(mentions: list[Mention]) -> list[frozenset[int]]:
+    """The concepts of each mention; one that may be several is the one that another mention names outright."""
+    sure = frozenset().union(*(m.ids for m in mentions if len(m.ids - {REFERENCE}) == 1))
+    return [m.ids & sure if len(m.ids) > 1 and len(m.ids & sure) == 1 else m.ids for m in mentions]
