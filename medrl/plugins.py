@@ -20,6 +20,7 @@ BUILTIN: Mapping[str, Mapping[str, str]] = {
         "yes_no": "medrl.verifiers:YesNo",
         "set": "medrl.verifiers:SetOf",
         "date": "medrl.verifiers:Dates",
+        "dosing": "medrl.verifiers:Dosing",
         "typed": "medrl.verifiers:Typed",
         "cascade": "medrl.verifiers:Cascade",
         "symbolic": "medrl.verifiers:Symbolic",

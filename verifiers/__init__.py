@@ -14,6 +14,7 @@ from medrl.verifiers.chat_judge import Judge
 from medrl.verifiers.choice import Choice
 from medrl.verifiers.classifier import Classifier
 from medrl.verifiers.dates import Dates
+from medrl.verifiers.dosing import Dosing
 from medrl.verifiers.extract import Extracted, Format, Sections, degenerate, final_answer, sections
 from medrl.verifiers.isolated import Isolated
 from medrl.verifiers.normalise import normal
@@ -42,6 +43,7 @@ __all__ = [
     "Classifier",
     "Config",
     "Dates",
+    "Dosing",
     "Extracted",
     "Format",
     "FunctionVerifier",
