@@ -141,7 +141,7 @@ def _silent(part: Part, asked: Asked) -> bool:
     """Whether what stands beside the concepts of a piece says nothing of them, or only that they are the answer."""
     if part.affirmed and relates(part.lead):
         return False
-    return says_nothing(part.lead, asked) and (says_nothing(part.tail, asked) or calls_it_the_answer(part.tail, asked))
+    return says_nothing(part.lead, asked) and (says_nothing(part.tail, asked) or calls_it_the_answer(part.tail))
 
 
 def _of_another_kind(tail: Sequence[str], reference: Reference, known: Vocabulary) -> bool:

@@ -53,6 +53,9 @@ _PLAIN_WORDS = {
     "or",
     "out",
     "times",
+    "completed",
+    "full",
+    "whole",
 }
 
 
@@ -198,6 +201,9 @@ def _value(
         return Finding("abstain", f"{shown} may be {wanted}: a month has 28 to 31 days")
     if _rounds_to(problem, reference, given, unit, theirs, value):
         return Finding("right", f"{shown} is {wanted}, rounded")
+    finer = None not in (given.decimals, reference.decimals) and (given.decimals or 0) > (reference.decimals or 0)
+    if finer and _CONVERSION.search(problem.question) and round(value, reference.decimals or 0) == reference.number:
+        return Finding("abstain", f"{shown} may be {wanted}, before it was rounded")
     if given.above is not None and given.above == reference.number and unit is None:
         if _SCORED.search(problem.question) and given.below and given.below >= given.above:
             return Finding("right", f"{given.above} out of {given.below} is the score {wanted}")

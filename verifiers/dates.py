@@ -11,18 +11,21 @@ from functools import lru_cache
 from typing import ClassVar
 
 from medrl.types import Problem, Verdict
+from medrl.verifiers.asked import wanted_unit
 from medrl.verifiers.extract import Extracted
 from medrl.verifiers.moments import Moment, asks_age, moments
 from medrl.verifiers.quantity import plain
 from medrl.verifiers.reading import TAKES_BACK, AnswerVerifier
+from medrl.verifiers.units import UNITS
 
+_NUMBER = re.compile(r"\d{1,2}")
 _ROUNDED = 0.1  # weeks by which an age in tenths of a week may be rounded, or cut off
 _LONGEST = 100  # characters of a reference that may be one date
 _YEAR = re.compile(r"(?<![\d.])(?:1[89]|2[01])\d\d(?!\d|\.\d)")
 _OTHER_DAY = re.compile(r"\b(?:lmp|menstrual|period|cycle)\b|月经", re.IGNORECASE)
 _DUE = re.compile(r"\b(?:due|ed[dc]|delivery|age|ga)\b|预产期|孕周|[孕胎]龄", re.IGNORECASE)
 _OPENS = re.compile(
-    "预产期|孕周|[孕胎]龄|目前|当前|现在?|已|[妊怀]?孕|大?约|大概|可能|应该?|[为是在的即故]|患者|孕妇|答案|因此|所以|[公阳]历|"
+    "预产期|满|孕周|[孕胎]龄|目前|当前|现在?|已|[妊怀]?孕|大?约|大概|可能|应该?|[为是在的即故]|患者|孕妇|答案|因此|所以|[公阳]历|"
     "根据末次月经|推算|计算|预计|估计"
 )
 # What makes a text say something other than the date that stands in it.
@@ -104,6 +107,8 @@ def _read(problem: Problem, text: str, wanted: Moment) -> tuple[list[Moment], st
 
 def _finding(problem: Problem, wanted: Moment, text: str) -> tuple[bool | None, str]:
     """Whether the answer `text` says what the reference does, or None where that is open, and why."""
+    if wanted.form == "weeks" and _NUMBER.fullmatch(text) and _in_weeks(problem.question):
+        text = f"{text} weeks"
     found, rest = _read(problem, text, wanted)
     same = [moment for moment in found if moment.is_day == wanted.is_day]
     if not same:
@@ -122,6 +127,13 @@ def _finding(problem: Problem, wanted: Moment, text: str) -> tuple[bool | None, 
         if beside:
             return None, f"{beside!r:.40} stands beside it"
     return findings[-1]
+
+
+@lru_cache(maxsize=256)
+def _in_weeks(question: str) -> bool:
+    """Whether a question asks for weeks, so that a bare number is so many."""
+    unit = wanted_unit(plain(question))[0]
+    return unit is not None and unit.same_as(UNITS["week"])
 
 
 def _compare(problem: Problem, wanted: Moment, given: Moment) -> tuple[bool | None, str]:

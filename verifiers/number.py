@@ -48,7 +48,7 @@ _CHANGES = re.compile(
 )
 _FOLLOWS = frozenset(
     "a about among and approximately approx are as at be by correct for from in is it left of on out per point "
-    "points degree degrees "
+    "points degree degrees completed full whole "
     "respectively right roughly formula equation method using score since so that the this to total was which would patient "
     "patients people person "
     "左右 约 大约 的 个 分 次 岁 了 即可 为宜 是 患者".split()
@@ -157,7 +157,7 @@ class Number(AnswerVerifier):
             return Finding("abstain", "the answer is a range or a bound")
         if reference.unit and ("time", -1) in reference.unit.dims:
             text = _in_time(text)
-        elif reference.unit and _DAILY.search(problem.question):
+        elif reference.unit and _DAILY.search(problem.question[-150:]):
             text = _PER_DAY.sub("", text)  # a daily dose of 4 g is 4 g a day
         if "每" in text and reference.unit and ("body mass", -1) in reference.unit.dims:
             text = _EACH_KG.sub(r"\g<dose>/kg", text)
@@ -165,6 +165,8 @@ class Number(AnswerVerifier):
         often = _OFTEN.search(text)
         if often and any(q.span[0] == often.start() for q in found):
             often = None  # "a week" is how long
+        if often and _DAILY.search(often[0]) and _DAILY.search(problem.question[-150:]):
+            often = None
         if often and often[0].casefold() not in f"{problem.question} {problem.reference}".casefold():
             return Finding("abstain", f"the answer adds how often ({often[0]!r}), which the problem does not ask")
         if not found:

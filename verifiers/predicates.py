@@ -59,7 +59,6 @@ _PRAISE = frozenset(
         "single well and better good excellent reasonable usual standard"
     ).split()
 )
-_TURNING = frozenset("not no never possible possibly or versus if 不 非 无 未 否 除 但 或".split())
 # "The cause of X" and "a drug for X" are not X.
 _RELATES = frozenset("cause drug medication agent virus organism bacterium bacteria species condition disease".split())
 _DENIED_LATER = re.compile(
@@ -89,9 +88,9 @@ def _in_question(word: str, asked: Asked) -> bool:
     return all(one in asked.words or (one > "\u3400" and one in asked.han) for one in words)
 
 
-def calls_it_the_answer(tail: Sequence[str], asked: Asked) -> bool:
+def calls_it_the_answer(tail: Sequence[str]) -> bool:
     """Whether the words after a thing are a predicate that says it is the answer, and nothing else."""
-    if not tail or tail[0] not in _VERBS or not _TURNING.isdisjoint(tail):
+    if not tail or tail[0] not in _VERBS:
         return False
     return (all(word in _PRAISE for word in tail) and len(tail) > 1) or _verb_alone(tail)
 

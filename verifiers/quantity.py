@@ -47,6 +47,7 @@ _BELOW = {
 _LATIN = "|".join(WORDS)
 _DIGIT_WORDS = "|".join(_ONES.split()[:10])
 _WORDS = re.compile(
+    rf"\b(?P<some>one|two|three) (?:in|out of) (?P<of>{_LATIN}|an? hundred|an? thousand)\b|"
     rf"\b(?:(?P<first>{_LATIN})|(?P<one>an?)(?= hundred\b| thousand\b| million\b| billion\b))(?:[- ](?P<second>{_LATIN}))?"
     rf"(?P<hundred> hundred)?(?:(?<=hundred)(?: and)? (?P<third>{_LATIN})(?:[- ](?P<fourth>{_LATIN}))?)?"
     rf"(?P<point> point(?: (?:{_DIGIT_WORDS})){{1,4}})?(?P<big> thousand| million| billion)?"
@@ -111,6 +112,8 @@ def _plain(text: str) -> str:
         text = text.translate(_DASHES)
         if "氏" in text:
             text = _DEGREES.sub(r"\2\1度", text)
+        if "每" in text:
+            text = _RATE.sub(r"\2\3/\1", text)
         if "次方" in text:
             text = _HAN_POWER.sub(lambda m: f"10^{han_number(m[1]) if m[1] in _HAN_DIGIT else m[1]}", text)
     if not _DIGIT.search(text):
@@ -130,6 +133,10 @@ _DIGIT = re.compile(r"\d")
 _NAKED = re.compile(r"(?<![^\s(=<>≤≥~±+-])\.(?=\d)")  # .5
 _STARS = re.compile(r"(?<=\b10)\*\*(?=-?\d)")
 _POWER_WORDS = re.compile(r"\b10 to the (?:power (?:of )?)?(-?\d{1,2})(?:st|nd|rd|th)?\b(?: power)?")
+_RATE = re.compile(  # 每分钟12到20次 is 12到20次/分钟
+    r"每(分钟|小时|秒) ?(\d[\d.]{0,6}(?: ?[-~至到] ?\d[\d.]{0,6})?) ?"
+    r"(次|毫升|升|毫克|微克|滴|单位|m[Ll]|L|mg|μg|g)(?![A-Za-z/])"
+)
 _HAN_POWER = re.compile(r"(?:10|十)的 ?(\d{1,2}|[二三四五六七八九])次方")
 _MINUS = re.compile(r"(?:\b(?:minus|negative) |负|零下)(?=\d)", re.IGNORECASE)
 
@@ -259,6 +266,10 @@ def _from_words(text: str, match: re.Match[str]) -> Quantity:
     if match["part"] or match["unit"]:
         word = re.split("[ -]", match["part"].lower())[-1] if match["part"] else ""
         return _with_unit(text, Quantity(Fraction(1, _BELOW.get(word, 1)), None, match.span(), below=_BELOW.get(word)))
+    if match["some"]:
+        below = WORDS.get(match["of"].lower()) or (100 if "hundred" in match["of"].lower() else 1000)
+        some = WORDS[match["some"].lower()]
+        return _with_unit(text, Quantity(Fraction(some, below or 1), None, match.span(), above=some, below=below))
     first, second, third, fourth = (
         WORDS.get((match[k] or "").lower(), 0) for k in ("first", "second", "third", "fourth")
     )

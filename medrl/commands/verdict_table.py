@@ -57,6 +57,7 @@ def report_json(items: Sequence[tuple[Problem, Response]], verdicts: Sequence[Ve
             "stage": v.stage,
             "reason": v.reason,
             "answer": v.answer,
+            "span": v.span,
         }
         for (problem, _), v in zip(items, verdicts, strict=True)
     ]

@@ -17,12 +17,12 @@ from time import perf_counter
 from typing import Any
 
 from medrl import __version__
+from medrl.commands.verdict_table import without_label
+from medrl.commands.verifier_figures import Outcome, by, figures, pair_figures
 from medrl.data import load_responses
 from medrl.data.pairs import existing, label_of, load_pairs
 from medrl.errors import DataError
 from medrl.types import Problem, Response, Verdict
-from medrl.commands.verdict_table import without_label
-from medrl.commands.verifier_figures import Outcome, by, figures, pair_figures
 from medrl.verifiers import Verifier, judge, run_sync
 
 RULES = {"type": "typed", "vocabulary": "medrl"}  # what `rules` names

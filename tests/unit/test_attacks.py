@@ -12,10 +12,10 @@ from medrl.commands.attack_answers import right_answer, wrong_answers
 from medrl.commands.attack_table import worst_first
 from medrl.commands.attack_texts import ATTACKS, FINAL, LONG, lay_out, words
 from medrl.commands.attacks import Attacked, default_problems, measure, shortened
+from medrl.commands.verifier_card import RULES
 from medrl.errors import DataError
 from medrl.rewards import build as build_reward
 from medrl.types import Problem, Response, Verdict, ask
-from medrl.commands.verifier_card import RULES
 from medrl.verifiers import RuleVerifier, build
 
 Capture = pytest.CaptureFixture[str]

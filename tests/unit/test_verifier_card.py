@@ -151,7 +151,7 @@ def test_a_row_that_brings_the_verifier_down_hurts_no_other(cases: Path) -> None
     assert [row["score"] for row in found[:6]] == [1.0, 0.4, 1.0, 0.0, 0.0, 0.5]
     assert [row["expected"] for row in found] == [label for _, _, label, _ in CASES]
     assert found[7] == {
-        "id": "c8", "status": "error", "score": None, "stage": "obedient",
+        "id": "c8", "status": "error", "score": None, "stage": "obedient", "answer": None, "span": None,
         "reason": "ConnectionError: the judge is down", "expected": False,
     }  # fmt: skip
 

@@ -243,9 +243,9 @@ def test_subjects_and_predicates() -> None:
     assert introduced("Needle-shaped crystals suggest gout")
     assert not introduced("Crystals in his brother suggest gout")
     assert not introduced("The gossip is gout")
-    assert calls_it_the_answer(["is", "most", "likely", "diagnosis"], ASKED)
-    assert not calls_it_the_answer(["is", "possible"], ASKED)
-    assert not calls_it_the_answer(["is"], ASKED)
+    assert calls_it_the_answer(["is", "most", "likely", "diagnosis"])
+    assert not calls_it_the_answer(["is", "possible"])
+    assert not calls_it_the_answer(["is"])
     assert relates(["cause", "of"]) and not relates(["case", "of"])
     assert takes_back(", which was ruled out") and not takes_back(", which binds the receptor")
 
@@ -275,3 +275,46 @@ def test_which_statement_is_the_answer(text: str, answer: str) -> None:
 def test_what_follows_a_box_on_its_line_is_kept() -> None:
     found = final_answer("<answer>gout</answer> but really asthma")
     assert found is not None and found.text == "gout" and "really asthma" in found.after[0]
+
+
+@pytest.mark.parametrize(
+    ("text", "score"),
+    [
+        ("The answer is pulmonary embolism. Excluded.", OPEN),
+        ("The answer is pulmonary embolism. His mother.", OPEN),
+        ("The answer is pulmonary embolism. This was ruled out by CT.", OPEN),
+        ("The answer is pulmonary embolism. It looks a lot like pneumonia.", OPEN),
+        ("\\boxed{pulmonary embolism} (second choice)", OPEN),
+        ("答案是肺栓塞。已排除。", OPEN),
+        ("The answer is pulmonary embolism. Start heparin.", RIGHT),
+        ("The answer is pulmonary embolism. Not pneumonia.", RIGHT),
+        ("The answer is pulmonary embolism. The patient should get heparin at once.", RIGHT),
+    ],
+)
+def test_what_follows_an_answer_may_take_it_back(text: str, score: float | None) -> None:
+    assert ruled("Pulmonary embolism", text).score == score
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "It is pulmonary embolism, because pneumonia would cause a high fever.",
+        "首先考虑肺栓塞，需与肺炎鉴别",
+        "肺栓塞，因为肺炎会有高热和咳嗽症状。",
+    ],
+)
+def test_another_thing_in_a_reason_or_a_contrast_is_no_second_answer(text: str) -> None:
+    assert ruled("Pulmonary embolism", text).score == RIGHT
+
+
+@pytest.mark.parametrize("inside", ["excluded", "unlikely", "differential", "second choice", "pneumonia", "foo"])
+def test_what_stands_in_another_script_beside_a_known_name_must_be_its_translation(inside: str) -> None:
+    assert ruled("肺栓塞", f"肺栓塞 ({inside})").score != RIGHT
+    assert ruled("肺栓塞", "肺栓塞 (pulmonary embolism)").score == RIGHT
+
+
+@pytest.mark.parametrize("after", ["Wrong.", "Excluded.", "Not really."])
+def test_an_option_that_is_struck_out_behind_its_box_is_open(after: str) -> None:
+    problem = Problem("p", ask("What is it?\nA. gout\nB. asthma"), "A", options={"A": "gout", "B": "asthma"})
+    assert Choice().verify(problem, f"\\boxed{{A}} {after}").score is OPEN
+    assert Choice().verify(problem, "\\boxed{A} B is wrong.").score == RIGHT
