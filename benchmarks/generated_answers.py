@@ -13,7 +13,8 @@ from typing import NamedTuple
 
 from medrl.data.clinic.world import load_world
 from medrl.types import Problem, Response, ask
-from medrl.verifiers.concepts import Concept, Vocabulary
+from medrl.verifiers.concepts import Vocabulary
+from medrl.verifiers.indexing import Concept
 from medrl.verifiers.vocabularies import vocabulary
 
 SWAPS = (

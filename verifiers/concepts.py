@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import NamedTuple
 
+from medrl.verifiers.indexing import NOTHING, Concept, Index, index, letters, loose_key
 from medrl.verifiers.normalise import joined, tokens
 from medrl.verifiers.opposites import NEGATIONS, POLES
 from medrl.verifiers.protocol import digest
 
-NOTHING: frozenset[int] = frozenset()
 OTHER = -2  # something that no vocabulary lists: what an ambiguous abbreviation may always mean
 # Kinds whose members exclude each other as answers; across families two names may still speak of one thing.
 _FAMILIES = {
@@ -36,26 +36,6 @@ _AMBIGUOUS = frozenset(
     "OA OD OM PA PC PF PI PM PMS PT PV RS SA SC SS ST TOF TS TSS CHD PCP PCD".split()
 )
 _NO_POLES = frozenset("酸碱动静大小多少早晚轻重热寒深浅升降增减良恶")  # parts of many names
-_NOUNS = frozenset("disease syndrome disorder".split())
-_GENERAL = re.compile("(?<![急慢阳阴良恶男女异同共中])[性型]|[的之]")
-
-
-@dataclass(frozen=True)
-class Concept:
-    """One thing that has names.
-
-    Attributes:
-        names: Every interchangeable name, the preferred one first.
-        abbreviations: Short forms with their capitals; several concepts may share one.
-        kind: disease, finding, drug, drug_class, organism, anatomy, test, procedure, substance, gene, cell, process,
-            or other; "" where the source does not say.
-        broader: Names of the concepts that it is a kind of.
-    """
-
-    names: tuple[str, ...]
-    abbreviations: tuple[str, ...] = ()
-    kind: str = ""
-    broader: tuple[str, ...] = ()
 
 
 class Mention(NamedTuple):
@@ -72,46 +52,20 @@ class Vocabulary:
 
     concepts: tuple[Concept, ...] = field(repr=False)
     fingerprint: str
-    _names: Mapping[str, frozenset[int]] = field(repr=False)
-    _loose: Mapping[str, frozenset[int]] = field(repr=False)
-    _short: Mapping[str, frozenset[int]] = field(repr=False)
-    _lengths: Mapping[str, tuple[int, ...]] = field(repr=False)
-    _above: Mapping[int, frozenset[int]] = field(repr=False)
+    index: Index = field(repr=False)
 
     @classmethod
     def of(cls, concepts: Iterable[Concept]) -> "Vocabulary":
-        """Index `concepts`. Two that have the same preferred name are one."""
-        merged = tuple(_merged(concepts))
-        names: dict[str, set[int]] = {}
-        short: dict[str, set[int]] = {}
-        lengths: dict[str, set[int]] = {}
-        for number, concept in enumerate(merged):
-            for name in concept.names:
-                words = tokens(name)
-                names.setdefault(joined(words), set()).add(number)
-                if words:
-                    lengths.setdefault(words[0], set()).add(len(words))
-            for abbreviation in concept.abbreviations:
-                short.setdefault(_letters(abbreviation), set()).add(number)
-        names.pop("", None)
-        first = _preferred(merged)
-        owned = {name: mine if len(mine := ids & first.get(name, set())) == 1 else ids for name, ids in names.items()}
-        known = {name: frozenset(_owners(ids, merged, owned)) for name, ids in owned.items()}
-        return cls(
-            merged,
-            digest([[*c.names, "|", *c.abbreviations, "|", c.kind, *c.broader] for c in merged]),
-            known,
-            _loosened(merged, known),
-            {name: frozenset(ids) for name, ids in short.items()},
-            {word: tuple(sorted(many, reverse=True)) for word, many in lengths.items()},
-            _ancestors(merged, known),
-        )
+        """Index `concepts`; those that call each other by their preferred names are one."""
+        found = index(concepts)
+        rows = [[*c.names, "|", *c.abbreviations, "|", c.kind, *c.broader] for c in found.concepts]
+        return cls(found.concepts, digest(rows), found)
 
     def ids(self, name: str) -> frozenset[int]:
         """Every concept that a whole text may name; none where it is unknown."""
         words = tokens(name)
-        found = self._names.get(joined(words), NOTHING) | self.abbreviated(name)
-        return found or self._loose.get(loose_key(words), NOTHING)
+        found = self.index.names.get(joined(words), NOTHING) | self.abbreviated(name)
+        return found or self.index.loose.get(loose_key(words), NOTHING)
 
     def find(self, name: str) -> int | None:
         """The one concept that a whole text names, or None."""
@@ -130,7 +84,7 @@ class Vocabulary:
     def _meant(self, abbreviation: str) -> frozenset[int]:
         if abbreviation[1:].islower() and abbreviation.lower() in _WORDS | _SHORT_WORDS:
             return NOTHING  # a word that opens a sentence: "All findings", "He has"
-        ids = self._short.get(_letters(abbreviation), NOTHING)
+        ids = self.index.short.get(letters(abbreviation), NOTHING)
         return ids | {OTHER} if ids and abbreviation in _AMBIGUOUS else ids
 
     def mentions(self, words: Sequence[str], text: str = "") -> list[Mention]:
@@ -151,9 +105,9 @@ class Vocabulary:
         return found
 
     def _at(self, words: Sequence[str], at: int, short: Mapping[str, frozenset[int]]) -> Mention | None:
-        for length in self._lengths.get(words[at], ()):
+        for length in self.index.lengths.get(words[at], ()):
             if at + length <= len(words):
-                ids = self._names.get(joined(words[at : at + length]))
+                ids = self.index.names.get(joined(words[at : at + length]))
                 if ids:
                     return Mention(at, at + length, ids)
         for length in range(min(4, len(words) - at), 0, -1) if short else ():
@@ -173,7 +127,9 @@ class Vocabulary:
 
     def related(self, one: int, other: int) -> bool:
         """Whether one is the other, or a kind of it."""
-        return one == other or one in self._above.get(other, NOTHING) or other in self._above.get(one, NOTHING)
+        return (
+            one == other or one in self.index.above.get(other, NOTHING) or other in self.index.above.get(one, NOTHING)
+        )
 
     def family(self, one: int) -> str:
         """Which family of concepts this is one of: condition, drug, organism and so on; "" where it is not known."""
@@ -181,7 +137,7 @@ class Vocabulary:
 
     def broader(self, one: int) -> frozenset[int]:
         """Every concept that this one is a kind of."""
-        return self._above.get(one, NOTHING)
+        return self.index.above.get(one, NOTHING)
 
     def apart(self, one: int, other: int) -> bool:
         """Whether two concepts exclude each other as answers.
@@ -193,8 +149,9 @@ class Vocabulary:
         return _apart(self.concepts[one], self.concepts[other])
 
 
-def _letters(abbreviation: str) -> str:
-    return re.sub(r"[^\w+]", "", abbreviation).casefold()
+@lru_cache(maxsize=16_384)
+def _keys(names: tuple[str, ...]) -> frozenset[str]:
+    return frozenset(joined(tokens(name)) for name in names)
 
 
 @lru_cache(maxsize=16_384)
@@ -205,8 +162,8 @@ def _apart(first: Concept, second: Concept) -> bool:
     one, other = _worded(first.names), _worded(second.names)
     if len(families) > 1 and "" not in families and any(a.words & b.words for a in one for b in other):
         return False
-    pairs = [(a, b) for a in one for b in other]
-    return any(_contrast(a, b) for a, b in pairs) or not any(_overlap(a, b) for a, b in pairs)
+    contrast = any(_contrast(a, b) for a in one for b in other)
+    return contrast or not any(_overlap(a, b) for a in one for b in other)
 
 
 class _Name(NamedTuple):
@@ -271,122 +228,3 @@ def _nested(one: _Name, other: _Name) -> bool:
         return False
     latin = one.core <= other.core or other.core <= one.core
     return latin and (one.han in other.han or other.han in one.han)
-
-
-def _merged(concepts: Iterable[Concept]) -> Iterable[Concept]:
-    """Concepts that call each other by their preferred names as one, in the order of their first."""
-    by_name: dict[str, Concept] = {}
-    known_as: dict[str, list[str]] = {}
-    for concept in concepts:
-        key = joined(tokens(concept.names[0]))
-        own = {joined(tokens(name)) for name in concept.names}
-        if key not in by_name:
-            beside = sorted({one for name in own for one in known_as.get(name, ())})
-            key = next((one for one in beside if _same_thing(key, own, one, _keys(by_name[one].names))), key)
-        before = by_name.get(key)
-        by_name[key] = _union(before, concept) if before else concept
-        for name in own:
-            known_as.setdefault(name, []).append(key)
-    return by_name.values()
-
-
-def _same_thing(first: str, own: set[str], other: str, names: frozenset[str]) -> bool:
-    """Whether two concepts have each other's preferred name, or the one has no name that the other has not."""
-    return (other in own and first in names) or own <= names
-
-
-@lru_cache(maxsize=16_384)
-def _keys(names: tuple[str, ...]) -> frozenset[str]:
-    return frozenset(joined(tokens(name)) for name in names)
-
-
-def _preferred(concepts: Sequence[Concept]) -> dict[str, set[int]]:
-    """Which concepts have a name as their first one, in English or in Chinese: it is theirs before anybody's synonym."""
-    first: dict[str, set[int]] = {}
-    for number, concept in enumerate(concepts):
-        han = next((name for name in concept.names if name[:1] > "\u3400"), "")
-        for name in {concept.names[0], han} - {""}:
-            first.setdefault(joined(tokens(name)), set()).add(number)
-    return first
-
-
-def _owners(ids: set[int], concepts: Sequence[Concept], owned: Mapping[str, set[int]]) -> set[int]:
-    """Of several concepts with one name those whose own preferred name no other of them claims besides.
-
-    Who calls itself "hypothyroidism" besides "primary hypothyroidism" says of its other names that they are that too.
-    """
-    if len(ids) < 2:
-        return ids
-    claimed = {
-        one
-        for one in ids
-        for name in concepts[one].names[1:]
-        if len(theirs := owned.get(joined(tokens(name)), set())) == 1 and theirs <= ids - {one}
-    }
-    return ids - claimed or ids
-
-
-def _union(one: Concept, other: Concept) -> Concept:
-    return Concept(
-        tuple(dict.fromkeys((*one.names, *other.names))),
-        tuple(dict.fromkeys((*one.abbreviations, *other.abbreviations))),
-        one.kind or other.kind,
-        tuple(dict.fromkeys((*one.broader, *other.broader))),
-    )
-
-
-def _ancestors(concepts: Sequence[Concept], names: Mapping[str, frozenset[int]]) -> dict[int, frozenset[int]]:
-    """For each concept all that it is a kind of, however far up."""
-    direct: dict[int, set[int]] = {}
-    for number, concept in enumerate(concepts):
-        for name in concept.broader:
-            direct.setdefault(number, set()).update(names.get(joined(tokens(name)), NOTHING) - {number})
-    above: dict[int, frozenset[int]] = {}
-    for number in direct:
-        seen: set[int] = set()
-        open_ = list(direct[number])
-        while open_:
-            one = open_.pop()
-            if one not in seen:
-                seen.add(one)
-                open_ += direct.get(one, ())
-        above[number] = frozenset(seen - {number})
-    return above
-
-
-def loose_key(words: Sequence[str]) -> str:
-    """Words in an order of their own, without "of" and without the Chinese particles that a name may have or lack.
-
-    "" where order or particle may carry the meaning: sides, more than five words, words that relate two things.
-    """
-    if words and all(len(word) == 1 and word > "\u3400" for word in words):
-        return _GENERAL.sub("", "".join(words))
-    rest = [word for word in words if word not in ("of", "type", "serotype")]
-    if not 1 < len(rest) <= 5 or not _ORDERED.isdisjoint(rest):
-        return ""
-    if len({POLES[word][0] for word in rest if word in POLES}) < sum(word in POLES for word in rest):
-        return ""  # "PPV up, NPV down" is not "PPV down, NPV up"
-    return " ".join(sorted(rest))
-
-
-_ORDERED = frozenset(
-    "to from in on by with without for than versus before after due induced left right not no non and or - + < > "
-    "upper lower anterior posterior".split()
-)
-
-
-def _loosened(concepts: Sequence[Concept], names: Mapping[str, frozenset[int]]) -> dict[str, frozenset[int]]:
-    """Names in loose forms, where such a form is nobody's exact name: other word order, no particle, an eponym alone."""
-    loose: dict[str, set[int]] = {}
-    for number, concept in enumerate(concepts):
-        for name in concept.names:
-            words = tokens(name)
-            loose.setdefault(loose_key(words), set()).add(number)
-            if len(words) > 1 and words[-1] in _NOUNS and words[0].isascii():
-                bare = words[:-1]
-                for other in ((), *((noun,) for noun in _NOUNS)):
-                    form = joined([*bare, *other])
-                    if form not in names and joined(bare) not in names and len("".join(bare)) > 4:
-                        loose.setdefault(loose_key([*bare, *other]) or form, set()).add(number)
-    loose.pop("", None)
-    return {name: frozenset(ids) for name, ids in loose.items()}

@@ -12,9 +12,10 @@ from typing import ClassVar
 
 from medrl.types import Problem, Verdict
 from medrl.verifiers.claims import OPEN_CHOICE, by_concepts, says_another
-from medrl.verifiers.concepts import Vocabulary, loose_key
+from medrl.verifiers.concepts import Vocabulary
 from medrl.verifiers.ellipsis import by_ellipsis, by_none, offers_several
 from medrl.verifiers.extract import Extracted
+from medrl.verifiers.indexing import loose_key
 from medrl.verifiers.normalise import compact, normal, tokens
 from medrl.verifiers.opposites import equivalent, opposed
 from medrl.verifiers.parts import Reference, names_reference

@@ -26,7 +26,7 @@ def repaired(text: str, known: Vocabulary) -> str | None:
     name = joined(words)
     if len(words) > 5 or len(name) < _SHORTEST or len(name) > 60 or not name.isascii() or re.search(r"\d", name):
         return None
-    if all(word in _words(known) for word in words) or known.ids(text):
+    if all(word in known.index.words for word in words) or known.ids(text):
         return None
     from rapidfuzz.distance import OSA
     from rapidfuzz.process import extract
@@ -43,7 +43,7 @@ def repaired(text: str, known: Vocabulary) -> str | None:
     meant = known.ids(best)
     if len(meant) != 1 or any(off < distance + _MARGIN and known.ids(str(one)) != meant for one, off, _ in found):
         return None
-    name = _spelt(known)[best]
+    name = known.index.latin[best]
     return None if opposed(words, tokens(name)) else name
 
 
@@ -53,31 +53,13 @@ def prepare(known: Vocabulary) -> None:
 
     _by_beginning(known)
     _about_as_long(known)
-    _words(known)
-
-
-@lru_cache(maxsize=8)
-def _spelt(known: Vocabulary) -> dict[str, str]:
-    """Every Latin name of a vocabulary without digits, by its letters in one word."""
-    spelt: dict[str, str] = {}
-    for concept in known.concepts:
-        for name in concept.names:
-            if name.isascii() and not re.search(r"\d", name):
-                spelt.setdefault(joined(tokens(name)), name)
-    return spelt
-
-
-@lru_cache(maxsize=8)
-def _words(known: Vocabulary) -> frozenset[str]:
-    """Every word of every name: a text of such words alone misspells nothing."""
-    return frozenset(word for name in _spelt(known).values() for word in tokens(name))
 
 
 @lru_cache(maxsize=8)
 def _by_beginning(known: Vocabulary) -> dict[tuple[str, int], Sequence[str]]:
     """Names by first letter, which is seldom misspelt, and by each length that is at most two off."""
     begins: dict[tuple[str, int], list[str]] = {}
-    for name in _spelt(known):
+    for name in known.index.latin:
         for length in range(len(name) - 2, len(name) + 3):
             begins.setdefault((name[:1], length), []).append(name)
     return {key: tuple(names) for key, names in begins.items()}
@@ -87,7 +69,7 @@ def _by_beginning(known: Vocabulary) -> dict[tuple[str, int], Sequence[str]]:
 def _about_as_long(known: Vocabulary) -> dict[int, Sequence[str]]:
     """For each length the names near enough to it that edits could make the one of the other."""
     lengths: dict[int, list[str]] = {}
-    for name in _spelt(known):
+    for name in known.index.latin:
         for length in range(len(name) - 2 - _MARGIN, len(name) + 3 + _MARGIN):
             lengths.setdefault(length, []).append(name)
     return {length: tuple(names) for length, names in lengths.items()}

@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from medrl.errors import DataError, MissingFile
-from medrl.verifiers.concepts import Concept, Vocabulary
+from medrl.verifiers.concepts import Vocabulary
+from medrl.verifiers.indexing import Concept
 from medrl.verifiers.typos import prepare
 
 Sources: TypeAlias = str | Sequence[str] | None

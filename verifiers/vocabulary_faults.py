@@ -8,7 +8,8 @@ import sys
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
-from medrl.verifiers.concepts import Concept, Vocabulary
+from medrl.verifiers.concepts import Vocabulary
+from medrl.verifiers.indexing import Concept
 from medrl.verifiers.normalise import compact
 from medrl.verifiers.vocabularies import MEDRL, concepts_of
 

@@ -4,8 +4,9 @@ import pytest
 
 from medrl.types import Problem, Verdict, ask
 from medrl.verifiers import Choice, Text, Typed
-from medrl.verifiers.concepts import Concept, Vocabulary
+from medrl.verifiers.concepts import Vocabulary
 from medrl.verifiers.extract import final_answer
+from medrl.verifiers.indexing import Concept
 from medrl.verifiers.parts import REFERENCE, Reference, names_reference, parts_of
 from medrl.verifiers.predicates import COMMITS, calls_it_the_answer, introduces, relates, takes_back
 from medrl.verifiers.wording import Asked, after_denial, says_nothing

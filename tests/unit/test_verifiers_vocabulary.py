@@ -8,7 +8,8 @@ import pytest
 from medrl.errors import DataError, MissingFile
 from medrl.types import Problem, Verdict, ask
 from medrl.verifiers import Choice, SetOf, Text, Typed, build
-from medrl.verifiers.concepts import OTHER, Concept, Vocabulary
+from medrl.verifiers.concepts import OTHER, Vocabulary
+from medrl.verifiers.indexing import Concept
 from medrl.verifiers.normalise import tokens
 from medrl.verifiers.typos import repaired
 from medrl.verifiers.vocabularies import MEDRL, concepts_of, vocabulary

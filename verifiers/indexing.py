@@ -1,0 +1,230 @@
+"""Concepts and the indexes over their names: exact, loosely written, abbreviated, and what each is a kind of.
+
+Some hundred thousand names are read when a vocabulary loads, so each is spelt once (`Spelling`).
+"""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from medrl.verifiers.normalise import joined, tokens
+from medrl.verifiers.opposites import POLES
+
+NOTHING: frozenset[int] = frozenset()
+_NOUNS = frozenset("disease syndrome disorder".split())
+_GENERAL = re.compile("(?<![急慢阳阴良恶男女异同共中])[性型]|[的之]")
+_DIGIT = re.compile(r"\d")
+
+
+@dataclass(frozen=True)
+class Concept:
+    """One thing that has names.
+
+    Attributes:
+        names: Every interchangeable name, the preferred one first.
+        abbreviations: Short forms with their capitals; several concepts may share one.
+        kind: disease, finding, drug, drug_class, organism, anatomy, test, procedure, substance, gene, cell, process,
+            or other; "" where the source does not say.
+        broader: Names of the concepts that it is a kind of.
+    """
+
+    names: tuple[str, ...]
+    abbreviations: tuple[str, ...] = ()
+    kind: str = ""
+    broader: tuple[str, ...] = ()
+
+
+class Spelling(dict[str, tuple[str, list[str]]]):
+    """Names as they are compared: in one word, and their words. Each is spelt once."""
+
+    def __missing__(self, name: str) -> tuple[str, list[str]]:
+        words = tokens(name)
+        self[name] = joined(words), words
+        return self[name]
+
+
+class Index(NamedTuple):
+    """What a vocabulary looks names up in.
+
+    Attributes:
+        concepts: The concepts, those that are one merged.
+        names: By name in one word.
+        loose: By name in a loose form, where that is nobody's exact name.
+        short: By abbreviation.
+        lengths: By first word, how many words names have, the longest first.
+        above: By concept, everything that it is a kind of.
+        latin: Latin names without digits, by their letters in one word.
+        words: Every word of those.
+    """
+
+    concepts: tuple[Concept, ...]
+    names: Mapping[str, frozenset[int]]
+    loose: Mapping[str, frozenset[int]]
+    short: Mapping[str, frozenset[int]]
+    lengths: Mapping[str, tuple[int, ...]]
+    above: Mapping[int, frozenset[int]]
+    latin: Mapping[str, str]
+    words: frozenset[str]
+
+
+def index(concepts: Iterable[Concept]) -> Index:
+    """Index concepts. Those that call each other by their preferred names are one."""
+    spelt = Spelling()
+    merged = tuple(_merged(concepts, spelt))
+    names: dict[str, set[int]] = {}
+    short: dict[str, set[int]] = {}
+    lengths: dict[str, set[int]] = {}
+    latin: dict[str, str] = {}
+    for number, concept in enumerate(merged):
+        for name in concept.names:
+            key, words = spelt[name]
+            names.setdefault(key, set()).add(number)
+            if words:
+                lengths.setdefault(words[0], set()).add(len(words))
+            if name.isascii() and not _DIGIT.search(name):
+                latin.setdefault(key, name)
+        for abbreviation in concept.abbreviations:
+            short.setdefault(letters(abbreviation), set()).add(number)
+    names.pop("", None)
+    first = _preferred(merged, spelt)
+    owned = {name: mine if len(mine := ids & first.get(name, set())) == 1 else ids for name, ids in names.items()}
+    alone = [frozenset((number,)) for number in range(len(merged))]  # one object each, which spares the collector
+    known = {name: _frozen(_owners(ids, merged, owned, spelt), alone) for name, ids in owned.items()}
+    return Index(
+        merged,
+        known,
+        {name: _frozen(ids, alone) for name, ids in _loosened(merged, known, spelt).items()},
+        {name: _frozen(ids, alone) for name, ids in short.items()},
+        {word: tuple(sorted(many, reverse=True)) for word, many in lengths.items()},
+        _ancestors(merged, known, spelt),
+        latin,
+        frozenset(word for name in latin.values() for word in spelt[name][1]),
+    )
+
+
+def letters(abbreviation: str) -> str:
+    """An abbreviation as it is compared: letters, digits and plus signs, small."""
+    return re.sub(r"[^\w+]", "", abbreviation).casefold()
+
+
+def _merged(concepts: Iterable[Concept], spelt: Spelling) -> Iterable[Concept]:
+    """Concepts that call each other by their preferred names as one, in the order of their first."""
+    by_name: dict[str, Concept] = {}
+    known_as: dict[str, list[str]] = {}
+    all_names: dict[str, set[str]] = {}
+    for concept in concepts:
+        key = spelt[concept.names[0]][0]
+        own = {spelt[name][0] for name in concept.names}
+        if key not in by_name:
+            beside = sorted({one for name in own for one in known_as.get(name, ())})
+            key = next((one for one in beside if _same_thing(key, own, one, all_names[one])), key)
+        before = by_name.get(key)
+        by_name[key] = _union(before, concept) if before else concept
+        all_names.setdefault(key, set()).update(own)
+        for name in own:
+            known_as.setdefault(name, []).append(key)
+    return by_name.values()
+
+
+def _same_thing(first: str, own: set[str], other: str, names: set[str]) -> bool:
+    """Whether two concepts have each other's preferred name, or the one has no name that the other has not."""
+    return (other in own and first in names) or own <= names
+
+
+def _preferred(concepts: Sequence[Concept], spelt: Spelling) -> dict[str, set[int]]:
+    """Which concepts have a name as their first one, in English or in Chinese: it is theirs before anybody's synonym."""
+    first: dict[str, set[int]] = {}
+    for number, concept in enumerate(concepts):
+        han = next((name for name in concept.names if name[:1] > "\u3400"), "")
+        for name in {concept.names[0], han} - {""}:
+            first.setdefault(spelt[name][0], set()).add(number)
+    return first
+
+
+def _owners(ids: set[int], concepts: Sequence[Concept], owned: Mapping[str, set[int]], spelt: Spelling) -> set[int]:
+    """Of several concepts with one name those whose own preferred name no other of them claims besides.
+
+    Who calls itself "hypothyroidism" besides "primary hypothyroidism" says of its other names that they are that too.
+    """
+    if len(ids) < 2:
+        return ids
+    claimed = {
+        one
+        for one in ids
+        for name in concepts[one].names[1:]
+        if len(theirs := owned.get(spelt[name][0], set())) == 1 and theirs <= ids - {one}
+    }
+    return ids - claimed or ids
+
+
+def _union(one: Concept, other: Concept) -> Concept:
+    return Concept(
+        tuple(dict.fromkeys((*one.names, *other.names))),
+        tuple(dict.fromkeys((*one.abbreviations, *other.abbreviations))),
+        one.kind or other.kind,
+        tuple(dict.fromkeys((*one.broader, *other.broader))),
+    )
+
+
+def _ancestors(
+    concepts: Sequence[Concept], names: Mapping[str, frozenset[int]], spelt: Spelling
+) -> dict[int, frozenset[int]]:
+    """For each concept all that it is a kind of, however far up."""
+    direct: dict[int, set[int]] = {}
+    for number, concept in enumerate(concepts):
+        for name in concept.broader:
+            direct.setdefault(number, set()).update(names.get(spelt[name][0], NOTHING) - {number})
+    above: dict[int, frozenset[int]] = {}
+    for number in direct:
+        seen: set[int] = set()
+        open_ = list(direct[number])
+        while open_:
+            one = open_.pop()
+            if one not in seen:
+                seen.add(one)
+                open_ += direct.get(one, ())
+        above[number] = frozenset(seen - {number})
+    return above
+
+
+def loose_key(words: Sequence[str]) -> str:
+    """Words in an order of their own, without "of" and without the Chinese particles that a name may have or lack.
+
+    "" where order or particle may carry the meaning: sides, more than five words, words that relate two things.
+    """
+    if words and all(len(word) == 1 and word > "\u3400" for word in words):
+        return _GENERAL.sub("", "".join(words))
+    rest = [word for word in words if word not in ("of", "type", "serotype")]
+    if not 1 < len(rest) <= 5 or not _ORDERED.isdisjoint(rest):
+        return ""
+    if len({POLES[word][0] for word in rest if word in POLES}) < sum(word in POLES for word in rest):
+        return ""  # "PPV up, NPV down" is not "PPV down, NPV up"
+    return " ".join(sorted(rest))
+
+
+_ORDERED = frozenset(
+    "to from in on by with without for than versus before after due induced left right not no non and or - + < > "
+    "upper lower anterior posterior".split()
+)
+
+
+def _loosened(concepts: Sequence[Concept], names: Mapping[str, frozenset[int]], spelt: Spelling) -> dict[str, set[int]]:
+    """Names in loose forms, where such a form is nobody's exact name: other word order, no particle, an eponym alone."""
+    loose: dict[str, set[int]] = {}
+    for number, concept in enumerate(concepts):
+        for name in concept.names:
+            words = spelt[name][1]
+            loose.setdefault(loose_key(words), set()).add(number)
+            if len(words) > 1 and words[-1] in _NOUNS and words[0].isascii():
+                bare = words[:-1]
+                for other in ((), *((noun,) for noun in _NOUNS)):
+                    form = joined([*bare, *other])
+                    if form not in names and joined(bare) not in names and len("".join(bare)) > 4:
+                        loose.setdefault(loose_key([*bare, *other]) or form, set()).add(number)
+    loose.pop("", None)
+    return loose
+
+
+def _frozen(ids: set[int], alone: Sequence[frozenset[int]]) -> frozenset[int]:
+    return alone[next(iter(ids))] if len(ids) == 1 else frozenset(ids)
