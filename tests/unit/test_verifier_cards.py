@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from medrl.commands.verifier_card import measure
+from medrl.commands.verifier_card import RULES, measure
 from medrl.data import verifier_cards
 from medrl.errors import DataError
 from medrl.recipes.cards import card_warnings, command
@@ -126,3 +126,12 @@ def test_one_warning_a_verifier_and_none_stops_a_run() -> None:
     )
     said = card_warnings(both)
     assert len(said) == 3 and "'half' of 'two'" in said[1] and "the hub is away" in said[2]
+
+
+@pytest.mark.parametrize(
+    "config", [RULES, {**RULES, "format": "o1"}, {**RULES, "vocabulary": "clinic", "format": "o1"}]
+)
+def test_the_rules_ship_with_cards_of_their_own(config: dict[str, Any], tmp_path: Path) -> None:
+    card = verifier_cards.find(build(config).fingerprint(), tmp_path)
+    assert card is not None, "rules or vocabulary changed: run `make cards`"
+    assert card["file"] == "heldout.jsonl" and card["n"] > 300 and card["accuracy_decided"] > 0.95
