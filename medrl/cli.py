@@ -207,6 +207,9 @@ def _verify(options: argparse.Namespace) -> int:
     show(Console(width=width, highlight=False, emoji=False), items, verdicts)
     if options.json:
         _write_json(options.json, {**report_json(items, verdicts), **_agreement(items, verdicts)})
+    if verdicts and all(verdict.status in ("error", "timeout") for verdict in verdicts):
+        print(f"medrl: the verifier failed on every response: {verdicts[0].reason}", file=sys.stderr)
+        return FAILED
     return 0
 
 

@@ -14,7 +14,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
-from medrl.errors import DataError, MissingFile, did_you_mean, need
+from medrl.errors import DataError, MedrlError, MissingFile, did_you_mean, need
 from medrl.verifiers.classifier_layout import Layout, tokenizer_faults
 
 Dtype: TypeAlias = Literal["auto", "float32", "bfloat16", "float16"]
@@ -197,6 +197,7 @@ def padded(rows: Sequence[Mapping[str, Sequence[int]]], pad: int, device: Any) -
 
 
 _loaded: dict[Source, LoadedClassifier] = {}
+_failed: dict[Source, MedrlError] = {}
 _loading = threading.Lock()
 KEPT = 2  # classifiers in memory; the one asked for longest ago goes first
 
@@ -204,10 +205,16 @@ KEPT = 2  # classifiers in memory; the one asked for longest ago goes first
 def loaded(source: Source) -> LoadedClassifier:
     """The classifier of a source, read once in a process, whichever thread asks first."""
     with _loading:
+        if source in _failed:  # asked of every answer, so it must not be tried again for each
+            raise _failed[source]
         if source not in _loaded:
             while len(_loaded) >= KEPT:
                 _loaded.pop(next(iter(_loaded)))
-            _loaded[source] = load(source)
+            try:
+                _loaded[source] = load(source)
+            except MedrlError as error:
+                _failed[source] = error
+                raise
         _loaded[source] = _loaded.pop(source)
         return _loaded[source]
 

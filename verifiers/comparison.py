@@ -201,6 +201,8 @@ def _value(
         return Finding("abstain", f"{shown} may be {wanted}: a month has 28 to 31 days")
     if _rounds_to(problem, reference, given, unit, theirs, value):
         return Finding("right", f"{shown} is {wanted}, rounded")
+    if _rounds_to(problem, reference, given, unit, theirs, value, least=1):
+        return Finding("abstain", f"{shown} is {wanted} if it was rounded to one digit")
     finer = None not in (given.decimals, reference.decimals) and (given.decimals or 0) > (reference.decimals or 0)
     if finer and _CONVERSION.search(problem.question) and round(value, reference.decimals or 0) == reference.number:
         return Finding("abstain", f"{shown} may be {wanted}, before it was rounded")
@@ -214,14 +216,20 @@ def _value(
 
 
 def _rounds_to(
-    problem: Problem, reference: Quantity, given: Quantity, unit: Unit | None, theirs: Unit | None, value: Fraction
+    problem: Problem,
+    reference: Quantity,
+    given: Quantity,
+    unit: Unit | None,
+    theirs: Unit | None,
+    value: Fraction,
+    least: int = 2,
 ) -> bool:
     """Whether rounding alone parts the two: after a conversion, of a fraction, or where the question asks for it."""
     converted = bool(unit and theirs and not unit.same_as(theirs))
     if (
         (converted or reference.below or bool(theirs) != bool(unit))
         and given.decimals is not None
-        and given.digits >= 2
+        and given.digits >= least
     ):
         base = unit.to_base(reference.number) if unit else reference.number
         target = theirs.from_base(base) if theirs else base

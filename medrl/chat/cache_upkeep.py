@@ -118,6 +118,8 @@ def _remove(path: Path, work: Callable[[sqlite3.Connection], int]) -> tuple[int,
 def _opened(path: Path) -> Iterator[sqlite3.Connection]:
     if not path.is_file():
         raise MissingFile(f"there is no cache at {path}; the first reply that a cached client stores makes it")
+    if not path.stat().st_size:
+        raise DataError(f"{path} is empty and no cache; name another file, or remove it")
     try:
         with closing(connect(path)) as connection, refusals(path):
             yield connection

@@ -15,7 +15,7 @@ from medrl.commands.verifier_card import measure
 from medrl.commands.verifier_card_page import markdown
 from medrl.data import verifier_cards
 from medrl.data.labelled import LabelledAnswer
-from medrl.errors import DataError
+from medrl.errors import DataError, FolderTaken
 from medrl.files import atomic_folder, json_line, write_atomic
 from medrl.recipes.run import quiet_libraries
 from medrl.recipes.verifier import Answers, VerifierRecipe, load_answers, to_yaml
@@ -53,9 +53,13 @@ def train_verifier(recipe: VerifierRecipe, say: Callable[[str], None] = print) -
 
     Raises:
         DataError: Answers cannot be read or used.
+        FolderTaken: There is something in the folder, and `overwrite` is false.
         TrainingDiverged: The loss is no finite number; nothing is written.
     """
     import torch
+
+    if not recipe.overwrite and recipe.target.is_dir() and any(recipe.target.iterdir()):
+        raise FolderTaken(f"{recipe.target} holds something; name another folder=, or say overwrite=true to replace it")
 
     from medrl.trainers.classifier import encode
 

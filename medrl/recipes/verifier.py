@@ -184,6 +184,9 @@ class VerifierRecipe:
     folder: str | None = None
     """Where the verifier is written; empty for runs/NAME."""
 
+    overwrite: bool = False
+    """Whether a verifier that lies there already may be replaced, and its card with it."""
+
     def __post_init__(self) -> None:
         faults = []
         try:

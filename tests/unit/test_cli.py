@@ -329,3 +329,9 @@ def test_eval_without_a_policy_or_problems_ends_with_2(trained: Trained, tmp_pat
     for nowhere in ("./nothing", str(tmp_path / "nothing")):
         assert f"there is no model at {nowhere}" in fails(capsys, 2, "eval", "runs/micro", "--policy", nowhere)
     assert "no held-out problems" in fails(capsys, 2, "eval", "runs/micro", "held_out=null")
+
+
+def test_verify_fails_where_the_verifier_failed_on_everything(capsys: Capture) -> None:
+    status = cli.main(["verify", write("a.jsonl", ROWS), "--verifier", "{type: classifier, model: ./no-such-folder}"])
+    assert status == 1
+    assert "failed on every response" in capsys.readouterr().err

@@ -13,7 +13,7 @@ import pytest
 from medrl.commands.train_verifier import Trained, measured, train_verifier
 from medrl.data import verifier_cards
 from medrl.data.labelled import load_labelled, overlap
-from medrl.errors import DataError, RecipeError
+from medrl.errors import DataError, FolderTaken, RecipeError
 from medrl.recipes.cards import card_warnings
 from medrl.recipes.verifier import load_answers, load_verifier_recipe, read_verifier_recipe
 from medrl.rewards import levels
@@ -287,3 +287,11 @@ def test_one_label_alone_teaches_nothing(tmp_path: Path) -> None:
 def test_settings_that_cannot_be() -> None:
     with pytest.raises(ValueError, match="no multiple of microbatch_size"):
         ClassifierSettings(batch_size=100, microbatch_size=64)
+
+
+def test_a_folder_that_holds_something_is_not_replaced_unasked(tmp_path: Path) -> None:
+    (tmp_path / "v").mkdir()
+    (tmp_path / "v" / "kept.txt").write_text("mine", encoding="utf-8")
+    with pytest.raises(FolderTaken, match="overwrite=true"):
+        train_verifier(read_verifier_recipe({**TINY, "folder": str(tmp_path / "v")}), lambda line: None)
+    assert (tmp_path / "v" / "kept.txt").read_text(encoding="utf-8") == "mine"

@@ -304,3 +304,10 @@ def _unit(name: str) -> Any:
     unit, _ = read_unit(plain(f"/{power[2]}" if power else name), 0)
     assert unit is not None, name
     return replace(unit, scale=unit.scale * 10 ** int(power[1])) if power else unit
+
+
+def test_one_digit_after_a_conversion_is_left_open() -> None:
+    asked = problem("PaCO2?", "60 mmHg")
+    assert Number().verify(asked, "8 kPa").score is None
+    assert Number().verify(asked, "8.0 kPa").score == 1.0
+    assert Number().verify(asked, "9 kPa").score == 0.0
