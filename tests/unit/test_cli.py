@@ -332,6 +332,10 @@ def test_eval_without_a_policy_or_problems_ends_with_2(trained: Trained, tmp_pat
 
 
 def test_verify_fails_where_the_verifier_failed_on_everything(capsys: Capture) -> None:
-    status = cli.main(["verify", write("a.jsonl", ROWS), "--verifier", "{type: classifier, model: ./no-such-folder}"])
-    assert status == 1
-    assert "failed on every response" in capsys.readouterr().err
+    Path("broken_of_test_cli.py").write_text(
+        "from medrl import verifier\n\n\n@verifier('broken')\ndef broken(problem, text) -> bool:\n"
+        "    raise ConnectionError('the judge is down')\n",
+        encoding="utf-8",
+    )
+    assert cli.main(["verify", write("a.jsonl", ROWS), "--verifier", "broken_of_test_cli:broken"]) == 1
+    assert "failed on every response: ConnectionError: the judge is down" in capsys.readouterr().err
