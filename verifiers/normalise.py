@@ -135,7 +135,7 @@ def _numbered(words: list[str]) -> list[str]:
     return words
 
 
-_remembered = lru_cache(maxsize=16_384)(_normal)  # references and terms come back with every answer
+_remembered = lru_cache(maxsize=131_072)(_normal)  # references and terms come back with every answer
 
 
 def without_heaps(text: str) -> str:

@@ -59,8 +59,14 @@ class Reference:
 
     def at(self, words: Sequence[str], position: int) -> int:
         """How many words of a text from `position` on are one of the reference's names; 0 for none."""
+        here = words[position]
         return max(
-            (len(own) for own in self.words if own and tuple(words[position : position + len(own)]) == own), default=0
+            (
+                len(own)
+                for own in self.words
+                if own and own[0] == here and tuple(words[position : position + len(own)]) == own
+            ),
+            default=0,
         )
 
 
@@ -104,6 +110,8 @@ def _mentions(words: list[str], text: str, known: Vocabulary, reference: Referen
 
 
 def _denied(words: Sequence[str], mention: Mention) -> bool:
+    if mention.end - mention.start == len(words):
+        return False
     before = _joined(" ".join(words[max(0, mention.start - 8) : mention.start]))
     after = _joined(" ".join(words[mention.end : mention.end + 8]))
     return bool(BEFORE_NEGATION.search(before) or AFTER_NEGATION.match(after))

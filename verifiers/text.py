@@ -33,6 +33,7 @@ from medrl.verifiers.wording import (
     DENIES,
     DIFFERENTIAL_ASIDE,
     LIST,
+    MARKS,
     OR,
     PARENS,
     REVERSED,
@@ -135,7 +136,8 @@ def _decide(problem: Problem, text: str, terms: tuple[str, ...], known: Vocabula
     several = _several(core, names)
     if several:
         return several
-    head = peel(head_of(core))
+    kept = head_of(core)
+    head = peel(kept)
     later = core != head and bool(_mentions(core[len(head) :] if core.startswith(head) else "", terms))
     for shape in dict.fromkeys((core,) if later else (core, head)):
         if any(opposed(tokens(shape), tokens(term)) for term in terms):
@@ -150,8 +152,8 @@ def _decide(problem: Problem, text: str, terms: tuple[str, ...], known: Vocabula
     none = by_none(terms[0], head, known, asked)
     if none:
         return none
-    tail = core[len(head_of(core)) :]
-    explained = only_explains(core, head_of(core)) and not takes_back(tail)
+    tail = core[len(kept) :]
+    explained = only_explains(core, kept) and not takes_back(tail)
     pole = by_pole(problem.question, terms[0], core)
     if pole is None and explained:
         pole = by_pole(problem.question, terms[0], head) or by_ellipsis(head, terms[0], asked)
@@ -209,7 +211,7 @@ def _same(answer: list[str], term: list[str]) -> bool:
 
 def _several(core: str, names: dict[str, str]) -> Verdict | None:
     """An open choice or a list that holds the reference among other things."""
-    if any(LIST.search(name) for name in names.values()) or ALSO.search(core):
+    if not MARKS.search(core) or any(LIST.search(name) for name in names.values()) or ALSO.search(core):
         return None
     choice = [compact(peel(part)) for part in OR.split(core) if compact(part)]
     if len(choice) > 1 and any(part in names for part in choice) and not all(part in names for part in choice):

@@ -83,6 +83,7 @@ TELLS_TO = re.compile(
 )
 OR = re.compile(r"\s*(?:,? \bor\b|,? \beither\b|或者|或|还是| / |/(?=[A-Za-z]{3}))\s*", re.IGNORECASE)
 LIST = re.compile(r"\s*(?:,? \b(?:or|and)\b|或者|或|和|及|还是|[,;、，；])\s*", re.IGNORECASE)
+MARKS = re.compile(r"[,;、，；/或和及]|还是|\b(?:or|and|either)\b", re.IGNORECASE)  # without one, no choice and no list
 ALSO = re.compile(r"\b(?:also known as|also called|a\.?k\.?a\.?|i\.e\.|formerly)\b|又称|又名|也称|即", re.IGNORECASE)
 DENIES = re.compile(r"\b(?:not|no|without|unlikely|ruled out)\b|不是|排除|否认", re.IGNORECASE)
 _REASON = re.compile(r",? ?(?:because|since|given|as evidenced by)\b|，?(?:因为|由于|因)", re.IGNORECASE)
