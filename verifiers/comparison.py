@@ -201,7 +201,8 @@ def _value(
         return Finding("abstain", f"{shown} may be {wanted}: a month has 28 to 31 days")
     if _rounds_to(problem, reference, given, unit, theirs, value):
         return Finding("right", f"{shown} is {wanted}, rounded")
-    if _rounds_to(problem, reference, given, unit, theirs, value, least=1):
+    converted = unit and theirs and not unit.same_as(theirs)
+    if converted and _rounds_to(problem, reference, given, unit, theirs, value, least=1):
         return Finding("abstain", f"{shown} is {wanted} if it was rounded to one digit")
     finer = None not in (given.decimals, reference.decimals) and (given.decimals or 0) > (reference.decimals or 0)
     if finer and _CONVERSION.search(problem.question) and round(value, reference.decimals or 0) == reference.number:
