@@ -202,7 +202,7 @@ def _value(
     if _rounds_to(problem, reference, given, unit, theirs, value):
         return Finding("right", f"{shown} is {wanted}, rounded")
     converted = unit and theirs and not unit.same_as(theirs)
-    if converted and _rounds_to(problem, reference, given, unit, theirs, value, least=1):
+    if converted and given.digits < 2 and abs(value - reference.number) <= _DOUBT * abs(reference.number):
         return Finding("abstain", f"{shown} is {wanted} if it was rounded to one digit")
     finer = None not in (given.decimals, reference.decimals) and (given.decimals or 0) > (reference.decimals or 0)
     if finer and _CONVERSION.search(problem.question) and round(value, reference.decimals or 0) == reference.number:
@@ -223,14 +223,13 @@ def _rounds_to(
     unit: Unit | None,
     theirs: Unit | None,
     value: Fraction,
-    least: int = 2,
 ) -> bool:
     """Whether rounding alone parts the two: after a conversion, of a fraction, or where the question asks for it."""
     converted = bool(unit and theirs and not unit.same_as(theirs))
     if (
         (converted or reference.below or bool(theirs) != bool(unit))
         and given.decimals is not None
-        and given.digits >= least
+        and given.digits >= 2
     ):
         base = unit.to_base(reference.number) if unit else reference.number
         target = theirs.from_base(base) if theirs else base
