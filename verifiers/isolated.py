@@ -6,17 +6,18 @@ deadline is killed and replaced; one that crashes (a segmentation fault, no memo
 of the chunk that it had not started are given to another worker, so that no neighbour is lost.
 
 Whose fault is an item that spent its worker? A response that does so on purpose must not be spared a score, and a judge
-that hangs must not give one. So with `exhausted: wrong` the problem's own reference is judged as the answer, plain and in
-each layout that a rule may read:
+that hangs must not give one. So with `exhausted: wrong` the response is asked once more in a fresh worker, and then the
+problem's own reference is judged as the answer, plain and in each layout that a rule may read:
 
-- that too spends a worker, or cannot be judged: the problem or the verifier is at fault, so the status is `timeout`
-  (`error` for a crash), and there is no number;
-- it ends in time, and the response, asked once more in a fresh worker, ends too: that verdict holds, because the machine
-  was slow, or an earlier item had harmed the worker;
-- it ends in time, and the response spends its worker again: the response is at fault, status `ok`, score 0.
+- the response ends in time the second time: that verdict holds, because the machine was slow, or an earlier item had
+  harmed the worker;
+- the reference too spends a worker, or cannot be judged: the problem, the verifier or the machine is at fault, so the
+  status is `timeout` (`error` for a crash), and there is no number;
+- the reference ends in time, right after the response spent its worker twice: the response is at fault, status `ok`,
+  score 0.
 
-Such an item costs two deadlines, and the first control of its problem a third; everything is bounded. A problem without
-a reference has no control, so it is never blamed on the response.
+Such an item costs two deadlines and at most a third in its control, which is asked afresh for each; everything is
+bounded. A problem without a reference has no control, so it is never blamed on the response.
 """
 
 import asyncio

@@ -20,7 +20,6 @@ from medrl.verifiers.protocol import digest, failure
 from medrl.verifiers.worker_process import Spent, WorkerLost, WorkerProcess
 
 Exhausted = Literal["wrong", "timeout"]
-REMEMBERED = 4096  # problems of which a pool remembers that their own reference is judged in time
 # The reference as a response in each layout that a rule may read.
 CONTROLS = (
     "{}",
@@ -73,7 +72,6 @@ class Pool:
     memory: int | None
     _chunks: "queue.SimpleQueue[Chunk | None]" = field(default_factory=queue.SimpleQueue)
     _slots: list[Slot] = field(default_factory=list)
-    _sound: dict[str, None] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _closed: bool = False
 
@@ -159,25 +157,22 @@ class Pool:
             return spent.verdict("the knob `exhausted` gives that no number")
         if not (problem.reference or "").strip():
             return spent.verdict("the problem has no reference to try instead")
-        if not self._is_sound(slot, request, problem):
-            return spent.verdict("so does the problem with its own reference for an answer")
         again = self._alone(slot, request, (problem, response))
         if isinstance(again, Verdict):  # the machine was slow, or an earlier item had harmed the worker
             return again
+        if not self._is_sound(slot, request, problem):
+            return again.verdict("so does the problem with its own reference for an answer")
         return Verdict.wrong(f"the response exhausts the verifier, and the reference does not: {again.reason}")
 
     def _is_sound(self, slot: Slot, request: Request, problem: Problem) -> bool:
-        """Whether the problem's own reference is judged in time, in every layout."""
-        key = digest([str(problem_row(problem)), request.deadline])
-        if key in self._sound:
-            return True
+        """Whether the problem's own reference is judged in time, in every layout, now.
+
+        Nothing is remembered: a machine that was fast a minute ago says nothing of one that is slow now.
+        """
         for layout in CONTROLS:
             control = self._alone(slot, request, (problem, Response(layout.format(problem.reference))))
             if isinstance(control, Spent) or control.status not in ("ok", "abstain"):
                 return False
-        if len(self._sound) >= REMEMBERED:
-            self._sound.clear()
-        self._sound[key] = None
         return True
 
     def _alone(self, slot: Slot, request: Request, item: tuple[Problem, Response]) -> Verdict | Spent:
