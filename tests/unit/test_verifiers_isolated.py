@@ -58,6 +58,8 @@ def troubled(problem, text):
     if "slow once" in do and not os.path.exists(problem.metadata["mark"]):
         open(problem.metadata["mark"], "w").close()
         time.sleep(60)
+    if os.path.exists(str(problem.metadata.get("slow while", ""))):
+        time.sleep(60)
     if "pause" in do:
         time.sleep(0.15)
     return Verdict(float("good" in text), cost={"pid": os.getpid()}, parts={"surrogate": float("\\ud800" in text)})
@@ -139,6 +141,17 @@ def test_a_response_is_not_blamed_where_no_worker_can_be_started(monkeypatch: py
         (verdict,) = judged(rule, ["exit"], problem)
     assert verdict.status == "error" and "no room" in verdict.reason
     assert seen(judged(rule, ["exit"], problem)) == [0.0]
+
+
+def test_a_machine_that_is_slow_now_costs_nobody_a_score(tmp_path: Path) -> None:
+    """Its reference was judged in time before; that says nothing of today."""
+    mark = tmp_path / "mark"
+    problem = Problem("later", ask("?"), "good", metadata={"slow while": str(mark)})
+    assert seen(judged(isolated(), ["good", "spin"], problem)) == [1.0, 0.0]
+    mark.touch()
+    assert seen(judged(isolated(), ["good"], problem)) == ["timeout"]
+    mark.unlink()
+    assert seen(judged(isolated(), ["good"], problem)) == [1.0]
 
 
 def test_a_machine_that_was_slow_once_costs_nobody_a_score(tmp_path: Path) -> None:
