@@ -18,6 +18,7 @@ from functools import lru_cache
 from medrl.types import Problem
 from medrl.verifiers.normalise import CJK, tokens
 from medrl.verifiers.quantity import plain
+from medrl.verifiers.wording import last_sentence
 
 ATOMIC_WEIGHTS = {
     "H": "1.008", "Li": "6.94", "C": "12.011", "N": "14.007", "O": "15.999", "F": "18.998", "Na": "22.990",
@@ -172,7 +173,6 @@ _THYROID = re.compile(
     r"thyr|\bTSH\b|\b(?:free|total|serum|plasma) T[34]\b|甲状腺|甲亢|甲减|游离|[总清血]T[34]", re.IGNORECASE
 )
 _HAN = re.compile(f"[{CJK}]")
-_LAST = re.compile(r"(?<=[.?!])\s+|(?<=[。？！])|\n")
 _POINTS_BACK = re.compile(
     r"\b(?:this|that|it|these|(?:value|result) in)\b|^\s*[是为合即]?多少|[其该此这]|换算|转换|折合|相当|等于",
     re.IGNORECASE,
@@ -290,7 +290,7 @@ def analyte_of(problem: Problem) -> Analyte | None:
     sentence names none but points back ("what is this in mmol/L?"), the only one of the question.
     """
     stated = str(problem.metadata.get("analyte") or "")
-    last = _last(problem)
+    last = last_sentence(problem.question)
     if stated:
         found = analytes_in(stated) or analytes_in(f"{stated} level")  # "lead" alone is a verb in a question
     else:
@@ -300,14 +300,9 @@ def analyte_of(problem: Problem) -> Analyte | None:
     return _form(next(iter(found)), f"{stated} {problem.question}") if len(found) == 1 else None
 
 
-def _last(problem: Problem) -> str:
-    """The last sentence of a question."""
-    return next((sentence for sentence in reversed(_LAST.split(problem.question)) if sentence.strip()), "")
-
-
 def other_substance(problem: Problem, text: str) -> str:
     """A substance that an answer names and that its question does not ask for, or ""."""
-    asked = analytes_in(_last(problem))
+    asked = analytes_in(last_sentence(problem.question))
     if len(asked) != 1 or problem.metadata.get("analyte"):
         asked = analytes_in(f"{problem.question}\n{problem.metadata.get('analyte') or ''}")
     words = f" {' '.join(tokens(text))} "
@@ -327,11 +322,11 @@ def _form(analyte: Analyte, text: str) -> Analyte:
 
 def exchange(problem: Problem, theirs: str, ours: str) -> Fraction | None:
     """The factor from one dimension to another (mass, amount, charge, in base units) for the question's substance."""
-    if "mass" in (theirs, ours) and _DOSED.search(_last(problem)):
+    if "mass" in (theirs, ours) and _DOSED.search(last_sentence(problem.question)):
         return None  # the mass may be that of a salt or a hydrate
     analyte = analyte_of(problem)
     if analyte is None and {theirs, ours} == {"amount", "charge"} and not problem.metadata.get("analyte"):
         charges = {found.valence for found in analytes_in(problem.question)}  # if all are one it does not matter which
-        return Fraction(1) if charges == {1} and analytes_in(_last(problem)) else None
+        return Fraction(1) if charges == {1} and analytes_in(last_sentence(problem.question)) else None
     ratio = [analyte.per_mole(dimension) if analyte else None for dimension in (ours, theirs)]
     return ratio[0] / ratio[1] if ratio[0] and ratio[1] else None

@@ -12,7 +12,7 @@ from medrl.verifiers.opposites import opposed
 from medrl.verifiers.reading import AnswerVerifier
 from medrl.verifiers.text import Text
 from medrl.verifiers.vocabularies import Sources, digest_of, vocabulary
-from medrl.verifiers.wording import OR, peel
+from medrl.verifiers.wording import OR, last_sentence, peel
 
 _PARTS = re.compile(
     r"\s*(?:[;；、\n→]|->|=>|>(?=\s)|\s\+\s|\s(?=\d{1,2}[.)、](?!\d))|(?:,|，)(?!\d)(?: ?and\b)?|"
@@ -89,10 +89,14 @@ _IN_ORDER = re.compile(
     r"顺序|依次|先后|次序",
     re.IGNORECASE,
 )
-# Questions for several things, whose reference then lists them.
+# How the sentence that asks asks for several things, whose reference then lists them. What a vignette tells before it
+# ("three days of all symptoms") says nothing of that.
 _SEVERAL = re.compile(
-    r"\b(?:two|three|four|five|six|seven|all|components?|triad|tetrad|pentad|stages|steps|phases|parts|features|signs|"
-    r"symptoms|causes|elements|criteria)\b|[两二三四五六七2-7](?:个|种|项|大|联|期|步)|三联征|哪些|各期|步骤|顺序|依次",
+    r"\b(?:name|list|give|state|enumerate|identify|describe|outline|what are|which are)\b[^.?]{0,120}?\b(?:two|three|four|"
+    r"five|six|seven|all|components|triad|tetrad|pentad|stages|steps|phases|parts|features|signs|symptoms|causes|elements|"
+    r"criteria)\b|\bwhat (?:is|makes up|constitutes) [^.?]{0,80}?\b(?:triad|tetrad|pentad)\b|"
+    r"\bwhich (?:two|three|four|five|six|seven)\b|"
+    r"[两二三四五六七2-7](?:个|种|项|大|联|期|步)|三联征|哪些|各期|步骤|顺序|依次",
     re.IGNORECASE,
 )
 
@@ -103,7 +107,8 @@ def reference_items(problem: Problem) -> list[str]:
     if isinstance(listed, list | tuple):
         return [str(item) for item in listed if compact(str(item))]
     reference = str(problem.reference)
-    several = not OR.search(reference) and (asks_order(problem.question) or _SEVERAL.search(problem.question))
+    asked = asks_order(problem.question) or _SEVERAL.search(last_sentence(problem.question))
+    several = asked and not OR.search(reference)
     marks = r"[;；、\n→,，]|(?<=\w) and " if several else r"[;；、\n→]"
     items = [item.strip() for item in re.split(rf"(?:{marks})(?![^()（）]*[)）])", reference)]
     return [re.sub(r"^and ", "", item) for item in items if compact(item)]

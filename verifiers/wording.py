@@ -223,3 +223,11 @@ def says_nothing(words: Iterable[str], asked: Asked) -> bool:
             return False
     left = _HAN_GLUE.sub(" ", han)
     return all(part in asked.han for part in left.split())
+
+
+_SENTENCE_END = re.compile(r"(?<=[.?!])\s+|(?<=[。？！])|\n")
+
+
+def last_sentence(text: str) -> str:
+    """The last sentence of a text, which in a question is the one that asks."""
+    return next((sentence for sentence in reversed(_SENTENCE_END.split(text)) if sentence.strip()), "")
