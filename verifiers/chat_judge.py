@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Literal, TypeAlias, get_args
 
 from medrl.chat.base import ChatClient, ChatRequest
 from medrl.chat.config import ChatConfig, build_chat
-from medrl.errors import RecipeError, VerifierUntrustworthy, did_you_mean
+from medrl.errors import PluginError, RecipeError, VerifierUntrustworthy, did_you_mean
 from medrl.seeds import seed_of
 from medrl.types import Judged, Problem, Response, Verdict
 from medrl.verifiers import judge_prompt, judge_self_test
@@ -205,7 +205,7 @@ class Judge(Verifier):
         client = build_chat(self.client)
         try:
             place: Any = client.to_config()
-        except NotImplementedError:
+        except PluginError:
             place = id(client)
         return digest([self.fingerprint(), repr(place)])
 

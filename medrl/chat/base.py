@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
-from medrl.errors import MedrlError
+from medrl.errors import MedrlError, PluginError
 
 Role: TypeAlias = Literal["system", "user", "assistant"]
 
@@ -133,5 +133,9 @@ class ChatClient(ABC):
         return None
 
     def to_config(self) -> dict[str, Any]:
-        """`{"type": ..., knob: value}`, without secrets."""
-        raise NotImplementedError(f"{type(self).__name__} cannot be written to a recipe")
+        """`{"type": ..., knob: value}`, without secrets.
+
+        Raises:
+            PluginError: The client cannot be written to a recipe.
+        """
+        raise PluginError(f"{type(self).__name__} cannot be written to a recipe; give it a to_config to change that")
