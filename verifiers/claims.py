@@ -14,6 +14,7 @@ from medrl.verifiers.concepts import OTHER, Vocabulary
 from medrl.verifiers.normalise import joined, tokens
 from medrl.verifiers.opposites import NEGATIONS, POLES
 from medrl.verifiers.parts import GENERIC, REFERENCE, Part, Reference, parts_of, resolved
+from medrl.verifiers.patterns import Pattern
 from medrl.verifiers.predicates import COMMITS, calls_it_the_answer, introduces, relates
 from medrl.verifiers.wording import OR, Asked, contrasts, is_glue, says_nothing
 
@@ -41,10 +42,10 @@ def by_concepts(head: str, reference: Reference, known: Vocabulary, asked: Asked
     return verdict
 
 
-_EITHER = re.compile(
+_EITHER = Pattern(
     r"也可能|[皆都均]有可能|\beither\b|\bboth are possible\b|\b(?:could|may|might) also be\b", re.IGNORECASE
 )
-_DENIES = re.compile(
+_DENIES = Pattern(
     r"\b(?:not|no|never|neither|nor|without|cannot|unlikely|rul(?:e|es|ed|ing) out|exclud\w+|rather|than|mimics?|unlike|if|"
     r"but|although|except|against)\b|n't\b|不|非|无|未|排除|否认|但|虽|若|如果|除",
     re.IGNORECASE,
@@ -225,13 +226,14 @@ def says_another(tail: str, reference: Reference, known: Vocabulary) -> bool:
     """Whether what follows an answer affirms another thing of its kind, and not in a reason or a contrast alone."""
     sentences = [one for one in _SENTENCES.split(tail)[:12] if one.strip()]
     if sentences and contrasts(tail):
-        sentences[0] = re.sub(r"^.[^,，]*", "", sentences[0])
+        sentences[0] = _TO_COMMA.sub("", sentences[0])
     return any(
         _strangers(one, reference, known) and (not _REASONED.match(one) or bool(_CLAIMED.search(one)))
         for one in sentences
     )
 
 
+_TO_COMMA = re.compile(r"^.[^,，]*")
 _SENTENCES = re.compile(r"[\n。；;]|\.(?= |$)|(?:^|, )then ")
 _REASONED = re.compile(r"[,，]? ?(?:(?:because|since|given|as|in contrast|whereas)\b|因|由于)", re.IGNORECASE)
 # In a reason these say what the patient has, and so name an answer.

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from medrl.verifiers.indexing import NOTHING, Concept, Index, index, letters, loose_key
 from medrl.verifiers.normalise import joined, tokens
@@ -63,7 +63,10 @@ class Vocabulary:
 
     def ids(self, name: str) -> frozenset[int]:
         """Every concept that a whole text may name; none where it is unknown."""
-        words = tokens(name)
+        return self.named(tokens(name), name)
+
+    def named(self, words: Sequence[str], name: str) -> frozenset[int]:
+        """As `ids`, of a name whose `tokens` are at hand."""
         found = self.index.names.get(joined(words), NOTHING) | self.abbreviated(name)
         return found or self.index.loose.get(loose_key(words), NOTHING)
 
@@ -119,6 +122,8 @@ class Vocabulary:
     def _abbreviations(self, text: str) -> dict[str, frozenset[int]]:
         """Abbreviations that stand in a text, as they read after `tokens`."""
         found: dict[str, frozenset[int]] = {}
+        if text == text.lower():
+            return found
         for match in _ABBREVIATION.finditer(text[:2000]):
             ids = self._meant(match[0])
             if ids:
@@ -162,8 +167,8 @@ def _apart(first: Concept, second: Concept) -> bool:
     one, other = _worded(first.names), _worded(second.names)
     if len(families) > 1 and "" not in families and any(a.words & b.words for a in one for b in other):
         return False
-    contrast = any(_contrast(a, b) for a in one for b in other)
-    return contrast or not any(_overlap(a, b) for a in one for b in other)
+    found = {_beside(a, b) for a in one for b in other}
+    return "contrast" in found or "overlap" not in found
 
 
 class _Name(NamedTuple):
@@ -192,34 +197,29 @@ def _turns(word: str) -> bool:
     return (word in POLES and word not in _NO_POLES) or word[0].isdigit() or word in NEGATIONS
 
 
-def _overlap(one: _Name, other: _Name) -> bool:
-    """Whether two names may speak of one thing: but for poles, all words of the one stand in the other.
+def _beside(one: _Name, other: _Name) -> Literal["contrast", "overlap", "strange"]:
+    """How two names stand to each other.
 
-    "Acute" and "inferior myocardial infarction" may; "left" and "right heart failure" may not, nor may a name and its
-    negation.
+    "contrast": one name but for a contrast in it, as left and right heart failure, types 1 and 2. Words that are poles part
+    them even where the one says more: chronic hepatitis, acute viral hepatitis.
+    "overlap": they may speak of one thing, since but for poles all words of the one stand in the other: acute and inferior
+    myocardial infarction.
     """
-    return not _opposite(one, other) and _nested(one, other)
-
-
-def _contrast(one: _Name, other: _Name) -> bool:
-    """Whether two names are one name but for a contrast in them: left and right heart failure, types 1 and 2.
-
-    Words that are poles part them even where the one says more: chronic hepatitis, acute viral hepatitis.
-    """
-    if one.core == other.core and one.han == other.han:
-        return _opposite(one, other)
-    rows = ({row for row, _ in one.poles} & {row for row, _ in other.poles}) - {-1}
-    parted = any({p for p in one.poles if p[0] == row} != {p for p in other.poles if p[0] == row} for row in rows)
-    return parted and _nested(one, other)
-
-
-def _opposite(one: _Name, other: _Name) -> bool:
-    """Whether two names have different poles of a contrast, other numbers, or a negation that the other has not."""
+    if not _nested(one, other):
+        return "strange"
+    if one.poles == other.poles:
+        return "overlap"
     rows = {row for row, _ in one.poles} & {row for row, _ in other.poles}
-    if any({p for p in one.poles if p[0] == row} != {p for p in other.poles if p[0] == row} for row in rows):
-        return True
-    negated = [{word for row, word in name.poles if row == -1 and word in NEGATIONS} for name in (one, other)]
-    return negated[0] != negated[1]
+    parted = {row for row in rows if _of(one, row) != _of(other, row)}
+    if parted - {-1}:
+        return "contrast"
+    if parted or _of(one, -1) & NEGATIONS != _of(other, -1) & NEGATIONS:  # other numbers, or a negation
+        return "contrast" if one.core == other.core and one.han == other.han else "strange"
+    return "overlap"
+
+
+def _of(name: _Name, row: int) -> set[str]:
+    return {pole for where, pole in name.poles if where == row}
 
 
 def _nested(one: _Name, other: _Name) -> bool:

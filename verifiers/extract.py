@@ -7,10 +7,10 @@ text with bounded patterns, so hostile input costs linear time.
 
 import re
 from collections import deque
-from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 from medrl.errors import RecipeError, did_you_mean
+from medrl.verifiers.patterns import Pattern
 
 Format: TypeAlias = Literal["auto", "o1", "think", "plain", "o1-strict", "think-strict", "boxed", "answer"]
 Span: TypeAlias = tuple[int, int]
@@ -24,16 +24,15 @@ SHORT = 400  # characters of a visible answer that may be read as one answer
 STATEMENT = 300  # characters that one statement may have
 STATEMENTS = 64  # the last so many statements are read; a text with more is dumping answers
 
-_O1 = re.compile(
+_O1 = Pattern(
     r"^[ \t]{0,8}#{1,6}[ \t]{0,8}\*{0,2}(?:(?P<open>thinking|思考)|(?P<close>final response|最终回答|最终回复))"
     r"\*{0,2}[ \t]{0,8}[:：]?[ \t]{0,8}\r?$",
     re.IGNORECASE | re.MULTILINE,
 )
-_THINK = re.compile(r"<(?:(?P<open>think(?:ing)?)|/(?P<close>think(?:ing)?))>", re.IGNORECASE)
+_THINK = Pattern(r"<(?:(?P<open>think(?:ing)?)|/(?P<close>think(?:ing)?))>", re.IGNORECASE)
 
 
-@dataclass(frozen=True)
-class Sections:
+class Sections(NamedTuple):
     """A response in its two parts.
 
     Attributes:
@@ -53,8 +52,7 @@ class Sections:
     fault: str = ""
 
 
-@dataclass(frozen=True)
-class Extracted:
+class Extracted(NamedTuple):
     """The committed answer of a response.
 
     Attributes:
@@ -93,19 +91,15 @@ def sections(text: str, format: Format = "auto") -> Sections:
     """
     check_format(format)
     format = _LENIENT.get(format, format)
-    families = [
-        (name, pattern)
-        for name, pattern, sign in (("o1", _O1, "#"), ("think", _THINK, "<"))
-        if format in ("auto", name) and sign in text
-    ]
     found: Format = "plain" if format == "auto" else format
+    families = _FAMILIES if "#" in text or "<" in text else ()
     first, start, broken = len(text), 0, False
     for name, pattern in families:
-        marks = list(pattern.finditer(text))
+        marks = list(pattern.finditer(text)) if format in ("auto", name) else []
         if not marks:
             continue
         if format == "auto" and marks[-1].end() > start:
-            found = "o1" if name == "o1" else "think"
+            found = name
         first = min(first, marks[0].end() if marks[0]["open"] else 0)
         start = max(start, marks[-1].end())
         broken = broken or marks[-1]["open"] is not None
@@ -117,6 +111,7 @@ def sections(text: str, format: Format = "auto") -> Sections:
     return Sections(reasoning, text[slice(*span)], span, found, not fault, fault)
 
 
+_FAMILIES: tuple[tuple[Format, Pattern], ...] = (("o1", _O1), ("think", _THINK))
 _MARKS = re.compile(
     f"{_O1.pattern}|{_THINK.pattern}".replace("?P<open>", "?:").replace("?P<close>", "?:"), re.IGNORECASE | re.MULTILINE
 )
@@ -143,7 +138,7 @@ def _fault(text: str, format: Format) -> str:
 
 
 # Words after which an answer follows. Bounded repeats only.
-_CUE = re.compile(
+_CUE = Pattern(
     r"\b(?:answer|diagnosis|conclusion)(?: (?:to|for|of|in) (?:this|the) \w{1,20}){0,2}"
     r"(?:\*\*)?[ ]?(?::|：|=|\b(?:is|would be|should be|must be|was)\b:?)(?:\*\*)?[ \n]{0,4}"
     r"|\b(?:most likely|likeliest) (?:\w{1,20} ){0,3}(?:is|would be)\b:?[ \n]{0,4}"
@@ -174,7 +169,7 @@ _ASIDE = re.compile(
 )
 _SUBORDINATES = re.compile(r"\b(?:because|since|whereas|but|yet|so) ", re.IGNORECASE)  # each begins a clause of its own
 _CONDITIONAL = re.compile(r"\b(?:if|were|had|unless|should|whether)\b|如果|若|假如", re.IGNORECASE)
-_AFTER = re.compile(
+_AFTER = Pattern(
     r" (?:is|remains|would be) (?:the|my) (?:most likely |final |correct |best |right )?(?:diagnosis|answer)\b"
     r"(?!,? ?(?:and|but|or|too|also|if|unless|only|when|until|last|of h(?:is|er))\b)",
     re.IGNORECASE,
@@ -184,7 +179,7 @@ _DENIES = re.compile(
     r"[ *$)]*(?:(?:is|was|would be|seems) (?:not\b|wrong|incorrect|false|ruled out|excluded)|isn't|不对|是错|错误|不是答案)",
     re.IGNORECASE,
 )
-_RETRACT = re.compile(
+_RETRACT = Pattern(
     r"\b(?:no,? wait|wait,? no|correction|scratch that|on second thou?ghts?|let me correct|I was wrong|actually,? no|"
     r"I take (?:that|it) back|I (?:retract|withdraw) (?:that|this|it)|sorry,? I mean)\b|"
     r"更正|修正一下|我错了|说错了|不对[，,。]|等等[，,]",
@@ -195,7 +190,7 @@ _STOP = re.compile(
     r"[。！？；!?\n]|(?<![ .(:：是为选项案】][A-Za-z])(?<!\bvs)(?<!\bspp)(?<!\b[Cc]f)(?<!\b[Ee]g)\.(?=[\s\"'”’)*]|$)"
     r"(?!(?:(?<=\b(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)\.)|(?<=\bSept\.)) ?\d)|;(?= )"
 )
-_BOXED, _TAG, _UNTAG = "\\boxed{", re.compile("<answer>", re.IGNORECASE), re.compile("</answer>", re.IGNORECASE)
+_BOXED, _TAG, _UNTAG = "\\boxed{", Pattern("<answer>", re.IGNORECASE), Pattern("</answer>", re.IGNORECASE)
 # Answers that hold no answer: openers and empty forms that fool learned judges (the "master keys").
 _EMPTY = re.compile(
     r"(?:\\boxed\{ ?\}|<answer> ?</answer>|solution|thought process|answer|the answer is|final answer|diagnosis|"
@@ -268,7 +263,7 @@ def answer_within(text: str, span: Span) -> Extracted | None:
         after = tuple(piece for one in pieces if 0 < len(piece := _JOINS.sub("", one).strip()) <= 60)
         how = how if last[1] - last[0] <= 4 * STATEMENT else "long"
         return Extracted(text[slice(*last)], last, how, earlier, after)
-    rest = _clean(text, (start, end)) or whole
+    rest = (_clean(text, (start, end)) or whole) if retracted else whole
     return Extracted(text[slice(*rest)], rest, "short" if rest[1] - rest[0] <= SHORT else "long")
 
 
@@ -332,7 +327,10 @@ def _stated(text: str, start: int, end: int) -> list[Span]:
 def _clause(text: str, start: int, cue: re.Match[str]) -> str:
     """What stands in the same clause before a cue."""
     before = text[max(start, cue.start() - 60) : cue.start()]
-    return re.split(r"[,.;:!?\n，。；：！？]", before)[-1]
+    return _CLAUSE_END.split(before)[-1]
+
+
+_CLAUSE_END = re.compile(r"[,.;:!?\n，。；：！？]")
 
 
 def _clean(text: str, span: Span) -> Span | None:
@@ -359,7 +357,7 @@ _WORD = re.compile(r"[A-Za-z0-9]{1,20}|[^\sA-Za-z0-9]")
 def degenerate(text: str, period: int = 20, repeats: int = 8) -> bool:
     """Whether the text is stuck in a loop: its second half, at least, repeats one run of up to `period` words."""
     words = _WORD.findall(text[-20_000:])
-    for size in range(1, period + 1):
+    for size in range(1, min(period, len(words) // repeats) + 1):
         run = 0
         for i in range(len(words) - 1, size - 1, -1):
             if words[i] != words[i - size]:

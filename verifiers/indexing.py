@@ -105,7 +105,10 @@ def index(concepts: Iterable[Concept]) -> Index:
 
 def letters(abbreviation: str) -> str:
     """An abbreviation as it is compared: letters, digits and plus signs, small."""
-    return re.sub(r"[^\w+]", "", abbreviation).casefold()
+    return _NO_LETTER.sub("", abbreviation).casefold()
+
+
+_NO_LETTER = re.compile(r"[^\w+]")
 
 
 def _merged(concepts: Iterable[Concept], spelt: Spelling) -> Iterable[Concept]:

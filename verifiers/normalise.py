@@ -77,6 +77,9 @@ def _compacted(text: str) -> str:
 
 def joined(words: Sequence[str]) -> str:
     """Tokens of a text as `compact` writes them."""
+    whole = "".join(words)
+    if whole.isalpha():
+        return whole
     parts: list[str] = []
     before = ""
     for word in words:
@@ -118,7 +121,7 @@ def _normal(text: str) -> str:
 
 _ARTICLE = re.compile(r"\W*a [a-z]")
 _POSSESSIVE = re.compile(r"'s\b|s'(?=\s|$)")
-_ORDINAL = re.compile(r"\b(\d{1,2})(?:st|nd|rd|th)\b")
+_ORDINAL = re.compile(r"(\d)(?:st|nd|rd|th)\b")
 _THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}\b)")
 _TO = re.compile(r"(?<=\d)\s?[-~至到]\s?(?=\d)")
 _POSITIVE = re.compile(r"(?<=[a-z\d])\+(?=[\s,/)]|$)")

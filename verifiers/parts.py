@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from medrl.verifiers.concepts import Mention, Vocabulary
 from medrl.verifiers.normalise import joined, tokens
+from medrl.verifiers.scripts import without_gaps
 from medrl.verifiers.wording import AFTER_NEGATION, BEFORE_NEGATION
 
 REFERENCE = -1  # the concept of the reference's own words, whether or not the vocabulary knows it
@@ -45,12 +46,14 @@ class Reference:
     terms: tuple[str, ...]
     ids: frozenset[int]
     words: tuple[tuple[str, ...], ...]
+    starts: frozenset[str]
 
     @classmethod
     def of(cls, terms: Sequence[str], known: Vocabulary) -> "Reference":
         found = [known.ids(term) for term in terms]
         ids = frozenset().union(*(one for one in found if len(one) == 1))  # a name of several concepts is none
-        return cls(tuple(terms), ids, tuple(dict.fromkeys(tuple(tokens(term)) for term in terms)))
+        words = tuple(dict.fromkeys(tuple(tokens(term)) for term in terms))
+        return cls(tuple(terms), ids, words, frozenset(own[0] for own in words if own))
 
     @property
     def generic(self) -> bool:
@@ -92,11 +95,11 @@ def _mentions(words: list[str], text: str, known: Vocabulary, reference: Referen
     """Concepts that words name; the whole of them may be a name that is written loosely."""
     found = known.mentions(words, text)
     if len(found) != 1 or found[0].end - found[0].start < len(words):
-        whole = known.ids(text)
+        whole = known.named(words, text)
         if whole:
             found = [Mention(0, len(words), whole)]
     own: list[Mention] = []
-    at = 0
+    at = len(words) if reference.starts.isdisjoint(words) else 0
     while at < len(words):
         length = reference.at(words, at)
         if length:
@@ -112,14 +115,9 @@ def _mentions(words: list[str], text: str, known: Vocabulary, reference: Referen
 def _denied(words: Sequence[str], mention: Mention) -> bool:
     if mention.end - mention.start == len(words):
         return False
-    before = _joined(" ".join(words[max(0, mention.start - 8) : mention.start]))
-    after = _joined(" ".join(words[mention.end : mention.end + 8]))
+    before = without_gaps(" ".join(words[max(0, mention.start - 8) : mention.start]))
+    after = without_gaps(" ".join(words[mention.end : mention.end + 8]))
     return bool(BEFORE_NEGATION.search(before) or AFTER_NEGATION.match(after))
-
-
-def _joined(text: str) -> str:
-    """Chinese characters without the spaces that tokens have between them."""
-    return re.sub(r"(?<=[\u3400-\u9fff]) (?=[\u3400-\u9fff])", "", text.strip())
 
 
 def names_reference(text: str, reference: Reference, known: Vocabulary) -> bool:

@@ -7,21 +7,22 @@ from dataclasses import dataclass, replace
 from medrl.types import Problem, Response, Verdict
 from medrl.verifiers.extract import Extracted, Format, answer_within, check_format, degenerate, sections, strict_fault
 from medrl.verifiers.normalise import normal
+from medrl.verifiers.patterns import Pattern
 from medrl.verifiers.protocol import RuleVerifier
 
 # Signs that deny or strike out what they stand with.
-_STRUCK = re.compile(r"[✗✘❌≠¬]|~~|[(（]\s*[-–−×xX✕]\s*[)）]|^!\w|</?(?:s|del|strike)>|\\neg\b|\\not\b", re.IGNORECASE)
+_STRUCK = Pattern(r"[✗✘❌≠¬]|~~|[(（]\s*[-–−×xX✕]\s*[)）]|^!\w|</?(?:s|del|strike)>|\\neg\b|\\not\b", re.IGNORECASE)
 
 
 # What says that the answer before it is not meant.
-TAKES_BACK = re.compile(
+TAKES_BACK = Pattern(
     r"\b(?:i mean|actually|sorry|wait|rather|instead|correct|correction|should|oops)\b|更正|应该|应为|抱歉|其实",
     re.IGNORECASE,
 )
 
 
 # What speaks to whoever grades instead of answering. It is no answer, whatever it asks for.
-_TO_GRADER = re.compile(
+_TO_GRADER = Pattern(
     r"\b(?:ignore|disregard|forget|override)\b.{0,30}\b(?:instruction|prompt|rule|above|previous|prior|earlier)|"
     r"\b(?:output|return|print|respond with|reply with|mark (?:this|it)(?: \w+)?(?: as)?|"
     r"(?:grade|score|rate) (?:this|it)(?: as)?) "

@@ -4,6 +4,8 @@ One character each, the common ones and those of medical texts; where a simplifi
 traditional ones (发: 發, 髮), all lead to it. Written by hand, no table was copied.
 """
 
+import re
+
 _PAIRS = """
 並并 乾干 亂乱 亞亚 佈布 佔占 併并 來来 侖仑 侶侣 係系 俠侠 倉仓 個个 們们 倫伦 偉伟 側侧 偵侦 偽伪 傑杰 傘伞 備备 傭佣
 傳传 傷伤 僅仅 僉佥 僑侨 僥侥 價价 儀仪 億亿 儘尽 償偿 優优 兒儿 內内 兩两 冊册 凃涂 凍冻 凜凛 凱凯 別别 刪删 則则 剛刚
@@ -58,3 +60,17 @@ _TABLE = str.maketrans(SIMPLIFIED)
 def simplified(text: str) -> str:
     """The text in simplified characters, each in its place."""
     return text if text.isascii() else text.translate(_TABLE)
+
+
+_HAN = re.compile("[\u3400-\u9fff]")
+_GAP = re.compile("(?<=[\u3400-\u9fff]) (?=[\u3400-\u9fff])")
+
+
+def has_han(text: str) -> bool:
+    """Whether a text has a Chinese character."""
+    return not text.isascii() and _HAN.search(text) is not None
+
+
+def without_gaps(text: str) -> str:
+    """The text without spaces around it and between its Chinese characters, where `tokens` has them."""
+    return text.strip() if text.isascii() else _GAP.sub("", text.strip())

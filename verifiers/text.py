@@ -6,9 +6,10 @@ different known concept. Similarity of strings decides nothing: "type 1" and "ty
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 from medrl.types import Problem, Verdict
 from medrl.verifiers.claims import OPEN_CHOICE, by_concepts, says_another
@@ -19,10 +20,11 @@ from medrl.verifiers.indexing import loose_key
 from medrl.verifiers.normalise import compact, normal, tokens
 from medrl.verifiers.opposites import equivalent, opposed
 from medrl.verifiers.parts import Reference, names_reference
+from medrl.verifiers.patterns import Pattern
 from medrl.verifiers.poles import by_pole
 from medrl.verifiers.predicates import takes_back
 from medrl.verifiers.reading import AnswerVerifier
-from medrl.verifiers.scripts import simplified
+from medrl.verifiers.scripts import has_han, simplified, without_gaps
 from medrl.verifiers.typos import repaired
 from medrl.verifiers.vocabularies import Sources, digest_of, vocabulary
 from medrl.verifiers.wording import (
@@ -71,76 +73,109 @@ class Text(AnswerVerifier):
         return digest_of(self.vocabulary)
 
     def decide(self, problem: Problem, answer: Extracted) -> Verdict:
-        terms = terms_of(problem)
-        if not any(compact(term) for term in terms):
+        wanted = _wanted(str(problem.reference), tuple(problem.aliases))
+        if not wanted.names:
             return Verdict.abstain("the reference has no letters or digits to compare")
         if not answer.committed:
             return Verdict.abstain("a long answer without a statement that commits to one term")
         known = vocabulary(self.vocabulary)
-        verdict = _decide(problem, answer.text, terms, known)
-        if verdict.score == 1.0:
-            before = [_decide(problem, one, terms, known).score for one in answer.earlier]
-            if 0.0 in before and known:
-                return Verdict.wrong("two answers, neither taken back")
-            if any(score != 1.0 for score in before):
-                return Verdict.abstain("an earlier statement, not taken back, names something else")
-            if any(_decide(problem, one, terms, known).score == 0.0 for one in answer.after) or (
-                known and any(says_another(one, _reference(terms, known), known) for one in answer.after)
-            ):
-                return Verdict.abstain("something else that is known follows the answer")
-            if any(self._turns(problem, one, terms, known) for one in answer.after):
-                return Verdict.abstain("what follows the answer may take it back")
-        return verdict
-
-    @staticmethod
-    def _turns(problem: Problem, after: str, terms: tuple[str, ...], known: Vocabulary | None) -> bool:
-        """Whether a sentence behind an answer takes it back, or is so short that it may ("Excluded.", "His mother.")."""
-        words = tokens(after)
-        if takes_back(after):
-            return True
-        if contrasts(after) or (TELLS_TO.match(after) and not DENIES.search(after)):
-            return False  # "Not Y.", "Start heparin."
-        short = len(words) < (8 if re.search(r"[\u3400-\u9fff]", after) else 4)
-        silent = says_nothing(words, _asked(problem.question))
-        return bool(words) and short and not silent and _decide(problem, after, terms, known).score != 1.0
+        verdict = _decide(problem, answer.text, wanted, known)
+        return verdict if verdict.score != 1.0 else _beside(problem, answer, wanted, known) or verdict
 
 
-_SIDE_BEHIND = re.compile(r"^([^,;.]{3,60}?),? (?:on|to|of|in) the (left|right)(?: side)?(?=[.,;]|$)", re.IGNORECASE)
+def _beside(problem: Problem, answer: Extracted, wanted: "Wanted", known: Vocabulary | None) -> Verdict | None:
+    """What other statements of a response make of its right answer, if anything."""
+    before = [_decide(problem, one, wanted, known).score for one in answer.earlier]
+    if 0.0 in before and known:
+        return Verdict.wrong("two answers, neither taken back")
+    if any(score != 1.0 for score in before):
+        return Verdict.abstain("an earlier statement, not taken back, names something else")
+    if any(_decide(problem, one, wanted, known).score == 0.0 for one in answer.after) or (
+        known and any(says_another(one, _reference(wanted.terms, known), known) for one in answer.after)
+    ):
+        return Verdict.abstain("something else that is known follows the answer")
+    if any(_turns(problem, one, wanted, known) for one in answer.after):
+        return Verdict.abstain("what follows the answer may take it back")
+    return None
 
 
-def terms_of(problem: Problem) -> tuple[str, ...]:
-    """The reference and its other names.
+def _turns(problem: Problem, after: str, wanted: "Wanted", known: Vocabulary | None) -> bool:
+    """Whether a sentence behind an answer takes it back, or is so short that it may ("Excluded.", "His mother.")."""
+    words = tokens(after)
+    if takes_back(after):
+        return True
+    if contrasts(after) or (TELLS_TO.match(after) and not DENIES.search(after)):
+        return False  # "Not Y.", "Start heparin."
+    short = len(words) < (8 if has_han(after) else 4)
+    silent = says_nothing(words, _asked(problem.question))
+    return bool(words) and short and not silent and _decide(problem, after, wanted, known).score != 1.0
 
-    "X (Y)" also counts as X where Y abbreviates it, and each of "X, Y or Z" counts.
+
+class Wanted(NamedTuple):
+    """The reference of a problem as answers are held against it.
+
+    Attributes:
+        terms: It and its other names; "X (Y)" also counts as X where Y abbreviates it, and each of "X, Y or Z" counts.
+        names: Each by its `compact`.
+        words: Each in its `tokens`.
+        loose: Each in a loose form (`loose_key`), where it has one.
+        listed: Whether it is itself a list or a choice.
     """
-    reference = str(problem.reference)
+
+    terms: tuple[str, ...]
+    names: Mapping[str, str]
+    words: tuple[list[str], ...]
+    loose: frozenset[str]
+    listed: bool
+
+    def says(self, words: list[str]) -> bool:
+        """Whether a text is one of the terms but for words for one pole, or an order of words that does not matter."""
+        return any(equivalent(words, term) for term in self.words) or bool(
+            self.loose and loose_key(words) in self.loose
+        )
+
+
+@lru_cache(maxsize=4096)
+def _wanted(reference: str, aliases: tuple[str, ...]) -> Wanted:
+    terms = _terms(reference, aliases)
+    names = {key: term for term in terms if (key := compact(term))}
+    words = tuple(map(tokens, terms))
+    loose = frozenset(key for term in words if (key := loose_key(term)))
+    return Wanted(terms, names, words, loose, any(LIST.search(name) for name in names.values()))
+
+
+_SIDE_BEHIND = Pattern(r"^([^,;.]{3,60}?),? (?:on|to|of|in) the (left|right)(?: side)?(?=[.,;]|$)", re.IGNORECASE)
+
+
+def _terms(reference: str, aliases: tuple[str, ...]) -> tuple[str, ...]:
     choices = [peel(part) for part in LIST.split(reference)] if OR.search(reference) and len(reference) < 120 else []
     if len(choices) > 1 and all(len(choice) > 2 for choice in choices):
-        return tuple(dict.fromkeys((reference, *choices, *problem.aliases)))
+        return tuple(dict.fromkeys((reference, *choices, *aliases)))
     outside = PARENS.sub("", reference).strip()
     inside = PARENS.findall(reference)
     more = [outside, *inside] if outside and inside and all(_abbreviates(one, outside) for one in inside) else []
-    return tuple(dict.fromkeys((reference, *more, *problem.aliases)))
+    return tuple(dict.fromkeys((reference, *more, *aliases)))
 
 
-def _decide(problem: Problem, text: str, terms: tuple[str, ...], known: Vocabulary | None) -> Verdict:
-    names = {compact(term): term for term in terms if compact(term)}
+def _decide(problem: Problem, text: str, wanted: Wanted, known: Vocabulary | None) -> Verdict:
+    terms, names = wanted.terms, wanted.names
     text = simplified(text)
     core = peel(_SIDE_BEHIND.sub(r"\2 \1", DIFFERENTIAL_ASIDE.sub(" ", text)))
     left = after_denial(core)
-    if left and (rest := _decide(problem, left, terms, known)).score == 1.0:
+    if left and (rest := _decide(problem, left, wanted, known)).score == 1.0:
         return rest
-    for shape in dict.fromkeys((text, core)):
-        if compact(shape) in names or any(_same(tokens(shape), tokens(term)) for term in terms):
-            return Verdict.right(f"it is {names.get(compact(shape), terms[0])!r:.60}, as written")
-    several = _several(core, names)
+    for shape in (text, core) if core != text else (text,):
+        if (key := compact(shape)) in names or wanted.says(tokens(shape)):
+            return Verdict.right(f"it is {names.get(key, terms[0])!r:.60}, as written")
+    several = _several(core, wanted)
     if several:
         return several
     kept = head_of(core)
     head = peel(kept)
     later = core != head and bool(_mentions(core[len(head) :] if core.startswith(head) else "", terms))
-    for shape in dict.fromkeys((core,) if later else (core, head)):
-        if any(opposed(tokens(shape), tokens(term)) for term in terms):
+    for shape in (core,) if later or core == head else (core, head):
+        words = tokens(shape)
+        if any(opposed(words, term) for term in wanted.words):
             return Verdict.wrong(f"{shape!r:.60} is {terms[0]!r:.60} turned round (opposite, side, number or negation)")
     if _denied(text, terms):
         if AVOID.search(problem.question) and TELLS_NOT_TO.match(text) and len(OR.split(text)) == 1:
@@ -204,14 +239,10 @@ def _asked(question: str) -> Asked:
     return Asked.of(question)
 
 
-def _same(answer: list[str], term: list[str]) -> bool:
-    """Whether two texts differ in words for one pole, or in an order of words that does not matter."""
-    return equivalent(answer, term) or bool(loose_key(answer) and loose_key(answer) == loose_key(term))
-
-
-def _several(core: str, names: dict[str, str]) -> Verdict | None:
+def _several(core: str, wanted: Wanted) -> Verdict | None:
     """An open choice or a list that holds the reference among other things."""
-    if not MARKS.search(core) or any(LIST.search(name) for name in names.values()) or ALSO.search(core):
+    names = wanted.names
+    if wanted.listed or not MARKS.search(core) or ALSO.search(core):
         return None
     choice = [compact(peel(part)) for part in OR.split(core) if compact(part)]
     if len(choice) > 1 and any(part in names for part in choice) and not all(part in names for part in choice):
@@ -236,17 +267,15 @@ def _mentions(text: str, terms: tuple[str, ...]) -> list[tuple[str, str]]:
         needle, at = f" {normal(term)} ", -1
         while needle.strip() and len(found) < 64 and (at := whole.find(needle, at + 1)) >= 0:
             found.append(
-                (_joined(whole[max(0, at - 60) : at]), _joined(whole[at + len(needle) : at + len(needle) + 60]))
+                (
+                    without_gaps(whole[max(0, at - 60) : at]),
+                    without_gaps(whole[at + len(needle) : at + len(needle) + 60]),
+                )
             )
     return found
 
 
 _CLAUSES = re.compile(r"[;；。！？!?，\n]|,(?=\s)|\.(?=\s)|(?<=\b[Nn]o):")
-
-
-def _joined(text: str) -> str:
-    """Chinese characters without the spaces that `normal` puts between them."""
-    return re.sub(r"(?<=[\u3400-\u9fff]) (?=[\u3400-\u9fff])", "", text.strip())
 
 
 def _denied(text: str, terms: tuple[str, ...]) -> bool:
@@ -258,7 +287,7 @@ def _denied(text: str, terms: tuple[str, ...]) -> bool:
     )
 
 
-def _glossed(head: str, names: dict[str, str], known: Vocabulary | None) -> Verdict | None:
+def _glossed(head: str, names: Mapping[str, str], known: Vocabulary | None) -> Verdict | None:
     """Of "X (Y)", where one of the two is the reference and the other only says it again: right."""
     match = PARENS.search(head)
     if len(PARENS.findall(head)) > 1:
@@ -284,19 +313,23 @@ def _glossed(head: str, names: dict[str, str], known: Vocabulary | None) -> Verd
 
 def _abbreviates(short: str, long: str) -> bool:
     """Whether `short` is made of the initials of `long` in order: SLE, DVT, T1DM."""
-    letters = re.sub(r"[^A-Za-z0-9]", "", short)
+    letters = _NO_LETTER.sub("", short)
     if not 2 <= len(letters) <= 8 or sum(c.isupper() or c.isdigit() for c in letters) < 2:
         return False
-    words = [w for w in re.findall(r"[A-Za-z]+|\d+", long) if w.lower() not in ("of", "the", "and", "in")]
+    words = [w for w in _WORD.findall(long) if w.lower() not in ("of", "the", "and", "in")]
     return letters.casefold() == "".join(w[0] for w in words).casefold()
+
+
+_NO_LETTER, _WORD = re.compile("[^A-Za-z0-9]"), re.compile(r"[A-Za-z]+|\d+")
 
 
 def _translates(inside: str, outside: str) -> bool:
     """Whether the one is Chinese and the other Latin, without a digit or a negation: a gloss, not a detail."""
-    han = [bool(re.search(r"[\u3400-\u9fff]", one)) for one in (inside, outside)]
-    return han[0] != han[1] and not re.search(
-        r"\d|\b(?:not?|or|type|stage|grade|left|right|exclu\w+|unlikely|negative|denied|differential|ddx|history|past|"
-        r"alternative|wrong|old|mother|family)\b|[或非不型期级左右疑无未否误错史母父]|可能|排除|除外|阴性|鉴别",
-        inside,
-        re.IGNORECASE,
-    )
+    return has_han(inside) != has_han(outside) and not _DETAIL.search(inside)
+
+
+_DETAIL = re.compile(
+    r"\d|\b(?:not?|or|type|stage|grade|left|right|exclu\w+|unlikely|negative|denied|differential|ddx|history|past|"
+    r"alternative|wrong|old|mother|family)\b|[或非不型期级左右疑无未否误错史母父]|可能|排除|除外|阴性|鉴别",
+    re.IGNORECASE,
+)

@@ -12,6 +12,7 @@ from medrl.verifiers.concepts import Vocabulary
 from medrl.verifiers.normalise import joined, tokens
 from medrl.verifiers.opposites import opposed
 
+_DIGIT = re.compile(r"\d")
 _SHORTEST = 6  # letters of a name that may be mended
 _MARGIN = 2  # how many edits further off the next concept must be
 
@@ -24,7 +25,7 @@ def repaired(text: str, known: Vocabulary) -> str | None:
     """
     words = tokens(text)
     name = joined(words)
-    if len(words) > 5 or len(name) < _SHORTEST or len(name) > 60 or not name.isascii() or re.search(r"\d", name):
+    if len(words) > 5 or len(name) < _SHORTEST or len(name) > 60 or not name.isascii() or _DIGIT.search(name):
         return None
     if all(word in known.index.words for word in words) or known.ids(text):
         return None

@@ -46,6 +46,8 @@ def named(sources: Sources) -> tuple[str, ...]:
 
 def vocabulary(sources: Sources) -> Vocabulary | None:
     """The vocabulary of these sources, or None where there are none. It is read once in a process."""
+    if isinstance(sources, str) and sources in (MEDRL, CLINIC):
+        return _read((sources,), (0,))
     several = named(sources)
     return _read(several, tuple(_stamp(source) for source in several)) if several else None
 

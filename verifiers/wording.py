@@ -8,6 +8,8 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from medrl.verifiers.normalise import normal, tokens
+from medrl.verifiers.patterns import Pattern
+from medrl.verifiers.scripts import has_han
 
 _HEDGE = (
     r"most likely|likely|probably|probable|possibly|possible|presumably|suspected|definitely|clearly|almost certainly|"
@@ -25,7 +27,7 @@ _LEAD = re.compile(
     r")[,:，： ]*",
     re.IGNORECASE,
 )
-_TAIL = re.compile(r"(?:可能性大|可能性最大|可能|的可能|的诊断|is (?:most )?likely|most likely|的表现)$", re.IGNORECASE)
+_TAIL = Pattern(r"(?:可能性大|可能性最大|可能|的可能|的诊断|is (?:most )?likely|most likely|的表现)$", re.IGNORECASE)
 _ARTICLE = re.compile(r"^(?:an?|the) ", re.IGNORECASE)
 # After "not" another thing, not a word that denies what stood before: "not here", "not really", "not likely".
 _OTHER = (
@@ -34,7 +36,7 @@ _OTHER = (
     r"the (?:case|answer|diagnosis|one)|(?:\w+ )?\w+(?:ed|ate|ary|ful|able|ible))\b)(?=.{0,3}?\w)"
 )
 # What an answer only tells apart from itself, in parentheses.
-DIFFERENTIAL_ASIDE = re.compile(
+DIFFERENTIAL_ASIDE = Pattern(
     r"[（(](?:(?:鉴别诊断|鉴别|需与|differential|d/?dx|vs\.?|rule out)(?=[^()（）]{0,4}?\w\w)|"
     rf"not {_OTHER})[^()（）]{{0,120}}[)）]",
     re.IGNORECASE,
@@ -45,7 +47,7 @@ _BECAUSE = re.compile(
     r"[,;:] |\. |[，；：。]|(?:，)?因为|，?由于|\n)",
     re.IGNORECASE,
 )
-_DIFFERENTIAL = re.compile(
+_DIFFERENTIAL = Pattern(
     r",? ?(?:\b(?:rather than|instead of|as opposed to|(?:(?:and|but) (?:is |was )?)?"
     rf"(?<!did )(?<!does )(?<!do )(?<!is )(?<!was )not{_OTHER}|"
     r"exclude|ruling out|rule out|unlike)\b|，?(?:而非|而不是|不是)(?=.{0,3}?\w)|"
@@ -59,18 +61,18 @@ BEFORE_NEGATION = re.compile(
     r"(?:(?<!能)(?<!能够)排除|不是|并非|非|不考虑|不支持|无|没有|而非|不选|否认|除外|不属于|不像)(?:了|为|是|有)?$",
     re.IGNORECASE,
 )
-AFTER_NEGATION = re.compile(
+AFTER_NEGATION = Pattern(
     r"\s?(?:is|was|has been|can be|were)? ?(?:ruled out|excluded|unlikely|not (?:likely|present|the|supported|"
     r"considered)|less likely)|待(?:排|除外|鉴别)|\s?(?:已|可|可以|被)?(?:排除|除外)|可能性(?:小|不大|低)|不支持|不成立",
     re.IGNORECASE,
 )
-REVERSED = re.compile(
+REVERSED = Pattern(
     r"\b(?:avoid|avoided|contraindicat|except|not|never|least|exclude|unlikely|withheld|stopp?ed|discontinued)|"
     r"避免|禁忌|禁用|不应|不宜|除外|除了|不是|不属于|错误|不正确|不能|不可",
     re.IGNORECASE,
 )
 # Questions for what must not be done, and answers that tell to do or not to do something.
-AVOID = re.compile(
+AVOID = Pattern(
     r"\b(?:avoid|avoided|contraindicated|should not|must not|never be|withheld)\b|避免|禁忌|禁用|不应|不宜|不能做|不可",
     re.IGNORECASE,
 )
@@ -81,11 +83,11 @@ TELLS_TO = re.compile(
     r"(?:perform|do (?!not)|give|start|administer|proceed with|order|obtain|use|立即|马上|应(?!避免|禁)|进行|给予|使用|先)",
     re.IGNORECASE,
 )
-OR = re.compile(r"\s*(?:,? \bor\b|,? \beither\b|或者|或|还是| / |/(?=[A-Za-z]{3}))\s*", re.IGNORECASE)
+OR = Pattern(r"\s*(?:,? \bor\b|,? \beither\b|或者|或|还是| / |/(?=[A-Za-z]{3}))\s*", re.IGNORECASE)
 LIST = re.compile(r"\s*(?:,? \b(?:or|and)\b|或者|或|和|及|还是|[,;、，；])\s*", re.IGNORECASE)
 MARKS = re.compile(r"[,;、，；/或和及]|还是|\b(?:or|and|either)\b", re.IGNORECASE)  # without one, no choice and no list
 ALSO = re.compile(r"\b(?:also known as|also called|a\.?k\.?a\.?|i\.e\.|formerly)\b|又称|又名|也称|即", re.IGNORECASE)
-DENIES = re.compile(r"\b(?:not|no|without|unlikely|ruled out)\b|不是|排除|否认", re.IGNORECASE)
+DENIES = Pattern(r"\b(?:not|no|without|unlikely|ruled out)\b|不是|排除|否认", re.IGNORECASE)
 _REASON = re.compile(r",? ?(?:because|since|given|as evidenced by)\b|，?(?:因为|由于|因)", re.IGNORECASE)
 _APPOSITION = re.compile(
     r", (?:the only|a|an|which|as|caused by|characteri[sz]ed by|due to|defined by|regardless|particularly|then)\b|"
@@ -142,7 +144,7 @@ def peel(text: str) -> str:
     return _TAIL.sub("", _ARTICLE.sub("", text)).strip(" .,;:。，；：、")
 
 
-_DENIED_FIRST = re.compile(
+_DENIED_FIRST = Pattern(
     r"(?:(?:it|this|that)(?:'s not| is not| isn't)|not) (?P<what>[^,.;:()/\n]{2,60}?)"
     r"(?:,? but(?: rather)? |[,.;] (?:but |rather |it is |it's |this is )(?:rather )?)(?P<rest>[^\n]{2,200})|"
     r"(?:不是|并非)(?P<han>[^，。；、\n]{2,30}?)[，。；]?(?:而是|[，。；](?:是|为|应是|应为|考虑为?|诊断为?))(?P<left>[^\n]{2,100})",
@@ -179,14 +181,17 @@ def only_explains(text: str, head: str) -> bool:
         return text.startswith(head)
     if _BESIDE.search(tail):
         return False
-    clauses = [clause for clause in re.split(r"[.。;；\n]", tail) if clause.strip()]
+    clauses = [clause for clause in _CLAUSES.split(tail) if clause.strip()]
     if _REASON.match(tail) or _DIFFERENTIAL.match(tail):
         clauses = clauses[1:]
     elif tail[0] not in ".。\n" and not _APPOSITION.match(tail):
         return False
-    han = re.search(r"[\u3400-\u9fff]", tail)
+    han = has_han(tail)
     least = (4 if han else 3) if _APPOSITION.match(tail) else 8 if han else 5  # a shorter clause may be a second answer
     return all(len(tokens(clause)) >= least for clause in clauses)
+
+
+_CLAUSES = re.compile(r"[.。;；\n]")
 
 
 def is_glue(word: str) -> bool:

@@ -1,0 +1,107 @@
+"""Regular expressions that are looked for only where a word stands that each of their matches must hold.
+
+A search with forty alternatives tries them at every word of a text, and nearly always for nothing: few answers retract, hedge
+or speak to their grader. Whether one of a few words stands in a text is told twenty times faster. The words are read off the
+expression itself (as ripgrep and RE2 do), so the two cannot part.
+"""
+
+import re
+import re._constants as op  # type: ignore[import-not-found]
+import re._parser as parser  # type: ignore[import-not-found]
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+_MOST = 40  # words to look for; beyond, the search itself is as quick
+_Needed = frozenset[str] | None
+
+
+class Pattern:
+    """A compiled expression as `re.Pattern` has it, with the words of which each of its matches holds one."""
+
+    __slots__ = ("compiled", "han", "latin", "pattern")
+
+    def __init__(self, pattern: str, flags: int = 0) -> None:
+        self.pattern = pattern
+        self.compiled = re.compile(pattern, flags)
+        words = needed(pattern, flags)
+        if words is None or len(words) > _MOST:
+            raise ValueError(f"no few words are needed for {pattern!r:.60}: `re.compile` serves it as well")
+        self.latin = tuple(sorted(word for word in words if word.isascii()))
+        self.han = tuple(sorted(word for word in words if not word.isascii()))
+
+    def may_match(self, text: str) -> bool:
+        """Whether a word stands in the text without which nothing matches."""
+        text = text.casefold()
+        for word in self.latin:
+            if word in text:
+                return True
+        if not text.isascii():
+            for word in self.han:
+                if word in text:
+                    return True
+        return False
+
+    def search(self, text: str, *within: int) -> re.Match[str] | None:
+        return self.compiled.search(text, *within) if self.may_match(text) else None
+
+    def match(self, text: str, *within: int) -> re.Match[str] | None:
+        return self.compiled.match(text, *within) if self.may_match(text) else None
+
+    def fullmatch(self, text: str, *within: int) -> re.Match[str] | None:
+        return self.compiled.fullmatch(text, *within) if self.may_match(text) else None
+
+    def finditer(self, text: str, *within: int) -> Iterator[re.Match[str]]:
+        return self.compiled.finditer(text, *within) if self.may_match(text) else iter(())
+
+    def split(self, text: str, maxsplit: int = 0) -> list[str]:
+        return self.compiled.split(text, maxsplit) if self.may_match(text) else [text]
+
+    def sub(self, repl: str | Callable[[re.Match[str]], str], text: str) -> str:
+        return self.compiled.sub(repl, text) if self.may_match(text) else text
+
+
+def needed(pattern: str, flags: int = 0) -> _Needed:
+    """Words, small, of which every match of an expression holds one; None where there are no such words."""
+    words = _of_sequence(parser.parse(pattern, flags))
+    if words is None:
+        return None
+    return frozenset(word for word in words if not any(other in word for other in words if other != word))
+
+
+def _of_sequence(items: Sequence[tuple[Any, Any]]) -> _Needed:
+    """The best of what the items of a sequence need; neighbouring characters make one word."""
+    choices: list[frozenset[str]] = []
+    run = ""
+    for code, value in items:
+        if code is op.LITERAL:
+            run += chr(value)
+            continue
+        if run:
+            choices.append(frozenset((run.casefold(),)))
+            run = ""
+        inner = _of_item(code, value)
+        if inner:
+            choices.append(inner)
+    if run:
+        choices.append(frozenset((run.casefold(),)))
+    return max(choices, key=_worth, default=None)
+
+
+def _of_item(code: Any, value: Any) -> _Needed:
+    if code is op.SUBPATTERN:
+        return _of_sequence(value[3])
+    if code in (op.MAX_REPEAT, op.MIN_REPEAT, op.POSSESSIVE_REPEAT):
+        return _of_sequence(value[2]) if value[0] else None
+    if code is op.ATOMIC_GROUP:
+        return _of_sequence(value)
+    if code is op.IN and all(kind is op.LITERAL for kind, _ in value):
+        return frozenset(chr(character).casefold() for _, character in value)
+    if code is op.BRANCH:
+        branches = [_of_sequence(branch) for branch in value[1]]
+        return None if None in branches else frozenset().union(*(branch for branch in branches if branch))
+    return None
+
+
+def _worth(words: frozenset[str]) -> tuple[bool, int, int]:
+    """Few words, and long ones, are seldom in a text."""
+    return len(words) <= _MOST, min(6, min(map(len, words))), -len(words)
