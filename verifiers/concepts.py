@@ -151,19 +151,15 @@ class Vocabulary:
         """
         if self.related(one, other) or min(one, other) < 0:
             return False
-        return _apart(self.concepts[one], self.concepts[other])
-
-
-@lru_cache(maxsize=16_384)
-def _keys(names: tuple[str, ...]) -> frozenset[str]:
-    return frozenset(joined(tokens(name)) for name in names)
+        first, second = self.concepts[one], self.concepts[other]
+        if first.kind == second.kind and self.family(one) in ("drug", "organism"):
+            return self.index.spelt[one].isdisjoint(self.index.spelt[other])  # another ingredient or species
+        return _apart(first, second)
 
 
 @lru_cache(maxsize=16_384)
 def _apart(first: Concept, second: Concept) -> bool:
     families = {_FAMILIES.get(first.kind, ""), _FAMILIES.get(second.kind, "")}
-    if families <= {"drug", "organism"} and first.kind == second.kind:  # another ingredient or species has another line
-        return _keys(first.names).isdisjoint(_keys(second.names))
     one, other = _worded(first.names), _worded(second.names)
     if len(families) > 1 and "" not in families and any(a.words & b.words for a in one for b in other):
         return False

@@ -49,6 +49,7 @@ class Index(NamedTuple):
 
     Attributes:
         concepts: The concepts, those that are one merged.
+        spelt: By concept, its names in one word each.
         names: By name in one word.
         loose: By name in a loose form, where that is nobody's exact name.
         short: By abbreviation.
@@ -59,6 +60,7 @@ class Index(NamedTuple):
     """
 
     concepts: tuple[Concept, ...]
+    spelt: tuple[frozenset[str], ...]
     names: Mapping[str, frozenset[int]]
     loose: Mapping[str, frozenset[int]]
     short: Mapping[str, frozenset[int]]
@@ -93,6 +95,7 @@ def index(concepts: Iterable[Concept]) -> Index:
     known = {name: _frozen(_owners(ids, merged, owned, spelt), alone) for name, ids in owned.items()}
     return Index(
         merged,
+        tuple(frozenset(spelt[name][0] for name in concept.names) for concept in merged),
         known,
         {name: _frozen(ids, alone) for name, ids in _loosened(merged, known, spelt).items()},
         {name: _frozen(ids, alone) for name, ids in short.items()},

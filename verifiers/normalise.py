@@ -9,7 +9,9 @@ import re
 import unicodedata
 from collections.abc import Sequence
 from functools import lru_cache
+from itertools import filterfalse
 
+from medrl.verifiers.patterns import Pattern
 from medrl.verifiers.scripts import SIMPLIFIED
 
 CJK = "\u3400-\u4dbf\u4e00-\u9fff"
@@ -37,11 +39,11 @@ _WORDS = {
 }  # fmt: skip
 _FIGURES = ROMAN | _WORDS
 _HAN = {"一": "1", "二": "2", "三": "3", "四": "4", "五": "5", "六": "6", "七": "7", "八": "8", "九": "9", "十": "10"}
-_HAN_NUMBERED = re.compile(
+_HAN_NUMBERED = Pattern(
     r"(?:第)?([一二三四五六七八九十])(?=[型级期度类]|因子)|(?<=[型级期度类])([一二三四五六七八九十])"
 )
 _LONGEST = "|".join(sorted(ROMAN, key=len, reverse=True))
-_HAN_ROMAN = re.compile(rf"(?<![a-z])({_LONGEST})(?=[型级期度类]|因子)|(?<=[型级期度类子])({_LONGEST})(?![a-z])")
+_HAN_ROMAN = Pattern(rf"(?<![a-z])({_LONGEST})(?=[型级期度类]|因子)|(?<=[型级期度类子])({_LONGEST})(?![a-z])")
 _PLAIN = str.maketrans(SIMPLIFIED) | str.maketrans(_SIGNS | {letter: f" {name} " for letter, name in _GREEK.items()})
 _VARIANTS = {
     "梗塞": "梗死",
@@ -95,7 +97,7 @@ def _normal(text: str) -> str:
         text = text.lower()
     else:
         text = unicodedata.normalize("NFKC", superscripts(without_heaps(text))).casefold()
-        text = "".join(c for c in unicodedata.normalize("NFD", text) if not unicodedata.combining(c)).translate(_PLAIN)
+        text = "".join(filterfalse(unicodedata.combining, unicodedata.normalize("NFD", text))).translate(_PLAIN)
         for variant, usual in _VARIANTS.items():
             if variant in text:
                 text = text.replace(variant, usual)
@@ -104,7 +106,8 @@ def _normal(text: str) -> str:
     # Each step only where its sign is there: most answers are short words, and there are thousands a second of them.
     if "'" in text:
         text = _POSSESSIVE.sub(lambda m: "s" if m[0] == "s'" else "", text)
-    text = _ORDINAL.sub(r"\1", text)
+    if _DIGIT.search(text):
+        text = _ORDINAL.sub(r"\1", text)
     if "," in text:
         text = _THOUSANDS.sub("", text)
     if "-" in text or "~" in text or "至" in text or "到" in text:
@@ -121,6 +124,7 @@ def _normal(text: str) -> str:
 
 _ARTICLE = re.compile(r"\W*a [a-z]")
 _POSSESSIVE = re.compile(r"'s\b|s'(?=\s|$)")
+_DIGIT = re.compile(r"\d")
 _ORDINAL = re.compile(r"(\d)(?:st|nd|rd|th)\b")
 _THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}\b)")
 _TO = re.compile(r"(?<=\d)\s?[-~至到]\s?(?=\d)")
@@ -154,11 +158,13 @@ def without_heaps(text: str) -> str:
     return "".join(kept)
 
 
-_SUPER = re.compile("[⁺⁻]?[⁰¹²³⁴⁵⁶⁷⁸⁹]+")
+_SUPER, _RAISED = re.compile("[⁺⁻]?[⁰¹²³⁴⁵⁶⁷⁸⁹]+"), re.compile("[⁰¹²³⁴⁵⁶⁷⁸⁹]")
 
 
 def superscripts(text: str) -> str:
     """10⁹ as 10^9, before NFKC would make it 109."""
+    if not _RAISED.search(text):
+        return text
     return _SUPER.sub(lambda m: "^" + unicodedata.normalize("NFKC", m[0]).replace("−", "-"), text)
 
 

@@ -11,7 +11,7 @@ import re._parser as parser  # type: ignore[import-not-found]
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-_MOST = 40  # words to look for; beyond, the search itself is as quick
+_MOST = 64  # words to look for; beyond, the search itself is as quick
 _Needed = frozenset[str] | None
 
 

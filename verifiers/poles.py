@@ -7,6 +7,7 @@ import re
 from functools import lru_cache
 
 from medrl.types import Verdict
+from medrl.verifiers.patterns import Pattern
 from medrl.verifiers.wording import DENIES
 
 # Each contrast: its poles with the words that name them. A word inside another is not it ("direct", "indirect").
@@ -31,7 +32,7 @@ _CONTRASTS: tuple[dict[str, str], ...] = (
     {"acute": r"acute|急性", "chronic": r"chronic|慢性", "subacute": r"subacute|亚急性"},
 )
 _PATTERNS = tuple(
-    re.compile(
+    Pattern(
         "|".join(rf"(?P<{pole}>(?<![A-Za-z])(?:{words})(?![A-Za-z]))" for pole, words in contrast.items()),
         re.IGNORECASE,
     )
@@ -72,7 +73,7 @@ def _pole_of(reference: str) -> tuple[int, frozenset[str]]:
     return 0, frozenset()
 
 
-def _poles(pattern: re.Pattern[str], text: str) -> frozenset[str]:
+def _poles(pattern: Pattern, text: str) -> frozenset[str]:
     return frozenset(match.lastgroup for match in pattern.finditer(text) if match.lastgroup)
 
 
