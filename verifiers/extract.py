@@ -143,6 +143,8 @@ _CUE = Pattern(
     r"(?:\*\*)?[ ]?(?::|：|=|\b(?:is|would be|should be|must be|was)\b:?)(?:\*\*)?[ \n]{0,4}"
     r"|\b(?:most likely|likeliest) (?:\w{1,20} ){0,3}(?:is|would be)\b:?[ \n]{0,4}"
     r"|\bfinal(?: answer)?:[ \n]{0,4}"
+    r"|\b(?:answer|diagnosis|conclusion) (?:that )?(?:I|we) (?:settle on|favou?r|choose|commit to|arrive at|reach|make|give)"
+    r"(?: is\b|:)[ ]{0,4}"
     r"|\bI (?:would |also ){0,2}(?:choose|pick|select|answer|go with)\b:?[ ]{0,4}"
     r"|【(?:正确)?答案】[：:]?[ ]{0,4}"
     r"|(?:答案|诊断|结论)(?:应该是|应该为|应当是|应是|应为|考虑为|是|为|[：:])[：:]?[ \n]{0,4}"
@@ -182,7 +184,7 @@ _DENIES = re.compile(
 _RETRACT = Pattern(
     r"\b(?:no,? wait|wait,? no|correction|scratch that|on second thou?ghts?|let me correct|I was wrong|actually,? no|"
     r"I take (?:that|it) back|I (?:retract|withdraw) (?:that|this|it)|sorry,? I mean)\b|"
-    r"更正|修正一下|我错了|说错了|不对[，,。]|等等[，,]",
+    r"更正(?:一下)?[：:，,]?|修正一下[：:，,]?|我错了|说错了|不对[，,。]|等等[，,]",
     re.IGNORECASE,
 )
 # A sentence ends at a Chinese stop, a line break, or a full stop that is no decimal point and closes no abbreviation.
@@ -195,7 +197,8 @@ _BOXED, _TAG, _UNTAG = "\\boxed{", Pattern("<answer>", re.IGNORECASE), Pattern("
 _EMPTY = re.compile(
     r"(?:\\boxed\{ ?\}|<answer> ?</answer>|solution|thought process|answer|the answer is|final answer|diagnosis|"
     r"let'?s (?:think|solve|work)[^.\n]{0,60}|"
-    r"i(?: do not| don'?t) know|none of your business|解|答|答案|答案是|答案为|(?:答案|诊断)如下|解析|"
+    r"i(?: do not| don'?t) know|none of your business|解|答|答案|答案是|答案为|(?:答案|诊断|解答|解析|分析|回答)如下|解析|"
+    r"首先[^。\n]{0,20}(?:分析|审题)|"
     r"让我们[^。\n]{0,20}(?:思考|"
     r"分析)|我不知道|不知道|不确定)?"
     r"[^\w↑↓+]*_*",

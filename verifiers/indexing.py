@@ -200,7 +200,8 @@ def loose_key(words: Sequence[str]) -> str:
     "" where order or particle may carry the meaning: sides, more than five words, words that relate two things.
     """
     if words and all(len(word) == 1 and word > "\u3400" for word in words):
-        return _GENERAL.sub("", "".join(words))
+        bare = _GENERAL.sub("", "".join(words))
+        return bare.removesuffix("症") if len(bare) > 4 else bare
     rest = [word for word in words if word not in ("of", "type", "serotype")]
     if not 1 < len(rest) <= 5 or not _ORDERED.isdisjoint(rest):
         return ""

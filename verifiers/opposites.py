@@ -77,6 +77,7 @@ POLES = {
 _PREFIX = re.compile(
     r"^(?:(hypo|hyper)|(brady|tachy)|(micro|macro)|(intra|extra)|(endo|exo)|(supra|infra)|(poly|oligo))(?=[a-z]{4})"
 )
+_LETTERS = frozenset("abcde")
 _HAN_NUMBERS = frozenset("一二三四五六七八九十两")
 _UN = re.compile(r"^(?:un|in|non|im|ir(?!radi)|a)(?=[a-z]{4})")
 NEGATIONS = frozenset("not no non without never neither nor excluded absent lacks 非 不 无 未 没".split())
@@ -93,7 +94,8 @@ def _frame(words: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     poles: list[str] = []
     for word in words:
         prefix = _PREFIX.match(word)
-        if word[0].isdigit() or word in _HAN_NUMBERS:
+        lettered = word in _LETTERS and frame[-1:] == ["#"]  # stage 3b
+        if word[0].isdigit() or word in _HAN_NUMBERS or lettered:
             frame.append("#")
             poles.append(word)
         elif word in POLES:

@@ -14,9 +14,9 @@ from medrl.verifiers.wording import DENIES
 _CONTRASTS: tuple[dict[str, str], ...] = (
     {
         "increased": r"increas\w*|elevat\w*|rais\w+|ris(?:e|es|en|ing)|high(?:er)?|up|grows?|"
-        r"上升|升高|增高|增加|增多|增强|上调|偏高|变大",
+        r"prolong\w*|lengthen\w*|延长|上升|升高|增高|增加|增多|增强|上调|偏高|变大",
         "decreased": r"decreas\w*|reduc\w+|low(?:er|ered|ers)?|falls?|fell|drops?|declin\w+|diminish\w*|depress\w+|down|"
-        r"下降|降低|减低|减少|减弱|下调|偏低|变小",
+        r"shorten\w*|缩短|下降|降低|减低|减少|减弱|下调|偏低|变小",
         "unchanged": r"unchanged|no change|normal|unaffected|stays? the same|不变|无变化|正常",
     },
     {

@@ -275,7 +275,7 @@ def _mentions(text: str, terms: tuple[str, ...]) -> list[tuple[str, str]]:
     return found
 
 
-_CLAUSES = re.compile(r"[;；。！？!?，\n]|,(?=\s)|\.(?=\s)|(?<=\b[Nn]o):")
+_CLAUSES = re.compile(r"[;；。！？!?，\n()（）]|,(?=\s)|\.(?=\s)|(?<=\b[Nn]o):")
 
 
 def _denied(text: str, terms: tuple[str, ...]) -> bool:

@@ -51,7 +51,7 @@ _DIFFERENTIAL = Pattern(
     r",? ?(?:\b(?:rather than|instead of|as opposed to|(?:(?:and|but) (?:is |was )?)?"
     rf"(?<!did )(?<!does )(?<!do )(?<!is )(?<!was )not{_OTHER}|"
     r"exclude|ruling out|rule out|unlike)\b|，?(?:而非|而不是|不是)(?=.{0,3}?\w)|"
-    r"，?(?:但)?(?:需|要|应)?(?:与|和|同).{0,30}鉴别|，?(?:需|应)?排除(?=[\u3400-\u9fffA-Za-z]))",
+    r"，?(?:但)?(?:需|要|应)?(?:与|和|同).{0,30}鉴别|，?(?:但|仍|还|同时)?(?:需|应|要|注意|警惕|须)*排除(?=[\u3400-\u9fffA-Za-z]))",
     re.IGNORECASE,
 )
 BEFORE_NEGATION = re.compile(
@@ -62,8 +62,10 @@ BEFORE_NEGATION = re.compile(
     re.IGNORECASE,
 )
 AFTER_NEGATION = Pattern(
-    r"\s?(?:is|was|has been|can be|were)? ?(?:ruled out|excluded|unlikely|not (?:likely|present|the|supported|"
-    r"considered)|less likely)|待(?:排|除外|鉴别)|\s?(?:已|可|可以|被)?(?:排除|除外)|可能性(?:小|不大|低)|不支持|不成立",
+    r"\s?(?:is|was|has been|can be|were|seems)? ?(?:(?:very|highly|most|extremely|quite) )?(?:ruled out|excluded|unlikely|"
+    r"improbable|not (?:likely|present|the|supported|considered)|less likely)|待(?:排|除外|鉴别)|"
+    r"\s?(?:已|可|可以|被)(?:排除|除外)|\s?(?:排除|除外)(?=\s*(?:$|\|))|(?:的?可能性?)(?:很|极|较)?(?:小|不大|低)|不支持|"
+    r"(?:的诊断|诊断)?(?:不能?|难以|无法)成立",
     re.IGNORECASE,
 )
 REVERSED = Pattern(
@@ -90,8 +92,8 @@ ALSO = re.compile(r"\b(?:also known as|also called|a\.?k\.?a\.?|i\.e\.|formerly)
 DENIES = Pattern(r"\b(?:not|no|without|unlikely|ruled out)\b|不是|排除|否认", re.IGNORECASE)
 _REASON = re.compile(r",? ?(?:because|since|given|as evidenced by)\b|，?(?:因为|由于|因)", re.IGNORECASE)
 _APPOSITION = re.compile(
-    r", (?:the only|a|an|which|as|caused by|characteri[sz]ed by|due to|defined by|regardless|particularly|then)\b|"
-    r"[,，](?:属|系|因|由于|其|故)",
+    r", (?:the only|a|an|which|as|caused by|characteri[sz]ed by|due to|defined by|meaning|regardless|particularly|then)\b|"
+    r"[,，](?:属|系|因|由|其|故|建议(?!考虑|改|先?排|与)|应?尽[早快])",
     re.IGNORECASE,
 )
 _BESIDE = re.compile(
