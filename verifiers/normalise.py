@@ -136,9 +136,12 @@ _HYPHEN = re.compile(r"(?<=\w)-|-(?!\d)")
 def _numbered(words: list[str]) -> list[str]:
     """`type ii` and `type two` as `type 2`, after each word that numbers."""
     for i in range(1, len(words)):
-        figure = _FIGURES.get(words[i])
+        word = words[i]
+        figure = _FIGURES.get(word)
+        letter = "" if figure or word[-1] not in "abcde" else word[-1]
+        figure = figure or (_FIGURES.get(word[:-1]) if letter else None)
         if figure and (words[i - 1] in _NUMBERING or (words[i - 1] == "harris" and i > 1 and words[i - 2] == "salter")):
-            words[i] = figure
+            words[i] = f"{figure} {letter}" if letter else figure  # type IIIb, as 3b is spelt
     return words
 
 

@@ -7,8 +7,9 @@ import re
 from functools import lru_cache
 
 from medrl.types import Verdict
+from medrl.verifiers.normalise import tokens
 from medrl.verifiers.patterns import Pattern
-from medrl.verifiers.wording import DENIES
+from medrl.verifiers.wording import DENIES, Asked, says_nothing
 
 # Each contrast: its poles with the words that name them. A word inside another is not it ("direct", "indirect").
 _CONTRASTS: tuple[dict[str, str], ...] = (
@@ -50,13 +51,17 @@ _NOT = re.compile(
 _LONGEST = 160  # characters of a head that names a pole
 
 
-def by_pole(question: str, reference: str, head: str) -> Verdict | None:
-    """The verdict where the reference is a pole and the answer's head names poles of the same contrast, else None."""
+def by_pole(question: str, reference: str, head: str, asked: Asked) -> Verdict | None:
+    """The verdict where the reference is a pole and the answer's head names poles of the same contrast, else None.
+
+    A reference may be a pole with words of the question: the left cord, where it is asked which cord. Then the answer may
+    hold no other words than those.
+    """
     if len(reference) > 40 or len(head) > _LONGEST:
         return None
-    number, wanted = _pole_of(reference)
+    number, wanted, bare = _pole_of(reference, asked)
     given = _poles(_PATTERNS[number], head) if wanted else frozenset()
-    if not given:
+    if not given or not (bare or says_nothing(tokens(_PATTERNS[number].sub(" ", head)), asked)):
         return None
     if number == _SIDES:
         wanted, given = _on_a_side(wanted, question), _on_a_side(given, question)
@@ -64,13 +69,17 @@ def by_pole(question: str, reference: str, head: str) -> Verdict | None:
 
 
 @lru_cache(maxsize=4096)
-def _pole_of(reference: str) -> tuple[int, frozenset[str]]:
-    """Which contrast a reference is a pole of, and which pole; no pole where it is more than that."""
+def _pole_of(reference: str, asked: Asked) -> tuple[int, frozenset[str], bool]:
+    """Which contrast a reference is a pole of, which pole, and whether it is no more than that; no pole where it is more."""
     for number, pattern in enumerate(_PATTERNS):
         wanted = _poles(pattern, reference)
-        if wanted and not _BARE.sub("", pattern.sub("", reference)):
-            return number, wanted
-    return 0, frozenset()
+        if wanted:
+            rest = pattern.sub(" ", reference)
+            bare = not _BARE.sub("", rest)
+            words = tokens(rest)
+            if bare or (not asked.words.isdisjoint(words) and says_nothing(words, asked)):
+                return number, wanted, bare
+    return 0, frozenset(), False
 
 
 def _poles(pattern: Pattern, text: str) -> frozenset[str]:

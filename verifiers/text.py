@@ -160,7 +160,7 @@ def _terms(reference: str, aliases: tuple[str, ...]) -> tuple[str, ...]:
 def _decide(problem: Problem, text: str, wanted: Wanted, known: Vocabulary | None) -> Verdict:
     terms, names = wanted.terms, wanted.names
     text = simplified(text)
-    core = peel(_SIDE_BEHIND.sub(r"\2 \1", DIFFERENTIAL_ASIDE.sub(" ", text)))
+    core = peel(_SIDE_BEHIND.sub(r"\2 \1", DIFFERENTIAL_ASIDE.sub(" ", _without_echoes(text, problem.question))))
     left = after_denial(core)
     if left and (rest := _decide(problem, left, wanted, known)).score == 1.0:
         return rest
@@ -189,9 +189,9 @@ def _decide(problem: Problem, text: str, wanted: Wanted, known: Vocabulary | Non
         return none
     tail = core[len(kept) :]
     explained = only_explains(core, kept) and not takes_back(tail)
-    pole = by_pole(problem.question, terms[0], core)
+    pole = by_pole(problem.question, terms[0], core, asked)
     if pole is None and explained:
-        pole = by_pole(problem.question, terms[0], head) or by_ellipsis(head, terms[0], asked)
+        pole = by_pole(problem.question, terms[0], head, asked) or by_ellipsis(head, terms[0], asked)
     if pole:
         return pole
     if TELLS_TO.match(text) and AVOID.search(problem.question) and _mentions(text, terms):
@@ -273,6 +273,14 @@ def _mentions(text: str, terms: tuple[str, ...]) -> list[tuple[str, str]]:
                 )
             )
     return found
+
+
+def _without_echoes(text: str, question: str) -> str:
+    """A text without what it repeats of the question in parentheses behind its answer."""
+    asides = PARENS.findall(text) if "(" in text or "（" in text else ()
+    if not asides or not all(len(compact(one)) > 3 and compact(one) in compact(question) for one in asides):
+        return text
+    return PARENS.sub("", text)
 
 
 _CLAUSES = re.compile(r"[;；。！？!?，\n()（）]|,(?=\s)|\.(?=\s)|(?<=\b[Nn]o):")
