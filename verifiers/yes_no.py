@@ -8,8 +8,9 @@ from typing import ClassVar, Literal, TypeAlias
 from medrl.types import Problem, Verdict
 from medrl.verifiers.choice import chosen_labels
 from medrl.verifiers.extract import Extracted
-from medrl.verifiers.normalise import normal
+from medrl.verifiers.normalise import normal, tokens
 from medrl.verifiers.reading import AnswerVerifier
+from medrl.verifiers.wording import Asked, last_sentence, says_nothing
 
 Side: TypeAlias = Literal["yes", "no", "maybe"]
 
@@ -18,7 +19,7 @@ _WHOLE: dict[Side, str] = {
     "no": "no|false|incorrect|negative|否|不是|不|不对|错|错误|不正确|不可以|不能|不会|不行|没有|无|不应该|不应|"
     "不推荐|不需要|不宜|禁止|禁用",
     "maybe": "maybe|possibly|perhaps|uncertain|unclear|inconclusive|cannot be determined|可能|也许|或许|不确定|"
-    "不一定|不清楚",
+    "不一定|不清楚|不详|未知",
 }
 # "Correct" is also what flatters a judge, so it answers only a question whose reference is such a word.
 _TRUTH = {normal(word) for word in "true|correct|正确|对|对的|false|incorrect|错|错误|不正确".split("|")}
@@ -62,7 +63,7 @@ class YesNo(AnswerVerifier):
             wanted = side(labels.get(str(problem.reference).strip().casefold(), ""))
         if wanted is None:
             return Verdict.abstain(f"the reference {problem.reference!r:.60} is neither yes, no nor maybe")
-        given = spoken(answer.text) or stated(answer.text, problem.question)
+        given = spoken(answer.text) or stated(answer.text, problem.question) or echoed(answer.text, problem.question)
         options = {label.strip().upper(): text for label, text in problem.options.items()}
         chosen = chosen_labels(answer.text, options) if options else frozenset()
         if isinstance(chosen, str) and " beside " in chosen:
@@ -105,6 +106,46 @@ def stated(text: str, question: str) -> Side | None:
     what = [word for word in normal(match["what"]).split() if word not in ("any", "such", "明", "显", "的", "任", "何")]
     asked = normal(question).split()
     return "no" if all(word in asked for word in what) else None
+
+
+# The verb of an answer that says the question again: 应当注射, "it should not be given". 是不是 and the like deny nothing.
+_VERB_HAN = re.compile(
+    r"(?:(?P<no>(?:并|也|绝对?|均|都)?不(?:应当?|应该|该|需要?|必|用|能够?|可以?|会|宜|存在|属于|适合|推荐|建议|支持|符合)|无[需须]|否认|"
+    r"切勿|禁止)|(?P<yes>应当|应该|应|需要|需|必须|可以|能够|能|会|存在|属于|适合|推荐|建议|支持|符合))(?P<rest>.*)",
+    re.DOTALL,
+)
+_VERB = re.compile(
+    r"(?P<subject>(?:[a-z]+ ){0,4})(?P<verb>is|are|was|were|does|do|did|can|should|must|will|has|have)"
+    r"(?P<no>n't| not| never|not)?(?= |$)(?P<rest>.*)",
+    re.DOTALL,
+)
+_EITHER = re.compile(r"(.)[不没未]\1|有无|是否|能否|可否|应否")
+_ASKS_NO = re.compile(r"不[应能宜可需用必会该存属适推支符]|没有|无法|\b(?:not|never|no)\b|n't\b", re.IGNORECASE)
+_UNDOES = re.compile(
+    r"\b(?:but|however|unless|except|although|only|may|might|could|sometimes|rarely|not|no|never|without)\b|n't\b|"
+    r"但|除非|除外|不过|然而|虽|仅|只|可能|有时|部分|不|无|未|没|否",
+    re.IGNORECASE,
+)
+
+
+def echoed(text: str, question: str) -> Side | None:
+    """Yes or no, where an answer says the question again as a statement, affirmed or denied, and nothing else but why."""
+    last = last_sentence(question).strip().lower()
+    if len(text) > 200 or _ASKS_NO.search(_EITHER.sub("", last)):
+        return None
+    clause, *others = _ENDS.split(text.strip(), maxsplit=1)
+    if any(map(_UNDOES.search, others)) or _DOUBLE.search(text):
+        return None
+    match = _VERB_HAN.fullmatch(clause.strip()) or _VERB.fullmatch(clause.strip().lower())
+    verb = match.groupdict().get("verb") if match else None
+    if match is None or _UNDOES.search(match["rest"]) or (verb and not last.startswith(f"{verb} ")):
+        return None
+    asked = Asked.of(question)
+    beside = tokens(f"{match.groupdict().get('subject') or ''} {match['rest']}")
+    return ("no" if match["no"] else "yes") if says_nothing(beside, asked) else None
+
+
+_ENDS = re.compile(r"[,，.。;；!！\n]")
 
 
 def _sides(chosen: frozenset[str] | str, options: Mapping[str, str]) -> set[Side | Literal["both"] | None]:
