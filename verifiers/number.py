@@ -65,6 +65,7 @@ _PER_DAY = re.compile(
     r"(?<=[A-Za-zμ克升位片粒])(?: ?/ ?| per | a )(?:day|d|24 ?h(?:ours?)?)\b|(?<=[A-Za-zμ克升位片粒])/[天日]",
     re.IGNORECASE,
 )
+_A_DAY = re.compile("[每一][日天](?=.)")
 _LY = {"daily": "day", "hourly": "hour", "weekly": "week"}
 _DOSE_HAN = r"(?P<dose>[\d.,]{1,12} ?(?:[A-Za-zμ]{1,6}|毫克|微克|克|毫升|升|单位))(?![A-Za-zμ/])"
 _EACH_HAN = re.compile(rf"每(?P<unit>日|天|小时|分钟|周) ?{_DOSE_HAN}")
@@ -158,7 +159,7 @@ class Number(AnswerVerifier):
         if reference.unit and ("time", -1) in reference.unit.dims:
             text = _in_time(text)
         elif reference.unit and _DAILY.search(problem.question[-150:]):
-            text = _PER_DAY.sub("", text)  # a daily dose of 4 g is 4 g a day
+            text = _A_DAY.sub("", _PER_DAY.sub("", text))  # a daily dose of 4 g is 4 g a day
         if "每" in text and reference.unit and ("body mass", -1) in reference.unit.dims:
             text = _EACH_KG.sub(r"\g<dose>/kg", text)
         found = quantities(text)

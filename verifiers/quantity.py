@@ -27,6 +27,7 @@ _DIGITS = re.compile(
     rf"(?:{_POWER}| ?(?P<han>[百千万亿]{{1,2}})| ?(?P<word>thousand|million|billion)\b|(?P<half>半))?"
     r"(?:(?: ?/ ?| per | out of |(?<=\b1) in )(?P<below>\d{1,3}(?:,\d{3}){1,3}|\d{1,9})(?![\d.]| ?/|\^|,\d))?"
 )
+_TENTH = re.compile(r"[一二三四五六七八九1-9](?![\d零一二三四五六七八九十百千万亿.点])")
 _PURE_POWER = re.compile(rf"{_OPENS}10 ?\^ ?(?P<bracket>\()?(?P<power>[-+]?\d{{1,2}})(?(bracket)\)|(?!\d))")
 _HAN_DIGIT = {c: i for i, c in enumerate("零一二三四五六七八九")} | {"〇": 0, "两": 2}
 _HAN_UNIT = {"十": 10, "百": 100, "千": 1000, "万": 10_000, "亿": 100_000_000}
@@ -109,7 +110,9 @@ def _plain(text: str) -> str:
         text = without_latex(text)
     if not text.isascii():
         text = unicodedata.normalize("NFKC", superscripts(without_heaps(text)).replace("℃", "°C").replace("℉", "°F"))
-        text = text.translate(_DASHES)
+        text = text.translate(_SIGNS)
+        if "比" in text:
+            text = _HAN_RATIO.sub(lambda m: f"{han_number(m[1])}:{han_number(m[2])}", text)
         if "氏" in text:
             text = _DEGREES.sub(r"\2\1度", text)
         if "每" in text:
@@ -127,7 +130,9 @@ def _plain(text: str) -> str:
 
 _long = lru_cache(maxsize=256)(_plain)  # a patient's note
 _remembered = lru_cache(maxsize=8192)(_plain)  # one text is read by several rules, a question with every answer
-_DASHES = str.maketrans({**dict.fromkeys("‐‑‒–−", "-"), "µ": "μ"})
+_FORMAL = dict(zip("壹贰叁肆伍柒捌玖拾佰仟", "一二三四五七八九十百千", strict=True))  # as on cheques; 陆 also is land
+_SIGNS = str.maketrans({**dict.fromkeys("‐‑‒–−", "-"), "µ": "μ", **_FORMAL})
+_HAN_RATIO = re.compile("(?<![点第])([一二两三四五六七八九十百千万]{1,8})比([一二两三四五六七八九十百千万]{1,8})(?!点)")
 _DEGREES = re.compile(r"(摄氏|华氏)(?:度)? ?([\d.]{1,12}|[零一二三四五六七八九十百点]{1,8})度?")
 _DIGIT = re.compile(r"\d")
 _NAKED = re.compile(r"(?<![^\s(=<>≤≥~±+-])\.(?=\d)")  # .5
@@ -200,6 +205,8 @@ def _with_unit(text: str, bare: Quantity) -> Quantity:
     number = bare.number
     if text[after : after + 1] == "半" and after > end:
         number, after = number + Fraction(1, 2), after + 1
+    elif unit and text[after - 1] == "度" and (tenth := _TENTH.match(text, after)):
+        number, after = number + Fraction(_HAN_DIGIT.get(tenth[0]) or int(tenth[0]), 10), after + 1  # 三十八度五
     return replace(bare, number=number, unit=unit, span=(start, after), stray="" if unit else unknown_word(text, end))
 
 
