@@ -122,7 +122,8 @@ _VERB = re.compile(
 _EITHER = re.compile(r"(.)[不没未]\1|有无|是否|能否|可否|应否")
 _ASKS_NO = re.compile(r"不[应能宜可需用必会该存属适推支符]|没有|无法|\b(?:not|never|no)\b|n't\b", re.IGNORECASE)
 _UNDOES = re.compile(
-    r"\b(?:but|however|unless|except|although|only|may|might|could|sometimes|rarely|not|no|never|without)\b|n't\b|"
+    r"\b(?:but|however|unless|except|although|only|may|might|could|sometimes|rarely|not|no|never|without|"
+    r"true|correct|right|answer)\b|n't\b|"
     r"但|除非|除外|不过|然而|虽|仅|只|可能|有时|部分|不|无|未|没|否",
     re.IGNORECASE,
 )
