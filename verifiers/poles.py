@@ -61,7 +61,7 @@ def by_pole(question: str, reference: str, head: str, asked: Asked) -> Verdict |
         return None
     number, wanted, bare = _pole_of(reference, asked)
     given = _poles(_PATTERNS[number], head) if wanted else frozenset()
-    if not given or not (bare or says_nothing(tokens(_PATTERNS[number].sub(" ", head)), asked)):
+    if not given or not (bare or says_nothing(tokens(_PATTERNS[number].sub(" ", head.removesuffix(" one"))), asked)):
         return None
     if number == _SIDES:
         wanted, given = _on_a_side(wanted, question), _on_a_side(given, question)

@@ -531,3 +531,42 @@ def test_letters_in_many_styles_of_answer(shared_data: Path, name: str) -> None:
     wrong = [v.score for (p, _, label), v in zip(asked, verdicts, strict=True) if label != p.reference]
     assert right.count(1.0) >= 0.995 * len(right)
     assert wrong.count(1.0) == 0
+
+
+@pytest.mark.parametrize(
+    ("question", "text", "said"),
+    [
+        ("新生儿是否应注射乙肝免疫球蛋白？", "应当注射。", "yes"),
+        ("新生儿是否应注射乙肝免疫球蛋白？", "不必注射", "no"),
+        ("新生儿是否应注射乙肝免疫球蛋白？", "需要，同时接种疫苗。", "yes"),
+        ("患者有无药物过敏史？", "否认药物过敏史", "no"),
+        ("能不能吃鱼？", "不能吃鱼，但可以吃肉", None),
+        ("是否需要手术？", "需要保守治疗", None),
+        ("Is metformin contraindicated at an eGFR of 20?", "It is contraindicated.", "yes"),
+        ("Should aspirin be given to this child?", "It should not be given.", "no"),
+        ("Should antibiotics be given in diarrhea that is self-limiting?", "The diarrhea is self-limiting.", None),
+        ("Isn't it safe?", "It is safe", None),
+        ("Is it a disease?", "It is only a disease", None),
+    ],
+)
+def test_yes_and_no_that_say_the_question_again(question: str, text: str, said: str | None) -> None:
+    for reference in ("yes", "no"):
+        score = YesNo().verify(Problem("p", ask(question), reference), text).score
+        assert score == (None if said is None else float(said == reference)), reference
+
+
+@pytest.mark.parametrize(
+    ("question", "reference", "text", "score"),
+    [
+        ("按压与通气的比例是多少？", "30:2", "三十比二", RIGHT),
+        ("按压与通气的比例是多少？", "30:2", "十五比二", WRONG),
+        ("每日服用几次？", "3次", "一日三次", RIGHT),
+        ("每日服用几次？", "3次", "每天叁次。", RIGHT),
+        ("每日服用几次？", "3次", "每天两次。", WRONG),
+        ("体温为多少？", "38.5℃", "三十八度五", RIGHT),
+        ("体温为多少？", "38.5℃", "38度6", WRONG),
+    ],
+)
+def test_numbers_as_they_are_spoken_in_chinese(question: str, reference: str, text: str, score: float) -> None:
+    verdict = Typed().verify(Problem("p", ask(question), reference), text)
+    assert verdict.score == score, verdict
