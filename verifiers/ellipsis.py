@@ -60,6 +60,10 @@ def by_none(reference: str, head: str, known: Vocabulary | None, asked: Asked) -
 def _figure(answer: Sequence[str], reference: Sequence[str], asked: Asked) -> Verdict | None:
     """Of references that are a figure with its word: Class III, 3期, factor VIII."""
     wanted = [word for word in reference if word not in _NUMBERING]
+    if says_nothing([word for word in wanted if not word[0].isdigit()], asked):
+        wanted = [
+            word for word in wanted if word[0].isdigit()
+        ] or wanted  # 2型呼吸衰竭, where it is asked which 呼吸衰竭
     if len(wanted) == len(reference) or "".join(wanted) == "" or not _FIGURE.fullmatch("".join(wanted)):
         return None
     numbering = set(reference) & _NUMBERING

@@ -53,6 +53,10 @@ _VARIANTS = {
     "不稳定性": "不稳定型",
     "稳定性心绞痛": "稳定型心绞痛",
     "急性心梗": "急性心肌梗死",
+    "功能减退": "功能低",
+    "功能低下": "功能低",
+    "功能减低": "功能低",
+    "功能亢进": "功能高",
 }
 _TOKEN = re.compile(rf"[{CJK}]|[a-z]+|\d+(?:[.,/]\d+)*|>=|<=|[<>+%-]")
 
@@ -96,6 +100,8 @@ def _normal(text: str) -> str:
     if text.isascii():
         text = text.lower()
     else:
+        if "ß" in text:
+            text = _BETA.sub("β", text)
         text = unicodedata.normalize("NFKC", superscripts(without_heaps(text))).casefold()
         text = "".join(filterfalse(unicodedata.combining, unicodedata.normalize("NFD", text))).translate(_PLAIN)
         for variant, usual in _VARIANTS.items():
@@ -161,6 +167,7 @@ def without_heaps(text: str) -> str:
     return "".join(kept)
 
 
+_BETA = re.compile(r"\bß(?=[- ]?\d|-)")  # ß2-microglobulin, from a keyboard without β
 _SUPER, _RAISED = re.compile("[⁺⁻]?[⁰¹²³⁴⁵⁶⁷⁸⁹]+"), re.compile("[⁰¹²³⁴⁵⁶⁷⁸⁹]")
 
 

@@ -61,6 +61,7 @@ malabsorption / absorption
 阳 / 阴
 动 / 静
 大 / 小
+有 / 无
 良 / 恶
 多 / 少
 深 / 浅
@@ -77,6 +78,7 @@ POLES = {
 _PREFIX = re.compile(
     r"^(?:(hypo|hyper)|(brady|tachy)|(micro|macro)|(intra|extra)|(endo|exo)|(supra|infra)|(poly|oligo))(?=[a-z]{4})"
 )
+_FIGURES = {word: str(figure) for figure, word in enumerate("一二三四五六七八九十", 1)} | {"两": "2"}
 _LETTERS = frozenset("abcde")
 _HAN_NUMBERS = frozenset("一二三四五六七八九十两")
 _UN = re.compile(r"^(?:un|in|non|im|ir(?!radi)|a)(?=[a-z]{4})")
@@ -97,7 +99,7 @@ def _frame(words: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
         lettered = word in _LETTERS and frame[-1:] == ["#"]  # stage 3b
         if word[0].isdigit() or word in _HAN_NUMBERS or lettered:
             frame.append("#")
-            poles.append(word)
+            poles.append(_FIGURES.get(word, word))
         elif word in POLES:
             row, pole = POLES[word]
             frame.append(f"<{row}>")

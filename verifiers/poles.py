@@ -65,7 +65,8 @@ def by_pole(question: str, reference: str, head: str, asked: Asked) -> Verdict |
         return None
     if number == _SIDES:
         wanted, given = _on_a_side(wanted, question), _on_a_side(given, question)
-    return _compare(wanted, given, head, two=len(_CONTRASTS[number]) == 2)
+    rest = _PATTERNS[number].sub(" ", head)  # "no change" denies nothing
+    return _compare(wanted, given, rest, two=len(_CONTRASTS[number]) == 2)
 
 
 @lru_cache(maxsize=4096)
@@ -96,10 +97,10 @@ def _on_a_side(sides: frozenset[str], question: str) -> frozenset[str]:
     return frozenset({"same": here, "other": there}.get(side, side) for side in sides)
 
 
-def _compare(wanted: frozenset[str], given: frozenset[str], head: str, two: bool) -> Verdict | None:
+def _compare(wanted: frozenset[str], given: frozenset[str], rest: str, two: bool) -> Verdict | None:
     if len(wanted) != 1 or len(given) != 1:
         return None
-    denied = bool(_NOT.search(head)) or bool(DENIES.search(head))
+    denied = bool(_NOT.search(rest)) or bool(DENIES.search(rest))
     pole, other = next(iter(given)), next(iter(wanted))
     if {pole, other} & {"same", "other"} and {pole, other} & {"left", "right"}:
         return None  # on which side the lesion is, is not known

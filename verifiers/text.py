@@ -12,6 +12,7 @@ from functools import lru_cache
 from typing import ClassVar, NamedTuple
 
 from medrl.types import Problem, Verdict
+from medrl.verifiers.asides import is_measure, only_explains, says_again
 from medrl.verifiers.claims import OPEN_CHOICE, by_concepts, says_another
 from medrl.verifiers.concepts import Vocabulary
 from medrl.verifiers.ellipsis import by_ellipsis, by_none, offers_several
@@ -46,7 +47,6 @@ from medrl.verifiers.wording import (
     before_differential,
     contrasts,
     head_of,
-    only_explains,
     peel,
     says_nothing,
 )
@@ -160,13 +160,16 @@ def _terms(reference: str, aliases: tuple[str, ...]) -> tuple[str, ...]:
 def _decide(problem: Problem, text: str, wanted: Wanted, known: Vocabulary | None) -> Verdict:
     terms, names = wanted.terms, wanted.names
     text = simplified(text)
-    core = peel(_SIDE_BEHIND.sub(r"\2 \1", DIFFERENTIAL_ASIDE.sub(" ", _without_echoes(text, problem.question))))
+    core = peel(_SIDE_BEHIND.sub(r"\2 \1", DIFFERENTIAL_ASIDE.sub(" ", _without_asides(problem, text, wanted, known))))
     left = after_denial(core)
     if left and (rest := _decide(problem, left, wanted, known)).score == 1.0:
         return rest
     for shape in (text, core) if core != text else (text,):
         if (key := compact(shape)) in names or wanted.says(tokens(shape)):
             return Verdict.right(f"it is {names.get(key, terms[0])!r:.60}, as written")
+    asked = _asked(problem.question)
+    cause = _CAUSE.search(core)
+    core = core[: cause.start()] if cause and says_nothing(tokens(core[cause.end() :]), asked) else core
     several = _several(core, wanted)
     if several:
         return several
@@ -183,7 +186,6 @@ def _decide(problem: Problem, text: str, wanted: Wanted, known: Vocabulary | Non
         if REVERSED.search(problem.question) or REVERSED.search(terms[0]):
             return Verdict.abstain("the answer negates the reference, and the question asks in the negative")
         return Verdict.wrong(f"the answer denies {terms[0]!r:.60}")
-    asked = _asked(problem.question)
     none = by_none(terms[0], head, known, asked)
     if none:
         return none
@@ -249,7 +251,7 @@ def _several(core: str, wanted: Wanted) -> Verdict | None:
         return Verdict.wrong(OPEN_CHOICE)
     if offers_several(core, tuple(names)):
         return Verdict.wrong("an open choice between several answers, their last word said once")
-    parts = [compact(peel(part)) for part in LIST.split(core) if compact(part)]
+    parts = [compact(peel(part)) for part in LIST.split(core) if compact(part) and not is_measure(part)]
     if len(parts) > 2 and any(part in names for part in parts) and not all(part in names for part in parts):
         return Verdict.abstain("the reference is one of several things listed")
     return None
@@ -275,11 +277,16 @@ def _mentions(text: str, terms: tuple[str, ...]) -> list[tuple[str, str]]:
     return found
 
 
-def _without_echoes(text: str, question: str) -> str:
-    """A text without what it repeats of the question in parentheses behind its answer."""
-    asides = PARENS.findall(text) if "(" in text or "（" in text else ()
-    if not asides or not all(len(compact(one)) > 3 and compact(one) in compact(question) for one in asides):
-        return text
+_CAUSE = Pattern(r",? (?:due to|secondary to|caused by|resulting from) ", re.IGNORECASE)
+
+
+def _without_asides(problem: Problem, text: str, wanted: Wanted, known: Vocabulary | None) -> str:
+    """A text without parentheses that repeat the question, or that announce another name or a cause and name nothing else."""
+    for aside in PARENS.findall(text) if "(" in text or "（" in text else ():
+        echo = len(compact(aside)) > 3 and compact(aside) in compact(problem.question)
+        again = says_again(aside) and not (known and says_another(aside, _reference(wanted.terms, known), known))
+        if not echo and not again:
+            return text
     return PARENS.sub("", text)
 
 

@@ -9,7 +9,6 @@ from typing import NamedTuple
 
 from medrl.verifiers.normalise import normal, tokens
 from medrl.verifiers.patterns import Pattern
-from medrl.verifiers.scripts import has_han
 
 _HEDGE = (
     r"most likely|likely|probably|probable|possibly|possible|presumably|suspected|definitely|clearly|almost certainly|"
@@ -27,7 +26,12 @@ _LEAD = re.compile(
     r")[,:，： ]*",
     re.IGNORECASE,
 )
-_TAIL = Pattern(r"(?:可能性大|可能性最大|可能|的可能|的诊断|is (?:most )?likely|most likely|的表现)$", re.IGNORECASE)
+_TAIL = Pattern(
+    r"(?:可能性大|可能性最大|可能|的可能|的诊断|is (?:most )?likely|most likely|的表现|"
+    r", (?:I(?:'d| would) (?:say|think)|I (?:think|believe|suppose)|in my (?:view|opinion)|then|most probably|I am sure)|"
+    r",? until proven otherwise|，?(?:我认为|无疑|无误))$",
+    re.IGNORECASE,
+)
 _ARTICLE = re.compile(r"^(?:an?|the) ", re.IGNORECASE)
 # After "not" another thing, not a word that denies what stood before: "not here", "not really", "not likely".
 _OTHER = (
@@ -90,18 +94,6 @@ LIST = re.compile(r"\s*(?:,? \b(?:or|and)\b|或者|或|和|及|还是|[,;、，�
 MARKS = re.compile(r"[,;、，；/或和及]|还是|\b(?:or|and|either)\b", re.IGNORECASE)  # without one, no choice and no list
 ALSO = re.compile(r"\b(?:also known as|also called|a\.?k\.?a\.?|i\.e\.|formerly)\b|又称|又名|也称|即", re.IGNORECASE)
 DENIES = Pattern(r"\b(?:not|no|without|unlikely|ruled out)\b|不是|排除|否认", re.IGNORECASE)
-_REASON = re.compile(r",? ?(?:because|since|given|as evidenced by)\b|，?(?:因为|由于|因)", re.IGNORECASE)
-_APPOSITION = re.compile(
-    r", (?:the only|a|an|which|as|caused by|characteri[sz]ed by|due to|defined by|meaning|regardless|particularly|then)\b|"
-    r"[,，](?:属|系|因|由|其|故|建议(?!考虑|改|先?排|与)|应?尽[早快])",
-    re.IGNORECASE,
-)
-_BESIDE = re.compile(
-    r"\b(?:or|alternative\w*|however|but(?! not)|actually|also|could|may|might|maybe|perhaps|instead(?! of)|"
-    r"either|both|other|another|too|fits?|as well|"
-    r"possib\w+|likely|has|have|diagnos\w+|answer|second|plus)\b|或|也|但|然而|其实|另|还|均|都|可能|不过|诊断|患|答案",
-    re.IGNORECASE,
-)
 PARENS = re.compile(r"[（(]([^()（）]{1,120})[)）]")
 # Words that say nothing of which thing it is, as `tokens` spells them.
 _GLUE = frozenset(
@@ -149,6 +141,8 @@ def peel(text: str) -> str:
 _DENIED_FIRST = Pattern(
     r"(?:(?:it|this|that)(?:'s not| is not| isn't)|not) (?P<what>[^,.;:()/\n]{2,60}?)"
     r"(?:,? but(?: rather)? |[,.;] (?:but |rather |it is |it's |this is )(?:rather )?)(?P<rest>[^\n]{2,200})|"
+    r"(?:nothing|no \w+)(?: \w+){0,3} (?:suggests?|supports?|favou?rs|points? to) [^.;:\n]{2,80}[:;,.] (?:this|it) "
+    r"(?:is|must be) (?P<found>[^\n]{2,200})|"
     r"(?:不是|并非)(?P<han>[^，。；、\n]{2,30}?)[，。；]?(?:而是|[，。；](?:是|为|应是|应为|考虑为?|诊断为?))(?P<left>[^\n]{2,100})",
     re.IGNORECASE,
 )
@@ -157,7 +151,7 @@ _DENIED_FIRST = Pattern(
 def after_denial(text: str) -> str:
     """Of "not X but Y" what it leaves: Y; "" of any other text."""
     match = _DENIED_FIRST.fullmatch(text) if len(text) < 300 else None
-    return peel(match["rest"] or match["left"]) if match else ""
+    return peel(match["rest"] or match["found"] or match["left"]) if match else ""
 
 
 def contrasts(tail: str) -> bool:
@@ -174,26 +168,6 @@ def head_of(text: str) -> str:
     """The part that commits: before a reason, a contrast or a differential."""
     text = before_differential(text)
     return _BECAUSE.split(text, maxsplit=1)[0] or text
-
-
-def only_explains(text: str, head: str) -> bool:
-    """Whether what follows the head gives a reason or a contrast, and names nothing beside it (as "X. Maybe Y")."""
-    tail = text[len(head) :] if text.startswith(head) else ""
-    if not tail.strip(" .。"):
-        return text.startswith(head)
-    if _BESIDE.search(tail):
-        return False
-    clauses = [clause for clause in _CLAUSES.split(tail) if clause.strip()]
-    if _REASON.match(tail) or _DIFFERENTIAL.match(tail):
-        clauses = clauses[1:]
-    elif tail[0] not in ".。\n" and not _APPOSITION.match(tail):
-        return False
-    han = has_han(tail)
-    least = (4 if han else 3) if _APPOSITION.match(tail) else 8 if han else 5  # a shorter clause may be a second answer
-    return all(len(tokens(clause)) >= least for clause in clauses)
-
-
-_CLAUSES = re.compile(r"[.。;；\n]")
 
 
 def is_glue(word: str) -> bool:

@@ -1,0 +1,65 @@
+"""What stands beside an answer and leaves it as it is: reasons, contrasts, what is to be done, other names in parentheses."""
+
+import re
+
+from medrl.verifiers.normalise import tokens
+from medrl.verifiers.scripts import has_han
+from medrl.verifiers.wording import contrasts
+
+_REASON = re.compile(r",? ?(?:because|since|given|as evidenced by)\b|，?(?:因为|由于|因)", re.IGNORECASE)
+_APPOSITION = re.compile(
+    r", (?:the only|a|an|which|as|caused by|characteri[sz]ed by|due to|defined by|meaning|regardless|particularly|then)\b|"
+    r"[,，](?:属|系|因|由|其|故)",
+    re.IGNORECASE,
+)
+_BESIDE = re.compile(
+    r"\b(?:or|alternative\w*|however|but(?! not)|actually|also|could|may|might|maybe|perhaps|instead(?! of)|"
+    r"either|both|other|another|too|fits?|as well|"
+    r"possib\w+|likely|has|have|diagnos\w+|answer|second|plus)\b|或|也|但|然而|其实|另|还|均|都|可能|不过|诊断|患|答案",
+    re.IGNORECASE,
+)
+# What is to be done now, once the answer is known. Nobody names a second answer in such words.
+_MANAGES = re.compile(
+    r"[\s,，:：–—-]*(?:(?:(?:please|so|and|then|now|first|next)\b ?)*(?:give|start|begin|treat|use|order|obtain|check|repeat|"
+    r"put|call|avoid|remove|admit|refer|operate|arrange|chelate|drain|immobili[sz]e|splint|monitor|restrict|needs?|requires?|"
+    r"prescribe|administer|perform|transfer|resuscitate|titrate|isolate|do (?:not|an?)|treatment is|management is|"
+    r"(?:urgent|immediate|emergency|prompt) \w+)\b|"
+    r"(?:立即|马上|尽快|尽早|急诊|予以?|给予|须|需要?(?!与|和|排|除|鉴|考虑|警惕)|应(?!考虑|为|是|与|和|排|除|鉴|诊断|属|该是)|"
+    r"建议(?!考虑|改|先?排|与)|宜(?!考虑|诊断)|可(?:先|行|予|用|给)(?!考虑|排)|晨起|口服|静脉|补液|禁用|禁食))",
+    re.IGNORECASE,
+)
+_CLAUSES = re.compile(r"[.。;；\n]")
+# A parenthesis that says the name once more or where the thing comes from.
+_SAYS_AGAIN = re.compile(
+    r"(?:also (?:called|known as)|a\.?k\.?a\.?|formerly|older? (?:name|term)|due to|caused by|secondary to)\b.{0,60}|"
+    r"(?:旧称|又称|又名|亦称|简称|俗称|曾称|旧名|即).{0,30}|.{1,20}(?:所致|引起|导致)(?:的)?",
+    re.IGNORECASE,
+)
+
+
+def only_explains(text: str, head: str) -> bool:
+    """Whether what follows the head gives a reason, a contrast or a measure and names nothing else (as "X. Maybe Y")."""
+    tail = text[len(head) :] if text.startswith(head) else ""
+    if not tail.strip(" .。"):
+        return text.startswith(head)
+    manages = bool(_MANAGES.match(tail))
+    clauses = [clause for clause in _CLAUSES.split(tail) if clause.strip() and not _MANAGES.match(clause)]
+    if any(map(_BESIDE.search, clauses)):
+        return False
+    if _REASON.match(tail) or contrasts(tail):
+        clauses = clauses[1:]
+    elif tail[0] not in ".。;；\n" and not manages and not _APPOSITION.match(tail):
+        return False
+    han = has_han(tail)
+    least = (4 if han else 3) if _APPOSITION.match(tail) else 8 if han else 5  # a shorter clause may be a second answer
+    return all(len(tokens(clause)) >= least for clause in clauses)
+
+
+def is_measure(text: str) -> bool:
+    """Whether a clause says what is to be done."""
+    return bool(_MANAGES.match(text))
+
+
+def says_again(aside: str) -> bool:
+    """Whether a parenthesis announces another name of what stands before it, or its cause."""
+    return bool(_SAYS_AGAIN.fullmatch(aside))
