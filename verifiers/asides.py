@@ -25,7 +25,7 @@ _MANAGES = re.compile(
     r"prescribe|administer|perform|transfer|resuscitate|titrate|isolate|do (?:not|an?)|treatment is|management is|"
     r"(?:urgent|immediate|emergency|prompt) \w+)\b|"
     r"(?:立即|马上|尽快|尽早|急诊|予以?|给予|须|需要?(?!与|和|排|除|鉴|考虑|警惕)|应(?!考虑|为|是|与|和|排|除|鉴|诊断|属|该是)|"
-    r"建议(?!考虑|改|先?排|与)|宜(?!考虑|诊断)|可(?:先|行|予|用|给)(?!考虑|排)|晨起|口服|静脉|补液|禁用|禁食))",
+    r"建议(?!考虑|改|先?排|与)|宜(?!考虑|诊断)|可(?:先|行|予|用|给)(?!考虑|排)|晨起|口服|静脉|补液|禁用|禁食|警惕|注意(?!排除|鉴别)|预防|防止))",
     re.IGNORECASE,
 )
 _CLAUSES = re.compile(r"[.。;；\n]")

@@ -235,7 +235,11 @@ def says_another(tail: str, reference: Reference, known: Vocabulary) -> bool:
 
 _TO_COMMA = re.compile(r"^.[^,，]*")
 _SENTENCES = re.compile(r"[\n。；;]|\.(?= |$)|(?:^|, )then ")
-_REASONED = re.compile(r"[,，]? ?(?:(?:because|since|given|as|in contrast|whereas)\b|因|由于)", re.IGNORECASE)
+_REASONED = re.compile(
+    r"[,，]? ?(?:(?:because|since|given|as|in contrast|whereas|watch (?:out )?for|beware of|to (?:prevent|avoid))\b|"
+    r"因|由于|警惕|注意(?!排除|鉴别)|预防|防止|以防)",
+    re.IGNORECASE,
+)
 # In a reason these say what the patient has, and so name an answer.
 _CLAIMED = re.compile(
     r"\b(?:it|this|that|he|she|they|we|patient|diagnosis|answer|condition|picture)\b(?: \w+){0,2}"

@@ -151,7 +151,7 @@ _CUE = Pattern(
     r"|最可能(?:的[^\s，。；、]{1,12}?|患?的?是)?(?:是|为|[：:])[ ]{0,4}"
     r"|(?<=[，,。；：:])(?:故|所以|因此|综上)?应(?:诊断)?[为是](?!了)[ ]{0,4}"
     r"|(?:但|而|故|因此)(?:目前|现|应|仍)?(?:首先|优先|最)?考虑(?:为|是|诊断为)?[ ]{0,4}"
-    r"|(?:故|应|本题|因此|所以|[，,。；] ?)选(?![用取做])(?:择)?(?:项)?[：:]?[ ]{0,4}",
+    r"|(?:故|应|本题|因此|所以|[，,。；] ?)选(?![用取做]|择性)(?:择)?(?:项)?[：:]?[ ]{0,4}",
     re.IGNORECASE,
 )
 # … unless one of these stands just before them: "the wrong answer is", "an alternative diagnosis is".
@@ -185,7 +185,7 @@ _DENIES = re.compile(
 _RETRACT = Pattern(
     r"\b(?:no,? wait|wait,? no|correction|scratch that|on second thou?ghts?|let me correct|I was wrong|actually,? no|"
     r"I take (?:that|it) back|I (?:retract|withdraw) (?:that|this|it)|sorry,? I mean)\b|"
-    r"更正(?:一下)?[：:，,]?|修正一下[：:，,]?|我错了|说错了|不对[，,。]|等等[，,]",
+    r"更正(?:一下)?[：:，,]?|(?:有误|以[^，。\n]{1,6}为准)[：:，,]|修正一下[：:，,]?|我错了|说错了|不对[，,。]|等等[，,]",
     re.IGNORECASE,
 )
 # A sentence ends at a Chinese stop, a line break, or a full stop that is no decimal point and closes no abbreviation.
@@ -198,7 +198,9 @@ _BOXED, _TAG, _UNTAG = "\\boxed{", Pattern("<answer>", re.IGNORECASE), Pattern("
 _EMPTY = re.compile(
     r"(?:\\boxed\{ ?\}|<answer> ?</answer>|solution|thought process|answer|the answer is|final answer|diagnosis|"
     r"let'?s (?:think|solve|work)[^.\n]{0,60}|"
-    r"i(?: do not| don'?t) know|none of your business|解|答|答案|答案是|答案为|(?:答案|诊断|解答|解析|分析|回答)如下|解析|"
+    r"i(?: do not| don'?t) know|none of your business|解|答|答案|答案是|答案为|"
+    r"(?:综上所?述?，?)?(?:答案|诊断|解答|解析|分析|回答)如下|解析|"
+    r"(?:好的?，)?(?:我|让我|我们)(?:先|来)[^。\n]{0,6}分析[^。\n]{0,8}|"
     r"首先[^。\n]{0,20}(?:分析|审题)|综合[^。，\n]{0,12}，?可?以?得出[^。，\n]{0,4}(?:结论|答案)|"
     r"让我们[^。\n]{0,20}(?:思考|"
     r"分析)|我不知道|不知道|不确定)?"

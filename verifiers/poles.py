@@ -14,18 +14,19 @@ from medrl.verifiers.wording import DENIES, Asked, says_nothing
 # Each contrast: its poles with the words that name them. A word inside another is not it ("direct", "indirect").
 _CONTRASTS: tuple[dict[str, str], ...] = (
     {
-        "increased": r"increas\w*|elevat\w*|rais\w+|ris(?:e|es|en|ing)|high(?:er)?|up|grows?|"
+        "increased": r"↑|increas\w*|elevat\w*|rais\w+|ris(?:e|es|en|ing)|high(?:er)?|up|grows?|"
         r"prolong\w*|lengthen\w*|延长|上升|升高|增高|增加|增多|增强|上调|偏高|变大",
-        "decreased": r"decreas\w*|reduc\w+|low(?:er|ered|ers)?|falls?|fell|drops?|declin\w+|diminish\w*|depress\w+|down|"
+        "decreased": r"↓|decreas\w*|suppress\w*|reduc\w+|low(?:er|ered|ers)?|falls?|fell|drops?|"
+        r"declin\w+|diminish\w*|depress\w+|down|"
         r"shorten\w*|缩短|下降|降低|减低|减少|减弱|下调|偏低|变小",
-        "unchanged": r"unchanged|no change|normal|unaffected|stays? the same|不变|无变化|正常",
+        "unchanged": r"unchanged|preserved|no change|normal|unaffected|stays? the same|不变|无变化|正常",
     },
     {
         "left": r"left(?:ward)?|左",
         "right": r"right(?:ward)?|右",
         "both": r"bilateral(?:ly)?|both sides|双侧?|两侧",
-        "same": r"ipsilateral(?:ly)?|(?:the )?same side|同侧|患侧|病变侧|病灶侧",
-        "other": r"contralateral(?:ly)?|(?:the )?opposite side|(?:the )?other side|对侧|健侧",
+        "same": r"ipsilateral(?:ly)?|(?:the )?same side|与?(?:病[灶变]|患处)?的?同侧|患侧|病变侧|病灶侧",
+        "other": r"contralateral(?:ly)?|(?:the )?opposite side|(?:the )?other side|(?:病[灶变]|患侧)?的?对侧|健侧",
     },
     {"benign": r"benign|良性", "malignant": r"malignan\w+|恶性"},
     {"positive": r"positive|阳性", "negative": r"negative|阴性"},
@@ -40,9 +41,10 @@ _PATTERNS = tuple(
     for contrast in _CONTRASTS
 )
 _SIDES = 1
+_LEVELS = frozenset(_CONTRASTS[0])
 # What a reference may hold besides its pole.
 _BARE = re.compile(
-    r"[\s()（）,，.。、]|\b(?:it|is|the|on|side|sided|level|levels|tumou?r|lesion)\b|侧|性|水平|型|肿瘤|病变|[了的]",
+    r"[\s()（）,，.。、]|\b(?:it|is|the|on|to|towards?|side|sided|level|levels|tumou?r|lesion)\b|侧|性|水平|型|肿瘤|病变|[了的]",
     re.IGNORECASE,
 )
 _NOT = re.compile(
@@ -98,6 +100,8 @@ def _on_a_side(sides: frozenset[str], question: str) -> frozenset[str]:
 
 
 def _compare(wanted: frozenset[str], given: frozenset[str], rest: str, two: bool) -> Verdict | None:
+    if len(wanted) == 1 and len(given) > 1 and given <= _LEVELS - wanted and not _NOT.search(rest):
+        return Verdict.wrong(f"names {' and '.join(sorted(given))} where {next(iter(wanted))} is right")
     if len(wanted) != 1 or len(given) != 1:
         return None
     denied = bool(_NOT.search(rest)) or bool(DENIES.search(rest))

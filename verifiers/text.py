@@ -312,6 +312,8 @@ def _glossed(head: str, names: Mapping[str, str], known: Vocabulary | None) -> V
         return Verdict.right(f"it commits to {names[core]!r:.60}") if core in names else None
     outside, inside = peel(PARENS.sub(" ", head)), peel(match[1])
     first, second = compact(outside), compact(inside)
+    if first + second in names or second + first in names:
+        return Verdict.right(f"it commits to {names.get(first + second) or names[second + first]!r:.60}, in two parts")
     one, other = (known.ids(outside), known.ids(inside)) if known else (frozenset[int](), frozenset[int]())
     if one and other and one.isdisjoint(other):
         return None

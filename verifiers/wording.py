@@ -54,7 +54,7 @@ _BECAUSE = re.compile(
 _DIFFERENTIAL = Pattern(
     r",? ?(?:\b(?:rather than|instead of|as opposed to|(?:(?:and|but) (?:is |was )?)?"
     rf"(?<!did )(?<!does )(?<!do )(?<!is )(?<!was )not{_OTHER}|"
-    r"exclude|ruling out|rule out|unlike)\b|，?(?:而非|而不是|不是)(?=.{0,3}?\w)|"
+    r"exclude|ruling out|rule out|unlike)\b|(?:，?(?:而非|而不是)|[，,] ?不是)(?=.{0,3}?\w)|"
     r"，?(?:但)?(?:需|要|应)?(?:与|和|同).{0,30}鉴别|，?(?:但|仍|还|同时)?(?:需|应|要|注意|警惕|须)*排除(?=[\u3400-\u9fffA-Za-z]))",
     re.IGNORECASE,
 )

@@ -17,16 +17,16 @@ Side: TypeAlias = Literal["yes", "no", "maybe"]
 _WHOLE: dict[Side, str] = {
     "yes": "yes|true|correct|affirmative|是|是的|对|对的|正确|可以|能|会|有|应该|推荐|需要",
     "no": "no|false|incorrect|negative|否|不是|不|不对|错|错误|不正确|不可以|不能|不会|不行|没有|无|不应该|不应|"
-    "不推荐|不需要|不宜|禁止|禁用",
+    "不推荐|不需要|不宜|禁止|禁用|禁忌",
     "maybe": "maybe|possibly|perhaps|uncertain|unclear|inconclusive|cannot be determined|可能|也许|或许|不确定|"
-    "不一定|不清楚|不详|未知",
+    "不一定|不清楚|不详|未知|未必|不见得|视情况而定",
 }
 # "Correct" is also what flatters a judge, so it answers only a question whose reference is such a word.
 _TRUTH = {normal(word) for word in "true|correct|正确|对|对的|false|incorrect|错|错误|不正确".split("|")}
 _SIDES = {normal(word): side for side, words in _WHOLE.items() for word in words.split("|")}
 # What an answer opens with decides; a bare word elsewhere does not.
 _OPENS = re.compile(
-    r"(yes|no|maybe|true|false|不是|不可以|不能|不会|不应该?|不推荐|不需要|不宜|没有|是的|不确定|不一定|是|否|"
+    r"(yes|no|maybe|true|false|不是|不可以|不能|不会|不应该?|不推荐|不需要|不宜|禁用|禁止|禁忌|未必|不见得|没有|是的|不确定|不一定|是|否|"
     r"对|可以|可能|有|无|能)"
     r"(?=\s*(?:$|[，。；、,.;:!！(（\n—-]|(?:and|or|but)\b))",
     re.IGNORECASE,
@@ -89,7 +89,7 @@ class YesNo(AnswerVerifier):
 
 _STATES = re.compile(
     r"(?:(?:there (?:is|are|was|were)|it has|the patient has) )?"
-    r"(?P<none>no|none|没有|无|未见|未发现|不存在)(?P<what>.{0,60}?)[.。]?",
+    r"(?P<none>no|none|没有|无|未见|未发现|不存在)(?P<what>[^.,，。；;]{0,60})(?P<more>[.,，。；;].*)?",
     re.IGNORECASE,
 )
 _HAVES = re.compile(
@@ -98,12 +98,19 @@ _HAVES = re.compile(
 )
 
 
+_EMPTY = frozenset("any such sign evidence of 明 显 的 任 何 征 象 证 据 迹 表 现 对".split())
+
+
+_AFFIRMS = re.compile(r"\byes\b|是|有|对", re.IGNORECASE)
+
+
 def stated(text: str, question: str) -> Side | None:
     """No, where the question asks whether there is something and the answer says that there is none of it."""
     match = _STATES.fullmatch(text.strip()) if len(text) < 120 and not _DOUBLE.search(text) else None
-    if match is None or not _HAVES.search(question):
+    more = (match["more"] or "") if match else ""
+    if match is None or not _HAVES.search(question) or _UNDOES.search(more) or _AFFIRMS.search(more):
         return None
-    what = [word for word in normal(match["what"]).split() if word not in ("any", "such", "明", "显", "的", "任", "何")]
+    what = [word for word in normal(match["what"]).split() if word not in _EMPTY]
     asked = normal(question).split()
     return "no" if all(word in asked for word in what) else None
 
