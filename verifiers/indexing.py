@@ -98,7 +98,7 @@ def index(concepts: Iterable[Concept]) -> Index:
         tuple(frozenset(spelt[name][0] for name in concept.names) for concept in merged),
         known,
         {name: _frozen(ids, alone) for name, ids in _loosened(merged, known, spelt).items()},
-        {name: _frozen(ids, alone) for name, ids in short.items()},
+        {name: _frozen(_owners(ids, merged, owned, spelt), alone) for name, ids in short.items()},
         {word: tuple(sorted(many, reverse=True)) for word, many in lengths.items()},
         _ancestors(merged, known, spelt),
         latin,
