@@ -6,6 +6,7 @@ import re
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -93,9 +94,15 @@ class Import:
         return f"{self.path}:{self.line} imports {self.module}"
 
 
-def imports_of(path: Path, source: str | None = None) -> Iterator[Import]:
-    """Every import of a file, also inside functions, and by `need("x", ...)` or `import_module("x")`."""
-    tree = ast.parse(source if source is not None else path.read_text(encoding="utf-8"))
+@cache
+def imports_of(path: Path) -> tuple[Import, ...]:
+    """Every import of a file; each file is read once for all the tests here."""
+    return tuple(imports_in(path, path.read_text(encoding="utf-8")))
+
+
+def imports_in(path: Path, source: str) -> Iterator[Import]:
+    """Every import of a file with this text, also inside functions, and by `need("x", ...)` or `import_module("x")`."""
+    tree = ast.parse(source)
     inside = {
         id(inner)
         for outer in ast.walk(tree)
@@ -234,7 +241,8 @@ def test_errors_name_extras_that_exist() -> None:
     wrong = [
         f"{path.name}:{call.lineno} names the extra {extra!r}"
         for path in library()
-        for call in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if "need" in (source := path.read_text(encoding="utf-8"))
+        for call in ast.walk(ast.parse(source))
         if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id == "need"
         if isinstance(call.args[1], ast.Constant) and (extra := call.args[1].value) not in asked_for()
     ]
@@ -272,5 +280,5 @@ def test_nothing_imports_the_folders_by_their_bare_names() -> None:
     ],
 )
 def test_the_rule_itself(path: str, line: str, wrong: bool) -> None:
-    faults = [fault for found in imports_of(ROOT / path, line) if (fault := upward(found))]
+    faults = [fault for found in imports_in(ROOT / path, line) if (fault := upward(found))]
     assert bool(faults) is wrong
