@@ -102,17 +102,15 @@ def imports_of(path: Path) -> tuple[Import, ...]:
 
 def imports_in(path: Path, source: str) -> Iterator[Import]:
     """Every import of a file with this text, also inside functions, and by `need("x", ...)` or `import_module("x")`."""
-    tree = ast.parse(source)
-    inside = {
-        id(inner)
-        for outer in ast.walk(tree)
-        if isinstance(outer, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda) or is_type_checking(outer)
-        for inner in ast.walk(outer)
-    }
     name = path.relative_to(ROOT).as_posix()
-    for node in ast.walk(tree):
+    waiting: list[tuple[ast.AST, bool]] = [(ast.parse(source), True)]
+    while waiting:
+        node, at_top = waiting.pop()
         for module in imported(node):
-            yield Import(name, getattr(node, "lineno", 0), module, id(node) not in inside)
+            yield Import(name, getattr(node, "lineno", 0), module, at_top)
+        later = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda) or is_type_checking(node)
+        children = [(child, at_top and not later) for child in ast.iter_child_nodes(node)]
+        waiting.extend(reversed(children))
 
 
 def is_type_checking(node: ast.AST) -> bool:
