@@ -25,7 +25,7 @@ test: lint ## Lint and run all tests but interop; installs the complete CPU envi
 	$(BIN)/python -m pytest
 
 test-unit: .venv/.full ## Only the fast tests, without real engines
-	$(BIN)/python -m pytest tests/unit -m "not slow and not engine"
+	$(BIN)/python -m pytest tests/unit -m "not slow and not engine" -n 2 --dist loadfile
 
 test-interop: .venv/.full .interop/.done ## Hold medrl against other frameworks' real code, installed into .interop
 	PYTHONPATH=.interop $(BIN)/python -m pytest -m interop

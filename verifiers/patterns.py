@@ -76,6 +76,11 @@ def _of_sequence(items: Sequence[tuple[Any, Any]]) -> _Needed:
         if code is op.LITERAL:
             run += chr(value)
             continue
+        if run and code is op.BRANCH:  # the parser writes "not|never" as n(?:ot|ever)
+            whole = [_of_sequence([*((op.LITERAL, ord(letter)) for letter in run), *branch]) for branch in value[1]]
+            run = ""
+            choices.append(frozenset().union(*filter(None, whole)))
+            continue
         if run:
             choices.append(frozenset((run.casefold(),)))
             run = ""
