@@ -50,14 +50,14 @@ BUILTIN: Mapping[str, Mapping[str, str]] = {
 }
 
 
-@lru_cache(maxsize=8)
-def _installed(path: tuple[str, ...]) -> EntryPoints:
-    """Every entry point of the packages on a search path; a file of each is read, which takes 10 ms."""
-    return entry_points()
+@lru_cache(maxsize=64)
+def _installed(group: str, path: tuple[str, ...]) -> EntryPoints:
+    """A group's entry points of the packages on a search path; a file of each package is read, which takes 10 ms."""
+    return entry_points(group=group)
 
 
 def _entry_points(group: str) -> EntryPoints:
-    return _installed(tuple(sys.path)).select(group=group)
+    return _installed(group, tuple(sys.path))
 
 
 def available(group: str) -> dict[str, str]:
