@@ -177,7 +177,10 @@ _POINTS_BACK = re.compile(
     r"\b(?:this|that|it|these|(?:value|result) in)\b|^\s*[是为合即]?多少|[其该此这]|换算|转换|折合|相当|等于",
     re.IGNORECASE,
 )
-_FORMS = {"tetramer": r"\btetramer|四聚体", "monomer": r"\bmonomer|\bas Fe\b|\(Fe\)|单体"}
+_FORMS = {
+    "tetramer": re.compile(r"\btetramer|四聚体", re.IGNORECASE),
+    "monomer": re.compile(r"\bmonomer|\bas Fe\b|\(Fe\)|单体", re.IGNORECASE),
+}
 
 
 @dataclass(frozen=True)
@@ -316,8 +319,10 @@ def other_substance(problem: Problem, text: str) -> str:
 
 def _form(analyte: Analyte, text: str) -> Analyte:
     """Haemoglobin in the form, monomer or tetramer, that the text states; anything else as it is."""
-    stated = [form for form, words in _FORMS.items() if re.search(words, text, re.IGNORECASE)]
-    return ANALYTES[f"{analyte.name} {stated[0]}"] if analyte.name == "hemoglobin" and len(stated) == 1 else analyte
+    if analyte.name != "hemoglobin":
+        return analyte
+    stated = [form for form, words in _FORMS.items() if words.search(text)]
+    return ANALYTES[f"{analyte.name} {stated[0]}"] if len(stated) == 1 else analyte
 
 
 def exchange(problem: Problem, theirs: str, ours: str) -> Fraction | None:

@@ -43,6 +43,8 @@ _DENIES = re.compile(
 )
 _DIVIDED = re.compile(r"\btotal (?:daily )?dose\b|\bdivided\b|\bsplit\b|分[一二两三四五六\d]?次|等分", re.IGNORECASE)
 _ASIDE = re.compile(r"\(([^()]{0,80})\)")
+_WORD = re.compile(r"[A-Za-z]+|[\u3400-\u9fff]+")
+_DIGIT = re.compile(r"\d")
 _DOSE = r"(?:mg|mcg|μg|µg|ug|g|kg|ml|units?|u|iu|tabs?|tablets?|毫克|微克|克|毫升|单位|片)"
 _INTERVAL = re.compile(r"\bhow often\b|\binterval\b|\bfrequency\b|\bfrequently\b|间隔|多久|频率|频次", re.IGNORECASE)
 _DANGEROUS = re.compile(
@@ -92,8 +94,8 @@ def wants_regimen(problem: Problem) -> bool:
 @lru_cache(maxsize=2048)
 def _fits(reference: str, question: str) -> bool:
     found = regimen(reference)
-    left = re.findall(r"[A-Za-z]+|[\u3400-\u9fff]+", found.rest)
-    if len(left) > 3 or re.search(r"\d", found.rest) or found.ranged or _DENIES.search(reference):
+    left = _WORD.findall(found.rest)
+    if len(left) > 3 or _DIGIT.search(found.rest) or found.ranged or _DENIES.search(reference):
         return False
     if found.frequencies:
         return len(found.frequencies) == 1 and (not left or found.parts > 1) and len(found.routes) <= 1

@@ -12,6 +12,7 @@ from typing import Literal, NamedTuple, TypeAlias
 from medrl.verifiers.quantity import WORDS, han_number, plain
 
 _MARKUP = re.compile(r"\\(?:text|textbf|mathrm|mathbf|boxed)\b|\\[,;:! ]|[\\{}*$`\"“”‘’]|'(?!\d\d(?!\d))")
+_SIGN = re.compile(r" ?([-+/^~]) ?")
 _HAN = re.compile(r"[〇零一二两三四五六七八九十百]{1,8}(?= ?(?:年|月|日|号|孕?周|个?星期|天))")
 _LATIN = re.compile(rf"\b({'|'.join(WORDS)})(?:[- ]({'|'.join(WORDS)}))?(?=[- ](?:weeks?|days?)\b)", re.IGNORECASE)
 
@@ -157,7 +158,7 @@ def _asks_day_first(question: str) -> bool:
 def _written_plainly(text: str) -> str:
     """Without mark-up and reasons, what follows the last "=", numerals as digits."""
     text = _BECAUSE.split(plain(text).rpartition("=")[2])[0]
-    text = re.sub(r" ?([-+/^~]) ?", r"\1", " ".join(_MARKUP.sub(" ", text).replace("\0", " ").split()))
+    text = _SIGN.sub(r"\1", " ".join(_MARKUP.sub(" ", text).replace("\0", " ").split()))
     text = _HAN.sub(lambda m: str(han_number(m[0])), text.replace("元月", "1月"))
     return _LATIN.sub(lambda m: str(sum(WORDS[word.lower()] for word in m.groups() if word)), text)
 

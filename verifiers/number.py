@@ -72,6 +72,12 @@ _EACH_KG = re.compile(rf"每(?:公斤|千克|kg)(?:体重)? ?{_DOSE_HAN}")
 _NEVER_SAME = re.compile(r"\b(?:urea|bun|feu|ddu|d-du|elemental|salt)\b|尿素氮?|元素|盐", re.IGNORECASE)
 _ASIDE = re.compile(r"\((?:or|maybe|possibly|或者?|可能)? ?([-+\d.,]+ ?[^()\d]{0,15})\)", re.IGNORECASE)
 _TENTHS = re.compile(r"[一二三四五六七八九十\d] ?成")
+_LATIN_WORD = re.compile(r"[a-z]+")
+_CLAUSE_END = re.compile(r"[,，。;；(（\n]|[.!?](?= |$)")
+_HYPHEN = re.compile(r"(?<=[a-z])-(?=[a-z])", re.IGNORECASE)
+_WORD_BESIDE = re.compile(r"[a-z]+|[\u3400-\u9fff]+|[^\s\w*$'\"”}\])]|\d")
+_COMPARED = re.compile(r"[<>]=")
+_IN_PARENTHESES = re.compile(r"\([^()]{0,200}\)")
 _PAIRED = re.compile(r"blood pressure|visual acuity|\bvision\b|\bBP\b|血压|视力", re.IGNORECASE)
 
 
@@ -208,7 +214,7 @@ def _asked_words(question: str, reference: str) -> tuple[str, frozenset[str], fr
     asked = f"{plain(question)} {plain(reference)}".casefold()
     return (
         asked,
-        _FOLLOWS.union(re.findall(r"[a-z]+", asked)),
+        _FOLLOWS.union(_LATIN_WORD.findall(asked)),
         _one_route(asked[-2000:]),
     )
 
@@ -220,12 +226,12 @@ def _beside(problem: Problem, text: str, right: Quantity) -> str:
     before = _CHANGES.search(text[max(0, start - 20) : start])
     if before:
         return before[0]
-    after = re.split(r"[,，。;；(（\n]|[.!?](?= |$)", text[end : end + 200], maxsplit=1)[0]
-    after = re.sub(r"(?<=[a-z])-(?=[a-z])", " ", after, flags=re.IGNORECASE)
+    after = _CLAUSE_END.split(text[end : end + 200], maxsplit=1)[0]
+    after = _HYPHEN.sub(" ", after)
     said = {route.base for route in routes(after)[0]}
     if said and said != named:
         return next(iter(said))
-    for word in re.findall(r"[a-z]+|[\u3400-\u9fff]+|[^\s\w*$'\"”}\])]|\d", after.casefold()):
+    for word in _WORD_BESIDE.findall(after.casefold()):
         if named and {route.base for route in routes(word)[0]} & named:
             continue
         if word not in known and (word.isascii() or not word.isalpha() or word not in asked):
@@ -260,7 +266,7 @@ def reference_quantity(problem: Problem) -> Quantity | None:
 def _core(text: str) -> str:
     """The part of an answer that holds its number: after the last "=", before "because", without parentheses."""
     text = plain(text).replace("**", "")
-    text = text[text.rfind("=") + 1 :] if "=" in text and not re.search(r"[<>]=", text) else text
+    text = text[text.rfind("=") + 1 :] if "=" in text and not _COMPARED.search(text) else text
     text = _BECAUSE.split(text)[0]
-    outside = re.sub(r"\([^()]{0,200}\)", " ", text)
+    outside = _IN_PARENTHESES.sub(" ", text)
     return (outside if quantities(outside) else text).strip()

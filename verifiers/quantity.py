@@ -27,6 +27,7 @@ _DIGITS = re.compile(
     rf"(?:{_POWER}| ?(?P<han>[百千万亿]{{1,2}})| ?(?P<word>thousand|million|billion)\b|(?P<half>半))?"
     r"(?:(?: ?/ ?| per | out of |(?<=\b1) in )(?P<below>\d{1,3}(?:,\d{3}){1,3}|\d{1,9})(?![\d.]| ?/|\^|,\d))?"
 )
+_GROUPING = str.maketrans("", "", ", ")  # between thousands
 _PURE_POWER = re.compile(rf"{_OPENS}10 ?\^ ?(?P<bracket>\()?(?P<power>[-+]?\d{{1,2}})(?(bracket)\)|(?!\d))")
 _HAN_DIGIT = {c: i for i, c in enumerate("零一二三四五六七八九")} | {"〇": 0, "两": 2}
 _HAN_UNIT = {"十": 10, "百": 100, "千": 1000, "万": 10_000, "亿": 100_000_000}
@@ -204,7 +205,7 @@ def _with_unit(text: str, bare: Quantity) -> Quantity:
 
 
 def _from_digits(text: str, match: re.Match[str]) -> Quantity:
-    whole, decimals = re.sub("[, ]", "", match["whole"]), match["decimals"] or ""
+    whole, decimals = match["whole"].translate(_GROUPING), match["decimals"] or ""
     if match["point"] == "," and len(decimals) == 3 and whole != "0":  # 2,000 that the first branch did not take
         whole, decimals = whole + decimals, ""
     number = Fraction(int(whole + decimals), 10 ** len(decimals)) if decimals else Fraction(int(whole))
@@ -264,7 +265,7 @@ def han_number(text: str) -> int:
 
 def _from_words(text: str, match: re.Match[str]) -> Quantity:
     if match["part"] or match["unit"]:
-        word = re.split("[ -]", match["part"].lower())[-1] if match["part"] else ""
+        word = match["part"].lower().replace("-", " ").rpartition(" ")[2] if match["part"] else ""
         return _with_unit(text, Quantity(Fraction(1, _BELOW.get(word, 1)), None, match.span(), below=_BELOW.get(word)))
     if match["some"]:
         below = WORDS.get(match["of"].lower()) or (100 if "hundred" in match["of"].lower() else 1000)

@@ -19,6 +19,10 @@ _PARTS = re.compile(
     r"\band\b|\bplus\b|以及|和|及|与)\s*",
     re.IGNORECASE,
 )
+# What parts a reference's items outside parentheses; commas and "and" do only where several items are asked for.
+_OUTSIDE = r"(?![^()（）]*[)）])"
+_MARKS = re.compile(rf"[;；、\n→]{_OUTSIDE}")
+_COMMAS = re.compile(rf"(?:[;；、\n→,，]|(?<=\w) and ){_OUTSIDE}")
 _BULLET = re.compile(
     r"^(?:[-*•]|\(?\d{1,2}[.)、])\s*|"
     r"^(?:(?:and )?(?:then|finally|next|first(?:ly)?|second(?:ly)?|lastly|last)\b|最后|然后|再|先|接着|其次)"
@@ -109,9 +113,8 @@ def reference_items(problem: Problem) -> list[str]:
     reference = str(problem.reference)
     asked = asks_order(problem.question) or _SEVERAL.search(last_sentence(problem.question))
     several = asked and not OR.search(reference)
-    marks = r"[;；、\n→,，]|(?<=\w) and " if several else r"[;；、\n→]"
-    items = [item.strip() for item in re.split(rf"(?:{marks})(?![^()（）]*[)）])", reference)]
-    return [re.sub(r"^and ", "", item) for item in items if compact(item)]
+    items = [item.strip() for item in (_COMMAS if several else _MARKS).split(reference)]
+    return [item.removeprefix("and ") for item in items if compact(item)]
 
 
 def split_items(text: str) -> list[str]:
