@@ -104,7 +104,7 @@ _ROUTES = (
     ("otic", "", r"otic|ear ?drops|滴耳"),
 )  # fmt: skip
 _ROUTE = re.compile(
-    "|".join(rf"(?P<r{i}>(?<![A-Za-z.])(?:{words})(?![A-Za-z]))" for i, (_, _, words) in enumerate(_ROUTES)),
+    rf"(?<![A-Za-z.])(?:{'|'.join(rf'(?P<r{i}>{words})' for i, (_, _, words) in enumerate(_ROUTES))})(?![A-Za-z])",
     re.IGNORECASE,
 )
 

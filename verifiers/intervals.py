@@ -90,10 +90,8 @@ def interval(text: str) -> Interval | None:
     if len(text) > 200:
         return None
     text = _END.sub("", _DASH.sub("-", plain(text).replace("**", "").strip()))
-    if len(text) > 160 or DATE.search(text):
-        return None
-    found = quantities(text)
-    if not 1 <= len(found) <= 2:
+    found = quantities(text) if len(text) <= 160 else []
+    if not 1 <= len(found) <= 2 or DATE.search(text):
         return None
     shape, at = "", 0
     for q in found:

@@ -248,19 +248,25 @@ def is_ratio_or_pair(problem: Problem) -> bool:
 
 def reference_quantity(problem: Problem) -> Quantity | None:
     """The reference as one quantity that is all of it, or None. `metadata["unit"]` gives a unit that it leaves out."""
-    text = plain(str(problem.reference)).strip().rstrip("。.")
-    if DATE.search(text) or is_range(text):
+    quantity, unit = _whole(str(problem.reference)), problem.metadata.get("unit")
+    if quantity is None:
         return None
-    found = quantities(text)
-    if len(found) != 1 or found[0].span != (0, len(text)):
-        return None
-    quantity, unit = found[0], problem.metadata.get("unit")
     measured = quantity.unit is not None and quantity.unit.dims not in ((), (("tablets", 1),))
     if quantity.below is not None and (measured or _PAIRED.search(problem.question)):
         return None  # 120/80 is two numbers
     if quantity.unit is None and isinstance(unit, str) and unit.strip():
         quantity = replace(quantity, unit=read_unit(plain(unit.strip()), 0)[0])
     return quantity
+
+
+@lru_cache(maxsize=4096)  # a reference is asked for by several rules, and with every answer
+def _whole(reference: str) -> Quantity | None:
+    """The one quantity that is all of a reference, or None."""
+    text = plain(reference).strip().rstrip("。.")
+    found = quantities(text)
+    if len(found) != 1 or found[0].span != (0, len(text)) or DATE.search(text) or is_range(text):
+        return None
+    return found[0]
 
 
 def _core(text: str) -> str:

@@ -22,6 +22,7 @@ _RATIO = re.compile(
     rf"?(?P<b>{_NUMBER})(?![\w.]*\d)(?! ?(?:[:∶/]|[A-Za-z%°]*/) ?\d)"
 )
 _COLON = re.compile(r"\d ?[:∶比] ?\d")
+_SIGN = re.compile("[:∶比/]|to|in")
 _NAMES_RATIO = re.compile(r"\d ?(?:[:∶：比]|in\b) ?\d|\bone in\b", re.IGNORECASE)
 _IN_WORDS = re.compile(r"\bone in (?=(?:an? |\w+ )?(?:hundred|thousand|million)\b)", re.IGNORECASE)
 _SOLUTION = re.compile(
@@ -62,8 +63,10 @@ def reference_ratio(reference: str, question: str) -> Ratio | None:
     """The reference as one ratio that is all of it, or None. A fraction counts where the question is of a solution."""
     if len(reference) > 60:
         return None
-    text = _AROUND.sub("", plain(reference)).strip(" .。")
-    match = _RATIO.fullmatch(text)
+    text = plain(reference)
+    if not (_DIGIT.search(text) and _SIGN.search(text)):
+        return None
+    match = _RATIO.fullmatch(_AROUND.sub("", text).strip(" .。"))
     if not match or (match["sign"] in ("/", " to ") and not speaks_of_solution(question)) or _is_clock(match, question):
         return None
     return _read(match)

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import ClassVar
 
 from medrl.errors import RecipeError
@@ -111,10 +112,14 @@ def reference_items(problem: Problem) -> list[str]:
     if isinstance(listed, list | tuple):
         return [str(item) for item in listed if compact(str(item))]
     reference = str(problem.reference)
-    asked = asks_order(problem.question) or _SEVERAL.search(last_sentence(problem.question))
-    several = asked and not OR.search(reference)
+    several = _COMMAS.search(reference) and not OR.search(reference) and _asks_several(problem.question)
     items = [item.strip() for item in (_COMMAS if several else _MARKS).split(reference)]
     return [item.removeprefix("and ") for item in items if compact(item)]
+
+
+@lru_cache(maxsize=1024)
+def _asks_several(question: str) -> bool:
+    return asks_order(question) or bool(_SEVERAL.search(last_sentence(question)))
 
 
 def split_items(text: str) -> list[str]:

@@ -250,6 +250,7 @@ _SURE = re.compile(
 # What may stand before "=" in a reference: k, CL, AG, t1/2, t_{1/2}, V_d.
 _SHORT = re.compile(r"[A-Za-z]{1,4}|(?=.{0,8}[\d_½])[A-Za-z][\w{}/ ½]{0,8}")
 _COMPUTES = re.compile(r"\w ?[/*] ?\w|\w [-+−] \w")
+_MAY = re.compile(r"[\\√·*×^²³/+]|[)\w]\s[-−–]|\)[-−–]|(?:ln|log|exp|sqrt) ?[\d(]")  # `_SURE` and `_COMPUTES` want one
 _COMMAND = re.compile(r"\\\w+")
 _WORDS = re.compile(r"(?<![A-Za-z\\])[A-Za-z]{7,}")
 
@@ -262,7 +263,7 @@ def looks_symbolic(problem: Problem) -> bool:
     text = str(problem.reference or "")
     if problem.options or problem.kind not in ("open", "numeric") or len(text) > 300:
         return False
-    if reference_quantity(problem) is not None or _WORDS.search(_COMMAND.sub("", text)):
+    if not _MAY.search(text) or reference_quantity(problem) is not None or _WORDS.search(_COMMAND.sub("", text)):
         return False
     one = formula(text)
     if not (_SURE.search(one.right) or (_SHORT.fullmatch(one.left) and _COMPUTES.search(one.right))):
