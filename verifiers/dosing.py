@@ -23,12 +23,12 @@ from medrl.verifiers.text import Text
 from medrl.verifiers.vocabularies import Sources
 
 _LONGEST = 160  # characters of a reference that may be one regimen
+# Of a text in lower case: a pattern that ignores case takes three times as long.
 _MAY = re.compile(
     r"every|daily|weekly|monthly|year|annual|hour|night|\b(?:once|twice|thrice|times|alternate)\b|each|per |"
-    r"(?<![A-Za-z])(?:q|b\.?i\.?d|t\.?i\.?[dw]|t\.?d\.?s|b\.?d|o\.?d|h\.?s|b\.?i\.?w)(?![A-Z]{3})|[每日天周隔晚次睡]|"
-    r"ous\b|ously|ular|oral|mouth|rectal|lingual|topical|inhal|nasal|dural|dermal|thecal|vagin|(?<![A-Za-z])(?:p\.?o|i\.?[mvo]|s\.?[clq])(?![A-Za-z])|"
-    r"口服|注|[静皮舌外吸滴鞘]",
-    re.IGNORECASE,
+    r"(?<![a-z])(?:q|b\.?i\.?d|t\.?i\.?[dw]|t\.?d\.?s|b\.?d|o\.?d|h\.?s|b\.?i\.?w)(?![a-z]{3})|[每日天周隔晚次睡]|"
+    r"ous\b|ously|ular|oral|mouth|rectal|lingual|topical|inhal|nasal|dural|dermal|thecal|vagin|(?<![a-z])(?:p\.?o|i\.?[mvo]|s\.?[clq])(?![a-z])|"
+    r"口服|注|[静皮舌外吸滴鞘]"
 )
 _ASKS_ROUTE = re.compile(
     r"\broutes?\b|\badminist|\bgiven\b|\binject|\bdeliver\w*\b|\btaken?\b|途径|给药|用药|注射|用法|方式|怎么[给用]|如何[给用]",
@@ -88,7 +88,9 @@ class Dosing(AnswerVerifier):
 def wants_regimen(problem: Problem) -> bool:
     """Whether the reference looks like one for `Dosing`: it says how often, or, where that is asked, by which route."""
     reference = str(problem.reference)
-    return len(reference) <= _LONGEST and _MAY.search(reference) is not None and _fits(reference, problem.question)
+    return (
+        len(reference) <= _LONGEST and _MAY.search(reference.lower()) is not None and _fits(reference, problem.question)
+    )
 
 
 @lru_cache(maxsize=2048)

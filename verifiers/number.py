@@ -163,7 +163,7 @@ class Number(AnswerVerifier):
             return Finding("abstain", "the answer is a range or a bound")
         if reference.unit and ("time", -1) in reference.unit.dims:
             text = _in_time(text)
-        elif reference.unit and _DAILY.search(problem.question[-150:]):
+        elif reference.unit and _PER_DAY.search(text) and _DAILY.search(problem.question[-150:]):
             text = _PER_DAY.sub("", text)  # a daily dose of 4 g is 4 g a day
         if "每" in text and reference.unit and ("body mass", -1) in reference.unit.dims:
             text = _EACH_KG.sub(r"\g<dose>/kg", text)
@@ -188,11 +188,13 @@ class Number(AnswerVerifier):
             return findings[-1]
         if any(compare(problem, reference, q[0], self.relative_tolerance).outcome == "wrong" for q in inside if q):
             return Finding("abstain", "another number stands in parentheses")
-        given = {(q.number, q.unit) for q in quantities(plain(problem.question))}
-        if any(q.unit and q.unit.dims and q not in same and (q.number, q.unit) not in given for q in found) and same:
+        others = [(q.number, q.unit) for q in found if q.unit and q.unit.dims and q not in same] if same else []
+        if others and not {(q.number, q.unit) for q in quantities(plain(problem.question))}.issuperset(others):
             return Finding("abstain", "quantities of another kind stand beside the number")
-        bare = "".join(" " if any(q.span[0] <= i < q.span[1] for q in found) else c for i, c in enumerate(text[:1000]))
-        beside = _beside(problem, text, (same or found)[-1]) or other_substance(problem, bare)  # Hg of mm Hg is none
+        bare = text
+        for start, end in (q.span for q in found):
+            bare = bare[:start] + " " * (end - start) + bare[end:]  # Hg of mm Hg is no substance
+        beside = _beside(problem, text, (same or found)[-1]) or other_substance(problem, bare[:1000])
         return Finding("abstain", f"{beside!r:.40} stands beside the number") if beside else findings[-1]
 
 
@@ -202,6 +204,7 @@ def _in_time(text: str) -> str:
     return _EACH_HAN.sub(r"\g<dose>/\g<unit>", text)
 
 
+@lru_cache(maxsize=1024)
 def _one_route(asked: str) -> frozenset[str]:
     """The route that a question names, where it names one only."""
     named = frozenset(route.base for route in routes(asked)[0])
@@ -209,32 +212,28 @@ def _one_route(asked: str) -> frozenset[str]:
 
 
 @lru_cache(maxsize=1024)
-def _asked_words(question: str, reference: str) -> tuple[str, frozenset[str], frozenset[str]]:
-    """A question and its reference written plainly, the words that may stand after a number, the routes they name."""
+def _asked_words(question: str, reference: str) -> tuple[str, frozenset[str]]:
+    """A question and its reference written plainly, and their words."""
     asked = f"{plain(question)} {plain(reference)}".casefold()
-    return (
-        asked,
-        _FOLLOWS.union(_LATIN_WORD.findall(asked)),
-        _one_route(asked[-2000:]),
-    )
+    return asked, frozenset(_LATIN_WORD.findall(asked))
 
 
 def _beside(problem: Problem, text: str, right: Quantity) -> str:
     """What stands beside the right number and may change it, or ""."""
     start, end = right.span
-    asked, known, named = _asked_words(problem.question, str(problem.reference))
     before = _CHANGES.search(text[max(0, start - 20) : start])
     if before:
         return before[0]
     after = _CLAUSE_END.split(text[end : end + 200], maxsplit=1)[0]
-    after = _HYPHEN.sub(" ", after)
-    said = {route.base for route in routes(after)[0]}
-    if said and said != named:
+    after = _HYPHEN.sub(" ", after).strip()
+    asked, known = _asked_words(problem.question, str(problem.reference))
+    said = {route.base for route in routes(after)[0]} if after else None
+    if said and said != _one_route(asked[-2000:]):
         return next(iter(said))
     for word in _WORD_BESIDE.findall(after.casefold()):
-        if named and {route.base for route in routes(word)[0]} & named:
+        if word in _FOLLOWS or word in known or (word in asked and not word.isascii() and word.isalpha()):
             continue
-        if word not in known and (word.isascii() or not word.isalpha() or word not in asked):
+        if _one_route(asked[-2000:]).isdisjoint(route.base for route in routes(word)[0]):
             return str(word)
     return next((m[0] for m in _NEVER_SAME.finditer(text) if m[0].casefold() not in asked), "")
 

@@ -98,7 +98,8 @@ def stated(question: str) -> Stated:
 
 def limits(metadata: Mapping[str, Any]) -> tuple[Fraction, Fraction] | None:
     """The lowest and the highest value that a problem accepts, where it says so."""
-    low, high = (metadata.get(k, metadata.get(k.replace("_", " ").title())) for k in ("lower_limit", "upper_limit"))
+    low = metadata.get("lower_limit", metadata.get("Lower Limit"))
+    high = metadata.get("upper_limit", metadata.get("Upper Limit"))
     if low is None or high is None:
         return None
     ends = sorted(Fraction(str(end).replace(",", "").strip()) for end in (low, high))
@@ -116,7 +117,13 @@ def allowed(problem: Problem, reference: Quantity, unit: Unit | None, default: f
             return said.margin
         if said.unit.dims == unit.dims and said.unit.scale and unit.scale:
             return said.margin * said.unit.scale / unit.scale
-    return (said.share or Fraction(str(default))) * abs(reference.number)
+    return (said.share or _exact(default)) * abs(reference.number)
+
+
+@lru_cache(maxsize=64)
+def _exact(share: float) -> Fraction:
+    """A share as it is written: 0.05 is a twentieth."""
+    return Fraction(str(share))
 
 
 def has_limits(problem: Problem) -> bool:

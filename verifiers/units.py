@@ -198,11 +198,16 @@ def without_counts(dims: Dims) -> Dims:
     return tuple((dimension, power) for dimension, power in dims if dimension not in _UNSAID)
 
 
-def counted(unit: Unit) -> set[str]:
+def counted(unit: Unit) -> frozenset[str]:
     """What a unit counts, as far as it says so."""
+    return _counted(unit.symbol, unit.dims)
+
+
+@lru_cache(maxsize=1024)
+def _counted(symbol: str, dims: Dims) -> frozenset[str]:
     kinds = {"cells": _CELLS, "colonies": _COLONIES, "copies": _COPIES}
-    said = {kind for kind, words in kinds.items() if not unit.symbol.isdigit() and words.search(unit.symbol)}
-    return said | {dimension for dimension, _ in unit.dims if dimension in ("beats", "breaths")}
+    said = {kind for kind, words in kinds.items() if not symbol.isdigit() and words.search(symbol)}
+    return frozenset(said | {dimension for dimension, _ in dims if dimension in ("beats", "breaths")})
 
 
 @lru_cache(maxsize=4096)
