@@ -189,7 +189,8 @@ def chosen_labels(text: str, options: Mapping[str, str]) -> frozenset[str] | str
 
 
 def _tidy(text: str) -> str:
-    text = "".join(c for c in unicodedata.normalize("NFKC", without_heaps(text)) if unicodedata.category(c) != "Cf")
+    if not text.isascii():
+        text = "".join(c for c in unicodedata.normalize("NFKC", without_heaps(text)) if unicodedata.category(c) != "Cf")
     return _MARKUP.sub(lambda m: "\n" if m[0][0] == "<" else "", text).strip()
 
 
@@ -291,7 +292,8 @@ def _bare(piece: str, options: Mapping[str, str]) -> frozenset[str]:
 
 def _whole(text: str, options: Mapping[str, str]) -> frozenset[str]:
     """The options whose text is all of the answer."""
-    return frozenset(label for label, option in options.items() if normal(option) == normal(text) != "")
+    whole = normal(text)
+    return frozenset(label for label, option in options.items() if normal(option) == whole) if whole else frozenset()
 
 
 def _without(text: str, options: Mapping[str, str]) -> str:
@@ -333,8 +335,8 @@ def _named(text: str, options: Mapping[str, str]) -> frozenset[str]:
     """The options whose text stands in the answer as whole words; an option inside a longer one does not count."""
     found: set[str] = set()
     remaining = f" {normal(text)} "
-    for label, option in sorted(options.items(), key=lambda pair: -len(normal(pair[1]))):
-        needle = f" {normal(option)} "
+    needles = [(label, f" {normal(option)} ") for label, option in options.items()]
+    for label, needle in sorted(needles, key=lambda pair: -len(pair[1])):
         if needle.strip() and needle in remaining:
             found.add(label)
             remaining = remaining.replace(needle, "  ")

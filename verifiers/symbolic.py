@@ -261,9 +261,15 @@ def looks_symbolic(problem: Problem) -> bool:
     if stated is not None:
         return bool(stated == "expression")
     text = str(problem.reference or "")
-    if problem.options or problem.kind not in ("open", "numeric") or len(text) > 300:
+    if problem.options or problem.kind not in ("open", "numeric") or len(text) > 300 or not _MAY.search(text):
         return False
-    if not _MAY.search(text) or reference_quantity(problem) is not None or _WORDS.search(_COMMAND.sub("", text)):
+    return reference_quantity(problem) is None and _is_sure(text)
+
+
+@lru_cache(maxsize=1024)
+def _is_sure(text: str) -> bool:
+    """Whether a text is a formula beyond doubt."""
+    if _WORDS.search(_COMMAND.sub("", text)):
         return False
     one = formula(text)
     if not (_SURE.search(one.right) or (_SHORT.fullmatch(one.left) and _COMPUTES.search(one.right))):

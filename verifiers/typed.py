@@ -88,8 +88,8 @@ def answer_type(problem: Problem) -> str:
     if stated is not None:
         return str(stated)
     if problem.options:
-        sides = [side(text) or side(label) for label, text in problem.options.items()]
-        return "yes_no" if all(sides) and len(sides) > 1 else "choice"
+        sided = all(side(text) or side(label) for label, text in problem.options.items())
+        return "yes_no" if sided and len(problem.options) > 1 else "choice"
     if problem.kind == "choice":
         return "choice"
     if problem.metadata.keys() & {"unit", "items"}:
