@@ -136,6 +136,7 @@ _remembered = lru_cache(maxsize=8192)(_plain)  # one text is read by several rul
 _DASHES = str.maketrans({**dict.fromkeys("‐‑‒–−", "-"), "µ": "μ"})
 _DEGREES = re.compile(r"(摄氏|华氏)(?:度)? ?([\d.]{1,12}|[零一二三四五六七八九十百点]{1,8})度?")
 _DIGIT = re.compile(r"\d")
+_NUMERAL = re.compile(r"[\d零〇一二两三四五六七八九十百千万亿半]")
 _NAKED = re.compile(r"(?<![^\s(=<>≤≥~±+-])\.(?=\d)")  # .5
 _STARS = re.compile(r"(?<=\b10)\*\*(?=-?\d)")
 _POWER_WORDS = re.compile(r"\b10 to the (?:power (?:of )?)?(-?\d{1,2})(?:st|nd|rd|th)?\b(?: power)?")
@@ -164,6 +165,11 @@ _BOUND_WORD = re.compile(
 def is_range(text: str) -> bool:
     """Whether a plain text names a range or a bound instead of a value."""
     return bool(_RANGE.search(text) or _BOUND.search(text))
+
+
+def may_count(text: str) -> bool:
+    """Whether a plain text may hold a quantity, a date or a ratio; cheap, and true of a few names too."""
+    return bool(_NUMERAL.search(text) or _HINT.search(text.lower()))
 
 
 def quantities(text: str) -> list[Quantity]:

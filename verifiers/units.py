@@ -22,13 +22,13 @@ class Unit:
     offset: Fraction = Fraction(0)
 
     def to_base(self, number: Fraction) -> Fraction:
-        return number * self.scale + self.offset
+        return number * self.scale + self.offset if self.offset else number * self.scale
 
     def from_base(self, number: Fraction) -> Fraction:
-        return (number - self.offset) / self.scale
+        return (number - self.offset if self.offset else number) / self.scale
 
     def same_as(self, other: "Unit") -> bool:
-        return (self.dims, self.scale, self.offset) == (other.dims, other.scale, other.offset)
+        return self.dims == other.dims and self.scale == other.scale and self.offset == other.offset
 
 
 # (dimension, in base units, spellings). Lower case, except where case tells units apart (`_CASED`).
