@@ -235,12 +235,14 @@ def _rounds_to(
         target = theirs.from_base(base) if theirs else base
         if round(target, given.decimals) == given.number:
             return True
-    if reference.decimals is None or not _ROUNDED.search(problem.question):
+    if reference.decimals is None:
         return False
     step = stated(problem.question).step
     if step and reference.number % step == 0:
-        return -step / 2 <= value - reference.number < step / 2
-    return round(value, reference.decimals) == reference.number
+        near = -step / 2 <= value - reference.number < step / 2
+    else:
+        near = round(value, reference.decimals) == reference.number
+    return near and _ROUNDED.search(problem.question) is not None
 
 
 def _calendar(unit: Unit, theirs: Unit, reference: Quantity, given: Quantity) -> bool:

@@ -144,23 +144,12 @@ class Number(AnswerVerifier):
 
     def _finding(self, problem: Problem, reference: Quantity, text: str) -> Finding:
         """What the answer `text` says of the reference."""
-        inside = [quantities(part) for part in _ASIDE.findall(plain(text).rpartition("=")[2])]
+        inside = [quantities(part) for part in _ASIDE.findall(plain(text).rpartition("=")[2])] if "(" in text else []
         text = _core(text)
-        if DATE.search(text) or _TENTHS.search(text):
-            return Finding("abstain", "the answer is a date or in tenths")
-        bounded = bounds.against_bound(problem, reference, text, self.relative_tolerance) if is_bound(text) else None
-        if bounded:
-            return bounded
-        if ratios.has_colon(text) and (reference.below or (reference.unit and not reference.unit.dims)):
-            return Finding("abstain", "a ratio may be of the parts or of the whole")
-        if _NEGATED.search(text) or _CHOICE.search(text):
-            return Finding("abstain", "the answer negates or offers a choice")
-        if is_range(text):
-            several = interval(text)
-            exact = not self.relative_tolerance and not has_limits(problem)
-            if several and several.low and several.high and exact:
-                return Finding("wrong", "a range where one value is asked")
-            return Finding("abstain", "the answer is a range or a bound")
+        alone = _is_alone(text)
+        turned = None if alone else self._turned(problem, reference, text)
+        if turned:
+            return turned
         if reference.unit and ("time", -1) in reference.unit.dims:
             text = _in_time(text)
         elif reference.unit and _PER_DAY.search(text) and _DAILY.search(problem.question[-150:]):
@@ -191,11 +180,32 @@ class Number(AnswerVerifier):
         others = [(q.number, q.unit) for q in found if q.unit and q.unit.dims and q not in same] if same else []
         if others and not {(q.number, q.unit) for q in quantities(plain(problem.question))}.issuperset(others):
             return Finding("abstain", "quantities of another kind stand beside the number")
+        if alone:
+            return findings[-1]
         bare = text
         for start, end in (q.span for q in found):
             bare = bare[:start] + " " * (end - start) + bare[end:]  # Hg of mm Hg is no substance
         beside = _beside(problem, text, (same or found)[-1]) or other_substance(problem, bare[:1000])
         return Finding("abstain", f"{beside!r:.40} stands beside the number") if beside else findings[-1]
+
+    def _turned(self, problem: Problem, reference: Quantity, text: str) -> Finding | None:
+        """What is said of an answer in which a number is bounded, negated or one of several; None of any other."""
+        if DATE.search(text) or _TENTHS.search(text):
+            return Finding("abstain", "the answer is a date or in tenths")
+        bounded = bounds.against_bound(problem, reference, text, self.relative_tolerance) if is_bound(text) else None
+        if bounded:
+            return bounded
+        if ratios.has_colon(text) and (reference.below or (reference.unit and not reference.unit.dims)):
+            return Finding("abstain", "a ratio may be of the parts or of the whole")
+        if _NEGATED.search(text) or _CHOICE.search(text):
+            return Finding("abstain", "the answer negates or offers a choice")
+        if is_range(text):
+            several = interval(text)
+            exact = not self.relative_tolerance and not has_limits(problem)
+            if several and several.low and several.high and exact:
+                return Finding("wrong", "a range where one value is asked")
+            return Finding("abstain", "the answer is a range or a bound")
+        return None
 
 
 def _in_time(text: str) -> str:
@@ -262,10 +272,13 @@ def reference_quantity(problem: Problem) -> Quantity | None:
 def _whole(reference: str) -> Quantity | None:
     """The one quantity that is all of a reference, or None."""
     text = plain(reference).strip().rstrip("。.")
+    return None if not _is_alone(text) or DATE.search(text) or is_range(text) else quantities(text)[0]
+
+
+def _is_alone(text: str) -> bool:
+    """Whether a plain text is one quantity and nothing else, so that no word of it can say anything of the number."""
     found = quantities(text)
-    if len(found) != 1 or found[0].span != (0, len(text)) or DATE.search(text) or is_range(text):
-        return None
-    return found[0]
+    return len(found) == 1 and found[0].span == (0, len(text))
 
 
 def _core(text: str) -> str:
@@ -273,5 +286,5 @@ def _core(text: str) -> str:
     text = plain(text).replace("**", "")
     text = text[text.rfind("=") + 1 :] if "=" in text and not _COMPARED.search(text) else text
     text = _BECAUSE.split(text)[0]
-    outside = _IN_PARENTHESES.sub(" ", text)
+    outside = _IN_PARENTHESES.sub(" ", text) if "(" in text else text
     return (outside if quantities(outside) else text).strip()

@@ -44,8 +44,7 @@ _STATED = re.compile("|".join((*_ENGLISH, *_CHINESE)), re.IGNORECASE)
 _SHARE = re.compile(r" ?(?:%|percent|per cent|个百分点)", re.IGNORECASE)
 _WITHIN_SHARE = re.compile(r"\bwithin (\d{1,2}(?:\.\d{1,3})?) ?(?:%|percent)", re.IGNORECASE)
 _MAY = re.compile(
-    r"±|\+/-|plus or minus|within|toleran|margin|error|deviat|accept|误差|偏差|相差|公差|容差|允许|上下|正负",
-    re.IGNORECASE,
+    r"±|\+/-|plus or minus|within|toleran|margin|error|deviat|accept|误差|偏差|相差|公差|容差|允许|上下|正负"
 )
 _NEAREST = re.compile(
     r"\bnearest (?P<word>half|ten|hundred|thousand|tenth|hundredth|thousandth|whole|integer|unit)\b|\bnearest "
@@ -76,12 +75,13 @@ class Stated:
 def stated(question: str) -> Stated:
     """What a question says; nothing of it where it is silent."""
     text = plain(question)
-    nearest = _NEAREST.search(text)
+    lower = text.lower()
+    nearest = _NEAREST.search(text) if "nearest" in lower or "精确到" in text else None
     step = _ZERO
     if nearest:
         word = (nearest["word"] or nearest["place"] or "").lower()
         step = Fraction(_STEPS.get(word) or nearest["step"] or nearest["fine"] or "0")
-    if not _MAY.search(text):
+    if not _MAY.search(lower):
         return Stated(step=step)
     found = _STATED.search(text)
     if found:
