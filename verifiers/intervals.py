@@ -34,9 +34,9 @@ _AFTER: tuple[tuple[str, str, bool | None], ...] = (
     (r"以下", "high", None),
 )
 # A text that is a bound and nothing else: words before or after the number, side, whether the end itself is outside.
-_WHOLE = (
-    *((re.compile(rf"(?:{words})\s*(?:of |的)?{_NUMBER}", re.IGNORECASE), *bound) for words, *bound in _BEFORE),
-    *((re.compile(rf"{_NUMBER}\s*(?:{words})", re.IGNORECASE), *bound) for words, *bound in _AFTER),
+_WHOLE = tuple(
+    [(re.compile(rf"(?:{words})\s*(?:of |的)?{_NUMBER}", re.IGNORECASE), side, open_) for words, side, open_ in _BEFORE]
+    + [(re.compile(rf"{_NUMBER}\s*(?:{words})", re.IGNORECASE), side, open_) for words, side, open_ in _AFTER]
 )
 _LEAD = re.compile(
     r"(?:(?:it|this|that|the (?:answer|value|target|threshold|cut-?off|range|result|inr|score|level|goal))?\s*"

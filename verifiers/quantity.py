@@ -6,7 +6,7 @@ Nothing is evaluated: numbers become exact fractions from bounded patterns, so "
 import re
 import unicodedata
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
 
@@ -214,7 +214,8 @@ def _with_unit(text: str, bare: Quantity) -> Quantity:
     number = bare.number
     if text[after : after + 1] == "半" and after > end:
         number, after = number + Fraction(1, 2), after + 1
-    return replace(bare, number=number, unit=unit, span=(start, after), stray="" if unit else unknown_word(text, end))
+    stray = "" if unit else unknown_word(text, end)
+    return Quantity(number, unit, (start, after), bare.decimals, bare.digits, bare.above, bare.below, stray)
 
 
 def _from_digits(text: str, match: re.Match[str]) -> Quantity:
@@ -223,7 +224,7 @@ def _from_digits(text: str, match: re.Match[str]) -> Quantity:
         whole, decimals = whole + decimals, ""
     number = Fraction(int(whole + decimals), 10 ** len(decimals)) if decimals else Fraction(int(whole))
     power = int(match["power"] or match["power2"] or match["power3"] or 0)
-    pure = _PURE_POWER.match(text, match.start("whole"))
+    pure = _PURE_POWER.match(text, match.start("whole")) if whole == "10" else None
     end = match.end()
     if pure:
         number, power, end = Fraction(1), int(pure["power"]), pure.end()
