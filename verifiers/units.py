@@ -28,7 +28,7 @@ class Unit:
         return (number - self.offset if self.offset else number) / self.scale
 
     def same_as(self, other: "Unit") -> bool:
-        return self.dims == other.dims and self.scale == other.scale and self.offset == other.offset
+        return self is other or (self.dims == other.dims and self.scale == other.scale and self.offset == other.offset)
 
 
 # (dimension, in base units, spellings). Lower case, except where case tells units apart (`_CASED`).
