@@ -182,10 +182,10 @@ class Number(AnswerVerifier):
             return Finding("abstain", "quantities of another kind stand beside the number")
         if alone:
             return findings[-1]
-        bare = text
+        bare = text[:1000]
         for start, end in (q.span for q in found):
             bare = bare[:start] + " " * (end - start) + bare[end:]  # Hg of mm Hg is no substance
-        beside = _beside(problem, text, (same or found)[-1]) or other_substance(problem, bare[:1000])
+        beside = _beside(problem, text, (same or found)[-1]) or other_substance(problem, bare)
         return Finding("abstain", f"{beside!r:.40} stands beside the number") if beside else findings[-1]
 
     def _turned(self, problem: Problem, reference: Quantity, text: str) -> Finding | None:
