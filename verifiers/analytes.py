@@ -16,7 +16,7 @@ from fractions import Fraction
 from functools import lru_cache
 
 from medrl.types import Problem
-from medrl.verifiers.normalise import CJK, tokens
+from medrl.verifiers.normalise import CJK, normal, tokens
 from medrl.verifiers.quantity import plain
 from medrl.verifiers.wording import last_sentence
 
@@ -177,7 +177,10 @@ _POINTS_BACK = re.compile(
     r"\b(?:this|that|it|these|(?:value|result) in)\b|^\s*[是为合即]?多少|[其该此这]|换算|转换|折合|相当|等于",
     re.IGNORECASE,
 )
-_FORMS = {"tetramer": r"\btetramer|四聚体", "monomer": r"\bmonomer|\bas Fe\b|\(Fe\)|单体"}
+_FORMS = {
+    "tetramer": re.compile(r"\btetramer|四聚体", re.IGNORECASE),
+    "monomer": re.compile(r"\bmonomer|\bas Fe\b|\(Fe\)|单体", re.IGNORECASE),
+}
 
 
 @dataclass(frozen=True)
@@ -228,7 +231,10 @@ def _read_table() -> tuple[dict[str, Analyte], dict[str, Analyte | None], dict[s
 
 ANALYTES, _NAMES, _WRITTEN = _read_table()
 _SALTS = [name for name in _NAMES if re.search("(?:ate|ide)$|酸|氯 ?化", name) and _NAMES[name] is None]
-_MOST = max(len(name.split()) for name in _NAMES)
+_LONGEST: dict[str, int] = {}  # by its first word the words of the longest name
+for _name in _NAMES:
+    _first, *_more = _name.split()
+    _LONGEST[_first] = max(_LONGEST.get(_first, 0), 1 + len(_more))
 _SYMBOL = re.compile(
     r"(?<![A-Za-z0-9/])(?<!\d )(?<![Vv]itamin )(?<![Vv]it )(?<!维生素)"
     rf"({'|'.join(sorted(map(re.escape, _WRITTEN), key=len, reverse=True))})"
@@ -240,7 +246,8 @@ _SYMBOL = re.compile(
 def analytes_in(text: str) -> frozenset[Analyte]:
     """Every substance that a text names: the longest name at each place, of whole words, or a symbol as written."""
     text = plain(text)
-    named = _named(tokens(text), bool(_THYROID.search(text)))
+    words = tokens(text)
+    named = _named(words, "t" in words and bool(_THYROID.search(text)))
     written = [(_WRITTEN[m[1]], tokens(text[max(0, m.start() - 60) : m.start()])) for m in _SYMBOL.finditer(text)]
     return frozenset(named).union(_unknown(found) if _assumed(words) else found for found, words in written)
 
@@ -261,7 +268,7 @@ def _assumed(words: list[str]) -> bool:
 def _named(words: list[str], thyroid: bool) -> Iterator[Analyte]:
     at = 0
     while at < len(words):
-        for length in range(min(_MOST, len(words) - at), 0, -1):
+        for length in range(min(_LONGEST.get(words[at], 0), len(words) - at), 0, -1):
             name = " ".join(words[at : at + length])
             if name in _NAMES and _alone(words, at, length):
                 analyte = _NAMES[name]
@@ -302,22 +309,27 @@ def analyte_of(problem: Problem) -> Analyte | None:
 
 def other_substance(problem: Problem, text: str) -> str:
     """A substance that an answer names and that its question does not ask for, or ""."""
+    words = f" {normal(text)} "
+    salts = [name for name in _SALTS if f" {name} " in words]
+    named = analytes_in(text)
+    if not (salts or named):
+        return ""
     asked = analytes_in(last_sentence(problem.question))
     if len(asked) != 1 or problem.metadata.get("analyte"):
         asked = analytes_in(f"{problem.question}\n{problem.metadata.get('analyte') or ''}")
-    words = f" {' '.join(tokens(text))} "
-    salts = [name for name in _SALTS if f" {name} " in words]
-    known = f" {' '.join(tokens(f'{problem.question} {problem.reference}'))} " if salts else ""
+    known = f" {normal(f'{problem.question} {problem.reference}')} " if salts else ""
     others = [name for name in salts if f" {name} " not in known]
     names = {name for found in asked for name in (found.name, found.name.removeprefix("with "))}
-    others += [found.name for found in analytes_in(text) if found.name not in names]
+    others += [found.name for found in named if found.name not in names]
     return others[0] if others else ""
 
 
 def _form(analyte: Analyte, text: str) -> Analyte:
     """Haemoglobin in the form, monomer or tetramer, that the text states; anything else as it is."""
-    stated = [form for form, words in _FORMS.items() if re.search(words, text, re.IGNORECASE)]
-    return ANALYTES[f"{analyte.name} {stated[0]}"] if analyte.name == "hemoglobin" and len(stated) == 1 else analyte
+    if analyte.name != "hemoglobin":
+        return analyte
+    stated = [form for form, words in _FORMS.items() if words.search(text)]
+    return ANALYTES[f"{analyte.name} {stated[0]}"] if len(stated) == 1 else analyte
 
 
 def exchange(problem: Problem, theirs: str, ours: str) -> Fraction | None:

@@ -16,6 +16,7 @@ _HOW_MANY = re.compile(
     re.IGNORECASE,
 )
 _SURE = ("in terms", "in units", "how many", "多少", "多少 ", "几")  # after these one letter is a unit too
+_AT_END = re.compile(r"[^,，。;；]{0,6}[?？]?$")
 _IN = re.compile(r"[ (]in (?=[A-Za-zμ%])|\((?=[A-Za-zμ%毫微克升])", re.IGNORECASE)
 
 
@@ -69,7 +70,7 @@ def wanted_unit(question: str) -> tuple[Unit | None, bool]:
 def _stands(words: str, rest: str) -> bool:
     """Whether what follows a unit lets it be asked for: 以克计, and 几周 at the end; 几年前 asks for no years."""
     if words == "几":
-        return bool(re.match(r"[^,，。;；]{0,6}[?？]?$", rest)) and rest[:1] not in ("前", "后", "来")
+        return bool(_AT_END.match(rest)) and rest[:1] not in ("前", "后", "来")
     if words == "(":
         return rest.startswith(")")  # 剂量(mg)是多少
     return words != "以" or rest.startswith(("计", "为单位", "表示", "作单位"))

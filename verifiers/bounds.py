@@ -20,6 +20,8 @@ _DENIES = re.compile(
     r"不|非|除|而|但|或|还是",
     re.IGNORECASE,
 )
+_LATIN_WORD = re.compile(r"[A-Za-z][A-Za-z0-9]*")
+_WORD = re.compile(r"[A-Za-z][A-Za-z0-9]*|[\u3400-\u9fff]+|[^\s\w.,:;，。：；'\"*~()-]|\d")
 _NORMAL = re.compile(r"\bnormal\w*|正常", re.IGNORECASE)
 # Which side a question itself says, near its question word.
 _ASKS = {
@@ -72,10 +74,10 @@ def _turns(problem: Problem, rest: str) -> bool:
 def strange(problem: Problem, rest: str) -> str:
     """A word around an interval that neither we nor the question know, or ""."""
     asked = plain(f"{problem.question} {problem.reference}")
-    words = re.findall(r"[A-Za-z][A-Za-z0-9]*", asked)
+    words = _LATIN_WORD.findall(asked)
     known = {word.lower() for word in words}
     initials = "".join(word[0] for word in words).lower()
-    for word in re.findall(r"[A-Za-z][A-Za-z0-9]*|[\u3400-\u9fff]+|[^\s\w.,:;，。：；'\"*~()-]|\d", rest):
+    for word in _WORD.findall(rest):
         low = word.lower()
         if low in known or low in _KNOWN or (low.removesuffix("ly") in known and low not in _ADVERBS):
             continue

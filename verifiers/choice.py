@@ -4,6 +4,7 @@ import re
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import ClassVar
 
 from medrl.types import Problem, Verdict, ask
@@ -32,6 +33,18 @@ _STRUCK = re.compile(
     r"不对|错误?|不是|否|排除|已排除|不正确|干扰项)\W*",
     re.IGNORECASE,
 )
+_JOINS = re.compile(r"[\s,、;，；和及&+]|AND")
+_LABELLED = re.compile(r"\(?([A-Z])\s?[.):、]")
+_LABEL = re.compile("[A-Z]")
+_MARKUP = re.compile(r"\*\*|<br ?/?>")
+_CLOSED = re.compile(r"[.:)\]】、]$")
+# Chinese marks among labels as ASCII's: a set with both takes re a millisecond to compile, for each set of labels.
+_ASCII_MARKS = str.maketrans("【】、，；", "[],,;")
+_SET_OFF = re.compile(r"[.:)\]】项]$")
+_WORD_FOLLOWS, _LOWER_FOLLOWS = re.compile(" [A-Za-z]"), re.compile(" [a-z]")
+_JOINED_BY = re.compile(r"\b(?:or|and)\b")
+_STATEMENTS = re.compile(r"[\n;；。!?！？]+|(?<=\w)[.](?= |$)")
+_SPARE = re.compile(r"[a-z]{2,}|[\u3400-\u9fff]{2}")
 _OPEN = re.compile(r"\b(?:or|versus|vs)\b|或|还是", re.IGNORECASE)
 _FIGURE = re.compile(r"\W*\d")
 _CHANGES = re.compile(
@@ -158,10 +171,10 @@ def wanted_labels(reference: str, options: Mapping[str, str]) -> frozenset[str] 
     by_text = [label for label, option in options.items() if normal(option) == normal(reference)]
     if len(by_text) == 1:
         return frozenset(by_text)
-    letters = re.sub(r"[\s,、;，；和及&+]|AND", "", text)
+    letters = _JOINS.sub("", text)
     if letters and all(letter in options for letter in letters) and len(set(letters)) == len(letters):
         return frozenset(letters)
-    match = re.match(r"\(?([A-Z])\s?[.):、]", text)
+    match = _LABELLED.match(text)
     return frozenset({match[1]}) if match and match[1] in options else None
 
 
@@ -178,8 +191,9 @@ def chosen_labels(text: str, options: Mapping[str, str]) -> frozenset[str] | str
 
 
 def _tidy(text: str) -> str:
-    text = "".join(c for c in unicodedata.normalize("NFKC", without_heaps(text)) if unicodedata.category(c) != "Cf")
-    return re.sub(r"\*\*|<br ?/?>", lambda m: "\n" if m[0][0] == "<" else "", text).strip()
+    if not text.isascii():
+        text = "".join(c for c in unicodedata.normalize("NFKC", without_heaps(text)) if unicodedata.category(c) != "Cf")
+    return _MARKUP.sub(lambda m: "\n" if m[0][0] == "<" else "", text).strip()
 
 
 def _chosen(text: str, options: Mapping[str, str]) -> frozenset[str] | str:
@@ -188,7 +202,7 @@ def _chosen(text: str, options: Mapping[str, str]) -> frozenset[str] | str:
         return frozenset(affirmed["label"])
     opened = _LEAD.sub("", text, count=1)
     letters, rest = _leading_letters(opened, options)
-    if len(letters) == 1 and re.search(r"[.:)\]】、]$", opened[: len(opened) - len(rest)]):
+    if len(letters) == 1 and _CLOSED.search(opened[: len(opened) - len(rest)]):
         written = _PIECES.split(rest.strip())[0]
         named = _whole(written, options)
         if named and letters.isdisjoint(named):
@@ -198,11 +212,11 @@ def _chosen(text: str, options: Mapping[str, str]) -> frozenset[str] | str:
         return by_text
     excepted = _EXCEPT.search(text.upper())
     if excepted and excepted["rest"]:
-        left_out = set(re.findall("[A-Z]", excepted["labels"]))
+        left_out = set(_LABEL.findall(excepted["labels"]))
         return frozenset(set(options) - left_out) if left_out <= set(options) else "labels that are not options"
     only = _ONLY.search(text.upper())
-    if only and set(re.findall("[A-Z]", only["labels"])) <= set(options):
-        return frozenset(re.findall("[A-Z]", only["labels"]))
+    if only and set(_LABEL.findall(only["labels"])) <= set(options):
+        return frozenset(_LABEL.findall(only["labels"]))
     listed = _listed(text, options)
     if len(listed) > 1:
         return listed
@@ -226,28 +240,45 @@ def _chosen(text: str, options: Mapping[str, str]) -> frozenset[str] | str:
 
 def _leading_letters(text: str, options: Mapping[str, str]) -> tuple[frozenset[str], str]:
     """The letters that an answer opens with ("B", "(B)", "B, D", "ACD", "A或B"), and what follows them."""
-    labels = "".join(sorted(re.escape(label) for label in options if len(label) == 1))
+    labels = _single(options)
     if not labels:
         return frozenset(), text
-    case = "" if len(text) > 3 else "(?i:"
-    close = ")" if case else ""
-    one = rf"[(\[【]?{case}[{labels}]{close}(?:[)\]】.:]|项|选项)?"
-    first = re.match(one, text)
+    one, several = _letters(labels, len(text) <= 3)
+    written = text.translate(_ASCII_MARKS)
+    first = one.match(written)
     label = "".join(c.upper() for c in first[0] if c.upper() in options) if first else ""
     own = normal(options.get(label, ""))
     if first and own and f"{normal(text[first.end() :])} ".startswith(f"{own} "):
         return frozenset({label}), text[first.end() :]  # a label with its own text, which may hold letters too
-    pattern = re.compile(rf"(?P<letters>{one}(?:\s?(?:[,、/&+，；;]|or|and|或|和|及)?\s?{one})*)(?![A-Za-z0-9'-])")
-    match = pattern.match(text)
+    match = several.match(written)
     if not match:
         return frozenset(), text
     rest = text[match.end() :]
-    word = r" [A-Za-z]" if match["letters"] in "AI" and not _named(rest, options) else r" [a-z]"
-    if re.match(word, rest) and not re.search(r"[.:)\]】项]$", match["letters"]):
+    word = _WORD_FOLLOWS if match["letters"] in "AI" and not _named(rest, options) else _LOWER_FOLLOWS
+    if word.match(rest) and not _SET_OFF.search(match["letters"]):
         return frozenset(), text  # "A patient with …" is no label
-    bare = re.sub(r"\b(?:or|and)\b", " ", match["letters"])
-    letters = {c.upper() for c in re.findall(rf"(?i:[{labels}])", bare)}
-    return frozenset(letters), rest
+    bare = _JOINED_BY.sub(" ", match["letters"])
+    return frozenset(c.upper() for c in bare if c.upper() in labels), rest
+
+
+def _single(options: Mapping[str, str]) -> str:
+    """The labels of one character, in order."""
+    return "".join(sorted(label for label in options if len(label) == 1))
+
+
+@lru_cache(maxsize=256)  # most problems have the labels A to D or A to E
+def _letters(labels: str, any_case: bool) -> tuple[re.Pattern[str], re.Pattern[str]]:
+    """What finds one label, and several of them, at the start of an answer whose marks are those of ASCII."""
+    label = f"(?i:[{re.escape(labels)}])" if any_case else f"[{re.escape(labels)}]"
+    one = rf"[(\[]?{label}(?:[)\].:]|项|选项)?"
+    several = rf"(?P<letters>{one}(?:\s?(?:[,/&+;]|or|and|或|和|及)?\s?{one})*)(?![A-Za-z0-9'-])"
+    return re.compile(one), re.compile(several)
+
+
+@lru_cache(maxsize=256)
+def _alone_standing(labels: str) -> re.Pattern[str]:
+    """What finds a label anywhere that stands by itself and is not the article of a sentence."""
+    return re.compile(rf"(?<![A-Za-z0-9'-])(?<!’)(?!A [a-z]{{4}})[{re.escape(labels or chr(0))}](?![A-Za-z0-9'-])(?!’)")
 
 
 def _listed(text: str, options: Mapping[str, str]) -> frozenset[str]:
@@ -264,7 +295,8 @@ def _bare(piece: str, options: Mapping[str, str]) -> frozenset[str]:
 
 def _whole(text: str, options: Mapping[str, str]) -> frozenset[str]:
     """The options whose text is all of the answer."""
-    return frozenset(label for label, option in options.items() if normal(option) == normal(text) != "")
+    whole = normal(text)
+    return frozenset(label for label, option in options.items() if normal(option) == whole) if whole else frozenset()
 
 
 def _without(text: str, options: Mapping[str, str]) -> str:
@@ -291,13 +323,12 @@ def _alone(text: str, option: str) -> bool:
 
 def _beside(text: str, chosen: frozenset[str], options: Mapping[str, str]) -> frozenset[str]:
     """Other options that the answer names without denying them or saying something of them."""
-    labels = "".join(re.escape(label) for label in options if len(label) == 1) or "\0"
-    label = re.compile(rf"(?<![A-Za-z0-9'’-])(?!A [a-z]{{4}})[{labels}](?![A-Za-z0-9'’-])")
+    label = _alone_standing(_single(options))
     found: set[str] = set()
-    for piece in re.split(r"[\n;；。!?！？]+|(?<=\w)[.](?= |$)", text):
+    for piece in _STATEMENTS.split(text):
         rest = _without(piece, options)
         others = (_named(piece, options) | frozenset(label.findall(rest))) - chosen
-        spare = re.findall(r"[a-z]{2,}|[\u3400-\u9fff]{2}", label.sub(" ", rest))
+        spare = _SPARE.findall(label.sub(" ", rest))
         if others and not _NEGATED.search(rest) and (len(spare) < 3 or _OFFERS.search(rest)):
             found |= others
     return frozenset(found)
@@ -307,8 +338,8 @@ def _named(text: str, options: Mapping[str, str]) -> frozenset[str]:
     """The options whose text stands in the answer as whole words; an option inside a longer one does not count."""
     found: set[str] = set()
     remaining = f" {normal(text)} "
-    for label, option in sorted(options.items(), key=lambda pair: -len(normal(pair[1]))):
-        needle = f" {normal(option)} "
+    needles = [(label, f" {normal(option)} ") for label, option in options.items()]
+    for label, needle in sorted(needles, key=lambda pair: -len(pair[1])):
         if needle.strip() and needle in remaining:
             found.add(label)
             remaining = remaining.replace(needle, "  ")

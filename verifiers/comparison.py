@@ -183,8 +183,10 @@ def _by_substance(
 def _value(
     problem: Problem, reference: Quantity, given: Quantity, unit: Unit | None, theirs: Unit | None, tolerance: float
 ) -> Finding:
-    base = theirs.to_base(given.number) if theirs else given.number
-    value = unit.from_base(base) if unit else base
+    value = given.number
+    if not (unit and theirs and unit.same_as(theirs)):
+        value = theirs.to_base(value) if theirs else value
+        value = unit.from_base(value) if unit else value
     shown, wanted = f"{float(value):.6g}", f"{float(reference.number):.6g}{' ' + unit.symbol if unit else ''}"
     ends = limits(problem.metadata)
     if ends:
@@ -235,12 +237,14 @@ def _rounds_to(
         target = theirs.from_base(base) if theirs else base
         if round(target, given.decimals) == given.number:
             return True
-    if reference.decimals is None or not _ROUNDED.search(problem.question):
+    if reference.decimals is None:
         return False
     step = stated(problem.question).step
     if step and reference.number % step == 0:
-        return -step / 2 <= value - reference.number < step / 2
-    return round(value, reference.decimals) == reference.number
+        near = -step / 2 <= value - reference.number < step / 2
+    else:
+        near = abs(value - reference.number) < 1 and round(value, reference.decimals) == reference.number
+    return near and _ROUNDED.search(problem.question) is not None
 
 
 def _calendar(unit: Unit, theirs: Unit, reference: Quantity, given: Quantity) -> bool:

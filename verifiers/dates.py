@@ -21,6 +21,15 @@ from medrl.verifiers.units import UNITS
 _NUMBER = re.compile(r"\d{1,2}")
 _ROUNDED = 0.1  # weeks by which an age in tenths of a week may be rounded, or cut off
 _LONGEST = 100  # characters of a reference that may be one date
+_DIGIT = re.compile(r"\d")
+_LATIN_WORD = re.compile(r"[a-z]+")
+_WORD = re.compile(r"[a-z]+|[\u3400-\u9fff]+|[^\s\w.:\]-]")
+_MARKED = re.compile("\0+")
+_SENTENCE_END = re.compile(r"[。;\n!?]|\.(?= )")
+_CLAUSE_END = re.compile(r"[,。;()\n!?]|\.(?= |$)")
+_WEEKDAY = re.compile(r"(?:星期|礼拜|周)[一二三四五六日天]")
+_MARKS = str.maketrans(dict.fromkeys(",()'", " "))
+_MINUS = re.compile("-\0")
 _YEAR = re.compile(r"(?<![\d.])(?:1[89]|2[01])\d\d(?!\d|\.\d)")
 _OTHER_DAY = re.compile(r"\b(?:lmp|menstrual|period|cycle)\b|月经", re.IGNORECASE)
 _DUE = re.compile(r"\b(?:due|ed[dc]|delivery|age|ga)\b|预产期|孕周|[孕胎]龄", re.IGNORECASE)
@@ -85,13 +94,14 @@ def reference_moment(problem: Problem) -> Moment | None:
     return _whole_moment(text, problem.question) if len(text) <= _LONGEST and _MAY.search(text) else None
 
 
+_BESIDE_AGE = re.compile(r"\bgestation\b|妊娠|孕|[\0 ()'.,。]", re.IGNORECASE)
 _MAY = re.compile(r"\d|[年月日号周天]|week|day", re.IGNORECASE)  # a date or an age has one of these
 
 
 @lru_cache(maxsize=1024)
 def _whole_moment(text: str, question: str) -> Moment | None:
     found, rest = moments(text, question)
-    whole = not re.sub(r"\bgestation\b|妊娠|孕|[\0 ()'.,。]", "", rest, flags=re.IGNORECASE)
+    whole = not _BESIDE_AGE.sub("", rest)
     return found[0] if len(found) == 1 and whole and found[0].says is not None else None
 
 
@@ -113,8 +123,8 @@ def _finding(problem: Problem, wanted: Moment, text: str) -> tuple[bool | None, 
     same = [moment for moment in found if moment.is_day == wanted.is_day]
     if not same:
         return None, "there is no " + ("date" if wanted.is_day else "age in weeks and days") + " in the answer"
-    change = _CHANGES.search(rest) or (None if wanted.is_day else re.search("-\0", rest))
-    if change or re.search(r"\d", rest):
+    change = _CHANGES.search(rest) or (None if wanted.is_day else _MINUS.search(rest))
+    if change or _DIGIT.search(rest):
         return None, f"{change[0].replace(chr(0), '…')!r} may change it" if change else "other numbers stand beside it"
     findings = [_compare(problem, wanted, moment) for moment in same]
     scores = {score for score, _ in findings}
@@ -161,15 +171,15 @@ def _compare(problem: Problem, wanted: Moment, given: Moment) -> tuple[bool | No
 def _beside(problem: Problem, rest: str) -> str:
     """A word beside a date or age, marked in `rest`, that neither we nor the question know, or ""."""
     asked, known = _words(problem.question)
-    before, *behind = re.split("\0+", rest)
-    before = re.split(r"[。;\n!?]|\.(?= )", before[-200:])[-1]
+    before, *behind = _MARKED.split(rest)
+    before = _SENTENCE_END.split(before[-200:])[-1]
     other = _OTHER_DAY.search(before)
     if other and not _DUE.search(before):
         return other[0]
-    for near in (_OPENS.sub("", re.sub("[,()']", " ", before)), *behind):
-        clause = re.split(r"[,。;()\n!?]|\.(?= |$)", near[:200], maxsplit=1)[0]
-        clause = re.sub(r"(?:星期|礼拜|周)[一二三四五六日天]", "", clause)
-        for word in re.findall(r"[a-z]+|[\u3400-\u9fff]+|[^\s\w.:\]-]", clause.casefold()):
+    for near in (_OPENS.sub("", before.translate(_MARKS)), *behind):
+        clause = _CLAUSE_END.split(near[:200], maxsplit=1)[0]
+        clause = _WEEKDAY.sub("", clause)
+        for word in _WORD.findall(clause.casefold()):
             if word not in known and (word.isascii() or not word.isalpha() or word not in asked):
                 return str(word)
     return ""
@@ -179,4 +189,4 @@ def _beside(problem: Problem, rest: str) -> str:
 def _words(question: str) -> tuple[str, frozenset[str]]:
     """A question written plainly, and the words that may stand after its answer."""
     asked = plain(question).casefold()
-    return asked, _FOLLOWS.union(re.findall(r"[a-z]+", asked))
+    return asked, _FOLLOWS.union(_LATIN_WORD.findall(asked))

@@ -37,6 +37,7 @@ _TOKEN = re.compile(
     r"|(?P<word>[A-Za-z\u0370-\u03ff][A-Za-z0-9\u0370-\u03ff]*)(?P<subscript> ?_ ?(?:\{[^{}]*\}|\w+))?"
     r"|(?P<operator>[-+*/^!√_(){}\[\]])"
 )
+_SUBSCRIPT_MARKS = re.compile(r"[\s_{}]")
 _CALLS = ("ln", "log", "lg", "exp", "sqrt")
 _CALLED = re.compile(r"(ln|log|lg|exp|sqrt)(\d+)")
 _CLOSES = {"(": ")", "{": "}", "[": "]"}
@@ -110,7 +111,7 @@ def _tokens(text: str, known: Collection[str], split: bool) -> list[Token]:
 
 def _words(word: str, subscript: str, known: Collection[str], split: bool) -> list[Token]:
     """A word as one name, as a call such as ln2, or as the names that make it up."""
-    tail = re.sub(r"[\s_{}]", "", subscript)
+    tail = _SUBSCRIPT_MARKS.sub("", subscript)
     if word in _CALLS and not (tail and word not in ("log", "lg")):
         more = [Token("base", tail)] if tail else []
         return [Token(word, word), *more]

@@ -32,6 +32,8 @@ _ADVERBS = {
 _LETTERS = "|".join("[.]? ?".join(letters) if len(letters) > 2 else "[.]?".join(letters) for letters in _ABBREVIATED)
 _COUNTS = {"once": 1, "twice": 2, "thrice": 3, "one time": 1, "a single dose": 1, "one dose": 1}
 _TIMES = rf"once|twice|thrice|one time|one dose|{_N} (?:times|doses)|{_N} ?x"
+_COUNTED = re.compile(r" ?(?:times|doses|x)")
+_DOTS = str.maketrans("", "", ". ")
 _FREQUENCY = re.compile(
     "|".join(
         (
@@ -102,7 +104,7 @@ _ROUTES = (
     ("otic", "", r"otic|ear ?drops|滴耳"),
 )  # fmt: skip
 _ROUTE = re.compile(
-    "|".join(rf"(?P<r{i}>(?<![A-Za-z.])(?:{words})(?![A-Za-z]))" for i, (_, _, words) in enumerate(_ROUTES)),
+    rf"(?<![A-Za-z.])(?:{'|'.join(rf'(?P<r{i}>{words})' for i, (_, _, words) in enumerate(_ROUTES))})(?![A-Za-z])",
     re.IGNORECASE,
 )
 
@@ -202,7 +204,7 @@ def _read(match: re.Match[str]) -> Frequency | None:
         return _every(period, part["e_unit"], to=_number(part["e_to"]) if part["e_to"] else None)
     if part["count"]:
         count = part["count"].lower()
-        doses = Fraction(_COUNTS[count]) if count in _COUNTS else _number(re.sub(r" ?(?:times|doses|x)", "", count))
+        doses = Fraction(_COUNTS[count]) if count in _COUNTS else _number(_COUNTED.sub("", count))
         if part["c_ly"]:
             return _every(
                 one,
@@ -224,7 +226,7 @@ def _read(match: re.Match[str]) -> Frequency | None:
         many, unit = _ADVERBS[part["ly"].lower()]
         return _every(Fraction(many), unit, when="bedtime" if part["ly"].lower() == "nightly" else "")
     if part["latin"]:
-        times, many, unit, when = _ABBREVIATED[re.sub("[. ]", "", part["latin"]).lower()]
+        times, many, unit, when = _ABBREVIATED[part["latin"].translate(_DOTS).lower()]
         return _every(Fraction(many), unit, Fraction(times), when=when)
     return _read_han(part)
 

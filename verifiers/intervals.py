@@ -33,6 +33,11 @@ _AFTER: tuple[tuple[str, str, bool | None], ...] = (
     (r"以上", "low", None),
     (r"以下", "high", None),
 )
+# A text that is a bound and nothing else: words before or after the number, side, whether the end itself is outside.
+_WHOLE = tuple(
+    [(re.compile(rf"(?:{words})\s*(?:of |的)?{_NUMBER}", re.IGNORECASE), side, open_) for words, side, open_ in _BEFORE]
+    + [(re.compile(rf"{_NUMBER}\s*(?:{words})", re.IGNORECASE), side, open_) for words, side, open_ in _AFTER]
+)
 _LEAD = re.compile(
     r"(?:(?:it|this|that|the (?:answer|value|target|threshold|cut-?off|range|result|inr|score|level|goal))?\s*"
     r"(?:is|are|was|should be|must be|of)?|in the range(?: of)?|a range of|approximately|about|"
@@ -43,6 +48,7 @@ _SPAN = re.compile(
     rf"(?:between|from|介于|从|在)?\s*{_NUMBER}\s*(?:-|to|and|至|到|和|与|~|,)\s*{_NUMBER}\s*(?:之间|间|inclusive)?",
     re.IGNORECASE,
 )
+_COMPARED = re.compile("[<>]=")
 _DASH = re.compile(r"(?<=\d) -(?=\d)")  # 4000 -8000 is a range
 _END = re.compile(r"[\s.。,，;；!！*]+$")
 
@@ -84,10 +90,8 @@ def interval(text: str) -> Interval | None:
     if len(text) > 200:
         return None
     text = _END.sub("", _DASH.sub("-", plain(text).replace("**", "").strip()))
-    if len(text) > 160 or DATE.search(text):
-        return None
-    found = quantities(text)
-    if not 1 <= len(found) <= 2:
+    found = quantities(text) if len(text) <= 160 else []
+    if not 1 <= len(found) <= 2 or DATE.search(text):
         return None
     shape, at = "", 0
     for q in found:
@@ -104,13 +108,7 @@ def interval(text: str) -> Interval | None:
     quantity = found[0]
     if shape == _NUMBER:
         return Interval(point=quantity)
-    for words, side, open_ in _BEFORE:
-        if re.fullmatch(rf"(?:{words})\s*(?:of |的)?{_NUMBER}", shape, re.IGNORECASE):
-            return _bounded(side, quantity, open_)
-    for words, side, open_ in _AFTER:
-        if re.fullmatch(rf"{_NUMBER}\s*(?:{words})", shape, re.IGNORECASE):
-            return _bounded(side, quantity, open_)
-    return None
+    return next((_bounded(side, quantity, open_) for whole, side, open_ in _WHOLE if whole.fullmatch(shape)), None)
 
 
 def _bounded(side: str, quantity: Quantity, open_: bool | None) -> Interval:
@@ -145,7 +143,7 @@ def within(text: str) -> Within | None:
     if not quantities(outside):
         outside, asides = text, []
     found = quantities(outside)
-    if not 1 <= len(found) <= 2 or DATE.search(outside) or "=" in re.sub("[<>]=", "", outside):
+    if not 1 <= len(found) <= 2 or DATE.search(outside) or "=" in _COMPARED.sub("", outside):
         return None
     shape, at = "", 0
     for q in found:

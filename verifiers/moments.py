@@ -12,6 +12,7 @@ from typing import Literal, NamedTuple, TypeAlias
 from medrl.verifiers.quantity import WORDS, han_number, plain
 
 _MARKUP = re.compile(r"\\(?:text|textbf|mathrm|mathbf|boxed)\b|\\[,;:! ]|[\\{}*$`\"“”‘’]|'(?!\d\d(?!\d))")
+_SIGN = re.compile(r" ?([-+/^~]) ?")
 _HAN = re.compile(r"[〇零一二两三四五六七八九十百]{1,8}(?= ?(?:年|月|日|号|孕?周|个?星期|天))")
 _LATIN = re.compile(rf"\b({'|'.join(WORDS)})(?:[- ]({'|'.join(WORDS)}))?(?=[- ](?:weeks?|days?)\b)", re.IGNORECASE)
 
@@ -57,6 +58,10 @@ _BOTH = tuple(
 _BARE = re.compile(rf"{_WEEKS}\^?\+{_DAYS}(?![\w./+])")
 _ONLY_WEEKS = re.compile(rf"{_ALONE}(?P<w>\d{{1,3}}(?:\.\d{{1,3}})?){_WEEK}", re.IGNORECASE)
 _ONLY_DAYS = re.compile(rf"{_ALONE}(?P<d>\d{{1,4}}){_DAY}", re.IGNORECASE)
+# Each of the patterns above wants one of these.
+_MAY = re.compile(
+    rf"月|\d ?-?(?:[wd天周孕星]|个星)|\+\d|\d[-/.]\d{{1,2}}[-/.]\d|(?<![a-z])(?:{'|'.join(_MONTHS)})", re.IGNORECASE
+)
 _GESTATION = re.compile(r"gestation|weeks (?:pregnant|along)|孕[周龄]|胎龄|[妊孕]娠?.{0,8}周", re.IGNORECASE)
 
 _BECAUSE = re.compile(r",? (?:because|since|given that)\b|,?因为|,?由于", re.IGNORECASE)
@@ -95,6 +100,8 @@ def moments(text: str, question: str, near: int | None = None) -> tuple[list[Mom
         near: Lends its century to a year of two digits, and itself to a day without a year; without it these are none.
     """
     text = _written_plainly(text)
+    if not _MAY.search(text):
+        return [], text
     day_first = _asks_day_first(question)
     weeks_asked = asks_age(question) or bool(_GESTATION.search(text))
     found: list[Moment] = []
@@ -157,7 +164,7 @@ def _asks_day_first(question: str) -> bool:
 def _written_plainly(text: str) -> str:
     """Without mark-up and reasons, what follows the last "=", numerals as digits."""
     text = _BECAUSE.split(plain(text).rpartition("=")[2])[0]
-    text = re.sub(r" ?([-+/^~]) ?", r"\1", " ".join(_MARKUP.sub(" ", text).replace("\0", " ").split()))
+    text = _SIGN.sub(r"\1", " ".join(_MARKUP.sub(" ", text).replace("\0", " ").split()))
     text = _HAN.sub(lambda m: str(han_number(m[0])), text.replace("元月", "1月"))
     return _LATIN.sub(lambda m: str(sum(WORDS[word.lower()] for word in m.groups() if word)), text)
 

@@ -25,7 +25,11 @@ _DROPPED = re.compile(
     r"\\(?:left|right|displaystyle|textstyle|limits|big|Big|bigl|bigr|quad|qquad)(?![A-Za-z])|\\[,;:! ()\[\]]|\$"
 )
 _FONT = re.compile(r"\\(?:text|textrm|textit|mathrm|mathit|mathbf|mathsf|operatorname|rm|it)\*? ?\{([^{}]{0,60})\}")
-_COMMANDS = {r"\cdot": "*", r"\times": "*", r"\ast": "*", r"\div": "/", r"\approx": "=", r"\simeq": "="}
+_COMMANDS = {"cdot": "*", "times": "*", "ast": "*", "div": "/", "approx": "=", "simeq": "="}
+_COMMAND = re.compile(rf"\\({'|'.join(_COMMANDS)})(?![A-Za-z])")
+_ODD = re.compile(r"[^A-Za-z0-9_]")
+_IN_BRACES = re.compile(r"\{ +([A-Za-z0-9_]+) +\}")  # a font inside a subscript
+_X = re.compile(r"(?<![A-Za-z])[xX](?![A-Za-z])")
 _CALLS = re.compile(r"\\(ln|log|lg|exp|sqrt)(?![A-Za-z])")
 _GREEK = (
     "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi omicron pi rho sigma tau upsilon phi chi "
@@ -51,10 +55,9 @@ def plain_notation(text: str, known: Collection[str] = ()) -> str:
     An x between blanks is a sign too, unless a variable is `known` by that name or another x stands alone.
     """
     text = _DROPPED.sub(" ", text.replace("**", "^").replace(r"\%", "%"))
-    text = _FONT.sub(lambda match: f" {re.sub(r'[^A-Za-z0-9_]', '', match[1])} ", text)
-    text = re.sub(r"\{ +([A-Za-z0-9_]+) +\}", r"{\1}", text)  # a font inside a subscript
-    for command, sign in _COMMANDS.items():
-        text = re.sub(re.escape(command) + r"(?![A-Za-z])", f" {sign} ", text)
+    text = _FONT.sub(lambda match: f" {_ODD.sub('', match[1])} ", text)
+    text = _IN_BRACES.sub(r"{\1}", text)
+    text = _COMMAND.sub(lambda match: f" {_COMMANDS[match[1]]} ", text)
     text = _CALLS.sub(r" \1", text)
     text = _GREEK_COMMAND.sub(r" \1", text)
     text = "".join(f" {_LETTERS[c]} " if c in _LETTERS else c for c in text.translate(_SIGNS))
@@ -63,7 +66,7 @@ def plain_notation(text: str, known: Collection[str] = ()) -> str:
     text = _RAISED_RUN.sub(_raised, text)
     text = _ION_CHARGE.sub(r"\1", _RAISED_CHARGE.sub("", unicodedata.normalize("NFKC", text)))
     times = _TIMES.sub(" * ", text)
-    return text if (known and {"x", "X"} & {*known}) or re.search(r"(?<![A-Za-z])[xX](?![A-Za-z])", times) else times
+    return text if (known and {"x", "X"} & {*known}) or _X.search(times) else times
 
 
 def _raised(match: re.Match[str]) -> str:

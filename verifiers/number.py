@@ -73,6 +73,12 @@ _EACH_KG = re.compile(rf"每(?:公斤|千克|kg)(?:体重)? ?{_DOSE_HAN}")
 _NEVER_SAME = re.compile(r"\b(?:urea|bun|feu|ddu|d-du|elemental|salt)\b|尿素氮?|元素|盐", re.IGNORECASE)
 _ASIDE = re.compile(r"\((?:or|maybe|possibly|或者?|可能)? ?([-+\d.,]+ ?[^()\d]{0,15})\)", re.IGNORECASE)
 _TENTHS = re.compile(r"[一二三四五六七八九十\d] ?成")
+_LATIN_WORD = re.compile(r"[a-z]+")
+_CLAUSE_END = re.compile(r"[,，。;；(（\n]|[.!?](?= |$)")
+_HYPHEN = re.compile(r"(?<=[a-z])-(?=[a-z])", re.IGNORECASE)
+_WORD_BESIDE = re.compile(r"[a-z]+|[\u3400-\u9fff]+|[^\s\w*$'\"”}\])]|\d")
+_COMPARED = re.compile(r"[<>]=")
+_IN_PARENTHESES = re.compile(r"\([^()]{0,200}\)")
 _PAIRED = re.compile(r"blood pressure|visual acuity|\bvision\b|\bBP\b|血压|视力", re.IGNORECASE)
 
 
@@ -139,23 +145,12 @@ class Number(AnswerVerifier):
 
     def _finding(self, problem: Problem, reference: Quantity, text: str) -> Finding:
         """What the answer `text` says of the reference."""
-        inside = [quantities(part) for part in _ASIDE.findall(plain(text).rpartition("=")[2])]
+        inside = [quantities(part) for part in _ASIDE.findall(plain(text).rpartition("=")[2])] if "(" in text else []
         text = _core(text)
-        if DATE.search(text) or _TENTHS.search(text):
-            return Finding("abstain", "the answer is a date or in tenths")
-        bounded = bounds.against_bound(problem, reference, text, self.relative_tolerance) if is_bound(text) else None
-        if bounded:
-            return bounded
-        if ratios.has_colon(text) and (reference.below or (reference.unit and not reference.unit.dims)):
-            return Finding("abstain", "a ratio may be of the parts or of the whole")
-        if _NEGATED.search(text) or _CHOICE.search(text):
-            return Finding("abstain", "the answer negates or offers a choice")
-        if is_range(text):
-            several = interval(text)
-            exact = not self.relative_tolerance and not has_limits(problem)
-            if several and several.low and several.high and exact:
-                return Finding("wrong", "a range where one value is asked")
-            return Finding("abstain", "the answer is a range or a bound")
+        alone = _is_alone(text)
+        turned = None if alone else self._turned(problem, reference, text)
+        if turned:
+            return turned
         if reference.unit and ("time", -1) in reference.unit.dims:
             text = _in_time(text)
         elif reference.unit and _DAILY.search(problem.question[-150:]):
@@ -183,12 +178,35 @@ class Number(AnswerVerifier):
             return findings[-1]
         if any(compare(problem, reference, q[0], self.relative_tolerance).outcome == "wrong" for q in inside if q):
             return Finding("abstain", "another number stands in parentheses")
-        given = {(q.number, q.unit) for q in quantities(plain(problem.question))}
-        if any(q.unit and q.unit.dims and q not in same and (q.number, q.unit) not in given for q in found) and same:
+        others = [(q.number, q.unit) for q in found if q.unit and q.unit.dims and q not in same] if same else []
+        if others and not {(q.number, q.unit) for q in quantities(plain(problem.question))}.issuperset(others):
             return Finding("abstain", "quantities of another kind stand beside the number")
-        bare = "".join(" " if any(q.span[0] <= i < q.span[1] for q in found) else c for i, c in enumerate(text[:1000]))
-        beside = _beside(problem, text, (same or found)[-1]) or other_substance(problem, bare)  # Hg of mm Hg is none
+        if alone:
+            return findings[-1]
+        bare = text[:1000]
+        for start, end in (q.span for q in found):
+            bare = bare[:start] + " " * (end - start) + bare[end:]  # Hg of mm Hg is no substance
+        beside = _beside(problem, text, (same or found)[-1]) or other_substance(problem, bare)
         return Finding("abstain", f"{beside!r:.40} stands beside the number") if beside else findings[-1]
+
+    def _turned(self, problem: Problem, reference: Quantity, text: str) -> Finding | None:
+        """What is said of an answer in which a number is bounded, negated or one of several; None of any other."""
+        if DATE.search(text) or _TENTHS.search(text):
+            return Finding("abstain", "the answer is a date or in tenths")
+        bounded = bounds.against_bound(problem, reference, text, self.relative_tolerance) if is_bound(text) else None
+        if bounded:
+            return bounded
+        if ratios.has_colon(text) and (reference.below or (reference.unit and not reference.unit.dims)):
+            return Finding("abstain", "a ratio may be of the parts or of the whole")
+        if _NEGATED.search(text) or _CHOICE.search(text):
+            return Finding("abstain", "the answer negates or offers a choice")
+        if is_range(text):
+            several = interval(text)
+            exact = not self.relative_tolerance and not has_limits(problem)
+            if several and several.low and several.high and exact:
+                return Finding("wrong", "a range where one value is asked")
+            return Finding("abstain", "the answer is a range or a bound")
+        return None
 
 
 def _in_time(text: str) -> str:
@@ -197,6 +215,7 @@ def _in_time(text: str) -> str:
     return _EACH_HAN.sub(r"\g<dose>/\g<unit>", text)
 
 
+@lru_cache(maxsize=1024)
 def _one_route(asked: str) -> frozenset[str]:
     """The route that a question names, where it names one only."""
     named = frozenset(route.base for route in routes(asked)[0])
@@ -204,32 +223,28 @@ def _one_route(asked: str) -> frozenset[str]:
 
 
 @lru_cache(maxsize=1024)
-def _asked_words(question: str, reference: str) -> tuple[str, frozenset[str], frozenset[str]]:
-    """A question and its reference written plainly, the words that may stand after a number, the routes they name."""
+def _asked_words(question: str, reference: str) -> tuple[str, frozenset[str]]:
+    """A question and its reference written plainly, and their words."""
     asked = f"{plain(question)} {plain(reference)}".casefold()
-    return (
-        asked,
-        _FOLLOWS.union(re.findall(r"[a-z]+", asked)),
-        _one_route(asked[-2000:]),
-    )
+    return asked, frozenset(_LATIN_WORD.findall(asked))
 
 
 def _beside(problem: Problem, text: str, right: Quantity) -> str:
     """What stands beside the right number and may change it, or ""."""
     start, end = right.span
-    asked, known, named = _asked_words(problem.question, str(problem.reference))
     before = _CHANGES.search(text[max(0, start - 20) : start])
     if before:
         return before[0]
-    after = re.split(r"[,，。;；(（\n]|[.!?](?= |$)", text[end : end + 200], maxsplit=1)[0]
-    after = re.sub(r"(?<=[a-z])-(?=[a-z])", " ", after, flags=re.IGNORECASE)
-    said = {route.base for route in routes(after)[0]}
-    if said and said != named:
+    after = _CLAUSE_END.split(text[end : end + 200], maxsplit=1)[0]
+    after = _HYPHEN.sub(" ", after).strip()
+    asked, known = _asked_words(problem.question, str(problem.reference))
+    said = {route.base for route in routes(after)[0]} if after else None
+    if said and said != _one_route(asked[-2000:]):
         return next(iter(said))
-    for word in re.findall(r"[a-z]+|[\u3400-\u9fff]+|[^\s\w*$'\"”}\])]|\d", after.casefold()):
-        if named and {route.base for route in routes(word)[0]} & named:
+    for word in _WORD_BESIDE.findall(after.casefold()):
+        if word in _FOLLOWS or word in known or (word in asked and not word.isascii() and word.isalpha()):
             continue
-        if word not in known and (word.isascii() or not word.isalpha() or word not in asked):
+        if _one_route(asked[-2000:]).isdisjoint(route.base for route in routes(word)[0]):
             return str(word)
     return next((m[0] for m in _NEVER_SAME.finditer(text) if m[0].casefold() not in asked), "")
 
@@ -243,13 +258,9 @@ def is_ratio_or_pair(problem: Problem) -> bool:
 
 def reference_quantity(problem: Problem) -> Quantity | None:
     """The reference as one quantity that is all of it, or None. `metadata["unit"]` gives a unit that it leaves out."""
-    text = plain(str(problem.reference)).strip().rstrip("。.")
-    if DATE.search(text) or is_range(text):
+    quantity, unit = _whole(str(problem.reference)), problem.metadata.get("unit")
+    if quantity is None:
         return None
-    found = quantities(text)
-    if len(found) != 1 or found[0].span != (0, len(text)):
-        return None
-    quantity, unit = found[0], problem.metadata.get("unit")
     measured = quantity.unit is not None and quantity.unit.dims not in ((), (("tablets", 1),))
     if quantity.below is not None and (measured or _PAIRED.search(problem.question)):
         return None  # 120/80 is two numbers
@@ -258,10 +269,23 @@ def reference_quantity(problem: Problem) -> Quantity | None:
     return quantity
 
 
+@lru_cache(maxsize=4096)  # a reference is asked for by several rules, and with every answer
+def _whole(reference: str) -> Quantity | None:
+    """The one quantity that is all of a reference, or None."""
+    text = plain(reference).strip().rstrip("。.")
+    return None if not _is_alone(text) or DATE.search(text) or is_range(text) else quantities(text)[0]
+
+
+def _is_alone(text: str) -> bool:
+    """Whether a plain text is one quantity and nothing else, so that no word of it can say anything of the number."""
+    found = quantities(text)
+    return len(found) == 1 and found[0].span == (0, len(text))
+
+
 def _core(text: str) -> str:
     """The part of an answer that holds its number: after the last "=", before "because", without parentheses."""
     text = plain(text).replace("**", "")
-    text = text[text.rfind("=") + 1 :] if "=" in text and not re.search(r"[<>]=", text) else text
+    text = text[text.rfind("=") + 1 :] if "=" in text and not _COMPARED.search(text) else text
     text = _BECAUSE.split(text)[0]
-    outside = re.sub(r"\([^()]{0,200}\)", " ", text)
+    outside = _IN_PARENTHESES.sub(" ", text) if "(" in text else text
     return (outside if quantities(outside) else text).strip()

@@ -30,6 +30,7 @@ _SIGNS: tuple[tuple[str, Side, bool], ...] = (
     (r">|above|over|more than|greater than|higher than|exceed(?:s|ing)?|大于|高于|超过", "low", True),
     (r"<|below|under|less than|lower than|小于|低于|不到", "high", True),
 )  # fmt: skip
+_SIDES = tuple((re.compile(words, re.IGNORECASE), side, open_) for words, side, open_ in _SIGNS)
 _SIGN = "|".join(words for words, _, _ in _SIGNS)
 _PAIR = re.compile(
     rf"(?<![A-Za-z0-9_./])(?P<sign>{_SIGN})?\s*(?P<a>{_N}){_UNIT.format('u0')} ?/ ?(?P<b>{_N})(?![./]?\d){_UNIT.format('u1')}"
@@ -73,6 +74,13 @@ _DENIES = re.compile(
     r"\b(?:not|never|except|rather|instead|but|unless|neither)\b|n't\b|不是|并非|除|而非", re.IGNORECASE
 )
 _CHOICE = re.compile(r"\bor\b|\beither\b|或", re.IGNORECASE)
+_UPPER = re.compile(r"more|above|higher|以上", re.IGNORECASE)
+_VAGUE = re.compile(" ?以[上下]")  # it does not say whether the end belongs to it
+_TURNED = re.compile(r"\bnot\b|不(?![低高超小大])")
+_WORD = re.compile(r"\w")
+_DIGIT = re.compile(r"\d")
+_ONE = re.compile(_N)
+_ONLY_ONE = re.compile(rf"[^/]{{0,80}}?{_N}[^/]{{0,40}}")
 _ASIDE = re.compile(r"\([^()]{0,80}\)")
 _BECAUSE = re.compile(r",? (?:because|since|given that|as the)\b|,?因为|,?由于", re.IGNORECASE)
 _ABOUT = re.compile(
@@ -110,7 +118,7 @@ def reference_pair(reference: str, question: str) -> Pair | None:
     if len(reference) > 120:
         return None
     found = read_pairs(plain(reference))
-    if len(found.pairs) != 1 or re.search(r"\w", _ABOUT.sub("", found.rest)):
+    if len(found.pairs) != 1 or _WORD.search(_ABOUT.sub("", found.rest)):
         return None
     pair = found.pairs[0]
     return pair if pair.kpa is not None or _ASKED.search(question) or "压" in reference else None
@@ -155,19 +163,18 @@ def read_pairs(text: str) -> Reading:
 
 
 def _end(match: re.Match[str], name: str) -> tuple[Fraction, Side | None, bool | None] | None:
-    if re.search(r"\bnot\b|不(?![低高超小大])", match["w" + name]):
+    if _TURNED.search(match["w" + name]):
         return None
     side, open_ = _side(match["s" + name], match["t" + name])
     return Fraction(match["n" + name]) * (_IN_KPA if _kpa(match[0]) else 1), side, open_
 
 
 def _side(sign: str | None, after: str | None) -> tuple[Side | None, bool | None]:
-    for words, side, open_ in _SIGNS:
-        if sign and re.fullmatch(words, sign, re.IGNORECASE):
+    for words, side, open_ in _SIDES if sign else ():
+        if words.fullmatch(sign or ""):
             return side, open_
     if after:
-        low = re.search(r"more|above|higher|以上", after, re.IGNORECASE)
-        return ("low" if low else "high"), (None if re.fullmatch(" ?以[上下]", after) else False)
+        return ("low" if _UPPER.search(after) else "high"), (None if _VAGUE.fullmatch(after) else False)
     return None, None
 
 
@@ -212,7 +219,7 @@ def _finding(problem: Problem, wanted: Pair, text: str) -> Finding:
         return _single(wanted, text)
     if _DENIES.search(found.rest) or _CHOICE.search(found.rest):
         return Finding("abstain", "the answer negates or offers a choice")
-    if re.search(r"\d", found.rest):
+    if _DIGIT.search(found.rest):
         return Finding("abstain", "other numbers stand beside it")
     first = found.pairs[0]
     asides = [replace(pair, side=pair.side or first.side, open=first.open) for pair in asides]
@@ -228,12 +235,12 @@ def _finding(problem: Problem, wanted: Pair, text: str) -> Finding:
 
 def _single(wanted: Pair, text: str) -> Finding:
     """An answer without a pair: wrong where it is one number with nothing that could be the other."""
-    numbers = re.findall(_N, text)
+    numbers = _ONE.findall(text)
     if (
         len(numbers) == 1
         and (float(numbers[0]) >= _LEAST or _kpa(text) is not None)
         and not _DENIES.search(text)
-        and re.fullmatch(rf"[^/]{{0,80}}?{_N}[^/]{{0,40}}", text)
+        and _ONLY_ONE.fullmatch(text)
     ):
         return Finding("wrong", "one number where a systolic and a diastolic pressure are wanted")
     return Finding("abstain", "there is no blood pressure in the answer")

@@ -6,7 +6,7 @@ Nothing is evaluated: numbers become exact fractions from bounded patterns, so "
 import re
 import unicodedata
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
 
@@ -28,6 +28,7 @@ _DIGITS = re.compile(
     r"(?:(?: ?/ ?| per | out of |(?<=\b1) in )(?P<below>\d{1,3}(?:,\d{3}){1,3}|\d{1,9})(?![\d.]| ?/|\^|,\d))?"
 )
 _TENTH = re.compile(r"[一二三四五六七八九1-9](?![\d零一二三四五六七八九十百千万亿.点])")
+_GROUPING = str.maketrans("", "", ", ")  # between thousands
 _PURE_POWER = re.compile(rf"{_OPENS}10 ?\^ ?(?P<bracket>\()?(?P<power>[-+]?\d{{1,2}})(?(bracket)\)|(?!\d))")
 _HAN_DIGIT = {c: i for i, c in enumerate("零一二三四五六七八九")} | {"〇": 0, "两": 2}
 _HAN_UNIT = {"十": 10, "百": 100, "千": 1000, "万": 10_000, "亿": 100_000_000}
@@ -57,6 +58,11 @@ _WORDS = re.compile(
     r"year|tablet)))?\b|\b(?P<unit>an?)(?= (?:hour|day|week|fortnight|month|year)\b)",
     re.IGNORECASE,
 )
+# Every number in words has one of these, and few other texts do; `_WORDS` takes ten times as long to find nothing.
+_HINT = re.compile(
+    "|".join((*WORDS, "half", "third", "quarter", "fifth", "hundred", "thousand", "illion", " hour", " day", " week",
+              " fortnight", " month", " year"))
+)  # fmt: skip
 _BIG = {"thousand": 10**3, "million": 10**6, "billion": 10**9}
 DATE = re.compile(
     r"\d{4} ?[-/.年] ?\d{1,2} ?[-/.月] ?\d{1,2}|\d{1,2}/\d{1,2}/\d{2,4}|"
@@ -135,6 +141,7 @@ _SIGNS = str.maketrans({**dict.fromkeys("‐‑‒–−", "-"), "µ": "μ", **_
 _HAN_RATIO = re.compile("(?<![点第])([一二两三四五六七八九十百千万]{1,8})比([一二两三四五六七八九十百千万]{1,8})(?!点)")
 _DEGREES = re.compile(r"(摄氏|华氏)(?:度)? ?([\d.]{1,12}|[零一二三四五六七八九十百点]{1,8})度?")
 _DIGIT = re.compile(r"\d")
+_NUMERAL = re.compile(r"[\d零〇一二两三四五六七八九十百千万亿半]")
 _NAKED = re.compile(r"(?<![^\s(=<>≤≥~±+-])\.(?=\d)")  # .5
 _STARS = re.compile(r"(?<=\b10)\*\*(?=-?\d)")
 _POWER_WORDS = re.compile(r"\b10 to the (?:power (?:of )?)?(-?\d{1,2})(?:st|nd|rd|th)?\b(?: power)?")
@@ -165,6 +172,11 @@ def is_range(text: str) -> bool:
     return bool(_RANGE.search(text) or _BOUND.search(text))
 
 
+def may_count(text: str) -> bool:
+    """Whether a plain text may hold a quantity, a date or a ratio; cheap, and true of a few names too."""
+    return bool(_NUMERAL.search(text) or _HINT.search(text.lower()))
+
+
 def quantities(text: str) -> list[Quantity]:
     """The quantities of a plain text in order; words and Chinese numerals only where there are no digits."""
     return list(_quantities(text) if len(text) <= 1000 else _of_long(text) if len(text) <= 20_000 else _scanned(text))
@@ -174,7 +186,9 @@ def _scanned(text: str) -> list[Quantity]:
     found = _scan(text, _DIGITS, _from_digits) if _DIGIT.search(text) else []
     if not found and not text.isascii():
         found = _scan(text, _HAN, _from_han)
-    return found or _scan(text, _WORDS, _from_words)
+    if not found and _HINT.search(text.lower()):
+        found = _scan(text, _WORDS, _from_words)
+    return found
 
 
 @lru_cache(maxsize=8192)  # a question and its reference come back with every answer
@@ -207,16 +221,17 @@ def _with_unit(text: str, bare: Quantity) -> Quantity:
         number, after = number + Fraction(1, 2), after + 1
     elif unit and text[after - 1] == "度" and (tenth := _TENTH.match(text, after)):
         number, after = number + Fraction(_HAN_DIGIT.get(tenth[0]) or int(tenth[0]), 10), after + 1  # 三十八度五
-    return replace(bare, number=number, unit=unit, span=(start, after), stray="" if unit else unknown_word(text, end))
+    stray = "" if unit else unknown_word(text, end)
+    return Quantity(number, unit, (start, after), bare.decimals, bare.digits, bare.above, bare.below, stray)
 
 
 def _from_digits(text: str, match: re.Match[str]) -> Quantity:
-    whole, decimals = re.sub("[, ]", "", match["whole"]), match["decimals"] or ""
+    whole, decimals = match["whole"].translate(_GROUPING), match["decimals"] or ""
     if match["point"] == "," and len(decimals) == 3 and whole != "0":  # 2,000 that the first branch did not take
         whole, decimals = whole + decimals, ""
     number = Fraction(int(whole + decimals), 10 ** len(decimals)) if decimals else Fraction(int(whole))
     power = int(match["power"] or match["power2"] or match["power3"] or 0)
-    pure = _PURE_POWER.match(text, match.start("whole"))
+    pure = _PURE_POWER.match(text, match.start("whole")) if whole == "10" else None
     end = match.end()
     if pure:
         number, power, end = Fraction(1), int(pure["power"]), pure.end()
@@ -271,7 +286,7 @@ def han_number(text: str) -> int:
 
 def _from_words(text: str, match: re.Match[str]) -> Quantity:
     if match["part"] or match["unit"]:
-        word = re.split("[ -]", match["part"].lower())[-1] if match["part"] else ""
+        word = match["part"].lower().replace("-", " ").rpartition(" ")[2] if match["part"] else ""
         return _with_unit(text, Quantity(Fraction(1, _BELOW.get(word, 1)), None, match.span(), below=_BELOW.get(word)))
     if match["some"]:
         below = WORDS.get(match["of"].lower()) or (100 if "hundred" in match["of"].lower() else 1000)

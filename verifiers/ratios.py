@@ -22,6 +22,7 @@ _RATIO = re.compile(
     rf"?(?P<b>{_NUMBER})(?![\w.]*\d)(?! ?(?:[:∶/]|[A-Za-z%°]*/) ?\d)"
 )
 _COLON = re.compile(r"\d ?[:∶比] ?\d")
+_SIGN = re.compile("[:∶比/]|to|in")
 _NAMES_RATIO = re.compile(r"\d ?(?:[:∶：比]|in\b) ?\d|\bone in\b", re.IGNORECASE)
 _IN_WORDS = re.compile(r"\bone in (?=(?:an? |\w+ )?(?:hundred|thousand|million)\b)", re.IGNORECASE)
 _SOLUTION = re.compile(
@@ -36,6 +37,11 @@ _AROUND = re.compile(
 _ORDER = re.compile(r"[A-Za-z]+(?: to |[:/-])[A-Za-z]+|[\u3400-\u9fff]{1,6}[:与和][\u3400-\u9fff]{1,6}", re.IGNORECASE)
 _DENIES = re.compile(r"\b(?:not|never|or|either|except|than|rather|instead|but)\b|n't\b|不|非|除|或|而", re.IGNORECASE)
 _ASIDE = re.compile(r"\([^()]{0,80}\)")
+_DIGIT = re.compile(r"\d")
+_NOT_EXACT = re.compile(r"[<>≤≥±~]")
+_HAN_WORD = re.compile(r"[\u3400-\u9fff]{2,}")
+_ONE_IN = re.compile(r"\b1 in (?=[A-Za-z])")
+_GROUPING = str.maketrans("", "", ", ")  # between thousands
 _PER = re.compile(r" ?(?:in|per|/|加水至?|溶于|加入?|稀释[至到]) ?", re.IGNORECASE)
 _BECAUSE = re.compile(r",? (?:because|since|given that|as the)\b|,?因为|,?由于", re.IGNORECASE)
 
@@ -57,8 +63,10 @@ def reference_ratio(reference: str, question: str) -> Ratio | None:
     """The reference as one ratio that is all of it, or None. A fraction counts where the question is of a solution."""
     if len(reference) > 60:
         return None
-    text = _AROUND.sub("", plain(reference)).strip(" .。")
-    match = _RATIO.fullmatch(text)
+    text = plain(reference)
+    if not (_DIGIT.search(text) and _SIGN.search(text)):
+        return None
+    match = _RATIO.fullmatch(_AROUND.sub("", text).strip(" .。"))
     if not match or (match["sign"] in ("/", " to ") and not speaks_of_solution(question)) or _is_clock(match, question):
         return None
     return _read(match)
@@ -87,7 +95,7 @@ def concentration(quantity: Quantity) -> Fraction | None:
 
 
 def _read(match: re.Match[str]) -> Ratio | None:
-    a, b = (Fraction(re.sub("[, ]", "", match[name])) for name in ("a", "b"))
+    a, b = (Fraction(match[name].translate(_GROUPING)) for name in ("a", "b"))
     return Ratio(a / b, match.span(), "in" in match["sign"], a) if b else None
 
 
@@ -121,7 +129,7 @@ def decide(problem: Problem, wanted: Fraction, answer: Extracted, first: Fractio
 def _finding(problem: Problem, wanted: Fraction, first: Fraction | None, text: str) -> Finding:
     text = _BECAUSE.split(plain(text[:600]).replace("**", "").rpartition("=")[2])[0]
     outside, asides = _ASIDE.sub(" ", text), _ASIDE.findall(text)
-    if re.search(r"\d", outside):
+    if _DIGIT.search(outside):
         text = outside
         if any(_finding(problem, wanted, first, aside[1:-1]).outcome == "wrong" for aside in asides):
             return Finding("abstain", "another ratio stands in parentheses")
@@ -133,7 +141,7 @@ def _finding(problem: Problem, wanted: Fraction, first: Fraction | None, text: s
             return Finding("abstain", "1:4 may be one part in four or one and four")
     if not found:
         return Finding("abstain", "there is no ratio in the answer")
-    if _DENIES.search(rest) or re.search(r"[<>≤≥±~]", rest):
+    if _DENIES.search(rest) or _NOT_EXACT.search(rest):
         return Finding("abstain", "the words around the ratio may turn it")
     if any(ratio.share for ratio in found) and not (solution and wanted <= THIN):
         return Finding("abstain", "one in so many is no ratio of two things")
@@ -166,11 +174,7 @@ def _new_order(problem: Problem, words: str) -> str:
     """Chinese words that the question does not have in this order: 女男 where it says 男女."""
     asked = plain(problem.question)
     return next(
-        (
-            word
-            for word in re.findall(r"[\u3400-\u9fff]{2,}", words)
-            if word not in asked and word not in "约为答案是大约"
-        ),
+        (word for word in _HAN_WORD.findall(words) if word not in asked and word not in "约为答案是大约"),
         "",
     )
 
@@ -178,7 +182,7 @@ def _new_order(problem: Problem, words: str) -> str:
 def _ratios(text: str) -> tuple[list[Ratio], str]:
     """The ratios of a text and what is left of it."""
     text = _IN_WORDS.sub("1 in ", text)
-    tail = re.search(r"\b1 in (?=[A-Za-z])", text)
+    tail = _ONE_IN.search(text)
     if tail and (said := quantities(text[tail.end() : tail.end() + 40])):
         return [Ratio(1 / said[0].number, tail.span(), True)], text[: tail.start()] + text[
             tail.end() + said[0].span[1] :

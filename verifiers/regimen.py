@@ -16,6 +16,7 @@ _GLUE = re.compile(
     re.IGNORECASE,
 )
 _BECAUSE = re.compile(r",? (?:because|since|given that|as (?:the|it))\b|,?因为|,?由于", re.IGNORECASE)
+_DIGIT = re.compile(r"\d")
 _SPELT = re.compile(
     rf"\b(?:half(?: of)? an?|{'|'.join(WORDS)}|an?)(?= (?:day|week|fortnight|month|year|hour)s?\b)", re.IGNORECASE
 )  # beside a dose in digits
@@ -45,7 +46,7 @@ def regimen(text: str) -> Regimen:
     often, text = frequencies(text)
     when, text = times_of_day(text)
     ways, text = routes(text)
-    if re.search(r"\d", text):
+    if _DIGIT.search(text):
         text = _SPELT.sub(lambda m: "0.5" if m[0][:4].lower() == "half" else str(WORDS.get(m[0].lower(), 1)), text)
     found = quantities(text)
     ranged = is_range(text)

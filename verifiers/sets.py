@@ -1,11 +1,14 @@
 """A set of items in any order, all of them or, for partial credit, as F1."""
 
 import re
-from dataclasses import dataclass, replace
-from typing import ClassVar
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import ClassVar, TypeAlias
 
 from medrl.errors import RecipeError
-from medrl.types import Problem, Verdict
+from medrl.types import Problem, Verdict, ask
+from medrl.verifiers.concepts import Vocabulary
 from medrl.verifiers.extract import Extracted
 from medrl.verifiers.normalise import compact, tokens
 from medrl.verifiers.opposites import opposed
@@ -14,11 +17,16 @@ from medrl.verifiers.text import Text
 from medrl.verifiers.vocabularies import Sources, digest_of, vocabulary
 from medrl.verifiers.wording import OR, last_sentence, peel
 
+Decide: TypeAlias = Callable[[str, str], Verdict]  # of a given item and a wanted one
 _PARTS = re.compile(
     r"\s*(?:[;；、\n→]|->|=>|>(?=\s)|\s\+\s|\s(?=\d{1,2}[.)、](?!\d))|(?:,|，)(?!\d)(?: ?and\b)?|"
     r"\band\b|\bplus\b|以及|和|及|与)\s*",
     re.IGNORECASE,
 )
+# What parts a reference's items outside parentheses; commas and "and" do only where several items are asked for.
+_OUTSIDE = r"(?![^()（）]*[)）])"
+_MARKS = re.compile(rf"[;；、\n→]{_OUTSIDE}")
+_COMMAS = re.compile(rf"(?:[;；、\n→,，]|(?<=\w) and ){_OUTSIDE}")
 _BULLET = re.compile(
     r"^(?:[-*•]|\(?\d{1,2}[.)、])\s*|"
     r"^(?:(?:and )?(?:then|finally|next|first(?:ly)?|second(?:ly)?|lastly|last)\b|最后|然后|再|先|接着|其次)"
@@ -56,7 +64,13 @@ class SetOf(AnswerVerifier):
         if not answer.committed and not self.partial:
             return Verdict.abstain("a long answer without a committed list")
         given = split_items(answer.text)
-        matched, refuted, open_ = _match(problem, wanted, given, Text("plain", self.vocabulary))
+        rule = Text("plain", self.vocabulary)
+        known = vocabulary(self.vocabulary)
+
+        def verdict(item: str, name: str) -> Verdict:
+            return _decided(item, name, problem.question, rule, known)
+
+        matched, refuted, open_ = _match(wanted, given, verdict)
         precision, recall = matched / max(1, len(given)), matched / len(wanted)
         parts = {"precision": precision, "recall": recall}
         shown = f"{matched} of {len(wanted)} items, {len(given) - matched} beside them"
@@ -64,7 +78,7 @@ class SetOf(AnswerVerifier):
             f1 = 2 * precision * recall / (precision + recall) if matched else 0.0
             return Verdict(f1, reason=shown, parts=parts)
         if matched == len(wanted) == len(given) and asks_order(problem.question):
-            places = _places(problem, wanted, given, Text("plain", self.vocabulary))
+            places = _places(wanted, given, verdict)
             if places is None:
                 return Verdict.abstain("the order of the items cannot be told", parts=parts)
             if places != sorted(places):
@@ -107,11 +121,14 @@ def reference_items(problem: Problem) -> list[str]:
     if isinstance(listed, list | tuple):
         return [str(item) for item in listed if compact(str(item))]
     reference = str(problem.reference)
-    asked = asks_order(problem.question) or _SEVERAL.search(last_sentence(problem.question))
-    several = asked and not OR.search(reference)
-    marks = r"[;；、\n→,，]|(?<=\w) and " if several else r"[;；、\n→]"
-    items = [item.strip() for item in re.split(rf"(?:{marks})(?![^()（）]*[)）])", reference)]
-    return [re.sub(r"^and ", "", item) for item in items if compact(item)]
+    several = _COMMAS.search(reference) and not OR.search(reference) and _asks_several(problem.question)
+    items = [item.strip() for item in (_COMMAS if several else _MARKS).split(reference)]
+    return [item.removeprefix("and ") for item in items if compact(item)]
+
+
+@lru_cache(maxsize=1024)
+def _asks_several(question: str) -> bool:
+    return asks_order(question) or bool(_SEVERAL.search(last_sentence(question)))
 
 
 def split_items(text: str) -> list[str]:
@@ -120,13 +137,18 @@ def split_items(text: str) -> list[str]:
     return list({compact(item): item for item in items if compact(item)}.values())
 
 
-def _places(problem: Problem, wanted: list[str], given: list[str], rule: Text) -> list[int] | None:
+# Each item is asked about twice where the order counts, and the items of one right answer stand in the others too.
+@lru_cache(maxsize=4096)
+def _decided(item: str, name: str, question: str, rule: Text, known: Vocabulary | None) -> Verdict:
+    """Whether a given item is the wanted one of this name. `known` is what `rule` reads: files may change."""
+    return rule.decide(Problem("item", ask(question), name), Extracted(item, (0, len(item)), "short"))
+
+
+def _places(wanted: list[str], given: list[str], verdict: Decide) -> list[int] | None:
     """Which wanted item each given one is, in the order given; None where one could be several."""
     places: list[int] = []
     for item in given:
-        one = Extracted(item, (0, len(item)), "short")
-        asked = [replace(problem, reference=name, aliases=(), metadata={}) for name in wanted]
-        right = [i for i, each in enumerate(asked) if rule.decide(each, one).score == 1.0]
+        right = [i for i, name in enumerate(wanted) if verdict(item, name).score == 1.0]
         if len(right) != 1:
             return None
         places += right
@@ -138,21 +160,17 @@ def _refutes(verdict: Verdict) -> bool:
     return verdict.score == 0.0 and not verdict.reason.startswith("less specific")
 
 
-def _match(problem: Problem, wanted: list[str], given: list[str], rule: Text) -> tuple[int, int, int]:
+def _match(wanted: list[str], given: list[str], verdict: Decide) -> tuple[int, int, int]:
     """How many given items are in the set, how many are one of its items turned round, how many stay open."""
     left = list(wanted)
     refuted = open_ = 0
     for item in given[:64]:
-        verdicts = [
-            rule.decide(
-                replace(problem, reference=one, aliases=(), metadata={}), Extracted(item, (0, len(item)), "short")
-            )
-            for one in left
-        ]
-        right = next((i for i, verdict in enumerate(verdicts) if verdict.score == 1.0), None)
+        right = next((i for i, name in enumerate(left) if verdict(item, name).score == 1.0), None)
         if right is not None:
             left.pop(right)
-        elif all(_refutes(verdict) for verdict in verdicts) or any(opposed(tokens(item), tokens(one)) for one in left):
+        elif all(_refutes(verdict(item, name)) for name in left) or any(
+            opposed(tokens(item), tokens(name)) for name in left
+        ):
             refuted += 1
         else:
             open_ += 1

@@ -28,6 +28,9 @@ from medrl.verifiers.units import read_unit
 
 Outcome = Literal["right", "wrong", "open"]
 _EXPLAINED = re.compile(r"[,;.]? ?(?:\b(?:where|in which|because|since|given that)\b|，?其中|，?因为)", re.IGNORECASE)
+_EQUALS = re.compile(r"[=≈≃≅＝]|\\(?:approx|simeq)(?![A-Za-z])")
+_OPERATOR = re.compile(r"[-+*/^()]")
+_SET_IN_TYPE = re.compile(r"[\s_{}]|\\(?:text|mathrm)")
 _UNEQUAL = re.compile(r"[<>≤≥≠∝±]|!=|\\(?:le|ge|leq|geq|neq|ne|propto|pm)(?![A-Za-z])")
 
 
@@ -86,7 +89,7 @@ class Symbolic(AnswerVerifier):
 def formula(text: str) -> Formula:
     """Part a text at its "=" signs; what follows "where" explains the variables."""
     text = _EXPLAINED.split(text.strip(), maxsplit=1)[0].strip().rstrip(".。;,")
-    sides = [side.strip() for side in re.split(r"[=≈≃≅＝]|\\(?:approx|simeq)(?![A-Za-z])", text)]
+    sides = [side.strip() for side in _EQUALS.split(text)]
     return Formula(sides[0] if len(sides) > 1 else "", sides[-1])
 
 
@@ -173,11 +176,11 @@ def _left_sides(reference: Formula, answer: Formula, known: Collection[str]) -> 
     theirs = _bare(answer.left)
     if reference.left:
         return _bare(reference.left) in (theirs, _bare(answer.left.split()[-1]))
-    return theirs not in known and not re.search(r"[-+*/^()]", theirs)
+    return theirs not in known and not _OPERATOR.search(theirs)
 
 
 def _bare(side: str) -> str:
-    return re.sub(r"[\s_{}]|\\(?:text|mathrm)", "", plain_notation(side))
+    return _SET_IN_TYPE.sub("", plain_notation(side))
 
 
 def _equal(reference: Node, answer: Node) -> Finding:
@@ -246,6 +249,9 @@ _SURE = re.compile(
 )
 # What may stand before "=" in a reference: k, CL, AG, t1/2, t_{1/2}, V_d.
 _SHORT = re.compile(r"[A-Za-z]{1,4}|(?=.{0,8}[\d_½])[A-Za-z][\w{}/ ½]{0,8}")
+_COMPUTES = re.compile(r"\w ?[/*] ?\w|\w [-+−] \w")
+_MAY = re.compile(r"[\\√·*×^²³/+]|[)\w]\s[-−–]|\)[-−–]|(?:ln|log|exp|sqrt) ?[\d(]")  # `_SURE` and `_COMPUTES` want one
+_COMMAND = re.compile(r"\\\w+")
 _WORDS = re.compile(r"(?<![A-Za-z\\])[A-Za-z]{7,}")
 
 
@@ -255,14 +261,18 @@ def looks_symbolic(problem: Problem) -> bool:
     if stated is not None:
         return bool(stated == "expression")
     text = str(problem.reference or "")
-    if problem.options or problem.kind not in ("open", "numeric") or len(text) > 300:
+    if problem.options or problem.kind not in ("open", "numeric") or len(text) > 300 or not _MAY.search(text):
         return False
-    if reference_quantity(problem) is not None or _WORDS.search(re.sub(r"\\\w+", "", text)):
+    return reference_quantity(problem) is None and _is_sure(text)
+
+
+@lru_cache(maxsize=1024)
+def _is_sure(text: str) -> bool:
+    """Whether a text is a formula beyond doubt."""
+    if _WORDS.search(_COMMAND.sub("", text)):
         return False
     one = formula(text)
-    if not (
-        _SURE.search(one.right) or (_SHORT.fullmatch(one.left) and re.search(r"\w ?[/*] ?\w|\w [-+−] \w", one.right))
-    ):
+    if not (_SURE.search(one.right) or (_SHORT.fullmatch(one.left) and _COMPUTES.search(one.right))):
         return False
     try:
         if not _is_formula(one):

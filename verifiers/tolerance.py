@@ -44,8 +44,7 @@ _STATED = re.compile("|".join((*_ENGLISH, *_CHINESE)), re.IGNORECASE)
 _SHARE = re.compile(r" ?(?:%|percent|per cent|个百分点)", re.IGNORECASE)
 _WITHIN_SHARE = re.compile(r"\bwithin (\d{1,2}(?:\.\d{1,3})?) ?(?:%|percent)", re.IGNORECASE)
 _MAY = re.compile(
-    r"±|\+/-|plus or minus|within|toleran|margin|error|deviat|accept|误差|偏差|相差|公差|容差|允许|上下|正负",
-    re.IGNORECASE,
+    r"±|\+/-|plus or minus|within|toleran|margin|error|deviat|accept|误差|偏差|相差|公差|容差|允许|上下|正负"
 )
 _NEAREST = re.compile(
     r"\bnearest (?P<word>half|ten|hundred|thousand|tenth|hundredth|thousandth|whole|integer|unit)\b|\bnearest "
@@ -76,12 +75,13 @@ class Stated:
 def stated(question: str) -> Stated:
     """What a question says; nothing of it where it is silent."""
     text = plain(question)
-    nearest = _NEAREST.search(text)
+    lower = text.lower()
+    nearest = _NEAREST.search(text) if "nearest" in lower or "精确到" in text else None
     step = _ZERO
     if nearest:
         word = (nearest["word"] or nearest["place"] or "").lower()
         step = Fraction(_STEPS.get(word) or nearest["step"] or nearest["fine"] or "0")
-    if not _MAY.search(text):
+    if not _MAY.search(lower):
         return Stated(step=step)
     found = _STATED.search(text)
     if found:
@@ -98,7 +98,8 @@ def stated(question: str) -> Stated:
 
 def limits(metadata: Mapping[str, Any]) -> tuple[Fraction, Fraction] | None:
     """The lowest and the highest value that a problem accepts, where it says so."""
-    low, high = (metadata.get(k, metadata.get(k.replace("_", " ").title())) for k in ("lower_limit", "upper_limit"))
+    low = metadata.get("lower_limit", metadata.get("Lower Limit"))
+    high = metadata.get("upper_limit", metadata.get("Upper Limit"))
     if low is None or high is None:
         return None
     ends = sorted(Fraction(str(end).replace(",", "").strip()) for end in (low, high))
@@ -116,7 +117,13 @@ def allowed(problem: Problem, reference: Quantity, unit: Unit | None, default: f
             return said.margin
         if said.unit.dims == unit.dims and said.unit.scale and unit.scale:
             return said.margin * said.unit.scale / unit.scale
-    return (said.share or Fraction(str(default))) * abs(reference.number)
+    return (said.share or _exact(default)) * abs(reference.number)
+
+
+@lru_cache(maxsize=64)
+def _exact(share: float) -> Fraction:
+    """A share as it is written: 0.05 is a twentieth."""
+    return Fraction(str(share))
 
 
 def has_limits(problem: Problem) -> bool:

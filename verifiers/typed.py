@@ -12,6 +12,7 @@ from medrl.verifiers.dosing import Dosing, wants_regimen
 from medrl.verifiers.extract import Extracted, Format
 from medrl.verifiers.intervals import reference_interval
 from medrl.verifiers.number import Number, is_ratio_or_pair, reference_quantity
+from medrl.verifiers.quantity import Quantity, may_count, plain
 from medrl.verifiers.reading import AnswerVerifier
 from medrl.verifiers.sets import SetOf, reference_items
 from medrl.verifiers.symbolic import Symbolic, looks_symbolic
@@ -82,14 +83,18 @@ def _rule(kind: str, format: Format, tolerance: float, partial: bool, vocabulary
     return Text(format, vocabulary)
 
 
+def _is_time(quantity: Quantity) -> bool:
+    return quantity.unit is not None and quantity.unit.dims == (("time", 1),)
+
+
 def answer_type(problem: Problem) -> str:
     """Which rule fits a problem."""
     stated = problem.metadata.get("answer_type")
     if stated is not None:
         return str(stated)
     if problem.options:
-        sides = [side(text) or side(label) for label, text in problem.options.items()]
-        return "yes_no" if all(sides) and len(sides) > 1 else "choice"
+        sided = all(side(text) or side(label) for label, text in problem.options.items())
+        return "yes_no" if sided and len(problem.options) > 1 else "choice"
     if problem.kind == "choice":
         return "choice"
     if problem.metadata.keys() & {"unit", "items"}:
@@ -104,16 +109,19 @@ def _remembered(question: str, reference: str, kind: Kind) -> str:
 
 def _by_looks(problem: Problem) -> str:
     """The rule that fits what a reference looks like."""
-    reference = str(problem.reference)
-    if problem.kind != "numeric" and wants_regimen(problem) and not reference_quantity(problem):
+    reference, numeric = str(problem.reference), problem.kind == "numeric"
+    counts = may_count(plain(reference))  # most references do not, and need not be read as any kind of number
+    quantity = reference_quantity(problem) if counts else None
+    if not numeric and not quantity and wants_regimen(problem):
         return "dose"
-    if is_ratio_or_pair(problem):
+    if counts and is_ratio_or_pair(problem):
         return "number"
     if looks_symbolic(problem):
         return "expression"
-    if problem.kind != "numeric" and wants_date(problem):
+    # A date is no quantity, and an age is one of time.
+    if not numeric and counts and (quantity is None or _is_time(quantity)) and wants_date(problem):
         return "date"
-    if problem.kind == "numeric" or reference_quantity(problem) or reference_interval(problem):
+    if numeric or quantity or (counts and reference_interval(problem)):
         return "number"
     if side(reference) and not (_NONE.fullmatch(reference) and _WHAT.search(problem.question)):
         return "yes_no"

@@ -22,13 +22,13 @@ class Unit:
     offset: Fraction = Fraction(0)
 
     def to_base(self, number: Fraction) -> Fraction:
-        return number * self.scale + self.offset
+        return number * self.scale + self.offset if self.offset else number * self.scale
 
     def from_base(self, number: Fraction) -> Fraction:
-        return (number - self.offset) / self.scale
+        return (number - self.offset if self.offset else number) / self.scale
 
     def same_as(self, other: "Unit") -> bool:
-        return (self.dims, self.scale, self.offset) == (other.dims, other.scale, other.offset)
+        return self is other or (self.dims == other.dims and self.scale == other.scale and self.offset == other.offset)
 
 
 # (dimension, in base units, spellings). Lower case, except where case tells units apart (`_CASED`).
@@ -144,10 +144,10 @@ def _units() -> dict[str, Unit]:
 
 
 UNITS = _units()
-_NAMES = "|".join(re.escape(name) for name in sorted(UNITS, key=len, reverse=True))
-# A Latin unit ends where its word ends; a Chinese one needs no boundary.
-_UNIT = re.compile(rf"(?:{_NAMES})(?:(?<![A-Za-z0-9])|(?![A-Za-z0-9^]))")
-_ANYCASE = re.compile(_UNIT.pattern, re.IGNORECASE)
+_NAMES = frozenset(map(str.lower, UNITS))
+_LENGTHS = {  # by its first character those that a name may have, the longest first
+    first: sorted({len(name) for name in _NAMES if name[0] == first}, reverse=True) for first in {n[0] for n in _NAMES}
+}
 _PER = re.compile(r" ?(?:/|\bper\b|每) ?|[·*⋅](?=[A-Za-z])", re.IGNORECASE)
 _WORD = re.compile(r" ?([A-Za-zμ°%‰]+)")
 
@@ -157,34 +157,55 @@ def read_unit(text: str, at: int) -> tuple[Unit | None, int]:
 
     `text` has been through NFKC. A compound reads as far as its parts are known: "/L" alone is a unit too.
     """
-    scale, offset, dims, end, symbol = Fraction(1), Fraction(0), dict[str, int](), at, ""
-    position, sign = at + (text[at : at + 1] == " "), 1
-    while len(symbol) < 40:
+    parts: list[tuple[str, int]] = []
+    start = at + (text[at : at + 1] == " ")
+    position, sign, end = start, 1, at
+    while end - start < 40:
         per = _PER.match(text, end)
         if per and (end > at or "/" in per[0] or "per" in per[0].lower() or "每" in per[0]):
             position, sign = per.end(), -1 if per[0].strip() not in ("·", "*", "⋅") else 1
         elif end > at:
             break
-        match = _matched(text, position)
-        if not match:
+        after = _end_of_name(text, position)
+        if after == position:
             break
-        unit = UNITS.get(match[0]) or UNITS[match[0].lower()]
+        parts.append((text[position:after], sign))
+        end = after
+    return (_compound(text[at:end].strip(), tuple(parts)), end) if parts else (None, at)
+
+
+@lru_cache(maxsize=4096)
+def _compound(symbol: str, parts: tuple[tuple[str, int], ...]) -> Unit:
+    """The unit of these names, each to the power 1 or -1. Of two in other case it is the one as written: mM, not mm."""
+    scale, offset, dims = Fraction(1), Fraction(0), dict[str, int]()
+    for name, sign in parts:
+        unit = UNITS.get(name) or UNITS[name.lower()]
         scale = scale * unit.scale if sign > 0 else scale / unit.scale
         offset = unit.offset
         for dimension, power in unit.dims:
             if sign < 0 and dimension == "mass":
                 dimension = "body mass"  # mg/kg must not cancel down to a plain number
             dims[dimension] = dims.get(dimension, 0) + sign * power
-        end, symbol = match.end(), text[at : match.end()].strip()
-    if end == at:
-        return None, at
-    return Unit(symbol, scale, tuple(sorted((d, p) for d, p in dims.items() if p)), offset), end
+    return Unit(symbol, scale, tuple(sorted((d, p) for d, p in dims.items() if p)), offset)
 
 
-def _matched(text: str, at: int) -> re.Match[str] | None:
-    """The longest unit at a place: "mm Hg" before "mm". Of two as long, the one as it is written: mM, not mm."""
-    exact, any_case = _UNIT.match(text, at), _ANYCASE.match(text, at)
-    return any_case if any_case and (exact is None or any_case.end() > exact.end()) else exact
+def _end_of_name(text: str, at: int) -> int:
+    """Where the longest name of a unit that stands at `at` ends: "mm Hg" before "mm". `at` where there is none."""
+    for length in _LENGTHS.get(text[at : at + 1].lower(), ()):
+        name = text[at : at + length]
+        end = at + len(name)
+        if name.lower() in _NAMES and not (_latin(name[-1]) and _goes_on(text[end : end + 1])):
+            return end
+    return at
+
+
+def _latin(character: str) -> bool:
+    return character.isascii() and character.isalnum()
+
+
+def _goes_on(character: str) -> bool:
+    """Whether a Latin unit does not end here: it ends where its word does; a Chinese one needs no boundary."""
+    return character == "^" or _latin(character)
 
 
 _UNSAID = frozenset(("beats", "breaths", "times"))  # in "20 per minute" nobody says what is counted
@@ -198,11 +219,16 @@ def without_counts(dims: Dims) -> Dims:
     return tuple((dimension, power) for dimension, power in dims if dimension not in _UNSAID)
 
 
-def counted(unit: Unit) -> set[str]:
+def counted(unit: Unit) -> frozenset[str]:
     """What a unit counts, as far as it says so."""
+    return _counted(unit.symbol, unit.dims)
+
+
+@lru_cache(maxsize=1024)
+def _counted(symbol: str, dims: Dims) -> frozenset[str]:
     kinds = {"cells": _CELLS, "colonies": _COLONIES, "copies": _COPIES}
-    said = {kind for kind, words in kinds.items() if not unit.symbol.isdigit() and words.search(unit.symbol)}
-    return said | {dimension for dimension, _ in unit.dims if dimension in ("beats", "breaths")}
+    said = {kind for kind, words in kinds.items() if not symbol.isdigit() and words.search(symbol)}
+    return frozenset(said | {dimension for dimension, _ in dims if dimension in ("beats", "breaths")})
 
 
 @lru_cache(maxsize=4096)

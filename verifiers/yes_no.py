@@ -45,6 +45,8 @@ _TURNS = {
         rf"{_BUT}{_IT}(?:true|correct|right|not (?:false|incorrect|wrong|untrue))\b|\byes\b", re.IGNORECASE
     ),
 }
+_MAY_WELL = re.compile("没有什么不(?:可以|能|行)")
+_MARKS = re.compile(r"[\W_]*")
 _DOUBLE = re.compile(
     r"没有.{0,6}不|不是不|并非不|不可能不|not (?:un|in)\w+|no .{0,20}\bnot\b|not .{0,20}\bno\b", re.IGNORECASE
 )
@@ -174,13 +176,12 @@ def spoken(text: str) -> Side | Literal["both"] | None:
     whole = side(text)
     if whole:
         return whole
-    if re.match(r"没有什么不(?:可以|能|行)", text):
+    if _MAY_WELL.match(text):
         return "yes"
     if _DOUBLE.search(text):
         return None
-    opening = re.match(r"[\W_]*", text)
-    at = opening.end() if opening else 0
-    match = _OPENS.match(text, at)
+    opening = _MARKS.match(text)
+    match = _OPENS.match(text, opening.end() if opening else 0)
     found = _SIDES.get(normal(match[1])) if match else None
     if match is None or found is None:
         return None
