@@ -204,7 +204,7 @@ def _wrong(
 def _plain(parts: Sequence[Part], reference: Reference, known: Vocabulary, asked: Asked) -> bool:
     """Whether a sentence names another thing first of all, and no word of it denies, offers or touches the reference."""
     words = [word for part in parts for word in part.rest]
-    own = {word for one in reference.ids for name in known.concepts[one].names for word in tokens(name)}
+    own = {word for one in reference.ids for name in known.index.spelt[one] for word in name}
     own |= {word for term in reference.words for word in term}
     first = parts[0]
     return (
@@ -218,8 +218,8 @@ def _plain(parts: Sequence[Part], reference: Reference, known: Vocabulary, asked
 
 def _says_less(known: Vocabulary, broad: int, narrow: int) -> bool:
     """Whether a broader concept leaves out more than what goes without saying (acute, primary, classical)."""
-    wide = {word for name in known.concepts[broad].names for word in tokens(name)}
-    return not any(set(tokens(name)) - wide <= _LEAST for name in known.concepts[narrow].names)
+    wide = {word for name in known.index.spelt[broad] for word in name}
+    return not any(set(name) - wide <= _LEAST for name in known.index.spelt[narrow])
 
 
 def says_another(tail: str, reference: Reference, known: Vocabulary) -> bool:

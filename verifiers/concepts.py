@@ -132,17 +132,15 @@ class Vocabulary:
 
     def related(self, one: int, other: int) -> bool:
         """Whether one is the other, or a kind of it."""
-        return (
-            one == other or one in self.index.above.get(other, NOTHING) or other in self.index.above.get(one, NOTHING)
-        )
+        return one == other or one in self.index.above.get(other, ()) or other in self.index.above.get(one, ())
 
     def family(self, one: int) -> str:
         """Which family of concepts this is one of: condition, drug, organism and so on; "" where it is not known."""
         return _FAMILIES.get(self.concepts[one].kind, "") if one >= 0 else ""
 
-    def broader(self, one: int) -> frozenset[int]:
+    def broader(self, one: int) -> tuple[int, ...]:
         """Every concept that this one is a kind of."""
-        return self.index.above.get(one, NOTHING)
+        return self.index.above.get(one, ())
 
     def apart(self, one: int, other: int) -> bool:
         """Whether two concepts exclude each other as answers.
@@ -153,14 +151,15 @@ class Vocabulary:
             return False
         first, second = self.concepts[one], self.concepts[other]
         if first.kind == second.kind and self.family(one) in ("drug", "organism"):
-            return self.index.spelt[one].isdisjoint(self.index.spelt[other])  # another ingredient or species
-        return _apart(first, second)
+            ours, theirs = ({joined(words) for words in self.index.spelt[i]} for i in (one, other))
+            return ours.isdisjoint(theirs)  # another ingredient or species
+        return _apart(self, min(one, other), max(one, other))
 
 
 @lru_cache(maxsize=16_384)
-def _apart(first: Concept, second: Concept) -> bool:
-    families = {_FAMILIES.get(first.kind, ""), _FAMILIES.get(second.kind, "")}
-    one, other = _worded(first.names), _worded(second.names)
+def _apart(known: Vocabulary, first: int, second: int) -> bool:
+    families = {known.family(first), known.family(second)}
+    one, other = _worded(known.index.spelt[first]), _worded(known.index.spelt[second])
     if len(families) > 1 and "" not in families and any(a.words & b.words for a in one for b in other):
         return False
     found = {_beside(a, b) for a in one for b in other}
@@ -177,10 +176,9 @@ class _Name(NamedTuple):
 
 
 @lru_cache(maxsize=16_384)
-def _worded(names: tuple[str, ...]) -> tuple[_Name, ...]:
+def _worded(names: tuple[tuple[str, ...], ...]) -> tuple[_Name, ...]:
     found = []
-    for name in names:
-        words = tokens(name)
+    for words in names:
         poles = frozenset((POLES[w][0], str(POLES[w][1])) if w in POLES else (-1, w) for w in words if _turns(w))
         core = [w for w in words if not _turns(w)]
         han = "".join(w for w in core if w > "\u3400" and w != "性")

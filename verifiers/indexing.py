@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from medrl.verifiers.normalise import joined, tokens
+from medrl.verifiers.normalise import joined, spelt_anew
 from medrl.verifiers.opposites import POLES
 
 NOTHING: frozenset[int] = frozenset()
@@ -17,7 +17,7 @@ _GENERAL = re.compile("(?<![急慢阳阴良恶男女异同共中])[性型]|[的�
 _DIGIT = re.compile(r"\d")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Concept:
     """One thing that has names.
 
@@ -39,17 +39,17 @@ class Spelling(dict[str, tuple[str, list[str]]]):
     """Names as they are compared: in one word, and their words. Each is spelt once."""
 
     def __missing__(self, name: str) -> tuple[str, list[str]]:
-        words = tokens(name)
+        words = spelt_anew(name).split()
         self[name] = joined(words), words
         return self[name]
 
 
 class Index(NamedTuple):
-    """What a vocabulary looks names up in.
+    """What a vocabulary looks names up in. Tuples of texts and numbers cost the garbage collector nothing, sets do.
 
     Attributes:
         concepts: The concepts, those that are one merged.
-        spelt: By concept, its names in one word each.
+        spelt: By concept, each of its names in its words.
         names: By name in one word.
         loose: By name in a loose form, where that is nobody's exact name.
         short: By abbreviation.
@@ -60,12 +60,12 @@ class Index(NamedTuple):
     """
 
     concepts: tuple[Concept, ...]
-    spelt: tuple[frozenset[str], ...]
+    spelt: tuple[tuple[tuple[str, ...], ...], ...]
     names: Mapping[str, frozenset[int]]
     loose: Mapping[str, frozenset[int]]
     short: Mapping[str, frozenset[int]]
     lengths: Mapping[str, tuple[int, ...]]
-    above: Mapping[int, frozenset[int]]
+    above: Mapping[int, tuple[int, ...]]
     latin: Mapping[str, str]
     words: frozenset[str]
 
@@ -95,7 +95,7 @@ def index(concepts: Iterable[Concept]) -> Index:
     known = {name: _frozen(_owners(ids, merged, owned, spelt), alone) for name, ids in owned.items()}
     return Index(
         merged,
-        tuple(frozenset(spelt[name][0] for name in concept.names) for concept in merged),
+        tuple(tuple(tuple(spelt[name][1]) for name in concept.names) for concept in merged),
         known,
         {name: _frozen(ids, alone) for name, ids in _loosened(merged, known, spelt).items()},
         {name: _frozen(_owners(ids, merged, owned, spelt), alone) for name, ids in short.items()},
@@ -175,13 +175,13 @@ def _union(one: Concept, other: Concept) -> Concept:
 
 def _ancestors(
     concepts: Sequence[Concept], names: Mapping[str, frozenset[int]], spelt: Spelling
-) -> dict[int, frozenset[int]]:
+) -> dict[int, tuple[int, ...]]:
     """For each concept all that it is a kind of, however far up."""
     direct: dict[int, set[int]] = {}
     for number, concept in enumerate(concepts):
         for name in concept.broader:
             direct.setdefault(number, set()).update(names.get(spelt[name][0], NOTHING) - {number})
-    above: dict[int, frozenset[int]] = {}
+    above: dict[int, tuple[int, ...]] = {}
     for number in direct:
         seen: set[int] = set()
         open_ = list(direct[number])
@@ -190,7 +190,7 @@ def _ancestors(
             if one not in seen:
                 seen.add(one)
                 open_ += direct.get(one, ())
-        above[number] = frozenset(seen - {number})
+        above[number] = tuple(seen - {number})
     return above
 
 

@@ -65,7 +65,7 @@ _TOKEN = re.compile(rf"[{CJK}]|[a-z]+|\d+(?:[.,/]\d+)*|>=|<=|[<>+%-]")
 
 def normal(text: str) -> str:
     """The text in its one spelling: tokens with single spaces between them, each Chinese character a token."""
-    return _remembered(text) if len(text) <= 1000 else _normal(text)
+    return _remembered(text) if len(text) <= 1000 else spelt_anew(text)
 
 
 def tokens(text: str) -> list[str]:
@@ -98,7 +98,8 @@ def joined(words: Sequence[str]) -> str:
     return "".join(parts)
 
 
-def _normal(text: str) -> str:
+def spelt_anew(text: str) -> str:
+    """As `normal`, of a text that nobody asks for again: nothing is remembered."""
     if text.isascii():
         text = text.lower()
     else:
@@ -153,7 +154,7 @@ def _numbered(words: list[str]) -> list[str]:
     return words
 
 
-_remembered = lru_cache(maxsize=131_072)(_normal)  # references and terms come back with every answer
+_remembered = lru_cache(maxsize=32_768)(spelt_anew)  # references and terms come back with every answer
 
 
 def without_heaps(text: str) -> str:

@@ -73,6 +73,7 @@ def _read(sources: tuple[str, ...], stamps: tuple[int, ...]) -> Vocabulary:
     finally:
         if collects:
             gc.enable()
+            gc.collect()  # now, and not in the middle of an answer
     return known
 
 
