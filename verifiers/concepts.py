@@ -149,16 +149,15 @@ class Vocabulary:
         """
         if self.related(one, other) or min(one, other) < 0:
             return False
-        first, second = self.concepts[one], self.concepts[other]
-        if first.kind == second.kind and self.family(one) in ("drug", "organism"):
-            ours, theirs = ({joined(words) for words in self.index.spelt[i]} for i in (one, other))
-            return ours.isdisjoint(theirs)  # another ingredient or species
         return _apart(self, min(one, other), max(one, other))
 
 
 @lru_cache(maxsize=16_384)
 def _apart(known: Vocabulary, first: int, second: int) -> bool:
     families = {known.family(first), known.family(second)}
+    if known.concepts[first].kind == known.concepts[second].kind and families <= {"drug", "organism"}:
+        ours, theirs = ({joined(words) for words in known.index.spelt[i]} for i in (first, second))
+        return ours.isdisjoint(theirs)  # another ingredient or species
     one, other = _worded(known.index.spelt[first]), _worded(known.index.spelt[second])
     if len(families) > 1 and "" not in families and any(a.words & b.words for a in one for b in other):
         return False

@@ -315,7 +315,8 @@ def _stated(text: str, start: int, end: int) -> list[Span]:
     """What follows words such as "the answer is", to its sentence's end, and what precedes "is the diagnosis"."""
     spans: list[Span] = []
     for cue in deque(_CUE.finditer(text, start, end), STATEMENTS):
-        if _UNCUED.search(text, max(start, cue.start() - 30), cue.start()) or _ASIDE.search(_clause(text, start, cue)):
+        before = cue.start()
+        if before > start and (_UNCUED.search(text, max(start, before - 30), before) or _is_aside(text, start, before)):
             continue
         stop = _STOP.search(text, cue.end(), min(end, cue.end() + STATEMENT))
         spans.append((cue.end(), stop.start() if stop else min(end, cue.end() + STATEMENT)))
@@ -330,10 +331,9 @@ def _stated(text: str, start: int, end: int) -> list[Span]:
     return sorted(spans)[-STATEMENTS:]
 
 
-def _clause(text: str, start: int, cue: re.Match[str]) -> str:
-    """What stands in the same clause before a cue."""
-    before = text[max(start, cue.start() - 60) : cue.start()]
-    return _CLAUSE_END.split(before)[-1]
+def _is_aside(text: str, start: int, cue: int) -> bool:
+    """Whether what stands before a cue in its clause speaks of another person or another time."""
+    return bool(_ASIDE.search(_CLAUSE_END.split(text[max(start, cue - 60) : cue])[-1]))
 
 
 _CLAUSE_END = re.compile(r"[,.;:!?\n，。；：！？]")

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
 from medrl.verifiers.concepts import Mention, Vocabulary
@@ -39,7 +40,7 @@ class Part(NamedTuple):
         return self.lead + self.tail
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Reference:
     """The reference as concepts: its names, which concepts they may be, and how its own words stand in a text."""
 
@@ -73,7 +74,8 @@ class Reference:
         )
 
 
-def parts_of(text: str, known: Vocabulary, reference: Reference) -> list[Part]:
+@lru_cache(maxsize=1024)  # one text is read for what it says, and again for whether it names the reference
+def parts_of(text: str, known: Vocabulary, reference: Reference) -> tuple[Part, ...]:
     """The pieces of an answer's head with the concepts that each names."""
     pieces = _PARTS.split(text)
     found: list[Part] = []
@@ -88,7 +90,7 @@ def parts_of(text: str, known: Vocabulary, reference: Reference) -> list[Part]:
         tail = tuple(word for j, word in enumerate(words) if j > first and j not in covered)
         affirmed = tuple(m for m in mentions if m not in denied)
         found.append(Part(pieces[i - 1] if i else "", affirmed, tuple(denied), tuple(words[:first]), tail))
-    return found
+    return tuple(found)
 
 
 def _mentions(words: list[str], text: str, known: Vocabulary, reference: Reference) -> list[Mention]:

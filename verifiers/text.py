@@ -174,7 +174,7 @@ def _decide(problem: Problem, text: str, wanted: Wanted, known: Vocabulary | Non
     if several:
         return several
     kept = head_of(core)
-    head = peel(kept)
+    head = core if kept == core else peel(kept)
     later = core != head and bool(_mentions(core[len(head) :] if core.startswith(head) else "", terms))
     for shape in (core,) if later or core == head else (core, head):
         words = tokens(shape)
