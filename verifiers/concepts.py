@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Literal, NamedTuple
 
-from medrl.verifiers.indexing import NOTHING, Concept, Index, index, letters, loose_key
+from medrl.verifiers.indexing import Concept, Index, index, letters, loose_key
 from medrl.verifiers.normalise import joined, tokens
 from medrl.verifiers.opposites import NEGATIONS, POLES
 from medrl.verifiers.protocol import digest
@@ -36,6 +36,14 @@ _AMBIGUOUS = frozenset(
     "OA OD OM PA PC PF PI PM PMS PT PV RS SA SC SS ST TOF TS TSS CHD PCP PCD".split()
 )
 _NO_POLES = frozenset("酸碱动静大小多少早晚轻重热寒深浅升降增减良恶")  # parts of many names
+
+
+NOTHING: frozenset[int] = frozenset()
+
+
+@lru_cache(maxsize=16_384)
+def _ids(numbers: tuple[int, ...]) -> frozenset[int]:
+    return frozenset(numbers)
 
 
 class Mention(NamedTuple):
@@ -67,8 +75,8 @@ class Vocabulary:
 
     def named(self, words: Sequence[str], name: str) -> frozenset[int]:
         """As `ids`, of a name whose `tokens` are at hand."""
-        found = self.index.names.get(joined(words), NOTHING) | self.abbreviated(name)
-        return found or self.index.loose.get(loose_key(words), NOTHING)
+        found = _ids(self.index.names.get(joined(words), ())) | self.abbreviated(name)
+        return found or _ids(self.index.loose.get(loose_key(words), ()))
 
     def find(self, name: str) -> int | None:
         """The one concept that a whole text names, or None."""
@@ -87,7 +95,7 @@ class Vocabulary:
     def _meant(self, abbreviation: str) -> frozenset[int]:
         if abbreviation[1:].islower() and abbreviation.lower() in _WORDS | _SHORT_WORDS:
             return NOTHING  # a word that opens a sentence: "All findings", "He has"
-        ids = self.index.short.get(letters(abbreviation), NOTHING)
+        ids = _ids(self.index.short.get(letters(abbreviation), ()))
         return ids | {OTHER} if ids and abbreviation in _AMBIGUOUS else ids
 
     def mentions(self, words: Sequence[str], text: str = "") -> list[Mention]:
@@ -110,9 +118,9 @@ class Vocabulary:
     def _at(self, words: Sequence[str], at: int, short: Mapping[str, frozenset[int]]) -> Mention | None:
         for length in self.index.lengths.get(words[at], ()):
             if at + length <= len(words):
-                ids = self.index.names.get(joined(words[at : at + length]))
-                if ids:
-                    return Mention(at, at + length, ids)
+                numbers = self.index.names.get(joined(words[at : at + length]))
+                if numbers:
+                    return Mention(at, at + length, _ids(numbers))
         for length in range(min(4, len(words) - at), 0, -1) if short else ():
             ids = short.get(joined(words[at : at + length]))
             if ids is not None:

@@ -155,14 +155,14 @@ _CUE = Pattern(
     re.IGNORECASE,
 )
 # … unless one of these stands just before them: "the wrong answer is", "an alternative diagnosis is".
-_UNCUED = re.compile(
+_UNCUED = Pattern(
     r"(?:\b(?:differential|wrong|incorrect|false|worst|alternative|other|another|unlikely|second|third|next|initial|"
     r"previous|former|tempting|trap|reference|(?:less|least)(?: likely)?)(?: (?:most )?likely| possible)? |"
     r"[不未非误]|不应|不宜|不足以|不能|不正确的?|错误的?|鉴别|其[他它]|否定|排除|次要|既往|第二|不太?可能的|其次|外院|曾经?|原)$",
     re.IGNORECASE,
 )
 # … or one of these in the same clause: another person's diagnosis, or one of another time.
-_ASIDE = re.compile(
+_ASIDE = Pattern(
     r"\b(?:mother|father|parent|brother|sister|sibling|twin|son|daughter|uncle|aunt|cousin|wife|husband|relative|student|"
     r"intern|colleague|referring doctor)(?:'s|s'|s)?\b|\bfamily\b(?! (?:doctor|physician|medicine))|"
     r"\b(?:years?|months?|weeks?) (?:ago|before|earlier)\b|\blast (?:year|month|week|time|visit)\b|\bold\b(?= \w*$)|"

@@ -11,7 +11,6 @@ from typing import NamedTuple
 from medrl.verifiers.normalise import joined, spelt_anew
 from medrl.verifiers.opposites import POLES
 
-NOTHING: frozenset[int] = frozenset()
 _NOUNS = frozenset("disease syndrome disorder".split())
 _GENERAL = re.compile("(?<![急慢阳阴良恶男女异同共中])[性型]|[的之]")
 _DIGIT = re.compile(r"\d")
@@ -61,9 +60,9 @@ class Index(NamedTuple):
 
     concepts: tuple[Concept, ...]
     spelt: tuple[tuple[tuple[str, ...], ...], ...]
-    names: Mapping[str, frozenset[int]]
-    loose: Mapping[str, frozenset[int]]
-    short: Mapping[str, frozenset[int]]
+    names: Mapping[str, tuple[int, ...]]
+    loose: Mapping[str, tuple[int, ...]]
+    short: Mapping[str, tuple[int, ...]]
     lengths: Mapping[str, tuple[int, ...]]
     above: Mapping[int, tuple[int, ...]]
     latin: Mapping[str, str]
@@ -91,14 +90,13 @@ def index(concepts: Iterable[Concept]) -> Index:
     names.pop("", None)
     first = _preferred(merged, spelt)
     owned = {name: mine if len(mine := ids & first.get(name, set())) == 1 else ids for name, ids in names.items()}
-    alone = [frozenset((number,)) for number in range(len(merged))]  # one object each, which spares the collector
-    known = {name: _frozen(_owners(ids, merged, owned, spelt), alone) for name, ids in owned.items()}
+    known = {name: tuple(_owners(ids, merged, owned, spelt)) for name, ids in owned.items()}
     return Index(
         merged,
         tuple(tuple(tuple(spelt[name][1]) for name in concept.names) for concept in merged),
         known,
-        {name: _frozen(ids, alone) for name, ids in _loosened(merged, known, spelt).items()},
-        {name: _frozen(_owners(ids, merged, owned, spelt), alone) for name, ids in short.items()},
+        {name: tuple(ids) for name, ids in _loosened(merged, known, spelt).items()},
+        {name: tuple(_owners(ids, merged, owned, spelt)) for name, ids in short.items()},
         {word: tuple(sorted(many, reverse=True)) for word, many in lengths.items()},
         _ancestors(merged, known, spelt),
         latin,
@@ -174,13 +172,13 @@ def _union(one: Concept, other: Concept) -> Concept:
 
 
 def _ancestors(
-    concepts: Sequence[Concept], names: Mapping[str, frozenset[int]], spelt: Spelling
+    concepts: Sequence[Concept], names: Mapping[str, tuple[int, ...]], spelt: Spelling
 ) -> dict[int, tuple[int, ...]]:
     """For each concept all that it is a kind of, however far up."""
     direct: dict[int, set[int]] = {}
     for number, concept in enumerate(concepts):
         for name in concept.broader:
-            direct.setdefault(number, set()).update(names.get(spelt[name][0], NOTHING) - {number})
+            direct.setdefault(number, set()).update(one for one in names.get(spelt[name][0], ()) if one != number)
     above: dict[int, tuple[int, ...]] = {}
     for number in direct:
         seen: set[int] = set()
@@ -216,7 +214,9 @@ _ORDERED = frozenset(
 )
 
 
-def _loosened(concepts: Sequence[Concept], names: Mapping[str, frozenset[int]], spelt: Spelling) -> dict[str, set[int]]:
+def _loosened(
+    concepts: Sequence[Concept], names: Mapping[str, tuple[int, ...]], spelt: Spelling
+) -> dict[str, set[int]]:
     """Names in loose forms, where such a form is nobody's exact name: other word order, no particle, an eponym alone."""
     loose: dict[str, set[int]] = {}
     for number, concept in enumerate(concepts):
@@ -231,7 +231,3 @@ def _loosened(concepts: Sequence[Concept], names: Mapping[str, frozenset[int]], 
                         loose.setdefault(loose_key([*bare, *other]) or form, set()).add(number)
     loose.pop("", None)
     return loose
-
-
-def _frozen(ids: set[int], alone: Sequence[frozenset[int]]) -> frozenset[int]:
-    return alone[next(iter(ids))] if len(ids) == 1 else frozenset(ids)
