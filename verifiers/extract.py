@@ -193,6 +193,7 @@ _STOP = re.compile(
     r"[。！？；!?\n]|(?<![ .(:：是为选项案】][A-Za-z])(?<!\bvs)(?<!\bspp)(?<!\b[Cc]f)(?<!\b[Ee]g)\.(?=[\s\"'”’)*]|$)"
     r"(?!(?:(?<=\b(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)\.)|(?<=\bSept\.)) ?\d)|;(?= )"
 )
+_MAY_STOP = re.compile(r"[。！？；!?\n.;]")
 _BOXED, _TAG, _UNTAG = "\\boxed{", Pattern("<answer>", re.IGNORECASE), Pattern("</answer>", re.IGNORECASE)
 # Answers that hold no answer: openers and empty forms that fool learned judges (the "master keys").
 _EMPTY = re.compile(
@@ -318,8 +319,9 @@ def _stated(text: str, start: int, end: int) -> list[Span]:
         before = cue.start()
         if before > start and (_UNCUED.search(text, max(start, before - 30), before) or _is_aside(text, start, before)):
             continue
-        stop = _STOP.search(text, cue.end(), min(end, cue.end() + STATEMENT))
-        spans.append((cue.end(), stop.start() if stop else min(end, cue.end() + STATEMENT)))
+        limit = min(end, cue.end() + STATEMENT)
+        stops = (m.start() for m in _MAY_STOP.finditer(text, cue.end(), limit) if _STOP.match(text, m.start(), limit))
+        spans.append((cue.end(), next(stops, limit)))
     for cue in deque(_AFTER.finditer(text, start, end), STATEMENTS):
         begin = max(start, cue.start() - STATEMENT)
         cut = max((m.end() for m in _STOP.finditer(text, begin, cue.start())), default=begin)

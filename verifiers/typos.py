@@ -33,13 +33,13 @@ def repaired(text: str, known: Vocabulary) -> str | None:
     from rapidfuzz.process import extract
 
     most = 1 if len(name) < 9 else 2
-    begins = _by_beginning(known).get((name[0], len(name)), ())
-    if not extract(name, begins, processor=None, scorer=OSA.distance, score_cutoff=most, limit=1):
+    alike = _by_ends(known).get((name[0], name[-1], len(name)), ())
+    if not extract(name, alike, processor=None, scorer=OSA.distance, score_cutoff=most, limit=1):
         return None
     near = _about_as_long(known).get(len(name), ())
     found = extract(name, near, processor=None, scorer=OSA.distance, score_cutoff=most + _MARGIN, limit=8)
     best, distance = str(found[0][0]), found[0][1]
-    if best[-1] != name[-1]:  # another ending is another word: schizophrenic, schizophrenia
+    if best[-1] != name[-1]:
         return None
     meant = known.ids(best)
     if len(meant) != 1 or any(off < distance + _MARGIN and known.ids(str(one)) != meant for one, off, _ in found):
@@ -52,18 +52,21 @@ def prepare(known: Vocabulary) -> None:
     """Read what the first mending would else wait for."""
     from rapidfuzz import process  # noqa: F401
 
-    _by_beginning(known)
+    _by_ends(known)
     _about_as_long(known)
 
 
 @lru_cache(maxsize=8)
-def _by_beginning(known: Vocabulary) -> dict[tuple[str, int], Sequence[str]]:
-    """Names by first letter, which is seldom misspelt, and by each length that is at most two off."""
-    begins: dict[tuple[str, int], list[str]] = {}
+def _by_ends(known: Vocabulary) -> dict[tuple[str, str, int], Sequence[str]]:
+    """Names by their first letter, which is seldom misspelt, their last, and each length that is at most two off.
+
+    Another ending is another word: schizophrenic, schizophrenia.
+    """
+    alike: dict[tuple[str, str, int], list[str]] = {}
     for name in known.index.latin:
         for length in range(len(name) - 2, len(name) + 3):
-            begins.setdefault((name[:1], length), []).append(name)
-    return {key: tuple(names) for key, names in begins.items()}
+            alike.setdefault((name[:1], name[-1:], length), []).append(name)
+    return {key: tuple(names) for key, names in alike.items()}
 
 
 @lru_cache(maxsize=8)
