@@ -8,6 +8,7 @@ from functools import lru_cache
 from typing import ClassVar
 
 from medrl.types import Problem, Verdict, ask
+from medrl.verifiers.exclusions import by_place_or_exclusion
 from medrl.verifiers.extract import Extracted
 from medrl.verifiers.normalise import normal, without_heaps
 from medrl.verifiers.reading import AnswerVerifier
@@ -41,6 +42,7 @@ _CLOSED = re.compile(r"[.:)\]】、]$")
 # Chinese marks among labels as ASCII's: a set with both takes re a millisecond to compile, for each set of labels.
 _ASCII_MARKS = str.maketrans("【】、，；", "[],,;")
 _SET_OFF = re.compile(r"[.:)\]】项]$")
+_KINDS = tuple("型族组类期级")
 _WORD_FOLLOWS, _LOWER_FOLLOWS = re.compile(" [A-Za-z]"), re.compile(" [a-z]")
 _JOINED_BY = re.compile(r"\b(?:or|and)\b")
 _STATEMENTS = re.compile(r"[\n;；。!?！？]+|(?<=\w)[.](?= |$)")
@@ -73,7 +75,7 @@ _AFFIRMED = re.compile(
 )
 _DENIED = re.compile(
     r"(?:NOT|IT IS NOT|IT'S NOT|THE ANSWER IS NOT|DEFINITELY NOT|不选择?|不是|不应选|答案不是|非)\s*"
-    r"(?:OPTION )?\(?(?P<labels>[A-Z])\)?项?\.?"
+    r"(?:OPTION )?\(?(?P<labels>[A-Z])\)?项?\.?|(?P<before>[A-Z])项?(?:可以?|应|被|可被)?(?:予以)?排除"
 )
 _BECAUSE = re.compile(r",? (?:because|since|as)\b|\. (?=[A-Z])|[。；;\n]|，因为", re.IGNORECASE)
 _PIECES = re.compile(r"\n|(?<=[.。;；])(?<!\b[A-Z]\.)\s+")  # lines and sentences
@@ -81,7 +83,7 @@ _LEAD = re.compile(
     r"^(?:so |thus |therefore |hence )?(?:(?:i |my |the )?(?:would )?(?:(?:single )?(?:most )?(?:correct|best|right|"
     r"appropriate|likely|final|probable) )?(?:answer|ans|choice|choose|pick|select|option|letter|one|it)s?"
     r"(?:'s| is| are| would be| must be| should be)?[:.]? ?)*"
-    r"(?:故|因此|所以|本题|应该?|我|大概|可能|多半|估计)*(?:选择?|认为是|认为|是|(?:正确|最佳|最终|最合适的?)?(?:答案|选项)(?:是|为)?)?[:：]?\s*",
+    r"(?:故|因此|所以|本题|应该?|我|大概|可能|多半|估计|只有|只能|仅)*(?:选择?|认为是|认为|是|(?:正确|最佳|最终|最合适的?)?(?:答案|选项)(?:是|为)?)?[:：]?\s*",
     re.IGNORECASE,
 )
 
@@ -123,8 +125,9 @@ class Choice(AnswerVerifier):
         if chosen == NEITHER and not answer.earlier:
             return self._in_other_words(problem, answer, options, wanted)
         denied = _DENIED.fullmatch(_tidy(answer.text).upper())
-        if denied and denied["labels"] in wanted and not REVERSED.search(problem.question):
-            return Verdict.wrong(f"it denies {denied['labels']}, the reference")
+        struck = (denied["labels"] or denied["before"]) if denied else ""
+        if struck in wanted and not REVERSED.search(problem.question):
+            return Verdict.wrong(f"it denies {struck}, the reference")
         if isinstance(chosen, str):
             return Verdict.wrong(chosen) if chosen.startswith("the letter") else Verdict.abstain(chosen)
         for earlier in answer.earlier:
@@ -197,6 +200,9 @@ def _tidy(text: str) -> str:
 
 
 def _chosen(text: str, options: Mapping[str, str]) -> frozenset[str] | str:
+    meant = by_place_or_exclusion(text, options)
+    if meant:
+        return meant
     affirmed = _AFFIRMED.fullmatch(text[:60])
     if affirmed and affirmed["label"] in options:
         return frozenset(affirmed["label"])
@@ -254,6 +260,8 @@ def _leading_letters(text: str, options: Mapping[str, str]) -> tuple[frozenset[s
     if not match:
         return frozenset(), text
     rest = text[match.end() :]
+    if rest[:1] in _KINDS and len(match["letters"]) == 1:
+        return frozenset(), text  # influenza of type B
     word = _WORD_FOLLOWS if match["letters"] in "AI" and not _named(rest, options) else _LOWER_FOLLOWS
     if word.match(rest) and not _SET_OFF.search(match["letters"]):
         return frozenset(), text  # "A patient with …" is no label
@@ -270,7 +278,7 @@ def _single(options: Mapping[str, str]) -> str:
 def _letters(labels: str, any_case: bool) -> tuple[re.Pattern[str], re.Pattern[str]]:
     """What finds one label, and several of them, at the start of an answer whose marks are those of ASCII."""
     label = f"(?i:[{re.escape(labels)}])" if any_case else f"[{re.escape(labels)}]"
-    one = rf"[(\[]?{label}(?:[)\].:]|项|选项)?"
+    one = rf"(?:[(\[]?{label}(?:[)\].:]|项|选项)?|(?i:[{re.escape(labels)}])选?项)"
     several = rf"(?P<letters>{one}(?:\s?(?:[,/&+;]|or|and|或|和|及)?\s?{one})*)(?![A-Za-z0-9'-])"
     return re.compile(one), re.compile(several)
 

@@ -317,7 +317,10 @@ def _stated(text: str, start: int, end: int) -> list[Span]:
     spans: list[Span] = []
     for cue in deque(_CUE.finditer(text, start, end), STATEMENTS):
         before = cue.start()
-        if before > start and (_UNCUED.search(text, max(start, before - 30), before) or _is_aside(text, start, before)):
+        own = text[before] in "，,。；"  # 都可排除，选C: a clause of its own
+        if before > start and not own and _UNCUED.search(text, max(start, before - 30), before):
+            continue
+        if before > start and _is_aside(text, start, before):
             continue
         limit = min(end, cue.end() + STATEMENT)
         stops = (m.start() for m in _MAY_STOP.finditer(text, cue.end(), limit) if _STOP.match(text, m.start(), limit))

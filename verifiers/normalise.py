@@ -183,7 +183,7 @@ def superscripts(text: str) -> str:
 
 _SPELLINGS = (("tumour", "tumor"), ("colour", "color"), ("fibre", "fiber"), ("litre", "liter"), ("metre", "meter"),
               ("sulph", "sulf"), ("behaviour", "behavior"), ("labour", "labor"), ("isation", "ization"),
-              ("leuco", "leuko"))  # fmt: skip
+              ("leuco", "leuko"), ("grey", "gray"), ("elling", "eling"), ("elled", "eled"))  # fmt: skip
 _ENDINGS = (("tre", "ter"), ("ised", "ized"), ("ising", "izing"), ("yse", "yze"), ("ysed", "yzed"))
 # Plural endings before their singular, the first that fits; "" of a bare s comes last.
 _PLURALS = (("iases", "iasis"), ("oses", "osis"), ("eses", "esis"), ("yses", "ysis"), ("viruses", "virus"),

@@ -13,6 +13,7 @@ from medrl.verifiers.extract import Extracted
 from medrl.verifiers.normalise import compact, tokens
 from medrl.verifiers.opposites import opposed
 from medrl.verifiers.reading import AnswerVerifier
+from medrl.verifiers.scripts import has_han
 from medrl.verifiers.text import Text
 from medrl.verifiers.vocabularies import Sources, digest_of, vocabulary
 from medrl.verifiers.wording import OR, last_sentence, peel
@@ -67,8 +68,14 @@ class SetOf(AnswerVerifier):
         rule = Text("plain", self.vocabulary)
         known = vocabulary(self.vocabulary)
 
+        shared = len(_shared_beginning(wanted, problem.question))
+
         def verdict(item: str, name: str) -> Verdict:
-            return _decided(item, name, problem.question, rule, known)
+            whole = _decided(item, name, problem.question, rule, known)
+            if not shared or whole.score == 1.0:
+                return whole
+            short = _decided(item, name[shared:], problem.question, rule, known)
+            return short if short.score == 1.0 else whole
 
         matched, refuted, open_ = _match(wanted, given, verdict)
         precision, recall = matched / max(1, len(given)), matched / len(wanted)
@@ -91,6 +98,16 @@ class SetOf(AnswerVerifier):
         if refuted or len(given) < len(wanted) or not open_:
             return Verdict.wrong(shown, parts=parts)
         return Verdict.abstain(f"{shown}; {open_} in words that no rule decides", parts=parts)
+
+
+def _shared_beginning(items: list[str], question: str) -> str:
+    """With what every item begins that the question has too, so that an answer need not say it: 糖尿病(肾病)."""
+    first, last = min(items), max(items)
+    shared = first[: next((i for i, c in enumerate(first) if last[i : i + 1] != c), len(first))]
+    shared = shared if has_han(shared) else shared[: shared.rfind(" ") + 1]
+    least = 2 if has_han(shared) else 4
+    held = len(items) > 1 and len(shared.strip()) >= least and shared.strip().lower() in question.lower()
+    return shared if held and all(compact(item[len(shared) :]) for item in items) else ""
 
 
 def asks_order(question: str) -> bool:
