@@ -75,7 +75,8 @@ _AFFIRMED = re.compile(
 )
 _DENIED = re.compile(
     r"(?:NOT|IT IS NOT|IT'S NOT|THE ANSWER IS NOT|DEFINITELY NOT|不选择?|不是|不应选|答案不是|非)\s*"
-    r"(?:OPTION )?\(?(?P<labels>[A-Z])\)?项?\.?|(?P<before>[A-Z])项?(?:可以?|应|被|可被)?(?:予以)?排除"
+    r"(?:OPTION )?\(?(?P<labels>[A-Z])\)?项?\.?|"
+    r"(?:只有)?(?P<before>[A-Z])项?(?:(?:可以?|应|被|可被)?(?:予以)?排除|不是|不对)"
 )
 _BECAUSE = re.compile(r",? (?:because|since|as)\b|\. (?=[A-Z])|[。；;\n]|，因为", re.IGNORECASE)
 _PIECES = re.compile(r"\n|(?<=[.。;；])(?<!\b[A-Z]\.)\s+")  # lines and sentences

@@ -192,6 +192,8 @@ def _wrong(
     if not reference.ids:
         return None
     silent = all(says_nothing(part.rest, asked) for part in parts)
+    if any(_holds_reference(one, reference, known) for ids in affirmed for one in ids):
+        return None
     if all(_apart(ids, reference, known) for ids in affirmed) and (silent or _plain(parts, reference, known, asked)):
         name = known.concepts[min(affirmed[0])].names[0]
         return Verdict.wrong(f"it is {name!r:.60}, known as something else than {reference.terms[0]!r:.60}")
@@ -199,6 +201,15 @@ def _wrong(
     if pairs and all(i in known.broader(w) and _says_less(known, i, w) for i, w in pairs):
         return Verdict.wrong(f"less specific than {reference.terms[0]!r:.60}")
     return None
+
+
+def _holds_reference(one: int, reference: Reference, known: Vocabulary) -> bool:
+    """Whether a concept of another family has the reference in its name: DMD, and the DMD gene."""
+    families = {known.family(wanted) for wanted in reference.ids}
+    if one < 0 or known.family(one) in families:
+        return False
+    names = [f" {' '.join(name)} " for name in known.index.spelt[one]]
+    return any(f" {' '.join(own)} " in name for own in reference.words for name in names if own)
 
 
 def _plain(parts: Sequence[Part], reference: Reference, known: Vocabulary, asked: Asked) -> bool:

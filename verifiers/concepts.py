@@ -76,7 +76,7 @@ class Vocabulary:
     def named(self, words: Sequence[str], name: str) -> frozenset[int]:
         """As `ids`, of a name whose `tokens` are at hand."""
         found = _ids(self.index.names.get(joined(words), ())) | self.abbreviated(name)
-        return found or _ids(self.index.loose.get(loose_key(words), ()))
+        return found or _ids(self.index.loose.get(loose_key(words) or joined(words), ()))
 
     def find(self, name: str) -> int | None:
         """The one concept that a whole text names, or None."""

@@ -66,7 +66,6 @@ def _figure(answer: Sequence[str], reference: Sequence[str], asked: Asked) -> Ve
         ] or wanted  # 2型呼吸衰竭, where it is asked which 呼吸衰竭
     if len(wanted) == len(reference) or "".join(wanted) == "" or not _FIGURE.fullmatch("".join(wanted)):
         return None
-    numbering = set(reference) & _NUMBERING
     rest = [word for word in answer if word not in _NUMBERING or word in wanted]
     rest = [ROMAN.get(word, word) for word in rest]
     figures = [word for word in rest if _FIGURE.fullmatch(word) and not (word == "a" and len(rest) > 1)]
@@ -74,6 +73,9 @@ def _figure(answer: Sequence[str], reference: Sequence[str], asked: Asked) -> Ve
     silent = says_nothing(beside, asked)
     if not figures or (not silent and len(beside) > 3) or not NEGATIONS.isdisjoint(answer):
         return None
+    answer = ["degree" if word == "grade" else word for word in answer]
+    reference = ["degree" if word == "grade" else word for word in reference]
+    numbering = set(reference) & _NUMBERING
     same_word = not set(answer) & _NUMBERING or numbering & set(answer) or set(answer) & _NUMBERING <= asked.words
     given, right = "".join(figures), "".join(wanted)
     if len(given) > 4:

@@ -38,6 +38,7 @@ _WORDS = {
     "ten": "10", "eleven": "11", "twelve": "12", "first": "1", "second": "2", "third": "3", "fourth": "4",
 }  # fmt: skip
 _FIGURES = ROMAN | _WORDS
+_ORDINALS, _RANKS = frozenset("first second third fourth".split()), frozenset("degree stage grade class".split())
 _HAN = {"一": "1", "二": "2", "三": "3", "四": "4", "五": "5", "六": "6", "七": "7", "八": "8", "九": "9", "十": "10"}
 _HAN_NUMBERED = Pattern(
     r"(?:第)?([一二三四五六七八九十])(?=[型级期度类]|因子)|(?<=[型级期度类])([一二三四五六七八九十])"
@@ -57,6 +58,7 @@ _VARIANTS = {
     "功能低下": "功能低",
     "功能减低": "功能低",
     "功能亢进": "功能高",
+    "阻塞性": "梗阻性",
     "未见异常": "无异常",
     "未发现异常": "无异常",
 }
@@ -146,6 +148,8 @@ def _numbered(words: list[str]) -> list[str]:
     """`type ii` and `type two` as `type 2`, after each word that numbers."""
     for i in range(1, len(words)):
         word = words[i]
+        if word in _RANKS and words[i - 1] in _ORDINALS:
+            words[i - 1] = _WORDS[words[i - 1]]  # third degree
         figure = _FIGURES.get(word)
         letter = "" if figure or word[-1] not in "abcde" else word[-1]
         figure = figure or (_FIGURES.get(word[:-1]) if letter else None)

@@ -169,6 +169,8 @@ class Number(AnswerVerifier):
             return Finding("abstain", "there is no number in the answer")
         unit = reference.unit
         same = [q for q in found if unit and q.unit and q.unit.dims == unit.dims]
+        if unit and len(unit.dims) > 1 and len(found) > 1 and not same:
+            return Finding("abstain", "several quantities, which may be one rate: 720 mL in 24 hours")
         findings = [compare(problem, reference, q, self.relative_tolerance) for q in same or found]
         if len({finding.outcome for finding in findings}) > 1:
             return Finding("abstain", "several numbers, of which only some agree with the reference")

@@ -137,7 +137,7 @@ def _plain(text: str) -> str:
 _long = lru_cache(maxsize=256)(_plain)  # a patient's note
 _remembered = lru_cache(maxsize=8192)(_plain)  # one text is read by several rules, a question with every answer
 _FORMAL = dict(zip("壹贰叁肆伍柒捌玖拾佰仟", "一二三四五七八九十百千", strict=True))  # as on cheques; 陆 also is land
-_SIGNS = str.maketrans({**dict.fromkeys("‐‑‒–−", "-"), "µ": "μ", **_FORMAL})
+_SIGNS = str.maketrans({**dict.fromkeys("‐‑‒–−", "-"), "µ": "μ", "廿": "二十", "卅": "三十", **_FORMAL})
 _HAN_RATIO = re.compile("(?<![点第])([一二两三四五六七八九十百千万]{1,8})比([一二两三四五六七八九十百千万]{1,8})(?!点)")
 _DEGREES = re.compile(r"(摄氏|华氏)(?:度)? ?([\d.]{1,12}|[零一二三四五六七八九十百点]{1,8})度?")
 _DIGIT = re.compile(r"\d")

@@ -170,7 +170,7 @@ def _decide(problem: Problem, text: str, wanted: Wanted, known: Vocabulary | Non
     asked = _asked(problem.question)
     cause = _CAUSE.search(core)
     core = core[: cause.start()] if cause and says_nothing(tokens(core[cause.end() :]), asked) else core
-    several = _several(core, wanted)
+    several = _several(core, wanted, all_may=bool(_ALL_MAY.search(text)))
     if several:
         return several
     kept = head_of(core)
@@ -209,7 +209,26 @@ def _decide(problem: Problem, text: str, wanted: Wanted, known: Vocabulary | Non
     if verdict and verdict.score == 1.0:
         again = known is not None and says_another(tail, _reference(terms, known), known)
         verdict = None if again or not explained or DENIES.search(head) else verdict
+    verdict = verdict or _said_again(problem, core, wanted, known)
     return verdict or Verdict.abstain("the wording does not decide")
+
+
+_NAMELY = Pattern(
+    r"(?:, (?:that is|i\.e\.,?|namely|in other words),? |[，,](?:即|也就是|亦即|换言之)(?:为|是)?)(?=[^即]{2,60}$)",
+    re.IGNORECASE,
+)
+
+
+def _said_again(problem: Problem, core: str, wanted: Wanted, known: Vocabulary | None) -> Verdict | None:
+    """Right where an answer ends in "that is" and the reference, and names no other thing before."""
+    parts = _NAMELY.split(core)
+    if len(parts) != 2:
+        words = core.replace("，", ",").split(",")
+        inverted = len(words) == 2 and compact(words[1] + words[0]) in wanted.names
+        return Verdict.right(f"it is {wanted.terms[0]!r:.60}, its parts in another order") if inverted else None
+    before, after = (_decide(problem, part, wanted, known) for part in parts)
+    strange = known is not None and says_another(parts[0], _reference(wanted.terms, known), known)
+    return after if after.score == 1.0 and before.score != 0.0 and not strange and not DENIES.search(parts[0]) else None
 
 
 def _by_head(core: str, head: str, reference: Reference, known: Vocabulary, asked: Asked) -> Verdict | None:
@@ -241,7 +260,7 @@ def _asked(question: str) -> Asked:
     return Asked.of(question)
 
 
-def _several(core: str, wanted: Wanted) -> Verdict | None:
+def _several(core: str, wanted: Wanted, all_may: bool) -> Verdict | None:
     """An open choice or a list that holds the reference among other things."""
     names = wanted.names
     if wanted.listed or not MARKS.search(core) or ALSO.search(core):
@@ -251,10 +270,17 @@ def _several(core: str, wanted: Wanted) -> Verdict | None:
         return Verdict.wrong(OPEN_CHOICE)
     if offers_several(core, tuple(names)):
         return Verdict.wrong("an open choice between several answers, their last word said once")
+    if all_may and any(compact(peel(part)) in names for part in LIST.split(core)):
+        return Verdict.wrong(OPEN_CHOICE)
     parts = [compact(peel(part)) for part in LIST.split(core) if compact(part) and not is_measure(part)]
     if len(parts) > 2 and any(part in names for part in parts) and not all(part in names for part in parts):
         return Verdict.abstain("the reference is one of several things listed")
     return None
+
+
+_ALL_MAY = re.compile(
+    r"[都均皆]有?可能|必居其一|不能确定是哪|\b(?:are all|are both|all are|both are) possible\b", re.IGNORECASE
+)
 
 
 def _mentions(text: str, terms: tuple[str, ...]) -> list[tuple[str, str]]:

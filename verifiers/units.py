@@ -33,7 +33,7 @@ class Unit:
 
 # (dimension, in base units, spellings). Lower case, except where case tells units apart (`_CASED`).
 _TABLE = (
-    ("mass", "1000", "kg|kilogram|kilograms|kgs|千克|公斤"),
+    ("mass", "1000", "kg|kg h2o|kg water|kilogram|kilograms|kgs|千克|公斤"),
     ("mass", "1", "g|gm|gram|grams|克"),
     ("mass", "0.001", "mg|milligram|milligrams|毫克"),
     ("mass", "0.000001", "ug|mcg|μg|microgram|micrograms|微克"),
@@ -77,10 +77,10 @@ _TABLE = (
     ("pressure", "0.073555912", "mmh2o|mm h2o|毫米水柱"),
     ("pressure", "0.750061683", "mbar|hpa"),
     ("amount", "1", "mol|mole|moles|摩尔"),
-    ("amount", "0.001", "mmol|millimole|millimoles|毫摩尔"),
-    ("amount", "0.000001", "umol|μmol|micromole|micromoles|微摩尔"),
-    ("amount", "1e-9", "nmol|nanomole|nanomoles|纳摩尔"),
-    ("amount", "1e-12", "pmol|picomole|picomoles|皮摩尔"),
+    ("amount", "0.001", "mmol|millimol|millimole|millimoles|毫摩尔"),
+    ("amount", "0.000001", "umol|μmol|micromol|micromole|micromoles|微摩尔"),
+    ("amount", "1e-9", "nmol|nanomol|nanomole|nanomoles|纳摩尔"),
+    ("amount", "1e-12", "pmol|picomol|picomole|picomoles|皮摩尔"),
     ("amount", "1e-15", "fmol|femtomole|femtomoles|飞摩尔"),
     ("charge", "1", "eq"),
     ("charge", "0.001", "meq|milliequivalent|milliequivalents|毫当量"),
@@ -150,6 +150,7 @@ _LENGTHS = {  # by its first character those that a name may have, the longest f
     first: sorted({len(name) for name in _NAMES if name[0] == first}, reverse=True) for first in {n[0] for n in _NAMES}
 }
 _PER = re.compile(r" ?(?:/|\bper\b|每) ?|[·*⋅](?=[A-Za-z])", re.IGNORECASE)
+_MANY = re.compile(r"([1-9]\d{0,3}) ?(?=[A-Za-z毫升小天日])")
 _WORD = re.compile(r" ?([A-Za-zμ°%‰]+)")
 
 
@@ -159,12 +160,16 @@ def read_unit(text: str, at: int) -> tuple[Unit | None, int]:
     `text` has been through NFKC. A compound reads as far as its parts are known: "/L" alone is a unit too.
     """
     parts: list[tuple[str, int]] = []
+    times = 1
     start = at + (text[at : at + 1] == " ")
     position, sign, end = start, 1, at
     while end - start < 40:
         per = _PER.match(text, end)
         if per and (end > at or "/" in per[0] or "per" in per[0].lower() or "每" in per[0]):
             position, sign = per.end(), -1 if per[0].strip() not in ("·", "*", "⋅") else 1
+            many = _MANY.match(text, position) if sign < 0 else None
+            if many and _end_of_name(text, many.end()) > many.end():
+                position, times = many.end(), times * int(many[1])  # mg per 100 mL, mL/24 h
         elif end > at:
             break
         after = _end_of_name(text, position)
@@ -172,13 +177,13 @@ def read_unit(text: str, at: int) -> tuple[Unit | None, int]:
             break
         parts.append((text[position:after], sign))
         end = after
-    return (_compound(text[at:end].strip(), tuple(parts)), end) if parts else (None, at)
+    return (_compound(text[at:end].strip(), tuple(parts), times), end) if parts else (None, at)
 
 
 @lru_cache(maxsize=4096)
-def _compound(symbol: str, parts: tuple[tuple[str, int], ...]) -> Unit:
-    """The unit of these names, each to the power 1 or -1. Of two in other case it is the one as written: mM, not mm."""
-    scale, offset, dims = Fraction(1), Fraction(0), dict[str, int]()
+def _compound(symbol: str, parts: tuple[tuple[str, int], ...], times: int) -> Unit:
+    """The unit of these names, each to the power 1 or -1, per so many. Of two in other case as written: mM, not mm."""
+    scale, offset, dims = Fraction(1, times), Fraction(0), dict[str, int]()
     for name, sign in parts:
         unit = UNITS.get(name) or UNITS[name.lower()]
         scale = scale * unit.scale if sign > 0 else scale / unit.scale

@@ -21,7 +21,7 @@ _LEAD = re.compile(
     r"(?: (?:most likely|likely|probably))?(?:'s| is| was| has| would be| must be| should be| indicates| suggests| are)"
     r"|(?:most )?(?:consistent with|suggestive of|diagnostic of|indicative of|compatible with)|a case of|"
     r"diagnosis of|the diagnosis|answer|diagnosis"
-    r"|(?:解|答|解答|答案)[:：]|毫无疑问是|毫无疑问|首先考虑为?|优先考虑|首选|最可能是|最可能为|最常见的?是|可能是|可能为|应该是|应为|"
+    r"|(?:解|答|解答|答案)[:：]|毫?无疑问?[是为]|毫无疑问|首先考虑为?|优先考虑|首选|最可能是|最可能为|最常见的?是|可能是|可能为|应该是|应为|"
     r"考虑为|考虑|诊断为|就是|即为?|即是|属于|提示|偏向|符合|是|为|患者|该患者|本例|患有?"
     r")[,:，： ]*",
     re.IGNORECASE,
@@ -140,7 +140,7 @@ def peel(text: str) -> str:
 
 _DENIED_FIRST = Pattern(
     r"(?:(?:it|this|that)(?:'s not| is not| isn't)|not) (?P<what>[^,.;:()/\n]{2,60}?)"
-    r"(?:,? but(?: rather)? |[,.;] (?:but |rather |it is |it's |this is )(?:rather )?)(?P<rest>[^\n]{2,200})|"
+    r"(?:,? but(?: rather)? |[,.;] (?:but |rather |it is |it's |this is )(?:rather )?|; )(?P<rest>[^\n]{2,200})|"
     r"(?:nothing|no \w+)(?: \w+){0,3} (?:suggests?|supports?|favou?rs|points? to) [^.;:\n]{2,80}[:;,.] (?:this|it) "
     r"(?:is|must be) (?P<found>[^\n]{2,200})|"
     r"(?:不是|并非)(?P<han>[^，。；、\n]{2,30}?)[，。；]?(?:而是|[，。；](?:是|为|应是|应为|考虑为?|诊断为?))(?P<left>[^\n]{2,100})",

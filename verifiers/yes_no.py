@@ -120,7 +120,7 @@ def stated(text: str, question: str) -> Side | None:
 # The verb of an answer that says the question again: 应当注射, "it should not be given". 是不是 and the like deny nothing.
 _VERB_HAN = re.compile(
     r"(?:(?P<no>(?:并|也|绝对?|均|都)?不(?:应当?|应该|该|需要?|必|用|能够?|可以?|会|宜|存在|属于|适合|推荐|建议|支持|符合)|无[需须]|否认|"
-    r"切勿|禁止)|(?P<yes>应当|应该|应|需要|需|必须|可以|能够|能|会|存在|属于|适合|推荐|建议|支持|符合))(?P<rest>.*)",
+    r"切勿|应?(?:禁止|避免))|(?P<yes>应当|应该|应|需要|需|必须|可以|能够|能|会|存在|属于|适合|推荐|建议|支持|符合))(?P<rest>.*)",
     re.DOTALL,
 )
 _VERB = re.compile(

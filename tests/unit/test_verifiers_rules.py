@@ -238,6 +238,21 @@ OPTIONS = {"A": "Hepatitis B", "B": "Hepatitis A", "C": "Hepatitis C", "D": "不
         ("AC", "A", WRONG),
         ("AC", "ABC", WRONG),
         ("ABC", "除D以外都选", RIGHT),
+        ("ABC", "只有D不选，其余全选", RIGHT),
+        ("ABCD", "全选", RIGHT),
+        ("A", "四个选项全选。", WRONG),
+        ("A", "all of the above", WRONG),
+        ("C", "我选第三项。", RIGHT),
+        ("D", "the last option", RIGHT),
+        ("B", "the third one", WRONG),
+        ("C", "c项", RIGHT),
+        ("C", "排除ABD。", RIGHT),
+        ("C", "A、B、D均可排除，只剩C。", RIGHT),
+        ("C", "A、B、D均可排除，只剩B。", OPEN),
+        ("C", "A、B都可排除，选C。", RIGHT),
+        ("C", "C可以排除。", WRONG),
+        ("C", "只有C不是。", WRONG),
+        ("B", "B型", OPEN),
     ],
 )
 def test_choice(reference: str, text: str, score: float | None) -> None:
@@ -352,7 +367,16 @@ def test_numbers_are_read_without_evaluating(text: str, values: list[float]) -> 
         ("Dose?", "5 mg", "2 x 5 mg", OPEN),
         ("Dose?", "5 mg", "5 mg x 2", OPEN),
         ("Dose?", "5 mg", "double 5 mg", OPEN),
-        ("Dose?", "5 mg", "5 mg/24 h", OPEN),
+        ("Dose?", "5 mg", "5 mg/24 h", WRONG),
+        ("Bilirubin?", "18.5 mg/dL", "18.5 mg per 100 mL", RIGHT),
+        ("Bilirubin?", "18.5 mg/dL", "18.5 mg per 10 mL", WRONG),
+        ("Urine output?", "30 mL/h", "720 mL per 24 hours", RIGHT),
+        ("Urine output?", "30 mL/h", "720 mL in 24 hours", OPEN),
+        ("Osmolality?", "300 mOsm/kg", "300 mOsm/kg H2O", RIGHT),
+        ("Express in µmol/L.", "177 µmol/L", "About 177 micromol/L", RIGHT),
+        ("人体腰椎有几块？", "5块", "五块", RIGHT),
+        ("恒牙共有多少颗？", "32颗", "卅二颗", RIGHT),
+        ("恒牙共有多少颗？", "32颗", "二十三颗", WRONG),
         ("Dose?", "5 mg", "5 mg kg-1", OPEN),
         ("Dose?", "5 mg", "5 mg tds", OPEN),
         ("Dose?", "5 mg", "5mg 一天两次", OPEN),
@@ -453,6 +477,17 @@ def test_sets_are_free_of_order_and_may_pay_in_part() -> None:
     assert whole.verify(asked, "1. hypotension 2. distended neck veins 3. muffled heart sounds").score == 1.0
     listed = Problem("p", ask("?"), "see items", metadata={"items": ["发热", "咳嗽"], "answer_type": "set"})
     assert Typed().verify(listed, "咳嗽、发热").score == 1.0
+
+
+@pytest.mark.parametrize(
+    ("text", "score"),
+    [("神经病变、肾病、视网膜病变", RIGHT), ("糖尿病肾病、视网膜病变、神经病变", RIGHT), ("肾病、神经病变", WRONG)],
+)
+def test_items_may_leave_out_what_all_share_and_the_question_has(text: str, score: float) -> None:
+    asked = Problem("p", ask("糖尿病的三大微血管并发症是哪些？"), "糖尿病视网膜病变、糖尿病肾病、糖尿病神经病变")
+    assert SetOf().verify(asked, text).score == score
+    asked = Problem("p", ask("三大微血管并发症是哪些？"), "糖尿病视网膜病变、糖尿病肾病、糖尿病神经病变")
+    assert SetOf().verify(asked, "神经病变、肾病、视网膜病变").score != RIGHT
 
 
 def test_typed_routes_by_the_problem() -> None:
