@@ -166,10 +166,12 @@ def _strangers(text: str, reference: Reference, known: Vocabulary) -> bool:
 
 
 def _meant(ids: frozenset[int], reference: Reference, known: Vocabulary) -> frozenset[int]:
-    """Of a name of several things the reference, where the others are of another family than what is asked for."""
+    """Of a name of several things the reference, if it nearly always means that, or the others are of another family."""
     mine = ids & reference.ids
     if len(ids) < 2 or len(mine) != 1 or OTHER in ids or REFERENCE in ids:
         return ids
+    if known.index.usual.get(ids) in mine:
+        return mine
     family = known.family(next(iter(mine)))
     return mine if family and all(known.family(one) not in ("", family) for one in ids - mine) else ids
 

@@ -167,6 +167,8 @@ def _apart(known: Vocabulary, first: int, second: int) -> bool:
         ours, theirs = ({joined(words) for words in known.index.spelt[i]} for i in (first, second))
         return ours.isdisjoint(theirs)  # another ingredient or species
     one, other = _worded(known.index.spelt[first]), _worded(known.index.spelt[second])
+    if _words_of(one).isdisjoint(_words_of(other)):
+        return True
     if len(families) > 1 and "" not in families and any(a.words & b.words for a in one for b in other):
         return False
     found = {_beside(a, b) for a in one for b in other}
@@ -192,6 +194,12 @@ def _worded(names: tuple[tuple[str, ...], ...]) -> tuple[_Name, ...]:
         long = frozenset(w for w in words if len(w) > 3)
         found.append(_Name(long, frozenset(w for w in core if w < "\u3400"), poles, han))
     return tuple(found)
+
+
+@lru_cache(maxsize=16_384)
+def _words_of(names: tuple[_Name, ...]) -> frozenset[str]:
+    """The words and Chinese characters of names that are no poles; "" stands for a name that has none."""
+    return frozenset(word for name in names for word in ((*name.core, *name.han) or ("",)))
 
 
 def _turns(word: str) -> bool:

@@ -26,12 +26,14 @@ class Concept:
         kind: disease, finding, drug, drug_class, organism, anatomy, test, procedure, substance, gene, cell, process,
             or other; "" where the source does not say.
         broader: Names of the concepts that it is a kind of.
+        usual: Those of its abbreviations that nearly always mean it, whatever else shares them (UTI, OCD).
     """
 
     names: tuple[str, ...]
     abbreviations: tuple[str, ...] = ()
     kind: str = ""
     broader: tuple[str, ...] = ()
+    usual: tuple[str, ...] = ()
 
 
 class Spelling(dict[str, tuple[str, list[str]]]):
@@ -52,6 +54,7 @@ class Index(NamedTuple):
         names: By name in one word.
         loose: By name in a loose form, where that is nobody's exact name.
         short: By abbreviation.
+        usual: By the concepts that share an abbreviation, the one that it nearly always means.
         lengths: By first word, how many words names have, the longest first.
         above: By concept, everything that it is a kind of.
         latin: Latin names without digits, by their letters in one word.
@@ -63,6 +66,7 @@ class Index(NamedTuple):
     names: Mapping[str, tuple[int, ...]]
     loose: Mapping[str, tuple[int, ...]]
     short: Mapping[str, tuple[int, ...]]
+    usual: Mapping[frozenset[int], int]
     lengths: Mapping[str, tuple[int, ...]]
     above: Mapping[int, tuple[int, ...]]
     latin: Mapping[str, str]
@@ -91,12 +95,15 @@ def index(concepts: Iterable[Concept]) -> Index:
     first = _preferred(merged, spelt)
     owned = {name: mine if len(mine := ids & first.get(name, set())) == 1 else ids for name, ids in names.items()}
     known = {name: tuple(_owners(ids, merged, owned, spelt)) for name, ids in owned.items()}
+    shared = {name: tuple(_owners(ids, merged, owned, spelt)) for name, ids in short.items()}
+    usual = {letters(one): number for number, concept in enumerate(merged) for one in concept.usual}
     return Index(
         merged,
         tuple(tuple(tuple(spelt[name][1]) for name in concept.names) for concept in merged),
         known,
         {name: tuple(ids) for name, ids in _loosened(merged, known, spelt).items()},
-        {name: tuple(_owners(ids, merged, owned, spelt)) for name, ids in short.items()},
+        shared,
+        {frozenset(shared[name]): number for name, number in usual.items() if len(shared.get(name, ())) > 1},
         {word: tuple(sorted(many, reverse=True)) for word, many in lengths.items()},
         _ancestors(merged, known, spelt),
         latin,
@@ -168,6 +175,7 @@ def _union(one: Concept, other: Concept) -> Concept:
         tuple(dict.fromkeys((*one.abbreviations, *other.abbreviations))),
         one.kind or other.kind,
         tuple(dict.fromkeys((*one.broader, *other.broader))),
+        tuple(dict.fromkeys((*one.usual, *other.usual))),
     )
 
 

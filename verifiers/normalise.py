@@ -38,6 +38,7 @@ _WORDS = {
     "ten": "10", "eleven": "11", "twelve": "12", "first": "1", "second": "2", "third": "3", "fourth": "4",
 }  # fmt: skip
 _FIGURES = ROMAN | _WORDS
+_FIGURES_AND_LETTERS = frozenset(_FIGURES) | {figure + letter for figure in _FIGURES for letter in "abcde"}
 _ORDINALS, _RANKS = frozenset("first second third fourth".split()), frozenset("degree stage grade class".split())
 _HAN = {"一": "1", "二": "2", "三": "3", "四": "4", "五": "5", "六": "6", "七": "7", "八": "8", "九": "9", "十": "10"}
 _HAN_NUMBERED = Pattern(
@@ -62,6 +63,7 @@ _VARIANTS = {
     "未见异常": "无异常",
     "未发现异常": "无异常",
 }
+_VARIANT = re.compile("|".join(f"{variant}(?![塞死])" if variant[-1] == "梗" else variant for variant in _VARIANTS))
 _TOKEN = re.compile(rf"[{CJK}]|[a-z]+|\d+(?:[.,/]\d+)*|>=|<=|[<>+%-]")
 
 
@@ -109,9 +111,7 @@ def spelt_anew(text: str) -> str:
             text = _BETA.sub("β", text)
         text = unicodedata.normalize("NFKC", superscripts(without_heaps(text))).casefold()
         text = "".join(filterfalse(unicodedata.combining, unicodedata.normalize("NFD", text))).translate(_PLAIN)
-        for variant, usual in _VARIANTS.items():
-            if variant in text:
-                text = text.replace(variant, usual)
+        text = _VARIANT.sub(lambda m: _VARIANTS[m[0]], text)
         text = _HAN_NUMBERED.sub(lambda m: _HAN[m[1] or m[2]], text)
         text = _HAN_ROMAN.sub(lambda m: ROMAN[m[1] or m[2]], text)
     # Each step only where its sign is there: most answers are short words, and there are thousands a second of them.
@@ -127,10 +127,12 @@ def spelt_anew(text: str) -> str:
         text = _POSITIVE.sub(" positive ", text)
     if "-" in text:
         text = _HYPHEN.sub(" ", _NEGATIVE.sub(" negative ", text))
-    found = [_one_spelling(token) for token in _TOKEN.findall(text)]
+    found = list(map(_one_spelling, _TOKEN.findall(text)))
     if len(found) > 1 and found[0] == "a" and _ARTICLE.match(text):
         del found[0]
-    return " ".join(_numbered([token for token in found if token not in ("the", "an")]))
+    if "the" in found or "an" in found:
+        found = [token for token in found if token not in ("the", "an")]
+    return " ".join(found if _FIGURES_AND_LETTERS.isdisjoint(found) else _numbered(found))
 
 
 _ARTICLE = re.compile(r"\W*a [a-z]")

@@ -27,7 +27,7 @@ from medrl.verifiers.typos import prepare
 
 Sources: TypeAlias = str | Sequence[str] | None
 MEDRL, CLINIC = "medrl", "clinic"
-_KEYS = {"en", "zh", "abbr", "brand", "kind", "broader"}
+_KEYS = {"en", "zh", "abbr", "usual", "brand", "kind", "broader"}
 _LANGUAGES = {"ENG", "CHI", "en", "zh"}
 
 
@@ -166,7 +166,8 @@ def _from_object(row: dict[str, Any], where: str) -> Concept:
     short = [name for name in lists["abbr"] if not re.search(r"[a-z]{3}", name)]
     spelled = [name for name in lists["abbr"] if name not in short]
     names = (*lists["en"], *spelled, *lists["brand"], *lists["zh"])
-    return Concept(names, tuple(short), str(row.get("kind", "")), tuple(lists["broader"]))
+    short += [name for name in lists["usual"] if name not in short]
+    return Concept(names, tuple(short), str(row.get("kind", "")), tuple(lists["broader"]), tuple(lists["usual"]))
 
 
 def _table(path: Path) -> Iterator[Concept]:
