@@ -95,21 +95,25 @@ def _frame(words: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     frame: list[str] = []
     poles: list[str] = []
     for word in words:
-        prefix = _PREFIX.match(word)
-        lettered = word in _LETTERS and frame[-1:] == ["#"]  # stage 3b
-        if word[0].isdigit() or word in _HAN_NUMBERS or lettered:
-            frame.append("#")
-            poles.append(_FIGURES.get(word, word))
-        elif word in POLES:
-            row, pole = POLES[word]
-            frame.append(f"<{row}>")
-            poles.append(str(pole))
-        elif prefix:
-            frame.append(f"<{prefix.lastindex}>{word[prefix.end() :]}")
-            poles.append(prefix[0])
-        else:
-            frame.append(word)
+        blank, pole = _blanked(word)
+        if word in _LETTERS and frame[-1:] == ["#"]:  # stage 3b
+            blank, pole = "#", word
+        frame.append(blank)
+        if pole:
+            poles.append(pole)
     return tuple(frame), tuple(poles)
+
+
+@lru_cache(maxsize=65_536)
+def _blanked(word: str) -> tuple[str, str]:
+    """A word with its contrast blanked, and which pole it is; "" for none."""
+    if word[0].isdigit() or word in _HAN_NUMBERS:
+        return "#", _FIGURES.get(word, word)
+    if word in POLES:
+        row, pole = POLES[word]
+        return f"<{row}>", str(pole)
+    prefix = _PREFIX.match(word)
+    return (f"<{prefix.lastindex}>{word[prefix.end() :]}", prefix[0]) if prefix else (word, "")
 
 
 def opposed(answer: Sequence[str], term: Sequence[str]) -> bool:
