@@ -42,7 +42,7 @@ _CLOSED = re.compile(r"[.:)\]】、]$")
 # Chinese marks among labels as ASCII's: a set with both takes re a millisecond to compile, for each set of labels.
 _ASCII_MARKS = str.maketrans("【】、，；", "[],,;")
 _SET_OFF = re.compile(r"[.:)\]】项]$")
-_KINDS = tuple("型族组类期级")
+_AFTER_LABEL = frozenset("项选是对为正错不和或与及也都因由故均但更的吧啊呢呀了，。；：、！？（")
 _WORD_FOLLOWS, _LOWER_FOLLOWS = re.compile(" [A-Za-z]"), re.compile(" [a-z]")
 _JOINED_BY = re.compile(r"\b(?:or|and)\b")
 _STATEMENTS = re.compile(r"[\n;；。!?！？]+|(?<=\w)[.](?= |$)")
@@ -60,7 +60,8 @@ _OFFERS = re.compile(
 )
 _EXCEPT = re.compile(
     r"(?:all (?:of them |options )?(?:but|except)|"
-    r"除了?)\s*(?P<labels>[A-Z、,，和 ]{1,20}?)(?:项)?\s*(?P<rest>以外都选|之外都选|外都选|以外全选|外全选|$)"
+    r"除了?)\s*(?P<labels>[A-Z、,，和 ]{1,20}?)(?:项)?\s*(?P<rest>以外都选|之外都选|外都选|以外全选|外全选|"
+    r"外[均都][是对]|$)"
 )
 # All but these are wrong.
 _ONLY = re.compile(
@@ -78,10 +79,16 @@ _DENIED = re.compile(
     r"(?:OPTION )?\(?(?P<labels>[A-Z])\)?项?\.?|"
     r"(?:只有)?(?P<before>[A-Z])项?(?:(?:可以?|应|被|可被)?(?:予以)?排除|不是|不对)"
 )
+# "Not A but" the rest: 不是A，是; 并非A，也非C或D，而是; "It is not A, C or D."
+_NOT_THOSE = re.compile(
+    r"(?:(?:it is |it's )?not (?:[A-Z]|either)[^.;\n]{0,30}?(?:, but |[.;] )(?:it is )?|"
+    r"(?:不是|并非)[^，。；\n]{1,20}(?:[，,]?(?:也|亦|更)?(?:非|不是)[^，。；\n]{1,20}){0,3}[，,。；]?(?:而是|应为|应是|是|选))",
+    re.IGNORECASE,
+)
 _BECAUSE = re.compile(r",? (?:because|since|as)\b|\. (?=[A-Z])|[。；;\n]|，因为", re.IGNORECASE)
 _PIECES = re.compile(r"\n|(?<=[.。;；])(?<!\b[A-Z]\.)\s+")  # lines and sentences
 _LEAD = re.compile(
-    r"^(?:so |thus |therefore |hence )?(?:(?:i |my |the )?(?:would )?(?:(?:single )?(?:most )?(?:correct|best|right|"
+    r"^(?:so |thus |therefore |hence |either )?(?:(?:i |my |the )?(?:would )?(?:(?:single )?(?:most )?(?:correct|best|right|"
     r"appropriate|likely|final|probable) )?(?:answer|ans|choice|choose|pick|select|option|letter|one|it)s?"
     r"(?:'s| is| are| would be| must be| should be)?[:.]? ?)*"
     r"(?:故|因此|所以|本题|应该?|我|大概|可能|多半|估计|只有|只能|仅)*(?:选择?|认为是|认为|是|(?:正确|最佳|最终|最合适的?)?(?:答案|选项)(?:是|为)?)?[:：]?\s*",
@@ -204,6 +211,9 @@ def _chosen(text: str, options: Mapping[str, str]) -> frozenset[str] | str:
     meant = by_place_or_exclusion(text, options)
     if meant:
         return meant
+    denied = _NOT_THOSE.match(text)
+    if denied and isinstance(other := _chosen(text[denied.end() :], options), frozenset):
+        return other
     affirmed = _AFFIRMED.fullmatch(text[:60])
     if affirmed and affirmed["label"] in options:
         return frozenset(affirmed["label"])
@@ -261,10 +271,11 @@ def _leading_letters(text: str, options: Mapping[str, str]) -> tuple[frozenset[s
     if not match:
         return frozenset(), text
     rest = text[match.end() :]
-    if rest[:1] in _KINDS and len(match["letters"]) == 1:
-        return frozenset(), text  # influenza of type B
+    alone = len(match["letters"]) == 1
+    if alone and rest[:1] > "\u3400" and rest[:1] not in _AFTER_LABEL:
+        return frozenset(), text  # B型流感, B超, D二聚体
     word = _WORD_FOLLOWS if match["letters"] in "AI" and not _named(rest, options) else _LOWER_FOLLOWS
-    if word.match(rest) and not _SET_OFF.search(match["letters"]):
+    if alone and word.match(rest) and not _SET_OFF.search(match["letters"]):
         return frozenset(), text  # "A patient with …" is no label
     bare = _JOINED_BY.sub(" ", match["letters"])
     return frozenset(c.upper() for c in bare if c.upper() in labels), rest

@@ -46,6 +46,10 @@ def _ids(numbers: tuple[int, ...]) -> frozenset[int]:
     return frozenset(numbers)
 
 
+_NOUNS = {"病": "disease", "综合征": "syndrome", "综合症": "syndrome", "征": "sign", "骨折": "fracture", "瘤": "tumor"}
+_MIXED = re.compile(rf"(?P<name>[A-Za-zÀ-ÿ'’ -]{{3,40}}?)(?:氏)?(?P<noun>{'|'.join(_NOUNS)})")
+
+
 class Mention(NamedTuple):
     """Where a text names something: words `start` to `end` of its tokens, and which concepts that may be."""
 
@@ -71,7 +75,10 @@ class Vocabulary:
 
     def ids(self, name: str) -> frozenset[int]:
         """Every concept that a whole text may name; none where it is unknown."""
-        return self.named(tokens(name), name)
+        found = self.named(tokens(name), name)
+        if not found and (mixed := _MIXED.fullmatch(name.strip())):
+            found = self.ids(f"{mixed['name']} {_NOUNS[mixed['noun']]}")  # Parkinson病
+        return found
 
     def named(self, words: Sequence[str], name: str) -> frozenset[int]:
         """As `ids`, of a name whose `tokens` are at hand."""

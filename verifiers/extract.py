@@ -158,7 +158,7 @@ _CUE = Pattern(
 _UNCUED = Pattern(
     r"(?:\b(?:differential|wrong|incorrect|false|worst|alternative|other|another|unlikely|second|third|next|initial|"
     r"previous|former|tempting|trap|reference|(?:less|least)(?: likely)?)(?: (?:most )?likely| possible)? |"
-    r"[不未非误]|不应|不宜|不足以|不能|不正确的?|错误的?|鉴别|其[他它]|否定|排除|次要|既往|第二|不太?可能的|其次|外院|曾经?|原)$",
+    r"[不未非误]|不应|不宜|不足以|不能|无法|难以|没法|不可|尚未|暂不|不正确的?|错误的?|鉴别|其[他它]|否定|排除|次要|既往|第二|不太?可能的|其次|外院|曾经?|原)$",
     re.IGNORECASE,
 )
 # … or one of these in the same clause: another person's diagnosis, or one of another time.
@@ -184,7 +184,7 @@ _DENIES = re.compile(
 )
 _RETRACT = Pattern(
     r"\b(?:no,? wait|wait,? no|correction|scratch that|on second thou?ghts?|let me correct|I was wrong|actually,? no|"
-    r"I take (?:that|it) back|I (?:retract|withdraw) (?:that|this|it)|sorry,? I mean)\b|"
+    r"I take (?:that|it) back|(?:so )?that(?: is|'s) wrong[:;,.]|I (?:retract|withdraw) (?:that|this|it)|sorry,? I mean)\b|"
     r"更正(?:一下)?[：:，,]?|(?:有误|以[^，。\n]{1,6}为准)[：:，,]|修正一下[：:，,]?|我错了|说错了|不对[，,。]|等等[，,]",
     re.IGNORECASE,
 )
@@ -200,7 +200,8 @@ _EMPTY = re.compile(
     r"(?:\\boxed\{ ?\}|<answer> ?</answer>|solution|thought process|answer|the answer is|final answer|diagnosis|"
     r"let'?s (?:think|solve|work)[^.\n]{0,60}|"
     r"i(?: do not| don'?t) know|none of your business|解|答|答案|答案是|答案为|"
-    r"(?:综上所?述?，?)?(?:答案|诊断|解答|解析|分析|回答)如下|解析|"
+    r"(?:综上所?述?，?)?(?:最终)?(?:答案|诊断|解答|解析|分析|回答)(?:如下)?|解析|"
+    r"这个?(?:问题|题目?)需要?[^。\n]{0,30}(?:判断|分析)|"
     r"(?:好的?，)?(?:我|让我|我们)(?:先|来)[^。\n]{0,6}分析[^。\n]{0,8}|"
     r"首先[^。\n]{0,20}(?:分析|审题)|综合[^。，\n]{0,12}，?可?以?得出[^。，\n]{0,4}(?:结论|答案)|"
     r"让我们[^。\n]{0,20}(?:思考|"

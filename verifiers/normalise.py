@@ -110,6 +110,7 @@ def spelt_anew(text: str) -> str:
         if "ß" in text:
             text = _BETA.sub("β", text)
         text = unicodedata.normalize("NFKC", superscripts(without_heaps(text))).casefold()
+        text = _GREEK_HYPHEN.sub(r"\1 ", text)
         text = "".join(filterfalse(unicodedata.combining, unicodedata.normalize("NFD", text))).translate(_PLAIN)
         text = _VARIANT.sub(lambda m: _VARIANTS[m[0]], text)
         text = _HAN_NUMBERED.sub(lambda m: _HAN[m[1] or m[2]], text)
@@ -176,6 +177,7 @@ def without_heaps(text: str) -> str:
     return "".join(kept)
 
 
+_GREEK_HYPHEN = re.compile("([α-ω])[-‐‑–](?=[0-9])")  # interferon β-1a
 _BETA = re.compile(r"\bß(?=[- ]?\d|-)")  # ß2-microglobulin, from a keyboard without β
 _SUPER, _RAISED = re.compile("[⁺⁻]?[⁰¹²³⁴⁵⁶⁷⁸⁹]+"), re.compile("[⁰¹²³⁴⁵⁶⁷⁸⁹]")
 

@@ -62,6 +62,7 @@ malabsorption / absorption
 动 / 静
 大 / 小
 有 / 无
+开 / 闭
 良 / 恶
 多 / 少
 深 / 浅

@@ -6,7 +6,7 @@ different known concept. Similarity of strings decides nothing: "type 1" and "ty
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import ClassVar, NamedTuple
@@ -178,7 +178,7 @@ def _decide(problem: Problem, text: str, wanted: Wanted, known: Vocabulary | Non
     later = core != head and bool(_mentions(core[len(head) :] if core.startswith(head) else "", terms))
     for shape in (core,) if later or core == head else (core, head):
         words = tokens(shape)
-        if any(opposed(words, term) for term in wanted.words):
+        if any(opposed(words, term) or opposed(_bare(words), _bare(term)) for term in wanted.words):
             return Verdict.wrong(f"{shape!r:.60} is {terms[0]!r:.60} turned round (opposite, side, number or negation)")
     if _denied(text, terms):
         if AVOID.search(problem.question) and TELLS_NOT_TO.match(text) and len(OR.split(text)) == 1:
@@ -231,6 +231,14 @@ def _said_again(problem: Problem, core: str, wanted: Wanted, known: Vocabulary |
     return after if after.score == 1.0 and before.score != 0.0 and not strange and not DENIES.search(parts[0]) else None
 
 
+_SORTS = frozenset("antibody gene mutation syndrome disease protein virus".split())
+
+
+def _bare(words: Sequence[str]) -> list[str]:
+    """Words without the sort of thing that they name, which one may leave out: anti-aquaporin-4 (antibody)."""
+    return [word for word in words if word not in _SORTS]
+
+
 def _by_head(core: str, head: str, reference: Reference, known: Vocabulary, asked: Asked) -> Verdict | None:
     """What an answer's head says, unless the head names another thing as a step towards the reference."""
     verdict = _by_vocabulary(head, reference, known, asked)
@@ -272,7 +280,8 @@ def _several(core: str, wanted: Wanted, all_may: bool) -> Verdict | None:
         return Verdict.wrong("an open choice between several answers, their last word said once")
     if all_may and any(compact(peel(part)) in names for part in LIST.split(core)):
         return Verdict.wrong(OPEN_CHOICE)
-    parts = [compact(peel(part)) for part in LIST.split(core) if compact(part) and not is_measure(part)]
+    head = before_differential(core)
+    parts = [compact(peel(part)) for part in LIST.split(head) if compact(part) and not is_measure(part)]
     if len(parts) > 2 and any(part in names for part in parts) and not all(part in names for part in parts):
         return Verdict.abstain("the reference is one of several things listed")
     return None
