@@ -11,9 +11,9 @@ from medrl.types import Problem, Verdict, ask
 from medrl.verifiers.exclusions import by_place_or_exclusion
 from medrl.verifiers.extract import Extracted
 from medrl.verifiers.normalise import normal, without_heaps
-from medrl.verifiers.reading import AnswerVerifier
+from medrl.verifiers.reading import VocabularyVerifier
 from medrl.verifiers.text import Text
-from medrl.verifiers.vocabularies import Sources, digest_of, vocabulary
+from medrl.verifiers.vocabularies import Sources
 from medrl.verifiers.wording import REVERSED, before_differential
 
 OPEN = "an open choice between several options"
@@ -97,22 +97,13 @@ _LEAD = re.compile(
 
 
 @dataclass(frozen=True)
-class Choice(AnswerVerifier):
+class Choice(VocabularyVerifier):
     """Decides a multiple-choice answer; the reference is a label ("B", "ACD") or an option's text."""
 
     name: ClassVar[str] = "choice"
 
     vocabulary: Sources = None
     """Names that are known to mean one concept, as in the `text` verifier: an answer in other words than its option's."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if isinstance(self.vocabulary, list):
-            object.__setattr__(self, "vocabulary", tuple(self.vocabulary))
-        vocabulary(self.vocabulary)
-
-    def data_digest(self) -> str:
-        return digest_of(self.vocabulary)
 
     def decide(self, problem: Problem, answer: Extracted) -> Verdict:
         options = {label.strip().upper(): text for label, text in problem.options.items()}

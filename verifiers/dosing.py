@@ -17,7 +17,7 @@ from medrl.verifiers.extract import Extracted
 from medrl.verifiers.frequency import Frequency
 from medrl.verifiers.normalise import tokens
 from medrl.verifiers.quantity import Quantity
-from medrl.verifiers.reading import TAKES_BACK, AnswerVerifier
+from medrl.verifiers.reading import TAKES_BACK, VocabularyVerifier
 from medrl.verifiers.regimen import Regimen, regimen
 from medrl.verifiers.text import Text
 from medrl.verifiers.vocabularies import Sources
@@ -59,7 +59,7 @@ _MONTH = 2629746  # seconds
 
 
 @dataclass(frozen=True)
-class Dosing(AnswerVerifier):
+class Dosing(VocabularyVerifier):
     """Decides how often, how long, by which route and how much, against a reference that says one or more of these."""
 
     name: ClassVar[str] = "dosing"
@@ -68,9 +68,6 @@ class Dosing(AnswerVerifier):
     """As in the `number` verifier."""
     vocabulary: Sources = None
     """As in the `text` verifier, which is asked where no part decides."""
-
-    def data_digest(self) -> str:
-        return Text(self.format, self.vocabulary).data_digest()
 
     def decide(self, problem: Problem, answer: Extracted) -> Verdict:
         if not answer.committed:

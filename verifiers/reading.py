@@ -9,6 +9,7 @@ from medrl.verifiers.extract import Extracted, Format, answer_within, check_form
 from medrl.verifiers.normalise import normal
 from medrl.verifiers.patterns import Pattern
 from medrl.verifiers.protocol import RuleVerifier
+from medrl.verifiers.vocabularies import Sources, digest_of, vocabulary
 
 # Signs that deny or strike out what they stand with.
 _STRUCK = Pattern(r"[✗✘❌≠¬]|~~|[(（]\s*[-–−×xX✕]\s*[)）]|^!\w|</?(?:s|del|strike)>|\\neg\b|\\not\b", re.IGNORECASE)
@@ -75,6 +76,21 @@ class AnswerVerifier(RuleVerifier):
             verdict.cost,
             verdict.parts,
         )
+
+
+class VocabularyVerifier(AnswerVerifier):
+    """A rule that knows names: subclasses have the knob `vocabulary`, which is read when they are built."""
+
+    vocabulary: Sources
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if isinstance(self.vocabulary, list):
+            object.__setattr__(self, "vocabulary", tuple(self.vocabulary))
+        vocabulary(self.vocabulary)
+
+    def data_digest(self) -> str:
+        return digest_of(self.vocabulary)
 
 
 def read(problem: Problem, response: Response, format: Format) -> Extracted | Verdict:

@@ -12,10 +12,10 @@ from medrl.verifiers.concepts import Vocabulary
 from medrl.verifiers.extract import Extracted
 from medrl.verifiers.normalise import compact, tokens
 from medrl.verifiers.opposites import opposed
-from medrl.verifiers.reading import AnswerVerifier
+from medrl.verifiers.reading import VocabularyVerifier
 from medrl.verifiers.scripts import has_han
 from medrl.verifiers.text import Text
-from medrl.verifiers.vocabularies import Sources, digest_of, vocabulary
+from medrl.verifiers.vocabularies import Sources, vocabulary
 from medrl.verifiers.wording import OR, last_sentence, peel
 
 Decide: TypeAlias = Callable[[str, str], Verdict]  # of a given item and a wanted one
@@ -37,7 +37,7 @@ _BULLET = re.compile(
 
 
 @dataclass(frozen=True)
-class SetOf(AnswerVerifier):
+class SetOf(VocabularyVerifier):
     """Decides an unordered set; the reference parts its items with ";" or "、", or `metadata["items"]` lists them."""
 
     name: ClassVar[str] = "set"
@@ -51,12 +51,6 @@ class SetOf(AnswerVerifier):
         super().__post_init__()
         if not isinstance(self.partial, bool):
             raise RecipeError("verifier 'set'", [f"partial is {self.partial!r}; it must be true or false"])
-        if isinstance(self.vocabulary, list):
-            object.__setattr__(self, "vocabulary", tuple(self.vocabulary))
-        vocabulary(self.vocabulary)
-
-    def data_digest(self) -> str:
-        return digest_of(self.vocabulary)
 
     def decide(self, problem: Problem, answer: Extracted) -> Verdict:
         wanted = reference_items(problem)

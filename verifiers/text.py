@@ -24,10 +24,10 @@ from medrl.verifiers.parts import Reference, names_reference
 from medrl.verifiers.patterns import Pattern
 from medrl.verifiers.poles import by_pole
 from medrl.verifiers.predicates import takes_back
-from medrl.verifiers.reading import AnswerVerifier
+from medrl.verifiers.reading import VocabularyVerifier
 from medrl.verifiers.scripts import has_han, simplified, without_gaps
 from medrl.verifiers.typos import repaired
-from medrl.verifiers.vocabularies import Sources, digest_of, vocabulary
+from medrl.verifiers.vocabularies import Sources, vocabulary
 from medrl.verifiers.wording import (
     AFTER_NEGATION,
     ALSO,
@@ -53,7 +53,7 @@ from medrl.verifiers.wording import (
 
 
 @dataclass(frozen=True)
-class Text(AnswerVerifier):
+class Text(VocabularyVerifier):
     """Decides a named answer (a diagnosis, a drug, an organism); abstains where wording cannot decide."""
 
     name: ClassVar[str] = "text"
@@ -62,15 +62,6 @@ class Text(AnswerVerifier):
     """Names that are known to mean one concept: "medrl" (medrl's own, English and Chinese), "clinic" (the simulated
     clinic's), a file (.jsonl, .csv, .tsv, .obo, .RRF), or a list of these. With it a synonym is right and a different
     known concept is wrong; without it both abstain."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if isinstance(self.vocabulary, list):
-            object.__setattr__(self, "vocabulary", tuple(self.vocabulary))
-        vocabulary(self.vocabulary)
-
-    def data_digest(self) -> str:
-        return digest_of(self.vocabulary)
 
     def decide(self, problem: Problem, answer: Extracted) -> Verdict:
         wanted = _wanted(str(problem.reference), tuple(problem.aliases))

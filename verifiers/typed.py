@@ -13,7 +13,7 @@ from medrl.verifiers.extract import Extracted, Format
 from medrl.verifiers.intervals import reference_interval
 from medrl.verifiers.number import Number, is_ratio_or_pair, reference_quantity
 from medrl.verifiers.quantity import Quantity, may_count, plain
-from medrl.verifiers.reading import AnswerVerifier
+from medrl.verifiers.reading import AnswerVerifier, VocabularyVerifier
 from medrl.verifiers.sets import SetOf, reference_items
 from medrl.verifiers.symbolic import Symbolic, looks_symbolic
 from medrl.verifiers.text import Text
@@ -27,7 +27,7 @@ ANSWER_TYPES = ("term", "choice", "number", "yes_no", "set", "date", "dose", "ex
 
 
 @dataclass(frozen=True)
-class Typed(AnswerVerifier):
+class Typed(VocabularyVerifier):
     """The rule that fits the problem: by `metadata["answer_type"]` (term, choice, number, yes_no, set, date, dose,
     expression), by its kind and options, else by what its reference looks like.
     """
@@ -43,13 +43,8 @@ class Typed(AnswerVerifier):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if isinstance(self.vocabulary, list):
-            object.__setattr__(self, "vocabulary", tuple(self.vocabulary))
         for kind in ANSWER_TYPES:  # so that a wrong knob is refused now
             self.rule(kind)
-
-    def data_digest(self) -> str:
-        return self.rule("term").data_digest()
 
     def decide(self, problem: Problem, answer: Extracted) -> Verdict:
         kind = answer_type(problem)
