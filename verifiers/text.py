@@ -6,10 +6,10 @@ different known concept. Similarity of strings decides nothing: "type 1" and "ty
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import ClassVar, NamedTuple
+from typing import ClassVar
 
 from medrl.types import Problem, Verdict
 from medrl.verifiers.asides import is_measure, only_explains, says_again
@@ -17,22 +17,20 @@ from medrl.verifiers.claims import OPEN_CHOICE, by_concepts, says_another
 from medrl.verifiers.concepts import Vocabulary
 from medrl.verifiers.ellipsis import by_ellipsis, by_none, offers_several
 from medrl.verifiers.extract import Extracted
-from medrl.verifiers.indexing import loose_key
-from medrl.verifiers.normalise import compact, normal, tokens
-from medrl.verifiers.opposites import equivalent, opposed
+from medrl.verifiers.normalise import compact, tokens
+from medrl.verifiers.opposites import opposed
 from medrl.verifiers.parts import Reference, names_reference
 from medrl.verifiers.patterns import Pattern
 from medrl.verifiers.poles import by_pole
 from medrl.verifiers.predicates import takes_back
 from medrl.verifiers.reading import VocabularyVerifier
-from medrl.verifiers.scripts import has_han, simplified, without_gaps
+from medrl.verifiers.scripts import has_han, simplified
 from medrl.verifiers.typos import repaired
 from medrl.verifiers.vocabularies import Sources, vocabulary
+from medrl.verifiers.wanted import Wanted, denied, glossed, mentions, wanted_of
 from medrl.verifiers.wording import (
-    AFTER_NEGATION,
     ALSO,
     AVOID,
-    BEFORE_NEGATION,
     DENIES,
     DIFFERENTIAL_ASIDE,
     LIST,
@@ -64,7 +62,7 @@ class Text(VocabularyVerifier):
     known concept is wrong; without it both abstain."""
 
     def decide(self, problem: Problem, answer: Extracted) -> Verdict:
-        wanted = _wanted(str(problem.reference), tuple(problem.aliases))
+        wanted = wanted_of(str(problem.reference), tuple(problem.aliases))
         if not wanted.names:
             return Verdict.abstain("the reference has no letters or digits to compare")
         if not answer.committed:
@@ -74,7 +72,7 @@ class Text(VocabularyVerifier):
         return verdict if verdict.score != 1.0 else _beside(problem, answer, wanted, known) or verdict
 
 
-def _beside(problem: Problem, answer: Extracted, wanted: "Wanted", known: Vocabulary | None) -> Verdict | None:
+def _beside(problem: Problem, answer: Extracted, wanted: Wanted, known: Vocabulary | None) -> Verdict | None:
     """What other statements of a response make of its right answer, if anything."""
     before = [_decide(problem, one, wanted, known).score for one in answer.earlier]
     if 0.0 in before and known:
@@ -90,7 +88,7 @@ def _beside(problem: Problem, answer: Extracted, wanted: "Wanted", known: Vocabu
     return None
 
 
-def _turns(problem: Problem, after: str, wanted: "Wanted", known: Vocabulary | None) -> bool:
+def _turns(problem: Problem, after: str, wanted: Wanted, known: Vocabulary | None) -> bool:
     """Whether a sentence behind an answer takes it back, or is so short that it may ("Excluded.", "His mother.")."""
     words = tokens(after)
     if takes_back(after):
@@ -102,50 +100,7 @@ def _turns(problem: Problem, after: str, wanted: "Wanted", known: Vocabulary | N
     return bool(words) and short and not silent and _decide(problem, after, wanted, known).score != 1.0
 
 
-class Wanted(NamedTuple):
-    """The reference of a problem as answers are held against it.
-
-    Attributes:
-        terms: It and its other names; "X (Y)" also counts as X where Y abbreviates it, and each of "X, Y or Z" counts.
-        names: Each by its `compact`.
-        words: Each in its `tokens`.
-        loose: Each in a loose form (`loose_key`), where it has one.
-        listed: Whether it is itself a list or a choice.
-    """
-
-    terms: tuple[str, ...]
-    names: Mapping[str, str]
-    words: tuple[list[str], ...]
-    loose: frozenset[str]
-    listed: bool
-
-    def says(self, words: list[str]) -> bool:
-        """Whether a text is one of the terms but for words for one pole, or an order of words that does not matter."""
-        return any(equivalent(words, term) for term in self.words) or bool(
-            self.loose and loose_key(words) in self.loose
-        )
-
-
-@lru_cache(maxsize=4096)
-def _wanted(reference: str, aliases: tuple[str, ...]) -> Wanted:
-    terms = _terms(reference, aliases)
-    names = {key: term for term in terms if (key := compact(term))}
-    words = tuple(map(tokens, terms))
-    loose = frozenset(key for term in words if (key := loose_key(term)))
-    return Wanted(terms, names, words, loose, any(LIST.search(name) for name in names.values()))
-
-
 _SIDE_BEHIND = Pattern(r"^([^,;.]{3,60}?),? (?:on|to|of|in) the (left|right)(?: side)?(?=[.,;]|$)", re.IGNORECASE)
-
-
-def _terms(reference: str, aliases: tuple[str, ...]) -> tuple[str, ...]:
-    choices = [peel(part) for part in LIST.split(reference)] if OR.search(reference) and len(reference) < 120 else []
-    if len(choices) > 1 and all(len(choice) > 2 for choice in choices):
-        return tuple(dict.fromkeys((reference, *choices, *aliases)))
-    outside = PARENS.sub("", reference).strip()
-    inside = PARENS.findall(reference)
-    more = [outside, *inside] if outside and inside and all(_abbreviates(one, outside) for one in inside) else []
-    return tuple(dict.fromkeys((reference, *more, *aliases)))
 
 
 def _decide(problem: Problem, text: str, wanted: Wanted, known: Vocabulary | None) -> Verdict:
@@ -166,12 +121,12 @@ def _decide(problem: Problem, text: str, wanted: Wanted, known: Vocabulary | Non
         return several
     kept = head_of(core)
     head = core if kept == core else peel(kept)
-    later = core != head and bool(_mentions(core[len(head) :] if core.startswith(head) else "", terms))
+    later = core != head and bool(mentions(core[len(head) :] if core.startswith(head) else "", terms))
     for shape in (core,) if later or core == head else (core, head):
         words = tokens(shape)
         if any(opposed(words, term) or opposed(_bare(words), _bare(term)) for term in wanted.words):
             return Verdict.wrong(f"{shape!r:.60} is {terms[0]!r:.60} turned round (opposite, side, number or negation)")
-    if _denied(text, terms):
+    if denied(text, terms):
         if AVOID.search(problem.question) and TELLS_NOT_TO.match(text) and len(OR.split(text)) == 1:
             return Verdict.right(f"it says to avoid {terms[0]!r:.60}, which is asked")
         if REVERSED.search(problem.question) or REVERSED.search(terms[0]):
@@ -187,9 +142,9 @@ def _decide(problem: Problem, text: str, wanted: Wanted, known: Vocabulary | Non
         pole = by_pole(problem.question, terms[0], head, asked) or by_ellipsis(head, terms[0], asked)
     if pole:
         return pole
-    if TELLS_TO.match(text) and AVOID.search(problem.question) and _mentions(text, terms):
+    if TELLS_TO.match(text) and AVOID.search(problem.question) and mentions(text, terms):
         return Verdict.wrong(f"it says to do {terms[0]!r:.60}, which is to be avoided")
-    verdict = _glossed(head, names, known)
+    verdict = glossed(head, names, known)
     if verdict is None and known:
         reference = _reference(terms, known)
         whole = by_concepts(core, reference, known, asked) if core != head else None
@@ -283,26 +238,6 @@ _ALL_MAY = re.compile(
 )
 
 
-def _mentions(text: str, terms: tuple[str, ...]) -> list[tuple[str, str]]:
-    """What stands before and after each mention of a term as whole words, normalised, 60 characters a side.
-
-    "|" stands where a clause ends, so that what is denied in one is not in the next: "X excluded; Y".
-    """
-    clauses = f" {' | '.join(map(normal, _CLAUSES.split(text)))} "
-    found: list[tuple[str, str]] = []
-    for term in terms:
-        whole = f" {normal(text)} " if _CLAUSES.search(term) else clauses
-        needle, at = f" {normal(term)} ", -1
-        while needle.strip() and len(found) < 64 and (at := whole.find(needle, at + 1)) >= 0:
-            found.append(
-                (
-                    without_gaps(whole[max(0, at - 60) : at]),
-                    without_gaps(whole[at + len(needle) : at + len(needle) + 60]),
-                )
-            )
-    return found
-
-
 _CAUSE = Pattern(r",? (?:due to|secondary to|caused by|resulting from) ", re.IGNORECASE)
 
 
@@ -314,65 +249,3 @@ def _without_asides(problem: Problem, text: str, wanted: Wanted, known: Vocabula
         if not echo and not again:
             return text
     return PARENS.sub("", text)
-
-
-_CLAUSES = re.compile(r"[;；。！？!?，\n()（）]|,(?=\s)|\.(?=\s)|(?<=\b[Nn]o):")
-
-
-def _denied(text: str, terms: tuple[str, ...]) -> bool:
-    """Whether the terms are mentioned and every mention is negated."""
-    mentions = _mentions(text, terms)
-    return bool(mentions) and all(
-        (BEFORE_NEGATION.search(before) and not after.startswith("莫属")) or AFTER_NEGATION.match(after.lstrip("| "))
-        for before, after in mentions
-    )
-
-
-def _glossed(head: str, names: Mapping[str, str], known: Vocabulary | None) -> Verdict | None:
-    """Of "X (Y)", where one of the two is the reference and the other only says it again: right."""
-    match = PARENS.search(head)
-    if len(PARENS.findall(head)) > 1:
-        return None
-    if not match:
-        core = compact(head)
-        return Verdict.right(f"it commits to {names[core]!r:.60}") if core in names else None
-    outside, inside = peel(PARENS.sub(" ", head)), peel(match[1])
-    first, second = compact(outside), compact(inside)
-    if first + second in names or second + first in names:
-        return Verdict.right(f"it commits to {names.get(first + second) or names[second + first]!r:.60}, in two parts")
-    one, other = (known.ids(outside), known.ids(inside)) if known else (frozenset[int](), frozenset[int]())
-    if one and other and one.isdisjoint(other):
-        return None
-    # Of a name that is known its translation is known too; what stands there else may say anything ("(excluded)").
-    translated = bool(one & other) if one else _translates(inside, outside)
-    if first in names and (second in names or _abbreviates(inside, outside) or translated):
-        return Verdict.right(f"it commits to {names[first]!r:.60}, with another name for it")
-    if second in names and (_abbreviates(outside, inside) or first in names):
-        return Verdict.right(f"it commits to {names[second]!r:.60}, with another name for it")
-    if known and first in names and known.find(outside) is not None and known.find(outside) == known.find(inside):
-        return Verdict.right(f"it commits to {names[first]!r:.60}, with another name for it")
-    return None
-
-
-def _abbreviates(short: str, long: str) -> bool:
-    """Whether `short` is made of the initials of `long` in order: SLE, DVT, T1DM."""
-    letters = _NO_LETTER.sub("", short)
-    if not 2 <= len(letters) <= 8 or sum(c.isupper() or c.isdigit() for c in letters) < 2:
-        return False
-    words = [w for w in _WORD.findall(long) if w.lower() not in ("of", "the", "and", "in")]
-    return letters.casefold() == "".join(w[0] for w in words).casefold()
-
-
-_NO_LETTER, _WORD = re.compile("[^A-Za-z0-9]"), re.compile(r"[A-Za-z]+|\d+")
-
-
-def _translates(inside: str, outside: str) -> bool:
-    """Whether the one is Chinese and the other Latin, without a digit or a negation: a gloss, not a detail."""
-    return has_han(inside) != has_han(outside) and not _DETAIL.search(inside)
-
-
-_DETAIL = re.compile(
-    r"\d|\b(?:not?|or|type|stage|grade|left|right|exclu\w+|unlikely|negative|denied|differential|ddx|history|past|"
-    r"alternative|wrong|old|mother|family)\b|[或非不型期级左右疑无未否误错史母父]|可能|排除|除外|阴性|鉴别",
-    re.IGNORECASE,
-)
