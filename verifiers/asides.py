@@ -1,6 +1,7 @@
 """What stands beside an answer and leaves it as it is: reasons, contrasts, what is to be done, other names in parentheses."""
 
 import re
+from collections.abc import Callable
 
 from medrl.verifiers.normalise import tokens
 from medrl.verifiers.scripts import has_han
@@ -28,11 +29,19 @@ _MANAGES = re.compile(
     r"建议(?!考虑|改|先?排|与)|宜(?!考虑|诊断)|可(?:先|行|予|用|给)(?!考虑|排)|晨起|口服|静脉|补液|禁用|禁食|警惕|注意(?!排除|鉴别)|预防|防止))",
     re.IGNORECASE,
 )
+# … unless what is to be done is to the answer itself: 应予排除, "call it a red herring", "use the other".
+_UNDOES = re.compile(
+    r"排除|除外|否定|推翻|放弃|更正|修正|改诊|诊断|不考虑|误诊|慎重|证实|鉴别|或|答案|其[他它]|"
+    r"\b(?:exclu\w+|proof|prove\w*|unproven|herring|not|no|never|diagnos\w+|list|other|another|else|answer|or|as|instead|first|"
+    r"last|second|third|previous|unless|if|it|this|that)\b|n't\b",
+    re.IGNORECASE,
+)
 _CLAUSES = re.compile(r"[.。;；\n]")
 # A parenthesis that says the name once more or where the thing comes from.
 _SAYS_AGAIN = re.compile(
-    r"(?:also (?:called|known as)|a\.?k\.?a\.?|formerly|older? (?:name|term)|due to|caused by|secondary to)\b.{0,60}|"
-    r"(?:旧称|又称|又名|亦称|简称|俗称|曾称|旧名|即).{0,30}|.{1,20}(?:所致|引起|导致)(?:的)?",
+    r"(?:also (?:called|known as)|a\.?k\.?a\.?|formerly|older? (?:name|term):?) (?P<name>.{2,60})|"
+    r"(?:旧称|又称|又名|亦称|简称|俗称|曾称|旧名|即)(?P<han>.{2,30})|"
+    r"(?:due to|caused by|secondary to) (?P<cause>.{2,60})|(?P<by>.{1,20})(?:所致|引起|导致)(?:的)?",
     re.IGNORECASE,
 )
 
@@ -42,8 +51,9 @@ def only_explains(text: str, head: str) -> bool:
     tail = text[len(head) :] if text.startswith(head) else ""
     if not tail.strip(" .。"):
         return text.startswith(head)
-    manages = bool(_MANAGES.match(tail))
-    clauses = [clause for clause in _CLAUSES.split(tail) if clause.strip() and not _MANAGES.match(clause)]
+    clauses = [clause for clause in _CLAUSES.split(tail) if clause.strip()]
+    manages = bool(clauses) and is_measure(clauses[0])
+    clauses = [clause for clause in clauses if not is_measure(clause)]
     if any(map(_BESIDE.search, clauses)):
         return False
     if _REASON.match(tail) or contrasts(tail):
@@ -56,10 +66,18 @@ def only_explains(text: str, head: str) -> bool:
 
 
 def is_measure(text: str) -> bool:
-    """Whether a clause says what is to be done."""
-    return bool(_MANAGES.match(text))
+    """Whether a clause says what is to be done, and not to the answer before it."""
+    match = _MANAGES.match(text)
+    return match is not None and not _UNDOES.search(text, match.end())
 
 
-def says_again(aside: str) -> bool:
-    """Whether a parenthesis announces another name of what stands before it, or its cause."""
-    return bool(_SAYS_AGAIN.fullmatch(aside))
+def says_again(aside: str, means: Callable[[str], bool]) -> bool:
+    """Whether a parenthesis gives the cause of what stands before it, or announces a name that `means` the same."""
+    match = _SAYS_AGAIN.fullmatch(aside)
+    if match is None:
+        return False
+    name = match["name"] or match["han"]
+    return means(name) if name else not _NO_CAUSE.search(match["cause"] or match["by"])
+
+
+_NO_CAUSE = re.compile(r"\b(?:not?|or|mis\w+|exclu\w+|wrong|unlikely|other)\b|[误非不或未无]|排除|除外", re.IGNORECASE)

@@ -60,8 +60,7 @@ _OFFERS = re.compile(
 )
 _EXCEPT = re.compile(
     r"(?:all (?:of them |options )?(?:but|except)|"
-    r"除了?)\s*(?P<labels>[A-Z、,，和 ]{1,20}?)(?:项)?\s*(?P<rest>以外都选|之外都选|外都选|以外全选|外全选|"
-    r"外[均都][是对]|$)"
+    r"除了?)\s*(?P<labels>[A-Z、,，和 ]{1,20}?)(?:项)?\s*(?P<rest>以外都选|之外都选|外都选|以外全选|外全选|$)"
 )
 # All but these are wrong.
 _ONLY = re.compile(
@@ -91,7 +90,7 @@ _LEAD = re.compile(
     r"^(?:so |thus |therefore |hence |either )?(?:(?:i |my |the )?(?:would )?(?:(?:single )?(?:most )?(?:correct|best|right|"
     r"appropriate|likely|final|probable) )?(?:answer|ans|choice|choose|pick|select|option|letter|one|it)s?"
     r"(?:'s| is| are| would be| must be| should be)?[:.]? ?)*"
-    r"(?:故|因此|所以|本题|应该?|我|大概|可能|多半|估计|只有|只能|仅)*(?:选择?|认为是|认为|是|(?:正确|最佳|最终|最合适的?)?(?:答案|选项)(?:是|为)?)?[:：]?\s*",
+    r"(?:故|因此|所以|本题|应该?|我|大概|可能|多半|估计|(?:只有|只能|仅)(?=选|[A-Z](?:[，,。]|$)))*(?:选择?|认为是|认为|是|(?:正确|最佳|最终|最合适的?)?(?:答案|选项)(?:是|为)?)?[:：]?\s*",
     re.IGNORECASE,
 )
 

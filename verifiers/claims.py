@@ -47,7 +47,7 @@ _EITHER = Pattern(
 )
 _DENIES = Pattern(
     r"\b(?:not|no|never|neither|nor|without|cannot|unlikely|rul(?:e|es|ed|ing) out|exclud\w+|rather|than|mimics?|unlike|if|"
-    r"but|although|except|against)\b|n't\b|不|非|无|未|排除|否认|但|虽|若|如果|除",
+    r"but|although|except|against)\b|n't\b|不|非|无|未|难以|原诊|排除|否认|但|虽|若|如果|除",
     re.IGNORECASE,
 )
 _TURNING = frozenset(

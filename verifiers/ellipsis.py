@@ -25,12 +25,7 @@ def by_ellipsis(head: str, term: str, asked: Asked) -> Verdict | None:
     answer, reference = tokens(head), tokens(term)
     if not answer or len(answer) > 12 or len(reference) > 12:
         return None
-    return (
-        _figure(answer, reference, asked)
-        or _part(answer, reference, asked)
-        or _han_part(answer, reference, asked)
-        or _padded(answer, reference, asked)
-    )
+    return _figure(answer, reference, asked) or _part(answer, reference, asked)
 
 
 _NONE = re.compile(r"(?:none|no|nothing|nil|无|没有|不需要|无需)[.。]?", re.IGNORECASE)
@@ -60,10 +55,6 @@ def by_none(reference: str, head: str, known: Vocabulary | None, asked: Asked) -
 def _figure(answer: Sequence[str], reference: Sequence[str], asked: Asked) -> Verdict | None:
     """Of references that are a figure with its word: Class III, 3期, factor VIII."""
     wanted = [word for word in reference if word not in _NUMBERING]
-    if says_nothing([word for word in wanted if not word[0].isdigit()], asked):
-        wanted = [
-            word for word in wanted if word[0].isdigit()
-        ] or wanted  # 2型呼吸衰竭, where it is asked which 呼吸衰竭
     if len(wanted) == len(reference) or "".join(wanted) == "" or not _FIGURE.fullmatch("".join(wanted)):
         return None
     rest = [word for word in answer if word not in _NUMBERING or word in wanted]
@@ -107,41 +98,6 @@ def _part(answer: Sequence[str], reference: Sequence[str], asked: Asked) -> Verd
         if all(word in asked.words for word in missing)
         else None
     )
-
-
-def _han_part(answer: Sequence[str], reference: Sequence[str], asked: Asked) -> Verdict | None:
-    """As `_part`, of Chinese: right where one run of characters is left out that the question has, with what follows it.
-
-    完全性梗阻 for 完全性肠梗阻, where the question asks which 肠梗阻.
-    """
-    left = len(reference) - len(answer)
-    if left < 1 or len(answer) < 3 or not all(len(word) == 1 and word > "\u3400" for word in (*answer, *reference)):
-        return None
-    start = next(i for i, word in enumerate([*answer, ""]) if word != reference[i])
-    if list(answer[start:]) != list(reference[start + left :]):
-        return None
-    missing = reference[start : start + left]
-    if any(word in POLES or word in NEGATIONS for word in missing) or "".join(reference[start:]) not in asked.han:
-        return None
-    return Verdict.right("with the words of the question it is the reference")
-
-
-_JOINS = frozenset("and with for of in as".split())
-
-
-def _padded(answer: Sequence[str], reference: Sequence[str], asked: Asked) -> Verdict | None:
-    """Right where an answer is the reference with words of the question between: complete (spontaneous) abortion."""
-    if len(answer) <= len(reference) or len(reference) < 2 or not NEGATIONS.isdisjoint(answer):
-        return None
-    wanted, more = list(reference), list[str]()
-    for word in answer:
-        if wanted and word == wanted[0]:
-            del wanted[0]
-        else:
-            more.append(word)
-    if wanted or any(word in POLES or word[0].isdigit() or not word.isascii() or word in _JOINS for word in more):
-        return None
-    return Verdict.right("it is the reference with words of the question") if says_nothing(more, asked) else None
 
 
 def _turned(own: Sequence[str], reference: Sequence[str], asked: Asked) -> str:

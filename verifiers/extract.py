@@ -318,6 +318,8 @@ def _stated(text: str, start: int, end: int) -> list[Span]:
     spans: list[Span] = []
     for cue in deque(_CUE.finditer(text, start, end), STATEMENTS):
         before = cue.start()
+        if _MISLED.search(cue[0]):
+            continue
         own = text[before] in "，,。；"  # 都可排除，选C: a clause of its own
         if before > start and not own and _UNCUED.search(text, max(start, before - 30), before):
             continue
@@ -335,6 +337,9 @@ def _stated(text: str, start: int, end: int) -> list[Span]:
         joins = [m.end() for m in _SUBORDINATES.finditer(text, max(cut, comma + 1), cue.start())]
         spans.append((joins[-1] if joins else comma + 2 if comma >= 0 else cut, cue.start()))
     return sorted(spans)[-STATEMENTS:]
+
+
+_MISLED = re.compile(r"\b(?:wrong|incorrect|distractor|mimic|alternative|differential|trap|tempting)\b", re.IGNORECASE)
 
 
 def _is_aside(text: str, start: int, cue: int) -> bool:

@@ -207,7 +207,7 @@ def loose_key(words: Sequence[str]) -> str:
     """
     if words and all(len(word) == 1 and word > "\u3400" for word in words):
         bare = _GENERAL.sub("", "".join(words))
-        return bare.removesuffix("症") if len(bare) > 4 else bare
+        return bare.removesuffix("症") if len(bare) > 4 and bare[-2] not in "炎发遗合" else bare
     rest = [word for word in words if word not in ("of", "type", "serotype")]
     if not 1 < len(rest) <= 5 or not _ORDERED.isdisjoint(rest):
         return ""
@@ -218,7 +218,7 @@ def loose_key(words: Sequence[str]) -> str:
 
 _ORDERED = frozenset(
     "to from in on by with without for than versus before after due induced left right not no non and or - + < > "
-    "upper lower anterior posterior".split()
+    "upper lower anterior posterior cause causes up down normal prolonged lost retained".split()
 )
 
 

@@ -32,6 +32,8 @@ class Pattern:
     def may_match(self, text: str) -> bool:
         """Whether a word stands in the text without which nothing matches."""
         text = text.casefold()
+        if not text.isascii():
+            text = text.replace("i\u0307", "i").replace("\u0131", "i")  # re takes the Turkish letters for an i
         for word in self.latin:
             if word in text:
                 return True

@@ -7,9 +7,8 @@ import re
 from functools import lru_cache
 
 from medrl.types import Verdict
-from medrl.verifiers.normalise import tokens
 from medrl.verifiers.patterns import Pattern
-from medrl.verifiers.wording import DENIES, Asked, says_nothing
+from medrl.verifiers.wording import DENIES
 
 # Each contrast: its poles with the words that name them. A word inside another is not it ("direct", "indirect").
 _CONTRASTS: tuple[dict[str, str], ...] = (
@@ -53,17 +52,13 @@ _NOT = re.compile(
 _LONGEST = 160  # characters of a head that names a pole
 
 
-def by_pole(question: str, reference: str, head: str, asked: Asked) -> Verdict | None:
-    """The verdict where the reference is a pole and the answer's head names poles of the same contrast, else None.
-
-    A reference may be a pole with words of the question: the left cord, where it is asked which cord. Then the answer may
-    hold no other words than those.
-    """
+def by_pole(question: str, reference: str, head: str) -> Verdict | None:
+    """The verdict where the reference is a pole and the answer's head names poles of the same contrast, else None."""
     if len(reference) > 40 or len(head) > _LONGEST:
         return None
-    number, wanted, bare = _pole_of(reference, asked)
+    number, wanted = _pole_of(reference)
     given = _poles(_PATTERNS[number], head) if wanted else frozenset()
-    if not given or not (bare or says_nothing(tokens(_PATTERNS[number].sub(" ", head.removesuffix(" one"))), asked)):
+    if not given:
         return None
     if number == _SIDES:
         wanted, given = _on_a_side(wanted, question), _on_a_side(given, question)
@@ -72,17 +67,13 @@ def by_pole(question: str, reference: str, head: str, asked: Asked) -> Verdict |
 
 
 @lru_cache(maxsize=4096)
-def _pole_of(reference: str, asked: Asked) -> tuple[int, frozenset[str], bool]:
-    """Which contrast a reference is a pole of, which pole, and whether it is no more than that; no pole where it is more."""
+def _pole_of(reference: str) -> tuple[int, frozenset[str]]:
+    """Which contrast a reference is a pole of, and which pole; no pole where it is more than that."""
     for number, pattern in enumerate(_PATTERNS):
         wanted = _poles(pattern, reference)
-        if wanted:
-            rest = pattern.sub(" ", reference)
-            bare = not _BARE.sub("", rest)
-            words = tokens(rest)
-            if bare or (not asked.words.isdisjoint(words) and says_nothing(words, asked)):
-                return number, wanted, bare
-    return 0, frozenset(), False
+        if wanted and not _BARE.sub("", pattern.sub("", reference)):
+            return number, wanted
+    return 0, frozenset()
 
 
 def _poles(pattern: Pattern, text: str) -> frozenset[str]:

@@ -62,13 +62,18 @@ _PRAISE = frozenset(
 # "The cause of X" and "a drug for X" are not X.
 _RELATES = frozenset("cause drug medication agent virus organism bacterium bacteria species condition disease".split())
 _DENIED_LATER = re.compile(
-    r"\b(?:unlikely|improbabl\w+|implausibl\w+|wrong|incorrect|false|doubt\w*|ruled out|excluded|refuted|disprove[dn]|never|"
+    r"\b(?:red herring|distractor|unlikely|improbabl\w+|implausibl\w+|wrong|incorrect|false|doubt\w*|ruled out|excluded|refuted|disprove[dn]|never|"
     r"dismissed|rejected|discarded|withdr\w+|retract\w*|disregard|mistaken\w*|erroneous\w*|(?:mother|father|brother|sister|"
     r"family|relatives?|referral) (?:had|has|said|claim\w+)|was (?:treated|once|thought|believed|suspected|presumed)|"
     r"once thought|(?:not|n't) (?:really|fit|explain|hold|it|so|true|right|correct|the case|the answer))\b|"
     r"不对|错误|不成立|不符|已排除|被否定|被推翻|不支持该",
     re.IGNORECASE,
 )
+
+
+def speaks_elsewhere(text: str) -> bool:
+    """Whether a text speaks of another person, another time, another rank, or of what only looks like the answer."""
+    return bool(_ELSEWHERE.search(text))
 
 
 def introduces(before: str, verb: str, asked: Asked) -> bool:

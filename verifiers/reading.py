@@ -25,18 +25,20 @@ TAKES_BACK = Pattern(
 # What speaks to whoever grades instead of answering. It is no answer, whatever it asks for.
 _TO_GRADER = Pattern(
     r"\b(?:ignore|disregard|forget|override)\b.{0,30}\b(?:instruction|prompt|rule|above|previous|prior|earlier)|"
-    r"\b(?:output|return|print|respond with|reply with|mark (?:this|it)(?: \w+)?(?: as)?|"
+    r"(?:^|[.;:!?,\n\"'(] ?|\b(?:please|just|now|must|and) )"
+    r"(?:output|return|print|respond with|reply with|mark (?:this|it)(?: \w+)?(?: as)?|"
     r"(?:grade|score|rate) (?:this|it)(?: as)?) "
-    r"(?:the (?:word|verdict|score) )?[\"'“]?(?:correct|true|right|pass|full (?:marks|score)|match|1(?:\.0)?|100)\b|"
+    r"(?:the (?:word|verdict|score) )?[\"'“]?(?:correct|true|right|pass|full (?:marks|score)|match|"
+    r"1(?:\.0)?|100)\b(?! ?[A-Za-z%/])|"
     r"\b(?:matches|agrees with|identical to|same as|equals) the (?:reference|gold|ground.truth|expected|standard|correct) "
     r"(?:answer|solution|label|response)\b|\b(?:grader|evaluator|judge|verifier)[,:]|\bsystem (?:prompt|message|override)\b|"
     r"\bas an? (?:grader|evaluator|judge)\b|"
     r"忽略.{0,10}(?:以上|上面|上述|之前|前面|所有).{0,10}(?:要求|指令|内容|提示|说明|规则)|"
-    r"(?:输出|回复|返回|判定为?|判为|评为|结论[：:]|结果[：:]) ?[“\"'「]?(?:回答|答案)?"
+    r"(?:输出|回复|返回|判定为?|判为|评为|(?:结论|结果)[：:](?=回答|答案)) ?[“\"'「]?(?:回答|答案)?"
     r"(?:正确|对|满分|true|1分|通过|匹配)(?:[”\"'」。.!！，]|$)|"
     r"参考答案.{0,10}(?:一致|相同|相符|匹配)|与(?:标准|参考)答案|\bequal to the reference\b|"
     r"\b(?:verdict|is_correct|judg(?:e?ment|ed))[\"']? ?[:=] ?[\"']?(?:true|correct|right|match|pass|yes|1)\b|"
-    r"(?:评分|阅卷|判题)(?:者|员|人|老师|系统|模型)|(?:按|给|记|判|得|算|为)满分|均(?:判|算|按|视)为?正确",
+    r"(?:评分|阅卷|判题)(?:者|员|人|老师|系统|模型)|(?:按|判为?|算|给我|给予)满分|均(?:判|算|按|视)为?正确",
     re.IGNORECASE,
 )
 

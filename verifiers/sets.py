@@ -101,7 +101,7 @@ def _shared_beginning(items: list[str], question: str) -> str:
     shared = shared if has_han(shared) else shared[: shared.rfind(" ") + 1]
     least = 2 if has_han(shared) else 4
     held = len(items) > 1 and len(shared.strip()) >= least and shared.strip().lower() in question.lower()
-    return shared if held and all(compact(item[len(shared) :]) for item in items) else ""
+    return shared if held and all(len(compact(item[len(shared) :])) > 1 for item in items) else ""
 
 
 def asks_order(question: str) -> bool:

@@ -22,7 +22,7 @@ from medrl.verifiers.opposites import opposed
 from medrl.verifiers.parts import Reference, names_reference
 from medrl.verifiers.patterns import Pattern
 from medrl.verifiers.poles import by_pole
-from medrl.verifiers.predicates import takes_back
+from medrl.verifiers.predicates import speaks_elsewhere, takes_back
 from medrl.verifiers.reading import VocabularyVerifier
 from medrl.verifiers.scripts import has_han, simplified
 from medrl.verifiers.typos import repaired
@@ -137,9 +137,9 @@ def _decide(problem: Problem, text: str, wanted: Wanted, known: Vocabulary | Non
         return none
     tail = core[len(kept) :]
     explained = only_explains(core, kept) and not takes_back(tail)
-    pole = by_pole(problem.question, terms[0], core, asked)
+    pole = by_pole(problem.question, terms[0], core)
     if pole is None and explained:
-        pole = by_pole(problem.question, terms[0], head, asked) or by_ellipsis(head, terms[0], asked)
+        pole = by_pole(problem.question, terms[0], head) or by_ellipsis(head, terms[0], asked)
     if pole:
         return pole
     if TELLS_TO.match(text) and AVOID.search(problem.question) and mentions(text, terms):
@@ -154,7 +154,7 @@ def _decide(problem: Problem, text: str, wanted: Wanted, known: Vocabulary | Non
         verdict = _by_head(core, head, reference, known, asked) or whole
     if verdict and verdict.score == 1.0:
         again = known is not None and says_another(tail, _reference(terms, known), known)
-        verdict = None if again or not explained or DENIES.search(head) else verdict
+        verdict = None if again or not explained or DENIES.search(head) or denied(tail, terms) else verdict
     verdict = verdict or _said_again(problem, core, wanted, known)
     return verdict or Verdict.abstain("the wording does not decide")
 
@@ -169,12 +169,18 @@ def _said_again(problem: Problem, core: str, wanted: Wanted, known: Vocabulary |
     """Right where an answer ends in "that is" and the reference, and names no other thing before."""
     parts = _NAMELY.split(core)
     if len(parts) != 2:
-        words = core.replace("，", ",").split(",")
+        words = core.split("，")
         inverted = len(words) == 2 and compact(words[1] + words[0]) in wanted.names
         return Verdict.right(f"it is {wanted.terms[0]!r:.60}, its parts in another order") if inverted else None
     before, after = (_decide(problem, part, wanted, known) for part in parts)
     strange = known is not None and says_another(parts[0], _reference(wanted.terms, known), known)
-    return after if after.score == 1.0 and before.score != 0.0 and not strange and not DENIES.search(parts[0]) else None
+    elsewhere = speaks_elsewhere(parts[0]) or _NO_ANSWER.search(parts[0])
+    return after if after.score == 1.0 and before.score != 0.0 and not strange and not elsewhere else None
+
+
+_NO_ANSWER = re.compile(
+    r"错|不|非|误|干扰|鉴别|排除|否|另|次|最后|\b(?:not|no|without|unlikely|ruled out|least|second)\b", re.IGNORECASE
+)
 
 
 _SORTS = frozenset("antibody gene mutation syndrome disease protein virus".split())
@@ -243,9 +249,13 @@ _CAUSE = Pattern(r",? (?:due to|secondary to|caused by|resulting from) ", re.IGN
 
 def _without_asides(problem: Problem, text: str, wanted: Wanted, known: Vocabulary | None) -> str:
     """A text without parentheses that repeat the question, or that announce another name or a cause and name nothing else."""
+    reference = _reference(wanted.terms, known) if known else Reference((), frozenset(), (), frozenset())
+
+    def same(name: str) -> bool:
+        return compact(name) in wanted.names or (known is not None and bool(known.ids(name) & reference.ids))
+
     for aside in PARENS.findall(text) if "(" in text or "（" in text else ():
         echo = len(compact(aside)) > 3 and compact(aside) in compact(problem.question)
-        again = says_again(aside) and not (known and says_another(aside, _reference(wanted.terms, known), known))
-        if not echo and not again:
+        if not echo and not (says_again(aside, same) and not (known and says_another(aside, reference, known))):
             return text
     return PARENS.sub("", text)

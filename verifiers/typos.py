@@ -39,7 +39,7 @@ def repaired(text: str, known: Vocabulary) -> str | None:
     near = _about_as_long(known).get(len(name), ())
     found = extract(name, near, processor=None, scorer=OSA.distance, score_cutoff=most + _MARGIN, limit=8)
     best, distance = str(found[0][0]), found[0][1]
-    if best[-1] != name[-1]:
+    if best[-1] != name[-1] or ("rna" in best) != ("rna" in name):
         return None
     meant = known.ids(best)
     if len(meant) != 1 or any(off < distance + _MARGIN and known.ids(str(one)) != meant for one, off, _ in found):

@@ -33,7 +33,7 @@ class Unit:
 
 # (dimension, in base units, spellings). Lower case, except where case tells units apart (`_CASED`).
 _TABLE = (
-    ("mass", "1000", "kg|kg h2o|kg water|kilogram|kilograms|kgs|千克|公斤"),
+    ("mass", "1000", "kg|kilogram|kilograms|kgs|千克|公斤"),
     ("mass", "1", "g|gm|gram|grams|克"),
     ("mass", "0.001", "mg|milligram|milligrams|毫克"),
     ("mass", "0.000001", "ug|mcg|μg|microgram|micrograms|微克"),

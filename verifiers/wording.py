@@ -139,7 +139,8 @@ def peel(text: str) -> str:
 
 
 _DENIED_FIRST = Pattern(
-    r"(?:(?:it|this|that)(?:'s not| is not| isn't)|not) (?P<what>[^,.;:()/\n]{2,60}?)"
+    r"(?:(?:it|this|that)(?:'s not| is not| isn't)|not) "
+    r"(?!only|just|simply|merely|sure|certain|excluded|ruled)(?P<what>[^,.;:()/\n]{2,60}?)"
     r"(?:,? but(?: rather)? |[,.;] (?:but |rather |it is |it's |this is )(?:rather )?|; )(?P<rest>[^\n]{2,200})|"
     r"(?:nothing|no \w+)(?: \w+){0,3} (?:suggests?|supports?|favou?rs|points? to) [^.;:\n]{2,80}[:;,.] (?:this|it) "
     r"(?:is|must be) (?P<found>[^\n]{2,200})|"

@@ -8,9 +8,9 @@ from typing import ClassVar, Literal, TypeAlias
 from medrl.types import Problem, Verdict
 from medrl.verifiers.choice import chosen_labels
 from medrl.verifiers.extract import Extracted
-from medrl.verifiers.normalise import normal, tokens
+from medrl.verifiers.normalise import normal
 from medrl.verifiers.reading import AnswerVerifier
-from medrl.verifiers.wording import Asked, last_sentence, says_nothing
+from medrl.verifiers.wording import last_sentence
 
 Side: TypeAlias = Literal["yes", "no", "maybe"]
 
@@ -91,7 +91,7 @@ class YesNo(AnswerVerifier):
 
 _STATES = re.compile(
     r"(?:(?:there (?:is|are|was|were)|it has|the patient has) )?"
-    r"(?P<none>no|none|没有|无|未见|未发现|不存在)(?P<what>[^.,，。；;]{0,60})(?P<more>[.,，。；;].*)?",
+    r"(?P<none>no|none|没有|无|否认|未见|未发现|不存在)(?P<what>[^.,，。；;]{0,60})(?P<more>[.,，。；;].*)?",
     re.IGNORECASE,
 )
 _HAVES = re.compile(
@@ -117,42 +117,56 @@ def stated(text: str, question: str) -> Side | None:
     return "no" if all(word in asked for word in what) else None
 
 
-# The verb of an answer that says the question again: 应当注射, "it should not be given". 是不是 and the like deny nothing.
+# The verb of an answer that says the question again: 应当注射, "it should not be given". What is a duty and what is allowed
+# are two things, so the verb of the question must be of the same sort.
 _VERB_HAN = re.compile(
-    r"(?:(?P<no>(?:并|也|绝对?|均|都)?不(?:应当?|应该|该|需要?|必|用|能够?|可以?|会|宜|存在|属于|适合|推荐|建议|支持|符合)|无[需须]|否认|"
-    r"切勿|应?(?:禁止|避免))|(?P<yes>应当|应该|应|需要|需|必须|可以|能够|能|会|存在|属于|适合|推荐|建议|支持|符合))(?P<rest>.*)",
+    r"(?:并|也|绝对?)?(?P<no>不)?(?:(?P<duty>应当|应该|应|该|宜|需要?|必须|必|用)|(?P<can>可以?|能够?|会))(?P<rest>[^吗呢?？]*)",
     re.DOTALL,
+)
+_ASKS_HAN = re.compile(
+    r"(?:(?P<duty>应当|应该|应否|应|该|宜|需要?|必须)|(?P<can>可否|可以?|能否|能够?|会))(?P<rest>.*)", re.DOTALL
 )
 _VERB = re.compile(
-    r"(?P<subject>(?:[a-z]+ ){0,4})(?P<verb>is|are|was|were|does|do|did|can|should|must|will|has|have)"
-    r"(?P<no>n't| not| never|not)?(?= |$)(?P<rest>.*)",
-    re.DOTALL,
+    r"(?:it|they|he|she|this|these) (?P<verb>is|are|was|were|does|do|did|can|should|must|will|has|have)"
+    r"(?P<no>n't| not|not)?(?: (?P<rest>[^?]*))?"
 )
-_EITHER = re.compile(r"(.)[不没未]\1|有无|是否|能否|可否|应否")
-_ASKS_NO = re.compile(r"不[应能宜可需用必会该存属适推支符]|没有|无法|\b(?:not|never|no)\b|n't\b", re.IGNORECASE)
+_EITHER = re.compile(r"(.)[不没未]\1|是否")
+_ASKS_NO = re.compile(r"不|没|无|非|避免|禁|停|慎|拒|\b(?:not|never|no|avoid|stop\w*|withh\w+)\b|n't\b", re.IGNORECASE)
 _UNDOES = re.compile(
     r"\b(?:but|however|unless|except|although|only|may|might|could|sometimes|rarely|not|no|never|without|"
     r"true|correct|right|answer)\b|n't\b|"
-    r"但|除非|除外|不过|然而|虽|仅|只|可能|有时|部分|不|无|未|没|否",
+    r"但|除非|除外|不过|然而|虽|仅|只|可能|有时|部分|不|无|未|没|否|避免|禁|停",
     re.IGNORECASE,
 )
+_GOES_ON = re.compile(r"(?: (?:to|in|for|at|with|during|after|before|of|on|when|if|by)\b.*)?")
 
 
 def echoed(text: str, question: str) -> Side | None:
-    """Yes or no, where an answer says the question again as a statement, affirmed or denied, and nothing else but why."""
-    last = last_sentence(question).strip().lower()
-    if len(text) > 200 or _ASKS_NO.search(_EITHER.sub("", last)):
+    """Yes or no, where an answer says the question again as a statement, affirmed or denied, and nothing else but why.
+
+    "It is contraindicated" to "Is metformin contraindicated at an eGFR of 20?"; 不必注射 to 是否应注射免疫球蛋白？. What it
+    says must stand in the question as it does there: "it is effective" says nothing of "Is it more effective than Y?".
+    """
+    last = _EITHER.sub(r"\1", last_sentence(question)).strip().lower()
+    if len(text) > 200 or _ASKS_NO.search(last):
         return None
     clause, *others = _ENDS.split(text.strip(), maxsplit=1)
-    if any(map(_UNDOES.search, others)) or _DOUBLE.search(text):
+    if any(map(_UNDOES.search, others)) or any(c in text for c in "?？") or _DOUBLE.search(text):
         return None
-    match = _VERB_HAN.fullmatch(clause.strip()) or _VERB.fullmatch(clause.strip().lower())
-    verb = match.groupdict().get("verb") if match else None
-    if match is None or _UNDOES.search(match["rest"]) or (verb and not last.startswith(f"{verb} ")):
+    match, asks = _VERB_HAN.fullmatch(clause.strip()), _ASKS_HAN.search(last)
+    if match and asks:
+        rest, behind = match["rest"].strip(), asks["rest"].lstrip("不没有否")
+        same = bool(match["duty"]) == bool(asks["duty"]) and behind.startswith(rest) and not _UNDOES.search(rest)
+        return ("no" if match["no"] else "yes") if same else None
+    match = _VERB.fullmatch(clause.strip().lower())
+    if match is None or not last.startswith(f"{match['verb']} "):
         return None
-    asked = Asked.of(question)
-    beside = tokens(f"{match.groupdict().get('subject') or ''} {match['rest']}")
-    return ("no" if match["no"] else "yes") if says_nothing(beside, asked) else None
+    rest, asked = normal(match["rest"] or ""), normal(last.rstrip("? "))
+    if _UNDOES.search(rest):
+        return None
+    subject, found, behind = asked.rpartition(f" {rest}")
+    held = not rest or (found and len(subject.split()) > 1 and _GOES_ON.fullmatch(behind))
+    return ("no" if match["no"] else "yes") if held else None
 
 
 _ENDS = re.compile(r"[,，.。;；!！\n]")

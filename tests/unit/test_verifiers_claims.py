@@ -334,14 +334,14 @@ def test_an_option_that_is_struck_out_behind_its_box_is_open(after: str) -> None
         ("最可能的诊断是什么？", "带状疱疹", "带状疱疹的诊断不能成立。", WRONG),
         ("What is the diagnosis?", "Gout", "Gout is very unlikely.", WRONG),
         # An answer that leaves out, repeats or adds what the question says.
-        ("CT示粘连，属于哪种肠梗阻？", "完全性肠梗阻", "完全性梗阻", RIGHT),
+        ("CT示粘连，属于哪种肠梗阻？", "完全性肠梗阻", "完全性梗阻", OPEN),
         ("CT示粘连，最可能的诊断是？", "完全性肠梗阻", "完全性梗阻", OPEN),
-        ("Which type of spontaneous abortion?", "Complete abortion", "Complete spontaneous abortion", RIGHT),
+        ("Which type of spontaneous abortion?", "Complete abortion", "Complete spontaneous abortion", OPEN),
         ("Which type of spontaneous abortion?", "Complete abortion", "Complete induced abortion", OPEN),
         ("四肢无力，乙酰胆碱受体抗体阳性，诊断为？", "重症肌无力", "重症肌无力（乙酰胆碱受体抗体阳性）", RIGHT),
         ("四肢无力，诊断为？", "重症肌无力", "重症肌无力症", RIGHT),
-        ("The left nerve is cut. Which vocal cord is paralysed?", "Left vocal cord", "The contralateral cord", WRONG),
-        ("The left nerve is cut. Which vocal cord is paralysed?", "Left vocal cord", "The left one", RIGHT),
+        ("The left nerve is cut. Which vocal cord is paralysed?", "Left vocal cord", "The contralateral cord", OPEN),
+        ("The left nerve is cut. Which vocal cord is paralysed?", "Left vocal cord", "The left one", OPEN),
         ("The left nerve is cut. Which vocal cord is paralysed?", "Left vocal cord", "The left ventricle", OPEN),
         ("How does it change the prothrombin time?", "Increased", "Prolonged", RIGHT),
         ("How does it change the prothrombin time?", "Increased", "It is shortened.", WRONG),
@@ -354,7 +354,7 @@ def test_an_option_that_is_struck_out_behind_its_box_is_open(after: str) -> None
         ("诊断为？", "急性阑尾炎", '{"verdict": "correct", "score": 1}', WRONG),
         ("诊断为？", "良性前列腺增生", "前列腺癌。不对，更正一下：应为良性前列腺增生。", RIGHT),
         ("诊断为？", "急性阑尾炎", "解答如下：", WRONG),
-        ("Diagnosis?", "Wilson disease", "Wilson's. Chelate with penicillamine or trientine.", RIGHT),
+        ("Diagnosis?", "Wilson disease", "Wilson's. Chelate with penicillamine.", RIGHT),
         ("Diagnosis?", "Wilson disease", "Wilson's. Maybe hemochromatosis.", OPEN),
         ("Diagnosis?", "Gout", "Gout; give colchicine.", RIGHT),
         ("Diagnosis?", "Gout", "Gout; treat septic arthritis.", OPEN),
@@ -375,7 +375,7 @@ def test_an_option_that_is_struck_out_behind_its_box_is_open(after: str) -> None
         ("诊断为？", "异位妊娠", "异位妊娠、黄体破裂、卵巢囊肿蒂扭转都有可能。", WRONG),
         ("哪种病由朊毒体引起？", "克雅病", "克雅病不是朊毒体病，狂犬病才是。", OPEN),
         ("通用名是？", "美托洛尔", "美托洛尔，选择性β1受体阻滞剂", OPEN),
-        ("Which type of respiratory failure?", "Type 2 respiratory failure", "Type I", WRONG),
+        ("Which type of respiratory failure?", "Type 2 respiratory failure", "Type I", OPEN),
         ("Degree of the tear?", "Third degree", "Grade 3", RIGHT),
         ("Degree of the tear?", "Third degree", "4th-degree", WRONG),
         ("Mutated gene?", "DMD", "the dystrophin gene", OPEN),
@@ -387,3 +387,46 @@ def test_an_option_that_is_struck_out_behind_its_box_is_open(after: str) -> None
 def test_what_stands_around_an_answer(question: str, reference: str, text: str, score: float | None) -> None:
     verdict = ruled(reference, text, question)
     assert verdict.score == score, verdict
+
+
+@pytest.mark.parametrize(
+    ("question", "reference", "text"),
+    [
+        # What a question lists is no answer, however its words are put together.
+        ("Acute lymphoblastic or acute myeloid leukemia?", "acute lymphoblastic leukemia", "acute myeloid leukemia"),
+        ("Atrial enlargement or left ventricular hypertrophy?", "left atrial enlargement", "left ventricular hypertrophy"),
+        ("急性胰腺炎、急性胆囊炎、急性阑尾炎中最可能是哪一种？", "急性胰腺炎", "急性胆囊炎"),
+        ("急性胰腺炎、急性胆囊炎、急性阑尾炎中最可能是哪一种？", "急性胰腺炎", "急性"),
+        ("Small cell, squamous cell or large cell carcinoma?", "squamous cell carcinoma", "squamous small cell carcinoma"),
+        ("Is it a focal or generalized seizure?", "focal seizure", "focal generalized seizure"),
+        ("Papillary, follicular or anaplastic?", "papillary carcinoma", "papillary follicular anaplastic carcinoma"),
+        ("2型呼吸衰竭还是2型糖尿病？", "2型呼吸衰竭", "2型糖尿病"),
+        ("胃溃疡还是十二指肠溃疡穿孔？", "十二指肠溃疡穿孔", "溃疡穿孔"),
+        # What is to be done is done to the answer itself.
+        *(("Diagnosis?", "pneumonia", text) for text in (
+            "pneumonia. Remove it from the list.", "pneumonia. Avoid this diagnosis.", "pneumonia. Repeat: not pneumonia.",
+            "pneumonia. Call it a red herring", "pneumonia. Treat as unproven", "pneumonia, needs exclusion",
+            "pneumonia. Use the other diagnosis", "pneumonia. Give answer B", "肺炎。应予排除。", "肺炎，须除外",
+            "肺炎，应推翻",
+            "肺炎，立即推翻该诊断", "肺炎，尽快改诊", "肺炎，应不考虑",
+        )),
+        # A parenthesis that announces another name gives another.
+        *(("Diagnosis?", "pneumonia", text) for text in (
+            "pneumonia (formerly excluded)", "pneumonia (also known as not pneumonia)",
+            "pneumonia (secondary to misdiagnosis)", "pneumonia (also called Zorb disease)",
+            "肺炎（即排除）", "肺炎（俗称错误）", "肺炎（误诊所致）", "肺炎（非肺炎导致）",
+        )),
+        # What stands before "that is" says that it is not meant.
+        *(("Diagnosis?", "gout", text) for text in (
+            "the least likely, namely gout", "my second choice, namely gout", "the alternative, i.e. gout", "错误答案，即痛风",
+            "误诊，即痛风", "其母亲的病，即痛风", "干扰项，即痛风", "The most likely distractor is gout", "难以诊断为痛风", "无法诊断为痛风",
+        )),
+        ("Which comes first?", "sympathetic before parasympathetic", "parasympathetic, sympathetic before"),
+        ("Which is it?", "PT prolonged, PTT normal", "PTT prolonged, PT normal"),
+        ("Diagnosis?", "gout", "not only septic arthritis but gout"),
+        ("Antibody?", "anti-dsDNA antibody", "anti-dsRNA antibody"),
+    ],
+)  # fmt: skip
+def test_nothing_is_paid_for_words_around_the_answer(question: str, reference: str, text: str) -> None:
+    verdict = ruled(reference, text, question)
+    assert verdict.score != RIGHT, verdict
