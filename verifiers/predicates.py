@@ -36,7 +36,7 @@ _ELSEWHERE = re.compile(
     r"thoughts?|history|complicat\w+|opposite|possibilit\w+|used to|discard\w+|dismiss\w+|reject\w+|refut\w+|disprov\w+|"
     r"exclu\w+|fail\w*|doubt\w*|fear\w*|worr\w+|exception|would|were|had|unless|until|whether|half|culprit|offend\w*|harm\w*|"
     r"danger\w*|taper\w*|replac\w+|antidote|protect\w*|prevent\w*|vaccin\w+)\b|"
-    r"曾|误|既往|外院|原诊|初诊|母|父|兄|姐|妹|家族|易|担心|怀疑|缺乏|没有|像|貌似|类似|以前|过去|从前|上次|预防|风险|宜",
+    r"曾|误|既往|外院|原(?=$|诊)|初诊|母|父|兄|姐|妹|家族|易|担心|怀疑|缺乏|没有|像|貌似|类似|以前|过去|从前|上次|预防|风险|宜",
     re.IGNORECASE,
 )
 # A subject of which "is" says that it is the answer, besides words without content and the question's own.
@@ -62,7 +62,9 @@ _PRAISE = frozenset(
 # "The cause of X" and "a drug for X" are not X.
 _RELATES = frozenset("cause drug medication agent virus organism bacterium bacteria species condition disease".split())
 _DENIED_LATER = re.compile(
-    r"\b(?:red herring|distractor|unlikely|improbabl\w+|implausibl\w+|wrong|incorrect|false|doubt\w*|ruled out|excluded|refuted|disprove[dn]|never|"
+    r"\b(?:red herring|distractor|unlikely|improbabl\w+|implausibl\w+|wrong|incorrect|false|doubt\w*|ruled out|excluded|"
+    r"refuted|disprove[dn]|"
+    r"never|"
     r"dismissed|rejected|discarded|withdr\w+|retract\w*|disregard|mistaken\w*|erroneous\w*|(?:mother|father|brother|sister|"
     r"family|relatives?|referral) (?:had|has|said|claim\w+)|was (?:treated|once|thought|believed|suspected|presumed)|"
     r"once thought|(?:not|n't) (?:really|fit|explain|hold|it|so|true|right|correct|the case|the answer))\b|"

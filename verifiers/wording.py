@@ -177,15 +177,21 @@ def is_glue(word: str) -> bool:
 
 
 class Asked(NamedTuple):
-    """What a question says: its words, and its Chinese as it stands."""
+    """What a question says: its words, and its Chinese as it stands. Choices that are printed in it are no part of it."""
 
     words: frozenset[str]
     han: str
 
     @classmethod
     def of(cls, question: str) -> "Asked":
-        words = tokens(question)
+        first = _FIRST_CHOICE.search(question)
+        printed = first is not None and _SECOND_CHOICE.search(question, first.end())
+        words = tokens(question[: first.start()] if first and printed else question)
         return cls(frozenset(words), "".join(word if word > "\u3400" else " " for word in words))
+
+
+_FIRST_CHOICE = re.compile(r"[(（]A[)）]|(?<![A-Za-z0-9])A[.、)](?= ?\S)")
+_SECOND_CHOICE = re.compile(r"[(（]B[)）]|(?<![A-Za-z0-9])B[.、)]")
 
 
 def says_nothing(words: Iterable[str], asked: Asked) -> bool:

@@ -110,7 +110,9 @@ def stated(text: str, question: str) -> Side | None:
     """No, where the question asks whether there is something and the answer says that there is none of it."""
     match = _STATES.fullmatch(text.strip()) if len(text) < 120 and not _DOUBLE.search(text) else None
     more = (match["more"] or "") if match else ""
-    if match is None or not _HAVES.search(question) or _UNDOES.search(more) or _AFFIRMS.search(more):
+    if match is None or _UNDOES.search(match["what"]) or _UNDOES.search(more) or _AFFIRMS.search(more):
+        return None
+    if not _HAVES.search(question):
         return None
     what = [word for word in normal(match["what"]).split() if word not in _EMPTY]
     asked = normal(question).split()

@@ -418,8 +418,9 @@ def test_what_stands_around_an_answer(question: str, reference: str, text: str, 
         )),
         # What stands before "that is" says that it is not meant.
         *(("Diagnosis?", "gout", text) for text in (
-            "the least likely, namely gout", "my second choice, namely gout", "the alternative, i.e. gout", "错误答案，即痛风",
-            "误诊，即痛风", "其母亲的病，即痛风", "干扰项，即痛风", "The most likely distractor is gout", "难以诊断为痛风", "无法诊断为痛风",
+            "the least likely, namely gout", "my second choice, namely gout", "the alternative, i.e. gout",
+            "错误答案，即痛风", "误诊，即痛风", "其母亲的病，即痛风", "干扰项，即痛风", "The most likely distractor is gout",
+            "难以诊断为痛风", "无法诊断为痛风",
         )),
         ("Which comes first?", "sympathetic before parasympathetic", "parasympathetic, sympathetic before"),
         ("Which is it?", "PT prolonged, PTT normal", "PTT prolonged, PT normal"),

@@ -567,6 +567,24 @@ def test_letters_in_many_styles_of_answer(shared_data: Path, name: str) -> None:
     assert wrong.count(1.0) == 0
 
 
+@pytest.mark.parametrize("printed", [False, True])
+@pytest.mark.parametrize("name", ["medqa", "medmcqa"])
+def test_no_distractor_is_taken_for_the_right_option(shared_data: Path, name: str, printed: bool) -> None:
+    """Right options as free-text references, and every wrong one as an answer; the options may stand in the question."""
+    right, wrong = [], []
+    for p in load_problems(shared_data / f"{name}.jsonl")[::4]:
+        if p.reference in p.options:
+            stem = p.question[: p.question.find(min(p.options.values(), key=p.question.find))]
+            listed = " ".join(f"({label}) {text}" for label, text in p.options.items())
+            asked = Problem(p.id, ask(f"{stem} Answer Choices: {listed}" if printed else stem), p.options[p.reference])
+            for label, text in p.options.items():
+                (right if label == p.reference else wrong).append((asked, text))
+    rule = Typed(vocabulary="medrl")
+    scores = [[v.score for v in verify_all(rule, *map(list, zip(*rows, strict=True)))] for rows in (right, wrong)]
+    assert scores[0].count(1.0) >= 0.99 * len(right) and scores[0].count(0.0) == 0
+    assert scores[1].count(1.0) == 0
+
+
 @pytest.mark.parametrize(
     ("question", "text", "said"),
     [
