@@ -47,7 +47,7 @@ _SAYS_AGAIN = re.compile(
 
 
 def only_explains(text: str, head: str) -> bool:
-    """Whether what follows the head gives a reason, a contrast or a measure and names nothing else (as "X. Maybe Y")."""
+    """Whether what follows the head gives a reason, a contrast or a measure and names nothing else, as "X. Maybe Y" does."""
     tail = text[len(head) :] if text.startswith(head) else ""
     if not tail.strip(" .。"):
         return text.startswith(head)

@@ -201,7 +201,7 @@ def _chosen(text: str, options: Mapping[str, str]) -> frozenset[str] | str:
     meant = by_place_or_exclusion(text, options)
     if meant:
         return meant
-    denied = _NOT_THOSE.match(text)
+    denied = _NOT_THOSE.match(text) if len(text) < 300 else None
     if denied and isinstance(other := _chosen(text[denied.end() :], options), frozenset):
         return other
     affirmed = _AFFIRMED.fullmatch(text[:60])

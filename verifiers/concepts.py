@@ -1,7 +1,8 @@
 """A vocabulary: which names mean the same concept, which concepts are kinds of others, and where names stand in a text.
 
-A name of two concepts (MS: multiple sclerosis, mitral stenosis) answers to both, so that no rule decides by it. Names are
-matched in one spelling (`medrl.verifiers.normalise`); abbreviations by their capitals, because ALL and all differ.
+A name of two concepts (MS: multiple sclerosis, mitral stenosis) answers to both, so that no rule decides by it, unless it
+nearly always means the one (`Concept.usual`). Names are matched in one spelling (`medrl.verifiers.normalise`);
+abbreviations by their capitals, because ALL and all differ.
 """
 
 import re
@@ -70,7 +71,7 @@ class Vocabulary:
     def of(cls, concepts: Iterable[Concept]) -> "Vocabulary":
         """Index `concepts`; those that call each other by their preferred names are one."""
         found = index(concepts)
-        rows = [[*c.names, "|", *c.abbreviations, "|", c.kind, *c.broader] for c in found.concepts]
+        rows = [[*c.names, "|", *c.abbreviations, "|", c.kind, *c.broader, "|", *c.usual] for c in found.concepts]
         return cls(found.concepts, digest(rows), found)
 
     def ids(self, name: str) -> frozenset[int]:

@@ -1,4 +1,4 @@
-"""Choices that name no label of their own: by place (第三项, the last option), by exclusion (只剩B), or all of them."""
+"""Choices that name no label of their own: by place (第三项, the last option), by exclusion (排除A、C、D), or all."""
 
 import re
 from collections.abc import Mapping
@@ -14,16 +14,21 @@ _PLACE = re.compile(
 _LABELS = r"(?P<labels>[A-Z](?:\s?[、,，和及]?\s?[A-Z]){0,6})(?:项|选项)?"
 _EVERY = r"(?:全部?|都|均|皆)"
 _ALL = re.compile(
-    rf"(?:以上|上述|[两三四五六七]个|所有|全部)?(?:选项|答案)?{_EVERY}?(?:应?选|正确|对|是)|"
+    rf"(?:以上|上述|(?P<han>[两三四五六七])个|所有|全部)?(?:选项|答案)?{_EVERY}?(?:应?选|正确|对|是)|"
     r"(?:all|every one) of (?:the above|them|these)(?: (?:is|are) (?:correct|right|true))?|"
-    r"all (?:three|four|five|six)?(?: ?options| ?choices| ?answers)?(?: are (?:correct|right|true))?",
+    r"all(?: (?P<number>three|four|five|six))?(?: options| choices| answers)?(?: are (?:correct|right|true))?",
     re.IGNORECASE,
 )
-_MEANS_ALL = re.compile(rf"以上|上述|{_EVERY}[是对选正]|\ball\b", re.IGNORECASE)
+_COUNTS = {
+    word: count
+    for words in ("两三四五六七", ("two", "three", "four", "five", "six"))
+    for count, word in enumerate(words, 2)
+}
+_MEANS_ALL = re.compile(rf"以上|上述|所有|个选项|{_EVERY}[是对选正]|\b(?:all|every one)\b", re.IGNORECASE)
 _BUT = re.compile(rf"(?:只有|仅有?)?{_LABELS}不选[,，]?(?:其余|其[他它])(?:的|各项)?{_EVERY}?选")
 _EXCLUDED = re.compile(
-    rf"(?:可以?|应|先)?排除(?:了|掉)?{_LABELS}|"
-    rf"{_LABELS.replace('labels', 'before')}{_EVERY}?(?:可以?|应|被|可被)?(?:予以)?排除"
+    rf"(?:(?:可以?|应|先)?排除(?:了|掉)?{_LABELS}|"
+    rf"{_LABELS.replace('labels', 'before')}{_EVERY}?(?:可以?|应|被|可被)?(?:予以)?排除)"
     r"(?:[,，。](?:故|所以|因此)?(?:只剩下?|剩下?|选)(?P<left>[A-Z]))?"
 )
 _ENDS = " .。！!"
@@ -32,15 +37,17 @@ _ENDS = " .。！!"
 def by_place_or_exclusion(text: str, options: Mapping[str, str]) -> frozenset[str] | None:
     """The labels that an answer means without opening with them; None of any other answer."""
     bare, labels = text.strip(_ENDS), list(options)
-    place = _PLACE.fullmatch(bare) if len(bare) < 60 else None
+    if len(bare) > 60:
+        return None
+    place = _PLACE.fullmatch(bare)
     if place:
         word = place["han"] or place["word"].lower()
         number = len(labels) - 1 if word == "last" else _PLACES.get(word, _ORDINALS.get(word, len(labels)))
         return frozenset(labels[number : number + 1]) or None
-    if len(bare) > 60:
-        return None
-    if _ALL.fullmatch(bare) and _MEANS_ALL.search(bare) and not any(map(_MEANS_ALL.search, options.values())):
-        return frozenset(labels)
+    every = _ALL.fullmatch(bare) if _MEANS_ALL.search(bare) else None
+    if every and not any(map(_MEANS_ALL.search, options.values())):
+        count = _COUNTS.get((every["han"] or every["number"] or "").lower(), len(labels))
+        return frozenset(labels) if count == len(labels) else None
     but = _BUT.fullmatch(bare)
     if but:
         return _without(but["labels"], options)

@@ -26,7 +26,7 @@ class Concept:
         kind: disease, finding, drug, drug_class, organism, anatomy, test, procedure, substance, gene, cell, process,
             or other; "" where the source does not say.
         broader: Names of the concepts that it is a kind of.
-        usual: Those of its abbreviations that nearly always mean it, whatever else shares them (UTI, OCD).
+        usual: Those of its abbreviations that nearly always mean it, whatever else shares them (OCD, CVA).
     """
 
     names: tuple[str, ...]
@@ -54,7 +54,8 @@ class Index(NamedTuple):
         names: By name in one word.
         loose: By name in a loose form, where that is nobody's exact name.
         short: By abbreviation.
-        usual: By the concepts that share an abbreviation, the one that it nearly always means.
+        usual: By the concepts that share an abbreviation, the one that it nearly always means; so does every other
+            abbreviation that exactly these share.
         lengths: By first word, how many words names have, the longest first.
         above: By concept, everything that it is a kind of.
         latin: Latin names without digits, by their letters in one word.

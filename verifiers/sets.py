@@ -172,7 +172,7 @@ def _refutes(verdict: Verdict) -> bool:
 
 
 def _match(wanted: list[str], given: list[str], verdict: Decide) -> tuple[int, int, int]:
-    """How many given items are in the set, how many are one of its items turned round, how many stay open."""
+    """How many given items are in the set, how many are something else or an item turned round, how many stay open."""
     left = list(wanted)
     refuted = open_ = 0
     for item in given[:64]:

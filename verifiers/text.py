@@ -166,7 +166,12 @@ _NAMELY = Pattern(
 
 
 def _said_again(problem: Problem, core: str, wanted: Wanted, known: Vocabulary | None) -> Verdict | None:
-    """Right where an answer ends in "that is" and the reference, and names no other thing before."""
+    """Right where an answer ends in "that is" and the reference, and names no other thing before.
+
+    So is the reference with its two parts in another order: 红斑狼疮，系统性.
+    """
+    if len(core) > 300:
+        return None
     parts = _NAMELY.split(core)
     if len(parts) != 2:
         words = core.split("，")

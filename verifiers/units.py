@@ -104,6 +104,7 @@ _TABLE = (
     ("", "1", "cells|cell|个细胞|leukocytes|leucocytes|white cells|neutrophils|wbc|wbcs|rbc|rbcs|platelets"),
     ("", "1", "cfu|colony-forming units|colony forming units|colonies|bacteria|organisms|菌落|菌落形成单位|个菌落"),
     ("", "1", "copies|copy|拷贝|个拷贝|拷贝数"),
+    # Which counter is said does not matter: 腰椎 are 5块 or 5节.
     ("", "1", "颗|块|根|节|条|叶|段|层|例|名|项|种|支"),
     ("beats", "1", "beats|beat"),
     ("breaths", "1", "breaths|breath|respirations|次呼吸"),

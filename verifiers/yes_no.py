@@ -126,11 +126,12 @@ _VERB_HAN = re.compile(
     re.DOTALL,
 )
 _ASKS_HAN = re.compile(
-    r"(?:(?P<duty>应当|应该|应否|应|该|宜|需要?|必须)|(?P<can>可否|可以?|能否|能够?|会))(?P<rest>.*)", re.DOTALL
+    r"(?:(?P<duty>应当|应该|应否|应|该(?![患病例儿药])|宜|需要?|必须)|(?P<can>可否|可以?|能否|能够?|会(?![诊阴])))(?P<rest>.*)",
+    re.DOTALL,
 )
 _VERB = re.compile(
     r"(?:it|they|he|she|this|these) (?P<verb>is|are|was|were|does|do|did|can|should|must|will|has|have)"
-    r"(?P<no>n't| not|not)?(?: (?P<rest>[^?]*))?"
+    r"(?P<no>n't|'t| not|not)?(?: (?P<rest>[^?]*))?"
 )
 _EITHER = re.compile(r"(.)[不没未]\1|是否")
 _ASKS_NO = re.compile(r"不|没|无|非|避免|禁|停|慎|拒|\b(?:not|never|no|avoid|stop\w*|withh\w+)\b|n't\b", re.IGNORECASE)

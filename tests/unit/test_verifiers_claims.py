@@ -431,3 +431,21 @@ def test_what_stands_around_an_answer(question: str, reference: str, text: str, 
 def test_nothing_is_paid_for_words_around_the_answer(question: str, reference: str, text: str) -> None:
     verdict = ruled(reference, text, question)
     assert verdict.score != RIGHT, verdict
+
+
+@pytest.mark.parametrize(
+    ("reference", "text"),
+    [
+        ("gout", "<answer>zz" + ", namely xxxxx" * 4000 + "</answer>\n<answer>gout</answer>"),
+        ("gout", "not x; " * 4000 + "gout"),
+        ("gout", "gout (即" + "(" * 4000),
+    ],
+)
+def test_heaps_of_such_words_break_nothing(reference: str, text: str) -> None:
+    assert ruled(reference, text).status in ("ok", "abstain")
+
+
+def test_heaps_of_denied_options_break_nothing() -> None:
+    asked = Problem("p", ask("Which?"), "B", kind="choice", options=OPTIONS)
+    verdict = Choice().verify(asked, "<answer>" + "not A, but " * 3000 + "</answer>\n<answer>B</answer>")
+    assert verdict.status == "ok"
