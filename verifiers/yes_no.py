@@ -103,6 +103,7 @@ _HAVES = re.compile(
 _EMPTY = frozenset("any such sign evidence of 明 显 的 任 何 征 象 证 据 迹 表 现 对".split())
 
 
+_NO = re.compile(r"[不无未没否]|\b(?:no|not|never|without)\b", re.IGNORECASE)
 _AFFIRMS = re.compile(r"\byes\b|是|有|对", re.IGNORECASE)
 
 
@@ -110,7 +111,7 @@ def stated(text: str, question: str) -> Side | None:
     """No, where the question asks whether there is something and the answer says that there is none of it."""
     match = _STATES.fullmatch(text.strip()) if len(text) < 120 and not _DOUBLE.search(text) else None
     more = (match["more"] or "") if match else ""
-    if match is None or _UNDOES.search(match["what"]) or _UNDOES.search(more) or _AFFIRMS.search(more):
+    if match is None or _NO.search(match["what"]) or _UNDOES.search(more) or _AFFIRMS.search(more):
         return None
     if not _HAVES.search(question):
         return None
