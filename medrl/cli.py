@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from medrl import __version__
 from medrl.errors import DataError, MedrlError, MissingFile, did_you_mean
@@ -42,7 +42,16 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="medrl", description="Reinforcement learning of medical language models.")
     parser.add_argument("--version", action="version", version=f"medrl {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _training_commands(commands)
+    _verifier_commands(commands)
+    _data_commands(commands)
+    return parser
 
+
+_Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+
+
+def _training_commands(commands: _Commands) -> None:
     run = commands.add_parser("run", help="train what a recipe says", description="Train what a recipe says.")
     run.add_argument("recipe", help="YAML file")
     run.add_argument("overrides", nargs="*", metavar="KNOB=VALUE", help="e.g. trainer.steps=3; see `medrl config`")
@@ -60,6 +69,16 @@ def _parser() -> argparse.ArgumentParser:
     fit.add_argument("overrides", nargs="*", metavar="KNOB=VALUE")
     fit.set_defaults(command=_train_verifier)
 
+    rescore = commands.add_parser("rescore", help="score a run's stored rollouts again, and list what changes")
+    rescore.add_argument("run", help="run folder; nothing in it is changed")
+    rescore.add_argument("--reward", metavar="FILE", help="YAML of a reward tree or a recipe; default: the run's own")
+    rescore.add_argument("--phase", choices=("train", "evaluation"), help="only these rollouts; default both")
+    rescore.add_argument("--limit", type=int, help="at most so many rollouts, in whole groups")
+    rescore.add_argument("--json", metavar="OUT", help="write figures and changed rollouts here")
+    rescore.set_defaults(command=_rescore)
+
+
+def _verifier_commands(commands: _Commands) -> None:
     verify = commands.add_parser("verify", help="score the responses of a file and say why")
     verify.add_argument("file", help="rows with a question, a reference and a response (.jsonl, .json, .csv, .parquet)")
     verify.add_argument(
@@ -87,6 +106,8 @@ def _parser() -> argparse.ArgumentParser:
     attack.add_argument("--json", metavar="OUT", help="write the figures here")
     attack.set_defaults(command=_attack)
 
+
+def _data_commands(commands: _Commands) -> None:
     cache = commands.add_parser("cache", help="what the cache of chat replies holds; make it smaller")
     cache.add_argument("action", nargs="?", choices=("show", "prune", "clear"), default="show")
     cache.add_argument("--path", metavar="FILE", help="default: $MEDRL_CACHE, or ~/.cache/medrl/chat.sqlite")
@@ -109,14 +130,6 @@ def _parser() -> argparse.ArgumentParser:
     audit.add_argument("--drop", metavar="KIND,KIND", default="", help="with --keep: only these kinds; default all")
     audit.set_defaults(command=_audit_problems)
 
-    rescore = commands.add_parser("rescore", help="score a run's stored rollouts again, and list what changes")
-    rescore.add_argument("run", help="run folder; nothing in it is changed")
-    rescore.add_argument("--reward", metavar="FILE", help="YAML of a reward tree or a recipe; default: the run's own")
-    rescore.add_argument("--phase", choices=("train", "evaluation"), help="only these rollouts; default both")
-    rescore.add_argument("--limit", type=int, help="at most so many rollouts, in whole groups")
-    rescore.add_argument("--json", metavar="OUT", help="write figures and changed rollouts here")
-    rescore.set_defaults(command=_rescore)
-
     config = commands.add_parser("config", help="every knob of a recipe, with its documentation")
     config.add_argument("knob", nargs="?", default="", help="only knobs that begin so, e.g. optimization.lr")
     config.add_argument("--recipe", metavar="FILE", help="print this recipe, complete and resolved, as YAML")
@@ -125,7 +138,6 @@ def _parser() -> argparse.ArgumentParser:
 
     doctor = commands.add_parser("doctor", help="what this machine can run")
     doctor.set_defaults(command=_doctor)
-    return parser
 
 
 def _run(options: argparse.Namespace) -> int:
