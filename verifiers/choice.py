@@ -12,6 +12,7 @@ from medrl.verifiers.exclusions import by_place_or_exclusion
 from medrl.verifiers.extract import Extracted
 from medrl.verifiers.normalise import normal, without_heaps
 from medrl.verifiers.reading import VocabularyVerifier
+from medrl.verifiers.scripts import is_latin
 from medrl.verifiers.text import Text
 from medrl.verifiers.vocabularies import Sources
 from medrl.verifiers.wording import REVERSED, before_differential
@@ -315,14 +316,10 @@ def _without(text: str, options: Mapping[str, str]) -> str:
         low, wanted, at = text.lower(), option.lower(), 0
         while len(low) == len(text) and (at := low.find(wanted, at)) >= 0:
             end = at + len(wanted)
-            if not (_latin(low[at - 1 : at]) or _latin(low[end : end + 1])):
+            if not (is_latin(low[at - 1 : at]) or is_latin(low[end : end + 1])):
                 text, low = f"{text[:at]} {text[end:]}", f"{low[:at]} {low[end:]}"
             at += 1
     return text
-
-
-def _latin(character: str) -> bool:
-    return character.isascii() and character.isalnum()
 
 
 def _alone(text: str, option: str) -> bool:

@@ -29,7 +29,7 @@ _DIFFERENCE = re.compile(
     r"warmer|cooler|higher|lower|by how (?:much|many))\b|升高|上升|升了|下降|降低|降了|降幅|温差|差值|相差|变化|高出",
     re.IGNORECASE,
 )
-_MONTH, _YEAR, _DAY = Fraction(2629746), Fraction(31556952), Fraction(86400)
+_MONTH, _DAY = Fraction(2629746), Fraction(86400)
 _COLD = 20  # °C; below it, what converts may be a difference
 # A rounded factor (18 for 18.016, 4 for 4.008) may part two values this far; further off, it may still be the factor.
 _FACTOR, _DOUBT = Fraction(2, 1000), Fraction(1, 100)

@@ -74,3 +74,8 @@ def has_han(text: str) -> bool:
 def without_gaps(text: str) -> str:
     """The text without spaces around it and between its Chinese characters, where `tokens` has them."""
     return text.strip() if text.isascii() else _GAP.sub("", text.strip())
+
+
+def is_latin(character: str) -> bool:
+    """Whether a character is an ASCII letter or digit; "" is none."""
+    return character.isascii() and character.isalnum()

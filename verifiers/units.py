@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
 
+from medrl.verifiers.scripts import is_latin
+
 Dims = tuple[tuple[str, int], ...]  # (dimension, exponent), sorted, no zeros
 
 
@@ -201,18 +203,14 @@ def _end_of_name(text: str, at: int) -> int:
     for length in _LENGTHS.get(text[at : at + 1].lower(), ()):
         name = text[at : at + length]
         end = at + len(name)
-        if name.lower() in _NAMES and not (_latin(name[-1]) and _goes_on(text[end : end + 1])):
+        if name.lower() in _NAMES and not (is_latin(name[-1]) and _goes_on(text[end : end + 1])):
             return end
     return at
 
 
-def _latin(character: str) -> bool:
-    return character.isascii() and character.isalnum()
-
-
 def _goes_on(character: str) -> bool:
     """Whether a Latin unit does not end here: it ends where its word does; a Chinese one needs no boundary."""
-    return character == "^" or _latin(character)
+    return character == "^" or is_latin(character)
 
 
 _UNSAID = frozenset(("beats", "breaths", "times"))  # in "20 per minute" nobody says what is counted

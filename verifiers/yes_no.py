@@ -89,20 +89,23 @@ class YesNo(AnswerVerifier):
         )
 
 
+# What turns a statement round, or narrows it.
+_UNDOES = re.compile(
+    r"\b(?:but|however|unless|except|although|only|may|might|could|sometimes|rarely|not|no|never|without|"
+    r"true|correct|right|answer)\b|n't\b|"
+    r"但|除非|除外|不过|然而|虽|仅|只|可能|有时|部分|不|无|未|没|否|避免|禁|停",
+    re.IGNORECASE,
+)
 _STATES = re.compile(
     r"(?:(?:there (?:is|are|was|were)|it has|the patient has) )?"
-    r"(?P<none>no|none|没有|无|否认|未见|未发现|不存在)(?P<what>[^.,，。；;]{0,60})(?P<more>[.,，。；;].*)?",
+    r"(?:no|none|没有|无|否认|未见|未发现|不存在)(?P<what>[^.,，。；;]{0,60})(?P<more>[.,，。；;].*)?",
     re.IGNORECASE,
 )
 _HAVES = re.compile(
     r"\b(?:is|are|was|were|has|have|does|do) (?:there|the|it|this|any)\b|有无|有没有|是否有|是否存在|有.{0,12}吗",
     re.IGNORECASE,
 )
-
-
 _EMPTY = frozenset("any such sign evidence of 明 显 的 任 何 征 象 证 据 迹 表 现 对".split())
-
-
 _NO = re.compile(r"[不无未没否]|\b(?:no|not|never|without)\b", re.IGNORECASE)
 _AFFIRMS = re.compile(r"\byes\b|是|有|对", re.IGNORECASE)
 
@@ -136,12 +139,6 @@ _VERB = re.compile(
 )
 _EITHER = re.compile(r"(.)[不没未]\1|是否")
 _ASKS_NO = re.compile(r"不|没|无|非|避免|禁|停|慎|拒|\b(?:not|never|no|avoid|stop\w*|withh\w+)\b|n't\b", re.IGNORECASE)
-_UNDOES = re.compile(
-    r"\b(?:but|however|unless|except|although|only|may|might|could|sometimes|rarely|not|no|never|without|"
-    r"true|correct|right|answer)\b|n't\b|"
-    r"但|除非|除外|不过|然而|虽|仅|只|可能|有时|部分|不|无|未|没|否|避免|禁|停",
-    re.IGNORECASE,
-)
 _GOES_ON = re.compile(r"(?: (?:to|in|for|at|with|during|after|before|of|on|when|if|by)\b.*)?")
 
 
