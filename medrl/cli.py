@@ -99,6 +99,15 @@ def _verifier_commands(commands: _Commands) -> None:
     card.add_argument("--save", action="store_true", help="keep the card where `medrl run` looks for it")
     card.set_defaults(command=_card)
 
+    tree = commands.add_parser("reward", help="show a reward tree, and what each node says of answers or of a run")
+    tree.add_argument("what", metavar="REWARD_OR_RUN", help="YAML file of a reward tree or a recipe, or a run folder")
+    tree.add_argument("--answers", metavar="FILE", help="score these answers, rows as of `medrl verify`")
+    tree.add_argument("--step", type=int, help="of a run: rollouts of this training step; default the last")
+    tree.add_argument("--problem", metavar="ID", help="of a run: only rollouts of this problem")
+    tree.add_argument("--limit", type=int, default=4, help="at most so many; default 4")
+    tree.add_argument("--json", metavar="OUT", help="write the scores here, whole")
+    tree.set_defaults(command=_reward)
+
     attack = commands.add_parser("attack", help="try to get paid for nothing by a reward or a verifier")
     attack.add_argument("reward", help="YAML file of a reward tree, a recipe, or what `medrl card` takes as verifier")
     attack.add_argument("--problems", metavar="FILE", help="problems to answer; default: of the simulated clinic")
@@ -334,6 +343,29 @@ def _rescore(options: argparse.Namespace) -> int:
     show(Console(width=width, highlight=False, emoji=False, markup=False), found)
     if options.json:
         _write_json(options.json, found.report)
+    return 0
+
+
+def _reward(options: argparse.Namespace) -> int:
+    from rich.console import Console
+
+    from medrl.commands.reward_view import show_reward, show_run
+
+    of_answers, of_run = options.answers, (options.step, options.problem)
+    width = None if sys.stdout.isatty() else 120
+    console = Console(width=width, highlight=False, emoji=False, markup=False)
+    if Path(options.what).is_dir():
+        if of_answers:
+            raise DataError(
+                "--answers goes with the YAML of a reward; `medrl rescore` scores a run with another reward"
+            )
+        rows = show_run(console, options.what, *of_run, options.limit)
+    elif of_run != (None, None):
+        raise DataError(f"--step and --problem choose among a run's rollouts; {options.what} is no run folder")
+    else:
+        rows = show_reward(console, options.what, of_answers, options.limit)
+    if options.json:
+        _write_json(options.json, {"rows": rows})
     return 0
 
 

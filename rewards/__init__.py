@@ -3,24 +3,41 @@
 if __name__ == "rewards":
     raise ImportError("this folder is the package medrl.rewards: write `import medrl.rewards`, not `import rewards`")
 
+from medrl.rewards.combining import Combination, Maximum, Minimum, Product, Vote, WeightedSum
+from medrl.rewards.comparing import GroupFunctionReward, PerGroup, group_reward
 from medrl.rewards.config import build, check
-from medrl.rewards.nodes import Gate, Levels, WeightedSum, gated, levels
+from medrl.rewards.gates import Gate, Levels, gated, levels
+from medrl.rewards.routing import FirstDecided, Where
+from medrl.rewards.shaping import Anneal, Clip, Normalise
 from medrl.rewards.signals import Format, FunctionReward, Verified, reward, verified_leaf
 from medrl.rewards.tree import Reward, RewardContext, Scores
 
 __all__ = [
+    "Anneal",
+    "Clip",
+    "Combination",
+    "FirstDecided",
     "Format",
     "FunctionReward",
     "Gate",
+    "GroupFunctionReward",
     "Levels",
+    "Maximum",
+    "Minimum",
+    "Normalise",
+    "PerGroup",
+    "Product",
     "Reward",
     "RewardContext",
     "Scores",
     "Verified",
+    "Vote",
     "WeightedSum",
+    "Where",
     "build",
     "check",
     "gated",
+    "group_reward",
     "levels",
     "reward",
     "verified_leaf",
