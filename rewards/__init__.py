@@ -8,6 +8,7 @@ from medrl.rewards.comparing import GroupFunctionReward, PerGroup, group_reward
 from medrl.rewards.config import build, check
 from medrl.rewards.gates import Gate, Levels, gated, levels
 from medrl.rewards.routing import FirstDecided, Where
+from medrl.rewards.rubric import RubricReward
 from medrl.rewards.shaping import Anneal, Clip, Normalise
 from medrl.rewards.signals import Format, FunctionReward, Verified, reward, verified_leaf
 from medrl.rewards.tree import Reward, RewardContext, Scores
@@ -29,6 +30,7 @@ __all__ = [
     "Product",
     "Reward",
     "RewardContext",
+    "RubricReward",
     "Scores",
     "Verified",
     "Vote",
