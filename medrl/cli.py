@@ -99,6 +99,15 @@ def _verifier_commands(commands: _Commands) -> None:
     card.add_argument("--save", action="store_true", help="keep the card where `medrl run` looks for it")
     card.set_defaults(command=_card)
 
+    fit = commands.add_parser("calibrate", help="what a judge's number is worth, and the pass rate without its errors")
+    fit.add_argument("judge", help="as the verifier of `medrl card`")
+    fit.add_argument("--labels", metavar="FILE", required=True, help="rows as of `medrl card --cases`")
+    fit.add_argument("--answers", metavar="FILE", help="rows as of `medrl verify` whose pass rate is wanted")
+    fit.add_argument("--method", choices=("isotonic", "platt"), default="isotonic", help="platt for a few dozen labels")
+    fit.add_argument("--out", metavar="FILE", help="write the calibration here, for the reward node `calibrated`")
+    fit.add_argument("--json", metavar="OUT", help="write the figures here")
+    fit.set_defaults(command=_calibrate)
+
     tree = commands.add_parser("reward", help="show a reward tree, and what each node says of answers or of a run")
     tree.add_argument("what", metavar="REWARD_OR_RUN", help="YAML file of a reward tree or a recipe, or a run folder")
     tree.add_argument("--answers", metavar="FILE", help="score these answers, rows as of `medrl verify`")
@@ -366,6 +375,20 @@ def _reward(options: argparse.Namespace) -> int:
         rows = show_reward(console, options.what, of_answers, options.limit)
     if options.json:
         _write_json(options.json, {"rows": rows})
+    return 0
+
+
+def _calibrate(options: argparse.Namespace) -> int:
+    from rich.console import Console
+
+    from medrl.commands.calibrate import calibrate, shown
+
+    found = calibrate(_verifier(options.judge), options.labels, options.answers, options.method)
+    width = None if sys.stdout.isatty() else 100
+    Console(width=width, highlight=False, emoji=False, markup=False).print(shown(found.report))
+    for path, row in ((options.out, found.calibration.to_json()), (options.json, found.report)):
+        if path:
+            _write_json(path, row)
     return 0
 
 

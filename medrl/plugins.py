@@ -47,6 +47,7 @@ BUILTIN: Mapping[str, Mapping[str, str]] = {
         "anneal": "medrl.rewards:Anneal",
         "normalise": "medrl.rewards:Normalise",
         "per_group": "medrl.rewards:PerGroup",
+        "calibrated": "medrl.rewards:Calibrated",
         "rubric": "medrl.rewards:RubricReward",
     },
     "medrl.chat": {

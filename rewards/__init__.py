@@ -3,6 +3,7 @@
 if __name__ == "rewards":
     raise ImportError("this folder is the package medrl.rewards: write `import medrl.rewards`, not `import rewards`")
 
+from medrl.rewards.calibration import Calibrated, Calibration
 from medrl.rewards.combining import Combination, Maximum, Minimum, Product, Vote, WeightedSum
 from medrl.rewards.comparing import GroupFunctionReward, PerGroup, group_reward
 from medrl.rewards.config import build, check
@@ -15,6 +16,8 @@ from medrl.rewards.tree import Reward, RewardContext, Scores
 
 __all__ = [
     "Anneal",
+    "Calibrated",
+    "Calibration",
     "Clip",
     "Combination",
     "FirstDecided",

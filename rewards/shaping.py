@@ -25,7 +25,7 @@ class Shaped(Reward):
 
     @abstractmethod
     def reshape(self, score: Score, context: RewardContext) -> Score:
-        """The new score of one that has a value; its parts are added."""
+        """The new score of one that has a value; the parts of the old one are added."""
 
     async def assess(self, groups: Sequence[Group], context: RewardContext) -> Scores:
         return [[self._shaped(score, context) for score in row] for row in await self.of.score(groups, context)]
@@ -34,7 +34,8 @@ class Shaped(Reward):
         if score.value is None:
             return score
         try:
-            return replace(self.reshape(score, context), parts=score.parts)
+            made = self.reshape(score, context)
+            return replace(made, parts={**score.parts, **made.parts})
         except (TypeError, ValueError) as error:
             return replace(failure(self.name, error), parts=score.parts)
 

@@ -1,4 +1,4 @@
-"""Rubrics: published rows, signed points, and a grader over real HTTP that is read strictly and whose failures are no zeros."""
+"""Rubrics: published rows, signed points, and a grader over real HTTP whose replies are read strictly."""
 
 import json
 import pickle
