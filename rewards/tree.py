@@ -39,8 +39,8 @@ class RewardContext:
     """Running state of the nodes, by node name; JSON-able, saved and restored with the run. Scoring only reads it, so that
     the groups of a step may be scored in any order; `Reward.learn` writes it when the step's scores are complete."""
     seconds: dict[str, float] = field(default_factory=dict)
-    """Filled while scoring: wall-clock seconds from question to answer by node name, its children included, summed over
-    calls. Groups are scored at the same time, so the sum may exceed the time that has passed."""
+    """Filled while scoring: wall-clock seconds from question to answer under `reward/NAME` of each node, its children
+    included, summed over calls. Groups are scored at the same time, so the sum may exceed the time that has passed."""
 
 
 class Reward(ABC):
@@ -80,7 +80,8 @@ class Reward(ABC):
             log.warning("reward %r failed on %d groups", self.name, len(groups), exc_info=True)
             failed = failure(self.name, error)
             scores = [[failed] * len(group) for group in groups]
-        context.seconds[self.name] = context.seconds.get(self.name, 0.0) + perf_counter() - began
+        phase = f"reward/{self.name}"
+        context.seconds[phase] = context.seconds.get(phase, 0.0) + perf_counter() - began
         below = [node.name for node in self.walk()][1:]
         return [[self._with_parts(score, below) for score in row] for row in scores]
 

@@ -87,10 +87,6 @@ class Batch:
         """Which rollouts have a reward. (B,) bool."""
         return ~torch.isnan(self.rewards_B)
 
-    def weighted(self, advantages_B: Tensor) -> Tensor:
-        """Advantages (B,) times the rollouts' weights."""
-        return advantages_B if self.weights_B is None else advantages_B * self.weights_B
-
     def with_(self, **tensors: Tensor | None) -> "Batch":
         return replace(self, **tensors)  # type: ignore[arg-type]
 

@@ -109,7 +109,7 @@ class Trainer:
             await self.evaluate()
         with self.console.phase("RL", total=steps, done=self.step) as progress:
             while self.step < steps and not self._should_stop():
-                step, started, counted = self.step + 1, time.perf_counter(), self.reward.statistics()
+                step, begun, counted = self.step + 1, time.perf_counter(), self.reward.statistics()
 
                 # 1. P problems, G rollouts of each, scored as each group completes
                 context = RewardContext(step, self.reward_state)
@@ -131,8 +131,12 @@ class Trainer:
 
                 # 4. what happened
                 done = time.perf_counter()
-                seconds = {"rollout": sampled - started, "update": done - sampled, "step": done - started}
-                seconds |= {f"reward/{name}": value for name, value in context.seconds.items()}
+                seconds = {
+                    "rollout": sampled - begun,
+                    "update": done - sampled,
+                    "step": done - begun,
+                    **context.seconds,
+                }
                 metrics = step_metrics(scored, learned, seconds, self.reward, self.settings.max_unscored, counted)
                 self._log(metrics, scored, groups, batch)
                 progress.advance()
