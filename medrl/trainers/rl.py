@@ -131,13 +131,8 @@ class Trainer:
 
                 # 4. what happened
                 done = time.perf_counter()
-                seconds = {
-                    "rollout": sampled - begun,
-                    "update": done - sampled,
-                    "step": done - begun,
-                    **context.seconds,
-                }
-                metrics = step_metrics(scored, learned, seconds, self.reward, self.settings.max_unscored, counted)
+                spent = {"rollout": sampled - begun, "update": done - sampled, "step": done - begun, **context.seconds}
+                metrics = step_metrics(scored, learned, spent, self.reward, self.settings.max_unscored, counted)
                 self._log(metrics, scored, groups, batch)
                 progress.advance()
                 await self._evaluate_and_save(last=step == steps)
