@@ -148,6 +148,18 @@ def _data_commands(commands: _Commands) -> None:
     audit.add_argument("--drop", metavar="KIND,KIND", default="", help="with --keep: only these kinds; default all")
     audit.set_defaults(command=_audit_problems)
 
+    page = commands.add_parser("annotate", help="serve a blinded page on which raters compare responses")
+    page.add_argument("file", nargs="?", help="rows of a problem with two `responses`, or feedback records")
+    page.add_argument("--out", metavar="FOLDER", required=True, help="where each rater's judgements are kept")
+    page.add_argument("--raters", default="", metavar="NAME,NAME", help="pseudonyms, one link for each")
+    page.add_argument("--mode", choices=("compare", "rate"), default="compare", help="which is better, or 1 to 5 each")
+    page.add_argument("--adjudicate", action="store_true", help="a third rater settles what two disagree on")
+    page.add_argument("--report", action="store_true", help="print progress, agreement and bias, and end")
+    page.add_argument("--port", type=int, default=8490, help="on 127.0.0.1; default 8490")
+    page.add_argument("--limit", type=int, help="only so many rows")
+    page.add_argument("--json", metavar="OUT", help="with --report: write the figures here")
+    page.set_defaults(command=_annotate)
+
     config = commands.add_parser("config", help="every knob of a recipe, with its documentation")
     config.add_argument("knob", nargs="?", default="", help="only knobs that begin so, e.g. optimization.lr")
     config.add_argument("--recipe", metavar="FILE", help="print this recipe, complete and resolved, as YAML")
@@ -403,6 +415,26 @@ def _agreement(items: Sequence[tuple[Problem, Response]], verdicts: Sequence[Ver
     if not pairs:
         return {}
     return {"labelled": len(pairs), "accuracy": agreed / len(decided) if decided else None}
+
+
+def _annotate(options: argparse.Namespace) -> int:
+    from medrl.commands import annotate
+
+    if options.report:
+        from rich.console import Console
+
+        found = annotate.report(options.out)
+        width = None if sys.stdout.isatty() else 100
+        Console(width=width, highlight=False, emoji=False, markup=False).print(annotate.shown(found))
+        if options.json:
+            _write_json(options.json, found)
+        return 0
+    if not options.file:
+        raise DataError("name the file of items: medrl annotate FILE --out FOLDER --raters NAME,NAME")
+    raters = [name.strip() for name in options.raters.split(",") if name.strip()]
+    where = {"port": options.port, "limit": options.limit}
+    annotate.serve(options.file, options.out, raters, mode=options.mode, adjudicate=options.adjudicate, **where)
+    return 0
 
 
 def _config(options: argparse.Namespace) -> int:
