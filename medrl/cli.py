@@ -148,6 +148,12 @@ def _data_commands(commands: _Commands) -> None:
     audit.add_argument("--drop", metavar="KIND,KIND", default="", help="with --keep: only these kinds; default all")
     audit.set_defaults(command=_audit_problems)
 
+    make = commands.add_parser("construct", help="construct data from a recipe: feedback (AI feedback on responses)")
+    make.add_argument("what", choices=("feedback",), help="feedback: sample responses, have them judged, make pairs")
+    make.add_argument("recipe", help="YAML file, for example examples/feedback/tiny.yaml")
+    make.add_argument("overrides", nargs="*", metavar="KNOB=VALUE")
+    make.set_defaults(command=_construct)
+
     page = commands.add_parser("annotate", help="serve a blinded page on which raters compare responses")
     page.add_argument("file", nargs="?", help="rows of a problem with two `responses`, or feedback records")
     page.add_argument("--out", metavar="FOLDER", required=True, help="where each rater's judgements are kept")
@@ -415,6 +421,14 @@ def _agreement(items: Sequence[tuple[Problem, Response]], verdicts: Sequence[Ver
     if not pairs:
         return {}
     return {"labelled": len(pairs), "accuracy": agreed / len(decided) if decided else None}
+
+
+def _construct(options: argparse.Namespace) -> int:
+    from medrl.commands.construct_feedback import construct_feedback
+    from medrl.recipes.feedback import load_feedback_recipe
+
+    construct_feedback(load_feedback_recipe(options.recipe, options.overrides), lambda line: print(line, flush=True))
+    return 0
 
 
 def _annotate(options: argparse.Namespace) -> int:

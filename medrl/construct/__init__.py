@@ -1,0 +1,1 @@
+"""Data construction: what models and judges make of problems, for others to learn from."""
