@@ -23,7 +23,7 @@ _HEDGE = re.compile(
     r"|still|\w{2,12}ly))?"
     r" (?:be|have|not be|represent|indicate|suggest|reflect|mean|result|stem|point|need|involve|help|benefit|require)\b"
     r"|\b(?:perhaps|maybe|possibly|presumably|conceivably|supposedly|arguably)\b"
-    r"|\b(?:is|'s|remains|also|quite|very) possible that\b|\bone possibility\b|\ba possibility\b"
+    r"|\b(?:is|'s|remains)(?: \w{2,12})? possible that\b|\bone possibility\b|\ba possibility\b"
     r"|\b(?:it|this|that|which|answer|treatment|choice|diagnosis)(?: \w{1,12}){0,2} depends\b|\bdepending on\b"
     r"|\b(?:unclear|uncertain|unsure|not (?:entirely |completely |fully |100% |yet |\w{2,12}ly )?(?:sure|certain"
     r"|clear|known))\b"
