@@ -12,6 +12,7 @@ worth more than the first. So neither padding with citations nor padding with co
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import ClassVar, NamedTuple
 
 from medrl.rewards.prose import sentences, spelt
@@ -47,7 +48,8 @@ class Cited(NamedTuple):
         good: Citations of a passage that exists and supports their sentence, which makes a claim; one a sentence and passage.
         unknown: Citations of what was not given.
         unsupported: Citations of a passage that does not support their sentence.
-        misquoted: Quoted spans, in sentences that cite, that do not stand in what they cite.
+        misquoted: Quoted spans that do not stand in what their sentence cites; where it cites nothing, in no passage and not
+            in the question either.
         uncited: Words in sentences without a good citation.
     """
 
@@ -94,7 +96,7 @@ class Citation(Signal):
         return None
 
     def measure(self, problem: Problem, response: Response, parts: Sections) -> Score:
-        found = cited(parts.answer, passages(problem.metadata["passages"]), self.support)
+        found = cited(parts.answer, passages(problem.metadata["passages"]), self.support, problem.question)
         bad = found.unknown + found.unsupported + found.misquoted
         value = 1.0 - self.cost * bad - self.uncited_cost * max(0, found.uncited - self.uncited_free) / 20
         reason = ", ".join(f"{count} {name}" for name, count in found._asdict().items() if count) or "nothing is cited"
@@ -117,7 +119,7 @@ def passages(given: object) -> dict[str, Source]:
     """
     if not isinstance(given, Sequence) or isinstance(given, str):
         raise ValueError("it must be a list of texts, or of {id, text}")
-    found: dict[str, Source] = {}
+    found: dict[str, str] = {}
     for i, one in enumerate(given, 1):
         text = one.get("text") if isinstance(one, Mapping) else one
         if not isinstance(text, str) or not text.strip():
@@ -125,13 +127,20 @@ def passages(given: object) -> dict[str, Source]:
         label = spelt(str(one.get("id", i) if isinstance(one, Mapping) else i)).strip()
         if label in found:
             raise ValueError(f"two passages have the id {label!r}")
-        plain = spelt(text)
-        found[label] = Source(frozenset(_content(plain)), frozenset(_figures(plain)), _compact(plain))
-    return found
+        found[label] = text
+    return {label: _source(text) for label, text in found.items()}
 
 
-def cited(answer: str, given: Mapping[str, Source], support: float) -> Cited:
-    """Hold every citation of an answer against the passages that were given."""
+@lru_cache(maxsize=256)
+def _source(text: str) -> Source:
+    """One passage; remembered, for every rollout of a group is held against the same ones."""
+    plain = spelt(text)
+    return Source(frozenset(_content(plain)), frozenset(_figures(plain)), _compact(plain))
+
+
+def cited(answer: str, given: Mapping[str, Source], support: float, question: str = "") -> Cited:
+    """Hold every citation and quotation of an answer against the passages that were given."""
+    anywhere = [_compact(spelt(question)), *(source.compact for source in given.values())]
     good = unknown = unsupported = misquoted = uncited = 0
     # A citation after a full stop belongs to the sentence before it.
     for sentence in dict.fromkeys(sentences(_LOOSE.sub(lambda m: f"{m[2]}{m[1]}", answer))):
@@ -144,9 +153,9 @@ def cited(answer: str, given: Mapping[str, Source], support: float) -> Cited:
         good += len(held) if len(content) >= CLAIM else 0
         unknown += len(labels) - len(known)
         unsupported += len(known) - len(held)
-        if labels:
-            quotes = {_compact(quote) for match in _QUOTE.findall(claim) for quote in match if words(quote) >= QUOTE}
-            misquoted += sum(not any(quote in given[label].compact for label in known) for quote in quotes)
+        quotes = {_compact(quote) for match in _QUOTE.findall(claim) for quote in match if words(quote) >= QUOTE}
+        texts = [given[label].compact for label in known] if labels else anywhere
+        misquoted += sum(not any(quote in text for text in texts) for quote in quotes)
         uncited += 0 if held else words(claim)
     return Cited(good, unknown, unsupported, misquoted, uncited)
 

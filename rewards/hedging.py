@@ -74,10 +74,11 @@ _WHEN = re.compile(
 )
 # Says that no answer is given.
 _NONCOMMITTAL = re.compile(
-    r"\b(?:can(?:'t|not)|could(?:n't| not)|(?:am|is|'m) (?:not able|unable)|(?:am |is |'m )?unable|not possible"
-    r"|impossible|(?:hard|difficult|too early))"
-    r"(?: \w{2,12}){0,3} (?:say|tell|determine|conclude|know|diagnose|be (?:sure|certain|determined|diagnosed)"
+    r"\b(?:i|we|it|one|nobody|no one)(?:'m| am| is| are)? (?:\w{2,12} ){0,2}?(?:can(?:'t|not)|could(?:n't| not)|not able to"
+    r"|unable to)(?: \w{2,12}){0,3} (?:say|tell|determine|conclude|know|diagnose|be (?:sure|certain|determined)"
     r"|make a diagnosis|give an? (?:\w{2,12} )?(?:answer|diagnosis)|commit)\b"
+    r"|\bit(?:'s| is| would be) (?:very |quite |rather |too )?(?:hard|difficult|early|impossible|not possible)"
+    r"(?: \w{2,12}){0,2} (?:say|tell|determine|conclude|know|diagnose|be (?:sure|certain)|make a diagnosis|give an? (?:\w{2,12} )?answer)\b"
     r"|\bit (?:all )?(?:really )?depends\b|\b(?:there is|there's) no (?:clear|single|definite|right"
     r"|definitive) (?:answer|diagnosis)\b"
     r"|\b(?:could|can|may|might)(?: \w{2,12}){0,2} be (?:anything|many things|a number of things|due to (?:many"

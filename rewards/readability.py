@@ -16,7 +16,7 @@ from typing import ClassVar
 
 from medrl.rewards.prose import sentences
 from medrl.rewards.syllables import syllables
-from medrl.rewards.textual import Signal, share, whole
+from medrl.rewards.textual import Signal, share, whole, words
 from medrl.rewards.tree import not_finite, number, settle
 from medrl.types import Problem, Response, Score
 from medrl.verifiers.extract import Sections
@@ -34,7 +34,8 @@ class Readability(Signal):
     English: value = 1 - min(1, d / slack), d the distance of the Flesch-Kincaid grade from [low, high]. Chinese: the lesser
     of 1 - min(1, d / slack_zh), d the distance of the characters per sentence from [low_zh, high_zh], and
     1 - min(1, (rare - rare_zh) / rare_zh) for a share of rare characters above `rare_zh`. Values in [0, 1]; 0 without a
-    visible answer. A text of fewer than `enough` words has no reliable number: it abstains, or has the value `otherwise`.
+    visible answer, and for a long one that is hardly in the problem's language. A text of fewer than `enough` words has no
+    reliable number: it abstains, or has the value `otherwise`.
     """
 
     type_name: ClassVar[str] = "readability"
@@ -83,21 +84,23 @@ class Readability(Signal):
     def _english(self, text: str) -> Score:
         grade, count = flesch_kincaid(text)
         if count < self.enough:
-            return self._too_short(count)
+            return self._too_short(count, text)
         value = 1.0 - min(1.0, max(self.low - grade, grade - self.high, 0.0) / self.slack)
         return number(value, self.name, reason=f"grade {grade:.1f}")
 
     def _chinese(self, text: str) -> Score:
         per_sentence, rare, count = chinese_measures(text)
         if count < self.enough:
-            return self._too_short(count)
+            return self._too_short(count, text)
         off = max(self.low_zh - per_sentence, per_sentence - self.high_zh, 0.0)
         sentence = 1.0 - min(1.0, off / self.slack_zh)
         common = 1.0 - min(1.0, max(0.0, rare - self.rare_zh) / self.rare_zh)
         reason = f"{per_sentence:.0f} characters a sentence, {rare:.1%} of them rare"
         return number(min(sentence, common), self.name, reason=reason)
 
-    def _too_short(self, count: int) -> Score:
+    def _too_short(self, count: int, text: str) -> Score:
+        if words(text) >= max(self.enough, 2 * count):
+            return Score(0.0, reason="hardly any of it is in the language of the problem")
         reason = f"{count} words of the problem's language are too few to measure"
         return self.abstains(reason) if self.otherwise is None else Score(float(self.otherwise), reason=reason)
 
@@ -105,12 +108,12 @@ class Readability(Signal):
 def flesch_kincaid(text: str) -> tuple[float, int]:
     """The Flesch-Kincaid grade of an English text, and its words; (0.0, 0) without any."""
     found = [_ENGLISH.findall(sentence) for sentence in sentences(text)]
-    counted = [words for words in found if words]
-    words = sum(map(len, counted))
-    if not words:
+    counted = [sentence for sentence in found if sentence]
+    total = sum(map(len, counted))
+    if not total:
         return 0.0, 0
     spoken = sum(syllables(word) for sentence in counted for word in sentence)
-    return 0.39 * words / len(counted) + 11.8 * spoken / words - 15.59, words
+    return 0.39 * total / len(counted) + 11.8 * spoken / total - 15.59, total
 
 
 def chinese_measures(text: str) -> tuple[float, float, int]:

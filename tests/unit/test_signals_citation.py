@@ -62,6 +62,20 @@ def test_each_citation_is_held_against_its_passage(text: str, expected: Cited) -
     assert found(text) == expected
 
 
+def test_a_quotation_must_stand_somewhere_even_where_nothing_is_cited() -> None:
+    asked = "My doctor said “take it on an empty stomach, always”. Why?"
+    held = passages(PASSAGES)
+    assert cited("“Allopurinol lowers uric acid and is started after”, so they write.", held, 0.5, asked).misquoted == 0
+    assert cited("“Take it on an empty stomach, always” is what you heard.", held, 0.5, asked).misquoted == 0
+    assert cited("“Bananas are the only cure that ever worked” is the rule.", held, 0.5, asked).misquoted == 1
+    assert cited("The “gold standard” is aspiration.", held, 0.5, asked).misquoted == 0  # a term, no quotation
+
+
+def test_a_decimal_at_the_beginning_of_a_line_is_no_list_mark() -> None:
+    assert found("0.5 mg colchicine twice daily is recommended for acute gout [1].").good == 1
+    assert found("1. Colchicine 0.5 mg twice daily is recommended for acute gout [1].").good == 1
+
+
 def test_values() -> None:
     assert value(GOOD) == 1.0
     assert value(GOOD + " Colchicine 0.5 mg twice daily cures acute gout attacks [7].") == pytest.approx(0.66)
@@ -73,8 +87,9 @@ def test_values() -> None:
 
 
 def test_no_passages_is_nothing_to_cite_and_broken_ones_are_the_problems_fault() -> None:
-    for none in (None, []):
-        got = score(GOOD, none)
+    absent: tuple[Any, ...] = (None, [])
+    for given in absent:
+        got = score(GOOD, given)
         assert (got.value, got.status) == (None, "abstain")
     for broken in ("text", [""], [{"id": 1}], [{"id": "a", "text": "x"}, {"id": "A", "text": "y"}], [3]):
         got = score(GOOD, broken)

@@ -51,7 +51,7 @@ def test_the_example_keeps_what_it_promises(example: Reward) -> None:
     ugly = value(
         example, f"<think>\n{'再想一想这个问题。' * 400}\n</think>\nPerhaps. It depends.\n\nThe diagnosis is gout."
     )
-    assert best is not None and ugly is not None and 0.5 <= ugly < 0.7 < 0.95 < best <= 1.0
+    assert best is not None and ugly is not None and 0.5 <= ugly < 0.75 < 0.95 < best <= 1.0
     assert value(example, "The diagnosis is influenza.") == 0.0
     assert value(example, "") == 0.0
 

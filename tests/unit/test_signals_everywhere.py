@@ -134,12 +134,12 @@ def test_a_text_ten_times_as_long_takes_about_ten_times_as_long(kind: str) -> No
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", SIGNALS)
-def test_a_megabyte_of_anything_is_read_in_seconds(kind: str) -> None:
-    tree = made(kind)
-    for name, unit in HOSTILE.items():
-        began = time.process_time()
-        assert score(tree, (unit * 1_000_000)[:1_000_000] + " a").status in ("ok", "abstain")
-        assert time.process_time() - began < 20, name
+@pytest.mark.parametrize("name", ["one word", "hedges", "citations", "Chinese", "referrals"])
+def test_a_megabyte_is_read_in_seconds(kind: str, name: str) -> None:
+    tree, text = made(kind), (HOSTILE[name] * 1_000_000)[:1_000_000] + " a"
+    began = time.process_time()
+    assert score(tree, text).status in ("ok", "abstain")
+    assert time.process_time() - began < 20
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from medrl.rewards import Cosine, Length, Overlong, Repetition, Reward, Truncation, VisibleLength, reward
+from medrl.rewards import Cosine, Gate, Length, Overlong, Repetition, Reward, Truncation, VisibleLength, reward
 from medrl.rewards.repetition import repeated_share
 from medrl.rewards.textual import pieces, words
 from medrl.types import FinishReason, Group, Problem, Response, Score, ask
@@ -112,7 +112,7 @@ def test_truncation() -> None:
     assert score(Truncation(), "gout").value == 1.0
     assert score(Truncation(), "gout", finish="length").value == 0.0
     assert score(Truncation(), "<think>\ngout").value == 0.0
-    assert (Truncation() * right).gate == Truncation()
+    assert Truncation() * right == Gate(Truncation(), right)
 
 
 def test_cosine_by_hand() -> None:

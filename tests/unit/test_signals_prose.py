@@ -19,7 +19,10 @@ GOUT = (
     "and hurts. Take naproxen 500 mg twice a day with food for five days. Drinking more water, and cutting down on beer "
     "and red meat, keeps the uric acid low."
 )
-GOUT_ZH = "这是痛风。尿酸太高，在关节里形成结晶，关节就会红肿疼痛。萘普生每次500毫克，每天两次，饭后服用，连用五天。多喝水，少喝啤酒，少吃红肉。"
+GOUT_ZH = (
+    "这是痛风。尿酸太高，在关节里形成结晶，关节就会红肿疼痛。萘普生每次500毫克，每天两次，饭后服用，连用五天。"
+    "多喝水，少喝啤酒，少吃红肉。"
+)
 ACADEMIC = (
     "Hyperuricaemia-associated crystalline arthropathy characteristically necessitates individualised pharmacological "
     "immunomodulation incorporating nonsteroidal antiinflammatory administration notwithstanding gastrointestinal "
@@ -186,6 +189,10 @@ def test_too_short_is_unknown_and_empty_is_the_policys_fault(language: str) -> N
     assert score(Readability(), "", problem(language)).value == 0.0
 
 
+def test_attack_another_language_is_no_way_around_the_formula() -> None:
+    assert score(Readability(), GOUT, problem("zh")).value == score(Readability(), GOUT_ZH, problem("en")).value == 0.0
+
+
 def test_attack_choppy_baby_talk_is_not_readable() -> None:
     leaf = Readability()
     assert value(leaf, "It is so. Go on. Eat it. Do it. We go. You go. Be ok. " * 5) < 0.7
@@ -197,8 +204,18 @@ def test_attack_choppy_baby_talk_is_not_readable() -> None:
 # Hedging
 
 
-@pytest.mark.parametrize("text", [GOUT, "There is no doubt: gout.", "Take it as soon as possible.", "May 3. He may go home.",
-                                  "See a doctor if the fever lasts three days.", "如果发热超过三天，请立即就诊。"])  # fmt: skip
+@pytest.mark.parametrize(
+    "text",
+    [
+        GOUT,
+        "There is no doubt: gout.",
+        "Take it as soon as possible.",
+        "May 3. He may go home.",
+        "See a doctor if the fever lasts three days.",
+        "Lupus is difficult to diagnose. The patient is unable to tell.",
+        "如果发热超过三天，请立即就诊。",
+    ],
+)
 def test_committed_answers_do_not_hedge(text: str) -> None:
     assert hedges(text) == (0.0, 0, 0)
     assert value(Hedging(), text) == 1.0
