@@ -134,7 +134,7 @@ def test_a_text_ten_times_as_long_takes_about_ten_times_as_long(kind: str) -> No
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", SIGNALS)
-@pytest.mark.parametrize("name", ["one word", "hedges", "citations", "Chinese", "referrals"])
+@pytest.mark.parametrize("name", ["hedges", "Chinese"])
 def test_a_megabyte_is_read_in_seconds(kind: str, name: str) -> None:
     tree, text = made(kind), (HOSTILE[name] * 1_000_000)[:1_000_000] + " a"
     began = time.process_time()
