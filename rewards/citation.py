@@ -25,7 +25,7 @@ CLAIM = 3  # content words (pairs of characters) from which on a sentence claims
 QUOTE = 5  # words from which on a quoted span is a quotation rather than a term in quotes
 RANGE = 20  # passages that one range, as [1-20], may span
 _MARK = re.compile(r"[\[【［]\s{0,3}([^\[\]【】［］\n]{1,60}?)\s{0,3}[\]】］](?!\()")
-_LOOSE = re.compile(r"([.。！？!?])((?:[\"'”’」』]|\s{0,2}[\[【［][^\[\]【】［］\n]{1,60}[\]】］](?!\())+)")
+_LOOSE = re.compile(r"([.。！？!?])((?:[\"'”’」』]|[ \t]{0,2}\n?[\[【［][^\[\]【】［］\n]{1,60}[\]】］](?!\())+)")
 _SPAN = re.compile(r"(\d{1,4})\s?[-–—~]\s?(\d{1,4})")
 _ORDINAL = re.compile(r"\d{1,9}$")
 _YEAR = re.compile(r"\b(?:19|20)\d\d[a-z]?$")  # "Smith et al., 2019"
@@ -143,7 +143,7 @@ def cited(answer: str, given: Mapping[str, Source], support: float, question: st
     anywhere = [_compact(spelt(question)), *(source.compact for source in given.values())]
     good = unknown = unsupported = misquoted = uncited = 0
     # A citation after a full stop belongs to the sentence before it.
-    for sentence in dict.fromkeys(sentences(_LOOSE.sub(lambda m: f"{m[2]}{m[1]}", answer))):
+    for sentence in dict.fromkeys(sentences(_LOOSE.sub(lambda m: f" {' '.join(m[2].split())}{m[1]}", answer))):
         plain = spelt(sentence)
         labels = list(dict.fromkeys(label for mark in _MARK.findall(plain) for label in _labels(mark, given)))
         claim = _MARK.sub(" ", plain)
@@ -152,7 +152,7 @@ def cited(answer: str, given: Mapping[str, Source], support: float, question: st
         held = [label for label in known if _supports(given[label], content, figures, support)]
         good += len(held) if len(content) >= CLAIM else 0
         unknown += len(labels) - len(known)
-        unsupported += len(known) - len(held)
+        unsupported += len(known) - len(held) if content else 0  # a list of sources at the end claims nothing
         quotes = {_compact(quote) for match in _QUOTE.findall(claim) for quote in match if words(quote) >= QUOTE}
         texts = [given[label].compact for label in known] if labels else anywhere
         misquoted += sum(not any(quote in text for text in texts) for quote in quotes)

@@ -11,10 +11,9 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from medrl.rewards.length import UNCOUNTED
-from medrl.rewards.textual import Portion, Unit, length, length_faults, one_of, read_parts, whole
+from medrl.rewards.textual import LAYOUTS, Layout, Portion, Unit, length, length_faults, one_of, read_parts, whole
 from medrl.rewards.tree import Reward, RewardContext, Scores, failure, not_a, not_finite, number, settle
 from medrl.types import Group, Response, Score
-from medrl.verifiers.extract import FORMATS, Format
 
 
 @dataclass(frozen=True)
@@ -50,7 +49,7 @@ class Cosine(Reward):
     """`tokens` that the engine counted (abstains where it did not, unless there is a `tokenizer`), or `words`."""
     tokenizer: str = ""
     """A tokenizer.json or its folder, for tokens of the answer or the reasoning alone, or that nobody counted."""
-    format: Format = "auto"
+    format: Layout = "auto"
     """How responses are laid out: `o1`, `think`, `plain`, or `auto` for whichever markers there are. With `o1-strict` and
     `think-strict` a malformed response has no visible answer."""
     name: str = ""
@@ -59,7 +58,7 @@ class Cosine(Reward):
     def __post_init__(self) -> None:
         faults = not_a(Reward, correct=self.correct) + whole(1, max_length=self.max_length)
         faults += length_faults(self.portion, self.unit, self.tokenizer)
-        faults += one_of("format", self.format, [one for one in FORMATS if one not in ("boxed", "answer")])
+        faults += one_of("format", self.format, LAYOUTS)
         values = dict(right_short=self.right_short, right_long=self.right_long)
         values |= dict(wrong_short=self.wrong_short, wrong_long=self.wrong_long)
         unset = {} if self.exceeded is None else {"exceeded": self.exceeded}

@@ -1,8 +1,8 @@
 """Hedges, boilerplate and answers that commit to nothing, in English and Chinese.
 
 A sentence counts by what it does, never by how sure one of its words sounds: "it could definitely be many things" hedges.
-What medicine needs is free: a share of hedged sentences, a first disclaimer, and the precise "return if the fever lasts
-three days" is no hedge at all. Disclaimers are counted rather than measured, so that neither padding nor a long answer
+What medicine needs is free: a share of hedged sentences and a first disclaimer; and the precise "see a doctor if the fever
+lasts three days" is no disclaimer. Disclaimers are counted rather than measured, so that neither padding nor a long answer
 thins them out.
 """
 

@@ -17,12 +17,14 @@ from typing import Any, ClassVar, Literal, TypeAlias, get_args
 from medrl.errors import did_you_mean, need
 from medrl.rewards.tree import Reward, RewardContext, Scores, failure
 from medrl.types import Group, Problem, Response, Score
-from medrl.verifiers.extract import FORMATS, Format, Sections, sections, strict_fault
+from medrl.verifiers.extract import Sections, sections, strict_fault
 
 Portion: TypeAlias = Literal["answer", "reasoning", "all"]
 Unit: TypeAlias = Literal["words", "tokens"]
+Layout: TypeAlias = Literal["auto", "o1", "think", "plain", "o1-strict", "think-strict"]
 PORTIONS: tuple[str, ...] = get_args(Portion)
 UNITS: tuple[str, ...] = get_args(Unit)
+LAYOUTS: tuple[str, ...] = get_args(Layout)
 CJK = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff\U00020000-\U0003ffff"
 LETTERS = (
     20  # letters or digits in a row that are one word; more are several, so that a text without blanks is not short
@@ -41,7 +43,7 @@ class Signal(Reward):
 
     worst: ClassVar[float] = 0.0  # the value of a response without a visible answer
 
-    format: Format = "auto"
+    format: Layout = "auto"
     """How responses are laid out: `o1`, `think`, `plain`, or `auto` for whichever markers there are. With `o1-strict` and
     `think-strict` a malformed response has no visible answer."""
     name: str = ""
@@ -78,15 +80,14 @@ class Signal(Reward):
 
     def format_faults(self) -> list[str]:
         """What is wrong with the knob `format`."""
-        known = [one for one in FORMATS if one not in ("boxed", "answer")]
-        return one_of("format", self.format, known)
+        return one_of("format", self.format, LAYOUTS)
 
     def abstains(self, reason: str) -> Score:
         """No number, because there is nothing that this signal could measure."""
         return Score(None, "abstain", reason=f"{self.name}: {reason}")
 
 
-def read_parts(text: str, format: Format) -> tuple[Sections, str]:
+def read_parts(text: str, format: Layout) -> tuple[Sections, str]:
     """Reasoning and visible answer, and why there is no visible answer ("" where there is one)."""
     parts = sections(text, format)
     fault = strict_fault(parts, None, format)

@@ -56,6 +56,8 @@ def value(text: str) -> float:
         ("Serum [Na+] was low [sic].", Cited(0, 0, 0, 0, 3)),
         ("See [the guideline](https://example.org).", Cited(0, 0, 0, 0, 8)),
         ("Gout [1].", Cited(0, 0, 0, 0, 0)),  # claims nothing
+        ("For acute gout, colchicine 0.5 mg twice daily is recommended.\n[1]", Cited(1, 0, 0, 0, 0)),
+        ("For acute gout, colchicine 0.5 mg twice daily is recommended [1].\n\n[1]\n[2]", Cited(1, 0, 0, 0, 0)),
     ],
 )
 def test_each_citation_is_held_against_its_passage(text: str, expected: Cited) -> None:
