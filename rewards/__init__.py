@@ -4,10 +4,18 @@ if __name__ == "rewards":
     raise ImportError("this folder is the package medrl.rewards: write `import medrl.rewards`, not `import rewards`")
 
 from medrl.rewards.calibration import Calibrated, Calibration
+from medrl.rewards.citation import Citation
 from medrl.rewards.combining import Combination, Maximum, Minimum, Product, Vote, WeightedSum
 from medrl.rewards.comparing import GroupFunctionReward, PerGroup, group_reward
 from medrl.rewards.config import build, check
+from medrl.rewards.cosine import Cosine
 from medrl.rewards.gates import Gate, Levels, gated, levels
+from medrl.rewards.hedging import Hedging
+from medrl.rewards.language import Language
+from medrl.rewards.length import Length, Overlong, Truncation, VisibleLength
+from medrl.rewards.readability import Readability
+from medrl.rewards.refusal import Refusal, refuses
+from medrl.rewards.repetition import Repetition
 from medrl.rewards.routing import FirstDecided, Where
 from medrl.rewards.rubric import RubricReward
 from medrl.rewards.shaping import Anneal, Clip, Normalise
@@ -18,24 +26,35 @@ __all__ = [
     "Anneal",
     "Calibrated",
     "Calibration",
+    "Citation",
     "Clip",
     "Combination",
+    "Cosine",
     "FirstDecided",
     "Format",
     "FunctionReward",
     "Gate",
     "GroupFunctionReward",
+    "Hedging",
+    "Language",
+    "Length",
     "Levels",
     "Maximum",
     "Minimum",
     "Normalise",
+    "Overlong",
     "PerGroup",
     "Product",
+    "Readability",
+    "Refusal",
+    "Repetition",
     "Reward",
     "RewardContext",
     "RubricReward",
     "Scores",
+    "Truncation",
     "Verified",
+    "VisibleLength",
     "Vote",
     "WeightedSum",
     "Where",
@@ -44,6 +63,7 @@ __all__ = [
     "gated",
     "group_reward",
     "levels",
+    "refuses",
     "reward",
     "verified_leaf",
 ]
