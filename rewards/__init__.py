@@ -5,6 +5,8 @@ if __name__ == "rewards":
 
 from medrl.rewards.config import build, check
 from medrl.rewards.nodes import Gate, Levels, WeightedSum, gated, levels
+from medrl.rewards.remote import Remote
+from medrl.rewards.remote_client import RewardClient
 from medrl.rewards.signals import Format, FunctionReward, Verified, reward, verified_leaf
 from medrl.rewards.tree import Reward, RewardContext, Scores
 
@@ -13,7 +15,9 @@ __all__ = [
     "FunctionReward",
     "Gate",
     "Levels",
+    "Remote",
     "Reward",
+    "RewardClient",
     "RewardContext",
     "Scores",
     "Verified",
