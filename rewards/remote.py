@@ -26,10 +26,8 @@ class Remote(Reward):
     """Environment variable with the service's token; unset, none is sent."""
     timeout: float = 120.0
     """Seconds for one request; above the service's own `deadline`."""
-    retries: int = 8
-    """How often a request is sent again where the service cannot be reached or is busy."""
-    longest_wait: float = 15.0
-    """Longest wait before a retry, in seconds."""
+    patience: float = 90.0
+    """Seconds for which a request is sent again where the service cannot be reached or is busy; 5 to 120."""
     concurrency: int = 16
     """Requests under way; others wait."""
     batch: int = 64
@@ -40,7 +38,7 @@ class Remote(Reward):
 
     def __post_init__(self) -> None:
         settle(self, "remote", client_faults(self))
-        knobs = ("token_env", "timeout", "retries", "longest_wait", "concurrency", "batch", "fingerprint")
+        knobs = ("token_env", "timeout", "patience", "concurrency", "batch", "fingerprint")
         client = RewardClient(self.url, **{name: getattr(self, name) for name in knobs})
         object.__setattr__(self, "_client", client)
 

@@ -15,6 +15,7 @@ import json
 import logging
 import os
 import threading
+import time
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field, fields, is_dataclass
@@ -33,6 +34,7 @@ from medrl.verifiers.protocol import Verifier, digest
 
 AGAIN = frozenset({408, 429, 502, 503})
 """Statuses after which the same request may be sent again."""
+LONGEST_WAIT = 5.0  # seconds before a request is sent again
 REFUSED = frozenset({400, 413, 422})
 """Statuses that speak of what was sent, and not of the service."""
 VARIABLE = "MEDRL_REWARD_TOKEN"
@@ -62,11 +64,9 @@ class RewardClient:
     """Environment variable with the token; unset, none is sent."""
     timeout: float = 120.0
     """Seconds for one request, answer included; above the service's own `deadline`."""
-    retries: int = 8
-    """How often a request is sent again; the waits between grow to `longest_wait`. 8 take about 20 s in all, which
-    outlasts a restart."""
-    longest_wait: float = 15.0
-    """Longest wait before a retry, in seconds."""
+    patience: float = 90.0
+    """Seconds, from when a request is first sent, for which it is sent again where the service cannot be reached or is
+    busy; 0 for never. Above what a restart takes, which is 5 to 30, and more where a model is loaded."""
     concurrency: int = 16
     """Requests under way; others wait. About twice the service's workers, or more for a tree that itself waits."""
     batch: int = 64
@@ -199,15 +199,18 @@ class RewardClient:
     async def _send(self, method: str, path: str, body: bytes | None, good: set[int]) -> dict[str, Any]:
         """The JSON object that answers a request, sent as often as it may be."""
         name = uuid4().hex
-        for attempt in range(self.retries + 1):
+        attempt, end = 0, time.monotonic() + self.patience
+        while True:
             async with self._state.place(self.concurrency, again=attempt > 0):
                 answer, fault = await self._once(method, path, body, good, name)
             if answer is not None:
                 return answer
-            if not fault.again or attempt == self.retries:
+            attempt += 1
+            left = end - time.monotonic()
+            if not fault.again or left <= 0:
                 break
-            await asyncio.sleep(seconds_before(attempt + 1, name, 0.25, self.longest_wait, fault.after))
-        tried = f" (sent {attempt + 1} times)" if attempt else ""
+            await asyncio.sleep(min(left, seconds_before(attempt, name, 0.25, LONGEST_WAIT, fault.after)))
+        tried = f" (sent {attempt} times)" if attempt > 1 else ""
         kind = ServiceTimedOut if fault.late else ServiceRefused if fault.refused else ServiceFailed
         raise kind(f"{self.url}: {fault.message}{tried}")
 
@@ -316,14 +319,15 @@ def client_faults(knobs: Any) -> list[str]:
         faults.append(f"`url` is {knobs.url!r}; it begins with http:// or https://")
     elif "@" in knobs.url.partition("://")[2].partition("/")[0]:
         faults.append("`url` holds a name or a token; put the token into the environment, see `token_env`")
-    for name, least in (("timeout", 0.0), ("longest_wait", 0.0)):
+    for name in ("timeout", "patience"):
         value = getattr(knobs, name)
-        if isinstance(value, bool) or not isinstance(value, int | float) or not least < value < 86_400:
-            faults.append(f"`{name}` is {value!r}; it is seconds above 0, and below a day")
-    for name, smallest in (("retries", 0), ("concurrency", 1), ("batch", 1)):
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not number or not 0 <= value < 86_400 or (name == "timeout" and not value):
+            faults.append(f"`{name}` is {value!r}; it is seconds, below a day")
+    for name in ("concurrency", "batch"):
         value = getattr(knobs, name)
-        if isinstance(value, bool) or not isinstance(value, int) or value < smallest:
-            faults.append(f"`{name}` is {value!r}; it is a whole number from {smallest}")
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            faults.append(f"`{name}` is {value!r}; it is a whole number from 1")
     return faults
 
 

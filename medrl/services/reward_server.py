@@ -211,7 +211,7 @@ def _score_routes(app: FastAPI, service: RewardService) -> None:
     )
     async def stream(request: Request) -> Response:
         """Groups as lines of JSON, each with an `id`; scores come back as lines, in the order in which they are had."""
-        return Stream(request, service.scorer, service.settings, service.metrics)
+        return Stream.of(request, service.scorer, service.settings, service.metrics)
 
     @app.post("/get_reward", response_model=RewardAnswer, responses=ERRORS)
     async def get_reward(body: RewardQuery, request: Request) -> Response:

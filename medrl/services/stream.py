@@ -22,6 +22,7 @@ from medrl.services.settings import MEBI, ServiceSettings
 from medrl.services.worker_process import TreeRaised
 from medrl.types import Group
 
+KINDS = ("application/x-ndjson", "application/jsonl", "application/ndjson")
 AT_ONCE = 64  # groups of one stream that wait for workers; the others wait as bytes
 
 
@@ -36,6 +37,18 @@ class Stream(Response):
         self._places = asyncio.Semaphore(AT_ONCE)
         self._tasks: set[asyncio.Task[None]] = set()
         self._groups = self._refused = self._responses = 0
+
+    @classmethod
+    def of(cls, request: Request, scorer: Scorer, settings: ServiceSettings, metrics: Metrics) -> "Stream":
+        """The answer to a request that says that it sends lines of JSON.
+
+        Raises:
+            Refused: It says something else.
+        """
+        kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if kind not in KINDS:
+            raise Refused(415, "not_ndjson", f"send lines of JSON, with the header Content-Type: {KINDS[0]}")
+        return cls(request, scorer, settings, metrics)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
