@@ -170,6 +170,9 @@ class ProcessScorer(Scorer):
         self.running += 1
         try:
             async with worker.turn(alone=piece.crashes > 0):
+                if not worker.alive:  # it ended while this one waited, which is no fault of it
+                    await self.turns.put([piece], first=True)
+                    return
                 lines = await worker.ask(piece)
             if lines is not None and not piece.lines.done():
                 piece.lines.set_result(lines)

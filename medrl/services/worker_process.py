@@ -108,8 +108,6 @@ class WorkerProcess:
             WorkerEnded: The worker has ended.
             TreeRaised: The tree raised on purpose.
         """
-        if not self.alive:
-            raise WorkerEnded("a worker had ended")
         self._count += 1
         number = self._count
         answer: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
