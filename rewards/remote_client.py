@@ -378,7 +378,7 @@ def fingerprint(tree: Reward) -> str:
 
 
 def _prints(node: Reward) -> Any:
-    knobs = [knob.name for knob in fields(node) if knob.init] if is_dataclass(node) else []
+    knobs: list[str] = [knob.name for knob in fields(node) if knob.init] if is_dataclass(node) else []
     return [node.kind(), {name: _print(getattr(node, name)) for name in knobs}]
 
 

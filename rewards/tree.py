@@ -47,6 +47,7 @@ class Reward(ABC):
     name: str
     type_name: ClassVar[str] = ""  # what a recipe calls this class; empty: module:attribute
     gates: ClassVar[bool] = False  # whether `this * other` reads as a gate
+    stateful: ClassVar[bool] = False  # whether it writes to `RewardContext.state`; such a tree cannot be served
 
     @abstractmethod
     async def assess(self, groups: Sequence[Group], context: RewardContext) -> Scores:

@@ -7,6 +7,7 @@ import secrets
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, TypeAlias
+from urllib.parse import urlsplit
 
 from fastapi import Request
 from fastapi.responses import JSONResponse, Response
@@ -24,9 +25,7 @@ App: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 OPEN = ("/healthz", "/readyz", "/openapi.json")
 """What everyone may read: none of it says anything of the tree."""
-WORK = ("/v1/score", "/v1/score/stream", "/get_reward")
-"""What takes a place among `pending`."""
-ROUTES = (*OPEN, *WORK, "/v1/reward", "/metrics")
+ROUTES = (*OPEN, "/v1/score", "/v1/score/stream", "/get_reward", "/v1/reward", "/metrics")
 GIVEN = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 log = logging.getLogger("medrl.services")
 
@@ -51,9 +50,9 @@ class Guard:
         request.state.id = given if GIVEN.fullmatch(given) else secrets.token_hex(8)
         route = scope["path"] if scope["path"] in ROUTES else "other"
         begun, answered = time.perf_counter(), _Answer(send, request.state.id, self._settings.body_timeout)
-        work = route in WORK
+        work = scope["method"] == "POST" and route not in OPEN  # not by name: a router may know more spellings
         try:
-            self._admit(request, route)
+            self._admit(request, route, work)
             self._enter(work)
             try:
                 await self._app(scope, receive, answered)
@@ -77,7 +76,7 @@ class Guard:
             counts = getattr(request.state, "counts", "")
             log.log(level, "request %s %s %s %.1f ms %s", request.state.id, route, status, 1000 * seconds, counts)
 
-    def _admit(self, request: Request, route: str) -> None:
+    def _admit(self, request: Request, route: str, work: bool) -> None:
         """Refuse, before a byte of the body is read, whom nobody serves.
 
         Raises:
@@ -88,9 +87,9 @@ class Guard:
         if self._tokens:
             if not self._tokens.accept(request.headers.get("authorization", "")):
                 raise Refused(401, "unauthorized", "send a good token: Authorization: Bearer TOKEN")
-        elif is_local(self._settings.host) and not is_local(request.url.hostname or ""):
+        elif is_local(self._settings.host) and not is_local(_host(request)):
             raise Refused(403, "forbidden", "this service is for its own machine, and was asked for by another name")
-        if route in WORK:
+        if work:
             if self.stopping:
                 raise Refused(503, "stopping", "the service is stopping; ask its successor", retry_after=2)
             if self.pending >= self._settings.pending:
@@ -123,6 +122,14 @@ class _Answer:
             await self._send(message)
 
 
+def _host(request: Request) -> str:
+    """The name by which the client asked; "" where it is none. A client that gave none is no browser."""
+    try:
+        return urlsplit(f"//{request.headers.get('host', 'localhost')}").hostname or ""
+    except ValueError:
+        return ""
+
+
 def refusal(error: Refused, id: str, faults: list[dict[str, str]] | None = None) -> Response:
     """The answer to a request that was refused."""
     where = [{"where": error.where, "message": error.message}] if error.where else []
@@ -132,6 +139,6 @@ def refusal(error: Refused, id: str, faults: list[dict[str, str]] | None = None)
         headers["Retry-After"] = str(error.retry_after)
     if error.status == 401:
         headers["WWW-Authenticate"] = 'Bearer realm="medrl", charset="UTF-8"'
-    if error.status in (408, 413):
+    if error.status in (401, 403, 408, 413, 415):
         headers["Connection"] = "close"  # the rest of the body is not read
     return JSONResponse({"error": body}, error.status, headers)

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import math
+import re
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
@@ -13,6 +14,8 @@ from medrl.chat.openai_wire import sendable
 from medrl.services.settings import MEBI, ServiceSettings
 
 ANY: TypeAdapter[Any] = TypeAdapter(Any)
+MARKS = (b",", b"[", b"{")  # one for each value, or nearly
+STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)', re.DOTALL)  # possessive: linear for any bytes
 INLINE = 1 << 16  # bytes from which JSON is read in a thread, so that other requests go on
 
 
@@ -76,6 +79,8 @@ def parse(body: bytes, settings: ServiceSettings) -> Any:
     Raises:
         Refused: 400 where it is not JSON, 422 where it is more, or other, than is read here.
     """
+    if _too_wide(body, settings.max_values):
+        raise Refused(422, "invalid", f"the body holds more than {settings.max_values} values; send less at once")
     try:
         value = ANY.validate_json(body)
     except ValidationError as error:
@@ -85,6 +90,17 @@ def parse(body: bytes, settings: ServiceSettings) -> Any:
         where, what = fault
         raise Refused(422, "invalid", what, where)
     return value
+
+
+def _too_wide(body: bytes, width: int) -> bool:
+    """Whether a body holds so many values that to read it would hold up everybody: told before it is read.
+
+    What stands inside texts does not count, for there a policy may write as many brackets as it likes.
+    """
+    if sum(map(body.count, MARKS)) <= width:
+        return False
+    bare = STRING.sub(b"", body)
+    return sum(map(bare.count, MARKS)) > width
 
 
 def _mended(body: bytes, message: str) -> Any:

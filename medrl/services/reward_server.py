@@ -114,12 +114,12 @@ class RewardService:
 
 
 def stateful(tree: Reward) -> list[str]:
-    """Why a tree cannot be served: nodes that keep running state say so by an attribute `stateful` that is true."""
+    """Why a tree cannot be served: nodes that keep running state say so by `stateful`."""
     return [
         f"{path}: {node.name!r} ({node.kind()}) keeps running state, which a service cannot: every restart, and every "
         "further server, would begin anew; take it out of the tree and apply it where the training runs"
         for path, node in tree.paths()
-        if getattr(node, "stateful", False)
+        if node.stateful
     ]
 
 

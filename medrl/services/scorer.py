@@ -153,8 +153,9 @@ class ProcessScorer(Scorer):
         """One after the other, for as long as the worker lives."""
         while worker.alive:
             take = asyncio.create_task(self.turns.take())
+            waited: list[asyncio.Future[Any]] = [take, worker.gone]
             try:
-                await asyncio.wait([take, worker.gone], return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
             finally:
                 if not take.done():
                     take.cancel()

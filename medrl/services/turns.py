@@ -61,7 +61,7 @@ class Turns:
                     self._waiting.move_to_end(piece.owner, last=False)
                 else:
                     line.append(piece)
-            self._arrived.notify(len(pieces))
+            self._arrived.notify_all()
 
     async def take(self) -> Piece:
         """The next piece that somebody still waits for."""

@@ -184,8 +184,9 @@ class WorkerProcess:
         self.alive = False
         if not self.gone.done():
             self.gone.set_result(None)
-        with suppress(ProcessLookupError, PermissionError):
-            os.killpg(self._process.pid, signal.SIGKILL)
+        if self._process.returncode is None:  # else its number may be another's by now
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._process.pid, signal.SIGKILL)
         self._to.close()
 
     async def close(self) -> None:

@@ -239,7 +239,8 @@ def constant(problem: Problem, response: Response) -> float | None:
 def test_fingerprints_differ_where_scores_may() -> None:
     trees = [
         Format("o1"), Format("think"), Verified(Text(), otherwise=0.0), Verified(Text(), otherwise=0.5),
-        Verified(Number(), otherwise=0.0), Verified(Number(relative_tolerance=0.1), otherwise=0.0), Gate(Format("o1"), constant),
+        Verified(Number(), otherwise=0.0), Verified(Number(relative_tolerance=0.1), otherwise=0.0),
+        Gate(Format("o1"), constant),
         Gate(Format("o1"), constant, otherwise=0.1), WeightedSum((constant, Format("o1")), (1.0, 0.5)),
     ]  # fmt: skip
     prints = [fingerprint(tree) for tree in trees]

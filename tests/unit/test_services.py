@@ -44,7 +44,7 @@ class Slow(Reward):
     name: str = "slow"
 
     async def assess(self, groups: Sequence[Group], context: RewardContext) -> Scores:
-        longest = max(float(one.text) for group in groups for one in group.rollouts if one.text[:1].isdigit() or 0)
+        longest = max(float(one.text) for group in groups for one in group.rollouts)
         await asyncio.sleep(longest)
         return [[Score(1.0) for _ in group.rollouts] for group in groups]
 
@@ -178,6 +178,19 @@ def test_bad_bodies_are_refused_and_the_answer_says_where(body: Any, status: int
     assert len(answer.content) < 8000
 
 
+def test_brackets_and_quotes_in_a_text_are_no_reason_to_refuse() -> None:
+    for text in ("[{," * 200_000, '"' * 200_000, "\\" * 200_001, '\\"' * 100_000):
+        rows = [{"problem": {"question": "?", "reference": "x"}, "response": f"{text} 4"}]
+        assert post("/v1/score", {"items": rows, "parts": False}).json()["items"][0]["value"] == 4.0
+
+
+@pytest.mark.parametrize("unit", [b"[],", b"{},", b"1,", b'"",', b'\\"', b'"\\"', b"[", b'{"a":'])
+def test_what_is_wide_is_refused_before_it_is_read(unit: bytes) -> None:
+    begun = time.perf_counter()
+    answer = post("/v1/score", b'{"groups":[' + unit * (7_000_000 // len(unit)))
+    assert answer.status_code in (400, 422) and time.perf_counter() - begun < 3
+
+
 def test_bodies_of_another_kind_are_refused() -> None:
     assert post("/v1/score", GOOD, headers={"Content-Type": "text/plain"}).status_code == 415
     assert post("/v1/score", GOOD, headers={"Content-Encoding": "gzip"}).status_code == 415
@@ -270,7 +283,10 @@ def test_tokens_that_are_none_are_refused() -> None:
 
 
 def test_a_page_of_another_name_cannot_ask_a_service_without_tokens() -> None:
-    assert post("/v1/score", GOOD, headers={"Host": "evil.example"}).status_code == 403
+    for host in ("evil.example", "127.0.0.1.evil.example", "[::1", "localhost@evil.example", "a b", ""):
+        assert post("/v1/score", GOOD, headers={"Host": host}).status_code == 403
+    for host in ("localhost:1", "127.0.0.1", "[::1]:8480"):
+        assert post("/v1/score", GOOD, headers={"Host": host}).status_code == 200
 
 
 # Limits
@@ -389,7 +405,7 @@ def test_ending_tokens_are_cut_off_in_linear_time() -> None:
     assert ended("say </s> twice</s><|endoftext|>", ()) == ("say </s> twice", "stop")
     assert ended("gout", ("[E]",)) == ("gout", "length") and ended("gout[E]", ("[E]",)) == ("gout", "stop")
     begun = time.perf_counter()
-    assert ended("x" + "</s>\n" * 200_000, ()) == ("x", "stop")
+    assert ended("x" + "</s>\n" * 50_000, ()) == ("x", "stop")
     assert time.perf_counter() - begun < 2
 
 
