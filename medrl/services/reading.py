@@ -99,8 +99,13 @@ def _too_wide(body: bytes, width: int) -> bool:
     """
     if sum(map(body.count, MARKS)) <= width:
         return False
-    bare = STRING.sub(b"", body)
-    return sum(map(bare.count, MARKS)) > width
+    found = end = 0
+    for text in STRING.finditer(body):
+        found += sum(body.count(mark, end, text.start()) for mark in MARKS)
+        end = text.end()
+        if found > width:
+            return True
+    return found + sum(body.count(mark, end) for mark in MARKS) > width
 
 
 def _mended(body: bytes, message: str) -> Any:
