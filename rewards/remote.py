@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
-from medrl.rewards.remote_client import VARIABLE, RewardClient, client_faults
+from medrl.rewards.remote_client import VARIABLE, RewardClient
+from medrl.rewards.remote_wire import client_faults
 from medrl.rewards.tree import Reward, RewardContext, Scores, settle
 from medrl.types import Group, Score
 

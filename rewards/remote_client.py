@@ -10,48 +10,37 @@ and any event loop alike.
 """
 
 import asyncio
-import inspect
-import json
 import logging
 import os
 import threading
 import time
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, field, fields
 from typing import Any, TypeVar
 from uuid import uuid4
 
 from medrl.chat.connections import is_loopback
 from medrl.chat.limits import Gate
-from medrl.chat.openai_wire import sendable
-from medrl.chat.retry import retry_after, seconds_before
-from medrl.errors import MedrlError, RecipeError, RewardFailed, need
-from medrl.rewards.tree import Reward, Scores
+from medrl.chat.retry import seconds_before
+from medrl.errors import RecipeError, need
+from medrl.rewards.remote_wire import (
+    Fault,
+    ServiceFailed,
+    ServiceRefused,
+    ServiceTimedOut,
+    client_faults,
+    read_answer,
+    read_response,
+    request_body,
+)
+from medrl.rewards.tree import Scores
 from medrl.types import Group, Score, Status
-from medrl.verifiers.frames import problem_row
-from medrl.verifiers.protocol import Verifier, digest
 
-AGAIN = frozenset({408, 429, 502, 503})
-"""Statuses after which the same request may be sent again."""
 LONGEST_WAIT = 5.0  # seconds before a request is sent again
-REFUSED = frozenset({400, 413, 422})
-"""Statuses that speak of what was sent, and not of the service."""
 VARIABLE = "MEDRL_REWARD_TOKEN"
 T = TypeVar("T")
 log = logging.getLogger(__name__)
-
-
-class ServiceFailed(MedrlError, RuntimeError):
-    """The reward service gave no scores that can be used."""
-
-
-class ServiceRefused(ServiceFailed):
-    """The reward service cannot take what it was sent (4xx); sent again it would refuse it again."""
-
-
-class ServiceTimedOut(ServiceFailed, TimeoutError):
-    """The reward service gave no scores in time."""
 
 
 @dataclass(frozen=True)
@@ -216,7 +205,7 @@ class RewardClient:
 
     async def _once(
         self, method: str, path: str, body: bytes | None, good: set[int], name: str
-    ) -> "tuple[dict[str, Any] | None, _Fault]":
+    ) -> "tuple[dict[str, Any] | None, Fault]":
         httpx = need("httpx2", "serve")
         try:
             async with asyncio.timeout(self.timeout):
@@ -224,10 +213,10 @@ class RewardClient:
                 client = self._state.client(httpx, self.url, self.concurrency)
                 response = await client.request(method, path, content=body, headers=headers)
         except TimeoutError:
-            return None, _Fault(f"no answer within {self.timeout:g} s", again=True, late=True)
+            return None, Fault(f"no answer within {self.timeout:g} s", again=True, late=True)
         except httpx.HTTPError as error:
-            return None, _Fault(f"{type(error).__name__}: {error}"[:300], again=True)
-        return _read(response, good)
+            return None, Fault(f"{type(error).__name__}: {error}"[:300], again=True)
+        return read_response(response, good)
 
     def _headers(self) -> dict[str, str]:
         headers = {"Content-Type": "application/json"}
@@ -240,17 +229,6 @@ class RewardClient:
 
     async def _close(self) -> None:
         await self._state.close()
-
-
-@dataclass(frozen=True)
-class _Fault:
-    """Why one request gave no answer."""
-
-    message: str = ""
-    again: bool = False
-    late: bool = False
-    refused: bool = False
-    after: float | None = None
 
 
 class _State:
@@ -293,110 +271,6 @@ class _Place:
 
     async def __aexit__(self, *_: object) -> None:
         self.gate.leave()
-
-
-def _read(response: Any, good: set[int]) -> tuple[dict[str, Any] | None, _Fault]:
-    status = response.status_code
-    try:
-        answer = json.loads(response.content)
-    except (ValueError, RecursionError):
-        answer = None
-    error = answer.get("error") if isinstance(answer, dict) else None
-    if status in good and isinstance(answer, dict) and error is None:
-        return answer, _Fault()
-    said = f"{error.get('code')}: {error.get('message')}" if isinstance(error, dict) else "the body is not its JSON"
-    if isinstance(error, dict) and error.get("code") == "reward_failed":
-        raise RewardFailed(str(error.get("message")))
-    again = status in AGAIN or status in good  # good, but garbled
-    after = retry_after(response.headers)
-    return None, _Fault(f"HTTP {status}, {said}"[:500], again, status == 504, status in REFUSED, after)
-
-
-def client_faults(knobs: Any) -> list[str]:
-    """What is wrong with the knobs that a client and the leaf `remote` share."""
-    faults = []
-    if not isinstance(knobs.url, str) or not knobs.url.startswith(("http://", "https://")):
-        faults.append(f"`url` is {knobs.url!r}; it begins with http:// or https://")
-    elif "@" in knobs.url.partition("://")[2].partition("/")[0]:
-        faults.append("`url` holds a name or a token; put the token into the environment, see `token_env`")
-    for name in ("timeout", "patience"):
-        value = getattr(knobs, name)
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        if not number or not 0 <= value < 86_400 or (name == "timeout" and not value):
-            faults.append(f"`{name}` is {value!r}; it is seconds, below a day")
-    for name in ("concurrency", "batch"):
-        value = getattr(knobs, name)
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            faults.append(f"`{name}` is {value!r}; it is a whole number from 1")
-    return faults
-
-
-def request_body(groups: Sequence[Group], step: int) -> bytes:
-    """The JSON of a request for scores."""
-    rows = [
-        {
-            "problem": problem_row(group.problem),
-            "responses": [
-                {
-                    "text": one.text,
-                    "turns": [dict(turn) for turn in one.turns],
-                    "finish_reason": one.finish_reason,
-                    "token_count": one.token_count,
-                }
-                for one in group.rollouts
-            ],
-        }
-        for group in groups
-    ]
-    text = json.dumps({"groups": rows, "step": step}, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    return sendable(text).encode()
-
-
-def read_answer(answer: dict[str, Any], groups: Sequence[Group]) -> Scores:
-    """The scores in an answer, held against what was asked.
-
-    Raises:
-        ServiceFailed: There is not one score for each response, in order.
-    """
-    try:
-        rows = answer["groups"]
-        ids = [row["id"] for row in rows]
-        scores = [[Score.from_json(one) for one in row["scores"]] for row in rows]
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise ServiceFailed(f"the answer holds no scores: {type(error).__name__}: {error}"[:300]) from error
-    if ids != [sendable(group.problem.id) for group in groups]:
-        raise ServiceFailed("the answer is about other problems, or has them in another order")
-    wanted, got = [len(group) for group in groups], [len(row) for row in scores]
-    if wanted != got:
-        raise ServiceFailed(f"groups of {wanted} responses were sent and {got} scores came back")
-    return scores
-
-
-def fingerprint(tree: Reward) -> str:
-    """16 hex digits over a tree and its verifiers: equal in every process, different where scores may be."""
-    return digest([_prints(node) for node in tree.walk()])
-
-
-def _prints(node: Reward) -> Any:
-    knobs: list[str] = [knob.name for knob in fields(node) if knob.init] if is_dataclass(node) else []
-    return [node.kind(), {name: _print(getattr(node, name)) for name in knobs}]
-
-
-def _print(value: Any) -> Any:
-    if isinstance(value, Verifier):
-        return value.fingerprint()
-    if isinstance(value, Reward):
-        return value.name
-    if isinstance(value, list | tuple):
-        return [_print(one) for one in value]
-    if isinstance(value, dict):
-        return {str(key): _print(one) for key, one in value.items()}
-    if inspect.isfunction(value):
-        try:
-            return digest(inspect.getsource(value))
-        except OSError:  # typed into a prompt
-            return digest(value.__code__.co_code.hex())
-    return value if isinstance(value, str | int | float | bool | None) else type(value).__name__
 
 
 _running: asyncio.AbstractEventLoop | None = None

@@ -4,31 +4,26 @@ It keeps nothing between requests, so any request may be sent again, and several
 tree with running state (`stateful`) is refused: two servers, or one that was restarted, would score by different states.
 """
 
-import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
-from contextlib import asynccontextmanager, suppress
-from typing import Any, TypeVar
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 
 from fastapi import FastAPI, Request
-from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
-from fastapi.routing import APIRoute
-from starlette.exceptions import HTTPException
 
 from medrl import __version__
 from medrl.errors import RecipeError
 from medrl.rewards import Reward
-from medrl.rewards.remote_client import fingerprint
+from medrl.rewards.fingerprint import fingerprint
 from medrl.services import openrlhf
 from medrl.services.auth import Tokens
-from medrl.services.guard import Guard, refusal
+from medrl.services.framework import ERRORS, bounded_routes, error_handlers, while_connected
+from medrl.services.guard import Guard
 from medrl.services.lines import ScoredLine
 from medrl.services.metrics import CONTENT_TYPE, Metrics
-from medrl.services.reading import Refused, faults_of, read_json
+from medrl.services.reading import Refused
 from medrl.services.schema import (
-    ErrorResponse,
     GroupIn,
     HealthOut,
     ItemIn,
@@ -47,21 +42,6 @@ from medrl.services.stream import Stream
 from medrl.services.worker_process import TreeRaised
 from medrl.types import Group
 
-ERRORS: dict[int | str, dict[str, Any]] = {
-    status: {"model": ErrorResponse, "description": text}
-    for status, text in {
-        400: "The body is not JSON, or was cut off.",
-        401: "No good token.",
-        408: "The body did not come in time.",
-        413: "The body is too large.",
-        415: "The body is not sent as JSON.",
-        422: "The body is not what is asked for; `faults` say where.",
-        429: "Too many requests are pending; Retry-After.",
-        500: "The service failed, or a node of the tree was told to raise.",
-        503: "The service is stopping; Retry-After.",
-    }.items()
-}
-T = TypeVar("T")
 log = logging.getLogger("medrl.services")
 
 
@@ -123,23 +103,6 @@ def stateful(tree: Reward) -> list[str]:
     ]
 
 
-async def while_connected(request: Request, work: Coroutine[Any, Any, T]) -> T:
-    """What `work` gives; cancelled where the client goes away before."""
-    task = asyncio.ensure_future(work)
-    gone = asyncio.ensure_future(request.receive())  # the body has been read, so only a disconnect can come
-    try:
-        await asyncio.wait([task, gone], return_when=asyncio.FIRST_COMPLETED)
-        if not task.done():
-            raise Refused(499, "gone", "the client has gone")
-        return task.result()
-    finally:
-        for one in (task, gone):
-            if not one.done():
-                one.cancel()
-                with suppress(asyncio.CancelledError):
-                    await one
-
-
 def create_app(tree: Reward, settings: ServiceSettings | None = None, tokens: Tokens | None = None) -> Guard:
     """The service as an ASGI application; it starts its workers with its lifespan.
 
@@ -170,10 +133,10 @@ def create_service(tree: Reward, settings: ServiceSettings, tokens: Tokens) -> R
         docs_url=None,  # these pages load scripts from elsewhere
         redoc_url=None,
     )
-    app.router.route_class = _reading(settings)
+    app.router.route_class = bounded_routes(settings)
     _score_routes(app, service)
     _state_routes(app, service)
-    _error_handlers(app)
+    error_handlers(app)
     service.app = Guard(app, settings, tokens, service.metrics)
     return service
 
@@ -247,51 +210,3 @@ def _state_routes(app: FastAPI, service: RewardService) -> None:
     async def metrics() -> Response:
         """Figures for Prometheus."""
         return Response(service.metrics.text(), headers={"Content-Type": CONTENT_TYPE})
-
-
-def _error_handlers(app: FastAPI) -> None:
-    @app.exception_handler(Refused)
-    async def refused(request: Request, error: Exception) -> Response:
-        assert isinstance(error, Refused)
-        return refusal(error, request.state.id)
-
-    @app.exception_handler(RequestValidationError)
-    async def invalid(request: Request, error: Exception) -> Response:
-        assert isinstance(error, RequestValidationError)
-        faults = faults_of(list(error.errors()))
-        first = f"{faults[0]['where']}: {faults[0]['message']}".removeprefix(": ") if faults else "?"
-        return refusal(Refused(422, "invalid", first), request.state.id, faults)
-
-    @app.exception_handler(404)
-    @app.exception_handler(405)
-    async def other(request: Request, error: Exception) -> Response:
-        assert isinstance(error, HTTPException)
-        status = error.status_code
-        code = {404: "no_such_route", 405: "method"}[status]
-        return refusal(Refused(status, code, f"there is no {request.method} here; see /openapi.json"), request.state.id)
-
-
-def _reading(settings: ServiceSettings) -> type[APIRoute]:
-    """Routes whose JSON is read by `read_json`, and not by the framework, which knows no bounds."""
-
-    class Read(Request):
-        value: Any
-
-        async def body(self) -> bytes:
-            return b"read"  # the framework looks whether there is one
-
-        async def json(self) -> Any:
-            return self.value
-
-    class Route(APIRoute):
-        def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-            handle = super().get_route_handler()
-
-            async def read_and_handle(request: Request) -> Response:
-                read = Read(request.scope, request.receive)
-                read.value = await read_json(request, settings)
-                return await handle(read)
-
-            return read_and_handle if self.body_field is not None else handle
-
-    return Route

@@ -19,7 +19,7 @@ import httpx2
 import pytest
 
 from medrl.rewards import Gate, Remote, RewardClient, Verified, build
-from medrl.rewards.remote_client import fingerprint
+from medrl.rewards.fingerprint import fingerprint
 from medrl.types import Group, Problem, Response, ask
 from medrl.verifiers import Text
 

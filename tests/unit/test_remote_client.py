@@ -13,7 +13,8 @@ import pytest
 
 from medrl.errors import RecipeError, RewardFailed
 from medrl.rewards import Format, Gate, Remote, RewardClient, Verified, WeightedSum, build, check, reward
-from medrl.rewards.remote_client import fingerprint, request_body
+from medrl.rewards.fingerprint import fingerprint
+from medrl.rewards.remote_wire import request_body
 from medrl.types import Group, Problem, Response, Score, Status, ask
 from medrl.verifiers import Number, Text
 
