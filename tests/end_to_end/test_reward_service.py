@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 import os
 import re
 import signal
@@ -18,6 +19,7 @@ from typing import Any
 import httpx2
 import pytest
 
+from medrl import cli
 from medrl.rewards import Gate, Remote, RewardClient, Verified, build
 from medrl.rewards.fingerprint import fingerprint
 from medrl.types import Group, Problem, Response, ask
@@ -118,6 +120,7 @@ def until(condition: Callable[[], bool], seconds: float = 15.0) -> bool:
     return False
 
 
+@pytest.mark.slow
 def test_killed_and_restarted_under_load_every_score_is_that_of_the_tree_here(start: Start) -> None:
     import yaml
 
@@ -176,12 +179,12 @@ def test_a_response_that_hangs_times_out_alone_and_health_answers_meanwhile(star
                 assert (await http.get(f"{server.url}/healthz")).status_code == 200
                 slowest = max(slowest, time.perf_counter() - begun)
                 await asyncio.sleep(0.05)
-        after = await RewardClient(server.url).score([group("abcd")])
-        return [(await hangs)[0][0], after[0][0]]
+        return (await hangs)[0]
 
-    hung, after = asyncio.run(load())
-    assert (hung.value, hung.status) == (None, "timeout") and after.value == 4.0
-    assert slowest < 1.0, f"health took {slowest:.2f} s"
+    (hung,) = asyncio.run(load())
+    assert (hung.value, hung.status) == (None, "timeout")
+    assert until(lambda: client.score_sync([group("abcd")])[0][0].value == 4.0, 60.0), "no worker came in its place"
+    assert slowest < 2.0, f"health took {slowest:.2f} s while a rule computed for four"
 
 
 def test_sigterm_ends_what_is_under_way_refuses_what_is_new_and_exits_with_0(start: Start) -> None:
@@ -273,6 +276,7 @@ def test_a_tree_that_runs_elsewhere_is_a_leaf_like_any_other(start: Start) -> No
     assert Remote(server.url, fingerprint=fingerprint(here)).score_sync(groups)[0][0].value == 1.0
 
 
+@pytest.mark.slow
 def test_a_server_with_another_tree_does_not_go_on_paying_a_run(start: Start) -> None:
     server = start(LEVELS)
     client = RewardClient(server.url)
@@ -315,22 +319,27 @@ def test_openrlhf_can_bring_its_token_in_the_address(start: Start) -> None:
     ],
 )
 def test_what_cannot_be_served_is_told_with_exit_status_2(
-    tmp_path: Path, repository: Path, tree: str, settings: Sequence[str], words: str
+    tmp_path: Path,
+    repository: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tree: str,
+    settings: Sequence[str],
+    words: str,
 ) -> None:
     (tmp_path / "reward.yaml").write_text(tree)
-    path = os.pathsep.join([str(repository), str(repository / "tests" / "end_to_end")])
-    environment = {**os.environ, "PYTHONPATH": path}
-    environment.pop("MEDRL_SERVICE_TOKENS", None)
-    command = [sys.executable, "-m", "medrl", "serve", "reward.yaml", *settings]
-    done = subprocess.run(
-        command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60, check=False
-    )
-    assert done.returncode == 2 and words in done.stderr and "Traceback" not in done.stderr
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path, str(repository / "tests" / "end_to_end")])
+    monkeypatch.setattr(logging.getLogger(), "handlers", list(logging.getLogger().handlers))
+    monkeypatch.delenv("MEDRL_SERVICE_TOKENS", raising=False)
+    assert cli.main(["serve", "reward.yaml", *settings]) == 2
+    assert words in capsys.readouterr().err
 
 
 # The page
 
 
+@pytest.mark.slow
 def test_every_command_of_the_page_runs(start: Start, repository: Path, tmp_path: Path) -> None:
     """The blocks `sh` of docs/service.md that ask, against a server of this test."""
     page = (repository / "docs" / "service.md").read_text(encoding="utf-8")

@@ -186,9 +186,9 @@ def test_brackets_and_quotes_in_a_text_are_no_reason_to_refuse() -> None:
 
 @pytest.mark.parametrize("unit", [b"[],", b"{},", b"1,", b'"",', b'\\"', b'"\\"', b"[", b'{"a":'])
 def test_what_is_wide_is_refused_before_it_is_read(unit: bytes) -> None:
-    begun = time.perf_counter()
+    begun = time.process_time()
     answer = post("/v1/score", b'{"groups":[' + unit * (7_000_000 // len(unit)))
-    assert answer.status_code in (400, 422) and time.perf_counter() - begun < 3
+    assert answer.status_code in (400, 422) and time.process_time() - begun < 3
 
 
 def test_bodies_of_another_kind_are_refused() -> None:
@@ -404,9 +404,9 @@ def test_ending_tokens_are_cut_off_in_linear_time() -> None:
     assert ended("gout\n", ()) == ("gout\n", "stop") and ended("", ()) == ("", "stop")
     assert ended("say </s> twice</s><|endoftext|>", ()) == ("say </s> twice", "stop")
     assert ended("gout", ("[E]",)) == ("gout", "length") and ended("gout[E]", ("[E]",)) == ("gout", "stop")
-    begun = time.perf_counter()
+    begun = time.process_time()
     assert ended("x" + "</s>\n" * 50_000, ()) == ("x", "stop")
-    assert time.perf_counter() - begun < 2
+    assert time.process_time() - begun < 2
 
 
 # Streams
