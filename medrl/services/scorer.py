@@ -180,7 +180,7 @@ class ProcessScorer(Scorer):
         except TreeRaised as error:
             if not piece.lines.done():
                 piece.lines.set_exception(error)
-        except WorkerEnded as error:
+        except Exception as error:  # WorkerEnded, or a fault of this file: nobody may be left waiting
             piece.crashes += not worker.hung
             if piece.crashes < 2 and not piece.lines.done():
                 await self.turns.put([piece], first=True)
