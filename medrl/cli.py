@@ -124,6 +124,14 @@ def _verifier_commands(commands: _Commands) -> None:
     attack.add_argument("--json", metavar="OUT", help="write the figures here")
     attack.set_defaults(command=_attack)
 
+    serve = commands.add_parser(
+        "serve", help="serve a reward over HTTP", description="Serve a reward over HTTP; see docs/service.md."
+    )
+    serve.add_argument("reward", nargs="?", help="YAML file of a reward tree, or a recipe")
+    serve.add_argument("settings", nargs="*", metavar="KNOB=VALUE", help="e.g. port=8480 workers=2")
+    serve.add_argument("--knobs", action="store_true", help="list every knob with its documentation, and end")
+    serve.set_defaults(command=_serve)
+
 
 def _data_commands(commands: _Commands) -> None:
     cache = commands.add_parser("cache", help="what the cache of chat replies holds; make it smaller")
@@ -325,6 +333,20 @@ def _attack(options: argparse.Namespace) -> int:
     if options.json:
         _write_json(options.json, attacked.report)
     return 0
+
+
+def _serve(options: argparse.Namespace) -> int:
+    from medrl.commands.attacks import read_reward
+    from medrl.services import serve
+    from medrl.services.settings import read_settings, settings_page
+
+    if options.knobs:
+        print(settings_page())
+        return 0
+    if options.reward is None:
+        raise DataError("name the YAML file of a reward tree, or a recipe: medrl serve FILE [KNOB=VALUE ...]")
+    settings = read_settings(options.settings)
+    return serve(read_reward(options.reward), settings, lambda line: print(f"medrl: {line}", flush=True))
 
 
 def _cache(options: argparse.Namespace) -> int:

@@ -60,6 +60,7 @@ BUILTIN: Mapping[str, Mapping[str, str]] = {
         "hedging": "medrl.rewards:Hedging",
         "refusal": "medrl.rewards:Refusal",
         "citation": "medrl.rewards:Citation",
+        "remote": "medrl.rewards:Remote",
     },
     "medrl.chat": {
         "openai": "medrl.chat:OpenAIChat",

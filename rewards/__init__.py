@@ -15,6 +15,8 @@ from medrl.rewards.language import Language
 from medrl.rewards.length import Length, Overlong, Truncation, VisibleLength
 from medrl.rewards.readability import Readability
 from medrl.rewards.refusal import Refusal, refuses
+from medrl.rewards.remote import Remote
+from medrl.rewards.remote_client import RewardClient
 from medrl.rewards.repetition import Repetition
 from medrl.rewards.routing import FirstDecided, Where
 from medrl.rewards.rubric import RubricReward
@@ -47,8 +49,10 @@ __all__ = [
     "Product",
     "Readability",
     "Refusal",
+    "Remote",
     "Repetition",
     "Reward",
+    "RewardClient",
     "RewardContext",
     "RubricReward",
     "Scores",

@@ -34,8 +34,8 @@ _PR_SET_PDEATHSIG = 1
 
 def main() -> None:
     """Serve until the input closes."""
-    _end_with_parent()
-    requests, answers = _streams()
+    end_with_parent()
+    requests, answers = take_streams()
     try:
         verifier = _verifier(read_frame(requests))
     except EOFError:
@@ -51,14 +51,14 @@ def main() -> None:
             _serve(verifier, chunks.get(), answers, runner)
 
 
-def _end_with_parent() -> None:
+def end_with_parent() -> None:
     """Ask the kernel (Linux) to end this process with the thread that started it, whatever it is doing then."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
 
 
-def _streams() -> tuple[BinaryIO, BinaryIO]:
+def take_streams() -> tuple[BinaryIO, BinaryIO]:
     """The two pipes, taken away from file descriptors 0 and 1, which a verifier may use."""
     requests, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     empty = os.open(os.devnull, os.O_RDONLY)
