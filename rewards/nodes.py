@@ -59,6 +59,10 @@ class WeightedSum(Reward):
     def own_faults(self) -> list[str]:
         return [] if any(self.weights) else ["no part has a weight other than 0, so every reward would be 0"]
 
+    def lifts(self, place: str) -> bool:
+        counted = {f"parts[{i}]": weight for i, weight in enumerate(self.weights) if weight}
+        return not (list(counted) == [place] and counted[place] > 0)
+
     async def assess(self, groups: Sequence[Group], context: RewardContext) -> Scores:
         columns = await together([part.score(groups, context) for part in self.parts])
         return [
