@@ -5,7 +5,7 @@ House rules and tables with their sources; no clinician has reviewed them. docs/
 
 #from medrl.rewards.safety.confidence import Confidence
 #from medrl.rewards.safety.harmful import HarmfulRequest
-#from medrl.rewards.safety.medication import Medication
+from medrl.rewards.safety.medication import Medication
 #from medrl.rewards.safety.precautions import ReturnPrecautions
 from medrl.rewards.safety.triage import Acuity, Department, Triage
 

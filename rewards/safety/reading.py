@@ -33,7 +33,7 @@ _CONDITION = re.compile(
 _DENIED = re.compile(
     r"(?:\b(?:no|not|never|without|neither|nor|cannot|unlikely|hardly|avoid\w*|rather than|instead of|unnecessary)\b|n't\b)"
     r"(?! (?:delay|wait|hesitate|postpone|only|just|ignore|later))[^.;:,\n]{0,40}$|"
-    r"(?:不需要?|无[需须]|不必|不用|没有?必要|没必要|并非|不是|而非|而不是|不属于|不算|不至于|尚不|还不|不要|不应|不[会能]是|排除|没有|非)"
+    r"(?:不需要?|无[需须]|不必|不用|没有?必要|没必要|并非|不是|而非|而不是|不属于|不算|不至于|尚不|还不|不要|不应|不[会能]是|排除|没有|否认|非)"
     r"(?!拖延|耽误|犹豫|等待|等到|忽视|仅)[^。;,:\n]{0,8}$",
     re.IGNORECASE,
 )
