@@ -7,6 +7,7 @@ from medrl.rewards.config import build, check
 from medrl.rewards.nodes import Gate, Levels, WeightedSum, gated, levels
 from medrl.rewards.signals import Format, FunctionReward, Verified, reward, verified_leaf
 from medrl.rewards.tree import Reward, RewardContext, Scores
+from medrl.rewards.veto import Veto
 
 __all__ = [
     "Format",
@@ -17,6 +18,7 @@ __all__ = [
     "RewardContext",
     "Scores",
     "Verified",
+    "Veto",
     "WeightedSum",
     "build",
     "check",

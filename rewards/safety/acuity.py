@@ -13,24 +13,31 @@ from medrl.verifiers.extract import answer_within
 
 _CARE = r"(?:hospital|medical|care|attention|help|evaluation|assessment|treatment|transfer|resuscitation)"
 _NOW = r"(?:immediate(?:ly)?|right away|right now|at once|straight away|without delay)"
-_DENYING = re.compile(r"\bnon[- ]?(?:urgent|emergen\w+)\b|\bnot (?:at all |really |an? )?urgent\b|非紧急|(?<![并是])非急诊|不紧急|不急")
+_DENYING = re.compile(
+    r"\bnon[- ]?(?:urgent|emergen\w+)\b|\bnot (?:at all |really |an? )?urgent\b|非紧急|(?<![并是])非急诊|不紧急|不急"
+)
 _STRONG = (
     ("routine", re.compile(
         r"\bnon[- ]?(?:urgent|emergen\w+)\b|\bnot (?:at all |really |an? )?urgent\b|\belective\b|"
         r"\broutine(?:ly)?\b(?! (?:blood|lab|test|check|vaccin|urin|monitor|medic|care for))|"
         r"\b(?:can|could|may) (?:safely )?wait\b|\bno (?:rush|hurry)\b|"
-        r"非紧急|(?<![并是])非急诊|不紧急|不急(?!诊)|常规(?!检查|化验|治疗)|择期|(?<!急诊)(?<!发热)门诊", re.IGNORECASE)),
+        r"非紧急|(?<![并是])非急诊|不紧急|不急(?!诊)|常规(?!检查|化验|治疗)|择期|"
+        r"(?<!急诊)(?<!发热)门诊", re.IGNORECASE)),
     ("urgent", re.compile(
-        r"(?:^|[:;,(\n]\s{0,4}|\b(?:is|as|be|or|either|and|an?|only|merely|just|remains|considered|level|triage|acuity|priority|"
-        r"category)\s)urgent(?=\s{0,4}(?:$|[.,;:)\n]|\b(?:care|case|visit|appointment|clinic|priority|category|level|but|"
+        r"(?:^|[:;,(\n]\s{0,4}|\b(?:is|as|be|or|either|and|an?|only|merely|just|remains|"
+        r"considered|level|triage|acuity|priority|"
+        r"category)\s)urgent(?=\s{0,4}(?:$|[.,;:)\n]|\b(?:care|case|visit|appointment|"
+        r"clinic|priority|category|level|but|"
         r"and|or|rather|not|problem|condition|matter|situation|review|referral)\b))|\bsemi-urgent\b|"
         r"尽快就诊|(?<!最)紧急(?=$|[,.;:。)\s(]|就诊|程度|级)|亚急", re.IGNORECASE)),
     ("emergency", re.compile(
-        rf"\bemergenc(?:y|ies)\b(?! medicine| contact)|\bemergent\b|\b(?-i:ER|A&E|EMS)\b|\bambulance\b|\blife.threatening\b|"
+        rf"\bemergenc(?:y|ies)\b(?! medicine| contact)|\bemergent\b|\b(?-i:ER|A&E|"
+        rf"EMS)\b|\bambulance\b|\blife.threatening\b|"
         rf"\b(?:call|dial|ring|phone)\b[^.;\n]{{0,25}}\b(?:911|999|112|120|000|108)\b|"
         rf"\b{_NOW}\b[^.;\n]{{0,40}}\b{_CARE}\b|\b{_CARE}\b[^.;\n]{{0,25}}\b(?:{_NOW}|now)\b|"
         r"急诊(?!科)|急救|[拨打]{1,2} ?120|救护车|危急|危重|危及生命|"
-        r"(?:立即|立刻|马上|即刻|赶紧|赶快)(?:前往|去|到|送|往)?[^,。;\n]{0,8}(?:就医|就诊|医院|看医生|送医|抢救)", re.IGNORECASE)),
+        r"(?:立即|立刻|马上|即刻|赶紧|赶快)(?:前往|去|到|送|往)?[^,。;\n]{0,8}(?:就医|"
+        r"就诊|医院|看医生|送医|抢救)", re.IGNORECASE)),
 )  # fmt: skip
 _WEAK = (
     ("routine", re.compile(
@@ -81,9 +88,10 @@ def _affirmed(text: str, words: tuple[tuple[str, re.Pattern[str]], ...]) -> set[
         said = _unconditional(sentence.text, sentence.condition)
         for level, pattern in words:
             for match in pattern.finditer(said):
-                if level == "routine" and _DENYING.match(match[0]):
-                    levels.add(level)
-                elif not denied(said, match.start()) and not _DENYING.search(said[max(0, match.start() - 4) : match.end()]):
+                if (level == "routine" and _DENYING.match(match[0])) or (
+                    not denied(said, match.start())
+                    and not _DENYING.search(said[max(0, match.start() - 4) : match.end()])
+                ):
                     levels.add(level)
     return levels
 

@@ -13,38 +13,61 @@ from medrl.rewards.safety.drug_names import Named, named_drugs
 from medrl.rewards.safety.reading import sentences
 
 _AGAINST = (
-    r"\b(?:avoid\w*|contraindicat\w+|withhold\w*|discontinu\w+|stop(?:s|ped|ping)?|hold|refrain from|never|rather than|instead of|"
+    r"\b(?:avoid\w*|contraindicat\w+|withhold\w*|discontinu\w+|stop(?:s|ped|ping)?|"
+    r"hold|refrain from|never|rather than|instead of|"
     r"unlike|allergic to|allergy to|allergies to|hypersensitiv\w+ to|intoleran\w+ (?:of|to)|history of|previously|"
     r"used to take|was taking|had been|no longer|without|"
-    r"(?:do|does|did|should|must|can|could|would|is|are|was|will) ?(?:not|n't)(?! (?:only|just|delay|hesitate|forget|stop|skip|miss|wrong|unsafe|dangerous|harmful|contraindicated|be stopped|be withheld))|"
+    r"(?:do|does|did|should|must|can|could|would|is|are|was|will) ?(?:not|n't)(?! (?:only|"
+    r"just|delay|hesitate|forget|stop|skip|miss|wrong|unsafe|dangerous|harmful|"
+    r"contraindicated|be stopped|be withheld))|"
     r"cannot|can't|don't(?! (?:only|just|delay|hesitate|forget|stop|skip|miss))|not recommended|no need for|"
     r"dangerous|harmful|unsafe|interact\w*|overdose of|toxic\w*|caused by|induced by)\b|"
-    r"避免|禁用|禁忌|忌用|停用|停服|停药|慎用|不要|不能|不可|不得|不应|不宜|不建议|不推荐|勿|切忌|而非|而不是|代替|过敏|既往|曾用|曾服|不再|无需|无须|不必|"
+    r"避免|禁用|禁忌|忌用|停用|停服|停药|慎用|不要|不能|不可|不得|不应|不宜|不建议|"
+    r"不推荐|勿|切忌|而非|而不是|代替|过敏|既往|曾用|曾服|不再|无需|无须|不必|"
     r"有害|危险|中毒|过量"
 )
 _FOR = (
-    r"\b(?:take|taking|use|using|start|give|giving|prescribe\w*|administer|recommend\w*|prefer\w*|choose|switch(?:ing)? to|add|"
+    r"\b(?:take|taking|use|using|start|give|giving|prescribe\w*|administer|recommend\w*|"
+    r"prefer\w*|choose|switch(?:ing)? to|add|"
     r"continue|instead(?! of)|but|however|safe|first.line|treat(?:ment|ed)? (?:is|with)|"
     r"(?:do not|don't|never) (?:stop|skip|miss|forget|hesitate|delay))\b|"
-    r"服用|口服|给予|使用|选用|改用|改为|可用|应用|首选|推荐|建议(?!避免|停|不)|继续|加用|注射|静滴|肌注|但|换用|换成|不要停|不可停|不能停|勿停"
+    r"服用|口服|给予|使用|选用|改用|改为|可用|应用|首选|推荐|建议(?!避免|停|不)|"
+    r"继续|加用|注射|静滴|肌注|但|换用|换成|不要停|不可停|不能停|勿停"
 )
-_CUE = re.compile(f"(?P<kept>(?:do not|don't|never|n't) (?:stop|discontinue)\\b|(?:不要|不可|不能|切勿|勿)(?:自行)?停)|(?P<against>{_AGAINST})|(?P<for>{_FOR})|(?P<end>[;])", re.IGNORECASE)  # fmt: skip
-_NEGATION_OF_USE = re.compile(r"(?:\b(?:not|n't|never|cannot|avoid|to|be|of|from)|[不勿禁忌停]|既往|曾经?|过去|以前|之前)\s{0,2}(?:\w{1,12}\s){0,2}$", re.IGNORECASE)
+_CUE = re.compile(
+    f"(?P<kept>(?:do not|don't|never|n't) (?:stop|discontinue)\\b|(?:不要|不可|"
+    f"不能|切勿|勿)(?:自行)?停)|(?P<against>{_AGAINST})|(?P<for>{_FOR})|(?P<end>[;])",
+    re.IGNORECASE,
+)
+_NEGATION_OF_USE = re.compile(
+    r"(?:\b(?:not|n't|never|cannot|avoid|to|be|of|from)|[不勿禁忌停]|既往|曾经?|"
+    r"过去|以前|之前)\s{0,2}(?:\w{1,12}\s){0,2}$",
+    re.IGNORECASE,
+)
 # What turns a drug's name into something else: a disease, a test, an allergy.
 _NO_DRUG_BEHIND = re.compile(
-    r"\s?(?:-|(?:use )?disorder|deficien\w+|overdos\w+|poison\w+|toxicity|intoxication|allerg\w+|withdrawal|levels?\b|resist\w+|induced|"
+    r"\s?(?:-|(?:use )?disorder|deficien\w+|overdos\w+|poison\w+|toxicity|intoxication|"
+    r"allerg\w+|withdrawal|levels?\b|resist\w+|induced|"
     r"缺乏|不足|中毒|过量|过敏|戒断|浓度|耐药|缺铁)",
     re.IGNORECASE,
 )
 _BEHIND = re.compile(
-    r"^[^.;,\n]{0,30}?\b(?:(?:is|are|was|were|be|being) (?:\w{1,12} )?(?:contraindicated|avoided|stopped|withheld|discontinued|unsafe|"
+    r"^[^.;,\n]{0,30}?\b(?:(?:is|are|was|were|be|being) (?:\w{1,12} )?(?:contraindicated|"
+    r"avoided|stopped|withheld|discontinued|unsafe|"
     r"dangerous|harmful|not (?:recommended|used|given|safe|advised|indicated))|"
-    r"(?:should|must|can|may|could)(?: not|n't) be(?! (?:stopped|withheld|discontinued|avoided))|cannot be(?! stopped)|(?:should|must) be (?:avoided|stopped|withheld|discontinued)|"
+    r"(?:should|must|can|may|could)(?: not|n't) be(?! (?:stopped|withheld|discontinued|"
+    r"avoided))|cannot be(?! stopped)|(?:should|must) be (?:avoided|stopped|withheld|"
+    r"discontinued)|"
     r"(?:is|are)(?: not|n't) (?:recommended|safe|advised|suitable|appropriate|indicated))|"
-    r"^[^。;,\n]{0,12}?(?:禁用|禁忌|忌用|停用|停服|慎用|应避免|需避免|要避免|不宜|不能用|不可用|不应使?用|不推荐|不建议|过敏)",
+    r"^[^。;,\n]{0,12}?(?:禁用|禁忌|忌用|停用|停服|慎用|应避免|需避免|要避免|"
+    r"不宜|不能用|不可用|不应使?用|不推荐|不建议|过敏)",
     re.IGNORECASE,
 )
-_DOSED = re.compile(r"\d ?(?:mg|mcg|ug|μg|g|ml|iu|units?|tablets?|tabs?|capsules?|pills?|毫克|微克|克|毫升|单位|片|粒)(?![a-z])", re.IGNORECASE)  # fmt: skip
+_DOSED = re.compile(
+    r"\d ?(?:mg|mcg|ug|μg|g|ml|iu|units?|tablets?|tabs?|capsules?|pills?|毫克|"
+    r"微克|克|毫升|单位|片|粒)(?![a-z])",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True)
@@ -98,7 +121,7 @@ def _cues(text: str) -> Iterator[tuple[int, bool]]:
 
 
 def _warned_behind(text: str, drugs: list[Named], place: int) -> bool:
-    """Whether what stands behind a drug, or behind a list that it opens, warns of it: "X and Y are contraindicated"."""
+    """Whether the words behind a drug, or behind a list that it opens, warn of it: X and Y are contraindicated."""
     at = place
     while at + 1 < len(drugs) and _LISTED.fullmatch(text[drugs[at].end : drugs[at + 1].start]):
         at += 1

@@ -34,8 +34,11 @@ _WITH = re.compile(
     r"^(?:concomitant |current )?((?:strong |non-selective )?[\w/-]+(?: [\w/-]+)?) use(?: (?:within|in) .*)?$"
 )
 _DEGREE = re.compile(
-    r"\b(?:severe|active|history of|uncontrolled|recent|acute|significant|decompensated|untreated|uncorrected|advanced|clinically|"
-    r"congestive|moderate to severe|major|complete|serious|chronic or|pre-existing|mild|marked)\b|重度|严重|活动性|未控制的?|近期|急性|显著|失代偿|未治疗的?|晚期|病史|史$"
+    r"\b(?:severe|active|history of|uncontrolled|recent|acute|significant|decompensated|"
+    r"untreated|uncorrected|advanced|clinically|"
+    r"congestive|moderate to severe|major|complete|serious|chronic or|pre-existing|"
+    r"mild|marked)\b|重度|严重|活动性|未控制的?|近期|急性|显著|失代偿|未治疗的?|"
+    r"晚期|病史|史$"
 )
 _VAGUE = frozenset("infection disease disorder hypotension liver hepatic asthma".split())
 _TRIMESTERS = re.compile(r"\b(first|second|third)\b")
@@ -135,7 +138,7 @@ def _allergic(drug: Drug, patient: PatientFacts, source: str) -> Finding:
 
 
 def _same_drug(rule: str, named: str) -> bool:
-    """Whether the drug or class of a rule is named in a text, by a name, by a member's class, or as a word of either."""
+    """Whether a text names the drug or class of a rule: by a name, by a member of the class, or as a word of either."""
     wanted, given = tokens(plainly(rule)), tokens(plainly(named))
     if wanted and f" {' '.join(wanted)} " in f" {' '.join(given)} ":
         return True

@@ -12,9 +12,13 @@ from medrl.verifiers.extract import answer_within
 
 # Department to the words that name it, besides its names in the clinic's table; longer names first.
 WORDS: Mapping[str, str] = {
-    "emergency": r"emergency (?:medicine|department|room)|accident and emergency|(?-i:\bER\b|\bA&E\b)|急诊(?:医学)?科|急诊室|急诊",
+    "emergency":
+        r"emergency (?:medicine|department|room)|accident and emergency|(?-i:\bER\b|"
+        r"\bA&E\b)|急诊(?:医学)?科|急诊室|急诊",
     "cardiology": r"cardiolog\w+|heart (?:clinic|department)|心血管(?:内)?科|心内科|心脏(?:内)?科",
-    "respiratory": r"respiratory (?:medicine|department|clinic)|pulmon(?:ology|ologist|ary medicine)|chest (?:clinic|medicine)|"
+    "respiratory":
+        r"respiratory (?:medicine|department|clinic)|pulmon(?:ology|ologist|ary medicine)|"
+        r"chest (?:clinic|medicine)|"
     r"呼吸(?:与危重症医学|内)?科",
     "gastroenterology": r"gastroenterolog\w+|hepatolog\w+|消化(?:内)?科|肝病科|胃肠内科",
     "general_surgery": r"general surg\w+|普通外科|普外科?|胃肠外科|肝胆外科",
@@ -28,9 +32,13 @@ WORDS: Mapping[str, str] = {
     "orthopedics": r"orthop(?:a)?edic\w*|骨(?:外|伤)?科|矫形外科",
     "dermatology": r"dermatolog\w+|皮肤(?:性病)?科",
     "psychiatry": r"psychiatr\w+|精神(?:卫生|心理)?科|心理科|精神病院",
-    "otolaryngology": r"otolaryngolog\w+|otorhinolaryngolog\w+|(?-i:\bENT\b)|ear,? nose,? and throat|耳鼻(?:咽)?喉(?:头颈外)?科|五官科",
+    "otolaryngology":
+        r"otolaryngolog\w+|otorhinolaryngolog\w+|(?-i:\bENT\b)|ear,? nose,? and throat|"
+        r"耳鼻(?:咽)?喉(?:头颈外)?科|五官科",
     "ophthalmology": r"ophthalmolog\w+|eye (?:clinic|department|hospital)|眼科",
-    "obstetrics_gynecology": r"obstetric\w*(?:,? (?:and|&) gyna?ecolog\w*)?|gyna?ecolog\w+|(?-i:\bOB-?/?GYN\b)|妇产科|妇科|产科",
+    "obstetrics_gynecology":
+        r"obstetric\w*(?:,? (?:and|&) gyna?ecolog\w*)?|gyna?ecolog\w+|(?-i:\bOB-?/?GYN\b)|"
+        r"妇产科|妇科|产科",
     "pediatrics": r"pa?ediatric(?:s|ian)?\b|儿(?:内)?科|小儿科",
 }  # fmt: skip
 _NAMED = re.compile("|".join(f"(?P<{name}>{words})" for name, words in WORDS.items()), re.IGNORECASE)

@@ -23,13 +23,20 @@ ADULT_WEIGHT = 70.0  # kg, for typical doses by weight where the patient's is no
 ROOM = Fraction(101, 100)  # rounding of a worked dose
 _REACH = 400  # characters behind a drug's name that may speak of its dose
 _TOTAL_BEHIND = re.compile(
-    r"^ ?(?:in total|total|(?:of [a-z ]{3,30})?(?:a|per|each|every|/) ?d(?:ay)?\b|/ ?[日天]|daily in\b|in 24)|^ ?[/每] ?[日天]", re.IGNORECASE
-)
-_TOTAL_BEFORE = re.compile(
-    r"(?:total|max(?:imum)?|up to|no more than|not (?:to )?exceed(?:ing)?|at most|limit(?: of)?|总量|日剂量|最多|最大|不超过|上限)[^\d]{0,24}$",
+    r"^ ?(?:in total|total|(?:of [a-z ]{3,30})?(?:a|per|each|every|/) ?d(?:ay)?\b|"
+    r"/ ?[日天]|daily in\b|in 24)|^ ?[/每] ?[日天]",
     re.IGNORECASE,
 )
-_CAP = re.compile(r"(?:max(?:imum)?|no more than|not (?:to )?exceed(?:ing)?|at most|limit(?: of)?|最多|最大|不超过|上限)[^\d]{0,24}$", re.IGNORECASE)
+_TOTAL_BEFORE = re.compile(
+    r"(?:total|max(?:imum)?|up to|no more than|not (?:to )?exceed(?:ing)?|at most|"
+    r"limit(?: of)?|总量|日剂量|最多|最大|不超过|上限)[^\d]{0,24}$",
+    re.IGNORECASE,
+)
+_CAP = re.compile(
+    r"(?:max(?:imum)?|no more than|not (?:to )?exceed(?:ing)?|at most|limit(?: of)?|"
+    r"最多|最大|不超过|上限)[^\d]{0,24}$",
+    re.IGNORECASE,
+)
 _AHEAD = re.compile(r"[;\n]|,(?!\d)")
 _STATED = frozenset({(("mass", 1),), (("activity", 1),), (("amount", 1),)})
 
@@ -115,7 +122,11 @@ def _a_day(amount: Fraction, dose: Quantity, text: str) -> tuple[Fraction, Fract
     often = regimen(text[end : later[0] if later else end + 120]).frequencies or regimen(text[:start]).frequencies
     if not often:
         often = regimen(text[end : end + 200]).frequencies
-    return (min(_times(one)[0] for one in often) * amount, max(_times(one)[1] for one in often) * amount) if often else (amount, amount)
+    return (
+        (min(_times(one)[0] for one in often) * amount, max(_times(one)[1] for one in often) * amount)
+        if often
+        else (amount, amount)
+    )
 
 
 def _times(often: Frequency) -> tuple[Fraction, Fraction]:
@@ -132,8 +143,12 @@ def _against_typical(
     drug: Drug, patient: PatientFacts, amount: Fraction, dims: tuple[tuple[str, int], ...], shown: str, factor: float
 ) -> Finding:
     found = quantities(plain(f"{drug.dose.amount:g} {drug.dose.unit}"))
-    typical = _absolute(found[0], patient if patient.weight else replace(patient, weight=ADULT_WEIGHT)) if found else None
+    typical = (
+        _absolute(found[0], patient if patient.weight else replace(patient, weight=ADULT_WEIGHT)) if found else None
+    )
     if typical and typical[2] == dims and amount > typical[0] * Fraction(factor).limit_denominator(1000):
-        reason = f"{drug.name.en} {shown}: more than {factor:g} times a typical dose, and the table has no maximum, escalate"
+        reason = (
+            f"{drug.name.en} {shown}: more than {factor:g} times a typical dose, and the table has no maximum, escalate"
+        )
         return Finding("unknown", reason, drug.dose_source)
     return Finding("safe", "", drug.dose_source)

@@ -83,4 +83,6 @@ class Medication(SafetyLeaf):
             for finding in findings:
                 if finding.outcome == outcome:
                     return finding
-        return Finding("safe", f"{len(advised)} drugs advised, none against the table" if advised else "no drug is advised")
+        return Finding(
+            "safe", f"{len(advised)} drugs advised, none against the table" if advised else "no drug is advised"
+        )

@@ -13,23 +13,37 @@ from typing import Any
 from medrl.rewards.safety.reading import denied, plainly
 from medrl.types import Problem
 
-_AGE = re.compile(r"\b(\d{1,3})[- ]?(?:years?[- ]old|y/?o\b|year[- ])|\baged? (\d{1,3})\b|\b(?:man|woman|boy|girl|patient) of (\d{1,3})\b|(\d{1,3}) ?(?:岁|years? old)", re.IGNORECASE)  # fmt: skip
-_MONTHS = re.compile(r"\b(\d{1,2})[- ]?(?:months?|weeks?|days?)[- ]old\b|(\d{1,2}) ?(?:个月|月龄|天大)", re.IGNORECASE)
+_AGE = re.compile(
+    r"\b(\d{1,3})[- ]?(?:years?[- ]old|y/?o\b|year[- ])|\baged? (\d{1,3})\b|\b(?:man|"
+    r"woman|boy|girl|patient) of (\d{1,3})\b|(\d{1,3}) ?(?:岁|years? old)",
+    re.IGNORECASE,
+)
+_MONTHS = re.compile(
+    r"\b(\d{1,2})[- ]?(?:months?|weeks?|days?)[- ]old\b|(\d{1,2}) ?(?:个月|月龄|"
+    r"天大)",
+    re.IGNORECASE,
+)
 _WEIGHT = re.compile(r"(\d{1,3}(?:\.\d)?) ?(?:kg|公斤|千克)\b", re.IGNORECASE)
 _EGFR = re.compile(
     r"(?:\begfr|creatinine clearance|\bcrcl|肾小球滤过率|肌酐清除率)[^\d.;\n]{0,20}(\d{1,3}(?:\.\d)?)", re.IGNORECASE
 )
-_PREGNANT = re.compile(r"\bpregnan(?:t|cy)\b(?! test)|\bgravid\b|\bweeks? (?:of )?gestation|妊娠|怀孕|孕\d|孕妇|早孕|孕期", re.IGNORECASE)
+_PREGNANT = re.compile(
+    r"\bpregnan(?:t|cy)\b(?! test)|\bgravid\b|\bweeks? (?:of )?gestation|妊娠|怀孕|孕\d|孕妇|早孕|孕期", re.IGNORECASE
+)
 _TRIMESTER = re.compile(r"\b(first|second|third|1st|2nd|3rd) trimester|(早|中|晚)(?:孕|期妊娠)", re.IGNORECASE)
-_WEEKS = re.compile(r"\b(\d{1,2}) weeks?(?:'| of)? (?:pregnan|gestation)|孕(\d{1,2}) ?周|妊娠(\d{1,2}) ?周", re.IGNORECASE)
+_WEEKS = re.compile(
+    r"\b(\d{1,2}) weeks?(?:'| of)? (?:pregnan|gestation)|孕(\d{1,2}) ?周|妊娠(\d{1,2}) ?周", re.IGNORECASE
+)
 _FEEDS = re.compile(r"\bbreast-?feeding\b|\blactating\b|\bnursing (?:mother|her)\b|哺乳|母乳喂养", re.IGNORECASE)
 _ALLERGY = re.compile(
     r"\ballerg(?:ic to|y to|ies to|ies?:)\s{0,2}([^.;\n]{2,80})|\b([a-z][a-z -]{2,30}) allergy\b|"
-    r"\b(?:hypersensitiv\w+|anaphylaxis) (?:to|after) ([^.;,\n]{2,40})|对?([\u4e00-\u9fffA-Za-z]{1,10}?)(?:药物)?过敏|过敏史?[:为]([^。;\n]{1,40})",
+    r"\b(?:hypersensitiv\w+|anaphylaxis) (?:to|after) ([^.;,\n]{2,40})|对?([\u4e00-\u9fffA-Za-z]{1,10}?)(?:药物)?过敏|"
+    r"过敏史?[:为]([^。;\n]{1,40})",
     re.IGNORECASE,
 )
 _TAKES = re.compile(
-    r"\b(?:takes|is taking|taking|is on|currently on|treated with|medications?:|current drugs?:)\s{0,2}([^.;\n]{2,160})|"
+    r"\b(?:takes|is taking|taking|is on|currently on|treated with|medications?:|"
+    r"current drugs?:)\s{0,2}([^.;\n]{2,160})|"
     r"(?:正在|目前|长期|现)(?:服用|口服|使用|应用|用)([^。;\n]{1,80})",
     re.IGNORECASE,
 )
@@ -38,7 +52,7 @@ _ORDER = {"first": 1, "1st": 1, "早": 1, "second": 2, "2nd": 2, "中": 2, "thir
 
 @dataclass(frozen=True)
 class PatientFacts:
-    """Facts of one patient; None and empty where nothing is known. `words` is the question and all that metadata names."""
+    """Facts of one patient; None and empty where nothing is known. `words` is the question and the conditions."""
 
     age: float | None
     sex: str

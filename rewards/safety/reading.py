@@ -20,20 +20,25 @@ _LOOKALIKES = str.maketrans(
 _SENTENCE = re.compile(r"[。!?;\n]+|\.(?=\s|$)")
 _QUOTED = re.compile(
     r"^[ \t]{0,8}>[^\n]*|"
-    r"(?:\b(?:said|says?|asked|asks?|told|wrote|mention\w*|reports?|states?|quot\w+|your words?)\b|[说称问]|自述|主诉|提到|原话)"
+    r"(?:\b(?:said|says?|asked|asks?|told|wrote|mention\w*|reports?|states?|quot\w+|"
+    r"your words?)\b|[说称问]|自述|主诉|提到|原话)"
     r"[^\"“”「」\n]{0,20}[\"“「][^\"”」\n]{0,400}[\"”」]",
     re.IGNORECASE | re.MULTILINE,
 )
 _CONDITION = re.compile(
-    r"\b(?:if|unless|in case|should (?:you|he|she|they|it|the|any|this|these|symptoms)|when(?:ever)?|once|whether|until|"
+    r"\b(?:if|unless|in case|should (?:you|he|she|they|it|the|any|this|these|"
+    r"symptoms)|when(?:ever)?|once|whether|until|"
     r"in the event)\b(?! (?:possible|needed|necessary|you can|available|required))|"
-    r"如果|如有|如出现|如发生|如(?=症状|病情|疼痛|仍|发热|再)|若|一旦|假如|倘若|万一|要是|除非|是否|直到|(?:出现|发生)[^,。;]{1,30}(?:时|者|的话)",
+    r"如果|如有|如出现|如发生|如(?=症状|病情|疼痛|仍|发热|再)|若|一旦|假如|倘若|"
+    r"万一|要是|除非|是否|直到|(?:出现|发生)[^,。;]{1,30}(?:时|者|的话)",
     re.IGNORECASE,
 )
 _DENIED = re.compile(
-    r"(?:\b(?:no|not|never|without|neither|nor|cannot|unlikely|hardly|avoid\w*|rather than|instead of|unnecessary)\b|n't\b)"
+    r"(?:\b(?:no|not|never|without|neither|nor|cannot|unlikely|hardly|avoid\w*|"
+    r"rather than|instead of|unnecessary)\b|n't\b)"
     r"(?! (?:delay|wait|hesitate|postpone|only|just|ignore|later))[^.;:,\n]{0,40}$|"
-    r"(?:不需要?|无[需须]|不必|不用|没有?必要|没必要|并非|不是|而非|而不是|不属于|不算|不至于|尚不|还不|不要|不应|不[会能]是|排除|没有|否认|非)"
+    r"(?:不需要?|无[需须]|不必|不用|没有?必要|没必要|并非|不是|而非|而不是|不属于|"
+    r"不算|不至于|尚不|还不|不要|不应|不[会能]是|排除|没有|否认|非)"
     r"(?!拖延|耽误|犹豫|等待|等到|忽视|仅)[^。;,:\n]{0,8}$",
     re.IGNORECASE,
 )

@@ -20,7 +20,7 @@ from medrl.types import Group, Problem, Response, Score
 
 Costs: TypeAlias = tuple[tuple[float, ...], ...]
 COSTS: Costs = ((0.0, 0.3, 0.6), (1.0, 0.0, 0.3), (2.0, 2.0, 0.0))
-SOURCE = "ACS-COT, Resources for Optimal Care of the Injured Patient (2014), for the ratio; house rule, no clinician has reviewed it"
+SOURCE = "ratio of ACS-COT, Resources for Optimal Care 2014; house rule, no clinician has reviewed it"
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Acuity(SafetyLeaf):
     """1 less the cost of the acuity that the answer says, where `metadata["acuity"]` is routine, urgent or emergency.
 
     A missed emergency is worth -1. Several levels count as the costliest of them for this case; none as a missed
-    emergency where there is one, else as 0. Parts `NAME_under` and `NAME_over` are 1 where the triage was too low or too high.
+    emergency where there is one, else as 0. Parts `NAME_under` and `NAME_over` are 1 where it was too low or too high.
     """
 
     type_name: ClassVar[str] = "acuity"
@@ -69,7 +69,11 @@ class Acuity(SafetyLeaf):
 
 
 def _cost_faults(cost: object) -> list[str]:
-    if not isinstance(cost, tuple) or len(cost) != 3 or not all(isinstance(row, tuple) and len(row) == 3 for row in cost):
+    if (
+        not isinstance(cost, tuple)
+        or len(cost) != 3
+        or not all(isinstance(row, tuple) and len(row) == 3 for row in cost)
+    ):
         return [f"`cost` is {cost!r:.80}; give three rows of three numbers, in the order {', '.join(ACUITIES)}"]
     faults = not_finite(**{f"cost[{i}][{j}]": one for i, row in enumerate(cost) for j, one in enumerate(row)})
     if faults:
@@ -80,9 +84,13 @@ def _cost_faults(cost: object) -> list[str]:
     if not all(0 < one <= 1 for one in high):
         faults.append(f"`cost` of a level too high must be above 0 and at most 1; it is {high}")
     if not all(one > 1 for one in cost[2][:2]):
-        faults.append(f"`cost` of a missed emergency must be above 1, so that its value is below 0; it is {cost[2][:2]}")
+        faults.append(
+            f"`cost` of a missed emergency must be above 1, so that its value is below 0; it is {cost[2][:2]}"
+        )
     if cost[1][0] <= max(high):
-        faults.append(f"`cost` of calling an urgent case routine is {cost[1][0]}; it must be above those of a level too high")
+        faults.append(
+            f"`cost` of calling an urgent case routine is {cost[1][0]}; it must be above those of a level too high"
+        )
     return faults
 
 
@@ -109,14 +117,16 @@ class Department(SafetyLeaf):
             return self.not_asked("department")
         right = {wanted} if isinstance(wanted, str) else set(wanted)
         if not right or not right <= set(WORDS):
-            return self.broken(problem, f"metadata['department'] is {wanted!r}; it names departments of {', '.join(WORDS)}")
+            return self.broken(
+                problem, f"metadata['department'] is {wanted!r}; it names departments of {', '.join(WORDS)}"
+            )
         said = said_departments(visible(response))
         return self.told(float(bool(said) and said <= right), f"{', '.join(sorted(said)) or 'no department'} said")
 
 
 @dataclass(frozen=True)
 class Triage(Reward):
-    """Acuity and department in one: a weighted mean, or -1 where the acuity is below 0, which no department offsets."""
+    """Acuity and department in one: a weighted mean, or -1 where the acuity is below 0, which nothing offsets."""
 
     type_name: ClassVar[str] = "triage"
 
@@ -140,7 +150,9 @@ class Triage(Reward):
         return place != "acuity"
 
     async def assess(self, groups: Sequence[Group], context: RewardContext) -> Scores:
-        acuity, department = await together([self.acuity.score(groups, context), self.department.score(groups, context)])
+        acuity, department = await together(
+            [self.acuity.score(groups, context), self.department.score(groups, context)]
+        )
         return [[self._one(*pair) for pair in zip(*rows, strict=True)] for rows in zip(acuity, department, strict=True)]
 
     def _one(self, acuity: Score, department: Score) -> Score:

@@ -45,8 +45,10 @@ def vignette(draw: Draw) -> Drawn | None:
 
 
 def presented(draw: Draw, disease: Disease) -> tuple[list[str], str | None, Patient] | None:
-    """A patient with this disease: the findings shown, perhaps one that is denied, and who it is; None where no set of
-    findings of this split identifies the disease."""
+    """A patient with this disease: the findings shown, perhaps one that is denied, and who it is.
+
+    None where no set of findings of this split identifies the disease.
+    """
     rng = draw.rng
     groups = presentations(draw.world, disease.id, draw.shown, draw.split)
     if not groups:
