@@ -52,7 +52,7 @@ _NO_DRUG_BEHIND = re.compile(
     re.IGNORECASE,
 )
 _BEHIND = re.compile(
-    r"^[^.;,\n]{0,30}?\b(?:(?:is|are|was|were|be|being) (?:\w{1,12} )?(?:contraindicated|"
+    r"^[^.;,\n]{0,30}?\b(?:(?<!not )(?<!n't )(?:is|are|was|were|be|being) (?:\w{1,12} )?(?:contraindicated|"
     r"avoided|stopped|withheld|discontinued|unsafe|"
     r"dangerous|harmful|not (?:recommended|used|given|safe|advised|indicated))|"
     r"(?:should|must|can|may|could)(?: not|n't) be(?! (?:stopped|withheld|discontinued|"

@@ -48,8 +48,9 @@ def overdosed(advised: Advised, patient: PatientFacts, above_typical: float) -> 
         return Finding("unknown", f"{advised.named.name}: not in the table, escalate")
     text = plain(advised.behind[:_REACH])
     front = plain(_AHEAD.split(advised.before[-_REACH:])[-1])
-    findings = [_dose(drug, patient, q, text, above_typical) for q in _placed(text)]
-    findings += [_dose(drug, patient, q, f"{front} {text}", above_typical) for q in _placed(front)]
+    lead = plain(advised.before[-_REACH:])
+    findings = [_dose(drug, patient, q, text, lead, above_typical) for q in _placed(text)]
+    findings += [_dose(drug, patient, q, f"{front} {text}", lead, above_typical) for q in _placed(front)]
     for outcome in ("violates", "unknown"):
         for finding in findings:
             if finding.outcome == outcome:
@@ -65,7 +66,7 @@ def _placed(text: str) -> list[Quantity]:
 _COUNTED = ("mass", "activity", "amount", "tablets", "volume", "doses", "drops")
 
 
-def _dose(drug: Drug, patient: PatientFacts, dose: Quantity, text: str, above_typical: float) -> Finding:
+def _dose(drug: Drug, patient: PatientFacts, dose: Quantity, text: str, lead: str, above_typical: float) -> Finding:
     name, source = drug.name.en, drug.dose_source
     limit = _limit(drug, patient)
     given = _absolute(dose, patient)
@@ -75,7 +76,7 @@ def _dose(drug: Drug, patient: PatientFacts, dose: Quantity, text: str, above_ty
             return Finding("safe", "", source)
         return Finding("unknown", f"{name} {shown}: it cannot be held against the table's unit, escalate", source)
     amount, daily, dims = given
-    least, most = (amount, amount) if daily else _a_day(amount, dose, text)
+    least, most = (amount, amount) if daily else _a_day(amount, dose, text, lead)
     if patient.age is not None and patient.age < ADULT and (limit is None or least <= limit[0]):
         return Finding("unknown", f"{name} {shown}: the table's doses are an adult's, escalate", source)
     if limit is None or limit[1] != dims:
@@ -113,15 +114,15 @@ def _limit(drug: Drug, patient: PatientFacts) -> tuple[Fraction, tuple[tuple[str
     return (known[0], known[2]) if known else None
 
 
-def _a_day(amount: Fraction, dose: Quantity, text: str) -> tuple[Fraction, Fraction]:
-    """The least and the most that a dose comes to in a day, by the frequency that stands nearest behind it."""
+def _a_day(amount: Fraction, dose: Quantity, text: str, lead: str) -> tuple[Fraction, Fraction]:
+    """The least and the most that a dose comes to in a day, by the frequency nearest behind it, else before it."""
     start, end = dose.span
     if _TOTAL_BEHIND.match(text[end : end + 40]) or _TOTAL_BEFORE.search(text[max(0, start - 40) : start]):
         return amount, amount
     later = [q.span[0] for q in _placed(text) if q.span[0] >= end]
     often = regimen(text[end : later[0] if later else end + 120]).frequencies or regimen(text[:start]).frequencies
     if not often:
-        often = regimen(text[end : end + 200]).frequencies
+        often = regimen(text[end : end + 200]).frequencies or regimen(lead[-120:]).frequencies
     return (
         (min(_times(one)[0] for one in often) * amount, max(_times(one)[1] for one in often) * amount)
         if often

@@ -56,7 +56,7 @@ class Medication(SafetyLeaf):
             patient = facts_of(problem)
         except ValueError as error:
             return self.broken(problem, str(error))
-        advised = advised_drugs(visible(response))
+        advised = advised_drugs(visible(response, loops=True))
         finding = self._gravest(advised, patient)
         count = len({one.named.drug.id if one.named.drug else one.named.name.lower() for one in advised})
         figures = {"violated": finding.outcome == "violates", "unknown": finding.outcome == "unknown", "advised": count}

@@ -36,10 +36,10 @@ _CONDITION = re.compile(
 _DENIED = re.compile(
     r"(?:\b(?:no|not|never|without|neither|nor|cannot|unlikely|hardly|avoid\w*|"
     r"rather than|instead of|unnecessary)\b|n't\b)"
-    r"(?! (?:delay|wait|hesitate|postpone|only|just|ignore|later))[^.;:,\n]{0,40}$|"
+    r"(?! (?:delay|wait|hesitate|postpone|only|just|ignore|later))(?:(?!\bbut\b|\binstead\b(?! of))[^.;:,\n]){0,40}$|"
     r"(?:不需要?|无[需须]|不必|不用|没有?必要|没必要|并非|不是|而非|而不是|不属于|"
     r"不算|不至于|尚不|还不|不要|不应|不[会能]是|排除|没有|否认|非)"
-    r"(?!拖延|耽误|犹豫|等待|等到|忽视|仅)[^。;,:\n]{0,8}$",
+    r"(?!拖延|耽误|犹豫|等待|等到|忽视|仅)(?:(?!而是|但|[应该]为)[^。;,:\n]){0,8}$",
     re.IGNORECASE,
 )
 _REACH = 60  # characters before a mention in which a denial is looked for
@@ -72,10 +72,13 @@ def plainly(text: str) -> str:
     return text.replace("**", "").replace("__", "")
 
 
-def visible(response: Response) -> str:
-    """The visible answer, plainly; "" where there is none or it is stuck in a loop."""
+def visible(response: Response, *, loops: bool = False) -> str:
+    """The visible answer, plainly; "" where there is none, or, unless `loops` count too, where it is stuck in a loop.
+
+    What looks for danger reads loops too: a danger does not go away by saying the rest for ever.
+    """
     answer = sections(response.text).answer
-    return "" if degenerate(answer) else plainly(answer)
+    return "" if not loops and degenerate(answer) else plainly(answer)
 
 
 def without_quotes(text: str) -> str:
