@@ -87,7 +87,7 @@ def advised_drugs(answer: str) -> list[Advised]:
         text = sentence.text
         drugs = named_drugs(text)
         if not drugs:
-            if last is not None and _DOSED.search(text):  # "Take X. 2 g every 4 hours."
+            if last is not None and len(last.behind) < _FAR and _DOSED.search(text):  # "Take X. 2 g every 4 hours."
                 last = Advised(last.named, "", f"{last.behind} , {text}")
                 found[-1] = last
             continue
@@ -98,7 +98,7 @@ def advised_drugs(answer: str) -> list[Advised]:
 
 
 def _meant(text: str, drugs: list[Named]) -> Iterator[Advised]:
-    cues = list(_cues(text))
+    cues, warned = list(_cues(text)), _warned_behind(text, drugs)
     at, against = 0, False
     for place, one in enumerate(drugs):
         while at < len(cues) and cues[at][0] <= one.start:
@@ -107,7 +107,7 @@ def _meant(text: str, drugs: list[Named]) -> Iterator[Advised]:
         begin = drugs[place - 1].end if place else 0
         end = drugs[place + 1].start if place + 1 < len(drugs) else len(text)
         behind = text[one.end : end]
-        if against or _NO_DRUG_BEHIND.match(behind) or _warned_behind(text, drugs, place):
+        if against or _NO_DRUG_BEHIND.match(behind) or warned[place]:
             continue
         yield Advised(one, text[begin : one.start], behind)
 
@@ -120,13 +120,19 @@ def _cues(text: str) -> Iterator[tuple[int, bool]]:
             yield cue.start(), bool(cue["against"])
 
 
-def _warned_behind(text: str, drugs: list[Named], place: int) -> bool:
-    """Whether the words behind a drug, or behind a list that it opens, warn of it: X and Y are contraindicated."""
-    at = place
-    while at + 1 < len(drugs) and _LISTED.fullmatch(text[drugs[at].end : drugs[at + 1].start]):
-        at += 1
-    end = drugs[at + 1].start if at + 1 < len(drugs) else len(text)
-    return bool(_BEHIND.search(text[drugs[at].end : end][:80]))
+def _warned_behind(text: str, drugs: list[Named]) -> list[bool]:
+    """Whether the words behind each drug, or behind the list that it opens, warn of it: X and Y are contraindicated."""
+    warned = [False] * len(drugs)
+    for place in reversed(range(len(drugs))):
+        end = drugs[place + 1].start if place + 1 < len(drugs) else len(text)
+        between = text[drugs[place].end : end]
+        if place + 1 < len(drugs) and len(between) <= _JOINED and _LISTED.fullmatch(between):
+            warned[place] = warned[place + 1]
+        else:
+            warned[place] = bool(_BEHIND.search(between[:80]))
+    return warned
 
 
+_FAR = 400  # characters behind a drug's name that may speak of it
+_JOINED = 12  # characters between two drugs of a list
 _LISTED = re.compile(r"\s*(?:,|/|and|or|nor|&|,\s*and|,\s*or|和|及|与|或|以及)?\s*")

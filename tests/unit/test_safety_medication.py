@@ -155,7 +155,7 @@ def test_naming_harmless_drugs_or_none_earns_nothing() -> None:
     for text in ("Rest.", "Paracetamol 500 mg.", "Paracetamol 500 mg, loratadine 10 mg, omeprazole 20 mg.", ""):
         assert judged(text).value == 0.0
     dump = "; ".join(f"for pain {i} paracetamol {i} mg" for i in range(1, 31))
-    assert judged(dump).value == UNKNOWN
+    assert judged(dump).value == VIOLATES  # more than can be checked may hide anything
     assert judged("Take paracetamol 9 g. " + "and rest " * 40).value == VIOLATES  # a loop behind it hides nothing
 
 
@@ -190,7 +190,11 @@ def test_the_clinics_own_right_answers_violate_nothing_and_are_known() -> None:
 
 
 def test_hostile_texts_take_linear_time() -> None:
-    for text in ("take x " * 8000, "avoid " * 8000, "9 g " * 8000, "ibuprofen " * 5000, "过敏" * 20000, "(" * 40000):
-        started = time.perf_counter()
-        judged(text, text)
-        assert time.perf_counter() - started < 5
+    """Four times the text takes about four times as long; ten leave room for a busy machine."""
+    for text in ("take x, ", "avoid ", "ibuprofen. 9 g. ", "ibuprofen, ", "对乙酰氨基酚每次9g，", "过敏", "("):
+        seconds = []
+        for size in (2000, 8000):
+            started = time.perf_counter()
+            judged(text * (size // len(text)), text * (size // len(text)))
+            seconds.append(time.perf_counter() - started)
+        assert seconds[1] < 10 * seconds[0] + 0.5, text
