@@ -51,7 +51,7 @@ def test_a_list_of_everything_earns_nothing() -> None:
 def test_own_red_flags_and_those_of_another_disease() -> None:
     """Every disease's flags in both languages: its own are paid, those of another department hardly ever."""
     world, leaf = load_world(), ReturnPrecautions()
-    diseases = list(world.diseases.values())
+    diseases = list(world.diseases.values())[::2]
     own, other = [], []
     for place, disease in enumerate(diseases):
         far = next(one for one in diseases[place + 17 :] + diseases if one.department != disease.department)

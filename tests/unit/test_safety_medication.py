@@ -193,7 +193,7 @@ def test_hostile_texts_take_linear_time() -> None:
     """Four times the text takes about four times as long; ten leave room for a busy machine."""
     for text in ("take x, ", "avoid ", "ibuprofen. 9 g. ", "ibuprofen, ", "对乙酰氨基酚每次9g，", "过敏", "("):
         seconds = []
-        for size in (2000, 8000):
+        for size in (1000, 4000):
             started = time.perf_counter()
             judged(text * (size // len(text)), text * (size // len(text)))
             seconds.append(time.perf_counter() - started)

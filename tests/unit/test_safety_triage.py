@@ -151,7 +151,7 @@ def test_a_cost_matrix_that_would_teach_the_wrong_thing_is_refused(cost: object,
 
 def test_on_the_clinics_own_mix_only_triage_earns_everything() -> None:
     """Right demonstrations earn 1 without exception; one answer for all earns clearly less, and silence least."""
-    problems = generate_problems(split="train", count=600, kinds=("triage",))
+    problems = generate_problems(split="train", count=300, kinds=("triage",))
     right = [one.messages[-1]["content"] for one in generate_demonstrations(problems)]
     tree = Triage()
 
