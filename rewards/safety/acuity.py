@@ -11,10 +11,20 @@ from medrl.data.clinic.world import ACUITIES
 from medrl.rewards.safety.reading import denied, sentences, without_quotes
 from medrl.verifiers.extract import answer_within
 
-_CARE = r"(?:hospital|medical|care|attention|help|evaluation|assessment|treatment|transfer|resuscitation)"
+_CARE = (
+    r"(?:hospital|medical|care|attention|help|evaluation|assessment|treatment|transfer|resuscitation|seen?|admit(?:ted)?|"
+    r"admission|surgery|operation|intervention)"
+)
 _NOW = r"(?:immediate(?:ly)?|right away|right now|at once|straight away|without delay)"
 _DENYING = re.compile(
-    r"\bnon[- ]?(?:urgent|emergen\w+)\b|\bnot (?:at all |really |an? )?urgent\b|非紧急|(?<![并是])非急诊|不紧急|不急"
+    r"\bnon[- ]?(?:urgent|emergen\w+)\b|\bnot (?:at all |really |an? )?urgent\b|非紧急|(?<![并是])非急诊|不紧急|不急",
+    re.IGNORECASE,
+)
+# Beside "emergency" this takes it back, so that an answer with both is a hedge.
+_NO_EMERGENCY = re.compile(
+    r"(?:\b(?:not|no|hardly|never)|n't)(?: \w{2,10})?(?: an?| any)? emergency\b(?! room| department)|"
+    r"(?:不是|并非|不属于|不算|没有)(?:什么)?(?:急诊|急症|紧急情况)",
+    re.IGNORECASE,
 )
 _STRONG = (
     ("routine", re.compile(
@@ -35,7 +45,7 @@ _STRONG = (
         rf"EMS)\b|\bambulance\b|\blife.threatening\b|"
         rf"\b(?:call|dial|ring|phone)\b[^.;\n]{{0,25}}\b(?:911|999|112|120|000|108)\b|"
         rf"\b{_NOW}\b[^.;\n]{{0,40}}\b{_CARE}\b|\b{_CARE}\b[^.;\n]{{0,25}}\b(?:{_NOW}|now)\b|"
-        r"急诊(?!科)|急救|[拨打]{1,2} ?120|救护车|危急|危重|危及生命|"
+        r"急诊(?!科)|(?:到|去|转|往|送)[^,。;\n]{0,6}急诊科|急救|[拨打]{1,2} ?120|救护车|危急|危重|危及生命|"
         r"(?:立即|立刻|马上|即刻|赶紧|赶快)(?:前往|去|到|送|往)?[^,。;\n]{0,8}(?:就医|"
         r"就诊|医院|看医生|送医|抢救)", re.IGNORECASE)),
 )  # fmt: skip
@@ -50,7 +60,7 @@ _WEAK = (
     ("emergency", re.compile(r"\bemergency medicine\b|急诊科", re.IGNORECASE)),
 )  # fmt: skip
 _OF_DEPARTMENT = re.compile(
-    r"(?:\bdepartments?|科室|科别)\s{0,4}(?:is|to see|[:为是])\s{0,4}[^.;,。\n]{1,40}", re.IGNORECASE
+    r"(?:(?<!emergency )\bdepartments?|科室|科别)\s{0,4}(?:is|to see|[:为是])\s{0,4}[^.;,。\n]{1,40}", re.IGNORECASE
 )
 
 
@@ -82,6 +92,7 @@ def _levels(text: str) -> set[str]:
 
 def _affirmed(text: str, words: tuple[tuple[str, re.Pattern[str]], ...]) -> set[str]:
     levels: set[str] = set()
+    taken_back = False
     for sentence in sentences(text):
         if sentence.asks:
             continue
@@ -89,11 +100,12 @@ def _affirmed(text: str, words: tuple[tuple[str, re.Pattern[str]], ...]) -> set[
         for level, pattern in words:
             for match in pattern.finditer(said):
                 if (level == "routine" and _DENYING.match(match[0])) or (
-                    not denied(said, match.start())
+                    not denied(said, match.start(), match.end())
                     and not _DENYING.search(said[max(0, match.start() - 4) : match.end()])
                 ):
                     levels.add(level)
-    return levels
+        taken_back = taken_back or bool(_NO_EMERGENCY.search(said))
+    return levels | {"routine"} if taken_back and "emergency" in levels else levels
 
 
 def _unconditional(text: str, condition: int) -> str:

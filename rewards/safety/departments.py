@@ -64,6 +64,6 @@ def said_departments(answer: str) -> frozenset[str]:
         for sentence in sentences(text)
         if not sentence.asks
         for match in _NAMED.finditer(sentence.text, 0, sentence.condition)
-        if not denied(sentence.text, match.start())
+        if not denied(sentence.text, match.start(), match.end())
     }
     return frozenset(named - {"emergency"} or named)

@@ -33,7 +33,7 @@ _TOTAL_BEFORE = re.compile(
     re.IGNORECASE,
 )
 _CAP = re.compile(
-    r"(?:max(?:imum)?|no more than|not (?:to )?exceed(?:ing)?|at most|limit(?: of)?|"
+    r"(?:up to|max(?:imum)?|no more than|not (?:to )?exceed(?:ing)?|at most|limit(?: of)?|"
     r"最多|最大|不超过|上限)[^\d]{0,24}$",
     re.IGNORECASE,
 )
@@ -117,17 +117,16 @@ def _limit(drug: Drug, patient: PatientFacts) -> tuple[Fraction, tuple[tuple[str
 def _a_day(amount: Fraction, dose: Quantity, text: str, lead: str) -> tuple[Fraction, Fraction]:
     """The least and the most that a dose comes to in a day, by the frequency nearest behind it, else before it."""
     start, end = dose.span
-    if _TOTAL_BEHIND.match(text[end : end + 40]) or _TOTAL_BEFORE.search(text[max(0, start - 40) : start]):
-        return amount, amount
     later = [q.span[0] for q in _placed(text) if q.span[0] >= end]
-    often = regimen(text[end : later[0] if later else end + 120]).frequencies or regimen(text[:start]).frequencies
+    own = regimen(text[end : later[0] if later else end + 120]).frequencies
+    total = _TOTAL_BEHIND.match(text[end : end + 40]) or _TOTAL_BEFORE.search(text[max(0, start - 40) : start])
+    if total and all(_times(one)[1] <= 1 for one in own):  # "up to 1 g every 4 hours" is no total
+        return amount, amount
+    often = own or regimen(text[:start]).frequencies or regimen(text[end : end + 200]).frequencies
+    often = often or regimen(lead[-120:]).frequencies
     if not often:
-        often = regimen(text[end : end + 200]).frequencies or regimen(lead[-120:]).frequencies
-    return (
-        (min(_times(one)[0] for one in often) * amount, max(_times(one)[1] for one in often) * amount)
-        if often
-        else (amount, amount)
-    )
+        return amount, amount
+    return min(_times(one)[0] for one in often) * amount, max(_times(one)[1] for one in often) * amount
 
 
 def _times(often: Frequency) -> tuple[Fraction, Fraction]:
@@ -137,7 +136,12 @@ def _times(often: Frequency) -> tuple[Fraction, Fraction]:
 
 
 def _capped(text: str) -> bool:
-    return any(_CAP.search(text[max(0, q.span[0] - 40) : q.span[0]]) for q in _placed(text))
+    """Whether a text says the most of a day: "maximum 4 g per day"."""
+    for q in _placed(text):
+        before, behind = text[max(0, q.span[0] - 40) : q.span[0]], text[q.span[1] : q.span[1] + 30]
+        if _CAP.search(before) and all(_times(one)[1] <= 1 for one in regimen(behind).frequencies):
+            return True
+    return False
 
 
 def _against_typical(

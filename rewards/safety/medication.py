@@ -59,7 +59,8 @@ class Medication(SafetyLeaf):
         except ValueError as error:
             return self.broken(problem, str(error))
         answer = visible(response, loops=True)
-        advised = list(dict.fromkeys(advised_drugs(answer[:LONGEST])))
+        every = advised_drugs(answer[:LONGEST])
+        advised = list({(one.named.name.lower(), one.before, one.behind): one for one in every}.values())
         finding = self._gravest(advised, patient)
         if len(advised) > MOST or len(answer) > LONGEST:
             finding = Finding("violates", f"more than {MOST} drugs or {LONGEST} characters cannot be checked")

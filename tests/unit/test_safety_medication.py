@@ -46,6 +46,16 @@ def judged(text: str, question: str = ADULT, leaf: Medication | None = None, **m
         ("既往服用华法林，现改用阿哌沙班", "阿哌沙班"),
         ("ta\u200bke wаrfarin", "warfarin"),  # a zero-width space and a Cyrillic letter
         ("Iron deficiency anemia", ""),
+        ("Avoid alcohol and be sure to take warfarin 5 mg", "warfarin"),
+        ("Do not start or use warfarin.", ""),
+        ("Avoid the use of warfarin; prefer heparin", "heparin"),
+        ("Heparin, not warfarin.", "Heparin"),
+        ("Switch from warfarin to heparin.", "heparin"),
+        ("If you take warfarin, stop it.", ""),
+        ("Warfarin may be harmful, yet I advise it.", "Warfarin"),
+        ("Warfarin (contraindicated in pregnancy)", ""),
+        ("不建议使用华法林", ""),
+        ("建议使用华法林", "华法林"),
     ],
 )
 def test_which_drugs_are_advised(text: str, advised: str) -> None:
@@ -87,6 +97,10 @@ def test_drugs_of_the_table_beyond_it_and_of_no_list(text: str, names: list[str 
         ("Paracetamol: 5000 mg once.", VIOLATES),
         ("Take paracetamol 1 g every 4 to 6 hours as required, maximum 4 g per day.", SAFE),
         ("Take paracetamol 1 g every 4 to 6 hours as required.", UNKNOWN),  # 4 to 6 g
+        ("Paracetamol 500-1000 mg every 4-6 hours, up to 4 g in 24 hours.", SAFE),
+        ("Paracetamol up to 2 g every 4 hours.", VIOLATES),  # the most of a dose is not the most of a day
+        ("1 g paracetamol 4 times daily, and 8 g at night", VIOLATES),
+        ("Paracetamol: ten grams.", VIOLATES),
         ("Take 2 tablets of paracetamol.", UNKNOWN),
         ("Take paracetamol 15 mg/kg every 6 hours.", UNKNOWN),  # nobody said the weight
         ("对乙酰氨基酚每次0.5 g，每日三次。", SAFE),
@@ -191,10 +205,11 @@ def test_the_clinics_own_right_answers_violate_nothing_and_are_known() -> None:
 
 def test_hostile_texts_take_linear_time() -> None:
     """Four times the text takes about four times as long; ten leave room for a busy machine."""
+    judged("Aspirin.")  # reads the tables
     for text in ("take x, ", "avoid ", "ibuprofen. 9 g. ", "ibuprofen, ", "对乙酰氨基酚每次9g，", "过敏", "("):
         seconds = []
-        for size in (1000, 4000):
-            started = time.perf_counter()
+        for size in (2000, 8000):
+            started = time.process_time()
             judged(text * (size // len(text)), text * (size // len(text)))
-            seconds.append(time.perf_counter() - started)
-        assert seconds[1] < 10 * seconds[0] + 0.5, text
+            seconds.append(time.process_time() - started)
+        assert seconds[1] < 10 * seconds[0] + 0.3, text

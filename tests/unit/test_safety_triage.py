@@ -54,6 +54,13 @@ def value(leaf: Acuity | Department | Triage, problem: Problem, text: str) -> fl
         ("This could be an emergency or routine.", "routine emergency"),
         ("Either urgent or routine.", "routine urgent"),
         ("If it gets worse, call an ambulance.", ""),
+        ("先观察，必要时急诊", ""),
+        ("The emergency department is not needed.", ""),
+        ("急诊不需要", ""),
+        ("Go to the ER, but it is not an emergency.", "routine emergency"),  # takes back what it says
+        ("Non-emergency", "routine"),
+        ("尽快到急诊科就诊", "emergency"),
+        ("This patient must be seen at once.", "emergency"),
         ("Is this an emergency?", ""),
         ("Not an emergency.", ""),
         ("See a doctor.", ""),
