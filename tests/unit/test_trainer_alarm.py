@@ -2,15 +2,21 @@
 
 import json
 import random
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from medrl.rewards import Veto
+from medrl.engines import Sampling
+from medrl.models import Policy
+from medrl.rewards import Verified, Veto
 from medrl.rewards.safety import Medication
-from medrl.trainers import TrainerSettings
+from medrl.tracking import RunFolder
+from medrl.trainers import Trainer, TrainerSettings
 from medrl.trainers.alarm import correlation, ranks, rows_of, watch_unscored
-from medrl.types import Group, Part, Problem, Response, Score, ScoredGroup, ask
+from medrl.types import Group, Part, Problem, Response, Score, ScoredGroup, Verdict, ask
+from medrl.verifiers.protocol import verifier
 
 REWARD = Veto(Medication(name="guard"), Medication())
 
@@ -85,6 +91,36 @@ def test_danger_is_told_by_a_part_else_by_the_case() -> None:
     emergency = Problem("p", ask("?"), metadata={"acuity": "emergency"})
     masked = ScoredGroup(Group(emergency, (Response("four"),)), (Score(None, "error"),))
     assert rows_of([masked], ["guard"]) == [[1.0, 4.0, 1.0]]
+
+
+@verifier("fails_on_odd")
+def fails_on_odd(problem: Problem, text: str) -> Verdict:
+    return Verdict.failed("judge is down") if sum(map(ord, text)) % 2 else Verdict(1.0)
+
+
+def test_a_run_logs_its_figures_and_a_resumed_one_goes_on(make_policy: Callable[..., Policy], tmp_path: Path) -> None:
+    """Sixteen rollouts a step, about half without a score; the second run resumes after two of four steps."""
+    problems = [Problem(f"p{i}", ask("fever"), metadata={"acuity": ("emergency", "routine")[i % 2]}) for i in range(4)]
+    settings = TrainerSettings(
+        steps=4, problems_per_step=2, rollouts_per_problem=8, evaluate_every=0, save_every=2, max_unscored=0.9
+    )
+
+    def trainer(name: str, resume: bool = False) -> Trainer:
+        run = RunFolder.create(tmp_path / name, "name: test\n", resume=resume)
+        judge = Verified(fails_on_odd, otherwise=0.0)
+        return Trainer(make_policy(), problems, judge, settings=settings, sampling=Sampling(max_tokens=8), run=run)
+
+    whole, half = trainer("whole"), trainer("half")
+    whole.fit()
+    half.fit(2)
+    assert half.run is not None and whole.run is not None
+    half.run.close()
+    again = trainer("half", resume=True)
+    assert again.resume() and again.alarm_state == half.alarm_state
+    again.fit()
+    assert again.run is not None and len(again.alarm_state["steps"]) == 4
+    logged = [[row.get("alarm/unscored_danger") for row in t.run.read_metrics("rl")] for t in (whole, again) if t.run]
+    assert logged[0] == logged[1] and isinstance(logged[0][-1], float)
 
 
 @pytest.mark.parametrize("bad", [{"unscored_alarm": 0.0}, {"unscored_alarm": 1.0}, {"unscored_window": 0}])
