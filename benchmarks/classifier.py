@@ -28,10 +28,10 @@ from medrl.commands.verifier_figures import Outcome, by, figures
 from medrl.data.clinic.answers import generate_answers
 from medrl.data.labelled import LabelledAnswer, overlap
 from medrl.recipes.verifier import VerifierRecipe, load_answers, load_verifier_recipe
-from medrl.trainers.calibration import reliability
 from medrl.types import Problem, Response, Verdict
 from medrl.verifiers import Cascade, RuleVerifier, Typed, Verifier, final_answer, judge, normal, run_sync
 from medrl.verifiers.classifier import Classifier, sigmoid
+from medrl.verifiers.reliability import reliability
 
 RECIPE = Path(__file__).parents[1] / "examples" / "verifier" / "tiny.yaml"
 

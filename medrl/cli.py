@@ -99,6 +99,24 @@ def _verifier_commands(commands: _Commands) -> None:
     card.add_argument("--save", action="store_true", help="keep the card where `medrl run` looks for it")
     card.set_defaults(command=_card)
 
+    fit = commands.add_parser("calibrate", help="what a judge's number is worth, and the pass rate without its errors")
+    fit.add_argument("judge", help="as the verifier of `medrl card`")
+    fit.add_argument("--labels", metavar="FILE", required=True, help="rows as of `medrl card --cases`")
+    fit.add_argument("--answers", metavar="FILE", help="rows as of `medrl verify` whose pass rate is wanted")
+    fit.add_argument("--method", choices=("isotonic", "platt"), default="isotonic", help="platt for a few dozen labels")
+    fit.add_argument("--out", metavar="FILE", help="write the calibration here, for the reward node `calibrated`")
+    fit.add_argument("--json", metavar="OUT", help="write the figures here")
+    fit.set_defaults(command=_calibrate)
+
+    tree = commands.add_parser("reward", help="show a reward tree, and what each node says of answers or of a run")
+    tree.add_argument("what", metavar="REWARD_OR_RUN", help="YAML file of a reward tree or a recipe, or a run folder")
+    tree.add_argument("--answers", metavar="FILE", help="score these answers, rows as of `medrl verify`")
+    tree.add_argument("--step", type=int, help="of a run: rollouts of this training step; default the last")
+    tree.add_argument("--problem", metavar="ID", help="of a run: only rollouts of this problem")
+    tree.add_argument("--limit", type=int, default=4, help="at most so many; default 4")
+    tree.add_argument("--json", metavar="OUT", help="write the scores here, whole")
+    tree.set_defaults(command=_reward)
+
     attack = commands.add_parser("attack", help="try to get paid for nothing by a reward or a verifier")
     attack.add_argument("reward", help="YAML file of a reward tree, a recipe, or what `medrl card` takes as verifier")
     attack.add_argument("--problems", metavar="FILE", help="problems to answer; default: of the simulated clinic")
@@ -129,6 +147,18 @@ def _data_commands(commands: _Commands) -> None:
     audit.add_argument("--keep", metavar="OUT.jsonl", help="write the rows without flaws here, as they were read")
     audit.add_argument("--drop", metavar="KIND,KIND", default="", help="with --keep: only these kinds; default all")
     audit.set_defaults(command=_audit_problems)
+
+    page = commands.add_parser("annotate", help="serve a blinded page on which raters compare responses")
+    page.add_argument("file", nargs="?", help="rows of a problem with two `responses`, or feedback records")
+    page.add_argument("--out", metavar="FOLDER", required=True, help="where each rater's judgements are kept")
+    page.add_argument("--raters", default="", metavar="NAME,NAME", help="pseudonyms, one link for each")
+    page.add_argument("--mode", choices=("compare", "rate"), default="compare", help="which is better, or 1 to 5 each")
+    page.add_argument("--adjudicate", action="store_true", help="a third rater settles what two disagree on")
+    page.add_argument("--report", action="store_true", help="print progress, agreement and bias, and end")
+    page.add_argument("--port", type=int, default=8490, help="on 127.0.0.1; default 8490")
+    page.add_argument("--limit", type=int, help="only so many rows")
+    page.add_argument("--json", metavar="OUT", help="with --report: write the figures here")
+    page.set_defaults(command=_annotate)
 
     config = commands.add_parser("config", help="every knob of a recipe, with its documentation")
     config.add_argument("knob", nargs="?", default="", help="only knobs that begin so, e.g. optimization.lr")
@@ -337,6 +367,43 @@ def _rescore(options: argparse.Namespace) -> int:
     return 0
 
 
+def _reward(options: argparse.Namespace) -> int:
+    from rich.console import Console
+
+    from medrl.commands.reward_view import show_reward, show_run
+
+    of_answers, of_run = options.answers, (options.step, options.problem)
+    width = None if sys.stdout.isatty() else 120
+    console = Console(width=width, highlight=False, emoji=False, markup=False)
+    if Path(options.what).is_dir():
+        if of_answers:
+            raise DataError(
+                "--answers goes with the YAML of a reward; `medrl rescore` scores a run with another reward"
+            )
+        rows = show_run(console, options.what, *of_run, options.limit)
+    elif of_run != (None, None):
+        raise DataError(f"--step and --problem choose among a run's rollouts; {options.what} is no run folder")
+    else:
+        rows = show_reward(console, options.what, of_answers, options.limit)
+    if options.json:
+        _write_json(options.json, {"rows": rows})
+    return 0
+
+
+def _calibrate(options: argparse.Namespace) -> int:
+    from rich.console import Console
+
+    from medrl.commands.calibrate import calibrate, shown
+
+    found = calibrate(_verifier(options.judge), options.labels, options.answers, options.method)
+    width = None if sys.stdout.isatty() else 100
+    Console(width=width, highlight=False, emoji=False, markup=False).print(shown(found.report))
+    for path, row in ((options.out, found.calibration.to_json()), (options.json, found.report)):
+        if path:
+            _write_json(path, row)
+    return 0
+
+
 def _agreement(items: Sequence[tuple[Problem, Response]], verdicts: Sequence[Verdict]) -> dict[str, Any]:
     """How many labelled responses there are, and the share of the decided ones among them that is as labelled."""
     from medrl.commands.verdict_table import expected
@@ -348,6 +415,26 @@ def _agreement(items: Sequence[tuple[Problem, Response]], verdicts: Sequence[Ver
     if not pairs:
         return {}
     return {"labelled": len(pairs), "accuracy": agreed / len(decided) if decided else None}
+
+
+def _annotate(options: argparse.Namespace) -> int:
+    from medrl.commands import annotate
+
+    if options.report:
+        from rich.console import Console
+
+        found = annotate.report(options.out)
+        width = None if sys.stdout.isatty() else 100
+        Console(width=width, highlight=False, emoji=False, markup=False).print(annotate.shown(found))
+        if options.json:
+            _write_json(options.json, found)
+        return 0
+    if not options.file:
+        raise DataError("name the file of items: medrl annotate FILE --out FOLDER --raters NAME,NAME")
+    raters = [name.strip() for name in options.raters.split(",") if name.strip()]
+    where = {"port": options.port, "limit": options.limit}
+    annotate.serve(options.file, options.out, raters, mode=options.mode, adjudicate=options.adjudicate, **where)
+    return 0
 
 
 def _config(options: argparse.Namespace) -> int:

@@ -237,12 +237,20 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Part:
-    """One named node of a reward tree, as it came out for one rollout: its value (or None) and, for a leaf, why."""
+    """One named node of a reward tree, as it came out for one rollout: its value (or None) and, for a leaf, why.
+
+    `confidence`, from 0 to 1, is how far the node trusts its value; see `Score.weight`.
+    """
 
     value: float | None
     status: Status = "ok"
     verdict: Verdict | None = None
     reason: str = ""
+    confidence: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.confidence <= 1.0:
+            raise InvalidScore(f"a part has confidence {self.confidence!r}; it must be a number from 0 to 1")
 
     def to_json(self) -> dict[str, Any]:
         return {**asdict(self), "verdict": self.verdict.to_json() if self.verdict else None}
@@ -279,6 +287,14 @@ class Score:
             raise InvalidScore(f"a score is {self.value!r}; a reward must be a finite number, or None for no number")
         if self.token_values is not None and not all(map(math.isfinite, self.token_values)):
             raise InvalidScore("a score has token values that are not finite numbers")
+
+    @property
+    def weight(self) -> float:
+        """What the rollout's advantage is multiplied by: the smallest confidence of its parts, 1 where all are sure.
+
+        It scales what a rollout teaches; its reward and its group's baseline stay as they are.
+        """
+        return min((part.confidence for part in self.parts.values()), default=1.0)
 
     def to_json(self) -> dict[str, Any]:
         row = asdict(replace(self, parts={}))

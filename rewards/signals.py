@@ -46,6 +46,10 @@ class Verified(Reward):
         faults += late
         settle(self, "correct", not_a(Verifier, verifier=self.verifier) + faults)
 
+    @property
+    def verifies(self) -> bool:
+        return True
+
     async def assess(self, groups: Sequence[Group], context: RewardContext) -> Scores:
         asked = [(g.problem, r) for g in groups for r in g.rollouts]
         verdicts = iter(await judge(self.verifier, asked, self.timeout))
@@ -66,7 +70,7 @@ class Verified(Reward):
         # A malformed response counts as wrong, so that accuracy keeps the same denominator for every policy.
         return Part(value, "ok" if value is not None else "abstain", reason=reason)
 
-    def own_faults(self) -> list[str]:
+    def open_faults(self) -> list[str]:
         if self.verifier.decides or self.otherwise is not None:
             return []
         return [
@@ -75,9 +79,9 @@ class Verified(Reward):
         ]
 
 
-def verified_leaf(tree: Reward) -> Verified | None:
-    """The first `Verified` of a tree: the one that metrics and evaluation call correctness."""
-    return tree.first(Verified)
+def verified_leaf(tree: Reward) -> Reward | None:
+    """What metrics and evaluation call correctness: the first `verified` of a tree, or the node that chooses among such."""
+    return next((node for node in tree.walk() if node.verifies), None)
 
 
 @dataclass(frozen=True)

@@ -11,15 +11,17 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from dataclasses import Field, dataclass, field, fields, is_dataclass, replace
+from time import perf_counter
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, TypeVar
 
 from medrl.errors import RecipeError, RewardFailed
-from medrl.types import Group, Part, Score
+from medrl.types import Group, Part, Score, ScoredGroup
 from medrl.verifiers.cascade_counts import Counting
 from medrl.verifiers.protocol import Verifier, run_sync
 
 if TYPE_CHECKING:
-    from medrl.rewards.nodes import Gate, WeightedSum
+    from medrl.rewards.combining import WeightedSum
+    from medrl.rewards.gates import Gate
 
 GROUP = "medrl.rewards"
 Scores: TypeAlias = list[list[Score]]
@@ -34,7 +36,11 @@ class RewardContext:
     step: int = 0
     """Training step the groups belong to; 0 outside training."""
     state: dict[str, Any] = field(default_factory=dict)
-    """Running state of the nodes, by node name; JSON-able, saved and restored with the run."""
+    """Running state of the nodes, by node name; JSON-able, saved and restored with the run. Scoring only reads it, so that
+    the groups of a step may be scored in any order; `Reward.learn` writes it when the step's scores are complete."""
+    seconds: dict[str, float] = field(default_factory=dict)
+    """Filled while scoring: wall-clock seconds from question to answer under `reward/NAME` of each node, its children
+    included, summed over calls. Groups are scored at the same time, so the sum may exceed the time that has passed."""
 
 
 class Reward(ABC):
@@ -48,6 +54,8 @@ class Reward(ABC):
     type_name: ClassVar[str] = ""  # what a recipe calls this class; empty: module:attribute
     gates: ClassVar[bool] = False  # whether `this * other` reads as a gate
     tells_danger: ClassVar[bool] = False  # whether a value below 0 says that the response endangers somebody
+    compares: ClassVar[bool] = False  # whether a rollout's value depends on the others of its group
+    stateful: ClassVar[bool] = False  # whether its values depend on `RewardContext.state`
 
     @abstractmethod
     async def assess(self, groups: Sequence[Group], context: RewardContext) -> Scores:
@@ -62,8 +70,10 @@ class Reward(ABC):
         Raises:
             RewardFailed: Only where a node was told to raise (`missing="raise"`).
         """
+        context = context if context is not None else RewardContext()
+        began = perf_counter()
         try:
-            scores = await self.assess(groups, context if context is not None else RewardContext())
+            scores = await self.assess(groups, context)
             self._check_shape(groups, scores)
         except RewardFailed:
             raise
@@ -71,12 +81,31 @@ class Reward(ABC):
             log.warning("reward %r failed on %d groups", self.name, len(groups), exc_info=True)
             failed = failure(self.name, error)
             scores = [[failed] * len(group) for group in groups]
+        phase = f"reward/{self.name}"
+        context.seconds[phase] = context.seconds.get(phase, 0.0) + perf_counter() - began
         below = [node.name for node in self.walk()][1:]
         return [[self._with_parts(score, below) for score in row] for row in scores]
 
     def score_sync(self, groups: Sequence[Group], context: RewardContext | None = None) -> Scores:
         """`score` for plain code; also works inside a running event loop."""
         return run_sync(self.score(groups, context))
+
+    def learn(self, scored: Sequence[ScoredGroup], state: dict[str, Any]) -> None:
+        """Update the running state of the tree with the complete scores of a training step, in the order of its problems.
+
+        `state` is the `RewardContext.state` of the following steps. What one node keeps is written by `learn_from`.
+        """
+        for node in self.walk():
+            kept = node.learn_from(scored, state.get(node.name))
+            if kept is not None:
+                state[node.name] = kept
+
+    def learn_from(self, scored: Sequence[ScoredGroup], kept: Any) -> Any:
+        """What this node, apart from its children, keeps after a step, given what it kept before (None at first).
+
+        JSON data; None for a node that keeps nothing.
+        """
+        return None
 
     def _check_shape(self, groups: Sequence[Group], scores: Scores) -> None:
         wanted, got = [len(group) for group in groups], [len(row) for row in scores]
@@ -101,6 +130,11 @@ class Reward(ABC):
         return Part(None, "abstain", reason=reason)
 
     # The tree
+
+    @property
+    def verifies(self) -> bool:
+        """Whether its value says if the answer is right, and its part holds the verdict: what is called accuracy."""
+        return False
 
     def children(self) -> list[tuple[str, "Reward"]]:
         """The nodes right below, each with its place (`then`, `parts[1]`)."""
@@ -144,14 +178,31 @@ class Reward(ABC):
         """Why this node, apart from its children, would mislead a training run."""
         return []
 
+    def open_faults(self) -> list[str]:
+        """Why this node, apart from its children, may leave a response undecided, which it needs a parent to settle."""
+        return []
+
+    def excuses(self, place: str) -> bool:
+        """Whether the child at `place` may leave a response undecided, because this node has another answer then."""
+        return False
+
+    def undecided(self, path: str = "reward") -> list[tuple[str, str]]:
+        """Where and why the tree may abstain with nothing to say what the response is then worth."""
+        found = [(path, fault) for fault in self.open_faults()]
+        for place, child in self.children():
+            found += [] if self.excuses(place) else child.undecided(f"{path}.{place}")
+        return found
+
     def faults(self, path: str = "reward") -> list[str]:
         """Everything that is wrong with the tree, each fault with its path; empty for a sound tree."""
         from medrl.rewards.veto import offset_dangers
 
         found: list[str] = []
         taken: dict[str, str] = {}
+        left_open = self.undecided(path)
         for place, node in self.paths(path):
             found += [f"{place}: {fault}" for fault in node.own_faults()]
+            found += [f"{place}: {fault}" for where, fault in left_open if where == place]
             first = taken.setdefault(node.name, place) if node.name else place
             if first != place:
                 found.append(f"{place}: the name {node.name!r} is taken by {first}; give one of the two another `name`")
@@ -182,23 +233,34 @@ class Reward(ABC):
 
     def _lines(self, place: str, depth: int) -> Iterator[str]:
         inner = {where.partition("[")[0] for where, _ in self.children()} | {"name"}
-        knobs = [f"{k.name} {_short(getattr(self, k.name))}" for k in knobs_of(self) if k.name not in inner]
+        knobs = [f"{k.name} {shown(getattr(self, k.name))}" for k in knobs_of(self) if k.name not in inner]
         yield f"{'  ' * depth}{place}{': ' if place else ''}{self.name} ({', '.join([self.kind(), *knobs])})"
         for where, child in self.children():
             yield from child._lines(where, depth + 1)
 
-    # Operators: 0.9 * Verified(v) + 0.1 * Format("o1"), Format("o1") * Verified(v)
+    # Operators: 0.9 * Verified(v) + 0.1 * Format("o1") - Repetition(), Format("o1") * Verified(v)
 
     def __add__(self, other: object) -> "WeightedSum":
-        from medrl.rewards.nodes import added
+        from medrl.rewards.combining import added
 
         return added(self, other) if isinstance(other, Reward) else NotImplemented
 
     def __radd__(self, other: object) -> "Reward":
         return self if isinstance(other, int) and other == 0 else NotImplemented  # so that sum([...]) works
 
+    def __sub__(self, other: object) -> "WeightedSum":
+        from medrl.rewards.combining import added, weighted
+
+        return added(self, weighted(other, -1.0)) if isinstance(other, Reward) else NotImplemented
+
+    def __neg__(self) -> "WeightedSum":
+        from medrl.rewards.combining import weighted
+
+        return weighted(self, -1.0)
+
     def __mul__(self, other: object) -> "WeightedSum | Gate":
-        from medrl.rewards.nodes import Gate, weighted
+        from medrl.rewards.combining import weighted
+        from medrl.rewards.gates import Gate
 
         if isinstance(other, Reward):
             if self.gates:
@@ -209,7 +271,7 @@ class Reward(ABC):
         return weighted(self, other) if isinstance(other, int | float) else NotImplemented
 
     def __rmul__(self, other: object) -> "WeightedSum":
-        from medrl.rewards.nodes import weighted
+        from medrl.rewards.combining import weighted
 
         return weighted(self, other) if isinstance(other, int | float) else NotImplemented
 
@@ -219,6 +281,18 @@ def number(value: float, name: str, parts: Mapping[str, Part] | None = None, **m
     if math.isfinite(value):
         return Score(value, parts=parts or {}, **more)
     return Score(None, "error", parts or {}, f"{name}: invalid, {value} is not a finite number")
+
+
+def one_number(score: Score, name: str) -> float:
+    """The value of a score that has one, for a node that cannot say what its token values would become.
+
+    Raises:
+        TypeError: It has token values; only a weighted sum, a gate and `anneal` pass these on.
+    """
+    if score.token_values is not None:
+        raise TypeError(f"{name!r} cannot pass on values of single tokens; put such a part under a weighted sum")
+    assert score.value is not None
+    return score.value
 
 
 def failure(name: str, error: Exception) -> Score:
@@ -289,5 +363,6 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _short(value: Any) -> str:
+def shown(value: Any) -> str:
+    """A knob as a person reads it."""
     return value.name if isinstance(value, Verifier) else str(list(value) if isinstance(value, tuple) else value)

@@ -27,7 +27,7 @@ class Veto(Reward):
 
     unless: Reward
     """The guard: a reward that is below 0 where the response endangers somebody, such as `acuity`, `medication`,
-    `harmful_request`. For several guards put another veto into `then`."""
+    `harmful_request`, or the `min` of several."""
     then: Reward
     """The reward of responses that pass."""
     floor: float = -1.0

@@ -45,6 +45,7 @@ class Batch:
         prompt_lengths_B: Tokens of the prompt.
         loss_mask_BT: True on tokens that the policy wrote in a rollout that has a score. All else trains nothing.
         rewards_B: The reward; NaN where a rollout has none.
+        weights_B: What each rollout's advantage is multiplied by, from 0 to 1 (`Score.weight`); None for 1 everywhere.
         group_size: G; rows g*G to (g+1)*G belong to one problem.
         max_response_tokens: The limit that the rollouts were sampled under (Dr. GRPO divides by it).
         temperature: The sampling temperature; learners divide logits by it, so that logprobs are of the same
@@ -68,6 +69,7 @@ class Batch:
     group_size: int
     max_response_tokens: int
     temperature: float = 1.0
+    weights_B: Tensor | None = None
     rollout_logprobs_BT: Tensor | None = None
     old_logprobs_BT: Tensor | None = None
     ref_logprobs_BT: Tensor | None = None
@@ -144,6 +146,7 @@ class Batch:
             group_size=sizes.pop(),
             max_response_tokens=max_response_tokens,
             temperature=temperature,
+            weights_B=torch.tensor([s.weight for s in scores]) if any(s.weight < 1 for s in scores) else None,
             rollout_logprobs_BT=logprobs,
             images=tuple(r.images for r in rollouts) if any(r.images for r in rollouts) else (),  # type: ignore[attr-defined]
         )

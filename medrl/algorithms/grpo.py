@@ -3,8 +3,8 @@
     loss = mean over responses of mean over tokens of
            [ -min(ratio * A, clip(ratio, 1 - clip, 1 + clip_high) * A) + kl_coef * k3(policy || reference) ]
 
-What differs from the paper: rollouts whose judge failed are left out of the baseline and the loss; a group with fewer
-than two scores, or with all scores equal, gives no policy gradient. Settings for the repairs:
+What differs from the paper: rollouts whose judge failed are left out of baseline and loss; a group with fewer than two
+scores, or with all equal, gives no policy gradient; `Score.weight` scales advantages. Settings for the repairs:
 
     DAPO      (arXiv 2503.14476)  GRPO.dapo()     clip 0.2 / 0.28, mean over all tokens of the batch, no KL
     Dr. GRPO  (arXiv 2503.20783)  GRPO.dr_grpo()  no division by the deviation, sum over tokens / token limit, no KL
@@ -77,7 +77,8 @@ class GRPO(Algorithm):
 
     def advantages(self, batch: Batch, state: dict[str, Any]) -> Batch:
         advantages_PG = group_advantages(batch.rewards_B.view(-1, batch.group_size), scale=self.scale)
-        return batch.with_(advantages_BT=advantages_PG.view(-1, 1) * batch.loss_mask_BT)
+        weights_B1 = 1.0 if batch.weights_B is None else batch.weights_B.unsqueeze(-1)
+        return batch.with_(advantages_BT=weights_B1 * advantages_PG.view(-1, 1) * batch.loss_mask_BT)
 
     def gradient_rows(self, batch: Batch) -> Tensor:
         rows_B = super().gradient_rows(batch)

@@ -1,8 +1,8 @@
 """Score the stored rollouts of a run again, with another reward or another version of medrl (`medrl rescore`).
 
 Nothing is sampled and nothing in the run is changed. Each group is scored alone, as when it was sampled, with the step
-of its training (an evaluation knows none). What a node keeps from step to step is not stored with the rollouts, so a
-reward with running state begins at nothing.
+that it belongs to. What a node keeps from step to step is not stored with the rollouts: a reward with running state
+learns it anew from the run's training rollouts, step by step, as the trainer did.
 """
 
 import asyncio
@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import islice
+from itertools import groupby, islice
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,7 +21,7 @@ from medrl.errors import DataError, RewardFailed
 from medrl.rewards import Reward, RewardContext, build, verified_leaf
 from medrl.tracking import RunFolder
 from medrl.tracking.traces import Trace
-from medrl.types import Group, Part, Problem, Response, Score
+from medrl.types import Group, Part, Problem, Response, Score, ScoredGroup
 from medrl.verifiers import run_sync
 
 Phase = Literal["train", "evaluation"]
@@ -209,15 +209,35 @@ def _limited(traces: Iterator[tuple[str, int, Trace]], limit: int | None) -> lis
 
 async def _all(reward: Reward, traces: Sequence[tuple[str, int, Trace]]) -> list[Sequence[Score]]:
     """New scores for every group, in order; so many groups at once that a judge which waits is kept busy."""
+    if not any(node.stateful for node in reward.walk()):
+        return await _some(reward, traces, {})
     found: list[Sequence[Score]] = []
-    rest = iter(traces)
-    while batch := list(islice(rest, AT_ONCE)):
-        found += await asyncio.gather(*(_group(reward, name, step, trace.group) for name, step, trace in batch))
+    states: dict[int, dict[str, Any]] = {}  # after each training step
+    for (name, step), members in groupby(traces, key=lambda trace: trace[:2]):
+        block = list(members)
+        known = max((one for one in states if one < step or (one == step and name != "train")), default=None)
+        state = {} if known is None else dict(states[known])
+        scores = await _some(reward, block, state)
+        if name == "train":
+            reward.learn([ScoredGroup(t.group, tuple(row)) for (*_, t), row in zip(block, scores, strict=True)], state)
+            states[step] = state
+        found += scores
     return found
 
 
-async def _group(reward: Reward, name: str, step: int, group: Group) -> Sequence[Score]:
-    context = RewardContext(step if name == "train" else 0)
+async def _some(
+    reward: Reward, traces: Sequence[tuple[str, int, Trace]], state: dict[str, Any]
+) -> list[Sequence[Score]]:
+    found: list[Sequence[Score]] = []
+    rest = iter(traces)
+    while batch := list(islice(rest, AT_ONCE)):
+        found += await asyncio.gather(
+            *(_group(reward, trace.group, RewardContext(step, state)) for _, step, trace in batch)
+        )
+    return found
+
+
+async def _group(reward: Reward, group: Group, context: RewardContext) -> Sequence[Score]:
     try:
         return (await reward.score([group], context))[0]
     except RewardFailed as error:  # a reward that was told to stop the run where a part has no number

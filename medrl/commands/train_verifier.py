@@ -19,10 +19,11 @@ from medrl.errors import DataError, FolderTaken
 from medrl.files import atomic_folder, json_line, write_atomic
 from medrl.recipes.run import quiet_libraries
 from medrl.recipes.verifier import Answers, VerifierRecipe, load_answers, to_yaml
-from medrl.trainers.calibration import Bin, Reliability, fit_temperature, reliability, table, threshold_for
+from medrl.trainers.calibration import fit_temperature, threshold_for
 from medrl.verifiers.classifier import Classifier, sigmoid
 from medrl.verifiers.classifier_model import SETTINGS, LoadedClassifier, check_layout, context_of
 from medrl.verifiers.protocol import digest
+from medrl.verifiers.reliability import Bin, Reliability, reliability, table
 
 if TYPE_CHECKING:
     from medrl.trainers.classifier import ClassifierSettings

@@ -11,6 +11,7 @@ from string import ascii_uppercase
 from typing import Any
 
 from medrl.data.rows import Row, RowFault, language_of, required
+from medrl.data.rubrics import healthbench, kqa
 from medrl.types import Kind, Problem, ask
 
 
@@ -198,6 +199,8 @@ SCHEMAS: dict[str, tuple[tuple[str, ...], Schema]] = {
     "pubmedqa": (("QUESTION", "CONTEXTS", "final_decision"), pubmedqa),
     "pubmedqa_hub": (("question", "context", "final_decision"), pubmedqa),
     "medmcqa": (("question", "opa", "opb", "opc", "opd", "cop"), medmcqa),
+    "healthbench": (("prompt", "rubrics"), healthbench),
+    "kqa": (("Question", "Must_have", "Nice_to_have"), kqa),
     "choice": (("question", "options", "answer_idx"), choice),
     "inline_options": (("question", "label"), inline_options),
     "judged": (("question", "reference"), judged),

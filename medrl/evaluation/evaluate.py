@@ -15,7 +15,7 @@ from typing import Any
 
 from medrl.engines import Engine, Sampling
 from medrl.models import Policy
-from medrl.rewards import Format, Reward, Verified, verified_leaf
+from medrl.rewards import Format, Reward, RewardContext, verified_leaf
 from medrl.rollouts import collect
 from medrl.types import Problem, ScoredGroup
 
@@ -109,9 +109,13 @@ async def evaluate(
     seed: Sequence[str | int],
     version: int = 0,
     name: str = "held_out",
+    context: RewardContext | None = None,
     on_rollout: Callable[[], None] = lambda: None,
 ) -> Evaluation:
     """Ask and score. The seeds do not depend on the training step, so two evaluations differ by the policy alone.
+
+    A reward that changes with the step or keeps a running state is asked as at the step and state of `context`; accuracy
+    depends on neither.
 
     Raises:
         ValueError: There are no problems, or the reward has no verifier to measure accuracy with.
@@ -126,13 +130,13 @@ async def evaluate(
     plain = replace(sampling, temperature=settings.temperature, top_k=0, top_p=1.0)
     sampled = await collect(
         engine, policy, problems, reward, samples=settings.samples, sampling=plain,
-        seed=(*seed, "evaluate"), version=version, on_rollout=on_rollout,
+        seed=(*seed, "evaluate"), version=version, context=context, on_rollout=on_rollout,
     )  # fmt: skip
     greedy: list[ScoredGroup] = []
     if settings.greedy:
         greedy = await collect(
             engine, policy, problems, reward, samples=1, sampling=replace(plain, temperature=0.0),
-            seed=(*seed, "evaluate"), version=version, on_rollout=on_rollout,
+            seed=(*seed, "evaluate"), version=version, context=context, on_rollout=on_rollout,
         )  # fmt: skip
     accuracy = accuracy_of(sampled, correct, settings.max_unscored)
     by_problem = [mean for g in sampled if (mean := _mean(_parts([g], correct.name))) is not None]
@@ -158,13 +162,13 @@ async def evaluate(
     )
 
 
-def accuracy_of(scored: Sequence[ScoredGroup], correct: Verified, max_unscored: float) -> float | None:
+def accuracy_of(scored: Sequence[ScoredGroup], correct: Reward, max_unscored: float) -> float | None:
     """Mean value of the verifier's part, or None where it has no value for more than `max_unscored` of the rollouts."""
     values = _parts(scored, correct.name)
     return _mean(values) if failed_share(scored, correct) <= max_unscored else None
 
 
-def failed_share(scored: Sequence[ScoredGroup], correct: Verified) -> float:
+def failed_share(scored: Sequence[ScoredGroup], correct: Reward) -> float:
     """Share of rollouts without a value of the verifier's part, among those that it was to judge.
 
     A malformed response has a value (0) without a verdict; counting it in would hide a judge that fails on all others.
@@ -174,7 +178,7 @@ def failed_share(scored: Sequence[ScoredGroup], correct: Verified) -> float:
     return sum(part is None or part.value is None for part in due) / len(due) if due else 0.0
 
 
-def abstained_share(scored: Sequence[ScoredGroup], correct: Verified) -> float:
+def abstained_share(scored: Sequence[ScoredGroup], correct: Reward) -> float:
     """Share of rollouts that the verifier was asked about and did not decide."""
     parts = [s.parts.get(correct.name) for g in scored for s in g.scores]
     verdicts = [part.verdict for part in parts if part is not None]

@@ -26,7 +26,9 @@ def step_metrics(
     and the verifier's part are left out where it failed on more than `max_unscored` of what it was to judge; `abstained`
     is the share that it did not decide. `equal_groups` is the share of groups whose scores do not differ, which teach
     nothing. `verifier/NODE/STAGE/FIGURE` is what a stage of a cascade was asked and said since `counted`, which is what
-    `reward.statistics()` was before the rollouts were scored; without it these are left out.
+    `reward.statistics()` was before the rollouts were scored; without it these are left out. `cost/NODE/WHAT` is what the
+    verifier of a node spent on the step (calls, tokens, ...); `time/reward/NODE` the seconds that a node took, see
+    `RewardContext.seconds`.
     """
     scores = [score for group in scored for score in group.scores]
     rollouts = [r for group in scored for r in group.group.rollouts if isinstance(r, Rollout)]
@@ -56,8 +58,18 @@ def step_metrics(
     }
     if counted is not None:
         metrics |= verifier_metrics(counted, reward.statistics())
+    metrics |= {f"cost/{name}": value for name, value in costs(scored).items()}
     metrics |= {f"time/{phase}": value for phase, value in seconds.items()}
     return {**metrics, "tokens_per_second": tokens / seconds["step"]}
+
+
+def costs(scored: Sequence[ScoredGroup]) -> dict[str, float]:
+    """What the verdicts cost in all, as NODE/WHAT: what each verifier counts in `Verdict.cost`."""
+    spent: Counter[str] = Counter()
+    for name, part in (item for group in scored for score in group.scores for item in score.parts.items()):
+        if part.verdict is not None:
+            spent.update({f"{name}/{what}": amount for what, amount in part.verdict.cost.items()})
+    return dict(spent)
 
 
 def verifier_metrics(

@@ -111,11 +111,13 @@ class Trainer:
             await self.evaluate()
         with self.console.phase("RL", total=steps, done=self.step) as progress:
             while self.step < steps and not self._should_stop():
-                step, started, counted = self.step + 1, time.perf_counter(), self.reward.statistics()
+                step, begun, counted = self.step + 1, time.perf_counter(), self.reward.statistics()
 
                 # 1. P problems, G rollouts of each, scored as each group completes
-                scored = await self._collect(self.sampler.next(self.settings.problems_per_step), step)
+                context = RewardContext(step, self.reward_state)
+                scored = await self._collect(self.sampler.next(self.settings.problems_per_step), context)
                 unscored_share(scored, bound=self.settings.max_unscored)
+                self.reward.learn(scored, self.reward_state)
                 sampled = time.perf_counter()
 
                 # 2. rewards become advantages
@@ -131,8 +133,8 @@ class Trainer:
 
                 # 4. what happened
                 done = time.perf_counter()
-                seconds = {"rollout": sampled - started, "update": done - sampled, "step": done - started}
-                metrics = step_metrics(scored, learned, seconds, self.reward, self.settings.max_unscored, counted)
+                spent = {"rollout": sampled - begun, "update": done - sampled, "step": done - begun, **context.seconds}
+                metrics = step_metrics(scored, learned, spent, self.reward, self.settings.max_unscored, counted)
                 self._log(metrics, scored, groups, batch)
                 progress.advance()
                 await self._evaluate_and_save(last=step == steps)
@@ -141,7 +143,7 @@ class Trainer:
         if self.run is not None and 0 < self.step < steps and checkpoints.latest_step(self.run) != self.step:
             checkpoints.save(self, self.run)  # the stop criterion ended the run between two checkpoints
 
-    async def _collect(self, problems: Sequence[Problem], step: int) -> list[ScoredGroup]:
+    async def _collect(self, problems: Sequence[Problem], context: RewardContext) -> list[ScoredGroup]:
         samples = self.settings.rollouts_per_problem
         with self.console.phase("rollouts", total=len(problems) * samples) as progress:
             return await collect(
@@ -151,9 +153,9 @@ class Trainer:
                 self.reward,
                 samples=samples,
                 sampling=self.sampling,
-                seed=(self.seed, "train", step),
+                seed=(self.seed, "train", context.step),
                 version=self.step,
-                context=RewardContext(step, self.reward_state),
+                context=context,
                 on_rollout=progress.advance,
             )
 
@@ -171,6 +173,7 @@ class Trainer:
                 sampling=self.sampling,
                 seed=(self.seed,),
                 version=self.step,
+                context=RewardContext(self.step, self.reward_state),
                 on_rollout=progress.advance,
             )
         self.last_evaluation, self.evaluated_step = result, self.step

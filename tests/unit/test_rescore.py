@@ -14,7 +14,7 @@ from rich.console import Console
 from medrl.commands.rescore import CHANGES, rescore, state
 from medrl.commands.rescore_table import show
 from medrl.errors import DataError, MissingFile, PluginError, RecipeError
-from medrl.rewards import Format, Reward, RewardContext, Verified, build, levels, reward
+from medrl.rewards import Format, Normalise, Reward, RewardContext, Verified, build, levels, reward
 from medrl.rewards.tree import Scores
 from medrl.tracking import RunFolder
 from medrl.types import Group, Problem, Response, Rollout, Score, Verdict, ask
@@ -122,9 +122,20 @@ def test_a_limit_reads_no_more_than_it_needs(run: Path, monkeypatch: pytest.Monk
     assert rescore(run, limit=4).report["n"] == 6 and read == [1]
 
 
-def test_training_knows_its_step_and_an_evaluation_none(run: Path) -> None:
+def test_training_and_evaluations_know_their_step(run: Path) -> None:
     steps = {(one.name, one.step): one.new.value for one in rescore(run, StepSeen()).rollouts}
-    assert steps == {("train", 1): 1.0, ("train", 12): 12.0, ("held_out", 12): 0.0}
+    assert steps == {("train", 1): 1.0, ("train", 12): 12.0, ("held_out", 12): 12.0}
+
+
+def test_running_state_is_learnt_anew_from_the_steps_before(run: Path) -> None:
+    """`normalise` sees at step 12, and at the evaluation after it, what the trainer's would have seen."""
+    tree = Normalise(StepSeen(), mean=1.0, std=2.0, limit=100.0)
+    values = {(one.name, one.step): one.new.value for one in rescore(run, tree).rollouts}
+    # Step 1 by the first scale; step 12 by three values of 1.0, whose spread is nothing; the evaluation by 1, 1, 1, 12, ...
+    first, second = 3, 3
+    mean = (first * 1.0 + second * 12.0) / (first + second)
+    assert values[("train", 1)] == 0.0 and values[("train", 12)] == pytest.approx((12.0 - 1.0) / 2.0)
+    assert values[("held_out", 12)] == pytest.approx((12.0 - mean) / 5.5)
 
 
 def test_other_values_failures_and_answers_are_changes_too(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 import pytest
 
 from medrl.errors import RecipeError
-from medrl.rewards import Format, Gate, Reward, Veto, WeightedSum, build, check, reward
+from medrl.rewards import Format, Gate, Minimum, Reward, Veto, WeightedSum, build, check, reward
 from medrl.rewards.safety import Acuity, Medication, Triage
 from medrl.types import Group, Problem, Response, Score, ask
 
@@ -56,6 +56,16 @@ def test_vetoes_nest_and_come_back_from_yaml() -> None:
     tree = Veto(Acuity(unasked=0.0), inner, floor=-2.0)
     assert tree.faults() == []
     assert build(tree.to_config()) == tree
+
+
+def test_several_guards_are_the_least_of_them() -> None:
+    tree = Veto(
+        Minimum((Acuity(unasked=0.0), Medication(unknown=0.0))), 0.5 * Triage(Acuity(name="paid")) + 0.5 * worth
+    )
+    assert tree.faults() == []
+    drug = Problem("p", ask("?"), metadata={"acuity": "routine", "department": "neurology", "allergies": ["aspirin"]})
+    (score,) = tree.score_sync([Group(drug, (Response("routine 0.5 neurology, aspirin"),))])[0]
+    assert score.value == -1.0 and "allergy" in score.reason
 
 
 @pytest.mark.parametrize("floor", [0.5, float("nan"), float("-inf"), True])

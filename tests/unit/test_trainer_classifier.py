@@ -17,13 +17,14 @@ from medrl.errors import DataError, FolderTaken, RecipeError
 from medrl.recipes.cards import card_warnings
 from medrl.recipes.verifier import load_answers, load_verifier_recipe, read_verifier_recipe
 from medrl.rewards import levels
-from medrl.trainers.calibration import fit_temperature, reliability, threshold_for
+from medrl.trainers.calibration import fit_temperature, threshold_for
 from medrl.trainers.classifier import ClassifierSettings, encode
 from medrl.types import Response
 from medrl.verifiers import build, judge, run_sync
 from medrl.verifiers.classifier import Classifier, sigmoid
 from medrl.verifiers.classifier_layout import layout_of
 from medrl.verifiers.classifier_model import Source, load
+from medrl.verifiers.reliability import reliability
 
 TINY: dict[str, Any] = {
     "name": "tiny",

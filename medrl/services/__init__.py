@@ -1,0 +1,1 @@
+"""Services: what people and other programs reach over HTTP."""
