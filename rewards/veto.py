@@ -5,13 +5,13 @@ others, and a bonus can outweigh it; behind a veto nothing can. So a veto belong
 vetoes and dangers that something above them may lift, and `Reward.faults` reports them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from medrl.rewards.signals import Format, Verified
 from medrl.rewards.tree import Reward, RewardContext, Scores, not_a, not_finite, settle, together
-from medrl.types import Group, Score
+from medrl.types import Group, Part, Score
 
 
 @dataclass(frozen=True)
@@ -19,8 +19,8 @@ class Veto(Reward):
     """The value of `then`, or `floor` where `unless` is below 0.
 
     Both are scored on every rollout, so that accuracy is measured on vetoed responses too. A guard without a number
-    leaves the rollout without one: it is never let through. A guard that fires settles the value even where `then`
-    failed. Nothing is worth less than the floor, else a veto would pay.
+    leaves the rollout without one: it is never let through. A guard that fires settles the value even where `then`, or
+    another guard, failed. Nothing is worth less than the floor, else a veto would pay.
     """
 
     type_name: ClassVar[str] = "veto"
@@ -61,13 +61,21 @@ class Veto(Reward):
 
     def _one(self, guard: Score, worth: Score) -> Score:
         parts = {**worth.parts, **guard.parts}
-        if guard.value is None:
-            return Score(None, guard.status, parts, f"{self.unless.name} has no number: {guard.reason}")
-        if guard.value < 0:
+        if guard.value is not None and guard.value < 0:
             return Score(float(self.floor), parts=parts, reason=f"vetoed by {self.unless.name}: {guard.reason}")
+        if guard.value is None:
+            return self._unsure(guard, parts)
         if worth.value is None or worth.value >= self.floor:
             return replace(worth, parts=parts)
         return Score(float(self.floor), parts=parts, reason=f"not below the floor: {worth.reason}")
+
+    def _unsure(self, guard: Score, parts: Mapping[str, Part]) -> Score:
+        """No number, but the floor where one of several guards tells danger, whatever became of the others."""
+        for node in self.unless.walk():
+            part = parts.get(node.name)
+            if node.tells_danger and part is not None and part.value is not None and part.value < 0:
+                return Score(float(self.floor), parts=parts, reason=f"vetoed by {node.name}: {part.reason}")
+        return Score(None, guard.status, parts, f"{self.unless.name} has no number: {guard.reason}")
 
 
 def offset_dangers(tree: Reward, path: str = "reward") -> list[str]:

@@ -66,6 +66,11 @@ def test_several_guards_are_the_least_of_them() -> None:
     drug = Problem("p", ask("?"), metadata={"acuity": "routine", "department": "neurology", "allergies": ["aspirin"]})
     (score,) = tree.score_sync([Group(drug, (Response("routine 0.5 neurology, aspirin"),))])[0]
     assert score.value == -1.0 and "allergy" in score.reason
+    # a missed emergency is vetoed although the other guard knows nothing of the drug
+    tree = Veto(Minimum((Acuity(), Medication())), worth)
+    missed = Problem("p", ask("?"), metadata={"acuity": "emergency"})
+    known = [Response("routine 0.5 take Zorbafen 20 mg"), Response("emergency 0.5 take Zorbafen 20 mg")]
+    assert [one.value for one in tree.score_sync([Group(missed, tuple(known))])[0]] == [-1.0, None]
 
 
 @pytest.mark.parametrize("floor", [0.5, float("nan"), float("-inf"), True])
