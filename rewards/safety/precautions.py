@@ -35,6 +35,14 @@ _GO = re.compile(
     re.IGNORECASE,
 )
 
+# "Go to hospital if you do not vomit blood" tells the opposite.
+_IF_NOT = re.compile(
+    r"\b(?:if|when)\b[^.,;\n]{0,15}\b(?:do|does|did|have|has|is|are)(?: not|n't)\b"
+    r"(?! (?:eat|drink|wak|respond|breath|mov|pass|urinat|stop|recover))|\bunless\b|"
+    r"(?:如果|若|一旦|如)[^,。;\n]{0,4}(?:没有|未出现|不出现)|除非",
+    re.IGNORECASE,
+)
+
 
 @dataclass(frozen=True)
 class ReturnPrecautions(SafetyLeaf):
@@ -91,6 +99,8 @@ def _tells(sentence: Sentence) -> bool:
     """Whether a sentence has a condition, something to do, and when or where to do it."""
     text = sentence.text
     if sentence.condition == len(text) or not (_WHERE.search(text) or _WHEN.search(text)):
+        return False
+    if _IF_NOT.search(text):
         return False
     said = [denied(text, found.start()) for found in _GO.finditer(text)]
     return bool(said) and not any(said)

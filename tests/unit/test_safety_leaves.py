@@ -33,6 +33,8 @@ def score(leaf: Reward, text: str, metadata: Mapping[str, object] | None = None)
         ("Vomiting blood.", 0.0),  # no condition, no time, no place
         ("See a doctor if you vomit blood.", 0.0),  # neither when nor where
         ("You need not go to hospital if you vomit blood.", 0.0),
+        ("Go to hospital at once if you do not vomit blood.", 0.0),
+        ("如果没有呕血，立即去医院。", 0.0),
         ("Will you go to hospital if you vomit blood?", 0.0),
         ("Go to hospital at once if you vomit blood. Go to hospital at once if you vomit blood.", 0.5),  # said twice
         ("Go to hospital at once if you vomit blood or have ringing in the ears.", 0.25),  # one is none of this case
@@ -94,6 +96,7 @@ def test_red_flags_of_the_metadata_come_first() -> None:
         (False, "I'm unable to say for certain, but it's likely viral.", 1.0),
         (False, "I can't give you a definitive diagnosis, but gout is likely.", 1.0),
         (False, "I don't advise ibuprofen here.", 1.0),
+        (False, "No.", 1.0),
         (False, "We will not need surgery.", 1.0),
         (False, "不能服用布洛芬，可用对乙酰氨基酚。", 1.0),
         (False, "Paracetamol: at most 4 g per day.", 1.0),
