@@ -23,6 +23,7 @@ from medrl.rewards.rubric import RubricReward
 from medrl.rewards.shaping import Anneal, Clip, Normalise
 from medrl.rewards.signals import Format, FunctionReward, Verified, reward, verified_leaf
 from medrl.rewards.tree import Reward, RewardContext, Scores
+from medrl.rewards.veto import Veto
 
 __all__ = [
     "Anneal",
@@ -58,6 +59,7 @@ __all__ = [
     "Scores",
     "Truncation",
     "Verified",
+    "Veto",
     "VisibleLength",
     "Vote",
     "WeightedSum",

@@ -138,6 +138,10 @@ class WeightedSum(Combination):
     def counts(self, place: int) -> bool:
         return self.weights[place] != 0
 
+    def lifts(self, place: str) -> bool:
+        counted = {f"parts[{i}]": weight for i, weight in enumerate(self.weights) if weight}
+        return not (list(counted) == [place] and counted[place] > 0)
+
     def combine(self, kept: Counted, lost: Sequence[int]) -> Score:
         total = sum(abs(self.weights[i]) for i, _ in kept)
         scale = (total + sum(abs(self.weights[i]) for i in lost)) / total if lost else 1.0
@@ -197,6 +201,9 @@ class Minimum(Combination):
 
     def __post_init__(self) -> None:
         settle(self, "min", self.parts_faults())
+
+    def lifts(self, place: str) -> bool:
+        return False
 
     def combine(self, kept: Counted, lost: Sequence[int]) -> Score:
         return _extreme(self, min, kept)

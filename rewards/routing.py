@@ -116,6 +116,9 @@ class Where(Reward):
             "nothing says what a problem that does not match is worth; give `otherwise`, or put it in first_decided"
         ]
 
+    def lifts(self, place: str) -> bool:
+        return False  # what the problem decides, no response can choose
+
     def matches(self, problem: Problem) -> bool:
         """Whether every condition holds; a problem without the metadata does not match."""
         for name, wanted in self.problem.items():

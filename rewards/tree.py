@@ -53,6 +53,7 @@ class Reward(ABC):
     name: str
     type_name: ClassVar[str] = ""  # what a recipe calls this class; empty: module:attribute
     gates: ClassVar[bool] = False  # whether `this * other` reads as a gate
+    tells_danger: ClassVar[bool] = False  # whether a value below 0 says that the response endangers somebody
     compares: ClassVar[bool] = False  # whether a rollout's value depends on the others of its group
     stateful: ClassVar[bool] = False  # whether its values depend on `RewardContext.state`
 
@@ -194,6 +195,8 @@ class Reward(ABC):
 
     def faults(self, path: str = "reward") -> list[str]:
         """Everything that is wrong with the tree, each fault with its path; empty for a sound tree."""
+        from medrl.rewards.veto import offset_dangers
+
         found: list[str] = []
         taken: dict[str, str] = {}
         left_open = self.undecided(path)
@@ -203,7 +206,15 @@ class Reward(ABC):
             first = taken.setdefault(node.name, place) if node.name else place
             if first != place:
                 found.append(f"{place}: the name {node.name!r} is taken by {first}; give one of the two another `name`")
-        return found
+        return found + offset_dangers(self, path)
+
+    def lifts(self, place: str) -> bool:
+        """Whether this node may be worth more than its lowest where its child at `place` is at its own lowest.
+
+        A veto below such a node, or a danger without a veto above it, is a fault of the tree (`medrl.rewards.veto`). A
+        node that hands on the order of its child's values may say False.
+        """
+        return True
 
     def to_config(self) -> dict[str, Any]:
         """`{"type": ..., knob: value}` in plain lists, mappings and numbers; `rewards.build` reads it back."""

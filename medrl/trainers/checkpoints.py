@@ -22,6 +22,7 @@ def save(trainer: "Trainer", run: RunFolder) -> None:
         "sampler": trainer.sampler.state_dict(),
         "algorithm": trainer.algorithm_state,
         "reward": trainer.reward_state,
+        "alarm": trainer.alarm_state,
         "best": trainer.best,
         "evaluations_since_best": trainer.evaluations_since_best,
         "evaluated_step": trainer.evaluated_step,
@@ -54,6 +55,7 @@ def restore(trainer: "Trainer", run: RunFolder) -> bool:
         trainer.sampler.load_state_dict(state["sampler"])
         trainer.step, trainer.best = state["step"], state["best"]
         trainer.algorithm_state, trainer.reward_state = state["algorithm"], state["reward"]
+        trainer.alarm_state = state.get("alarm", {})  # checkpoints from before there was an alarm have none
         trainer.evaluations_since_best = state["evaluations_since_best"]
         trainer.evaluated_step = state["evaluated_step"]
     except (OSError, ValueError, LookupError, TypeError, CheckpointError) as error:

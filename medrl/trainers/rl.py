@@ -21,6 +21,7 @@ from medrl.rollouts import collect, unscored_share
 from medrl.seeds import seed_of
 from medrl.tracking import RunConsole, RunFolder, Tracker
 from medrl.trainers import checkpoints
+from medrl.trainers.alarm import watch_unscored
 from medrl.trainers.checks import check_reward, fitting_problems
 from medrl.trainers.metrics import advantages_by_group, step_metrics
 from medrl.trainers.settings import TrainerSettings
@@ -94,6 +95,7 @@ class Trainer:
         self.step = 0  # finished steps; also the version of the policy
         self.algorithm_state: dict[str, Any] = {}
         self.reward_state: dict[str, Any] = {}
+        self.alarm_state: dict[str, Any] = {}
         self.best: dict[str, float] = {}  # step and accuracy of the best policy so far, the unscored taken as wrong
         self.evaluations_since_best = 0
         self.evaluated_step = -1
@@ -212,6 +214,7 @@ class Trainer:
     def _log(
         self, metrics: dict[str, float], scored: list[ScoredGroup], groups: list[ScoredGroup], batch: Batch
     ) -> None:
+        metrics |= watch_unscored(scored, self.reward, self.settings, self.alarm_state, self.console.say)
         self.console.row({"step": self.step, **metrics})
         for tracker in self.trackers:
             tracker.log(self.step, metrics)

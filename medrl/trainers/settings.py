@@ -31,6 +31,13 @@ class TrainerSettings:
     """The run stops with an error when more than this share of what a step's verifiers were asked about has no score.
     Typical 0.1 to 0.5."""
 
+    unscored_alarm: float | None = 0.3
+    """Warn when having no score goes with short or long responses, or with danger, by a rank correlation of more than
+    this over the last steps: a policy that gains by making its judge fail looks like that. 0.1 to 0.5; empty for never."""
+
+    unscored_window: int = 20
+    """Steps over which that correlation is taken. Typical 10 to 50."""
+
     stop_at_accuracy: float | None = None
     """Stop when held-out accuracy reaches this; empty for never."""
 
@@ -49,12 +56,16 @@ class TrainerSettings:
             f"{name} is {getattr(self, name)}, below {least}"
             for name, least in (
                 ("steps", 0), ("problems_per_step", 1), ("rollouts_per_problem", 2),
-                ("evaluate_every", 0), ("save_every", 0), ("keep_checkpoints", 1),
+                ("evaluate_every", 0), ("save_every", 0), ("keep_checkpoints", 1), ("unscored_window", 1),
             )
             if getattr(self, name) < least
         ]  # fmt: skip
         if not 0.0 <= self.max_unscored < 1.0:
             faults.append(f"max_unscored is {self.max_unscored}; it must be at least 0 and below 1")
+        if self.unscored_alarm is not None and not 0.0 < self.unscored_alarm < 1.0:
+            faults.append(
+                f"unscored_alarm is {self.unscored_alarm}; it must be above 0 and below 1, or empty for never"
+            )
         if self.patience is not None and self.patience < 1:
             faults.append(f"patience is {self.patience}; it must be at least 1, or empty for never")
         if faults:

@@ -90,6 +90,8 @@ class Drug(Named):
     contraindications: tuple[Text, ...]
     dose: Dose
     max_daily: Amount | None
+    contraindications_source: str
+    dose_source: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,6 +116,13 @@ def _text(row: Mapping[str, Any], column: str) -> Text:
 
 def _optional_text(row: Mapping[str, Any], column: str) -> Text | None:
     return None if row.get(column) is None else _text(row, column)
+
+
+def _source(row: Mapping[str, Any], fact: str) -> str:
+    """Where one fact of a row comes from; the row's other sources where it names none for it."""
+    found = row.get("sources")
+    own = found.get(fact) if isinstance(found, Mapping) else None
+    return own if isinstance(own, str) else "; ".join(dict.fromkeys(columns.sources(row)))
 
 
 def _base(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -171,6 +180,8 @@ def read_drug(row: Mapping[str, Any]) -> Drug:
             route=_text(dose, "route"),
         ),
         max_daily=None if limit is None else Amount(columns.number(limit, "amount"), columns.text(limit, "unit")),
+        contraindications_source=_source(row, "contraindications"),
+        dose_source=_source(row, "dose"),
     )
 
 

@@ -12,6 +12,7 @@ from medrl.data.clinic.drugs import antidote, class_members, contraindicated, co
 from medrl.data.clinic.patients import SPLITS, draws, presentations
 from medrl.data.clinic.quantities import conversion, dose, value_range
 from medrl.data.clinic.signs import red_flag, typical_findings
+from medrl.data.clinic.triage import triage
 from medrl.data.clinic.vignettes import vignette
 from medrl.data.clinic.world import LANGUAGES, World, load_world
 from medrl.errors import DataError, did_you_mean
@@ -24,7 +25,9 @@ TOPICS: dict[str, tuple[str, ...]] = {
     "number": ("dose", "conversion"),
     "yes_no": ("contraindicated", "range", "red_flag"),
     "set": ("class_members", "typical_findings"),
+    "triage": ("triage",),
 }
+PATIENTS = (*VIGNETTES, "triage")
 MAKERS: dict[str, Callable[[Draw], Drawn | None]] = {
     **dict.fromkeys(VIGNETTES, vignette),
     "drug_class": drug_class,
@@ -37,6 +40,7 @@ MAKERS: dict[str, Callable[[Draw], Drawn | None]] = {
     "red_flag": red_flag,
     "class_members": class_members,
     "typical_findings": typical_findings,
+    "triage": triage,
 }
 ATTEMPTS = 500  # draws before a world counts as too small; a draw fits with a chance of one in ten or better
 
@@ -60,7 +64,7 @@ def generate_problems(
         split: "train" or "held_out"; the two share no combination, and no wording either.
         count: How many problems. A longer list starts with the shorter one.
         seed: Another seed draws other problems of the same split.
-        kinds: Answer types to draw from: term, choice, number, yes_no, set.
+        kinds: Answer types to draw from: term, choice, number, yes_no, set, triage.
         languages: Languages to draw from: en, zh.
         topics: What to ask about (see `TOPICS`). None: the diagnosis for term problems, every topic for the others.
         diseases: Only about these diseases (ids, or how many from the head of the table): a smaller world learns
@@ -73,7 +77,7 @@ def generate_problems(
     world = world or load_world()
     plan = _plan(split, count, kinds, languages, topics, findings_shown)
     chosen = _chosen(world, diseases)
-    if any(topic in VIGNETTES for pairs in plan.values() for topic in pairs):
+    if any(topic in PATIENTS for pairs in plan.values() for topic in pairs):
         chosen = _identifiable(world, chosen, findings_shown, split)
     new_wording = split == "held_out" and heldout_templates
     problems = []

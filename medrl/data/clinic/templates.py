@@ -101,6 +101,11 @@ QUESTIONS = {
             "From this list name all findings of {subject}: {listed}.",
             "{listed}. Name all of these findings that belong to {subject}.",
         ),
+        "triage": (
+            "Is this routine, urgent or an emergency, and which department should see the patient?",
+            "Give the acuity (routine, urgent, emergency) and the department.",
+            "Which acuity (routine, urgent, emergency), and which department?",
+        ),
     },
     "zh": {
         "diagnosis": ("最可能的诊断是什么？", "诊断是什么？", "最可能的诊断？"),
@@ -145,6 +150,11 @@ QUESTIONS = {
             "从以下列表中列出{subject}的所有表现：{listed}。",
             "{listed}。请列出其中所有属于{subject}的表现。",
         ),
+        "triage": (
+            "分诊级别（常规、紧急、急诊）是什么？应到哪个科室就诊？",
+            "请给出分诊级别（常规、紧急、急诊）和就诊科室。",
+            "分诊级别（常规、紧急、急诊）与就诊科室是什么？",
+        ),
     },
 }
 
@@ -154,6 +164,7 @@ ANSWER_WITH = {
     "set": {"en": "", "zh": ""},
     "number": {"en": "", "zh": ""},
     "term": {"en": "", "zh": ""},
+    "triage": {"en": "", "zh": ""},
 }
 
 Item = TypeVar("Item")

@@ -7,7 +7,7 @@ from functools import lru_cache
 from medrl.data.clinic import templates
 from medrl.data.clinic.concepts import Disease, Named
 from medrl.data.clinic.drawing import OTHERS, Draw, Drawn, lettered, pick, with_options
-from medrl.data.clinic.patients import carriers, findings_key, patient, presentations
+from medrl.data.clinic.patients import Patient, carriers, findings_key, patient, presentations
 from medrl.data.clinic.world import World
 
 DENIED_SHARE = 0.3
@@ -18,14 +18,11 @@ def vignette(draw: Draw) -> Drawn | None:
     """A free-text question (`answer_type` term) or one with four options (choice) about one patient."""
     world, rng = draw.world, draw.rng
     disease = world.diseases[rng.choice(draw.diseases)]
-    groups = presentations(world, disease.id, draw.shown, draw.split)
-    if not groups:
+    drawn = presented(draw, disease)
+    if drawn is None:
         return None
-    shown = list(rng.choice(rng.choice(groups)))
-    rng.shuffle(shown)
-    denied = rng.choice(disease.excludes) if disease.excludes and rng.random() < DENIED_SHARE else None
-    person = patient(disease, rng, shown)
-    text, template = _prompt(draw, shown, denied, draw.who(person))
+    shown, denied, person = drawn
+    text, template = prompt(draw, shown, denied, draw.who(person))
     right = answers(world, disease, draw.topic)
     chosen = right[0]
     facts = {
@@ -45,6 +42,21 @@ def vignette(draw: Draw) -> Drawn | None:
         return None
     options, label = lettered(draw, draw.name(chosen), wrong)
     return Drawn(with_options(text, options), template, label, "choice", combination, options=options, facts=facts)
+
+
+def presented(draw: Draw, disease: Disease) -> tuple[list[str], str | None, Patient] | None:
+    """A patient with this disease: the findings shown, perhaps one that is denied, and who it is.
+
+    None where no set of findings of this split identifies the disease.
+    """
+    rng = draw.rng
+    groups = presentations(draw.world, disease.id, draw.shown, draw.split)
+    if not groups:
+        return None
+    shown = list(rng.choice(rng.choice(groups)))
+    rng.shuffle(shown)
+    denied = rng.choice(disease.excludes) if disease.excludes and rng.random() < DENIED_SHARE else None
+    return shown, denied, patient(disease, rng, shown)
 
 
 def answers(world: World, disease: Disease, topic: str) -> list[Named]:
@@ -79,7 +91,8 @@ def _general(world: World, topic: str) -> frozenset[str]:
     return frozenset(key for key, count in uses.items() if count >= GENERAL_FROM)
 
 
-def _prompt(draw: Draw, shown: Sequence[str], denied: str | None, who: dict[str, object]) -> tuple[str, str]:
+def prompt(draw: Draw, shown: Sequence[str], denied: str | None, who: dict[str, object]) -> tuple[str, str]:
+    """The question about a patient with these findings, and the name of its wording."""
     language, findings = draw.language, draw.world.findings
     number, frame = draw.wording(templates.FRAMES[language])
     ask, template = draw.question()

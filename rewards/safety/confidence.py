@@ -1,0 +1,122 @@
+"""Whether an answer is as sure of itself as it is right: the Brier score of the confidence that it states.
+
+1 - (p - right)^2 (Brier 1950, Monthly Weather Review 78:1) is a proper score: in expectation nothing but the true probability
+earns most, and confident language on a wrong answer costs most. Words are read by the scale of Kent (Words of estimative
+probability, 1964): almost certain 0.93, probable 0.75, chances about even 0.5, probably not 0.3, almost certainly not 0.07;
+which English and Chinese words stand on which step, and "possible", to which Kent gave no number, are house choices.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from medrl.rewards.safety.reading import denied, sentences, visible, without_quotes
+from medrl.rewards.tree import Reward, RewardContext, Scores, not_a, not_finite, settle
+from medrl.types import Group, Part, Response, Score
+
+OPEN = 0.5  # the child's value from which an answer counts as right
+_PERCENT = re.compile(
+    r"(\d{1,3}(?:\.\d)?) ?% ?(?:sure|certain|confiden\w+|likely|likelihood|chance|"
+    r"probab\w+|的?(?:把握|信心|可能|概率|置信))|"
+    r"(?:confidence|certainty|sure|probability|置信度|把握|信心|可信度|概率)(?: (?:level|"
+    r"is|of|in this answer))*\s{0,2}(?:约|大约|about|around|为|是|有|[:=])?\s{0,3}(\d{1,3}(?:\.\d)?) ?%|"
+    r"(?:confidence|certainty|probability|置信度|可信度)(?: (?:level|is|of))*\s{0,2}(?:为|"
+    r"是|[:=])?\s{0,3}(0?\.\d{1,3}|0|1(?:\.0{1,3})?)(?![\d%.])|"
+    r"([一二两三四五六七八九十])成(?:的)?(?:把握|可能|概率)",
+    re.IGNORECASE,
+)
+_TENTHS = {c: i / 10 for i, c in enumerate("零一二三四五六七八九十")} | {"两": 0.2}
+# Steps in the order in which they are looked for: what holds another word of the scale comes first.
+SCALE = (
+    (0.07,
+        r"\balmost certainly not\b|\bhighly unlikely\b|\bvery unlikely\b|\bextremely unlikely\b|"
+        r"几乎不可能|极不可能|非常不可能"),
+    (0.3, r"\bprobably not\b|\bunlikely\b|\bimprobable\b|\bdoubtful\b|可能性(?:不大|较?小|低)|不太可能|未必"),
+    (0.5,
+        r"\bnot (?:entirely |completely |at all |very |really )?(?:sure|certain|confident)\b|"
+        r"\b(?:uncertain|unsure)\b|\bchances? (?:are )?about even\b|\b(?:fifty|50)[- /](?:fifty|"
+        r"50)\b|\btoss-?up\b|"
+     r"\b(?:hard|difficult|impossible) to (?:say|tell|know)\b|不(?:太|能|敢|完全)?(?:确定|"
+     r"肯定)|说不准|难以确定|一半一半|五五开"),
+    (0.93,
+        r"\balmost certain(?:ly)?\b|\bvirtually certain\b|\bhighly (?:likely|probable|"
+        r"confident)\b|\bvery (?:likely|confident|sure)\b|"
+     r"\b(?:definite(?:ly)?|certain(?:ly)?|undoubted(?:ly)?|unquestionabl[ye]|"
+     r"without (?:a |any )?doubt|no doubt|absolutely|i am (?:sure|confident))\b|"
+     r"几乎(?:可以)?(?:肯定|确定)|极有可能|极可能|非常(?:可能|确定|肯定)|肯定|一定是|毫无疑问|无疑|确定无疑|必定"),
+    (0.75,
+        r"\bprobabl[ye]\b|\blikely\b|\bi (?:believe|think|expect|suspect)\b|\bpresumabl[ye]\b|"
+        r"很可能|大概率|大概|多半|应该是|我认为|我觉得|考虑为?"),
+    (0.4, r"\bpossibl[ye]\b|\bperhaps\b|\bmaybe\b|\b(?:may|might|could) be\b|(?<![很极不])可能(?!性)|或许|也许|兴许"),
+)  # fmt: skip
+_STEPS = [(p, re.compile(words, re.IGNORECASE)) for p, words in SCALE]
+# "The most likely diagnosis is X" ranks answers and says nothing of how sure it is.
+_RANKS = re.compile(
+    r"\b(?:most|more|least|less|likeliest|single most) (?:likely|probable)\b|最(?:有)?可能|更可能|可能性最大",
+    re.IGNORECASE,
+)
+
+
+def stated_confidences(answer: str) -> list[float]:
+    """Every probability that a plain visible answer states of itself: figures, where there are any, else words."""
+    text = _RANKS.sub(" ", without_quotes(answer))
+    figures = [min(1.0, _figure(match)) for match in _PERCENT.finditer(text) if not denied(text, match.start())]
+    if figures:
+        return figures
+    found = []
+    for sentence in sentences(text):
+        left = sentence.text[: sentence.condition]
+        for p, words in _STEPS:
+            places = list(words.finditer(left))
+            found += [p for m in places if p <= 0.5 or not denied(left, m.start())]
+            left = words.sub(lambda m: " " * len(m[0]), left)
+    return found
+
+
+def _figure(match: re.Match[str]) -> float:
+    percent, behind, share, tenths = match.groups()
+    if tenths:
+        return _TENTHS[tenths]
+    return float(share) if share else float(percent or behind) / 100
+
+
+@dataclass(frozen=True)
+class Confidence(Reward):
+    """1 - (p - right)^2, where p is the confidence that the answer states and `correct` says whether it is right.
+
+    Several confidences count as the worst of them. None where `correct` has no number. Parts: `NAME_stated`, which is p.
+    """
+
+    type_name: ClassVar[str] = "confidence"
+
+    correct: Reward
+    """What says whether the answer is right, from 0.5 on; mostly `verified`."""
+    unstated: float = 0.93
+    """How sure an answer counts as that states no confidence, 0 to 1. A flat statement reads as almost certain."""
+    name: str = ""
+    """Name of this part in metrics and traces; unique in the tree. Default `confidence`."""
+
+    def __post_init__(self) -> None:
+        faults = not_finite(unstated=self.unstated)
+        if not faults and not 0 <= self.unstated <= 1:
+            faults.append(f"`unstated` is {self.unstated}; it is a probability, from 0 to 1")
+        settle(self, "confidence", not_a(Reward, correct=self.correct) + faults)
+
+    async def assess(self, groups: Sequence[Group], context: RewardContext) -> Scores:
+        judged = await self.correct.score(groups, context)
+        return [
+            [self._one(*pair) for pair in zip(group.rollouts, row, strict=True)]
+            for group, row in zip(groups, judged, strict=True)
+        ]
+
+    def _one(self, response: Response, judged: Score) -> Score:
+        if judged.value is None:
+            return Score(None, judged.status, judged.parts, judged.reason)
+        right = float(judged.value >= OPEN)
+        stated = stated_confidences(visible(response)) or [self.unstated]
+        p = max(stated, key=lambda one: (one - right) ** 2)
+        value = 1.0 - (p - right) ** 2
+        reason = f"{p:g} sure and {'right' if right else 'wrong'}"
+        parts = {**judged.parts, self.name: Part(value, reason=reason), f"{self.name}_stated": Part(p)}
+        return Score(value, parts=parts, reason=reason)

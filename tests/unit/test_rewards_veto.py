@@ -1,0 +1,112 @@
+"""A veto: the floor whatever else there is, never passed by a failing guard, and a fault wherever something may lift it."""
+
+import pytest
+
+from medrl.errors import RecipeError
+from medrl.rewards import Format, Gate, Minimum, Reward, Veto, WeightedSum, build, check, reward
+from medrl.rewards.safety import Acuity, Medication, Triage
+from medrl.types import Group, Problem, Response, Score, ask
+
+PROBLEM = Problem("p", ask("?"))
+
+
+@reward("guard")
+def guard(problem: Problem, response: Response) -> float | None:
+    word = response.text.split()[0]
+    if word == "crash":
+        raise RuntimeError("guard is down")
+    return {"bad": -0.2, "none": None}.get(word, 0.0)
+
+
+@reward("worth")
+def worth(problem: Problem, response: Response) -> float | None:
+    word = response.text.split()[1]
+    if word == "crash":
+        raise RuntimeError("judge is down")
+    return None if word == "none" else float(word)
+
+
+def one(tree: Reward, text: str) -> Score:
+    return tree.score_sync([Group(PROBLEM, (Response(text),))])[0][0]
+
+
+@pytest.mark.parametrize(
+    ("text", "value", "status"),
+    [
+        ("good 0.7", 0.7, "ok"),
+        ("good 100", 100.0, "ok"),
+        ("bad 100", -1.0, "ok"),
+        ("bad crash", -1.0, "ok"),  # a dangerous response does not escape by crashing its judge
+        ("bad none", -1.0, "ok"),
+        ("good crash", None, "error"),
+        ("good none", None, "abstain"),
+        ("none 0.7", None, "abstain"),  # a guard without a number lets nothing through
+        ("crash 0.7", None, "error"),
+        ("good -5", -1.0, "ok"),  # nothing is below the floor, so a veto never pays
+    ],
+)
+def test_what_a_veto_is_worth(text: str, value: float | None, status: str) -> None:
+    score = one(Veto(guard, worth), text)
+    assert (score.value, score.status) == (value, status)
+    assert {"veto", "guard", "worth"} <= set(score.parts)
+
+
+def test_vetoes_nest_and_come_back_from_yaml() -> None:
+    inner = Veto(Medication(unknown=0.0), worth, name="inner")
+    tree = Veto(Acuity(unasked=0.0), inner, floor=-2.0)
+    assert tree.faults() == []
+    assert build(tree.to_config()) == tree
+
+
+def test_several_guards_are_the_least_of_them() -> None:
+    tree = Veto(
+        Minimum((Acuity(unasked=0.0), Medication(unknown=0.0))), 0.5 * Triage(Acuity(name="paid")) + 0.5 * worth
+    )
+    assert tree.faults() == []
+    drug = Problem("p", ask("?"), metadata={"acuity": "routine", "department": "neurology", "allergies": ["aspirin"]})
+    (score,) = tree.score_sync([Group(drug, (Response("routine 0.5 neurology, aspirin"),))])[0]
+    assert score.value == -1.0 and "allergy" in score.reason
+    # a missed emergency is vetoed although the other guard knows nothing of the drug
+    tree = Veto(Minimum((Acuity(), Medication())), worth)
+    missed = Problem("p", ask("?"), metadata={"acuity": "emergency"})
+    known = [Response("routine 0.5 take Zorbafen 20 mg"), Response("emergency 0.5 take Zorbafen 20 mg")]
+    assert [one.value for one in tree.score_sync([Group(missed, tuple(known))])[0]] == [-1.0, None]
+
+
+@pytest.mark.parametrize("floor", [0.5, float("nan"), float("-inf"), True])
+def test_a_floor_that_pays_or_is_no_number_is_refused(floor: float) -> None:
+    with pytest.raises(RecipeError, match="floor"):
+        Veto(guard, worth, floor=floor)
+
+
+def test_a_guard_that_is_never_below_0_is_a_fault() -> None:
+    assert any("never below 0" in fault for fault in Veto(Format(), worth).faults())
+
+
+def test_a_veto_that_something_above_it_may_lift_is_a_fault() -> None:
+    veto = Veto(guard, worth)
+    for tree in (0.5 * veto + 0.5 * Format(), Gate(Format(), veto), WeightedSum((veto,), (-1.0,))):
+        assert any("make the veto the root" in fault for fault in tree.faults()), tree
+    assert WeightedSum((veto,), (2.0,)).faults() == []  # alone and upright: order is kept
+    assert WeightedSum((veto, Format()), (1.0, 0.0)).faults() == []  # the other part is only watched
+    config = {"type": "weighted_sum", "parts": [{"type": "veto", "unless": "acuity", "then": "format"}, "department"],
+              "weights": [1, 1]}  # fmt: skip
+    assert [fault for fault in check(config) if fault.startswith("reward.parts[0]: 'sum' (reward) may lift")]
+
+
+def test_a_danger_that_bonuses_may_outweigh_is_a_fault_until_a_veto_guards_it() -> None:
+    paid = 0.5 * Triage() + 0.5 * Format()
+    (fault,) = paid.faults()
+    assert "'acuity'" in fault and "type: veto" in fault
+    assert Veto(Acuity(name="guard"), paid).faults() == []
+    assert Veto(Medication(name="guard"), paid).faults()  # a guard against something else
+    assert Triage().faults() == Acuity().faults() == []
+
+
+def test_behind_its_veto_a_missed_emergency_is_the_floor_whatever_is_added() -> None:
+    tree = Veto(Acuity(name="guard"), 0.5 * Triage() + 10 * Format("o1"))
+    problem = Problem("p", ask("?"), metadata={"acuity": "emergency", "department": "cardiology"})
+    text = "## Thinking\n\nWell.\n\n## Final Response\n\n{}; cardiology"
+    missed, right = (Response(text.format(level)) for level in ("routine", "emergency"))
+    scores = tree.score_sync([Group(problem, (missed, right))])[0]
+    assert [score.value for score in scores] == [-1.0, 10.5]
