@@ -300,6 +300,16 @@ class NoReferenceIsWrong(Sound):
         return super().check(problem, response) if problem.reference else Verdict.wrong("no reference")
 
 
+class OnlyDoses(Sound):
+    """Reads an answer more strictly than a reference."""
+
+    name = "only_doses"
+
+    def check(self, problem: Problem, response: Response) -> Verdict:
+        whole = re.fullmatch(r"\s*\d+ ?mg\s*", response.text)
+        return super().check(problem, response) if whole else Verdict.wrong("more than a dose")
+
+
 class OneLoop(Verifier):
     """Its lock belongs to the first event loop that waits for it."""
 
