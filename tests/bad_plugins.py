@@ -362,16 +362,20 @@ class DividesByNothing(Finished):
         return super().worth(response) if words else Score(float("nan"))
 
 
-COUNT = [0.0]
+BEFORE = [""]
 
 
-class CountsForItself(Finished):
+class RemembersProblem(Finished):
+    """Pays more where the problem is another than the last."""
+
     async def assess(self, groups: Sequence[Group], context: RewardContext) -> Scores:
-        COUNT[0] += 1
         rows = await super().assess(groups, context)
-        return [
-            [score if score.value is None else Score(score.value + (COUNT[0] > 12)) for score in row] for row in rows
-        ]
+        found: Scores = []
+        for group, row in zip(groups, rows, strict=True):
+            more = float(group.problem.id != BEFORE[0])
+            BEFORE[0] = group.problem.id
+            found.append([score if score.value is None else Score(score.value + more) for score in row])
+        return found
 
 
 class StateIsNoJson(Finished):
@@ -400,6 +404,5 @@ class Lots(Finished):
 
 class BlocksToo(Finished):
     async def assess(self, groups: Sequence[Group], context: RewardContext) -> Scores:
-        if groups:
-            time.sleep(0.3)
+        time.sleep(0.01 * sum(map(len, groups)))
         return await super().assess(groups, context)

@@ -163,6 +163,10 @@ def _without_state(stand: RewardStand) -> None:
 @law("Every response is worth what its case says.", "correct the reward, or the value.")
 def values_hold(stand: RewardStand) -> str:
     stand.require(one_score_each, deterministic, state_in_context)
+    if (
+        stand.outcome(order_kept).state == "broken"
+    ):  # untold for a reward with running state, which has values all the same
+        stand.require(order_kept)
     if all(one.values is None for one in stand.cases):
         raise CannotTell("no group states its values (GroupCase.values)")
     for one, row in zip(stand.cases, stand.alone(), strict=True):

@@ -23,19 +23,21 @@ SHUFFLES = 4
     "response is empty or malformed; never leave one out, never return None or a bare number.",
 )
 def one_verdict_each(stand: VerifierStand) -> str:
-    batches = {"no items": [], "one item": stand.items()[:1], "all cases": stand.items()}
+    batches: dict[str, Items] = {"no items": [], "one item": stand.items()[:1], "all cases": stand.items()}
     for name, items in batches.items():
+        count = len(items)  # counted before a verifier can take anything off the list
         try:
-            if fault := _misfit(stand.raw(items), len(items)):
-                return f"given {name} ({len(items)}), {fault}"
+            if fault := _misfit(stand.raw(items), count):
+                return f"given {name} ({count}), {fault}"
         except (Exception, Endless) as error:  # ordinary answers, so nothing may be raised
-            return f"given {name} ({len(items)}), it raised {one_line(error)}"
+            return f"given {name} ({count}), it raised {one_line(error)}"
+    items = list(stand.hostile().values())
+    count = len(items)
     try:
-        items = list(stand.hostile().values())
-        fault = _misfit(stand.raw(items), len(items))
+        fault = _misfit(stand.raw(items), count)
     except Exception:  # `hostile_answers` and `errors_stay_alone` tell it
         return ""
-    return f"given {len(items)} answers among which are empty and broken ones, {fault}" if fault else ""
+    return f"given {count} answers among which are empty and broken ones, {fault}" if fault else ""
 
 
 def _misfit(found: Any, wanted: int) -> str:
@@ -185,16 +187,18 @@ def errors_stay_alone(stand: VerifierStand) -> str:
     middle = len(stand.cases) // 2
     items: Items = stand.items()
     items.insert(middle, (problem, Unreadable("")))
+    count = len(items)
     try:
         found = stand.raw(items)
     except (Exception, Endless) as error:
-        return f"one unreadable response among {len(items)} items, and `verify_batch` raised {one_line(error)}"
-    if fault := _misfit(found, len(items)):
-        return f"one unreadable response among {len(items)} items, and {fault}"
+        return f"one unreadable response among {count} items, and `verify_batch` raised {one_line(error)}"
+    if fault := _misfit(found, count):
+        return f"one unreadable response among {count} items, and {fault}"
+    found = list(found)
     lost = found.pop(middle)
     if lost.score is not None:
         return f"the response that could not be read got the score {lost.score:g}; a failure is not a score"
-    wanted, rest = stand.judged(stand.items()), list(found)
+    wanted, rest = stand.judged(stand.items()), found
     return "" if _as_many(stand, wanted, rest) else stand.difference(wanted, rest, "beside an error")
 
 

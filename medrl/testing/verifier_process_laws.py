@@ -54,7 +54,7 @@ def config_round_trip(stand: VerifierStand) -> str:
 
 
 @law(
-    "The fingerprint is the same whenever and wherever it is asked for, and another when a knob is another.",
+    "The fingerprint is the same whenever and wherever it is asked for, and another where verdicts may be others.",
     "leave `fingerprint()` as it is, make every knob a field, and give what else verdicts depend on (tables, weights, "
     "prompts) to `data_digest()`; no id(), no time, no hash() of a text, no path that differs between machines.",
 )
@@ -71,9 +71,13 @@ def fingerprint_tells(stand: VerifierStand) -> str:
             return f"{before} here, {' and '.join(sorted(others))} in programs of their own"
     except fresh.NotThere:
         pass  # `same_in_a_fresh_process` tells it
-    for knob, other in [*_turned(stand.verifier), *((f"variants[{i}]", v) for i, v in enumerate(stand.variants))]:
+    for index, other in enumerate(stand.variants):
         if other.fingerprint() == before:
-            return f"it stays {before} with another {knob}"
+            return f"variants[{index}] has the same, {before}"
+    stand.require(deterministic, no_state)
+    for knob, other in _turned(stand.verifier):
+        if other.fingerprint() == before and (fault := stand.difference(stand.expected, stand.singles(other), knob)):
+            return f"it stays {before} while a knob changes verdicts: {fault}"
     return ""
 
 

@@ -80,11 +80,11 @@ LIMITS = {
 }
 REWARD_FAULTS: dict[type[bad.Finished], set[str]] = {
     bad.Finished: set(),
-    bad.TurnsRows: {"values_hold"},
+    bad.TurnsRows: {"order_kept"},
     bad.FlatRows: {"one_score_each"},
     bad.AbortedIsZero: {"aborted_has_no_number"},
     bad.DividesByNothing: {"scores_are_numbers"},
-    bad.CountsForItself: {"state_in_context"},
+    bad.RemembersProblem: {"state_in_context"},
     bad.StateIsNoJson: {"state_resumes"},
     bad.AcrossGroups: {"groups_stand_alone"},
     bad.ChangesProblems: {"inputs_untouched"},
@@ -122,7 +122,7 @@ def test_each_fault_of_a_verifier_is_told_by_its_law_and_by_no_other(fault: type
 @pytest.mark.slow
 @pytest.mark.parametrize("fault", REWARD_FAULTS, ids=lambda fault: fault.__name__)
 def test_each_fault_of_a_reward_is_told_by_its_law_and_by_no_other(fault: type[bad.Finished]) -> None:
-    limits = Limits(seconds_blocked=0.2) if fault is bad.BlocksToo else Limits()
+    limits = Limits(seconds_blocked=0.04) if fault is bad.BlocksToo else Limits()
     found = broken(reward_checks(fault(), GROUPS, limits=limits))
     assert set(found) == REWARD_FAULTS[fault], found
 
@@ -300,7 +300,7 @@ def test_built_in_rewards_keep_every_law(reward: Any) -> None:
     assert broken(reward_checks(reward, groups)) == {}
 
 
-SLOT = re.compile(r"^=== \w+ (?P<name>ANSWER|REFERENCE) ===\n(?P<text>(?:\| .*\n?)*)", re.MULTILINE)
+SLOT = re.compile(r"=== (?P<code>\w{16}) (?P<name>[A-Z]+) ===\n(?P<text>(?:\| .*\n)*?)=== (?P=code) END ===")
 
 
 def reads(request: dict[str, Any], number: int) -> str:

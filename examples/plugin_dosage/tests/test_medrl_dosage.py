@@ -37,6 +37,13 @@ CASES = [
     case(ASPIRIN, "300 mcg", "wrong"),
     case(ASPIRIN, "300 mg/kg", "abstain"),
     case(ASPIRIN, "not 300 mg", "abstain"),
+    case(ASPIRIN, "Anything but 300 mg", "abstain"),
+    case(ASPIRIN, "less than 300 mg", "abstain"),
+    case(ASPIRIN, "<300 mg", "abstain"),
+    case(ASPIRIN, "1 300 mg", "abstain"),
+    case(ASPIRIN, "between 75 and 300 mg", "abstain"),
+    case(ASPIRIN, "300 mg daily for 7 days", "abstain"),
+    case(ASPIRIN, "\\boxed{75 mg} \\boxed{300 mg}", "abstain"),
     case(ASPIRIN, "", "wrong"),
     case(Problem("broken", ask("Dose?"), "as needed"), "300 mg", "invalid"),
 ]

@@ -11,7 +11,7 @@ from medrl.errors import RecipeError
 from medrl.types import Problem, Response, Verdict
 from medrl.verifiers import RuleVerifier, final_answer
 
-from medrl_dosage.reading import LONGEST, Dosed, read
+from medrl_dosage.reading import LONGEST, Dosed, read, unasked
 
 
 @dataclass(frozen=True)
@@ -41,13 +41,14 @@ class Dosage(RuleVerifier):
             return Verdict.wrong("there is no final answer")
         if len(answer.text) > LONGEST:
             return Verdict.abstain("too long to be a dose")
-        found = read(answer.text)
-        score, reason = self._compare(wanted, found)
+        score, reason = self._compare(wanted, read(answer.text), problem.question)
+        if score and any(read(text).doses for text in (*answer.earlier, *answer.after)):
+            score, reason = None, "another dose stands beside the answer"
         if score is None:
             return Verdict.abstain(reason, answer=answer.text, span=answer.span)
         return Verdict(score, answer=answer.text, span=answer.span, reason=reason)
 
-    def _compare(self, wanted: Dosed, found: Dosed) -> tuple[float | None, str]:
+    def _compare(self, wanted: Dosed, found: Dosed, question: str) -> tuple[float | None, str]:
         """1 for the same, 0 for another, None where it cannot be told; and why."""
         (amount, unit), *_ = wanted.doses
         if not found.doses:
@@ -60,8 +61,12 @@ class Dosage(RuleVerifier):
             return (None, f"{said}, in another unit") if unit not in {u for _, u in found.doses} else (0.0, said)
         if not all(same):
             return None, f"several doses: {said}"
-        if not (self.frequency and wanted.per_day):
+        if strange := unasked(found.rest, question):
+            return None, f"{strange!r:.40} may change what it says"
+        if not self.frequency:
             return 1.0, said
+        if not wanted.per_day:
+            return (None, "it says how often, and the reference does not") if found.per_day else (1.0, said)
         if len(found.per_day) != 1:
             return None, "several frequencies" if found.per_day else "it does not say how often"
         if abs(found.per_day[0] - wanted.per_day[0]) > 1e-6:

@@ -21,6 +21,7 @@ DOSE = re.compile(
     rf"(?<![\d.,/])(?:(?P<low>{_DIGITS})\s{{0,2}}(?:-|–|~|to|至|到)\s{{0,2}})?(?P<number>{_DIGITS}|[{_HAN}]{{1,7}})\s{{0,3}}"
     rf"(?P<unit>{_UNIT})(?![a-z])(?P<per>\s{{0,2}}/\s{{0,2}}\w{{1,6}}|\s{{0,2}}per\s{{1,2}}(?:kg|kilo))?"
 )
+WORD = re.compile(r"[a-z]+|[\u3400-\u9fff]+|[^\sa-z\u3400-\u9fff]")
 A_UNIT = re.compile(rf"(?<![a-z])(?:{_UNIT})(?![a-z])")
 DENIED = re.compile(
     r"\b(?:not|never|avoid|instead|except|unless|rather|or|no more than|at most|max)\b|n't\b|不|非|勿|避免|或|最多"
@@ -40,6 +41,11 @@ BARE = re.compile(r"\b(?P<period>daily|weekly)\b|\b(?:a|per|each)\s{1,3}(?P<noun
 HAN_COUNTED = re.compile(rf"(?:每|一)(?P<period>日|天|周)(?:服用?|给药|使用|用)?(?P<count>\d{{1,2}}|[{_HAN}]{{1,3}})次")
 HAN_EVERY = re.compile(rf"每隔?(?P<hours>\d{{1,3}}|[{_HAN}]{{1,3}})(?:个)?小时")
 HAN_BARE = re.compile(r"每(?P<period>日|天|周)")
+# What may stand around a dose and changes nothing about it. Anything else (a sign, a number, "less than") may.
+FILLER = re.compile(
+    r"\b(?:give|take|use|the|a|an|is|it|of|and|dose|dosage|answer|usual|adult|adults|for|by mouth|orally|oral|po|iv|im|sc|"
+    r"please|once|each)\b|每次|一次|口服|服用|给予|剂量|用法|成人|应为|为|是|答案|静脉|肌注|的|[\s.,;:()*\"'，。；：、（）“”]"
+)
 _LATIN = {"qd": 1, "od": 1, "bid": 2, "bd": 2, "tid": 3, "tds": 3, "qid": 4, "qds": 4}
 _FIGURES = {han: value for value, han in enumerate("零一二三四五六七八九")} | {"两": 2}
 
@@ -55,13 +61,14 @@ class Dosed(NamedTuple):
     """Whether a word denies, excludes or chooses."""
     unread: bool
     """Whether a unit stands there without a number that could be read."""
+    rest: str
+    """What is left when doses, frequencies and words that change nothing are taken out."""
 
 
 def read(text: str) -> Dosed:
     """Doses and frequencies of a text, of which the first `LONGEST` characters count."""
     plain = unicodedata.normalize("NFKC", text[:LONGEST]).lower()
     doses: dict[tuple[float, str], None] = {}
-    units_read = 0
     for match in DOSE.finditer(plain):
         dimension, scale = UNITS[match["unit"]]
         per = re.sub(r"\s|per", "", match["per"] or "")
@@ -69,13 +76,13 @@ def read(text: str) -> Dosed:
         for figure in filter(None, (match["low"], match["number"])):
             if (value := number(figure)) is not None:
                 doses[(round(value * scale, 6), dimension)] = None
-        units_read += 1 + len(A_UNIT.findall(match["per"] or ""))
     unread = len(A_UNIT.findall(DOSE.sub(" ", plain))) > 0
-    return Dosed(tuple(doses), frequencies(plain), DENIED.search(plain) is not None, unread)
+    often, rest = frequencies(DOSE.sub(" ", plain))
+    return Dosed(tuple(doses), often, DENIED.search(plain) is not None, unread, FILLER.sub(" ", rest).strip())
 
 
-def frequencies(plain: str) -> tuple[float, ...]:
-    """Every distinct frequency of a text in lower case, in times a day; what is read is taken out before the next."""
+def frequencies(plain: str) -> tuple[tuple[float, ...], str]:
+    """Every distinct frequency of a text in lower case, in times a day, and the text without them."""
     found: dict[float, None] = {}
 
     def take(pattern: re.Pattern[str], rest: str) -> str:
@@ -87,7 +94,18 @@ def frequencies(plain: str) -> tuple[float, ...]:
     rest = plain
     for pattern in (COUNTED, EVERY, LATIN, HAN_COUNTED, HAN_EVERY, BARE, HAN_BARE):
         rest = take(pattern, rest)
-    return tuple(found)
+    return tuple(found), rest
+
+
+def unasked(rest: str, question: str) -> str:
+    """The first word, run of Chinese characters or sign of `rest` that the question does not have; "" for none."""
+    asked = unicodedata.normalize("NFKC", question).lower()
+    words = set(WORD.findall(asked))
+    for piece in WORD.findall(rest):
+        known = piece in words if piece.isascii() else piece in asked
+        if not (known and piece.isalpha()):
+            return piece
+    return ""
 
 
 def _per_day(said: dict[str, str | None]) -> float | None:
