@@ -1,7 +1,8 @@
 """`medrl new verifier NAME`: an installable package with a verifier (or reward) that works, and tests by `medrl.testing`.
 
-The package is made of the texts in `templates/`: `__name__`, `__Class__` and `__version__` in them, and in the names of
-files, are filled in; `.tmpl` is taken off, which keeps tools from reading a template as the code that it becomes.
+The package is made of the texts in `templates/`: `__name__`, `__distribution__`, `__Class__` and `__version__` in them,
+and in the names of files, are filled in; `.tmpl` is taken off, which keeps tools from reading a template as the code that
+it becomes.
 """
 
 import keyword
@@ -33,7 +34,12 @@ def create(kind: Kind, name: str, folder: str | Path | None = None) -> Path:
     place = Path(folder) if folder else Path(distribution(name))
     if place.exists() or place.is_symlink():
         raise FolderTaken(f"{place} exists already; name another with --folder, or move it away")
-    words = {"__name__": name, "__Class__": class_name(name), "__version__": _floor(__version__)}
+    words = {
+        "__distribution__": distribution(name),
+        "__name__": name,
+        "__Class__": class_name(name),
+        "__version__": _floor(__version__),
+    }
     templates = files("medrl.commands") / "templates"
     with atomic_folder(place) as new:
         for source in (templates / "common", templates / kind):

@@ -36,7 +36,7 @@ def verifier_checks(
         verifier: The verifier, or what a recipe calls it.
         cases: Labelled answers, one right and one wrong at least; ten to thirty are good.
         failing: The same verifier with a server behind it that is down, for one that asks a server.
-        variants: Verifiers with other knobs, whose fingerprints must differ; numbers and switches are turned anyway.
+        variants: Verifiers with other knobs, whose fingerprints must differ. Numbers and switches are turned anyway.
         limits: How fast and how exact.
         excused: Laws that are not tried, each with the reason; pytest shows them as skipped.
 

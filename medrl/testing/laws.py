@@ -60,6 +60,8 @@ class Outcome:
     name: str
     state: Literal["kept", "broken", "untold"]
     seen: str = ""
+    error: Exception | None = None
+    """What was raised where a law could not even be tried."""
 
 
 class Stand:
@@ -80,6 +82,8 @@ class Stand:
                 found = Outcome(of.name, "broken" if seen else "kept", seen)
             except CannotTell as why:
                 found = Outcome(of.name, "untold", str(why))
+            except Exception as error:  # a stranger's code, where no law expects it to raise
+                found = Outcome(of.name, "broken", f"trying it raised {type(error).__name__}: {error}", error)
             self._outcomes[of.name] = found
         return self._outcomes[of.name]
 
@@ -142,7 +146,9 @@ class Check:
             raise CannotTell(f"excused: {self.excuse}")
         outcome = self.stand.outcome(self.law)
         if outcome.state == "broken":
-            raise LawBroken(self.stand.plugin, self.law.name, self.law.says, outcome.seen, self.law.mend)
+            raise LawBroken(
+                self.stand.plugin, self.law.name, self.law.says, outcome.seen, self.law.mend
+            ) from outcome.error
         if outcome.state == "untold":
             raise CannotTell(outcome.seen)
 

@@ -13,7 +13,7 @@ from medrl.testing.calls import Endless, awaited, one_line
 from medrl.testing.laws import law
 from medrl.testing.times import BATCH, Work, grows, is_slow, keeps_loop
 from medrl.testing.verifier_laws import deterministic, no_state, one_verdict_each, order_kept
-from medrl.testing.verifier_stand import Items, VerifierStand
+from medrl.testing.verifier_stand import Items, VerifierStand, brief, of
 from medrl.types import Response, Verdict
 from medrl.verifiers import Verifier, build, judge
 
@@ -76,8 +76,11 @@ def fingerprint_tells(stand: VerifierStand) -> str:
             return f"variants[{index}] has the same, {before}"
     stand.require(deterministic, no_state)
     for knob, other in _turned(stand.verifier):
-        if other.fingerprint() == before and (fault := stand.difference(stand.expected, stand.singles(other), knob)):
-            return f"it stays {before} while a knob changes verdicts: {fault}"
+        if other.fingerprint() != before:
+            continue
+        for one, was, now in zip(stand.cases, stand.expected, stand.singles(other), strict=True):
+            if (was.status, was.score) != (now.status, now.score):
+                return f"it stays {before} {knob}, where {of(one)} is {brief(now)} and no longer {brief(was)}"
     return ""
 
 
@@ -96,9 +99,7 @@ def _turned(verifier: Verifier) -> list[tuple[str, Verifier]]:
             if other == value or not knob.init:
                 continue
             try:
-                found.append(
-                    (f"{knob.name} ({value!r} to {other!r})", replace(cast(Any, verifier), **{knob.name: other}))
-                )
+                found.append((f"with {knob.name}={other!r}", replace(cast(Any, verifier), **{knob.name: other})))
                 break
             except Exception:  # the knob refuses this value
                 continue

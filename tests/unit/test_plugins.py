@@ -161,7 +161,12 @@ def test_what_is_written_and_said(kind: new_plugin.Kind, tmp_path: Path, capsys:
     wanted = {"LICENSE", "README.md", "pyproject.toml", f"{module}/__init__.py", f"{module}/py.typed"}
     assert files == wanted | {"tests/test_medrl_last_dose.py"}
     text = "".join((folder / name).read_text(encoding="utf-8") for name in files)
-    assert "__name__" not in text and "__Class__" not in text and "__version__" not in text
+    assert (
+        "__name__" not in text
+        and "__distribution__" not in text
+        and "__Class__" not in text
+        and "__version__" not in text
+    )
     assert f'[project.entry-points."medrl.{kind}s"]\nlast_dose = "medrl_last_dose:LastDose"' in text
 
 

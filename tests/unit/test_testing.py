@@ -305,7 +305,7 @@ SLOT = re.compile(r"=== (?P<code>\w{16}) (?P<name>[A-Z]+) ===\n(?P<text>(?:\| .*
 
 def reads(request: dict[str, Any], number: int) -> str:
     """A judge that holds an answer to be right where the reference stands in it."""
-    slots = {m["name"]: m["text"].replace("| ", "").casefold().strip() for m in SLOT.finditer(text_of(request))}
+    slots = {m["name"]: m["text"].splitlines()[0][2:].casefold() for m in SLOT.finditer(text_of(request)) if m["text"]}
     verdict = "match" if slots["REFERENCE"] in slots["ANSWER"] else "no_match"
     return json.dumps({"answer": slots["ANSWER"][:100], "reason": "read", "verdict": verdict})
 
@@ -316,7 +316,7 @@ def text_of(request: dict[str, Any]) -> str:
 
 @pytest.mark.slow
 def test_a_judge_behind_a_server_keeps_every_law(chat_server: "Callable[..., ChatServer]") -> None:
-    """It has a program of its own in front of the same server, and one that is down to fail before."""
+    """Fresh programs ask the same server; the failing one is a server that answers 503."""
     from chat_server import failing
 
     from medrl.chat import OpenAIChat
@@ -326,6 +326,6 @@ def test_a_judge_behind_a_server_keeps_every_law(chat_server: "Callable[..., Cha
         return Judge(OpenAIChat(model="judge", base_url=server.url, max_retries=0, timeout=20.0), self_test=False)
 
     up, down = judging(chat_server(reads)), judging(chat_server(lambda request, number: failing(503)))
-    cases = [case(TERM, "It is measles.", "right"), case(TERM, "mumps", "wrong"), case(CHOICE, "gout", "wrong")]
+    cases = [case(TERM, "It is measles.", "right"), case(TERM, "mumps", "wrong"), case(YES, "No.", "wrong")]
     limits = Limits(seconds_per_answer=1.0, seconds_blocked=0.5)
     assert broken(verifier_checks(up, cases, failing=down, limits=limits)) == {}
