@@ -101,7 +101,7 @@ def unasked(rest: str, question: str) -> str:
     """The first word, run of Chinese characters or sign of `rest` that the question does not have; "" for none."""
     asked = unicodedata.normalize("NFKC", question).lower()
     words = set(WORD.findall(asked))
-    for piece in WORD.findall(rest):
+    for piece in map(str, WORD.findall(rest)):
         known = piece in words if piece.isascii() else piece in asked
         if not (known and piece.isalpha()):
             return piece
