@@ -45,6 +45,7 @@ def _parser() -> argparse.ArgumentParser:
     _training_commands(commands)
     _verifier_commands(commands)
     _data_commands(commands)
+    _plugin_commands(commands)
     return parser
 
 
@@ -182,6 +183,23 @@ def _data_commands(commands: _Commands) -> None:
 
     doctor = commands.add_parser("doctor", help="what this machine can run")
     doctor.set_defaults(command=_doctor)
+
+
+def _plugin_commands(commands: _Commands) -> None:
+    listing = commands.add_parser(
+        "plugins",
+        help="every verifier, reward, algorithm, ...: from where, which version, does it load",
+        description="Every component by group. Exit status 0: all can be used; 1: one does not load, or a name clashes.",
+    )
+    listing.add_argument("--group", help="only verifiers, rewards, environments, algorithms or chat")
+    listing.add_argument("--json", metavar="OUT", help="write the list here")
+    listing.set_defaults(command=_plugins)
+
+    new = commands.add_parser("new", help="write an installable package with a verifier or reward of your own")
+    new.add_argument("kind", choices=("verifier", "reward"))
+    new.add_argument("name", help="what recipes will call it: small letters, digits and _")
+    new.add_argument("--folder", metavar="FOLDER", help="where; default medrl-NAME in this folder")
+    new.set_defaults(command=_new)
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -500,6 +518,27 @@ def _config(options: argparse.Namespace) -> int:
         default = f" = {knob.default}" if knob.default else ""
         console.print(f"{knob.path}: {knob.type}{default}", style="bold", soft_wrap=True)
         console.print(f"    {knob.doc}")
+    return 0
+
+
+def _plugins(options: argparse.Namespace) -> int:
+    from rich.console import Console
+
+    from medrl.commands import plugin_list
+
+    found = plugin_list.find(options.group)
+    width = None if sys.stdout.isatty() else 140
+    plugin_list.show(Console(width=width, highlight=False, emoji=False, markup=False), found)
+    if options.json:
+        _write_json(options.json, plugin_list.report_json(found))
+    return FAILED if plugin_list.broken(found) else 0
+
+
+def _new(options: argparse.Namespace) -> int:
+    from medrl.commands.new_plugin import create, next_steps
+
+    folder = create(options.kind, options.name, options.folder)
+    print(next_steps(options.kind, options.name, folder))
     return 0
 
 

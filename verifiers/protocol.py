@@ -111,16 +111,15 @@ async def judge(verifier: Verifier, items: Judged, timeout: float | None = None)
         )
         broken = Verdict.failed("the response was aborted by its engine, not ended by the policy", stage=verifier.name)
         return [broken if lost else next(rest) for lost in aborted]
+    count = len(items)  # counted before a verifier can take anything off the list
     try:
         verdicts = await asyncio.wait_for(verifier.verify_batch(items), timeout)
     except Exception as error:
-        return [failure(error, verifier.name)] * len(items)
-    if not isinstance(verdicts, list | tuple) or len(verdicts) != len(items):
-        count = len(verdicts) if isinstance(verdicts, list | tuple) else f"a {type(verdicts).__name__}"
-        reason = (
-            f"{verifier.name} was given {len(items)} answers and returned {count}; it must give one verdict for each"
-        )
-        return [Verdict.failed(reason, stage=verifier.name)] * len(items)
+        return [failure(error, verifier.name)] * count
+    if not isinstance(verdicts, list | tuple) or len(verdicts) != count:
+        returned = len(verdicts) if isinstance(verdicts, list | tuple) else f"a {type(verdicts).__name__}"
+        reason = f"{verifier.name} was given {count} answers and returned {returned}; it must give one verdict for each"
+        return [Verdict.failed(reason, stage=verifier.name)] * count
     return [signed(verdict, verifier.name) for verdict in verdicts]
 
 
