@@ -130,6 +130,21 @@ def _data_commands(commands: _Commands) -> None:
     audit.add_argument("--drop", metavar="KIND,KIND", default="", help="with --keep: only these kinds; default all")
     audit.set_defaults(command=_audit_problems)
 
+    interop = commands.add_parser("interop", help="write a folder that OpenRLHF or verl trains from")
+    interop.add_argument("framework", choices=("openrlhf", "verl"))
+    interop.add_argument("source", help="a recipe (rows and command line too), or the YAML of a reward tree")
+    interop.add_argument("overrides", nargs="*", metavar="KNOB=VALUE", help="of the recipe")
+    interop.add_argument("--out", metavar="FOLDER", required=True, help="new folder to write")
+    interop.add_argument("--model", help="OpenRLHF: the policy, where the recipe's is made or fine-tuned by medrl")
+    interop.add_argument("--gpus", type=int, help="OpenRLHF: GPUs of the machine; default 8")
+    interop.add_argument("--tensor-parallel", type=int, help="OpenRLHF: GPUs for one vLLM engine; default 1")
+    interop.add_argument("--max-len", type=int, help="OpenRLHF: longest prompt and response together, in tokens")
+    interop.add_argument(
+        "--via", choices=("agent", "file", "url"), help="OpenRLHF: how medrl is attached; default agent"
+    )
+    interop.add_argument("--url", help="OpenRLHF, --via url: where `medrl serve` listens")
+    interop.set_defaults(command=_interop)
+
     config = commands.add_parser("config", help="every knob of a recipe, with its documentation")
     config.add_argument("knob", nargs="?", default="", help="only knobs that begin so, e.g. optimization.lr")
     config.add_argument("--recipe", metavar="FILE", help="print this recipe, complete and resolved, as YAML")
@@ -334,6 +349,26 @@ def _rescore(options: argparse.Namespace) -> int:
     show(Console(width=width, highlight=False, emoji=False, markup=False), found)
     if options.json:
         _write_json(options.json, found.report)
+    return 0
+
+
+def _interop(options: argparse.Namespace) -> int:
+    from medrl.interop.export import export_openrlhf, export_verl, with_defaults
+    from medrl.interop.openrlhf_command import Launch
+    from medrl.interop.scoring import read_source
+
+    reward, recipe = read_source(options.source, options.overrides)
+    if options.framework == "verl":
+        written = export_verl(reward, recipe, options.out)
+    else:
+        names = ("model", "gpus", "tensor_parallel", "max_len", "via", "url")
+        launch = with_defaults(Launch(), **{name: getattr(options, name) for name in names})
+        written = export_openrlhf(reward, recipe, options.out, launch)
+    print(f"written to {written.folder}: {', '.join(written.files)}")
+    if written.command is not None:
+        print("knobs of the recipe without a flag (also in train.sh):")
+        for knob, why in written.command.notes.items():
+            print(f"  {knob}: {why}")
     return 0
 
 

@@ -34,6 +34,7 @@ FLOORS = {
     "construct": 5,
     "evaluation": 5,
     "trainers": 5,
+    "interop": 6,
     "recipes": 6,
     "services": 6,
     "cli": 7,
@@ -52,7 +53,9 @@ BESIDE = {
     ("data", "chat"),
     ("trainers", "evaluation"),
     ("construct", "evaluation"),
+    ("interop", "recipes"),
     ("services", "recipes"),
+    ("services", "interop"),
     ("cli", "commands"),
     ("__main__", "cli"),
 }
@@ -75,6 +78,7 @@ LIGHT = {
     "rewards",
     "knobs",
     "seeds",
+    "interop",
     "commands",
     "cli",
 }
