@@ -65,6 +65,7 @@ class Command:
     def note(self, knob: str, why: str) -> None:
         """Say what becomes of a knob that no flag says."""
         self.notes[knob] = why
+        self.mapped.discard(knob)
 
     def arguments(self) -> list[str]:
         """What follows `python -m openrlhf.cli.train_ppo_ray`."""
@@ -104,8 +105,6 @@ def command(recipe: Any, launch: Launch, problems: int, folder: str = ".") -> Co
     if launch.model is None and (recipe.policy.path is None or recipe.sft is not None):
         faults = [*faults, "policy: medrl makes or fine-tunes it first; run `medrl run` up to `sft`, and name that folder "
                   "with --model"]  # fmt: skip
-    if recipe.trainer.rollouts_per_problem < 2:
-        faults = [*faults, "trainer.rollouts_per_problem: a group needs at least 2"]
     if faults:
         raise RecipeError("the recipe for OpenRLHF", faults)
     made = Command()
@@ -256,6 +255,9 @@ def _sampling(made: Command, recipe: Any, launch: Launch) -> None:
     if recipe.held_out is not None:
         made.set("eval.n_samples_per_prompt", evaluation.samples, knob="evaluation.samples")
         made.set("eval.temperature", evaluation.temperature, knob="evaluation.temperature")
+        return
+    for name in asdict(evaluation):
+        made.note(f"evaluation.{name}", "there is no held_out to evaluate on")
 
 
 def _optimization(made: Command, recipe: Any, problems: int) -> None:
