@@ -47,6 +47,7 @@ class Reward(ABC):
     name: str
     type_name: ClassVar[str] = ""  # what a recipe calls this class; empty: module:attribute
     gates: ClassVar[bool] = False  # whether `this * other` reads as a gate
+    per_group: ClassVar[bool] = False  # whether it compares the rollouts of a group, and so needs all of them
 
     @abstractmethod
     async def assess(self, groups: Sequence[Group], context: RewardContext) -> Scores:

@@ -58,8 +58,8 @@ def tree_of(reward: Reward | str | Path) -> Reward:
 
 
 def comparing(reward: Reward) -> list[str]:
-    """Names of the nodes that compare the rollouts of a group, and so need it whole (class attribute `per_group`)."""
-    return [node.name for node in reward.walk() if getattr(node, "per_group", False)]
+    """Names of the nodes that compare the rollouts of a group, and so need it whole."""
+    return [node.name for node in reward.walk() if node.per_group]
 
 
 @dataclass(frozen=True)

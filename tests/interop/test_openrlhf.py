@@ -268,6 +268,15 @@ def test_openrlhf_takes_every_flag_that_a_recipe_may_become(agent: Any, override
         assert values == () or [type(one)(text) for one, text in zip(given, values, strict=True)] == list(given), flag
 
 
+def test_the_example_is_a_recipe_that_openrlhf_takes(agent: Any) -> None:
+    recipe = load_recipe(EXAMPLES / "openrlhf" / "recipe.yaml")
+    made = command(recipe, Launch(), recipe.problems.count)
+    args = parsed(made.arguments())
+    assert args.data.max_samples == 100 * 128 and args.train.num_episodes == 1
+    assert args.ds.packing_samples and args.actor.gradient_checkpointing_enable
+    assert "trainer.steps" not in made.notes
+
+
 def test_a_flag_that_openrlhf_does_not_have_would_be_noticed(agent: Any) -> None:
     with pytest.raises(SystemExit):
         parsed(["--actor.learning_rate", "1e-6"])
