@@ -88,6 +88,10 @@ def export_openrlhf(reward: Reward, recipe: Any, folder: str | Path, launch: Lau
     """Write what OpenRLHF runs from: agent, reward file and reward; of a recipe also rows and train.sh."""
     Scorer(reward)  # refuses a tree that this framework cannot serve
     place = _new(folder)
+    if set(str(place)) & set(",@"):
+        raise RecipeError(
+            "the folder", [f"{place} has a comma or an @ in its name, which OpenRLHF takes for something else"]
+        )
     ends = _special_tokens(launch.model or (recipe.policy.path if recipe else None))
     files = {"reward.yaml": _yaml(reward), "agent.py": AGENT, "reward_func.py": _reward_func(ends)}
     made = None

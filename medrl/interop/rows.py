@@ -81,7 +81,11 @@ class Columns:
             ProblemError: The row cannot be judged; the message says which column is at fault.
         """
         if row.get(self.problem) is not None:
-            return unpack(row[self.problem])
+            try:
+                return unpack(row[self.problem])
+            except ProblemError as error:
+                hint = "or say that it holds something else: Columns(problem='another name')"
+                raise ProblemError(f"column {self.problem!r}: {error}, {hint}") from error
         asked = {"question": question_of(messages), "reference": row.get(self.reference)}
         options = row.get(self.options)
         if isinstance(options, Mapping):  # Arrow gives every row the labels of every other
@@ -145,11 +149,12 @@ REASONING = ("reasoning_content", "reasoning", "thinking")  # what chat template
 def spoken(message: Mapping[str, Any]) -> str:
     """What the policy wrote as one text: reasoning that a parser split off is put back, in think tags.
 
-    Without this a format reward never finds `<think>`, and a verifier never sees what was thought.
+    Without this a format reward never finds `<think>`, and a verifier never sees what was thought. It is put back also
+    where the content has think tags of its own: a response with two of them must not look like one with one.
     """
     content = text_of(message.get("content"))
     reasoning = next((message[name] for name in REASONING if isinstance(message.get(name), str)), "")
-    if not reasoning or "<think>" in content:
+    if not reasoning.strip():
         return content
     return f"<think>\n{reasoning.strip()}\n</think>\n\n{content}"
 

@@ -71,7 +71,9 @@ class ScoreFunction:
         prompt: Sequence[Message] | None = None,
     ) -> dict[str, float]:
         """The numbers of a response to a row of verl's."""
-        row = {self.columns.reference: ground_truth, **extra_info}
+        row = dict(extra_info)
+        if ground_truth is not None and not (isinstance(ground_truth, str) and not ground_truth.strip()):
+            row[self.columns.reference] = ground_truth
         asked = messages_of(prompt if prompt is not None else extra_info.get("question") or "")
         score = await self.scorer.row(row, asked, response)
         number_or_raise(score, str(row.get(self.columns.id) or row.get("index") or "of this row"), TODO)

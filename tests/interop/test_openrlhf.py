@@ -22,10 +22,12 @@ import yaml
 from answers_everywhere import ANSWERS, TREE, tree
 
 from medrl.errors import RewardFailed
+from medrl.interop import unpack
 from medrl.interop.export import export_openrlhf
 from medrl.interop.openrlhf import agent_executor, reward_function, rows
 from medrl.interop.openrlhf_command import Launch, command
 from medrl.models import Policy
+from medrl.recipes.build import problems_of
 from medrl.recipes.load import load_recipe, read_recipe
 
 pytestmark = pytest.mark.interop
@@ -266,6 +268,26 @@ def test_openrlhf_takes_every_flag_that_a_recipe_may_become(agent: Any, override
             node = getattr(node, step)
         given = node if isinstance(node, list | tuple) else [node]
         assert values == () or [type(one)(text) for one, text in zip(given, values, strict=True)] == list(given), flag
+
+
+def test_openrlhf_reads_the_written_rows(agent: Any, tokenizer: Any, tmp_path: Path) -> None:
+    """Its own loading of files and its own data set: the label that comes out is the problem that went in."""
+    from openrlhf.datasets.prompts_dataset import PromptDataset
+    from openrlhf.datasets.utils import blending_datasets
+
+    overrides = ("problems={source: clinic, kinds: [term, choice, number, yes_no, set], count: 40}",)
+    recipe = load_recipe(EXAMPLES / "openrlhf" / "recipe.yaml", (*overrides, "held_out.count=4"))
+    folder = export_openrlhf(tree(), recipe, tmp_path / "out", Launch()).folder
+    names = SimpleNamespace(input_key="input", label_key="label", apply_chat_template=True)
+    strategy = SimpleNamespace(print=str, is_rank_0=lambda: False, args=SimpleNamespace(data=names, use_ms=False))
+    read = blending_datasets(str(folder / "prompts.jsonl"), None, strategy)
+    rows = PromptDataset(read, tokenizer, strategy)
+    problems = problems_of(recipe.problems)
+    assert len(rows) == len(problems) == 40
+    for (_, prompt, label, _), problem in zip(rows, problems, strict=True):
+        assert unpack(label) == problem
+        messages = [dict(message) for message in problem.messages]
+        assert prompt == tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
 
 
 def test_the_example_is_a_recipe_that_openrlhf_takes(agent: Any) -> None:

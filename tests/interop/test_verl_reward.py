@@ -13,13 +13,17 @@ import torch
 from answers_everywhere import ANSWERS, tree
 
 from medrl.errors import RewardFailed
+from medrl.interop import unpack
 from medrl.interop.export import export_verl
 from medrl.interop.verl import rows
 from medrl.models import Policy
 from medrl.models.tokenizer import train_tokenizer
+from medrl.recipes.build import problems_of
+from medrl.recipes.load import load_recipe
 
 pytestmark = pytest.mark.interop
 
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 SCORED = [at for at, answer in enumerate(ANSWERS) if answer.value is not None]
 LOST = [at for at, answer in enumerate(ANSWERS) if answer.value is None]
 
@@ -167,3 +171,24 @@ def test_scores_stand_at_the_last_token(folder: Path) -> None:
     scores = type(one.reward_manager).assemble_rm_scores(batch, values)
     assert scores.sum(-1).tolist() == pytest.approx(values)
     assert ((scores != 0).int().argmax(-1) == batch.batch["attention_mask"][:, 3:].sum(-1) - 1).all()
+
+
+def test_verl_reads_the_written_rows(folder: Path, tmp_path: Path) -> None:
+    """Its own data set: prompt, ground truth and the whole problem come out as they went in."""
+    from omegaconf import OmegaConf
+    from transformers import AutoTokenizer
+    from verl.utils.dataset.rl_dataset import RLHFDataset
+
+    overrides = ("problems={source: clinic, kinds: [term, choice, number], count: 20}", "held_out.count=4")
+    recipe = load_recipe(EXAMPLES / "openrlhf" / "recipe.yaml", overrides)
+    out = export_verl(tree(), recipe, tmp_path / "out").folder
+    settings = OmegaConf.create({"cache_dir": str(tmp_path / "cache"), "filter_overlong_prompts": False})
+    tokenizer = AutoTokenizer.from_pretrained(str(folder.parent / "model"))
+    read = RLHFDataset([str(out / "prompts.jsonl")], tokenizer, settings)
+    problems = problems_of(recipe.problems)
+    assert len(read) == len(problems) == 20
+    for at, problem in enumerate(problems):
+        row = read[at]
+        assert unpack(row["extra_info"]["problem"]) == problem
+        assert row["reward_model"]["ground_truth"] == problem.reference
+        assert row["raw_prompt"] == [dict(message) for message in problem.messages]

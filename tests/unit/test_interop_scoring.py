@@ -1,9 +1,12 @@
 """What all adapters share: rows that carry a problem, tries after a failure, scores as flat numbers."""
 
+import ast
 import json
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -11,7 +14,7 @@ import pytest
 import yaml
 from answers_everywhere import ANSWERS, ASTHMA, GOUT, LETTER, TREE, Answer, tree, verified
 
-from medrl.cli import main
+from medrl.cli import _parser, main
 from medrl.errors import DataError, ProblemError, RecipeError
 from medrl.interop import Columns, Scorer, pack, read_reward, unpack
 from medrl.interop.rows import messages_of, packed, response_of, spoken
@@ -91,8 +94,8 @@ def test_reasoning_that_a_parser_split_off_is_put_back() -> None:
     for name in ("reasoning_content", "thinking", "reasoning"):
         text = spoken({"role": "assistant", "content": "asthma", name: " wheeze "})
         assert text == "<think>\nwheeze\n</think>\n\nasthma"
-    whole = "<think>\nwheeze\n</think>\n\nasthma"
-    assert spoken({"content": whole, "reasoning_content": "wheeze"}) == whole
+    again = spoken({"content": "<think>a</think>asthma", "reasoning_content": "wheeze"})
+    assert again.count("<think>") == 2  # as the policy wrote it, so that no format takes it for well formed
     assert spoken({"content": None, "reasoning_content": None}) == ""
     tools = [{"role": "assistant", "content": "let me look"}, {"role": "tool", "content": "38.5"},
              {"role": "assistant", "content": [{"type": "text", "text": "fever"}]}]  # fmt: skip
@@ -169,3 +172,20 @@ def test_a_reward_is_read_from_its_yaml(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no file"):
         read_reward(tmp_path / "other.yaml")
     assert LETTER.options  # a choice travels with its options, see above
+
+
+def test_the_page_tells_the_truth(repository: Path) -> None:
+    """Its first block runs; all names of medrl in the others exist; its commands are commands."""
+    page = (repository / "docs" / "interop.md").read_text(encoding="utf-8")
+    first, *others = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    exec(compile(first, "docs/interop.md", "exec"), {})
+    assert len(others) == 2
+    for block in others:
+        for node in ast.walk(ast.parse(block)):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("medrl"):
+                assert all(hasattr(import_module(node.module or ""), alias.name) for alias in node.names)
+    commands = [line.split("#")[0].split() for line in re.findall(r"^medrl (.*)$", page, re.MULTILINE)]
+    assert len(commands) == 3
+    for words in commands:
+        assert _parser().parse_args(words).framework in ("openrlhf", "verl")
+    assert f"One table of {len(ANSWERS)}\nanswers" in page

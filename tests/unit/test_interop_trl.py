@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import pickle
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -32,6 +33,12 @@ def call(function: RewardFunction, **more: Any) -> list[float | None]:
 
 def test_numbers_are_those_of_the_tree_in_order() -> None:
     assert call(reward_function(tree())) == [pytest.approx(answer.value) for answer in ANSWERS]
+
+
+def test_it_pickles_for_trainers_that_call_it_in_a_process_of_its_own() -> None:
+    function = pickle.loads(pickle.dumps(reward_function(tree(), retries=1)))
+    assert call(replace(function, retries=0)) == [pytest.approx(answer.value) for answer in ANSWERS]
+    assert function.__name__ == "total" and function.retries == 1
 
 
 def test_standard_prompts_and_plain_columns() -> None:

@@ -55,7 +55,6 @@ BESIDE = {
     ("construct", "evaluation"),
     ("interop", "recipes"),
     ("services", "recipes"),
-    ("services", "interop"),
     ("cli", "commands"),
     ("__main__", "cli"),
 }
