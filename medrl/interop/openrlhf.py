@@ -53,7 +53,7 @@ def response_of(query: str, prompt: str, ends: Sequence[str] = (), specials: Seq
     Raises:
         ProblemError: The query does not begin with the prompt: a guess where it ends could be steered by the policy.
     """
-    if not query.startswith(prompt):
+    if not prompt or not query.startswith(prompt):
         raise ProblemError(
             "the query does not begin with its prompt: the tokenizer does not give back the text that it was given, or "
             "the prompt was longer than data.max_len allows and was cut; raise data.max_len, or attach medrl as an agent, "
@@ -127,7 +127,10 @@ class RewardFunction:
             problem, response = unpack(label), response_of(query, prompt, self.ends, self.specials)
         except ValueError as error:
             return invalid(self.reward, error)
-        return await self.scorer.one(problem, response)
+        try:
+            return await self.scorer.one(problem, response)
+        except RewardFailed as error:  # a node that was told to raise: here OpenRLHF would swallow it
+            return Score(None, "error", reason=str(error))
 
     async def judged(self, label: Any, response: Response) -> Score:
         """What a response to the problem in `label` is worth."""

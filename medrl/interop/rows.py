@@ -87,7 +87,7 @@ class Columns:
                 hint = "or say that it holds something else: Columns(problem='another name')"
                 raise ProblemError(f"column {self.problem!r}: {error}, {hint}") from error
         asked = {"question": question_of(messages), "reference": row.get(self.reference)}
-        options = row.get(self.options)
+        options = _plain_list(row.get(self.options))
         if isinstance(options, Mapping):  # Arrow gives every row the labels of every other
             options = {label: text for label, text in options.items() if text is not None}
         try:
@@ -102,13 +102,32 @@ class Columns:
             id=str(row.get(self.id) or _digest(asked["question"], read.reference)),
             messages=tuple(plain(message) for message in messages),
             kind=kind,
-            aliases=tuple(row.get(self.aliases) or ()),
+            aliases=self._aliases(row),
             language=row.get(self.language) or read.language,
-            metadata={name: one for name, one in (row.get(self.metadata) or {}).items() if one is not None},
+            metadata=self._metadata(row),
         )
+
+    def _aliases(self, row: Mapping[str, Any]) -> tuple[str, ...]:
+        aliases = _plain_list(row.get(self.aliases))
+        if aliases is None:
+            return ()
+        if not isinstance(aliases, list | tuple) or not all(isinstance(alias, str) for alias in aliases):
+            raise ProblemError(f"column {self.aliases!r} is {aliases!r:.80}; it is a list of texts")
+        return tuple(aliases)
+
+    def _metadata(self, row: Mapping[str, Any]) -> dict[str, Any]:
+        metadata = row.get(self.metadata)
+        if metadata is not None and not isinstance(metadata, Mapping):
+            raise ProblemError(f"column {self.metadata!r} is {metadata!r:.80}; it is a mapping")
+        return {name: one for name, one in (metadata or {}).items() if one is not None}
 
 
 BY_NAME = Columns()
+
+
+def _plain_list(value: Any) -> Any:
+    """An array of numpy, as which some frameworks hand lists on, as a list."""
+    return value.tolist() if hasattr(value, "tolist") else value
 
 
 def _digest(*texts: str | None) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from answers_everywhere import ANSWERS, ASTHMA, GOUT, o1, tree
+from answers_everywhere import ANSWERS, ASTHMA, GOUT, TREE, o1, tree
 from interop_rewards import Ranks
 
 from medrl.cli import main
@@ -15,6 +15,7 @@ from medrl.interop import Columns, pack
 from medrl.interop.openrlhf import SPECIALS, agent_executor, response_of, reward_function, rows
 from medrl.interop.openrlhf_command import EVERYTHING, OTHERWISE, WHOLE, Command, Launch, command, knobs_of
 from medrl.recipes.load import read_algorithm, read_recipe
+from medrl.rewards import build
 from medrl.types import Response
 
 PROMPT = "<|im_start|>user\nWhy?<|im_end|>\n<|im_start|>assistant\n"
@@ -42,9 +43,9 @@ def test_a_response_is_cut_exactly(tail: str, text: str, finish: str) -> None:
 
 
 def test_a_query_that_does_not_begin_with_its_prompt_is_no_guess() -> None:
-    for query in (PROMPT[5:] + "asthma", " " + PROMPT + "asthma", "asthma"):
+    for query, prompt in ((PROMPT[5:], PROMPT), (" " + PROMPT, PROMPT), ("", PROMPT), (PROMPT, "")):
         with pytest.raises(ProblemError, match="does not begin with its prompt"):
-            response_of(query, PROMPT, ENDS)
+            response_of(query + "asthma", prompt, ENDS)
 
 
 def test_where_the_ends_are_not_known_no_response_counts_as_cut() -> None:
@@ -80,6 +81,13 @@ def test_what_cannot_be_judged_has_no_number(prompt: str, label: Any) -> None:
     found = reward_function(tree(), retries=0)([PROMPT + "asthma"], [prompt], [label])
     assert found["rewards"] is None and math.isnan(found["scores"])
     assert found["extra_logs"]["status/invalid"] == 1.0
+
+
+def test_a_node_that_was_told_to_raise_drops_its_group_too() -> None:
+    """OpenRLHF would swallow the exception and go on with a score of None, which its filter does not drop."""
+    raising = build({"type": "weighted_sum", "weights": [1.0], "missing": "raise", "parts": [TREE["parts"][2]]})
+    found = reward_function(raising, retries=0)([PROMPT + "crash now"], [PROMPT], [pack(ASTHMA)])
+    assert found["rewards"] is None and math.isnan(found["scores"]) and found["extra_logs"]["status/error"] == 1.0
 
 
 def test_trees_that_compare_rollouts_are_refused() -> None:
@@ -221,6 +229,8 @@ def test_the_folder_that_the_command_writes(tmp_path: Path, capsys: pytest.Captu
     assert main(["interop", "verl", str(tmp_path / "reward.yaml"), "--out", str(tmp_path / "verl")]) == 0
     names = ["compute_score.py", "manager.py", "overrides.txt", "reward.yaml"]
     assert sorted(path.name for path in (tmp_path / "verl").iterdir()) == names
+    comma = str(tmp_path / "a,b")
+    assert main(["interop", "openrlhf", str(tmp_path / "reward.yaml"), "--out", comma]) == 2
     assert main(["interop", "verl", str(tmp_path / "none.yaml"), "--out", str(tmp_path / "v")]) == 2
 
 

@@ -74,6 +74,17 @@ def test_columns_make_the_problem_of_plain_rows() -> None:
     assert Columns().problem_of({**row, "problem": pack(GOUT)}, messages_of("Which drug?")) == GOUT
 
 
+def test_columns_take_arrays_and_prompts_with_images() -> None:
+    import numpy
+
+    picture = [{"type": "image", "image": object()}, {"type": "text", "text": "Which finding?"}]
+    row = {"reference": "B", "options": numpy.array(["a nodule", "a fracture"]), "aliases": numpy.array(["break"])}
+    problem = Columns().problem_of(row, messages_of([{"role": "user", "content": picture}]))
+    assert (problem.question, dict(problem.options)) == ("Which finding?", {"A": "a nodule", "B": "a fracture"})
+    assert problem.aliases == ("break",)
+    assert problem.messages[0]["content"] == [{"type": "image"}, {"type": "text", "text": "Which finding?"}]
+
+
 @pytest.mark.parametrize(
     ("row", "prompt", "message"),
     [
@@ -82,6 +93,8 @@ def test_columns_make_the_problem_of_plain_rows() -> None:
         ({"reference": "D", "options": ["a", "b"]}, "Which?", "none of the options A, B"),
         ({"reference": "x", "kind": "essay"}, "Which?", "'essay'"),
         ({"reference": "x"}, "", "no text"),
+        ({"reference": "x", "aliases": "gout"}, "Which?", "a list of texts"),
+        ({"reference": "x", "metadata": "topic"}, "Which?", "a mapping"),
         ({"problem": "x"}, "Which?", "no problem"),
     ],
 )
