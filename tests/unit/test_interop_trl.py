@@ -2,7 +2,10 @@
 
 import asyncio
 import json
+import os
 import pickle
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -218,3 +221,63 @@ def test_trls_trainer_trains_with_it_and_logs_its_parts(make_policy: Callable[..
     assert torch.allclose(advantages[:, 1:].sum(-1), torch.zeros(len(advantages)), atol=1e-5)  # over three, not four
     assert sorted(table) == ["total_answer", "total_parts", "total_reason", "total_status"]
     assert list(tmp_path.glob("completions/*.parquet"))
+
+
+TWO_PROCESSES = """
+import json, sys
+from pathlib import Path
+from datasets import Dataset
+from trl import GRPOConfig, GRPOTrainer
+from medrl.interop.trl import check_trainer, reward_function, rows
+from medrl.models import ModelShape, Policy
+from medrl.rewards import build
+from medrl.types import Problem, ask
+
+folder = Path(sys.argv[1])
+texts = ("fever", "which colour is it?")
+shape = ModelShape(vocab_size=300, hidden_size=32, layers=2, heads=2, key_value_heads=1, intermediate_size=64, context=64)
+policy = Policy.new(texts, shape, 0)
+parts = [{"type": "interop_rewards:letters"}, {"type": "interop_rewards:sometimes"}]
+tree = build({"type": "weighted_sum", "name": "total", "weights": [1.0, 0.5], "parts": parts})
+config = GRPOConfig(
+    output_dir=str(folder / "out"), use_cpu=True, bf16=False, report_to=[], per_device_train_batch_size=3, max_steps=1,
+    num_generations=6, max_completion_length=8, disable_tqdm=True, gradient_checkpointing=False, seed=0,
+    logging_steps=1, beta=0.0, save_strategy="no",
+)
+data = Dataset.from_list(rows([Problem(f"p{i}", ask(text), "gout") for i, text in enumerate(texts)]))
+trainer = GRPOTrainer(model=policy.model, reward_funcs=reward_function(tree), args=config,
+                      processing_class=policy.tokenizer, train_dataset=data)
+check_trainer(trainer)
+trainer.train()
+if trainer.accelerator.is_main_process:
+    found = {"advantages": list(trainer._logs["advantages"]), "status": list(trainer._logs["extra"]["total_status"]),
+             "metrics": trainer.state.log_history[0]}
+    (folder / "found.json").write_text(json.dumps(found))
+"""
+
+
+@pytest.mark.slow
+def test_a_group_over_two_processes_is_one_group(tmp_path: Path) -> None:
+    """Six responses to one problem, three in each process, the first of each without a number."""
+    tests = Path(__file__).resolve().parents[1]
+    (tmp_path / "two.py").write_text(TWO_PROCESSES, encoding="utf-8")
+    command = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc_per_node=2",
+        "two.py",
+        str(tmp_path),
+    ]
+    paths = os.pathsep.join([str(tests.parent), str(tests)])
+    done = subprocess.run(
+        command, cwd=tmp_path, env={**os.environ, "PYTHONPATH": paths}, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    found = json.loads((tmp_path / "found.json").read_text(encoding="utf-8"))
+    assert found["status"] == ["abstain", "ok", "ok"] * 2
+    advantages = found["advantages"]
+    assert advantages[0] == advantages[3] == 0.0 and max(map(abs, advantages)) > 0.5
+    assert sum(advantages) == pytest.approx(0.0, abs=1e-5)  # one baseline over the four of both processes
+    assert found["metrics"]["total/status/abstain"] == pytest.approx(1 / 3)
