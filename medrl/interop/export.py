@@ -92,8 +92,8 @@ def export_openrlhf(reward: Reward, recipe: Any, folder: str | Path, launch: Lau
         raise RecipeError(
             "the folder", [f"{place} has a comma or an @ in its name, which OpenRLHF takes for something else"]
         )
-    ends = _special_tokens(launch.model or (recipe.policy.path if recipe else None))
-    files = {"reward.yaml": _yaml(reward), "agent.py": AGENT, "reward_func.py": _reward_func(ends)}
+    tokens = special_tokens(launch.model or (recipe.policy.path if recipe else None))
+    files = {"reward.yaml": _yaml(reward), "agent.py": AGENT, "reward_func.py": _reward_func(tokens)}
     made = None
     if recipe is not None:
         rows, held_out = _rows(recipe, openrlhf.rows)
@@ -131,18 +131,24 @@ def _rows(recipe: Any, to_rows: Callable[[Sequence[Problem]], list[dict[str, Any
     return to_rows(problems), to_rows(held_out)
 
 
-def _special_tokens(model: str | None) -> tuple[tuple[str, ...], tuple[str, ...]] | None:
-    """The tokens that end a response and the other special ones of a model on this disk; None for what is not here."""
-    if model is None or not Path(model).expanduser().is_dir():
+def special_tokens(model: str | None) -> tuple[tuple[str, ...], tuple[str, ...]] | None:
+    """The tokens that end a response, and all other special ones, of a model on this disk; None for what is not here."""
+    folder = Path(model).expanduser() if model is not None else None
+    if folder is None or not folder.is_dir():
         return None
-    from transformers import AutoTokenizer
+    from transformers import AutoTokenizer, GenerationConfig
 
     try:
-        tokenizer = AutoTokenizer.from_pretrained(str(Path(model).expanduser()))
+        tokenizer = AutoTokenizer.from_pretrained(str(folder))
+        config = GenerationConfig.from_pretrained(folder) if (folder / "generation_config.json").is_file() else None
     except (OSError, ValueError) as error:
         raise RecipeError("the model", [f"{model} has no tokenizer that can be read: {error}"]) from error
-    ends = (tokenizer.eos_token,) if tokenizer.eos_token else ()
-    return ends, tuple(token for token in tokenizer.all_special_tokens if token not in ends)
+    ids = getattr(config, "eos_token_id", None)  # vLLM stops at these too; there may be several
+    listed = ids if isinstance(ids, list) else [ids]
+    ends = [tokenizer.eos_token, *(tokenizer.convert_ids_to_tokens(one) for one in listed if one is not None)]
+    added = [token.content for token in tokenizer.added_tokens_decoder.values() if token.special]
+    known = dict.fromkeys(filter(None, ends))
+    return tuple(known), tuple(t for t in dict.fromkeys([*tokenizer.all_special_tokens, *added]) if t not in known)
 
 
 def _reward_func(tokens: tuple[tuple[str, ...], tuple[str, ...]] | None) -> str:

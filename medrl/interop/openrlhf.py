@@ -132,13 +132,13 @@ class RewardFunction:
         except RewardFailed as error:  # a node that was told to raise: here OpenRLHF would swallow it
             return Score(None, "error", reason=str(error))
 
-    async def judged(self, label: Any, response: Response) -> Score:
+    def judged(self, label: Any, response: Response) -> Score:
         """What a response to the problem in `label` is worth."""
         try:
             problem = unpack(label)
         except ValueError as error:
             return invalid(self.reward, error)
-        return await self.scorer.one(problem, response)
+        return self.scorer.one_sync(problem, response)
 
 
 def reward_function(reward: Reward | str | Path, **knobs: Any) -> RewardFunction:
@@ -156,23 +156,23 @@ def agent_executor(base: type, function: RewardFunction) -> type:
     class AgentExecutor(base):  # type: ignore[misc]  # a class of OpenRLHF's, which is not imported here
         async def execute(self, prompt: str, label: Any, *arguments: Any, **more: Any) -> dict[str, Any]:
             tokenizer = more["hf_tokenizer"] if "hf_tokenizer" in more else arguments[2]
-            score = None
-            for _ in range(function.resample + 1):
+            drawn = 0
+            while True:
                 output: dict[str, Any] = await super().execute(prompt, label, *arguments, **more)
-                score = await function.judged(label, _said(output, tokenizer))
+                drawn += 1
+                # In a thread, for this loop is the one that vLLM samples on.
+                score = await asyncio.to_thread(function.judged, label, _said(output, tokenizer))
                 if score.value is not None:
                     logs = {k: v for k, v in function.scorer.numbers(score).items() if k != "score"}
                     output.update(reward=score.value, scores=score.value, extra_logs=logs)
                     return output
+                if drawn > function.resample or score.status == "invalid":  # another response mends no broken row
+                    raise RewardFailed(
+                        f"no number for a prompt, responses drawn: {drawn} ({score.status}: {score.reason}); the run "
+                        "stops, since OpenRLHF would take what is missing for something else. Mend the judge or the "
+                        "row, or raise `resample`"
+                    )
                 log.warning("medrl draws a response again: %s: %s", score.status, score.reason)
-                if score.status == "invalid":
-                    break  # the row is broken: another response will not mend it
-            assert score is not None
-            raise RewardFailed(
-                f"no number for {function.resample + 1} responses to one prompt ({score.status}: {score.reason}); the "
-                "run stops, since OpenRLHF would take what is missing for something else. Mend the judge or the row, or "
-                "raise `resample`"
-            )
 
     return AgentExecutor
 

@@ -104,7 +104,7 @@ def test_the_agent_draws_again_and_then_stops_the_run(agent: Any, tokenizer: Any
     assert found["reward"] == pytest.approx(1.0)
     start, end = found["action_ranges"][0]
     assert tokenizer.decode(found["observation_tokens"][start:end], skip_special_tokens=True) == good
-    with pytest.raises(RewardFailed, match="3 responses to one prompt"):
+    with pytest.raises(RewardFailed, match="responses drawn: 3"):
         executed(executor, tokenizer, [6], [lost] * 3)
 
 

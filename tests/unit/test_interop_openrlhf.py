@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,10 @@ from interop_rewards import Ranks
 from medrl.cli import main
 from medrl.errors import ProblemError, RecipeError, RewardFailed
 from medrl.interop import Columns, pack
+from medrl.interop.export import special_tokens
 from medrl.interop.openrlhf import SPECIALS, agent_executor, response_of, reward_function, rows
 from medrl.interop.openrlhf_command import EVERYTHING, OTHERWISE, WHOLE, Command, Launch, command, knobs_of
+from medrl.models import Policy
 from medrl.recipes.load import read_algorithm, read_recipe
 from medrl.rewards import build
 from medrl.types import Response
@@ -133,9 +136,9 @@ def test_the_agent_draws_again_where_there_is_no_number() -> None:
 
 def test_the_agent_stops_the_run_rather_than_make_a_number_up() -> None:
     lost = o1("crash now", "asthma")
-    with pytest.raises(RewardFailed, match=r"3 responses to one prompt .*the judge is down"):
+    with pytest.raises(RewardFailed, match=r"responses drawn: 3 .*the judge is down"):
         drawn([lost] * 9, resample=2)
-    with pytest.raises(RewardFailed, match="no problem as JSON"):
+    with pytest.raises(RewardFailed, match=r"responses drawn: 1 .*no problem as JSON"):
         drawn([lost, o1("wheeze", "asthma")], problem="asthma")
 
 
@@ -232,6 +235,19 @@ def test_the_folder_that_the_command_writes(tmp_path: Path, capsys: pytest.Captu
     comma = str(tmp_path / "a,b")
     assert main(["interop", "openrlhf", str(tmp_path / "reward.yaml"), "--out", comma]) == 2
     assert main(["interop", "verl", str(tmp_path / "none.yaml"), "--out", str(tmp_path / "v")]) == 2
+
+
+def test_the_special_tokens_of_a_local_model(make_policy: Callable[..., Policy], tmp_path: Path) -> None:
+    policy = make_policy()
+    policy.save(tmp_path / "model")
+    tokenizer = policy.tokenizer
+    other = next(t for t in tokenizer.all_special_tokens if t != tokenizer.eos_token)
+    ids = [tokenizer.eos_token_id, tokenizer.convert_tokens_to_ids(other)]
+    (tmp_path / "model" / "generation_config.json").write_text(f'{{"eos_token_id": {ids}}}', encoding="utf-8")
+    found = special_tokens(str(tmp_path / "model"))
+    assert found is not None and set(found[0]) == {tokenizer.eos_token, other}
+    assert {*found[0], *found[1]} >= set(tokenizer.all_special_tokens) and not set(found[0]) & set(found[1])
+    assert special_tokens("Qwen/Qwen2.5-7B-Instruct") is special_tokens(None) is None
 
 
 def test_rows_carry_the_whole_problem() -> None:
