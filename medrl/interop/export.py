@@ -64,9 +64,7 @@ from medrl.interop.verl import reward_manager, score_function
 MedrlRewardManager = reward_manager(RewardManagerBase, score_function(Path(__file__).with_name("reward.yaml")))
 '''
 
-VERL_OVERRIDES = """# Put these behind `python -m verl.trainer.main_ppo`, with your own model, batch sizes and GPUs.
-data.train_files={folder}/prompts.jsonl
-data.val_files={folder}/held_out.jsonl
+VERL_OVERRIDES = """# Put these behind `python -m verl.trainer.main_ppo`, with your own data, model, batch sizes and GPUs.
 reward.reward_manager.source=importlib
 reward.reward_manager.name=MedrlRewardManager
 reward.reward_manager.module.path={folder}/manager.py
@@ -108,10 +106,13 @@ def export_verl(reward: Reward, recipe: Any, folder: str | Path) -> Exported:
     Scorer(reward)
     place = _new(folder)
     files = {"reward.yaml": _yaml(reward), "compute_score.py": COMPUTE_SCORE, "manager.py": MANAGER}
-    files["overrides.txt"] = VERL_OVERRIDES.format(folder=place)
+    overrides = VERL_OVERRIDES.format(folder=place)
     if recipe is not None:
         rows, held_out = _rows(recipe, verl.rows)
         files |= {"prompts.jsonl": _lines(rows)} | ({"held_out.jsonl": _lines(held_out)} if held_out else {})
+        overrides += f"data.train_files={place}/prompts.jsonl\n"
+        overrides += f"data.val_files={place}/held_out.jsonl\n" if held_out else ""
+    files["overrides.txt"] = overrides
     return _write(place, files)
 
 

@@ -188,6 +188,20 @@ def response_of(completion: str | Sequence[Mapping[str, Any]]) -> Response:
     return Response(text, turns if len(completion) > 1 else ())
 
 
+def written(tokenizer: Any, ids: Sequence[int]) -> Response:
+    """What a policy wrote, from its own tokens: special tokens off, and cut at the limit where none of them ends it.
+
+    Models have several ending tokens, and configurations disagree on which; all of them are special, so each is gone where
+    special tokens are skipped.
+    """
+    tokens = getattr(tokenizer, "tokenizer", tokenizer)  # a processor holds one
+    ours = [int(one) for one in ids]
+    last = ours[-1:]
+    ended = bool(last) and (last[0] == tokens.eos_token_id or not tokens.decode(last, skip_special_tokens=True))
+    text = str(tokens.decode(ours, skip_special_tokens=True))
+    return Response(text, finish_reason="stop" if ended else "length", token_count=len(ours))
+
+
 def packed(problems: Sequence[Problem], framework: str) -> list[tuple[Problem, list[dict[str, Any]], str]]:
     """Each problem with its messages and its text, for the rows of a framework; problems with images are refused."""
     seen = [p.id for p in problems if any(not isinstance(m["content"], str) for m in p.messages)]

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from medrl.errors import DataError, ProblemError, RecipeError, RewardFailed
-from medrl.interop.rows import BY_NAME, Columns, messages_of, packed, response_of
+from medrl.interop.rows import BY_NAME, Columns, messages_of, packed, response_of, written
 from medrl.interop.scoring import again, comparing, invalid, told, tree_of
 from medrl.knobs import out_of_range
 from medrl.rewards import Reward, RewardContext
@@ -45,8 +45,6 @@ class RewardFunction:
     tokenizer: Any = None
     """The policy's tokenizer. With it the text is what the policy wrote, whatever a response parser made of it, and a
     response that was cut at the token limit is known for it."""
-    end_ids: tuple[int, ...] = ()
-    """With a tokenizer: further token ids that end a response, where the model's generation_config has several."""
     max_unscored: float = 0.5
     """The run stops when more than this share of a batch's responses has no number. Typical 0.1 to 0.5."""
     retries: int = 0
@@ -100,10 +98,7 @@ class RewardFunction:
         given = response_of(completion)
         if self.tokenizer is None or ids is None or given.turns:
             return given
-        tokenizer = getattr(self.tokenizer, "tokenizer", self.tokenizer)  # a processor holds one
-        ended = bool(ids) and ids[-1] in (tokenizer.eos_token_id, tokenizer.pad_token_id, *self.end_ids)
-        text = str(tokenizer.decode(list(ids), skip_special_tokens=True))
-        return Response(text, finish_reason="stop" if ended else "length", token_count=len(ids))
+        return written(self.tokenizer, ids)
 
     async def _scored(
         self, prompts: Sequence[Any], responses: Sequence[Response], columns: Mapping[str, Any], context: RewardContext
@@ -233,11 +228,6 @@ def _faults_of_batches(trainer: Any, function: RewardFunction) -> list[str]:
         faults.append(fault)
     if getattr(args, "remove_unused_columns", False):
         faults.append("remove_unused_columns is on, which drops the columns that the reward reads; turn it off")
-    if function.tokenizer is not None:
-        tokenizer = getattr(function.tokenizer, "tokenizer", function.tokenizer)
-        known = {tokenizer.eos_token_id, *function.end_ids}
-        if more := sorted(set(getattr(trainer, "eos_token_ids", ())) - known):
-            faults.append(f"token ids {more} end a response too; set end_ids, or each such response counts as cut off")
     if comparing(function.reward):
         size = int(trainer.num_generations)
         batch = int(args.per_device_train_batch_size) * int(getattr(args, "steps_per_generation", None) or 1)

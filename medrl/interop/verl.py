@@ -16,7 +16,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from medrl.interop.rows import BY_NAME, Columns, messages_of, packed
+from medrl.interop.rows import BY_NAME, Columns, messages_of, packed, written
 from medrl.interop.scoring import Scorer, number_or_raise, tree_of
 from medrl.rewards import Reward
 from medrl.types import Message, Problem, Response
@@ -108,13 +108,10 @@ def reward_manager(base: type, function: ScoreFunction) -> type:
 
 
 def said(item: Any, tokenizer: Any) -> Response:
-    """The response of a row of verl's DataProto: padding off, special tokens off."""
+    """The response of a row of verl's DataProto, without its padding."""
     ids = item.batch["responses"]
     count = int(item.batch["attention_mask"][-ids.shape[-1] :].sum())
-    ours = ids[:count].tolist()
-    ended = bool(ours) and ours[-1] == tokenizer.eos_token_id
-    text = str(tokenizer.decode(ours, skip_special_tokens=True))
-    return Response(text, finish_reason="stop" if ended else "length", token_count=count)
+    return written(tokenizer, ids[:count].tolist())
 
 
 def _prompt(value: Any) -> list[Message] | None:

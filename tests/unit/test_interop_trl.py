@@ -111,6 +111,8 @@ def test_a_cut_response_is_known_by_its_tokens(make_policy: Callable[..., Policy
     assert function._response("parsed", ids) == Response("fever cough", finish_reason="length", token_count=len(ids))
     ended = function._response("parsed", [*ids, tokenizer.eos_token_id])
     assert ended == Response("fever cough", token_count=len(ids) + 1)
+    other = next(one for one in tokenizer.all_special_ids if one != tokenizer.eos_token_id)
+    assert function._response("parsed", [*ids, other]) == ended  # models have several ending tokens
     assert reward_function(tree())._response("parsed", ids) == Response("parsed")
 
 
@@ -160,16 +162,10 @@ def test_check_trainer_finds(more: dict[str, Any], message: str) -> None:
         check_trainer(trainer(**more))
 
 
-def test_check_trainer_finds_dropped_columns_and_further_ends(make_policy: Callable[..., Policy]) -> None:
+def test_check_trainer_finds_dropped_columns() -> None:
     args = SimpleNamespace(per_device_train_batch_size=4, steps_per_generation=1, remove_unused_columns=True)
     with pytest.raises(RecipeError, match="remove_unused_columns is on"):
         check_trainer(trainer(args=args))
-    tokenizer = make_policy().tokenizer
-    known = reward_function(tree(), tokenizer=tokenizer)
-    ends = [tokenizer.eos_token_id, 7]
-    with pytest.raises(RecipeError, match=r"token ids \[7\] end a response too"):
-        check_trainer(trainer(reward_funcs=[known], eos_token_ids=ends))
-    check_trainer(trainer(reward_funcs=[replace(known, end_ids=(7,))], eos_token_ids=ends))
 
 
 @pytest.mark.slow
