@@ -33,7 +33,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if absent and item.get_closest_marker("engine"):
             item.add_marker(pytest.mark.skip(reason=f"not installed: {', '.join(absent)}; run `make test`"))
         if not peers and item.get_closest_marker("interop"):
-            item.add_marker(pytest.mark.skip(reason="needs .interop; run `make test-interop`"))
+            item.add_marker(pytest.mark.skip(reason="needs .interop, which `make test-interop` installs where it can"))
 
 
 # The garbage collector. torch's modules, the tests themselves and vocabularies are millions of objects that live to the
