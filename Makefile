@@ -82,5 +82,5 @@ $(BIN)/python:
 
 .interop/.done: requirements/interop.txt .venv/.full
 	rm -rf .interop
-	$(PIP) install --quiet --no-deps --target .interop --requirement requirements/interop.txt
-	touch $@
+	$(PIP) install --quiet --no-deps --target .interop --requirement requirements/interop.txt && touch $@ || { rm -rf .interop; \
+		echo "requirements/interop.txt cannot be installed here, for the reason above: its tests are skipped" >&2; }

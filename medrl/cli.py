@@ -174,6 +174,20 @@ def _data_commands(commands: _Commands) -> None:
     page.add_argument("--limit", type=int, help="only so many rows")
     page.add_argument("--json", metavar="OUT", help="with --report: write the figures here")
     page.set_defaults(command=_annotate)
+    interop = commands.add_parser("interop", help="write a folder that OpenRLHF or verl trains from")
+    interop.add_argument("framework", choices=("openrlhf", "verl"))
+    interop.add_argument("source", help="a recipe (rows and command line too), or the YAML of a reward tree")
+    interop.add_argument("overrides", nargs="*", metavar="KNOB=VALUE", help="of the recipe")
+    interop.add_argument("--out", metavar="FOLDER", required=True, help="new folder to write")
+    interop.add_argument("--model", help="OpenRLHF: the policy, where the recipe's is made or fine-tuned by medrl")
+    interop.add_argument("--gpus", type=int, help="OpenRLHF: GPUs of the machine; default 8")
+    interop.add_argument("--tensor-parallel", type=int, help="OpenRLHF: GPUs for one vLLM engine; default 1")
+    interop.add_argument("--max-len", type=int, help="OpenRLHF: longest prompt and response together, in tokens")
+    interop.add_argument(
+        "--via", choices=("agent", "file", "url"), help="OpenRLHF: how medrl is attached; default agent"
+    )
+    interop.add_argument("--url", help="OpenRLHF, --via url: where `medrl serve` listens")
+    interop.set_defaults(command=_interop)
 
     config = commands.add_parser("config", help="every knob of a recipe, with its documentation")
     config.add_argument("knob", nargs="?", default="", help="only knobs that begin so, e.g. optimization.lr")
@@ -335,8 +349,9 @@ def _attack(options: argparse.Namespace) -> int:
     from rich.console import Console
 
     from medrl.commands.attack_table import show
-    from medrl.commands.attacks import default_problems, measure, read_reward
+    from medrl.commands.attacks import default_problems, measure
     from medrl.data import load_problems
+    from medrl.interop.scoring import read_reward
 
     reward: Any = (read_reward if options.reward.endswith((".yaml", ".yml")) else _verifier)(options.reward)
     if options.count is not None and options.count < 1:
@@ -354,7 +369,7 @@ def _attack(options: argparse.Namespace) -> int:
 
 
 def _serve(options: argparse.Namespace) -> int:
-    from medrl.commands.attacks import read_reward
+    from medrl.interop.scoring import read_reward
     from medrl.services import serve
     from medrl.services.settings import read_settings, settings_page
 
@@ -400,9 +415,9 @@ def _audit_problems(options: argparse.Namespace) -> int:
 def _rescore(options: argparse.Namespace) -> int:
     from rich.console import Console
 
-    from medrl.commands.attacks import read_reward
     from medrl.commands.rescore import rescore
     from medrl.commands.rescore_table import show
+    from medrl.interop.scoring import read_reward
 
     reward = read_reward(options.reward) if options.reward else None
     found = rescore(options.run, reward, phase=options.phase, limit=options.limit)
@@ -447,6 +462,26 @@ def _calibrate(options: argparse.Namespace) -> int:
     for path, row in ((options.out, found.calibration.to_json()), (options.json, found.report)):
         if path:
             _write_json(path, row)
+    return 0
+
+
+def _interop(options: argparse.Namespace) -> int:
+    from medrl.interop.export import export_openrlhf, export_verl, with_defaults
+    from medrl.interop.openrlhf_command import Launch
+    from medrl.interop.scoring import read_source
+
+    reward, recipe = read_source(options.source, options.overrides)
+    if options.framework == "verl":
+        written = export_verl(reward, recipe, options.out)
+    else:
+        names = ("model", "gpus", "tensor_parallel", "max_len", "via", "url")
+        launch = with_defaults(Launch(), **{name: getattr(options, name) for name in names})
+        written = export_openrlhf(reward, recipe, options.out, launch)
+    print(f"written to {written.folder}: {', '.join(written.files)}")
+    if written.command is not None:
+        print("knobs of the recipe without a flag (also in train.sh):")
+        for knob, why in written.command.notes.items():
+            print(f"  {knob}: {why}")
     return 0
 
 

@@ -10,17 +10,14 @@ hurt the others.
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
-
-import yaml
 
 from medrl import __version__
 from medrl.commands.attack_answers import right_answer, wrong_answers
 from medrl.commands.attack_texts import ATTACKS, LAYOUTS, lay_out, words
 from medrl.data.clinic import generate_problems
-from medrl.errors import DataError, MissingFile, RewardFailed
-from medrl.rewards import Reward, RewardContext, Verified, build, verified_leaf
+from medrl.errors import DataError, RewardFailed
+from medrl.rewards import Reward, RewardContext, Verified, verified_leaf
 from medrl.types import Group, Problem, Response, Score
 from medrl.verifiers import Verifier, run_sync
 
@@ -68,21 +65,6 @@ def accepts(score: Score, leaf: str) -> bool:
     """Whether the verifier of a reward, its part `leaf`, took the answer for right."""
     value = score.parts[leaf].value if leaf in score.parts else None
     return value is not None and value >= 0.5
-
-
-def read_reward(path: str | Path) -> Reward:
-    """The reward tree in a YAML file, of itself or of a recipe."""
-    try:
-        config = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise MissingFile(f"there is no file {path}") from None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise DataError(f"{path} cannot be read: {' '.join(str(error).split())}") from error
-    if isinstance(config, str) or (isinstance(config, dict) and "type" in config):
-        return build(config)
-    from medrl.recipes import load_recipe  # brings in torch
-
-    return build(load_recipe(path).reward)
 
 
 def default_problems(count: int = COUNT) -> list[Problem]:

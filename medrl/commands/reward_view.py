@@ -8,11 +8,11 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from medrl.commands.attacks import read_reward
 from medrl.commands.rescore import own_reward
 from medrl.commands.verdict_table import without_label
 from medrl.data import load_responses
 from medrl.errors import DataError
+from medrl.interop.scoring import read_reward
 from medrl.rewards import Reward
 from medrl.rewards.view import reward_tree, score_tree
 from medrl.tracking import RunFolder

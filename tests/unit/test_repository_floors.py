@@ -35,6 +35,7 @@ FLOORS = {
     "construct": 5,
     "evaluation": 5,
     "trainers": 5,
+    "interop": 6,
     "recipes": 6,
     "services": 6,
     "cli": 7,
@@ -53,6 +54,7 @@ BESIDE = {
     ("data", "chat"),
     ("trainers", "evaluation"),
     ("construct", "evaluation"),
+    ("interop", "recipes"),
     ("services", "recipes"),
     ("cli", "commands"),
     ("__main__", "cli"),
@@ -77,6 +79,7 @@ LIGHT = {
     "testing",
     "knobs",
     "seeds",
+    "interop",
     "commands",
     "cli",
 }
