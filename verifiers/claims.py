@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from medrl.types import Verdict
 from medrl.verifiers.concepts import OTHER, Vocabulary
-from medrl.verifiers.normalise import joined, tokens
+from medrl.verifiers.normalise import compact, joined, tokens
 from medrl.verifiers.opposites import NEGATIONS, POLES
 from medrl.verifiers.parts import GENERIC, REFERENCE, Part, Reference, parts_of, resolved
 from medrl.verifiers.patterns import Pattern
@@ -59,12 +59,12 @@ _TURNING = frozenset(
 def _stated(head: str, reference: Reference, known: Vocabulary, asked: Asked) -> Verdict | None:
     """What a text decides that names its thing from the beginning."""
     parts = parts_of(head, known, reference)
-    if not parts or sum(len(part.rest) for part in parts) > MOST:
+    if not parts or sum(len(part.lead) + len(part.tail) for part in parts) > MOST:
         return None
     affirmed = [_meant(ids, reference, known) for ids in resolved([m for part in parts for m in part.affirmed])]
     if not affirmed:
         return None
-    if len(parts) == 1 and joined(tokens(head)) in GENERIC and not reference.generic:
+    if len(parts) == 1 and compact(head) in GENERIC and not reference.generic:
         return Verdict.wrong(f"less specific than {reference.terms[0]!r:.60}")
     wanted = reference.ids | {REFERENCE}
     hits = [m for m in affirmed if m & wanted]
@@ -193,10 +193,13 @@ def _wrong(
     """Wrong where every concept that is affirmed excludes the reference's, or the only one says less than it."""
     if not reference.ids:
         return None
-    silent = all(says_nothing(part.rest, asked) for part in parts)
     if any(_holds_reference(one, reference, known) for ids in affirmed for one in ids):
         return None
-    if all(_apart(ids, reference, known) for ids in affirmed) and (silent or _plain(parts, reference, known, asked)):
+    apart = all(_apart(ids, reference, known) for ids in affirmed)
+    if not apart and len(affirmed) > 1:
+        return None
+    silent = all(says_nothing(part.rest, asked) for part in parts)
+    if apart and (silent or _plain(parts, reference, known, asked)):
         name = known.concepts[min(affirmed[0])].names[0]
         return Verdict.wrong(f"it is {name!r:.60}, known as something else than {reference.terms[0]!r:.60}")
     pairs = [(i, w) for i in affirmed[0] for w in reference.ids] if len(affirmed) == 1 and silent else []

@@ -13,11 +13,12 @@ from typing import Any, Literal, NamedTuple
 from medrl.types import Problem
 from medrl.verifiers.analytes import exchange
 from medrl.verifiers.asked import ASKS_PERCENT, asked_unit, fixes, free_units
+from medrl.verifiers.patterns import Pattern
 from medrl.verifiers.quantity import Quantity, plain, quantities
 from medrl.verifiers.tolerance import allowed, limits, stated
 from medrl.verifiers.units import Unit, counted, without_counts
 
-_ROUNDED = re.compile(r"\bnearest\b|\bround|decimal|四舍五入|保留|取整|精确到", re.IGNORECASE)
+_ROUNDED = Pattern(r"\bnearest\b|\bround|decimal|四舍五入|保留|取整|精确到", re.IGNORECASE)
 _SCORED = re.compile(r"\bscore|\bscale\b|\bpoints\b|\bGCS\b|\bapgar\b|评分|量表|得分", re.IGNORECASE)
 _CONVERSION = re.compile(
     r"\bconver[ts]|\bexpress|\bequivalent\b|\bequals?\b|\bhow many [^.?]{1,40} (?:is|are|in)\b|换算|转换|折合|相当于",
@@ -195,7 +196,7 @@ def _value(
             "right" if inside else "wrong", f"{shown} is {'inside' if inside else 'outside'} the problem's limits"
         )
     far = allowed(problem, reference, unit, tolerance)
-    if abs(value - reference.number) <= far:
+    if abs(value - reference.number) <= far if far else value == reference.number:
         return Finding(
             "right", f"{shown} equals {wanted}" if not far else f"{shown} is within {float(far):.3g} of {wanted}"
         )
@@ -237,14 +238,12 @@ def _rounds_to(
         target = theirs.from_base(base) if theirs else base
         if round(target, given.decimals) == given.number:
             return True
-    if reference.decimals is None:
+    if reference.decimals is None or not _ROUNDED.search(problem.question):
         return False
     step = stated(problem.question).step
     if step and reference.number % step == 0:
-        near = -step / 2 <= value - reference.number < step / 2
-    else:
-        near = abs(value - reference.number) < 1 and round(value, reference.decimals) == reference.number
-    return near and _ROUNDED.search(problem.question) is not None
+        return -step / 2 <= value - reference.number < step / 2
+    return abs(value - reference.number) < 1 and round(value, reference.decimals) == reference.number
 
 
 def _calendar(unit: Unit, theirs: Unit, reference: Quantity, given: Quantity) -> bool:

@@ -31,6 +31,7 @@ _WORDS = frozenset(
     "pain pass past gist cops cart dose test cure mess band safe hate ape".split()
 )
 _SHORT_WORDS = frozenset("he it is in an as at be or no we so if do my by of on to up us am go me".split())
+_SMALL_WORDS = _WORDS | _SHORT_WORDS
 # Abbreviations that doctors use for things that exclude each other, whatever a vocabulary knows of them.
 _AMBIGUOUS = frozenset(
     "MI MS PE RA PD AS AR MR PR TR CP CA AD BS BA BPD CRF ARF DI ED EE FH GC HD HS IC IP LA LP MD MM MG NS "
@@ -83,8 +84,9 @@ class Vocabulary:
 
     def named(self, words: Sequence[str], name: str) -> frozenset[int]:
         """As `ids`, of a name whose `tokens` are at hand."""
-        found = _ids(self.index.names.get(joined(words), ())) | self.abbreviated(name)
-        return found or _ids(self.index.loose.get(loose_key(words) or joined(words), ()))
+        whole = joined(words)
+        found = _ids(self.index.names.get(whole, ())) | self.abbreviated(name)
+        return found or _ids(self.index.loose.get(loose_key(words) or whole, ()))
 
     def find(self, name: str) -> int | None:
         """The one concept that a whole text names, or None."""
@@ -101,7 +103,7 @@ class Vocabulary:
         return self._meant(bare)
 
     def _meant(self, abbreviation: str) -> frozenset[int]:
-        if abbreviation[1:].islower() and abbreviation.lower() in _WORDS | _SHORT_WORDS:
+        if abbreviation[1:].islower() and abbreviation.lower() in _SMALL_WORDS:
             return NOTHING  # a word that opens a sentence: "All findings", "He has"
         ids = _ids(self.index.short.get(letters(abbreviation), ()))
         return ids | {OTHER} if ids and abbreviation in _AMBIGUOUS else ids
@@ -114,10 +116,11 @@ class Vocabulary:
             text: The text itself, in which abbreviations are told by their capitals.
         """
         short = self._abbreviations(text)
+        begins = self.index.lengths
         found: list[Mention] = []
         at = 0
         while at < len(words):
-            mention = self._at(words, at, short)
+            mention = self._at(words, at, short) if short or words[at] in begins else None
             if mention:
                 found.append(mention)
             at = mention.end if mention else at + 1
@@ -172,11 +175,12 @@ class Vocabulary:
 def _apart(known: Vocabulary, first: int, second: int) -> bool:
     families = {known.family(first), known.family(second)}
     if known.concepts[first].kind == known.concepts[second].kind and families <= {"drug", "organism"}:
-        ours, theirs = ({joined(words) for words in known.index.spelt[i]} for i in (first, second))
-        return ours.isdisjoint(theirs)  # another ingredient or species
-    one, other = _worded(known.index.spelt[first]), _worded(known.index.spelt[second])
-    if _words_of(one).isdisjoint(_words_of(other)):
+        one_way, other_way = ({joined(words) for words in known.index.spelt[i]} for i in (first, second))
+        return one_way.isdisjoint(other_way)  # another ingredient or species
+    ours, theirs = known.index.spelt[first], known.index.spelt[second]
+    if _words_of(ours).isdisjoint(_words_of(theirs)):
         return True
+    one, other = _worded(ours), _worded(theirs)
     if len(families) > 1 and "" not in families and any(a.words & b.words for a in one for b in other):
         return False
     found = {_beside(a, b) for a in one for b in other}
@@ -205,13 +209,18 @@ def _worded(names: tuple[tuple[str, ...], ...]) -> tuple[_Name, ...]:
 
 
 @lru_cache(maxsize=16_384)
-def _words_of(names: tuple[_Name, ...]) -> frozenset[str]:
+def _words_of(names: tuple[tuple[str, ...], ...]) -> frozenset[str]:
     """The words and Chinese characters of names that are no poles; "" stands for a name that has none."""
-    return frozenset(word for name in names for word in ((*name.core, *name.han) or ("",)))
+    found = frozenset(word for word in set().union(*names) if not _turns(word) and word not in _SILENT)
+    return found | {""} if any(map(found.isdisjoint, names)) else found
 
 
 def _turns(word: str) -> bool:
-    return (word in POLES and word not in _NO_POLES) or word[0].isdigit() or word in NEGATIONS
+    return word in _TURNING or word[0].isdigit()
+
+
+_TURNING = POLES.keys() - _NO_POLES | NEGATIONS
+_SILENT = frozenset("性\u3400")
 
 
 def _beside(one: _Name, other: _Name) -> Literal["contrast", "overlap", "strange"]:

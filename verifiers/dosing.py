@@ -16,6 +16,7 @@ from medrl.verifiers.comparison import Finding, compare
 from medrl.verifiers.extract import Extracted
 from medrl.verifiers.frequency import Frequency
 from medrl.verifiers.normalise import tokens
+from medrl.verifiers.patterns import Pattern
 from medrl.verifiers.quantity import Quantity
 from medrl.verifiers.reading import TAKES_BACK, VocabularyVerifier
 from medrl.verifiers.regimen import Regimen, regimen
@@ -24,11 +25,15 @@ from medrl.verifiers.vocabularies import Sources
 
 _LONGEST = 160  # characters of a reference that may be one regimen
 # Of a text in lower case: a pattern that ignores case takes three times as long.
-_MAY = re.compile(
+_MAY = Pattern(
     r"every|daily|weekly|monthly|year|annual|hour|night|\b(?:once|twice|thrice|times|alternate)\b|each|per |"
-    r"(?<![a-z])(?:q|b\.?i\.?d|t\.?i\.?[dw]|t\.?d\.?s|b\.?d|o\.?d|h\.?s|b\.?i\.?w)(?![a-z]{3})|[每日天周隔晚次睡]|"
-    r"ous\b|ously|ular|oral|mouth|rectal|lingual|topical|inhal|nasal|dural|dermal|thecal|vagin|(?<![a-z])(?:p\.?o|i\.?[mvo]|s\.?[clq])(?![a-z])|"
+    r"[每日天周隔晚次睡]|"
+    r"ous\b|ously|ular|oral|mouth|rectal|lingual|topical|inhal|nasal|dural|dermal|thecal|vagin|"
     r"口服|注|[静皮舌外吸滴鞘]"
+)
+_MAY_IN_SHORT = re.compile(
+    r"(?<![a-z])(?:(?:q|b\.?i\.?d|t\.?i\.?[dw]|t\.?d\.?s|b\.?d|o\.?d|h\.?s|b\.?i\.?w)(?![a-z]{3})|"
+    r"(?:p\.?o|i\.?[mvo]|s\.?[clq])(?![a-z]))"
 )
 _ASKS_ROUTE = re.compile(
     r"\broutes?\b|\badminist|\bgiven\b|\binject|\bdeliver\w*\b|\btaken?\b|途径|给药|用药|注射|用法|方式|怎么[给用]|如何[给用]",
@@ -47,7 +52,7 @@ _WORD = re.compile(r"[A-Za-z]+|[\u3400-\u9fff]+")
 _DIGIT = re.compile(r"\d")
 _DOSE = r"(?:mg|mcg|μg|µg|ug|g|kg|ml|units?|u|iu|tabs?|tablets?|毫克|微克|克|毫升|单位|片)"
 _INTERVAL = re.compile(r"\bhow often\b|\binterval\b|\bfrequency\b|\bfrequently\b|间隔|多久|频率|频次", re.IGNORECASE)
-_DANGEROUS = re.compile(
+_DANGEROUS = Pattern(
     rf"(?<![A-Za-z])q\.?o?\.?d(?![A-Za-z])|(?<![A-Za-z\d.])\d[\d,.]{{0,9}} ?i?u(?![A-Za-z/])|\b\d{{1,5}}\.0 "
     rf"?{_DOSE}(?![A-Za-z]|/d?L)|"
     rf"(?<![\d.])\.\d{{1,4}} ?{_DOSE}(?![A-Za-z]|/d?L)",
@@ -85,9 +90,10 @@ class Dosing(VocabularyVerifier):
 def wants_regimen(problem: Problem) -> bool:
     """Whether the reference looks like one for `Dosing`: it says how often, or, where that is asked, by which route."""
     reference = str(problem.reference)
-    return (
-        len(reference) <= _LONGEST and _MAY.search(reference.lower()) is not None and _fits(reference, problem.question)
-    )
+    if len(reference) > _LONGEST:
+        return False
+    lower = reference.lower()
+    return bool(_MAY.search(lower) or _MAY_IN_SHORT.search(lower)) and _fits(reference, problem.question)
 
 
 @lru_cache(maxsize=2048)

@@ -92,9 +92,10 @@ def sections(text: str, format: Format = "auto") -> Sections:
     check_format(format)
     format = _LENIENT.get(format, format)
     found: Format = "plain" if format == "auto" else format
-    families = _FAMILIES if "#" in text or "<" in text else ()
+    if "#" not in text and "<" not in text:
+        return _behind(text, 0, "", found)
     first, start, broken = len(text), 0, False
-    for name, pattern in families:
+    for name, pattern in _FAMILIES:
         marks = list(pattern.finditer(text)) if format in ("auto", name) else []
         if not marks:
             continue
@@ -105,10 +106,15 @@ def sections(text: str, format: Format = "auto") -> Sections:
         broken = broken or marks[-1]["open"] is not None
     if broken:
         return Sections(text[first:].strip(), "", (len(text), len(text)), found, False, "the reasoning is never closed")
-    span = _trim(text, (start, len(text)))
-    fault = _fault(text, found)
     reasoning = _MARKS.sub("", text[min(first, start) : start]).strip() if start else ""
-    return Sections(reasoning, text[slice(*span)], span, found, not fault, fault)
+    return _behind(text, start, reasoning, found)
+
+
+def _behind(text: str, start: int, reasoning: str, format: Format) -> Sections:
+    """The sections of a response whose answer begins at `start`."""
+    span = _trim(text, start, len(text))
+    fault = _fault(text, format)
+    return Sections(reasoning, text[slice(*span)], span, format, not fault, fault)
 
 
 _FAMILIES: tuple[tuple[Format, Pattern], ...] = (("o1", _O1), ("think", _THINK))
@@ -195,8 +201,9 @@ _STOP = re.compile(
 )
 _MAY_STOP = re.compile(r"[。！？；!?\n.;]")
 _BOXED, _TAG, _UNTAG = "\\boxed{", Pattern("<answer>", re.IGNORECASE), Pattern("</answer>", re.IGNORECASE)
-# Answers that hold no answer: openers and empty forms that fool learned judges (the "master keys").
-_EMPTY = re.compile(
+# Answers that hold no answer: signs alone, openers and empty forms that fool learned judges (the "master keys").
+_NO_WORD = re.compile(r"[^\w↑↓+]*_*")
+_EMPTY = Pattern(
     r"(?:\\boxed\{ ?\}|<answer> ?</answer>|solution|thought process|answer|the answer is|final answer|diagnosis|"
     r"let'?s (?:think|solve|work)[^.\n]{0,60}|"
     r"i(?: do not| don'?t) know|none of your business|解|答|答案|答案是|答案为|"
@@ -205,8 +212,7 @@ _EMPTY = re.compile(
     r"(?:好的?，)?(?:我|让我|我们)(?:先|来)[^。\n]{0,6}分析[^。\n]{0,8}|"
     r"首先[^。\n]{0,20}(?:分析|审题)|综合[^。，\n]{0,12}，?可?以?得出[^。，\n]{0,4}(?:结论|答案)|"
     r"让我们[^。\n]{0,20}(?:思考|"
-    r"分析)|我不知道|不知道|不确定)?"
-    r"[^\w↑↓+]*_*",
+    rf"分析)|我不知道|不知道|不确定){_NO_WORD.pattern}",
     re.IGNORECASE,
 )
 
@@ -244,8 +250,8 @@ def answer_within(text: str, span: Span) -> Extracted | None:
     if retracted:
         start = retracted[0].end()
     kinds: dict[How, list[Span]] = {
-        "boxed": _boxed(text, start, end),
-        "tag": _tagged(text, start, end),
+        "boxed": _boxed(text, start, end) if _BOXED in text else [],
+        "tag": _tagged(text, start, end) if "<" in text else [],
         "stated": _stated(text, start, end),
     }
     found = [(how, kept) for how, spans in kinds.items() for one in spans if (kept := _clean(text, one))]
@@ -352,20 +358,19 @@ _CLAUSE_END = re.compile(r"[,.;:!?\n，。；：！？]")
 
 def _clean(text: str, span: Span) -> Span | None:
     """`span` without white space, mark-up and closing punctuation; None when nothing is left of it."""
-    start, end = _trim(text, span)
-    if text[start:end].startswith("\\text{") and text[start:end].endswith("}"):
+    start, end = _trim(text, *span)
+    if text.startswith("\\text{", start, end) and text.endswith("}", start, end):
         start, end = start + 6, end - 1
-    while start < end and text[start] in " \t\n*_\"“”'‘`：:$":
-        start += 1
-    while start < end and text[end - 1] in " \t\n*_\"“”'’`。.,，；;：:!！$":
-        end -= 1
-    return (start, end) if end > start and not _EMPTY.fullmatch(text, start, min(end, start + STATEMENT)) else None
+    start, end = _trim(text, start, end, " \t\n*_\"“”'‘`：:$", " \t\n*_\"“”'’`。.,，；;：:!！$")
+    said = text[start : min(end, start + STATEMENT)]
+    return None if _NO_WORD.fullmatch(said) or _EMPTY.fullmatch(said) else (start, end)
 
 
-def _trim(text: str, span: Span) -> Span:
-    part = text[slice(*span)]
-    start = span[0] + len(part) - len(part.lstrip())
-    return start, max(start, span[1] - len(part) + len(part.rstrip()))
+def _trim(text: str, start: int, end: int, left: str | None = None, right: str | None = None) -> Span:
+    """A span without the characters of `left` at its beginning and those of `right` at its end; white space by default."""
+    kept = text[start:end].lstrip(left)
+    start = end - len(kept)
+    return start, start + len(kept.rstrip(right))
 
 
 _WORD = re.compile(r"[A-Za-z0-9]{1,20}|[^\sA-Za-z0-9]")
@@ -373,7 +378,10 @@ _WORD = re.compile(r"[A-Za-z0-9]{1,20}|[^\sA-Za-z0-9]")
 
 def degenerate(text: str, period: int = 20, repeats: int = 8) -> bool:
     """Whether the text is stuck in a loop: its second half, at least, repeats one run of up to `period` words."""
-    words = _WORD.findall(text[-20_000:])
+    text = text[-20_000:].rstrip()
+    if text.count(text[-1:]) < repeats:
+        return False  # the last word of a loop stands in each of its runs
+    words = _WORD.findall(text)
     for size in range(1, min(period, len(words) // repeats) + 1):
         run = 0
         for i in range(len(words) - 1, size - 1, -1):

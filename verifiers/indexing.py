@@ -114,7 +114,7 @@ def index(concepts: Iterable[Concept]) -> Index:
 
 def letters(abbreviation: str) -> str:
     """An abbreviation as it is compared: letters, digits and plus signs, small."""
-    return _NO_LETTER.sub("", abbreviation).casefold()
+    return (abbreviation if abbreviation.isalnum() else _NO_LETTER.sub("", abbreviation)).casefold()
 
 
 _NO_LETTER = re.compile(r"[^\w+]")

@@ -106,6 +106,9 @@ def spelt_anew(text: str) -> str:
     """As `normal`, of a text that nobody asks for again: nothing is remembered."""
     if text.isascii():
         text = text.lower()
+        words = text.split()
+        if "".join(words).isalpha():
+            return _spelt(text, words)
     else:
         if "ß" in text:
             text = _BETA.sub("β", text)
@@ -128,7 +131,12 @@ def spelt_anew(text: str) -> str:
         text = _POSITIVE.sub(" positive ", text)
     if "-" in text:
         text = _HYPHEN.sub(" ", _NEGATIVE.sub(" negative ", text))
-    found = list(map(_one_spelling, _TOKEN.findall(text)))
+    return _spelt(text, _TOKEN.findall(text))
+
+
+def _spelt(text: str, words: list[str]) -> str:
+    """The words of a text, each in its one spelling."""
+    found = list(map(_one_spelling, words))
     if len(found) > 1 and found[0] == "a" and _ARTICLE.match(text):
         del found[0]
     if "the" in found or "an" in found:
@@ -177,7 +185,7 @@ def without_heaps(text: str) -> str:
     return "".join(kept)
 
 
-_GREEK_HYPHEN = re.compile("([α-ω])[-‐‑–](?=[0-9])")  # interferon β-1a
+_GREEK_HYPHEN = Pattern("([α-ω])[-‐‑–](?=[0-9])")  # interferon β-1a
 _BETA = re.compile(r"\bß(?=[- ]?\d|-)")  # ß2-microglobulin, from a keyboard without β
 _SUPER, _RAISED = re.compile("[⁺⁻]?[⁰¹²³⁴⁵⁶⁷⁸⁹]+"), re.compile("[⁰¹²³⁴⁵⁶⁷⁸⁹]")
 

@@ -18,6 +18,7 @@ from medrl.verifiers.extract import Extracted
 from medrl.verifiers.frequency import routes
 from medrl.verifiers.intervals import interval, reference_interval
 from medrl.verifiers.normalise import normal
+from medrl.verifiers.patterns import Pattern
 from medrl.verifiers.quantity import DATE, Quantity, is_bound, is_range, plain, quantities
 from medrl.verifiers.reading import TAKES_BACK, AnswerVerifier
 from medrl.verifiers.tolerance import has_limits
@@ -29,7 +30,7 @@ _NEGATED = re.compile(
     re.IGNORECASE,
 )
 _CHOICE = re.compile(r"\bor\b|\beither\b|或", re.IGNORECASE)
-_BECAUSE = re.compile(
+_BECAUSE = Pattern(
     r",? (?:because|since|given that|as the)\b|, (?:as )?calculated\b| calculated (?:by|from|using|with|as)\b|"
     r"，?因为|，?由于",
     re.IGNORECASE,
@@ -58,7 +59,7 @@ _EACH = re.compile(
     r"hourly|weekly))\b",
     re.IGNORECASE,
 )
-_DAILY = re.compile(
+_DAILY = Pattern(
     r"\bdaily\b|\b(?:per|a|each|every) day\b|/day\b|24[- ]h|每[日天]|日剂量|一[日天]|24小时", re.IGNORECASE
 )
 _PER_DAY = re.compile(

@@ -121,14 +121,17 @@ def opposed(answer: Sequence[str], term: Sequence[str]) -> bool:
     """Whether the answer is the term turned round: another pole or number, or one more or one fewer negation."""
     if answer == term or not answer or not term:
         return False
-    (frame, poles), (frame_term, poles_term) = _split(answer), _split(term)
-    if frame == frame_term:
-        return poles != poles_term
-    if [w for w in answer if w not in NEGATIONS] == [w for w in term if w not in NEGATIONS]:
-        return True
-    return [_UN.sub("", w) for w in answer] == [_UN.sub("", w) for w in term]
+    if len(answer) == len(term):  # a frame has one part for each word
+        (frame, poles), (frame_term, poles_term) = _split(answer), _split(term)
+        if frame == frame_term:
+            return poles != poles_term
+        if all(one == other or _UN.sub("", one) == _UN.sub("", other) for one, other in zip(answer, term, strict=True)):
+            return True
+    if NEGATIONS.isdisjoint(answer) and NEGATIONS.isdisjoint(term):
+        return False
+    return [w for w in answer if w not in NEGATIONS] == [w for w in term if w not in NEGATIONS]
 
 
 def equivalent(answer: Sequence[str], term: Sequence[str]) -> bool:
     """Whether they differ only in words for the same pole ("low" and "reduced")."""
-    return bool(answer) and _split(answer) == _split(term)
+    return len(answer) == len(term) > 0 and _split(answer) == _split(term)

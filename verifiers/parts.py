@@ -8,11 +8,12 @@ from typing import NamedTuple
 
 from medrl.verifiers.concepts import Mention, Vocabulary
 from medrl.verifiers.normalise import joined, tokens
+from medrl.verifiers.patterns import Pattern
 from medrl.verifiers.scripts import without_gaps
 from medrl.verifiers.wording import AFTER_NEGATION, BEFORE_NEGATION
 
 REFERENCE = -1  # the concept of the reference's own words, whether or not the vocabulary knows it
-_PARTS = re.compile(
+_PARTS = Pattern(
     r"(\s*(?:,? \b(?:or|and|i\.e\.)(?= )|或者?|和|及|还是|又称|又名|也称|即|[,;、，；:：()（）\n/])\s*)", re.IGNORECASE
 )
 # Kinds of thing, which answer no question that has a more special reference.
@@ -84,13 +85,22 @@ def parts_of(text: str, known: Vocabulary, reference: Reference) -> tuple[Part, 
         if not words:
             continue
         mentions = _mentions(words, pieces[i], known, reference)
-        denied = [m for m in mentions if _denied(words, m)]
-        covered = {j for m in mentions for j in range(m.start, m.end)}
-        first = min(covered, default=len(words))
-        tail = tuple(word for j, word in enumerate(words) if j > first and j not in covered)
-        affirmed = tuple(m for m in mentions if m not in denied)
-        found.append(Part(pieces[i - 1] if i else "", affirmed, tuple(denied), tuple(words[:first]), tail))
+        denied = tuple(m for m in mentions if _denied(words, m))
+        affirmed = tuple(m for m in mentions if m not in denied) if denied else tuple(mentions)
+        found.append(Part(pieces[i - 1] if i else "", affirmed, denied, *_beside(words, mentions)))
     return tuple(found)
+
+
+def _beside(words: list[str], mentions: list[Mention]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The words before the first mention, and those after it that belong to none."""
+    if not mentions:
+        return tuple(words), ()
+    first, end = mentions[0].start, mentions[0].end
+    tail: list[str] = []
+    for mention in mentions[1:]:
+        tail += words[end : mention.start]
+        end = max(end, mention.end)
+    return tuple(words[:first]), (*tail, *words[end:])
 
 
 def _mentions(words: list[str], text: str, known: Vocabulary, reference: Reference) -> list[Mention]:
@@ -130,5 +140,7 @@ def names_reference(text: str, reference: Reference, known: Vocabulary) -> bool:
 
 def resolved(mentions: list[Mention]) -> list[frozenset[int]]:
     """The concepts of each mention; one that may be several is the one that another mention names outright."""
+    if len(mentions) < 2:
+        return [m.ids for m in mentions]
     sure = frozenset().union(*(m.ids for m in mentions if len(m.ids - {REFERENCE}) == 1))
     return [m.ids & sure if len(m.ids) > 1 and len(m.ids & sure) == 1 else m.ids for m in mentions]

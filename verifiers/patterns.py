@@ -18,7 +18,7 @@ _Needed = frozenset[str] | None
 class Pattern:
     """A compiled expression as `re.Pattern` has it, with the words of which each of its matches holds one."""
 
-    __slots__ = ("compiled", "han", "latin", "pattern")
+    __slots__ = ("compiled", "has_word", "latin", "pattern")
 
     def __init__(self, pattern: str, flags: int = 0) -> None:
         self.pattern = pattern
@@ -27,20 +27,18 @@ class Pattern:
         if words is None or len(words) > _MOST:
             raise ValueError(f"no few words are needed for {pattern!r:.60}: `re.compile` serves it as well")
         self.latin = tuple(sorted(word for word in words if word.isascii()))
-        self.han = tuple(sorted(word for word in words if not word.isascii()))
+        # Twice as quick as one word after the other in a Chinese text, and half as quick in an English one.
+        self.has_word = re.compile("|".join(map(re.escape, sorted(words))))
 
     def may_match(self, text: str) -> bool:
         """Whether a word stands in the text without which nothing matches."""
         text = text.casefold()
         if not text.isascii():
             text = text.replace("i\u0307", "i").replace("\u0131", "i")  # re takes the Turkish letters for an i
-        for word in self.latin:
+            return self.has_word.search(text) is not None
+        for word in self.latin:  # noqa: SIM110 - as `any` of a generator it takes twice as long
             if word in text:
                 return True
-        if not text.isascii():
-            for word in self.han:
-                if word in text:
-                    return True
         return False
 
     def search(self, text: str, *within: int) -> re.Match[str] | None:
@@ -110,5 +108,5 @@ def _of_item(code: Any, value: Any) -> _Needed:
 
 
 def _worth(words: frozenset[str]) -> tuple[bool, int, int]:
-    """Few words, and long ones, are seldom in a text."""
-    return len(words) <= _MOST, min(6, min(map(len, words))), -len(words)
+    """Few words, and long ones, are seldom in a text; a space is in most."""
+    return len(words) <= _MOST, min(0 if word == " " else min(6, len(word)) for word in words), -len(words)

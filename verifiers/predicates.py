@@ -8,10 +8,11 @@ import re
 from collections.abc import Sequence
 
 from medrl.verifiers.normalise import normal, tokens
+from medrl.verifiers.patterns import Pattern
 from medrl.verifiers.wording import Asked, says_nothing
 
 # Words after which an answer names its thing, wherever they stand.
-COMMITS = re.compile(
+COMMITS = Pattern(
     r"\b(?:is|are|was|be|suggests?|indicates?|means?|confirms?|identif(?:y|ies)|points? to|fits?(?: with)?|favou?rs?|expect|"
     r"(?:consistent|compatible) with|suspicious for|diagnostic of|typical of|called|named|known as|termed|give|use|choose|"
     r"prescribe|caused by|spells|reflects?|represents?|requires?|stands for|comes from)\b"

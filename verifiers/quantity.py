@@ -12,6 +12,7 @@ from functools import lru_cache
 
 from medrl.verifiers.latex import without_latex
 from medrl.verifiers.normalise import CJK, superscripts, without_heaps
+from medrl.verifiers.patterns import Pattern
 from medrl.verifiers.units import Unit, read_unit, unknown_word
 
 MOST = 64  # quantities that are read; an answer with more commits to none
@@ -59,7 +60,7 @@ _WORDS = re.compile(
     re.IGNORECASE,
 )
 # Every number in words has one of these, and few other texts do; `_WORDS` takes ten times as long to find nothing.
-_HINT = re.compile(
+_HINT = Pattern(
     "|".join((*WORDS, "half", "third", "quarter", "fifth", "hundred", "thousand", "illion", " hour", " day", " week",
               " fortnight", " month", " year"))
 )  # fmt: skip
@@ -69,7 +70,7 @@ DATE = re.compile(
     r"[二〇零一三四五六七八九\d]{2,4}年[十一二三四五六七八九\d]{1,3}月"
 )
 _RANGE = re.compile(r"(?<=\d)[%℃]? ?(?:-|–|—|~|～|\bto\b|至|到|和|and) ?(?=[-+]?\d)", re.IGNORECASE)
-_BOUND = re.compile(
+_BOUND = Pattern(
     r"[<>≤≥±]|\b(?:less|more|greater|fewer|lower|higher|at least|at most|up to|below|above|under|over|between|"
     r"minimum|maximum) (?=(?:than )?(?:or equal to )?[-\d.]|and)"
     r"|\b(?:less|more|greater) than\b|不低于|不超过|不少于|不高于|大于|小于|超过|低于|高于|至少|至多|以上|以下|"
@@ -150,7 +151,7 @@ _RATE = re.compile(  # 每分钟12到20次 is 12到20次/分钟
     r"(次|毫升|升|毫克|微克|滴|单位|m[Ll]|L|mg|μg|g)(?![A-Za-z/])"
 )
 _HAN_POWER = re.compile(r"(?:10|十)的 ?(\d{1,2}|[二三四五六七八九])次方")
-_MINUS = re.compile(r"(?:\b(?:minus|negative) |负|零下)(?=\d)", re.IGNORECASE)
+_MINUS = Pattern(r"(?:\b(?:minus|negative) |负|零下)(?=\d)", re.IGNORECASE)
 
 
 def is_bound(text: str) -> bool:
@@ -210,49 +211,59 @@ def _scan(text: str, pattern: re.Pattern[str], read: Callable[[str, re.Match[str
     return found
 
 
-def _with_unit(text: str, bare: Quantity) -> Quantity:
-    """`bare`, whose span ends after its number, with the unit that follows."""
-    start, end = bare.span
+def _with_unit(
+    text: str,
+    span: tuple[int, int],
+    number: Fraction,
+    decimals: int | None = None,
+    digits: int = 0,
+    above: int | None = None,
+    below: int | None = None,
+) -> Quantity:
+    """The quantity of a number that stands at `span` and the unit that follows it."""
+    start, end = span
     if text[end : end + 1] == "个" and text[end + 1 : end + 2] in ("/", "每"):
         end += 1  # 十万个/毫升
     unit, after = read_unit(text, end)
-    number = bare.number
     if text[after : after + 1] == "半" and after > end:
         number, after = number + Fraction(1, 2), after + 1
     elif unit and text[after - 1] == "度" and (tenth := _TENTH.match(text, after)):
         number, after = number + Fraction(_HAN_DIGIT.get(tenth[0]) or int(tenth[0]), 10), after + 1  # 三十八度五
     stray = "" if unit else unknown_word(text, end)
-    return Quantity(number, unit, (start, after), bare.decimals, bare.digits, bare.above, bare.below, stray)
+    return Quantity(number, unit, (start, after), decimals, digits, above, below, stray)
 
 
 def _from_digits(text: str, match: re.Match[str]) -> Quantity:
-    whole, decimals = match["whole"].translate(_GROUPING), match["decimals"] or ""
-    if match["point"] == "," and len(decimals) == 3 and whole != "0":  # 2,000 that the first branch did not take
+    grouped, point, places, *powers, han, word, half, fraction = match.group(*_NUMBER_PARTS)
+    whole, decimals = grouped.translate(_GROUPING), places or ""
+    if point == "," and len(decimals) == 3 and whole != "0":  # 2,000 that the first branch did not take
         whole, decimals = whole + decimals, ""
     number = Fraction(int(whole + decimals), 10 ** len(decimals)) if decimals else Fraction(int(whole))
-    power = int(match["power"] or match["power2"] or match["power3"] or 0)
+    power = int(next(filter(None, powers), 0))
     pure = _PURE_POWER.match(text, match.start("whole")) if whole == "10" else None
     end = match.end()
     if pure:
         number, power, end = Fraction(1), int(pure["power"]), pure.end()
     if power:
         number *= Fraction(10) ** power
-    for sign in match["han"] or "":
-        number *= _HAN_UNIT[sign]
-    if match["word"]:
-        number *= _BIG[match["word"]]
-    if match["half"]:
+    for unit in han or "":
+        number *= _HAN_UNIT[unit]
+    if word:
+        number *= _BIG[word]
+    if half:
         number += Fraction(1, 2)
     if match["sign"] == "-":
         number = -number
-    exact = bool(power or match["han"] or match["word"] or match["below"])
     above = below = None
-    if match["below"] and not pure and int(match["below"].replace(",", "")):
-        above, below = int(number) if number.denominator == 1 else None, int(match["below"].replace(",", ""))
+    if fraction and not pure and int(fraction.replace(",", "")):
+        above, below = int(number) if number.denominator == 1 else None, int(fraction.replace(",", ""))
         number /= below
     digits = len((whole + decimals).lstrip("0"))
-    places = None if exact else len(decimals)
-    return _with_unit(text, Quantity(number, None, (match.start(), end), places, digits, above, below))
+    rounded_to = None if power or han or word or fraction else len(decimals)
+    return _with_unit(text, (match.start(), end), number, rounded_to, digits, above, below)
+
+
+_NUMBER_PARTS = ("whole", "point", "decimals", "power", "power2", "power3", "han", "word", "half", "below")
 
 
 def _from_han(text: str, match: re.Match[str]) -> Quantity:
@@ -266,7 +277,7 @@ def _from_han(text: str, match: re.Match[str]) -> Quantity:
         number /= below
     if match["sign"]:
         number = -number
-    return _with_unit(text, Quantity(number, None, match.span(), above=above, below=below))
+    return _with_unit(text, match.span(), number, above=above, below=below)
 
 
 def han_number(text: str) -> int:
@@ -287,11 +298,11 @@ def han_number(text: str) -> int:
 def _from_words(text: str, match: re.Match[str]) -> Quantity:
     if match["part"] or match["unit"]:
         word = match["part"].lower().replace("-", " ").rpartition(" ")[2] if match["part"] else ""
-        return _with_unit(text, Quantity(Fraction(1, _BELOW.get(word, 1)), None, match.span(), below=_BELOW.get(word)))
+        return _with_unit(text, match.span(), Fraction(1, _BELOW.get(word, 1)), below=_BELOW.get(word))
     if match["some"]:
         below = WORDS.get(match["of"].lower()) or (100 if "hundred" in match["of"].lower() else 1000)
         some = WORDS[match["some"].lower()]
-        return _with_unit(text, Quantity(Fraction(some, below or 1), None, match.span(), above=some, below=below))
+        return _with_unit(text, match.span(), Fraction(some, below or 1), above=some, below=below)
     first, second, third, fourth = (
         WORDS.get((match[k] or "").lower(), 0) for k in ("first", "second", "third", "fourth")
     )
@@ -307,4 +318,4 @@ def _from_words(text: str, match: re.Match[str]) -> Quantity:
         number += Fraction(1, 2)
     if match["below"]:
         number /= _BELOW[match["below"].lower()]
-    return _with_unit(text, Quantity(number, None, match.span()))
+    return _with_unit(text, match.span(), number)

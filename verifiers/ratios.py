@@ -13,6 +13,7 @@ from medrl.types import Problem, Verdict
 from medrl.verifiers.bounds import strange
 from medrl.verifiers.comparison import Finding
 from medrl.verifiers.extract import Extracted
+from medrl.verifiers.patterns import Pattern
 from medrl.verifiers.quantity import Quantity, plain, quantities
 from medrl.verifiers.reading import TAKES_BACK
 
@@ -23,7 +24,7 @@ _RATIO = re.compile(
 )
 _COLON = re.compile(r"\d ?[:∶比] ?\d")
 _SIGN = re.compile("[:∶比/]|to|in")
-_NAMES_RATIO = re.compile(r"\d ?(?:[:∶：比]|in\b) ?\d|\bone in\b", re.IGNORECASE)
+_NAMES_RATIO = Pattern(r"\d ?(?:[:∶：比]|in\b) ?\d|\bone in\b", re.IGNORECASE)
 _IN_WORDS = re.compile(r"\bone in (?=(?:an? |\w+ )?(?:hundred|thousand|million)\b)", re.IGNORECASE)
 _SOLUTION = re.compile(
     r"\bsolutions?\b|\bdilut\w+|\bconcentrations?\b|\bw/v\b|\bstrength\b|溶液|浓度|稀释|配[制成比]|水溶|液体?(?=[,，。?？]|$)",

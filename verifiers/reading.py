@@ -59,6 +59,10 @@ class AnswerVerifier(RuleVerifier):
     def decide(self, problem: Problem, answer: Extracted) -> Verdict:
         """The verdict on an answer that was read; `problem.reference` is a non-empty text."""
 
+    def rule_for(self, problem: Problem) -> "AnswerVerifier":
+        """The rule that decides on answers to a problem, and signs for it."""
+        return self
+
     def check(self, problem: Problem, response: Response) -> Verdict:
         answer = read(problem, response, self.format)
         if isinstance(answer, Verdict):
@@ -67,14 +71,15 @@ class AnswerVerifier(RuleVerifier):
             return replace(Verdict.abstain("a sign strikes something out"), answer=answer.text, span=answer.span).by(
                 self.name
             )
-        verdict = self.decide(problem, answer)
+        rule = self.rule_for(problem)
+        verdict = rule.decide(problem, answer)
         return Verdict(
             verdict.score,
             verdict.status,
             answer.text,
             answer.span,
             verdict.reason,
-            verdict.stage or self.name,
+            verdict.stage or rule.name,
             verdict.cost,
             verdict.parts,
         )

@@ -12,6 +12,7 @@ from medrl.verifiers.concepts import Vocabulary
 from medrl.verifiers.extract import Extracted
 from medrl.verifiers.normalise import compact, tokens
 from medrl.verifiers.opposites import opposed
+from medrl.verifiers.patterns import Pattern
 from medrl.verifiers.reading import VocabularyVerifier
 from medrl.verifiers.scripts import has_han
 from medrl.verifiers.text import Text
@@ -26,8 +27,8 @@ _PARTS = re.compile(
 )
 # What parts a reference's items outside parentheses; commas and "and" do only where several items are asked for.
 _OUTSIDE = r"(?![^()（）]*[)）])"
-_MARKS = re.compile(rf"[;；、\n→]{_OUTSIDE}")
-_COMMAS = re.compile(rf"(?:[;；、\n→,，]|(?<=\w) and ){_OUTSIDE}")
+_MARKS = Pattern(rf"[;；、\n→]{_OUTSIDE}")
+_COMMAS = Pattern(rf"(?:[;；、\n→,，]|(?<=\w) and ){_OUTSIDE}")
 _BULLET = re.compile(
     r"^(?:[-*•]|\(?\d{1,2}[.)、])\s*|"
     r"^(?:(?:and )?(?:then|finally|next|first(?:ly)?|second(?:ly)?|lastly|last)\b|最后|然后|再|先|接着|其次)"

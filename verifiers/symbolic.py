@@ -23,6 +23,7 @@ from medrl.verifiers.expressions import Reading, read_expression
 from medrl.verifiers.extract import Extracted
 from medrl.verifiers.notation import plain_notation
 from medrl.verifiers.number import reference_quantity
+from medrl.verifiers.patterns import Pattern
 from medrl.verifiers.reading import TAKES_BACK, AnswerVerifier
 from medrl.verifiers.units import read_unit
 
@@ -250,7 +251,7 @@ _SURE = re.compile(
 # What may stand before "=" in a reference: k, CL, AG, t1/2, t_{1/2}, V_d.
 _SHORT = re.compile(r"[A-Za-z]{1,4}|(?=.{0,8}[\d_½])[A-Za-z][\w{}/ ½]{0,8}")
 _COMPUTES = re.compile(r"\w ?[/*] ?\w|\w [-+−] \w")
-_MAY = re.compile(r"[\\√·*×^²³/+]|[)\w]\s[-−–]|\)[-−–]|(?:ln|log|exp|sqrt) ?[\d(]")  # `_SURE` and `_COMPUTES` want one
+_MAY = Pattern(r"[\\√·*×^²³/+]|[)\w]\s[-−–]|\)[-−–]|(?:ln|log|exp|sqrt) ?[\d(]")  # `_SURE` and `_COMPUTES` want one
 _COMMAND = re.compile(r"\\\w+")
 _WORDS = re.compile(r"(?<![A-Za-z\\])[A-Za-z]{7,}")
 

@@ -106,16 +106,16 @@ _SIDE_BEHIND = Pattern(r"^([^,;.]{3,60}?),? (?:on|to|of|in) the (left|right)(?: 
 def _decide(problem: Problem, text: str, wanted: Wanted, known: Vocabulary | None) -> Verdict:
     terms, names = wanted.terms, wanted.names
     text = simplified(text)
-    core = peel(_SIDE_BEHIND.sub(r"\2 \1", DIFFERENTIAL_ASIDE.sub(" ", _without_asides(problem, text, wanted, known))))
+    core = peel(_SIDE_BEHIND.sub(r"\2 \1", _without_asides(problem, text, wanted, known)))
     left = after_denial(core)
     if left and (rest := _decide(problem, left, wanted, known)).score == 1.0:
         return rest
     for shape in (text, core) if core != text else (text,):
         if (key := compact(shape)) in names or wanted.says(tokens(shape)):
             return Verdict.right(f"it is {names.get(key, terms[0])!r:.60}, as written")
-    asked = _asked(problem.question)
     cause = _CAUSE.search(core)
-    core = core[: cause.start()] if cause and says_nothing(tokens(core[cause.end() :]), asked) else core
+    if cause and says_nothing(tokens(core[cause.end() :]), _asked(problem.question)):
+        core = core[: cause.start()]
     several = _several(core, wanted, all_may=bool(_ALL_MAY.search(text)))
     if several:
         return several
@@ -124,7 +124,7 @@ def _decide(problem: Problem, text: str, wanted: Wanted, known: Vocabulary | Non
     later = core != head and bool(mentions(core[len(head) :] if core.startswith(head) else "", terms))
     for shape in (core,) if later or core == head else (core, head):
         words = tokens(shape)
-        if any(opposed(words, term) or opposed(_bare(words), _bare(term)) for term in wanted.words):
+        if any(opposed(words, term) or _opposed_but_for_sorts(words, term) for term in wanted.words):
             return Verdict.wrong(f"{shape!r:.60} is {terms[0]!r:.60} turned round (opposite, side, number or negation)")
     if denied(text, terms):
         if AVOID.search(problem.question) and TELLS_NOT_TO.match(text) and len(OR.split(text)) == 1:
@@ -132,17 +132,19 @@ def _decide(problem: Problem, text: str, wanted: Wanted, known: Vocabulary | Non
         if REVERSED.search(problem.question) or REVERSED.search(terms[0]):
             return Verdict.abstain("the answer negates the reference, and the question asks in the negative")
         return Verdict.wrong(f"the answer denies {terms[0]!r:.60}")
+    asked = _asked(problem.question)
     none = by_none(terms[0], head, known, asked)
     if none:
         return none
     tail = core[len(kept) :]
-    explained = only_explains(core, kept) and not takes_back(tail)
+    explained = only_explains(core, kept) and not (tail and takes_back(tail))
     pole = by_pole(problem.question, terms[0], core)
     if pole is None and explained:
-        pole = by_pole(problem.question, terms[0], head) or by_ellipsis(head, terms[0], asked)
+        pole = by_pole(problem.question, terms[0], head) if head != core else None
+        pole = pole or by_ellipsis(head, terms[0], asked)
     if pole:
         return pole
-    if TELLS_TO.match(text) and AVOID.search(problem.question) and mentions(text, terms):
+    if AVOID.search(problem.question) and TELLS_TO.match(text) and mentions(text, terms):
         return Verdict.wrong(f"it says to do {terms[0]!r:.60}, which is to be avoided")
     verdict = glossed(head, names, known)
     if verdict is None and known:
@@ -153,7 +155,7 @@ def _decide(problem: Problem, text: str, wanted: Wanted, known: Vocabulary | Non
             return whole
         verdict = _by_head(core, head, reference, known, asked) or whole
     if verdict and verdict.score == 1.0:
-        again = known is not None and says_another(tail, _reference(terms, known), known)
+        again = tail != "" and known is not None and says_another(tail, _reference(terms, known), known)
         verdict = None if again or not explained or DENIES.search(head) or denied(tail, terms) else verdict
     verdict = verdict or _said_again(problem, core, wanted, known)
     return verdict or Verdict.abstain("the wording does not decide")
@@ -191,9 +193,11 @@ _NO_ANSWER = re.compile(
 _SORTS = frozenset("antibody gene mutation syndrome disease protein virus".split())
 
 
-def _bare(words: Sequence[str]) -> list[str]:
-    """Words without the sort of thing that they name, which one may leave out: anti-aquaporin-4 (antibody)."""
-    return [word for word in words if word not in _SORTS]
+def _opposed_but_for_sorts(words: Sequence[str], term: Sequence[str]) -> bool:
+    """As `opposed`, without the sort of thing that they name, which one may leave out: anti-aquaporin-4 (antibody)."""
+    if _SORTS.isdisjoint(words) and _SORTS.isdisjoint(term):
+        return False  # nothing to leave out
+    return opposed([word for word in words if word not in _SORTS], [word for word in term if word not in _SORTS])
 
 
 def _by_head(core: str, head: str, reference: Reference, known: Vocabulary, asked: Asked) -> Verdict | None:
@@ -244,7 +248,7 @@ def _several(core: str, wanted: Wanted, all_may: bool) -> Verdict | None:
     return None
 
 
-_ALL_MAY = re.compile(
+_ALL_MAY = Pattern(
     r"[都均皆]有?可能|必居其一|不能确定是哪|\b(?:are all|are both|all are|both are) possible\b", re.IGNORECASE
 )
 
@@ -253,14 +257,19 @@ _CAUSE = Pattern(r",? (?:due to|secondary to|caused by|resulting from) ", re.IGN
 
 
 def _without_asides(problem: Problem, text: str, wanted: Wanted, known: Vocabulary | None) -> str:
-    """A text without parentheses that repeat the question, or that announce another name or a cause and name nothing else."""
+    """A text without parentheses that only tell its answer apart from something.
+
+    Others go too where all repeat the question, or announce another name or a cause and name nothing else.
+    """
+    if "(" not in text and "（" not in text:
+        return text
     reference = _reference(wanted.terms, known) if known else Reference((), frozenset(), (), frozenset())
 
     def same(name: str) -> bool:
         return compact(name) in wanted.names or (known is not None and bool(known.ids(name) & reference.ids))
 
-    for aside in PARENS.findall(text) if "(" in text or "（" in text else ():
+    for aside in PARENS.findall(text):
         echo = len(compact(aside)) > 3 and compact(aside) in compact(problem.question)
         if not echo and not (says_again(aside, same) and not (known and says_another(aside, reference, known))):
-            return text
-    return PARENS.sub("", text)
+            return DIFFERENTIAL_ASIDE.sub(" ", text)
+    return DIFFERENTIAL_ASIDE.sub(" ", PARENS.sub("", text))

@@ -117,7 +117,8 @@ def allowed(problem: Problem, reference: Quantity, unit: Unit | None, default: f
             return said.margin
         if said.unit.dims == unit.dims and said.unit.scale and unit.scale:
             return said.margin * said.unit.scale / unit.scale
-    return (said.share or _exact(default)) * abs(reference.number)
+    share = said.share or _exact(default)
+    return share * abs(reference.number) if share else _ZERO
 
 
 @lru_cache(maxsize=64)

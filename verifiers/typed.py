@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import ClassVar
 
-from medrl.types import Kind, Problem, Verdict, ask
+from medrl.types import Kind, Problem, Verdict
 from medrl.verifiers.choice import Choice
 from medrl.verifiers.dates import Dates, wants_date
 from medrl.verifiers.dosing import Dosing, wants_regimen
@@ -46,13 +46,16 @@ class Typed(VocabularyVerifier):
         for kind in ANSWER_TYPES:  # so that a wrong knob is refused now
             self.rule(kind)
 
-    def decide(self, problem: Problem, answer: Extracted) -> Verdict:
+    def rule_for(self, problem: Problem) -> AnswerVerifier:
         kind = answer_type(problem)
-        if kind not in ANSWER_TYPES:
-            wanted = ", ".join(ANSWER_TYPES)
-            return Verdict.failed(f"problem {problem.id!r} has answer_type {kind!r}; it is one of {wanted}", "invalid")
-        rule = self.rule(kind)
-        return rule.decide(problem, answer).by(rule.name)
+        return self.rule(kind) if kind in ANSWER_TYPES else self
+
+    def decide(self, problem: Problem, answer: Extracted) -> Verdict:
+        rule = self.rule_for(problem)
+        if rule is not self:
+            return rule.decide(problem, answer).by(rule.name)
+        kind, wanted = answer_type(problem), ", ".join(ANSWER_TYPES)
+        return Verdict.failed(f"problem {problem.id!r} has answer_type {kind!r}; it is one of {wanted}", "invalid")
 
     def rule(self, kind: str) -> AnswerVerifier:
         """The rule for one answer type."""
@@ -92,14 +95,19 @@ def answer_type(problem: Problem) -> str:
         return "yes_no" if sided and len(problem.options) > 1 else "choice"
     if problem.kind == "choice":
         return "choice"
-    if problem.metadata.keys() & {"unit", "items"}:
+    if "unit" in problem.metadata or "items" in problem.metadata:
         return _by_looks(problem)
-    return _remembered(problem.question, str(problem.reference), problem.kind)
+    key = (problem.question, str(problem.reference), problem.kind)
+    found = _remembered.get(key)
+    if found is None:
+        if len(_remembered) >= _MOST:
+            _remembered.clear()
+        found = _remembered[key] = _by_looks(problem)
+    return found
 
 
-@lru_cache(maxsize=4096)  # a problem comes back with each of its rollouts
-def _remembered(question: str, reference: str, kind: Kind) -> str:
-    return _by_looks(Problem("looks", ask(question), reference, kind))
+_MOST = 4096
+_remembered: dict[tuple[str, str, Kind], str] = {}  # a problem comes back with each of its rollouts
 
 
 def _by_looks(problem: Problem) -> str:

@@ -34,10 +34,12 @@ def repaired(text: str, known: Vocabulary) -> str | None:
 
     most = 1 if len(name) < 9 else 2
     alike = _by_ends(known).get((name[0], name[-1], len(name)), ())
-    if not extract(name, alike, processor=None, scorer=OSA.distance, score_cutoff=most, limit=1):
+    closest = extract(name, alike, processor=None, scorer=OSA.distance, score_cutoff=most, limit=1)
+    if not closest:
         return None
     near = _about_as_long(known).get(len(name), ())
-    found = extract(name, near, processor=None, scorer=OSA.distance, score_cutoff=most + _MARGIN, limit=8)
+    furthest = closest[0][1] + _MARGIN - 1  # what is further off than that is no rival
+    found = extract(name, near, processor=None, scorer=OSA.distance, score_cutoff=furthest, limit=8)
     best, distance = str(found[0][0]), found[0][1]
     if best[-1] != name[-1] or ("rna" in best) != ("rna" in name):
         return None
@@ -50,7 +52,7 @@ def repaired(text: str, known: Vocabulary) -> str | None:
 
 def prepare(known: Vocabulary) -> None:
     """Read what the first mending would else wait for."""
-    from rapidfuzz import process  # noqa: F401
+    from rapidfuzz import distance, process  # noqa: F401
 
     _by_ends(known)
     _about_as_long(known)

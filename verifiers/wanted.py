@@ -10,6 +10,7 @@ from medrl.verifiers.concepts import Vocabulary
 from medrl.verifiers.indexing import loose_key
 from medrl.verifiers.normalise import compact, normal, tokens
 from medrl.verifiers.opposites import equivalent
+from medrl.verifiers.patterns import Pattern
 from medrl.verifiers.scripts import has_han, without_gaps
 from medrl.verifiers.wording import AFTER_NEGATION, BEFORE_NEGATION, LIST, OR, PARENS, peel
 
@@ -78,7 +79,7 @@ def mentions(text: str, terms: tuple[str, ...]) -> list[tuple[str, str]]:
     return found
 
 
-_CLAUSES = re.compile(r"[;；。！？!?，\n()（）]|,(?=\s)|\.(?=\s)|(?<=\b[Nn]o):")
+_CLAUSES = Pattern(r"[;；。！？!?，\n()（）]|,(?=\s)|\.(?=\s)|(?<=\b[Nn]o):")
 
 
 def denied(text: str, terms: tuple[str, ...]) -> bool:
@@ -92,13 +93,13 @@ def denied(text: str, terms: tuple[str, ...]) -> bool:
 
 def glossed(head: str, names: Mapping[str, str], known: Vocabulary | None) -> Verdict | None:
     """Of "X (Y)", where one of the two is the reference and the other only says it again: right."""
-    match = PARENS.search(head)
-    if len(PARENS.findall(head)) > 1:
+    found = PARENS.findall(head) if "(" in head or "（" in head else []
+    if len(found) > 1:
         return None
-    if not match:
+    if not found:
         core = compact(head)
         return Verdict.right(f"it commits to {names[core]!r:.60}") if core in names else None
-    outside, inside = peel(PARENS.sub(" ", head)), peel(match[1])
+    outside, inside = peel(PARENS.sub(" ", head)), peel(found[0])
     first, second = compact(outside), compact(inside)
     if first + second in names or second + first in names:
         return Verdict.right(f"it commits to {names.get(first + second) or names[second + first]!r:.60}, in two parts")

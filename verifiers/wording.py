@@ -32,7 +32,7 @@ _TAIL = Pattern(
     r",? until proven otherwise|，?(?:我认为|无疑|无误))$",
     re.IGNORECASE,
 )
-_ARTICLE = re.compile(r"^(?:an?|the) ", re.IGNORECASE)
+_ARTICLE = re.compile(r"(?:an?|the) ", re.IGNORECASE)
 # After "not" another thing, not a word that denies what stood before: "not here", "not really", "not likely".
 _OTHER = (
     r"(?! ?(?:really|here|present|likely|at all|in|on|yet|now|anymore|for|it|so|true|right|correct|sure|certain|possible|"
@@ -46,7 +46,7 @@ DIFFERENTIAL_ASIDE = Pattern(
     re.IGNORECASE,
 )
 _EDGE = " \t\n.,;:。，；：、!！*\"'“”"
-_BECAUSE = re.compile(
+_BECAUSE = Pattern(
     r"(?:,? (?:because|since|as evidenced by|which)\b|,? given(?= (?:the|that|this|these|h(?:is|er)|their|such|no)\b)|"
     r"[,;:] |\. |[，；：。]|(?:，)?因为|，?由于|\n)",
     re.IGNORECASE,
@@ -90,8 +90,8 @@ TELLS_TO = re.compile(
     re.IGNORECASE,
 )
 OR = Pattern(r"\s*(?:,? \bor\b|,? \beither\b|或者|或|还是| / |/(?=[A-Za-z]{3}))\s*", re.IGNORECASE)
-LIST = re.compile(r"\s*(?:,? \b(?:or|and)\b|或者|或|和|及|还是|[,;、，；])\s*", re.IGNORECASE)
-MARKS = re.compile(r"[,;、，；/或和及]|还是|\b(?:or|and|either)\b", re.IGNORECASE)  # without one, no choice and no list
+LIST = Pattern(r"\s*(?:,? \b(?:or|and)\b|或者|或|和|及|还是|[,;、，；])\s*", re.IGNORECASE)
+MARKS = Pattern(r"[,;、，；/或和及]|还是|\b(?:or|and|either)\b", re.IGNORECASE)  # without one, no choice and no list
 ALSO = re.compile(r"\b(?:also known as|also called|a\.?k\.?a\.?|i\.e\.|formerly)\b|又称|又名|也称|即", re.IGNORECASE)
 DENIES = Pattern(r"\b(?:not|no|without|unlikely|ruled out)\b|不是|排除|否认", re.IGNORECASE)
 PARENS = re.compile(r"[（(]([^()（）]{1,120})[)）]")
@@ -135,7 +135,8 @@ def peel(text: str) -> str:
         ):
             break
         text = rest
-    return _TAIL.sub("", _ARTICLE.sub("", text)).strip(" .,;:。，；：、")
+    article = _ARTICLE.match(text)
+    return _TAIL.sub("", text[article.end() :] if article else text).strip(" .,;:。，；：、")
 
 
 _DENIED_FIRST = Pattern(
@@ -187,7 +188,8 @@ class Asked(NamedTuple):
         first = _FIRST_CHOICE.search(question)
         printed = first is not None and _SECOND_CHOICE.search(question, first.end())
         words = tokens(question[: first.start()] if first and printed else question)
-        return cls(frozenset(words), "".join(word if word > "\u3400" else " " for word in words))
+        han = "" if question.isascii() else "".join(word if word > "\u3400" else " " for word in words)
+        return cls(frozenset(words), han)
 
 
 _FIRST_CHOICE = re.compile(r"[(（]A[)）]|(?<![A-Za-z0-9])A[.、)](?= ?\S)")
@@ -209,7 +211,7 @@ def says_nothing(words: Iterable[str], asked: Asked) -> bool:
             han += " "
         else:
             return False
-    left = _HAN_GLUE.sub(" ", han)
+    left = _HAN_GLUE.sub(" ", han) if han.strip() else ""
     return all(part in asked.han for part in left.split())
 
 
