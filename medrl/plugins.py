@@ -37,6 +37,7 @@ BUILTIN: Mapping[str, Mapping[str, str]] = {
         "weighted_sum": "medrl.rewards:WeightedSum",
         "gate": "medrl.rewards:Gate",
         "levels": "medrl.rewards:Levels",
+        "preference": "medrl.rewards:PreferenceModel",
     },
     "medrl.chat": {
         "openai": "medrl.chat:OpenAIChat",

@@ -5,6 +5,7 @@ if __name__ == "rewards":
 
 from medrl.rewards.config import build, check
 from medrl.rewards.nodes import Gate, Levels, WeightedSum, gated, levels
+from medrl.rewards.preference import PreferenceModel
 from medrl.rewards.signals import Format, FunctionReward, Verified, reward, verified_leaf
 from medrl.rewards.tree import Reward, RewardContext, Scores
 
@@ -13,6 +14,7 @@ __all__ = [
     "FunctionReward",
     "Gate",
     "Levels",
+    "PreferenceModel",
     "Reward",
     "RewardContext",
     "Scores",
