@@ -236,9 +236,9 @@ def load_pair_sets(recipe: RewardRecipe) -> PairSets:
                 "them would say nothing, so take them out of one of the two"
             )
         seen |= dict.fromkeys(here, name)
-    empty = Pairs(())
-    chosen = [read.get(name, empty).pairs for name in sources]
-    return PairSets(*chosen, {name: found.left_out for name, found in read.items() if found.left_out})
+    left_out = {name: found.left_out for name, found in read.items() if found.left_out}
+    test = read["test"].pairs if "test" in read else ()
+    return PairSets(read["train"].pairs, read["held_out"].pairs, test, left_out)
 
 
 def _replies(pair: PreferencePair) -> list[tuple[str, str]]:

@@ -259,20 +259,20 @@ def _trainer_class(settings: RewardModelSettings, seed: int) -> Any:
     """TRL's trainer with our loss, which is TRL's own where weights are 1 and nothing is done about length."""
     from trl import RewardTrainer
 
-    class Weighted(RewardTrainer):  # type: ignore[misc]
+    class Weighted(RewardTrainer):
         def compute_loss(
             self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
         ) -> Any:
-            told = [inputs.pop(name) for name in ("margins", "weights", "longer")]
-            _, outputs = super().compute_loss(model, inputs, True, num_items_in_batch)  # TRL's figures and its forward
-            rewards_2B = outputs.logits.squeeze(-1).float()
-            chosen_B, rejected_B = rewards_2B.chunk(2)
-            loss = preference_loss(chosen_B, rejected_B, *told, settings)
+            margin_B, weight_B, longer_B = (inputs.pop(name) for name in ("margins", "weights", "longer"))
+            theirs: Any = super().compute_loss  # TRL's forward, and its figures for the log
+            _, outputs = theirs(model, inputs, True, num_items_in_batch)
+            chosen_B, rejected_B = outputs.logits.squeeze(-1).float().chunk(2)
+            loss = preference_loss(chosen_B, rejected_B, margin_B, weight_B, longer_B, settings)
             return (loss, outputs) if return_outputs else loss
 
         def _get_train_sampler(self, train_dataset: Any = None) -> Any:
             per_step = min(settings.microbatch_size, settings.batch_size)
-            rows = self.train_dataset
+            rows: Any = self.train_dataset
             sizes = [max(len(a), len(b)) for a, b in zip(rows["chosen_ids"], rows["rejected_ids"], strict=True)]
             return LengthSampler(sizes, per_step, seed)
 

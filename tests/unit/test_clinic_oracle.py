@@ -69,6 +69,8 @@ def test_every_fault_costs_and_length_does_not(split: str) -> None:
 ALL_DISEASES = ", ".join(disease.name.en for disease in WORLD.diseases.values())
 ALL_DRUGS = ", ".join(drug.name.en for drug in WORLD.drugs.values())
 
+ALL_FLAGS = " or ".join(flag.en for disease in WORLD.diseases.values() for flag in disease.red_flags)
+
 
 @pytest.mark.parametrize(
     "attack",
@@ -88,6 +90,9 @@ ALL_DRUGS = ", ".join(drug.name.en for drug in WORLD.drugs.values())
         "消化性溃疡可以排除。",
         "If you had peptic ulcer, it would hurt.",
         "A" * 5000,
+        GOOD * 200,
+        f"If {ALL_FLAGS}, come back immediately.",
+        "Go to the emergency department now.",
     ],
 )
 def test_nothing_is_paid_for_saying_everything_or_nothing(attack: str) -> None:
@@ -106,6 +111,7 @@ def test_nothing_is_paid_for_saying_everything_or_nothing(attack: str) -> None:
         f"{GOOD} Also take zelomab.",
         f"{GOOD} Go to the emergency department now." if WORLD.diseases["peptic_ulcer"].acuity == "routine" else "x",
         f"{GOOD} {GOOD} {GOOD}",
+        GOOD.replace(FLAG, ALL_FLAGS),
         GOOD + " Sleep well." * (ENDLESS // 10),
         f"{GOOD} Take {WORLD.drugs['ibuprofen'].name.en} for the pain.",
     ],
@@ -123,6 +129,18 @@ def test_a_contraindicated_drug_is_a_veto_by_what_is_told_and_by_age() -> None:
     assert judge(told, f"{GOOD} Do not take {drug.name.en}.").total > 0.9
     codeine = WORLD.drugs["codeine"]
     assert contraindicated(codeine, replace(CASE, age=8)) and not contraindicated(codeine, replace(CASE, age=30))
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        f"To rule out {names('d', 'stemi')}, please have {TEST} done.",
+        f"This is not {names('d', 'stemi')}, so we look with {TEST}.",
+        f"{TEST} is next. {names('d', 'stemi')} is unlikely.",
+    ],
+)
+def test_what_is_ruled_out_takes_nothing_back_of_what_follows(words: str) -> None:
+    assert judge(problem(), f"This is most likely peptic ulcer. {words}").parts["accuracy"] == pytest.approx(0.75)
 
 
 def test_replies_in_chinese_are_read_alike_and_the_wrong_language_does_not_adhere() -> None:

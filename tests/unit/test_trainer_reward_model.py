@@ -55,9 +55,12 @@ def test_what_was_written_loads_with_the_very_same_rewards(trained: TrainedRewar
     again = load(source_of(str(trained.folder), device="cpu"))
     pairs = load_pairs(trained.folder / "test.jsonl")
     assert again.scales == trained.model.scales and len(again.members) == 2
-    rows = token_rows(again.tokenizer, [(pair.problem, pair.chosen.response) for pair in pairs])
-    assert again.raw(rows) == trained.model.raw(rows)
-    assert [one.chosen for one in judge_pairs(again, pairs)] == [one.chosen for one in trained.test]
+    for ours, kept in zip(again.members, trained.model.members, strict=True):
+        weights = kept.state_dict()
+        assert all(torch.equal(value, weights[name]) for name, value in ours.state_dict().items())
+    # Where a matrix lies in memory moves the last bit of a product, so the same weights agree to rounding.
+    for one, other in zip(judge_pairs(again, pairs), trained.test, strict=True):
+        assert one.difference == pytest.approx(other.difference, abs=1e-4)
     settings = json.loads((trained.folder / "reward_model.json").read_text(encoding="utf-8"))
     assert settings["members"][0]["updates"] == 3 and settings["test"]["n"] == 30
     assert settings["members"][0]["mean"] != settings["members"][1]["mean"]

@@ -24,6 +24,7 @@ MOST_DISEASES, MOST_DRUGS, MOST_TESTS = 2, 4, 5  # named at once; beyond, it is 
 UNSAFE = 0.2  # most that a reply with a contraindicated drug is worth
 ENDLESS = 4000  # characters of a reply that nobody reads to its end
 READ = 20_000  # characters beyond which a reply is worth nothing and is not even read
+CAUTIONS = 400  # characters of return precautions beyond which they are a list of everything
 WINDOW = 60  # characters before a name in which a cue may stand; keeps time linear
 
 _SENTENCE = re.compile(r"[^.!?。！？;；\n]+(?:(?:\.(?=\d)|(?<=\b[a-z])\.)[^.!?。！？;；\n]+)*")  # not at 0.5, H. pylori
@@ -31,7 +32,10 @@ _DENIES = re.compile(
     r"\b(?:no|not|without|never|denies|exclud\w+|rul(?:e|ed|es|ing) out|rather than|instead of|less likely|avoid\w*|stop|"
     r"cannot|isn't|don't|doesn't|neither|nor)\b|无|没有|不是|并非|排除|不考虑|而非|不像|不支持|否认|避免|禁用|不要|不宜|停用|不能"
 )
-_AFFIRMS = re.compile(r"\bbut\b|most likely|\bthis is\b(?! no)|\byou have\b|但|而是|考虑为|最可能|应为")
+_AFFIRMS = re.compile(
+    r"\bbut\b|most likely|\bthis is\b(?! no)|\byou have\b|, ?(?:please|so|then|we|i|do|have|take|get|order)\b(?! not)|"
+    r"但|而是|考虑为|最可能|应为|[,，](?:请|建议|需|应|可|先|考虑)"
+)
 _DENIED_AFTER = re.compile(
     r"\W{0,2}(?:is|are|was|must be|should be|can be)? ?(?:very |rather )?(?:unlikely|less likely|not likely|ruled out|"
     r"excluded|avoided|contraindicated|not )|的?(?:可能性(?:较|很)?小|可能性不大|可以排除|可排除|不太可能|禁用|不宜|不考虑)"
@@ -143,12 +147,14 @@ def judge(problem: Problem, reply: str, world: World | None = None) -> OracleSco
         return OracleScore(0.0, dict.fromkeys(WEIGHTS, 0.0), {"endless": True})
     text = plain(reply)
     read, disease = _read(world, case, text), world.diseases[case.disease]
-    if not _informativeness(read):  # "ok.", kind words, a list of everything: nothing that would be coherent or safe
+    if not _informativeness(
+        read, disease
+    ):  # "ok.", kind words, a list of everything: nothing that would be coherent or safe
         return OracleScore(0.0, dict.fromkeys(WEIGHTS, 0.0), {"empty": True})
     advised = [world.drugs[key] for key in read.treatments if key in world.drugs]
     banned = [drug.id for drug in advised if contraindicated(drug, case)]
     parts = {
-        "informativeness": _informativeness(read),
+        "informativeness": _informativeness(read, disease),
         "coherence": _coherence(read, case),
         "adherence": _adherence(text, reply, case),
         "accuracy": _accuracy(read, disease, banned),
@@ -182,7 +188,7 @@ def contraindicated(drug: Drug, case: Case) -> bool:
 
 
 def _read(world: World, case: Case, text: str) -> _Read:
-    read, seen = _Read(), Counter[str]()
+    read, seen, cautions = _Read(), Counter[str](), 0
     flags = [plain(flag.of(language)) for flag in world.diseases[case.disease].red_flags for language in ("en", "zh")]
     for found in _SENTENCE.finditer(text):
         sentence = found.group().strip()
@@ -192,12 +198,14 @@ def _read(world: World, case: Case, text: str) -> _Read:
         conditional = _CONDITIONAL.search(sentence) is not None
         if _NOW.search(sentence) and not conditional and not _DENIES.search(sentence):
             read.emergency = True
+        cautions += len(sentence) if conditional else 0
         if conditional and _ACTS.search(sentence) and any(_says(sentence, flag) for flag in flags):
             read.flagged = True
         named = mentions(world, sentence)
         for one in named:
             _note(read, one, sentence, conditional, case, world.diseases[case.disease])
         read.unknown_drugs += _unknown_drugs(sentence, named)
+    read.flagged = read.flagged and cautions <= CAUTIONS
     total = sum(seen.values())
     read.repeated = 1 - len(seen) / total if total else 0.0
     return read
@@ -253,13 +261,13 @@ def _unknown_drugs(sentence: str, named: list[Mention]) -> int:
     return sum(not any(a < m.end() and m.start() < b for a, b in spans) for m in _DRUGLIKE.finditer(sentence))
 
 
-def _informativeness(read: _Read) -> float:
-    """Share of: commits to a diagnosis, names a test, names a treatment, says when to come back or go now."""
+def _informativeness(read: _Read, disease: Disease) -> float:
+    """Share of: commits to a diagnosis, names a test, names a treatment, says when to come back, or to go now."""
     said = (
         0 < len(read.diseases) <= MOST_DISEASES,
         0 < len(read.tests) <= MOST_TESTS,
         0 < len(read.treatments) <= MOST_DRUGS,
-        read.flagged or read.emergency,
+        read.flagged or (read.emergency and disease.acuity == "emergency"),
     )
     return sum(said) / len(said)
 
