@@ -6,8 +6,8 @@ uncertainty-weighted optimisation, there with the variance), clipped.
 
 What the policy did wrong is paid `worst`, which lies below all that the clip allows: no words, text that the model cannot
 hold, and text that was cut off at the token limit. Were such responses masked, a policy whose replies are worth less than
-its average could leave the loss by never ending. What is not the policy's fault has no number: a prompt that the model
-cannot hold is `invalid`, a failing model an `error`.
+its average could leave the loss by never ending. What is not the policy's fault has no number: a prompt that leaves
+the model no room for a reply is `invalid`, a failing model an `error`.
 """
 
 import asyncio
@@ -22,6 +22,7 @@ from medrl.rewards.tree import Reward, RewardContext, Scores, failure, not_finit
 from medrl.types import Group, Part, Problem, Response, Score
 from medrl.verifiers.classifier_model import folder_faults, local_folder
 
+ROOM = 16  # tokens that a prompt must leave for a reply
 CHARACTERS = 32  # per token; a text longer than this times the context is too long whatever its tokens are
 
 
@@ -97,7 +98,9 @@ class PreferenceModel(Reward):
     def _judged(self, asked: Sequence[tuple[Problem, Response]]) -> list[Score]:
         model = loaded(source_of(self.model, self.revision, self.device, self.dtype))
         scales = self._scales(model)
-        read = [self._row(model, problem, response) for problem, response in asked]
+        problems = {id(problem): problem for problem, _ in asked}
+        broken = {key: self._broken(model, problem) for key, problem in problems.items()}
+        read = [broken[id(problem)] or self._row(model, problem, response) for problem, response in asked]
         rows = [one for one in read if isinstance(one, dict)]
         try:
             worths = iter(combined(model.raw(rows, self.batch_size), scales))
@@ -116,6 +119,20 @@ class PreferenceModel(Reward):
             )
         return model.scales
 
+    def _most(self, model: RewardModel) -> int:
+        return min(self.max_length or model.context, model.context)
+
+    def _broken(self, model: RewardModel, problem: Problem) -> Score | None:
+        """The score of every reply to a problem that leaves no room for one, whatever the policy wrote."""
+        try:
+            before, most = prompt_tokens(model.tokenizer, problem), self._most(model)
+        except Exception as error:  # this problem's alone
+            return failure(self.name, error)
+        if before + ROOM <= most:
+            return None
+        reason = f"{self.name}: the prompt alone has {before} tokens, and the model takes {most} with the reply"
+        return Score(None, "invalid", reason=reason)
+
     def _row(self, model: RewardModel, problem: Problem, response: Response) -> Row | Score:
         """What the model is given, or the score where there is nothing to ask it."""
         if response.finish_reason == "abort":
@@ -124,20 +141,14 @@ class PreferenceModel(Reward):
             return self._worst("it has no words")
         if response.finish_reason == "length" and self.cut_off == "worst":
             return self._worst("it was cut off at the token limit")
-        most = min(self.max_length or model.context, model.context)
+        most = self._most(model)
         try:
             if len(response.text) <= CHARACTERS * most:
                 row = token_rows(model.tokenizer, [(problem, response)])[0]
                 if len(row["input_ids"]) <= most:
                     return row
-            before = prompt_tokens(model.tokenizer, problem, response)
         except Exception as error:  # this item's alone
             return failure(self.name, error)
-        # A reply of one turn owns all that is not the prompt; in an episode the policy wrote part of what stands before.
-        if before >= most and not response.turns:
-            return Score(
-                None, "invalid", reason=f"{self.name}: the prompt alone has {before} tokens; the model takes {most}"
-            )
         return self._worst(f"with its prompt it has more than the {most} tokens that the model takes")
 
     def _worst(self, reason: str) -> Score:

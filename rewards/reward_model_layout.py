@@ -34,10 +34,9 @@ def token_rows(tokenizer: Any, pairs: Sequence[tuple[Problem, Response]]) -> lis
     return [_row(tokenizer, *conversation(problem, response)) for problem, response in pairs]
 
 
-def prompt_tokens(tokenizer: Any, problem: Problem, response: Response) -> int:
-    """How many tokens stand before the policy's last message."""
-    before, _ = conversation(problem, response)
-    return len(_ids(tokenizer, _rendered(tokenizer, before, opened=True)))
+def prompt_tokens(tokenizer: Any, problem: Problem) -> int:
+    """How many tokens a problem takes before the policy has written anything."""
+    return len(_ids(tokenizer, _rendered(tokenizer, problem.messages, opened=True)))
 
 
 def reply_tokens(tokenizer: Any, text: str) -> int:

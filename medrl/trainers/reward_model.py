@@ -1,13 +1,12 @@
 """Train a reward model on preference pairs, over TRL's RewardTrainer.
 
 The loss is the one of Bradley and Terry, -log sigmoid(r_chosen - r_rejected - margin), weighted by how much a pair's
-raters agree, with TRL's term that keeps rewards around 0 (arXiv 2312.09244, equation 2). Reward models come to pay for
-length (Singhal et al., arXiv 2310.03716); two ways against it are offered, both over the length of the reply alone:
+raters agree, with TRL's term that keeps rewards around 0 (arXiv 2312.09244, equation 2).
 
-- `reweight`: within each fifth of |length difference|, pairs whose longer reply is preferred get as much weight in all as
-  pairs whose shorter one is, so length predicts nothing (inverse propensity; at most 5 for a pair).
-- `decorrelate`: the squared correlation of reward and length differences over a batch joins the loss, after the length
-  decorrelation of ODIN (Chen et al., arXiv 2402.07319, equation 6), there on a second head that is thrown away.
+Reward models come to pay for length (Singhal et al., arXiv 2310.03716), which that paper also fights by balancing the data.
+`length_bias: reweight` does so with weights: within each fifth of |length difference|, pairs whose longer reply is preferred
+get as much weight in all as pairs whose shorter one is, so length predicts nothing (at most 5 for a pair). Length is that of
+the reply alone.
 """
 
 import math
@@ -69,11 +68,9 @@ class RewardModelSettings:
     """Reward difference that a pair's whole margin asks for: the loss takes margin * margin_scale off the difference. 0 does
     not use margins. Typical 1 to 3."""
 
-    length_bias: Literal["none", "reweight", "decorrelate"] = "none"
-    """What is done against rewards for length; see above. Both cost accuracy where better replies are in truth longer."""
-
-    length_coefficient: float = 1.0
-    """Weight of the squared correlation in `decorrelate`. Typical 0.3 to 3."""
+    length_bias: Literal["none", "reweight"] = "none"
+    """What is done against rewards for length: nothing, or pairs are weighted so that length predicts no preference. The
+    latter also takes away what length tells in truth, where better replies are longer."""
 
     bf16: bool = False
     """Compute in bfloat16 over float32 weights; for GPUs."""
@@ -83,14 +80,14 @@ class RewardModelSettings:
 
     def __post_init__(self) -> None:
         positive = ("epochs", "lr", "batch_size", "microbatch_size", "max_grad_norm")
-        from_0 = ("warmup_share", "weight_decay", "center_rewards_coefficient", "margin_scale", "length_coefficient")
+        from_0 = ("warmup_share", "weight_decay", "center_rewards_coefficient", "margin_scale")
         faults = out_of_range(self, above_0=positive, from_0=from_0) + bad_betas(self.betas)
         if self.warmup_share >= 1:
             faults.append(f"warmup_share is {self.warmup_share}; it is a share of the updates, below 1")
         if not faults and self.batch_size > self.microbatch_size and self.batch_size % self.microbatch_size:
             faults.append(f"batch_size {self.batch_size} is no multiple of microbatch_size {self.microbatch_size}")
-        if self.length_bias not in ("none", "reweight", "decorrelate"):
-            faults.append(f"length_bias is {self.length_bias!r}; it is none, reweight or decorrelate")
+        if self.length_bias not in ("none", "reweight"):
+            faults.append(f"length_bias is {self.length_bias!r}; it is none or reweight")
         if faults:
             raise ValueError("; ".join(faults))
 
@@ -166,27 +163,17 @@ def length_weights(pairs: Sequence[EncodedPair]) -> list[float]:
 
 
 def preference_loss(
-    chosen_B: "Tensor", rejected_B: "Tensor", margin_B: "Tensor", weight_B: "Tensor", longer_B: "Tensor",
-    settings: RewardModelSettings,
-) -> "Tensor":  # fmt: skip
+    chosen_B: "Tensor", rejected_B: "Tensor", margin_B: "Tensor", weight_B: "Tensor", settings: RewardModelSettings
+) -> "Tensor":
     """The loss of a micro-batch of pairs; all arguments have shape (B,).
 
-    mean_B [ w * -log sigmoid(r_c - r_r - margin_scale * m) ] + center * mean_B [ (r_c + r_r)^2 ]
-    + length_coefficient * cos(r_c - r_r, l_c - l_r)^2 with `decorrelate`. The cosine (a correlation without means) is that
-    of the differences whichever reply of each pair comes first.
+    mean_B [ w * -log sigmoid(r_c - r_r - margin_scale * m) ] + center * mean_B [ (r_c + r_r)^2 ].
     """
-    import torch
     from torch.nn.functional import logsigmoid
 
-    difference_B = chosen_B - rejected_B
-    loss = -(weight_B * logsigmoid(difference_B - settings.margin_scale * margin_B)).mean()
+    loss = -(weight_B * logsigmoid(chosen_B - rejected_B - settings.margin_scale * margin_B)).mean()
     if settings.center_rewards_coefficient:
         loss = loss + settings.center_rewards_coefficient * ((chosen_B + rejected_B) ** 2).mean()
-    if settings.length_bias == "decorrelate":
-        size = difference_B.square().sum() * longer_B.square().sum()
-        loss = loss + settings.length_coefficient * (difference_B * longer_B).sum().square() / torch.clamp(
-            size, min=1e-9
-        )
     return loss
 
 
@@ -233,7 +220,6 @@ def train_reward_model(
             "rejected": pair.rejected,
             "margin": pair.margin,
             "weight": pair.weight * factor / mean,
-            "longer": float(pair.longer),
         }
         for pair, factor in zip(pairs, balance, strict=True)
     ]
@@ -263,11 +249,11 @@ def _trainer_class(settings: RewardModelSettings, seed: int) -> Any:
         def compute_loss(
             self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
         ) -> Any:
-            margin_B, weight_B, longer_B = (inputs.pop(name) for name in ("margins", "weights", "longer"))
+            margin_B, weight_B = (inputs.pop(name) for name in ("margins", "weights"))
             theirs: Any = super().compute_loss  # TRL's forward, and its figures for the log
             _, outputs = theirs(model, inputs, True, num_items_in_batch)
             chosen_B, rejected_B = outputs.logits.squeeze(-1).float().chunk(2)
-            loss = preference_loss(chosen_B, rejected_B, margin_B, weight_B, longer_B, settings)
+            loss = preference_loss(chosen_B, rejected_B, margin_B, weight_B, settings)
             return (loss, outputs) if return_outputs else loss
 
         def _get_train_sampler(self, train_dataset: Any = None) -> Any:
@@ -315,6 +301,6 @@ def _collate(chosen: Sequence[Mapping[str, Any]], pad: int) -> dict[str, Any]:
     import torch
 
     both = [row[side] for side in ("chosen", "rejected") for row in chosen]
-    told = {"margins": "margin", "weights": "weight", "longer": "longer"}
+    told = {"margins": "margin", "weights": "weight"}
     batch = padded(both, pad, "cpu")
     return {**batch, **{name: torch.tensor([row[column] for row in chosen]) for name, column in told.items()}}

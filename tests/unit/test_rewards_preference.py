@@ -102,9 +102,12 @@ def test_a_cut_off_response_may_be_judged_as_it_stands(ensemble: str) -> None:
 
 
 def test_what_is_not_the_policys_fault_has_no_number_and_is_masked_in_a_tree(ensemble: str, tmp_path: Path) -> None:
-    long = Problem("p", ask("fever " * 200))
-    (asked,) = scores(PreferenceModel(ensemble, device="cpu"), Response("Rest."), problem=long)
-    assert (asked.value, asked.status) == (None, "invalid") and "the prompt alone has" in asked.reason
+    for length in (200, 80):  # too long, and so long that hardly any reply fits: no reply to it is judged
+        long = Problem("p", ask("fever " * length))
+        for asked in scores(
+            PreferenceModel(ensemble, device="cpu"), Response("Rest."), Response("a " * 99), problem=long
+        ):
+            assert (asked.value, asked.status) == (None, "invalid") and "the prompt alone has" in asked.reason
     reward = build({"type": "weighted_sum", "parts": ["format", {"type": "preference", "model": ensemble}]} | {
         "weights": [0.1, 0.9]})  # fmt: skip
     good, aborted = scores(reward, Response(TEXTS[0]), Response(TEXTS[0], finish_reason="abort"))

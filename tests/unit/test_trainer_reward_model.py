@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 
+from medrl import cli
 from medrl.commands.reward_figures import Judged, figures, judge_pairs, length_bias, temperature_of
 from medrl.commands.train_reward import TrainedReward, evaluate_reward, train_reward
 from medrl.data.feedback import Candidate
@@ -29,6 +30,7 @@ from medrl.trainers.reward_model import (
 )
 from medrl.types import Problem, ask
 
+Capture = pytest.CaptureFixture[str]
 SHAPE = {"vocab_size": 500, "hidden_size": 32, "layers": 1, "heads": 2, "intermediate_size": 64, "context": 512}
 TINY: dict[str, Any] = {
     "name": "tiny",
@@ -85,6 +87,16 @@ def test_evaluating_the_folder_gives_the_figures_of_its_training(trained: Traine
     assert found["calibration_error"] == trained.settings["test"]["calibration_error"]
 
 
+def test_the_commands_print_and_write_what_they_find(trained: TrainedReward, tmp_path: Path, capsys: Capture) -> None:
+    pairs, out = str(trained.folder / "test.jsonl"), tmp_path / "figures.json"
+    assert cli.main(["eval-reward", str(trained.folder), "--pairs", pairs, "--json", str(out)]) == 0
+    assert "30 pairs, accuracy" in capsys.readouterr().out
+    assert json.loads(out.read_text(encoding="utf-8"))["accuracy"] == trained.settings["test"]["accuracy"]
+    assert cli.main(["eval-reward", str(tmp_path / "none"), "--pairs", pairs]) == 2
+    assert cli.main(["train-reward", str(trained.folder / "recipe.yaml")]) == 2  # its folder is taken
+    assert "there is no folder" in (said := capsys.readouterr().err) and "overwrite=true" in said
+
+
 def test_a_folder_that_holds_something_is_left_alone(trained: TrainedReward) -> None:
     with pytest.raises(FolderTaken, match="overwrite=true"):
         train_reward(replace(read_reward_recipe(TINY), folder=str(trained.folder)))
@@ -98,31 +110,13 @@ def some(n: int = 6) -> dict[str, torch.Tensor]:
     return {name: torch.randn(n, generator=draw) for name in ("chosen", "rejected")}
 
 
-def loss(settings: RewardModelSettings, longer: list[float], **changes: torch.Tensor) -> float:
-    given = {"margin": torch.zeros(6), "weight": torch.ones(6), **some(), **changes}
-    args = (given["chosen"], given["rejected"], given["margin"], given["weight"], torch.tensor(longer))
-    return float(preference_loss(*args, settings))
-
-
 def test_the_loss_is_the_formula_with_margins_weights_and_centre() -> None:
     settings = RewardModelSettings(center_rewards_coefficient=0.01, margin_scale=2.0)
     margin, weight = torch.linspace(0, 1, 6), torch.linspace(0.5, 1.5, 6)
-    got = loss(settings, [0.0] * 6, margin=margin, weight=weight)
     c, r = some()["chosen"], some()["rejected"]
+    got = float(preference_loss(c, r, margin, weight, settings))
     by_hand = (weight * torch.log1p(torch.exp(-(c - r - 2 * margin)))).mean() + 0.01 * ((c + r) ** 2).mean()
     assert got == pytest.approx(float(by_hand), rel=1e-5)
-
-
-def test_decorrelation_costs_just_where_rewards_follow_length() -> None:
-    plain, off = RewardModelSettings(center_rewards_coefficient=0), [3.0, -1.0, 2.0, 5.0, -4.0, 1.0]
-    way = replace(plain, length_bias="decorrelate", length_coefficient=2.0)
-    difference = some()["chosen"] - some()["rejected"]
-    follows = [float(value) * 7 for value in difference]
-    assert loss(way, follows) - loss(plain, follows) == pytest.approx(2.0, rel=1e-4)  # correlation 1
-    assert loss(way, [-value for value in follows]) - loss(plain, follows) == pytest.approx(2.0, rel=1e-4)
-    other = torch.tensor(off) - (torch.tensor(off) @ difference) / (difference @ difference) * difference
-    assert loss(way, other.tolist()) - loss(plain, other.tolist()) == pytest.approx(0.0, abs=1e-5)
-    assert loss(way, [0.0] * 6) == pytest.approx(loss(plain, [0.0] * 6))  # no length to follow
 
 
 def encoded(longer: int, weight: float = 1.0) -> EncodedPair:
@@ -140,6 +134,7 @@ def test_reweighting_makes_length_predict_nothing_in_each_fifth() -> None:
     assert length_weights([encoded(3), encoded(5)]) == [1.0, 1.0]  # one side is empty: nothing to balance
 
 
+@pytest.mark.slow
 def test_without_weights_and_length_the_step_is_that_of_trl(tmp_path: Path) -> None:
     """The same weights after an update by TRL's own trainer and collator on the same pairs in the same order."""
     from datasets import Dataset
