@@ -13,14 +13,14 @@ it (`long wins`) and once with `length_bias: reweight`. Test labels are all true
     r(length)       correlation of reward and length differences within a problem; that of the true labels is in the last line
     ECE             expected calibration error of sigmoid(difference / temperature)
 
-Some pairs differ in nothing but which unseen disease is named. A model from scratch cannot know that, and no figure here
-is spared them. Exits non-zero when a run fails.
+The last table tells what the last arm has learnt: how often a faultless reply beats one with a single fault. What is absent
+or generic shows without knowledge; which unseen disease is right cannot be known by a model from scratch. Exits non-zero
+when a run fails.
 """
 
 import argparse
 import sys
 import time
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -28,12 +28,24 @@ from typing import Any
 
 from common import machine, print_machine, print_table, write_json
 
-from medrl.commands.reward_figures import Judged, accuracy
 from medrl.commands.train_reward import TrainedReward, train_reward
+from medrl.data.clinic.consultations import Quality, generate_consultations, generate_reply
 from medrl.recipes.reward_model import RewardRecipe, load_reward_recipe
+from medrl.rewards.reward_model import RewardModel, combined
+from medrl.rewards.reward_model_layout import token_rows
+from medrl.types import Response
 
 RECIPE = Path(__file__).parents[1] / "examples" / "reward_model" / "tiny.yaml"
 ARMS = {"even noise": (0.0, "none"), "long wins": (1.0, "none"), "reweight": (1.0, "reweight")}
+QUESTIONS = 150
+FAULTS: tuple[tuple[str, Any], ...] = (
+    *(("diagnosis", kind) for kind in ("wrong", "vague", "listed")),
+    *(("findings", kind) for kind in ("strange", "absent")),
+    *(("test", kind) for kind in ("wrong", "absent")),
+    *(("treatment", kind) for kind in ("wrong", "absent")),
+    *(("precautions", kind) for kind in ("generic", "absent")),
+    ("boilerplate", True),
+)
 
 
 def main() -> int:
@@ -61,7 +73,12 @@ def main() -> int:
         print(
             f"\nlabels: r(length) {length['correlation_true']:+.2f}, the longer is better in {length['longer_better']:.1%}"
         )
-        print("by what else differs (" + options.arms[-1] + "): " + ", ".join(by_quality(last.test)))
+        unseen, seen = (by_fault(last.model, known) for known in (False, True))
+        print(f"\none fault against none ({options.arms[-1]}, {QUESTIONS} questions):")
+        print_table(
+            ("fault", "unseen diseases", "known ones"), [(k, f"{unseen[k]:.0%}", f"{seen[k]:.0%}") for k in unseen]
+        )
+        report |= {f"fault/{name}": share for name, share in unseen.items()}
     report |= headline(report)
     print_machine(machine())
     write_json(options.json, {**report, **machine()})
@@ -108,16 +125,19 @@ def row(arm: str, found: dict[str, Any], seconds: float) -> tuple[str, ...]:
     )
 
 
-def by_quality(judged: Sequence[Judged]) -> list[str]:
-    """Accuracy on the pairs that agree on all but one sentence, by that sentence; of those that are at least ten."""
-    groups: dict[str, list[Judged]] = {}
-    for one in judged:
-        left, right = (side.metadata["quality"] for side in (one.pair.chosen, one.pair.rejected))
-        differs = [name for name in left if name != "fillers" and left[name] != right[name]]
-        if len(differs) == 1:
-            groups.setdefault(differs[0], []).append(one)
-    found = {name: accuracy(inside) for name, inside in sorted(groups.items()) if len(inside) >= 10}
-    return [f"{name} {one['accuracy']:.0%} of {one['n']}" for name, one in found.items()]
+def by_fault(model: RewardModel, known: bool) -> dict[str, float]:
+    """Share of faultless replies that get a higher reward than the same patient's reply with one fault."""
+    questions = generate_consultations(split="test", count=QUESTIONS, known=known, seed=7)
+
+    def rewards(quality: Quality) -> list[float]:
+        asked = [(question, Response(generate_reply(question, quality))) for question in questions]
+        return [worth.mean for worth in combined(model.raw(token_rows(model.tokenizer, asked), 64), model.scales)]
+
+    best, found = rewards(Quality()), {}
+    for knob, fault in FAULTS:
+        worse = rewards(replace(Quality(), **{knob: fault}))
+        found[f"{knob} {fault}"] = sum(a > b for a, b in zip(best, worse, strict=True)) / len(questions)
+    return found
 
 
 def headline(report: dict[str, object]) -> dict[str, object]:

@@ -1,8 +1,8 @@
 """A learned reward model as a leaf: how much raters would prefer this response, as HuatuoGPT's RLAIF rewards replies.
 
 The value is the mean over the ensemble's members, each at mean 0 and standard deviation 1 on the reference set of
-`medrl train-reward`, less `uncertainty` times their standard deviation (Coste et al., arXiv 2310.02743, section 3.2:
-uncertainty-weighted optimisation, there with the variance), clipped.
+`medrl train-reward`, less `uncertainty` times their standard deviation (after the uncertainty-weighted optimisation of
+Coste et al., arXiv 2310.02743, there with the variance), clipped.
 
 What the policy did wrong is paid `worst`, which lies below all that the clip allows: no words, text that the model cannot
 hold, and text that was cut off at the token limit. Were such responses masked, a policy whose replies are worth less than

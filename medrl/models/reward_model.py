@@ -1,8 +1,8 @@
 """Reward models to train: any pretrained model with a fresh head of one number, or a small encoder from scratch.
 
 HuatuoGPT (arXiv 2305.15075, section 3.2) starts its reward model from its SFT model. The small one is the encoder of
-`medrl.models.classifier`, whose equal tokens attend to each other from the first step: whether a reply speaks of this
-patient's findings is then learnt within minutes, and it also holds for names of diseases that training never saw.
+`medrl.models.classifier`, whose equal tokens attend to each other from the first step. It learns within minutes what a reply
+says and leaves out, also of diseases that it never saw; what is right of what it says takes a model that knows medicine.
 """
 
 from collections.abc import Iterable
