@@ -70,6 +70,18 @@ def _training_commands(commands: _Commands) -> None:
     fit.add_argument("overrides", nargs="*", metavar="KNOB=VALUE")
     fit.set_defaults(command=_train_verifier)
 
+    prefer = commands.add_parser("train-reward", help="train a reward model on preference pairs from a recipe")
+    prefer.add_argument("recipe", help="YAML file, for example examples/reward_model/tiny.yaml")
+    prefer.add_argument("overrides", nargs="*", metavar="KNOB=VALUE")
+    prefer.set_defaults(command=_train_reward)
+
+    figures = commands.add_parser("eval-reward", help="accuracy, calibration and length bias of a reward model")
+    figures.add_argument("model", help="folder that `medrl train-reward` wrote, or folder or hub id of another")
+    figures.add_argument("--pairs", metavar="FILE", required=True, help="preference pairs or feedback records (.jsonl)")
+    figures.add_argument("--device", default="auto", help="cpu, cuda, cuda:1; default the first GPU where there is one")
+    figures.add_argument("--json", metavar="OUT", help="write the figures here")
+    figures.set_defaults(command=_eval_reward)
+
     rescore = commands.add_parser("rescore", help="score a run's stored rollouts again, and list what changes")
     rescore.add_argument("run", help="run folder; nothing in it is changed")
     rescore.add_argument("--reward", metavar="FILE", help="YAML of a reward tree or a recipe; default: the run's own")
@@ -229,6 +241,23 @@ def _train_verifier(options: argparse.Namespace) -> int:
     from medrl.recipes.verifier import load_verifier_recipe
 
     train_verifier(load_verifier_recipe(options.recipe, options.overrides), lambda line: print(line, flush=True))
+    return 0
+
+
+def _train_reward(options: argparse.Namespace) -> int:
+    from medrl.commands.train_reward import train_reward
+    from medrl.recipes.reward_model import load_reward_recipe
+
+    train_reward(load_reward_recipe(options.recipe, options.overrides), lambda line: print(line, flush=True))
+    return 0
+
+
+def _eval_reward(options: argparse.Namespace) -> int:
+    from medrl.commands.train_reward import evaluate_reward
+
+    found = evaluate_reward(options.model, options.pairs, options.device)
+    if options.json:
+        _write_json(options.json, found)
     return 0
 
 

@@ -69,6 +69,7 @@ BUILTIN: Mapping[str, Mapping[str, str]] = {
         "refusal": "medrl.rewards:Refusal",
         "citation": "medrl.rewards:Citation",
         "remote": "medrl.rewards:Remote",
+        "preference": "medrl.rewards:PreferenceModel",
     },
     "medrl.chat": {
         "openai": "medrl.chat:OpenAIChat",

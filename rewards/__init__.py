@@ -13,6 +13,7 @@ from medrl.rewards.gates import Gate, Levels, gated, levels
 from medrl.rewards.hedging import Hedging
 from medrl.rewards.language import Language
 from medrl.rewards.length import Length, Overlong, Truncation, VisibleLength
+from medrl.rewards.preference import PreferenceModel
 from medrl.rewards.readability import Readability
 from medrl.rewards.refusal import Refusal, refuses
 from medrl.rewards.remote import Remote
@@ -47,6 +48,7 @@ __all__ = [
     "Normalise",
     "Overlong",
     "PerGroup",
+    "PreferenceModel",
     "Product",
     "Readability",
     "Refusal",

@@ -38,8 +38,8 @@ def local_folder(model: str) -> Path | None:
     return None
 
 
-def folder_faults(folder: Path) -> list[str]:
-    """Why a folder holds no classifier that can be used, from its file names and its config.json."""
+def folder_faults(folder: Path, outputs: int = 2) -> list[str]:
+    """Why a folder holds no classifier with so many outputs that can be used, from its file names and its config.json."""
     if not (folder / "config.json").is_file():
         return [f"{folder} has no config.json, so it holds no model of transformers"]
     config = read_json(folder / "config.json")
@@ -50,8 +50,9 @@ def folder_faults(folder: Path) -> list[str]:
             f"{folder} has no classifier head (it holds {', '.join(built) or 'an unnamed model'}); train one on it"
         )
     labels = labels_of(config)
-    if len(labels) != 2:
-        faults.append(f"{folder} tells {len(labels)} labels apart ({', '.join(labels)}); a verifier has two")
+    if len(labels) != outputs:
+        wanted = "a verifier has two" if outputs == 2 else "a reward model has one"
+        faults.append(f"{folder} tells {len(labels)} labels apart ({', '.join(labels)}); {wanted}")
     if not list(folder.glob("*.safetensors")):
         pickles = sorted(file.name for pattern in _WEIGHTS_AS_PICKLES for file in folder.glob(pattern))
         why = f"its weights ({pickles[0]}) are a pickle, which can run code; save it as safetensors" if pickles else ""

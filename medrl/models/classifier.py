@@ -90,6 +90,19 @@ def pretrained_classifier(path: str, revision: str | None, dtype: str) -> tuple[
 def new_classifier(texts: Iterable[str], shape: ClassifierShape, seed: int = 0) -> tuple[PreTrainedModel, Any]:
     """A model with random weights and two labels, 1 being True, and a tokenizer trained on `texts`."""
     tokenizer = term_tokenizer(texts, shape.vocab_size)
+    names = {"id2label": dict(enumerate(LABELS)), "label2id": {label: i for i, label in enumerate(LABELS)}}
+    return sharp_encoder(tokenizer, shape, seed, **names), tokenizer
+
+
+def sharp_encoder(tokenizer: Any, shape: ClassifierShape, seed: int, **head: Any) -> PreTrainedModel:
+    """An encoder with random weights whose equal tokens attend to each other from the first step.
+
+    Args:
+        tokenizer: What it will read with.
+        shape: Its size.
+        seed: Of its weights.
+        head: The labels of its head, as `BertConfig` takes them.
+    """
     config = BertConfig(
         vocab_size=len(tokenizer),
         hidden_size=shape.hidden_size,
@@ -101,8 +114,7 @@ def new_classifier(texts: Iterable[str], shape: ClassifierShape, seed: int = 0) 
         attention_probs_dropout_prob=0.0,
         initializer_range=WIDE,
         pad_token_id=tokenizer.pad_token_id,
-        id2label=dict(enumerate(LABELS)),
-        label2id={label: i for i, label in enumerate(LABELS)},
+        **head,
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -113,7 +125,7 @@ def new_classifier(texts: Iterable[str], shape: ClassifierShape, seed: int = 0) 
             if name.endswith("attention.self.query.weight"):
                 weight.mul_(SHARP)
                 weights[name.replace(".query.", ".key.")].copy_(weight)
-    return model, tokenizer
+    return model
 
 
 def term_tokenizer(texts: Iterable[str], vocab_size: int) -> PreTrainedTokenizerFast:

@@ -1,0 +1,206 @@
+"""Direct preference optimisation (Rafailov et al., arXiv 2305.18290) over TRL's DPOTrainer, from the pairs of reward models.
+
+loss = -log sigmoid( beta * [ log pi(chosen)/ref(chosen) - log pi(rejected)/ref(rejected) ] ), sums over the reply's tokens.
+The reference is the policy as it was when training began. HuatuoGPT-o1's comparison (arXiv 2412.18925, table 3) takes
+lr 1e-6, batch 128 and beta 1. TRL knows no weights of pairs, so they count alike here: leave weak ones out before.
+"""
+
+import copy
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from tempfile import TemporaryDirectory
+from typing import Any, Literal
+
+from medrl.data.preferences import PreferencePair
+from medrl.errors import DataError, TrainingDiverged
+from medrl.knobs import bad_betas, out_of_range
+from medrl.models import Policy
+from medrl.rewards.reward_model_layout import conversation, defused
+
+
+@dataclass(frozen=True)
+class DPOSettings:
+    """How a policy learns from pairs."""
+
+    epochs: float = 1.0
+    """Passes over the pairs."""
+
+    lr: float = 1e-6
+    """Peak learning rate of AdamW. Pretrained models 5e-7 to 5e-6; models of a million parameters 1e-4 to 1e-3."""
+
+    beta: float = 0.1
+    """How closely the policy stays with its reference; also the unit of the implicit reward. Typical 0.01 to 1; 1 in
+    HuatuoGPT-o1."""
+
+    loss: Literal["sigmoid", "ipo", "robust"] = "sigmoid"
+    """`sigmoid` is DPO; `ipo` (arXiv 2310.12036) does not push certain pairs without end; `robust` (arXiv 2403.00409)
+    corrects for the share `label_smoothing` of wrong labels."""
+
+    label_smoothing: float = 0.0
+    """Share of the labels that may be wrong, below 0.5: conservative DPO with `sigmoid`, unbiased with `robust`."""
+
+    batch_size: int = 128
+    """Pairs per optimizer update."""
+
+    microbatch_size: int = 8
+    """Pairs in one forward pass; gradients of the rest of the batch are accumulated."""
+
+    warmup_share: float = 0.05
+    """Share of updates over which the learning rate rises."""
+
+    schedule: str = "cosine"
+    """Learning-rate schedule after warm-up, by transformers' name: cosine, linear, constant_with_warmup."""
+
+    weight_decay: float = 0.0
+    """Decoupled weight decay."""
+
+    betas: tuple[float, float] = (0.9, 0.999)
+    """AdamW's decay rates."""
+
+    max_grad_norm: float = 1.0
+    """Gradients are scaled down to this L2 norm."""
+
+    max_length: int = 8192
+    """Most tokens of prompt and reply; a longer pair is an error, since cutting it would teach unfinished replies."""
+
+    def __post_init__(self) -> None:
+        positive = ("epochs", "lr", "beta", "batch_size", "microbatch_size", "max_grad_norm", "max_length")
+        faults = out_of_range(self, above_0=positive, from_0=("warmup_share", "weight_decay", "label_smoothing"))
+        faults += bad_betas(self.betas)
+        if self.warmup_share >= 1:
+            faults.append(f"warmup_share is {self.warmup_share}; it is a share of the updates, below 1")
+        if self.label_smoothing >= 0.5:
+            faults.append(f"label_smoothing is {self.label_smoothing}; half of wrong labels says nothing, give less")
+        if self.loss not in ("sigmoid", "ipo", "robust"):
+            faults.append(f"loss is {self.loss!r}; it is sigmoid, ipo or robust")
+        if not faults and self.batch_size > self.microbatch_size and self.batch_size % self.microbatch_size:
+            faults.append(f"batch_size {self.batch_size} is no multiple of microbatch_size {self.microbatch_size}")
+        if faults:
+            raise ValueError("dpo: " + "; ".join(faults))
+
+
+def prefer(
+    policy: Policy,
+    pairs: Sequence[PreferencePair],
+    settings: DPOSettings,
+    *,
+    seed: int = 0,
+    on_update: Callable[[int, int, dict[str, float]], None] | None = None,
+) -> dict[str, float]:
+    """Train `policy` in place.
+
+    Args:
+        policy: What learns; as it is now, it is also the reference.
+        pairs: Preference pairs; of an episode the last reply is learnt.
+        settings: Knobs.
+        seed: Decides the order of the pairs.
+        on_update: Called after each optimizer update with its number, how many there will be, and TRL's figures.
+
+    Returns:
+        `loss` (mean over training) and `updates`.
+
+    Raises:
+        DataError: There are no pairs, or some are too long.
+        TrainingDiverged: The loss is no finite number.
+    """
+    from datasets import Dataset
+    from transformers import PrinterCallback, TrainerCallback
+    from trl import DPOTrainer
+
+    class Report(TrainerCallback):
+        def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **_: Any) -> None:
+            if on_update and logs and "loss" in logs:
+                on_update(state.global_step, state.max_steps, logs)
+
+    rows = [_row(policy, pair) for pair in pairs]
+    _check(policy, pairs, rows, settings.max_length)
+    model = policy.model
+    patched = vars(model).get("forward")
+    try:
+        with TemporaryDirectory() as nowhere:  # the trainer wants a folder even when it saves nothing
+            trainer = DPOTrainer(
+                model=model,
+                ref_model=copy.deepcopy(model),
+                args=_arguments(policy, settings, seed, nowhere),
+                train_dataset=Dataset.from_list(rows),
+                processing_class=policy.tokenizer,
+                callbacks=[Report()],
+            )
+            trainer.remove_callback(PrinterCallback)
+            result = trainer.train()
+    finally:  # TRL puts a forward of its own into the model, which would go with it wherever it is copied
+        if patched is None:
+            vars(model).pop("forward", None)
+        else:
+            vars(model)["forward"] = patched
+    model.eval()
+    loss = float(result.training_loss)
+    if not math.isfinite(loss):
+        raise TrainingDiverged(f"the DPO loss is {loss}; lower lr (now {settings.lr:g}) or beta")
+    return {"loss": loss, "updates": float(result.global_step)}
+
+
+def _row(policy: Policy, pair: PreferencePair) -> dict[str, Any]:
+    def safe(content: Any) -> Any:
+        return defused(policy.tokenizer, content) if isinstance(content, str) else content
+
+    (before, chosen), (other, rejected) = (
+        conversation(pair.problem, one.response) for one in (pair.chosen, pair.rejected)
+    )
+    if [dict(message) for message in before] != [dict(message) for message in other]:
+        raise DataError(f"pair {pair.id!r}: its two episodes part before the last reply, so DPO cannot compare them")
+    return {
+        "prompt": [{**message, "content": safe(message["content"])} for message in before],
+        "chosen": [{"role": "assistant", "content": safe(chosen)}],
+        "rejected": [{"role": "assistant", "content": safe(rejected)}],
+    }
+
+
+def _check(policy: Policy, pairs: Sequence[PreferencePair], rows: Sequence[dict[str, Any]], limit: int) -> None:
+    if not pairs:
+        raise DataError("there are no preference pairs to learn from")
+    limit, long = min(limit, policy.context), []
+    for pair, row in zip(pairs, rows, strict=True):
+        for side in ("chosen", "rejected"):
+            ids = policy.tokenizer.apply_chat_template(row["prompt"] + row[side], return_dict=False)
+            if len(ids) > limit:
+                long.append((pair.id, len(ids)))
+    if long:
+        name, length = long[0]
+        raise DataError(
+            f"{len(long)} replies have more than {limit} tokens with their prompt, the first in pair {name!r} with {length}; "
+            "leave them out, or raise max_length up to the model's context"
+        )
+
+
+def _arguments(policy: Policy, settings: DPOSettings, seed: int, folder: str) -> Any:
+    from trl import DPOConfig
+
+    return DPOConfig(
+        output_dir=folder,
+        num_train_epochs=settings.epochs,
+        learning_rate=settings.lr,
+        beta=settings.beta,
+        loss_type=[settings.loss],
+        label_smoothing=settings.label_smoothing,
+        per_device_train_batch_size=min(settings.microbatch_size, settings.batch_size),
+        gradient_accumulation_steps=max(1, settings.batch_size // settings.microbatch_size),
+        warmup_steps=settings.warmup_share,
+        lr_scheduler_type=settings.schedule,
+        weight_decay=settings.weight_decay,
+        adam_beta1=settings.betas[0],
+        adam_beta2=settings.betas[1],
+        max_grad_norm=settings.max_grad_norm,
+        max_length=None,
+        seed=seed,
+        data_seed=seed,
+        bf16=False,
+        gradient_checkpointing=False,
+        use_cpu=policy.device.type == "cpu",
+        report_to=[],
+        logging_steps=1,
+        save_strategy="no",
+        disable_tqdm=True,
+        dataloader_pin_memory=False,
+    )

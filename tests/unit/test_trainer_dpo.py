@@ -1,0 +1,76 @@
+"""DPO over TRL: the policy comes to prefer what was chosen, on held-out pairs too, and is left as it was otherwise."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import pytest
+import torch
+
+from medrl.data.feedback import Candidate
+from medrl.data.preferences import PreferencePair
+from medrl.errors import DataError
+from medrl.models import Policy
+from medrl.trainers.dpo import DPOSettings, prefer
+from medrl.types import Problem, ask
+
+MakePolicy = Callable[..., Policy]
+SETTINGS = DPOSettings(epochs=4, lr=1e-3, beta=0.5, batch_size=8, microbatch_size=4)
+WORDS = ("red", "green", "blue", "yellow", "fever", "gout", "knee", "cough")
+
+
+def pair(number: int, question: str) -> PreferencePair:
+    """Committing is better than hedging, whatever is asked."""
+    word = WORDS[number % len(WORDS)]
+    problem = Problem(f"p{number}", ask(f"{question} {word}"))
+    return PreferencePair(
+        f"p{number}", problem, Candidate(f"the answer is {word}"), Candidate(f"who knows what {word} is")
+    )
+
+
+TRAIN = [pair(i, "which colour is it?") for i in range(16)]
+HELD_OUT = [pair(i, "what is it then?") for i in range(8)]
+
+
+def margins(policy: Policy, pairs: Sequence[PreferencePair]) -> list[float]:
+    """log pi(chosen) - log pi(rejected) of each pair."""
+    found = []
+    for one in pairs:
+        head = list(policy.prompt_ids(one.problem))
+        sums = []
+        for side in (one.chosen, one.rejected):
+            tail = policy.tokenizer(side.text + "<|im_end|>")["input_ids"]
+            with torch.no_grad():
+                logits = policy.model(input_ids=torch.tensor([head + tail])).logits[0].log_softmax(-1)
+            sums.append(sum(float(logits[len(head) + i - 1, t]) for i, t in enumerate(tail)))
+        found.append(sums[0] - sums[1])
+    return found
+
+
+@pytest.mark.slow
+def test_the_implicit_reward_rises_and_holds_on_pairs_that_were_not_seen(make_policy: MakePolicy) -> None:
+    policy = make_policy()
+    before = margins(policy, HELD_OUT)
+    seen: list[float] = []
+    result = prefer(policy, TRAIN, SETTINGS, on_update=lambda n, of, logs: seen.append(logs["rewards/margins"]))
+    gains = [after - first for after, first in zip(margins(policy, HELD_OUT), before, strict=True)]
+    assert result["updates"] == 8 and len(seen) == 8
+    assert seen[0] == pytest.approx(0.0, abs=1e-4) and seen[-1] > 1.0  # the reference is the policy at the start
+    assert sum(gain > 0 for gain in gains) / len(gains) > 0.8
+    assert "forward" not in vars(policy.model) and not policy.model.training
+
+
+def test_pairs_that_cannot_be_compared_or_do_not_fit_are_errors(make_policy: MakePolicy) -> None:
+    policy = make_policy()
+    with pytest.raises(DataError, match="no preference pairs"):
+        prefer(policy, [], SETTINGS)
+    with pytest.raises(DataError, match=r"2 replies have more than 5 tokens with their prompt, the first in pair 'p0'"):
+        prefer(policy, TRAIN[:1], replace(SETTINGS, max_length=5))
+    turns = ({"role": "user", "content": "hi"}, {"role": "assistant", "content": "a"}, {"role": "user", "content": "b"})
+    apart = replace(TRAIN[0], chosen=replace(TRAIN[0].chosen, turns=turns))
+    with pytest.raises(DataError, match="part before the last reply"):
+        prefer(policy, [apart], SETTINGS)
+
+
+def test_all_faults_of_the_knobs_come_at_once() -> None:
+    with pytest.raises(ValueError, match=r"dpo: lr is -1.*beta is 0.*label_smoothing is 0\.5"):
+        DPOSettings(lr=-1, beta=0, label_smoothing=0.5)
