@@ -15,8 +15,9 @@ from medrl.data.preferences import PreferencePair
 from medrl.errors import DataError
 from medrl.rewards.reward_model import RewardModel, Worth, combined
 from medrl.rewards.reward_model_layout import reply_tokens, token_rows
-from medrl.trainers.calibration import fit_temperature, reliability
+from medrl.trainers.calibration import fit_temperature
 from medrl.verifiers.classifier import sigmoid
+from medrl.verifiers.reliability import reliability
 
 BATCH = 64
 
