@@ -81,6 +81,7 @@ def evaluate_reward(
     folder: str, pairs: str, device: str = "auto", say: Callable[[str], None] = print
 ) -> dict[str, Any]:
     """The figures of a trained reward model (folder or hub id) on a file of pairs or feedback records."""
+    quiet_libraries()
     found = load_preferences(pairs)
     if not found.pairs:
         raise DataError(f"{pairs} gives no pairs; left out: {dict(found.left_out)}")

@@ -147,14 +147,13 @@ def judge(problem: Problem, reply: str, world: World | None = None) -> OracleSco
         return OracleScore(0.0, dict.fromkeys(WEIGHTS, 0.0), {"endless": True})
     text = plain(reply)
     read, disease = _read(world, case, text), world.diseases[case.disease]
-    if not _informativeness(
-        read, disease
-    ):  # "ok.", kind words, a list of everything: nothing that would be coherent or safe
+    informed = _informativeness(read, disease)
+    if not informed:  # "ok.", kind words, a list of everything: nothing that could be coherent or safe
         return OracleScore(0.0, dict.fromkeys(WEIGHTS, 0.0), {"empty": True})
     advised = [world.drugs[key] for key in read.treatments if key in world.drugs]
     banned = [drug.id for drug in advised if contraindicated(drug, case)]
     parts = {
-        "informativeness": _informativeness(read, disease),
+        "informativeness": informed,
         "coherence": _coherence(read, case),
         "adherence": _adherence(text, reply, case),
         "accuracy": _accuracy(read, disease, banned),
