@@ -155,6 +155,8 @@ OTHERWISE = {
     "max_rows": "vLLM bounds its own batch, by --vllm.gpu_memory_utilization",
     "threads": "it is of medrl's CPU run",
     "trainer.max_unscored": "the agent's `resample` and the dynamic filter take its place, see docs/interop.md",
+    "trainer.unscored_alarm": "OpenRLHF drops what has no number; `scored/NAME` in its logs tells how much that is",
+    "trainer.unscored_window": "OpenRLHF drops what has no number; `scored/NAME` in its logs tells how much that is",
     "trainer.stop_at_accuracy": "OpenRLHF does not stop by accuracy",
     "trainer.patience": "OpenRLHF does not stop by accuracy",
     "trainer.long_prompts": "OpenRLHF cuts long prompts on the left and warns; keep data.max_len large enough",
