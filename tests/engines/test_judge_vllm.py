@@ -23,8 +23,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from medrl.chat import ChatBadReply, ChatRefused, ChatReply, ChatRequest, ChatTimedOut, Message, OpenAIChat, build_chat
+from medrl.construct.feedback_judge import FeedbackJudge, Task, judge_all
+from medrl.data.feedback import Candidate
 from medrl.errors import VerifierUntrustworthy
-from medrl.types import Problem, Response, ask
+from medrl.rewards import RubricReward
+from medrl.types import Group, Problem, Response, ask
 from medrl.verifiers import verify_all
 from medrl.verifiers.chat_judge import Judge
 from medrl.verifiers.judge_prompt import FRAME, RUBRIC, schema
@@ -270,6 +273,28 @@ def test_a_reply_that_is_cut_off_is_an_error_and_never_a_zero(served: Served) ->
     long = Problem("long", ask("Why? " * 5000), "gout")
     too_long = Judge(client(served), self_test=False).verify(long, "gout")
     assert (too_long.status, too_long.score, too_long.reason.split(":")[0]) == ("error", None, "refused")
+
+
+@pytest.mark.parametrize("layout", ["numbered", "list"])
+def test_a_rubric_over_the_server_gets_a_strict_reply_about_every_criterion(served: Served, layout: str) -> None:
+    rubrics = [{"criterion": f"Says {word}", "points": 1} for word in ("rest", "ice", "gout")]
+    problem = Problem("p", ask("My toe hurts."), kind="rubric", metadata={"rubrics": rubrics})
+    grader = RubricReward(client(served), reply=layout, self_test=False)
+    (scores,) = grader.score_sync([Group(problem, tuple(Response(f"Rest, day {i}.") for i in range(4)))])
+    verdicts = [score.parts["rubric"].verdict for score in scores]
+    assert [score.status for score in scores] == ["ok"] * 4
+    assert all(verdict is not None and set(verdict.parts) == {"1", "2", "3"} for verdict in verdicts)
+    refused = RubricReward(client(served), reply=layout).score_sync([Group(problem, (Response("Rest."),))])[0][0]
+    assert refused.status == "error" and "may not grade by rubrics" in refused.reason
+
+
+def test_ai_feedback_over_the_server_keeps_its_schemas(served: Served) -> None:
+    problem = Problem("p", ask("My toe hurts."), "gout", "dialogue")
+    task = Task(problem, (Candidate("Rest and ice."), Candidate("It is gout.")))
+    for mode in ("compare", "rate"):
+        judge = FeedbackJudge(client(served), mode=mode, max_tokens=LONGEST)
+        outcome = asyncio.run(judge_all(judge, [task]))
+        assert len(outcome.records) == 1, outcome.reasons
 
 
 def test_the_self_test_refuses_a_random_model_behind_a_server(served: Served) -> None:
