@@ -94,7 +94,7 @@ class Lexicon:
 
     def candidates(self, findings: frozenset[str]) -> frozenset[str]:
         """Diseases of the tables that two of these findings speak for (one, where only one is of the tables)."""
-        return _candidates(self.world, findings & self.world.findings.keys())
+        return _candidates(self.world, findings.intersection(self.world.findings))
 
     def drug(self, key: str) -> Drug | None:
         return self.world.drugs.get(key)
