@@ -4,11 +4,13 @@ if __name__ == "rewards":
     raise ImportError("this folder is the package medrl.rewards: write `import medrl.rewards`, not `import rewards`")
 
 from medrl.rewards.config import build, check
+from medrl.rewards.doctor_likeness import DoctorLikeness
 from medrl.rewards.nodes import Gate, Levels, WeightedSum, gated, levels
 from medrl.rewards.signals import Format, FunctionReward, Verified, reward, verified_leaf
 from medrl.rewards.tree import Reward, RewardContext, Scores
 
 __all__ = [
+    "DoctorLikeness",
     "Format",
     "FunctionReward",
     "Gate",
