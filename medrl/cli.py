@@ -118,7 +118,9 @@ def _reward_commands(commands: _Commands) -> None:
     likeness.add_argument("--vocabulary", metavar="NAME", default="medrl", help="medrl, clinic, or a file")
     likeness.add_argument("--limit", type=int, help="only so many rows")
     likeness.add_argument("--json", metavar="OUT", help="write the figures here")
-    likeness.add_argument("--train", metavar="OUT", help="learn a model from the clinic's training replies, write it here")
+    likeness.add_argument(
+        "--train", metavar="OUT", help="learn a model from the clinic's training replies, write it here"
+    )
     likeness.add_argument("--seed", type=int, default=0, help="with --train: other replies of the same kind")
     likeness.set_defaults(command=_doctor_likeness)
 

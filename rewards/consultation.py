@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from medrl.data.clinic.concepts import Drug
 from medrl.data.clinic.patients import carriers
 from medrl.data.clinic.world import LANGUAGES, World, load_world
+from medrl.rewards.consultation_topics import SAFETY, TOPICS
 from medrl.rewards.consultation_words import (
     LIST_LINE,
     NO,
@@ -22,8 +23,6 @@ from medrl.rewards.consultation_words import (
     NO_QUESTION_ZH,
     QUESTION_EN,
     QUESTION_ZH,
-    SAFETY,
-    TOPICS,
     YES,
 )
 from medrl.types import Message
@@ -34,7 +33,9 @@ from medrl.verifiers.vocabularies import Sources, vocabulary
 KINDS = ("drug", "finding", "disease", "test", "procedure")  # where names are shared, the first kind is meant
 _BREAK = re.compile(r"(?<=[。！？；!?;\n])|(?<=[.])(?=\s)")
 _CLAUSE = re.compile(r"[,，、;；:：]| but | though ")
-_NEGATORS = frozenset("no not without deny denies denied never none neither nor haven hasn don doesn 不 没 无 未 否".split())
+_NEGATORS = frozenset(
+    "no not without deny denies denied never none neither nor haven hasn don doesn 不 没 无 未 否".split()
+)
 _SCOPE = 4  # words before a finding that may deny it
 _CJK = re.compile(r"[\u3400-\u9fff]")
 
@@ -239,7 +240,11 @@ def topics_told(text: str) -> set[str]:
     return {name for name, topic in TOPICS.items() if topic.told.search(text)}
 
 
-_FEMALE = re.compile(r"\b(?:female|woman|girl|pregnan|lady|my periods?|menopaus|breast-?feed)|女(?!儿)|怀孕|月经|哺乳|绝经", re.I)
+_FEMALE = re.compile(
+    r"\b(?:female|woman|girl|pregnan|lady|my periods?|menopaus|breast-?feed)"
+    r"|女(?!儿)|怀孕|月经|哺乳|绝经",
+    re.IGNORECASE,
+)
 _MALE = re.compile(r"(?<!fe)\bmale\b|\b(?:man|boy)\b|男(?!朋友)|prostate", re.IGNORECASE)
 _AGE = re.compile(
     r"\b(\d{1,3})[- ]?(?:years?|yrs?)[- ]?old|\b(?:i'm|i am|aged?:?|she is|he is|she's|he's) (\d{1,3})\b|(\d{1,3})\s{0,2}岁", re.IGNORECASE
@@ -248,7 +253,7 @@ _BARE_AGE = re.compile(r"^\W{0,3}(?:i'm |i am |我)?(\d{1,3})\b", re.IGNORECASE)
 
 
 def sex_of(said: str) -> str:
-    """ "female" or "male" as the patient tells it, "" where both or neither are told."""
+    """The sex that the patient tells, female or male; "" where both or neither are told."""
     found = [name for name, pattern in (("female", _FEMALE), ("male", _MALE)) if pattern.search(said)]
     return found[0] if len(found) == 1 else ""
 

@@ -7,19 +7,22 @@ question that is due, finding, diagnosis or treatment of this case, however shor
 terse (the replies of HuatuoGPT-II's evaluation have a median of 20 characters), and a policy would learn only that.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from functools import lru_cache
+from typing import ClassVar, TypeAlias
 
 from medrl.errors import RecipeError
 from medrl.rewards import doctor_model, prescribing
-from medrl.rewards.consultation import Lexicon, lexicon, read_consultation, text_of
+from medrl.rewards.consultation import Consultation, Lexicon, lexicon, read_consultation, text_of
 from medrl.rewards.doctor_features import ENOUGH, read_reply
+from medrl.rewards.doctor_model import DoctorModel
 from medrl.rewards.tree import Reward, RewardContext, Scores, settle
 from medrl.types import KINDS, Group, Message, Part, Problem, Response, Score, Verdict
 from medrl.verifiers.extract import check_format, degenerate, sections
 from medrl.verifiers.scripts import is_latin
 
+Judge: TypeAlias = Callable[[str, Sequence[Message]], Verdict]  # of a turn and the messages before it
 READABLE = 0.5  # share of the letters of a history that must be Latin or Chinese
 
 
@@ -47,7 +50,11 @@ class DoctorLikeness(Reward):
 
     def __post_init__(self) -> None:
         faults = []
-        if isinstance(self.enough_findings, bool) or not isinstance(self.enough_findings, int) or self.enough_findings < 1:
+        if (
+            isinstance(self.enough_findings, bool)
+            or not isinstance(self.enough_findings, int)
+            or self.enough_findings < 1
+        ):
             faults.append(f"`enough_findings` is {self.enough_findings!r}; it is a whole number from 1, mostly 3")
         if isinstance(self.kinds, str) or not self.kinds or not set(self.kinds) <= set(KINDS):
             faults.append(f"`kinds` is {self.kinds!r}; it is a list of some of {', '.join(KINDS)}")
@@ -65,23 +72,31 @@ class DoctorLikeness(Reward):
     async def assess(self, groups: Sequence[Group], context: RewardContext) -> Scores:
         words = lexicon(self.vocabulary)
         model = doctor_model.load(self.model)
-        return [[self._scored(group.problem, one, words, model) for one in group.rollouts] for group in groups]
+        return [self._group(group, words, model) for group in groups]
 
-    def _scored(self, problem: Problem, response: Response, words: Lexicon, model: doctor_model.DoctorModel) -> Score:
+    def _group(self, group: Group, words: Lexicon, model: DoctorModel) -> list[Score]:
+        @lru_cache(maxsize=64)
+        def before(texts: tuple[tuple[str, str], ...]) -> Consultation:  # mostly one history for the whole group
+            return read_consultation([{"role": role, "content": text} for role, text in texts], words)
+
+        def judge(reply: str, messages: Sequence[Message]) -> Verdict:
+            return self._judged(reply, before(tuple((m["role"], text_of(m)) for m in messages)), words, model)
+
+        return [self._scored(group.problem, one, judge) for one in group.rollouts]
+
+    def _scored(self, problem: Problem, response: Response, judge: Judge) -> Score:
         if response.finish_reason == "abort":
             return Score(None, "error", reason=f"{self.name}: the engine aborted this response")
-        verdict = unreadable(problem, self.kinds) or self._verdict(problem, response, words, model)
+        verdict = unreadable(problem, self.kinds) or self._verdict(problem, response, judge)
         part = Part(verdict.score, verdict.status, replace(verdict, stage=self.name), verdict.reason)
         reason = verdict.reason if verdict.score is not None else f"{self.name}: {verdict.reason}"
         return Score(verdict.score, verdict.status, {self.name: part}, reason)
 
-    def _verdict(
-        self, problem: Problem, response: Response, words: Lexicon, model: doctor_model.DoctorModel
-    ) -> Verdict:
+    def _verdict(self, problem: Problem, response: Response, judge: Judge) -> Verdict:
         """The mean over the turns that the policy spoke; one vetoed turn vetoes all."""
         if response.finish_reason == "length":
             return Verdict.wrong("the reply was cut at its token limit")
-        judged = [self._judged(reply, before, words, model) for before, reply in turns_of(problem, response, self.format)]
+        judged = [judge(reply, before) for before, reply in turns_of(problem, response, self.format)]
         stopped = next((one for one in judged if one.parts.get("veto")), None)
         if stopped is not None:
             return stopped
@@ -89,14 +104,11 @@ class DoctorLikeness(Reward):
         last = judged[-1]
         return replace(last, score=sum(scores) / len(scores)) if len(judged) > 1 else last
 
-    def _judged(
-        self, reply: str, messages: Sequence[Message], words: Lexicon, model: doctor_model.DoctorModel
-    ) -> Verdict:
+    def _judged(self, reply: str, before: Consultation, words: Lexicon, model: DoctorModel) -> Verdict:
         if not any(map(str.isalnum, reply)):
             return Verdict.wrong("there is no visible reply")
         if degenerate(reply):
             return Verdict.wrong("the reply is stuck in a loop")
-        before = read_consultation(messages, words)
         read = read_reply(reply, before, words, self.enough_findings)
         parts = {**read.features, "content": read.content, "probability": model.probability(read.features)}
         if fault := prescribing.fault(read.prescribed, before, words):

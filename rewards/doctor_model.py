@@ -148,7 +148,9 @@ def read(text: str, where: str) -> DoctorModel:
         faults.append(f"its format is {version!r}, and this medrl reads {FORMAT}")
     if named != list(FEATURES) or set(row["weights"]) != set(FEATURES):
         faults.append("its features are not those of this medrl")
-    faults += [f"the weight of {name!r} has the wrong sign" for name, w in weights.items() if w * FEATURES[name].sign < 0]
+    faults += [
+        f"the weight of {name!r} has the wrong sign" for name, w in weights.items() if w * FEATURES[name].sign < 0
+    ]
     if made.slope <= 0:
         faults.append("its calibration turns the order round")
     if not faults and written != made.fingerprint:

@@ -63,7 +63,7 @@ def measure(reward: DoctorLikeness, replies: Sequence[LabelledReply]) -> Measure
         "auc": _auc(free or labelled),
         "auc_length_matched": _auc(matched),
         "length_matched_pairs": len(matched) // 2,
-        "auc_of_brevity": auc([-one.length for one, _ in (free or labelled)], [bool(one.doctor) for one, _ in (free or labelled)]),
+        "auc_of_brevity": _auc([(one, -float(one.length)) for one, _ in free or labelled]),
         "length_correlation_doctor": rank_correlation([(one.length, v) for one, v in labelled if one.doctor]),
         "length_correlation_assistant": rank_correlation([(one.length, v) for one, v in labelled if not one.doctor]),
         "by_source": {source: _of_source(reward, source, replies, scores) for source in sources},
@@ -91,13 +91,18 @@ def length_matched(scored: Sequence[tuple[LabelledReply, float]]) -> list[tuple[
     for one, value in scored:
         if one.pair:
             pairs.setdefault(one.pair, []).append((one, value))
-    made = [each for pair in pairs.values() if len(pair) == 2 and pair[0][0].doctor != pair[1][0].doctor for each in pair]
+    made = [
+        each for pair in pairs.values() if len(pair) == 2 and pair[0][0].doctor != pair[1][0].doctor for each in pair
+    ]
     if made:
         return made
     found: list[tuple[LabelledReply, float]] = []
     for language in sorted({one.problem.language for one, _ in scored}):
         sides: list[list[tuple[LabelledReply, float]]] = [
-            sorted((x for x in scored if x[0].problem.language == language and x[0].doctor is doctor), key=lambda x: x[0].length)
+            sorted(
+                (x for x in scored if x[0].problem.language == language and x[0].doctor is doctor),
+                key=lambda x: x[0].length,
+            )
             for doctor in (True, False)
         ]
         i = j = 0

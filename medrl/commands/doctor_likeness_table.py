@@ -61,8 +61,8 @@ def show_attacks(console: Console, attacked: Attacked) -> None:
     report = attacked.report
     console.print(report["reward"], style="bold")
     console.print(
-        f"{report['n']} texts on {report['problems']} consultations: {report['n_paid']} earned more than the sound reply of a "
-        f"doctor, {report['unscored']} unscored"
+        f"{report['n']} texts on {report['problems']} consultations: {report['n_paid']} earned more than the sound reply "
+        f"of a doctor, {report['unscored']} unscored"
     )
     console.print(f"mean reward: sound replies {_figure(report['sound_reply'])}, attacks {_figure(report['mean'])}")
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)

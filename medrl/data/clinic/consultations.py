@@ -1,16 +1,14 @@
 """One consultation of the clinic: who comes, with which disease, what is told at first and what only when asked."""
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from medrl.data.clinic import dialogue_chinese, dialogue_english
 from medrl.data.clinic.concepts import Disease, Drug
-from medrl.data.clinic.dialogue_english import Variants
 from medrl.data.clinic.lay import lay_forms
 from medrl.data.clinic.patients import Patient, carriers, fraction, patient
-from medrl.data.clinic.templates import article, capital, listing
+from medrl.data.clinic.speech import Speech
 from medrl.data.clinic.world import World
 from medrl.types import Message
 
@@ -19,7 +17,6 @@ GENERAL = ("onset", "severity", "site", "character", "triggers", "past", "tests"
 SAFETY = ("age", "pregnancy", "allergy", "renal", "drugs")
 SHARES = {"held_out": 0.25, "calibration": 0.15}  # of the diseases
 LAY = 0.15  # share of findings that a patient calls by a lay name, where there is one
-_ENDS = "。？！：\n"
 TELLABLE = ("symptom", "history")
 
 
@@ -35,35 +32,6 @@ def diseases_of(world: World, split: str) -> tuple[str, ...]:
 
     fit = [key for key, one in world.diseases.items() if any(world.findings[f].kind in TELLABLE for f in one.findings)]
     return tuple(key for key in fit if side(key) == split)
-
-
-@dataclass(frozen=True)
-class Speech:
-    """The wording of one side of the split in one language, drawn with one source of randomness."""
-
-    language: str
-    held_out: bool
-    rng: random.Random
-
-    def say(self, piece: str, **blanks: object) -> str:
-        """A variant of a piece with its blanks filled."""
-        variants = self.words[piece][self.held_out]
-        text = self.rng.choice(variants).format(**blanks)
-        return article(capital(text)) if self.language == "en" else text
-
-    @property
-    def words(self) -> Mapping[str, Variants]:
-        return dialogue_chinese.WORDS if self.language == "zh" else dialogue_english.WORDS
-
-    def join(self, sentences: Sequence[str]) -> str:
-        """The sentences as one turn; in Chinese those without an end are parted by a comma, as people type."""
-        given = [one for one in sentences if one]
-        if self.language == "en":
-            return " ".join(given)
-        return "".join(one if one[-1] in _ENDS or one is given[-1] else f"{one}，" for one in given)
-
-    def listing(self, names: Sequence[str]) -> str:
-        return listing(list(names), self.language)
 
 
 @dataclass(frozen=True)
@@ -89,7 +57,8 @@ class Case:
         return next((one for one in drugs if one.dose.route.en.startswith(("oral", "inhal", "subling"))), None)
 
 
-def draw_case(world: World, split: str, rng: random.Random, language: str) -> Case:
+def draw_case(world: World, split: str, speech: Speech) -> Case:
+    rng = speech.rng
     disease = world.diseases[rng.choice(diseases_of(world, split))]
     count = rng.randint(4, 6)
     ordered = [key for key in disease.findings if world.findings[key].kind in TELLABLE]
@@ -100,8 +69,7 @@ def draw_case(world: World, split: str, rng: random.Random, language: str) -> Ca
     person = patient(disease, rng, told)
     fertile = person.sex == "female" and 12 <= person.age <= 55
     topics = ("age", *(("pregnancy",) if fertile else ()), "allergy", "renal", "drugs")
-    durations = dialogue_chinese.DURATIONS if language == "zh" else dialogue_english.DURATIONS
-    return Case(world, disease, person, told, topics, rng.choice(durations))
+    return Case(world, disease, person, told, topics, speech.word("duration"))
 
 
 def name_of(case: Case, finding: str, speech: Speech, *, lay: bool = False) -> str:
@@ -165,9 +133,8 @@ def _reported(case: Case, finding: str, speech: Speech) -> str:
 
 
 def _sex(case: Case, speech: Speech) -> str:
-    words = dialogue_chinese.SEX if speech.language == "zh" else dialogue_english.SEX
     child = {"female": "girl", "male": "boy"}
-    return words[case.person.sex if case.person.age >= 13 else child[case.person.sex]]
+    return speech.word(f"sex.{case.person.sex if case.person.age >= 13 else child[case.person.sex]}")
 
 
 def strangers(case: Case, rng: random.Random, count: int) -> list[Disease]:

@@ -11,7 +11,8 @@ import random
 from collections.abc import Callable, Sequence
 
 from medrl.data.clinic.concepts import Drug
-from medrl.data.clinic.consultations import GENERAL, STAGES, Case, Speech, draw_case, history, name_of, strangers
+from medrl.data.clinic.consultations import GENERAL, STAGES, Case, draw_case, history, name_of, strangers
+from medrl.data.clinic.speech import Speech
 from medrl.data.clinic.world import LANGUAGES, World, load_world
 from medrl.data.replies import LabelledReply
 from medrl.errors import DataError, did_you_mean
@@ -97,8 +98,8 @@ def _scene(
 ) -> "Scene":  # fmt: skip
     rng = random.Random(seed_of("clinic-dialogue", purpose, split, seed, index))
     language = rng.choice(list(languages))
-    case = draw_case(world or load_world(), split, rng, language)
     speech = Speech(language, split == "held_out", rng)
+    case = draw_case(world or load_world(), split, speech)
     return Scene(case, speech, stage or rng.choice(STAGES), split, f"clinic-{purpose}-{split}-s{seed}-{index:05d}")
 
 
@@ -182,7 +183,9 @@ class Scene:
         body += [self._said("assistant", one) for one in shared if rng.random() < 0.5]
         if rng.random() < 0.35:
             asks = [one for one in self.content if one.startswith("ask:")]
-            body += [self._said("doctor", one) for one in asks] if asks and rng.random() < 0.5 else [say("assistant.ask")]
+            body += (
+                [self._said("doctor", one) for one in asks] if asks and rng.random() < 0.5 else [say("assistant.ask")]
+            )
         advice = [say("assistant.advice") for _ in range(rng.randint(0, 1) if short else rng.randint(1, 4))]
         if len(advice) > 1 and rng.random() < 0.6:
             advice = ["\n" + say("assistant.steps") + "\n" + numbered(list(dict.fromkeys(advice))) + "\n"]
@@ -217,9 +220,7 @@ class Scene:
         asks = any(one.startswith("ask:") for one in self.content)
         before = say("assistant.thanks") if rng.random() < 0.3 else ""
         polite = say("assistant.polite") if rng.random() < 0.4 and asks else ""
-        after = [
-            say(one) for one in ("assistant.refer", "assistant.disclaim", "assistant.close") if rng.random() < 0.3
-        ]
+        after = [say(one) for one in ("assistant.refer", "assistant.disclaim", "assistant.close") if rng.random() < 0.3]
         if asks and not any((before, polite, *after)):
             polite = say("assistant.polite")  # else the two might say the same words
         return self.speech.join([before, polite, *parts, *after])
@@ -242,7 +243,9 @@ class Scene:
             return say(f"{who}.diagnose", disease=disease, findings=self._findings(2))
         if kind == "drug":
             drug = case.world.drugs[name]
-            piece = "doctor.drug" if who == "doctor" else rng.choice(("assistant.dose", "assistant.dose", "assistant.drug"))
+            piece = (
+                "doctor.drug" if who == "doctor" else rng.choice(("assistant.dose", "assistant.dose", "assistant.drug"))
+            )
             return say(piece, drug=drug.name.of(self.speech.language), days=days, **dose_of(drug, self.speech.language))
         concept = case.world.test(name) if kind == "test" else case.world.procedures[name]
         return say(f"{who}.{kind}", **{kind: concept.name.of(self.speech.language)})
@@ -274,7 +277,11 @@ class Scene:
             return self.speech.join([self._said("doctor", one) for one in made[flaw]()])
         if flaw == "asks nothing":
             return self.speech.say("assistant.ask")
-        return rng.choice(("好的。", "多喝水。", "嗯", "去医院看看") if self.speech.language == "zh" else ("ok.", "Rest.", "Hmm.", "See a doctor."))
+        return rng.choice(
+            ("好的。", "多喝水。", "嗯", "去医院看看")
+            if self.speech.language == "zh"
+            else ("ok.", "Rest.", "Hmm.", "See a doctor.")
+        )
 
 
 def numbered(items: Sequence[str]) -> str:
@@ -284,4 +291,3 @@ def numbered(items: Sequence[str]) -> str:
 def dose_of(drug: Drug, language: str) -> dict[str, str]:
     """Dose and frequency of a drug in words."""
     return {"dose": f"{drug.dose.amount:g} {drug.dose.unit}", "frequency": drug.dose.frequency.of(language)}
-

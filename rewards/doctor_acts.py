@@ -1,0 +1,183 @@
+"""What single sentences of a reply do: state a diagnosis, give a drug, order a test, say when to come back, or nothing."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from medrl.rewards.consultation import Consultation, Lexicon, Sentence
+from medrl.rewards.consultation_words import (
+    AVOIDED,
+    CLAUSES,
+    COURTESY,
+    CUE,
+    DENIED,
+    DISCLAIMER,
+    DOSE,
+    FREQUENCY,
+    GENERIC,
+    HEDGED,
+    IF,
+    RETURN,
+    SURE,
+    URGENT,
+    WITHIN_TIME,
+)
+
+FEW = 3  # tests in one reply from which on they are a list
+IDLE = {"en": 60, "zh": 20}  # characters of a sentence that says nothing
+
+
+def part(count: float, full: float) -> float:
+    """`count` as a share of `full`, from 0 to 1."""
+    return max(0.0, min(1.0, count / full))
+
+
+# Diagnoses
+
+
+class Diagnoses(NamedTuple):
+    commits: float
+    premature: float
+    hedged: int
+    plausible: bool
+    committed: frozenset[str]
+    sentences: frozenset[int]  # sentences that name a disease as the diagnosis
+
+
+def diagnoses(said: Sequence[Sentence], before: Consultation, words: Lexicon, enough: int) -> Diagnoses:
+    likely = words.candidates(before.positives)
+    stated: dict[str, int] = {}
+    hedged: set[str] = set()
+    for at, sentence in enumerate(said):
+        named = [one for one in sentence.of("disease") if one.key not in before.positives]
+        if not named or DENIED.search(sentence.text):
+            continue
+        if len({one.key for one in named}) > 2 or (HEDGED.search(sentence.text) and not SURE.search(sentence.text)):
+            hedged |= {one.key for one in named}
+        elif CUE.search(sentence.text) or named[0].at <= 3:
+            for one in named:
+                stated.setdefault(one.key, at)
+    stated = {key: at for key, at in stated.items() if key not in hedged}
+    against = {key for key in stated if likely and key in words.world.diseases and key not in likely}
+    held = frozenset(stated) - against
+    one_or_two = 0 < len(stated) <= 2 and not against
+    support = min((_support(key, before, likely, words) for key in held), default=0.0)
+    timely = len(before.positives) >= enough or bool(before.diagnosed & held)
+    plausible = any(key not in words.world.diseases or key in likely for key in {*held, *hedged})
+    return Diagnoses(
+        support if one_or_two and timely else 0.0,
+        float(bool(stated) and not (one_or_two and timely)),
+        len(hedged) + (len(stated) if len(stated) > 2 else 0),
+        plausible,
+        held if one_or_two else frozenset(),
+        frozenset(stated.values()),
+    )
+
+
+def _support(key: str, before: Consultation, likely: frozenset[str], words: Lexicon) -> float:
+    """How many of the findings speak for a disease, as a share of those that speak for the best one; 1 where unknown."""
+    if key not in likely:
+        return 1.0
+
+    def explained(one: str) -> int:
+        return len(before.positives.intersection(words.world.diseases[one].findings))
+
+    return explained(key) / max(explained(one) for one in likely)
+
+
+# Treatment, tests and advice
+
+
+class Acts(NamedTuple):
+    treats: float = 0.0
+    orders: tuple[float, ...] = ()
+    specific: float = 0.0
+    vague: int = 0
+    drugs: tuple[str, ...] = ()
+
+
+def acts_of(sentence: Sentence, before: Consultation, words: Lexicon, committed: frozenset[str]) -> Acts:
+    text = sentence.text
+    hedged = bool(HEDGED.search(text)) and not SURE.search(text)
+    dose, frequency = bool(DOSE.search(text)), bool(FREQUENCY.search(text))
+    drugs = [one.key for one in sentence.of("drug") if one.key not in before.heard or dose]
+    if AVOIDED.search(text) and not dose:
+        drugs = []
+    about = committed | before.diagnosed | words.candidates(before.positives)
+    given = tuple(drugs) if drugs and (dose or not hedged) else ()
+    treats = max((_fits(key, about, words) for key in given), default=0.0)
+    treats *= 1.0 if dose and frequency else 0.7 if dose or frequency else 0.4
+    procedures = [one.key for one in sentence.of("procedure") if not one.denied]
+    tests = [one.key for one in sentence.of("test") if not one.denied]
+    if not hedged:
+        treats = max([treats, *(0.7 * _fits(key, about, words) for key in procedures)])
+    orders = tuple(_fits(key, about, words) for key in tests) if not hedged else ()
+    vague = len(set(drugs + procedures)) if hedged and not given else 0
+    return Acts(treats, orders, float(not drugs and _tells_when(sentence, before, about, words)), vague, given)
+
+
+def orders_of(acts: Sequence[Acts]) -> float:
+    """The best of up to three tests; of a longer list the share that fits."""
+    fitting = [fits for act in acts for fits in act.orders]
+    if len(fitting) <= FEW:
+        return max(fitting, default=0.0)
+    return sum(fits == 1.0 for fits in fitting) / len(fitting)
+
+
+def _tells_when(sentence: Sentence, before: Consultation, about: frozenset[str], words: Lexicon) -> bool:
+    """Whether it says when to come: with a finding that nobody named yet, after a stated time, or at once where due."""
+    text = sentence.text
+    if any(text.strip(" 。.") in said for said in before.patient):
+        return False
+    new = [one for one in sentence.of("finding", "disease") if one.key not in before.heard]
+    if RETURN.search(text) and (WITHIN_TIME.search(text) or (new and len(new) <= 3 and IF.search(text))):
+        return True
+    diseases = [words.world.diseases[key] for key in about if key in words.world.diseases]
+    urgent = bool(diseases) and sum(one.acuity == "emergency" for one in diseases) * 2 > len(diseases)
+    return urgent and bool(URGENT.search(text))
+
+
+def _fits(key: str, about: frozenset[str], words: Lexicon) -> float:
+    """1 where the tables give it for a disease in question, or do not know it; 0.25 where they give it for others only."""
+    diseases = [words.world.diseases[one] for one in about if one in words.world.diseases]
+    tabled = (
+        key in words.world.drugs or key in words.world.procedures or key in words.world.tests or key in words.world.labs
+    )
+    if not diseases or not tabled:
+        return 1.0 if about else 0.5
+    return 1.0 if any(key in one.first_line or key in one.tests for one in diseases) else 0.25
+
+
+# What is empty
+
+
+def _empty_words(text: str) -> bool:
+    return bool(GENERIC.search(text) or DISCLAIMER.search(text))
+
+
+def emptiness(
+    said: Sequence[Sentence], acts: Sequence[Acts], diagnosed: Diagnoses, before: Consultation
+) -> dict[str, float]:
+    restated, idle = 0, 0.0
+    for at, (sentence, act) in enumerate(zip(said, acts, strict=True)):
+        text = sentence.text
+        works = bool(act.treats or act.orders or act.specific or at in diagnosed.sentences)
+        if works or _empty_words(text):
+            continue
+        echoed = sentence.of("finding", "disease")
+        if echoed and all(one.key in before.heard for one in echoed):
+            restated += 1
+        elif not sentence.named and not COURTESY.search(text):
+            idle += len(text) / (IDLE["en"] if text.isascii() else IDLE["zh"])
+    return {
+        "restates": part(restated, 2),
+        "idle": part(idle - 1, 4),  # a sentence of comfort is free
+    }
+
+
+def empty_clauses(reply: str) -> dict[str, float]:
+    """Clauses that thank, disclaim or advise everybody the same, wherever they stand: in questions too."""
+    clauses = [clause for clause in CLAUSES.split(reply) if clause]
+    return {
+        name: part(sum(bool(pattern.search(clause)) for clause in clauses), full)
+        for name, pattern, full in (("generic", GENERIC, 3), ("disclaims", DISCLAIMER, 2), ("courtesy", COURTESY, 3))
+    }
