@@ -30,12 +30,20 @@ from medrl.verifiers.concepts import Vocabulary
 from medrl.verifiers.normalise import tokens
 from medrl.verifiers.vocabularies import Sources, vocabulary
 
-KINDS = ("drug", "finding", "disease", "test", "procedure")  # where names are shared, the first kind is meant
+KINDS = (
+    "drug",
+    "finding",
+    "disease",
+    "test",
+    "procedure",
+    "anatomy",
+)  # where names are shared, the first kind is meant
 _BREAK = re.compile(r"(?<=[。！？；!?;\n])|(?<=[.])(?=\s)")
 _CLAUSE = re.compile(r"[,，、;；:：]| but | though ")
 _NEGATORS = frozenset(
     "no not without deny denies denied never none neither nor haven hasn don doesn 不 没 无 未 否".split()
 )
+HISTORY = frozenset({"onset", "severity", "site", "character", "triggers", "tests", "past", "else"})
 _SCOPE = 4  # words before a finding that may deny it
 _CJK = re.compile(r"[\u3400-\u9fff]")
 
@@ -179,6 +187,11 @@ class Consultation:
         return topic not in self.told and topic not in self.asked
 
     @property
+    def evidence(self) -> float:
+        """What a diagnosis can rest on: each finding counts 1, each topic of the history that was told a half, up to 1."""
+        return len(self.positives) + min(1.0, 0.5 * len(self.told & HISTORY))
+
+    @property
     def may_be_pregnant(self) -> bool:
         """Unless she is known to be a man, a child or past the age; unknown counts as possible."""
         return self.sex != "male" and (self.age is None or 12 <= self.age <= 55)
@@ -247,8 +260,10 @@ _FEMALE = re.compile(
 )
 _MALE = re.compile(r"(?<!fe)\bmale\b|\b(?:man|boy)\b|男(?!朋友)|prostate", re.IGNORECASE)
 _AGE = re.compile(
-    r"\b(\d{1,3})[- ]?(?:years?|yrs?)[- ]?old|\b(?:i'm|i am|aged?:?|she is|he is|she's|he's) (\d{1,3})\b|(\d{1,3})\s{0,2}岁", re.IGNORECASE
-)  # fmt: skip
+    r"\b(\d{1,3})[- ]?(?:years?|yrs?)[- ]?old|\b(?:i'm|i am|aged?:?|she is|he is|she's|he's) (\d{1,3})\b"
+    r"|(\d{1,3})\s{0,2}岁",
+    re.IGNORECASE,
+)
 _BARE_AGE = re.compile(r"^\W{0,3}(?:i'm |i am |我)?(\d{1,3})\b", re.IGNORECASE)
 
 

@@ -25,6 +25,7 @@ SPAN = r"(?:hour|day|night|week|month|year|minute)s?"
 HAN = r"[\d一二两三四五六七八九十半几多]+"
 
 SAFETY = ("age", "sex", "pregnancy", "allergy", "renal", "drugs")
+ASIDE = ("else", "habits", "family", "life", "course", "functions")  # worth asking, and the same for every patient
 TOPICS: Mapping[str, Topic] = {
     "age": Topic(
         words(r"how old", r"\byour age\b", r"\bage\b", r"多大", r"几岁", r"年龄", r"岁数"),
@@ -180,6 +181,57 @@ TOPICS: Mapping[str, Topic] = {
             r"既往|病史|慢性病|以前.{0,5}过|身体一直|平时身体",
         ),
     ),
+    "injury": Topic(
+        words(
+            r"\binjur|\baccident|\btrauma|\b(?:a|any|recent) falls?\b|\bwhat (?:exactly )?happened\b",
+            r"外伤|受伤|摔|撞|扭伤|怎么弄的",
+        ),
+        words(r"\binjur|\baccident|\bi fell\b|\bno falls?\b", r"外伤|受伤|摔|撞|扭"),
+    ),
+    "treated": Topic(
+        words(
+            r"\bsurger(?:y|ies)\b|\boperations?\b|\bhospital\b|\b(?:been )?treat(?:ed|ing|ment)s?\b|\btherap(?:y|ies)\b",
+            r"手术|住过?院|治疗过|怎么治|处理过|看过(?:医生|大夫)",
+        ),
+        words(r"\bsurger(?:y|ies)\b|\boperations?\b|\bhospital\b|\btreatments?\b", r"手术|住过?院|治疗过"),
+    ),
+    "family": Topic(
+        words(
+            r"\bfamily\b|\b(?:father|mother|parents|siblings|brothers?|sisters?|children|kids)\b",
+            r"家里人|家族|父母|兄弟|姐妹|遗传",
+        ),
+        words(r"\bfamily history\b|\bruns in\b|\bmy (?:father|mother|parents|brother|sister)", r"家族|父母|兄弟|姐妹"),
+    ),
+    "functions": Topic(
+        words(
+            r"\bbowels?\b|\bbladder\b|\burin(?:e|ation|ate|ary|ating)\b|\bappetite\b|\bsleep(?:ing)?\b|\bweight\b|\bwalk(?:ing)?\b",
+            r"大便|小便|二便|胃口|食欲|睡眠|睡得|体重|精神怎么",
+        ),
+        words(r"\bbowels\b|\bappetite\b|\bi (?:sleep|eat) (?:well|badly|fine)\b", r"大小便|胃口|睡眠|睡得|体重|精神"),
+    ),
+    "life": Topic(
+        words(
+            r"\bwork\b|\bjob\b|\boccupation|\bfor a living\b|\blive (?:with|alone)\b|\bexercis(?:e|ing)\b|\bdiet\b|\bmarried\b",
+            r"工作|职业|做什么的|久坐|饮食",
+        ),
+        words(r"\bi work\b|\bmy job\b|\bretired\b|\bi live\b", r"工作|职业|退休|久坐"),
+    ),
+    "course": Topic(
+        words(
+            r"\bstill\b|\bprogress|\bhow (?:is|are) (?:it|that|things|you)\b|\bsymptoms now\b"
+            r"|\b(?:improve|changed?)\b",
+            r"好转|好些|现在(?:怎么样|怎样|情况)|比(?:之前|以前|昨天)|有没有(?:好|变)",
+        ),
+        words(r"\bimprov|\bno change\b|\bthe same\b", r"好转|好些|没变化|一样"),
+    ),
+    "complaint": Topic(
+        words(
+            r"\bbrings? you\b|\bgoing on\b|\bmain (?:concern|problem|complaint)\b"
+            r"|\bwhat(?:'s| is) (?:wrong|the (?:problem|matter))\b",
+            r"哪里不舒服|怎么了|什么症状|主要(?:是)?什么",
+        ),
+        words(r"\w{3}|[\u4e00-\u9fff]"),
+    ),
     "habits": Topic(
         words(
             r"\bsmok(?:e|ing)\b",
@@ -205,7 +257,8 @@ TOPICS: Mapping[str, Topic] = {
     ),
     "else": Topic(
         words(
-            r"\b(?:any|what) other symptoms?\b",
+            r"\b(?:any|what) other (?:\w{1,12} )?(?:symptoms?|problems?|pain|complaints?|changes)\b",
+            r"\bany (?:problems?|changes?|complications?|trouble)\b",
             r"\banything else (?:wrong|you|bother|troubl|that)",
             r"\b(?:along|together) with (?:it|that|this)\b",
             r"还有(?:什么|哪些|别的|其他|没有)",

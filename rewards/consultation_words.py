@@ -23,7 +23,7 @@ QUESTION_ZH = re.compile(
     r"痛|不)|怎么个"
 )
 # Words before or after a question word that make it no question of the doctor's.
-NO_QUESTION_ZH = re.compile(r"如果|若|一旦|不管|无论|没什么|看看")
+NO_QUESTION_ZH = re.compile(r"如果|若|一旦|不管|无论|没什么|看看|明确|排除|建议|了解|观察")
 NO_QUESTION_EN = re.compile(r"\b(?:if|in case|whether or not)\b", re.IGNORECASE)
 
 HEDGED = words(

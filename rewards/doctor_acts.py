@@ -61,7 +61,7 @@ def diagnoses(said: Sequence[Sentence], before: Consultation, words: Lexicon, en
     held = frozenset(stated) - against
     one_or_two = 0 < len(stated) <= 2 and not against
     support = min((_support(key, before, likely, words) for key in held), default=0.0)
-    timely = len(before.positives) >= enough or bool(before.diagnosed & held)
+    timely = before.evidence >= enough or bool(before.diagnosed & held)
     plausible = any(key not in words.world.diseases or key in likely for key in {*held, *hedged})
     return Diagnoses(
         support if one_or_two and timely else 0.0,
@@ -166,7 +166,7 @@ def emptiness(
         echoed = sentence.of("finding", "disease")
         if echoed and all(one.key in before.heard for one in echoed):
             restated += 1
-        elif not sentence.named and not COURTESY.search(text):
+        elif not sentence.of("drug", "finding", "disease", "test", "procedure") and not COURTESY.search(text):
             idle += len(text) / (IDLE["en"] if text.isascii() else IDLE["zh"])
     return {
         "restates": part(restated, 2),

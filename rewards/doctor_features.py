@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from medrl.rewards.consultation import Consultation, Lexicon, Named, Sentence, asked_in
-from medrl.rewards.consultation_topics import SAFETY
+from medrl.rewards.consultation_topics import ASIDE, SAFETY
 from medrl.rewards.consultation_words import MARKUP
 from medrl.rewards.doctor_acts import acts_of, diagnoses, emptiness, empty_clauses, orders_of, part
 
@@ -112,13 +112,13 @@ def read_reply(reply: str, before: Consultation, words: Lexicon, enough: int = E
 
 
 def _questions(sentences: Sequence[Sentence], before: Consultation, words: Lexicon, enough: int) -> dict[str, float]:
-    ready = len(before.positives) >= enough
+    ready = before.evidence >= enough
     likely = words.candidates(before.positives)
     credit: dict[str, float] = {}
     known: set[str] = set()
     nothing = 0
     for sentence in (s for s in sentences if s.question):
-        topics, named = asked_in(sentence), sentence.of("finding", "disease", "drug", "test")
+        topics, named = asked_in(sentence), sentence.of("finding", "disease", "drug", "test", "anatomy")
         useful = 0
         for topic in topics:
             if topic == "pregnancy" and not before.may_be_pregnant:
@@ -149,7 +149,7 @@ def _questions(sentences: Sequence[Sentence], before: Consultation, words: Lexic
 def _worth_asking(topic: str, ready: bool) -> float:
     if topic in SAFETY:
         return 1.0 if ready or topic in ("age", "sex") else 0.5
-    return 0.5 if ready or topic == "else" else 1.0
+    return 0.5 if ready or topic in ASIDE else 1.0
 
 
 def _relevant(one: Named, likely: frozenset[str], words: Lexicon) -> float:
