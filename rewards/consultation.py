@@ -17,6 +17,7 @@ from medrl.data.clinic.patients import carriers
 from medrl.data.clinic.world import LANGUAGES, World, load_world
 from medrl.rewards.consultation_topics import SAFETY, TOPICS
 from medrl.rewards.consultation_words import (
+    GENERIC_NAMES,
     LIST_LINE,
     NO,
     NO_QUESTION_EN,
@@ -43,6 +44,7 @@ _CLAUSE = re.compile(r"[,，、;；:：]| but | though ")
 _NEGATORS = frozenset(
     "no not without deny denies denied never none neither nor haven hasn don doesn 不 没 无 未 否".split()
 )
+SALAD = 4  # concepts of three kinds in one clause are words in a row
 HISTORY = frozenset({"onset", "severity", "site", "character", "triggers", "tests", "past", "else"})
 _SCOPE = 4  # words before a finding that may deny it
 _CJK = re.compile(r"[\u3400-\u9fff]")
@@ -92,35 +94,52 @@ class Lexicon:
         found, before = [], 0
         for clause in _CLAUSE.split(piece):
             words = tokens(clause)
-            for start, _, ids in self.known.mentions(words, clause):
+            named = []
+            for start, end, ids in self.known.mentions(words, clause):
                 kinds = [self.kinds[number] for number in ids if number in self.kinds]
-                if kinds:
+                if kinds and not _only_a_word(words[start:end], clause):
                     kind, key = min(kinds, key=lambda one: (KINDS.index(one[0]), one[1]))
                     denied = not _NEGATORS.isdisjoint(words[max(0, start - _SCOPE) : start])
-                    found.append(Named(kind, key, denied, before + start))
+                    named.append(Named(kind, key, denied, before + start))
+            if len(named) < SALAD or len({one.kind for one in named}) < 3:
+                found += named
             before += len(words)
         return found
 
     def candidates(self, findings: frozenset[str]) -> frozenset[str]:
         """Diseases of the tables that two of these findings speak for (one, where only one is of the tables)."""
-        return _candidates(self.world, findings.intersection(self.world.findings))
+        return frozenset(_candidates(self.world, findings.intersection(self.world.findings)))
+
+    def support(self, findings: frozenset[str]) -> Mapping[str, float]:
+        """Candidate to how many of the findings speak for it, as a share of those that speak for the best one."""
+        counted = _candidates(self.world, findings.intersection(self.world.findings))
+        most = max(counted.values(), default=1)
+        return {key: count / most for key, count in counted.items()}
 
     def drug(self, key: str) -> Drug | None:
         return self.world.drugs.get(key)
 
 
 @lru_cache(maxsize=4096)
-def _candidates(world: World, told: frozenset[str]) -> frozenset[str]:
+def _candidates(world: World, told: frozenset[str]) -> Mapping[str, int]:
     having = carriers(world)
     counted = Counter(key for finding in told for key in having[finding])
-    return frozenset(key for key, count in counted.items() if count >= min(2, len(told)))
+    return {key: count for key, count in counted.items() if count >= min(2, len(told))}
+
+
+def _only_a_word(words: Sequence[str], clause: str) -> bool:
+    """Whether a short Latin word was taken for an abbreviation that its capitals do not show ("Hmm")."""
+    word = words[0]
+    return len(words) == 1 and word.isascii() and word.isalpha() and len(word) <= 3 and word.upper() not in clause
 
 
 @lru_cache(maxsize=4)
 def _lexicon(sources: tuple[str, ...], known: Vocabulary) -> Lexicon:
     world = load_world()
     kinds: dict[int, tuple[str, str]] = {
-        number: (one.kind, one.names[0].casefold()) for number, one in enumerate(known.concepts) if one.kind in KINDS
+        number: (one.kind, one.names[0].casefold())
+        for number, one in enumerate(known.concepts)
+        if one.kind in KINDS and GENERIC_NAMES.isdisjoint(name.casefold() for name in one.names)
     }
     tables: tuple[tuple[str, Mapping[str, Any]], ...] = (
         ("procedure", world.procedures),

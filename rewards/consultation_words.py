@@ -28,7 +28,7 @@ NO_QUESTION_EN = re.compile(r"\b(?:if|in case|whether or not)\b", re.IGNORECASE)
 
 HEDGED = words(
     r"\b(?:could|might|may|possib(?:le|ly|ilit(?:y|ies))|perhaps|potential(?:ly)?|"
-    r"various|several|multiple|numerous|a (?:range|number|variety) of|such as|"
+    r"various|several|numerous|multiple (?:causes|conditions|reasons|factors|things)|a (?:range|number|variety) of|such as|"
     r"among others|and so on|for example|including)\b",
     r"\bcan be (?:caused|due|related|a sign)\b",
     r"\b(?:hard|difficult|impossible|not possible) to (?:say|know|tell|diagnose)\b",
@@ -151,3 +151,18 @@ LIST_LINE = re.compile(
 MARKUP = re.compile(r"\*\*[^*\n]{1,80}\*\*|^[ \t]{0,3}#{1,6} ", re.MULTILINE)
 YES = re.compile(r"\W{0,3}(?:yes|yeah|yep|i do|i have|a (?:little|bit)|是|有|对|嗯|会|恩)", re.IGNORECASE)
 NO = re.compile(r"\W{0,3}(?:no\b|nope|none|not |never|i don't|i haven't|没|不|无|否)", re.IGNORECASE)
+# Names that fit every patient: saying them is no diagnosis and no treatment, whatever a vocabulary calls them.
+GENERIC_NAMES = frozenset(
+    (
+        "disease|infection|inflammation|syndrome|illness|disorder|tumor|cancer|pregnancy|allergy|"
+        "allergic reaction|diet|rest|treatment|therapy|drug therapy|pharmacotherapy|medication|drug|"
+        "medicine|surgery|operation|procedure|injection|infusion|symptomatic treatment|"
+        "symptomatic therapy|supportive care|supportive treatment|supportive therapy|"
+        "conservative treatment|conservative management|watchful waiting|wait and see|"
+        "expectant management|observation|monitoring|follow-up|screening|diagnosis|examination|"
+        "physical examination|test|laboratory test|blood test|imaging|scan|investigation|vaccination|"
+        "counseling|patient education|lifestyle modification|exercise|health|symptom|complication|"
+        "hospitalization|referral|vital signs|history taking|medical history|self-care|first aid|"
+        "nursing care|hydration|water|chronic disease"
+    ).split("|")
+)

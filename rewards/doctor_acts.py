@@ -1,6 +1,6 @@
 """What single sentences of a reply do: state a diagnosis, give a drug, order a test, say when to come back, or nothing."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from medrl.rewards.consultation import Consultation, Lexicon, Sentence
@@ -22,6 +22,8 @@ from medrl.rewards.consultation_words import (
     WITHIN_TIME,
 )
 
+SUPPORTED = 0.6  # share of the best disease's findings that another must explain to be as good a diagnosis
+UNKNOWN = 0.5  # credit of what no table can confirm or contradict
 FEW = 3  # tests in one reply from which on they are a list
 IDLE = {"en": 60, "zh": 20}  # characters of a sentence that says nothing
 
@@ -44,7 +46,6 @@ class Diagnoses(NamedTuple):
 
 
 def diagnoses(said: Sequence[Sentence], before: Consultation, words: Lexicon, enough: int) -> Diagnoses:
-    likely = words.candidates(before.positives)
     stated: dict[str, int] = {}
     hedged: set[str] = set()
     for at, sentence in enumerate(said):
@@ -57,14 +58,15 @@ def diagnoses(said: Sequence[Sentence], before: Consultation, words: Lexicon, en
             for one in named:
                 stated.setdefault(one.key, at)
     stated = {key: at for key, at in stated.items() if key not in hedged}
-    against = {key for key in stated if likely and key in words.world.diseases and key not in likely}
+    support = words.support(before.positives)
+    against = {key for key in stated if support and key in words.world.diseases and support.get(key, 0.0) < SUPPORTED}
     held = frozenset(stated) - against
     one_or_two = 0 < len(stated) <= 2 and not against
-    support = min((_support(key, before, likely, words) for key in held), default=0.0)
+    credit = min((_credit(key, support, words) for key in held), default=0.0)
     timely = before.evidence >= enough or bool(before.diagnosed & held)
-    plausible = any(key not in words.world.diseases or key in likely for key in {*held, *hedged})
+    plausible = any(_credit(key, support, words) >= UNKNOWN for key in {*held, *hedged})
     return Diagnoses(
-        support if one_or_two and timely else 0.0,
+        credit if one_or_two and timely else 0.0,
         float(bool(stated) and not (one_or_two and timely)),
         len(hedged) + (len(stated) if len(stated) > 2 else 0),
         plausible,
@@ -73,15 +75,11 @@ def diagnoses(said: Sequence[Sentence], before: Consultation, words: Lexicon, en
     )
 
 
-def _support(key: str, before: Consultation, likely: frozenset[str], words: Lexicon) -> float:
-    """How many of the findings speak for a disease, as a share of those that speak for the best one; 1 where unknown."""
-    if key not in likely:
-        return 1.0
-
-    def explained(one: str) -> int:
-        return len(before.positives.intersection(words.world.diseases[one].findings))
-
-    return explained(key) / max(explained(one) for one in likely)
+def _credit(key: str, support: Mapping[str, float], words: Lexicon) -> float:
+    """What a diagnosis is worth: its support; where the tables do not know it, a half if they know no other, else nothing."""
+    if key in words.world.diseases:
+        return support.get(key, UNKNOWN)
+    return 0.0 if support else UNKNOWN
 
 
 # Treatment, tests and advice
@@ -102,7 +100,7 @@ def acts_of(sentence: Sentence, before: Consultation, words: Lexicon, committed:
     drugs = [one.key for one in sentence.of("drug") if one.key not in before.heard or dose]
     if AVOIDED.search(text) and not dose:
         drugs = []
-    about = committed | before.diagnosed | words.candidates(before.positives)
+    about = committed | before.diagnosed | _supported(before, words)
     given = tuple(drugs) if drugs and (dose or not hedged) else ()
     treats = max((_fits(key, about, words) for key in given), default=0.0)
     treats *= 1.0 if dose and frequency else 0.7 if dose or frequency else 0.4
@@ -136,14 +134,16 @@ def _tells_when(sentence: Sentence, before: Consultation, about: frozenset[str],
     return urgent and bool(URGENT.search(text))
 
 
+def _supported(before: Consultation, words: Lexicon) -> frozenset[str]:
+    return frozenset(key for key, share in words.support(before.positives).items() if share >= SUPPORTED)
+
+
 def _fits(key: str, about: frozenset[str], words: Lexicon) -> float:
-    """1 where the tables give it for a disease in question, or do not know it; 0.25 where they give it for others only."""
+    """1 where the tables give it for a disease in question, 0.25 where they give it for others only, else `UNKNOWN`."""
     diseases = [words.world.diseases[one] for one in about if one in words.world.diseases]
-    tabled = (
-        key in words.world.drugs or key in words.world.procedures or key in words.world.tests or key in words.world.labs
-    )
-    if not diseases or not tabled:
-        return 1.0 if about else 0.5
+    world = words.world
+    if not diseases or not any(key in table for table in (world.drugs, world.procedures, world.tests, world.labs)):
+        return UNKNOWN
     return 1.0 if any(key in one.first_line or key in one.tests for one in diseases) else 0.25
 
 
@@ -178,6 +178,6 @@ def empty_clauses(reply: str) -> dict[str, float]:
     """Clauses that thank, disclaim or advise everybody the same, wherever they stand: in questions too."""
     clauses = [clause for clause in CLAUSES.split(reply) if clause]
     return {
-        name: part(sum(bool(pattern.search(clause)) for clause in clauses), full)
+        name: part(sum(bool(pattern.search(clause)) and not URGENT.search(clause) for clause in clauses), full)
         for name, pattern, full in (("generic", GENERIC, 3), ("disclaims", DISCLAIMER, 2), ("courtesy", COURTESY, 3))
     }

@@ -129,6 +129,8 @@ def _questions(sentences: Sequence[Sentence], before: Consultation, words: Lexic
             else:
                 known.add(topic)
         for one in named:
+            if topics and one.kind != "finding":
+                continue  # "kidney" in a question about the kidneys
             if one.key in before.heard:
                 known |= {one.key} if not topics else set()
                 useful += 1
