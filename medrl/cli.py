@@ -355,9 +355,8 @@ def _doctor_likeness(options: argparse.Namespace) -> int:
         return 0
     if options.limit is not None and options.limit < 1:
         raise DataError(f"--limit is {options.limit}; ask for at least one row")
-    reward = DoctorLikeness(options.model, options.vocabulary)
     replies = load_replies(options.file, limit=options.limit) if options.file else clinic_replies(options.limit or 300)
-    measured = measure(reward, replies)
+    measured = measure(DoctorLikeness(options.model, options.vocabulary), replies)
     width = None if sys.stdout.isatty() else 120
     show(Console(width=width, highlight=False, emoji=False, markup=False), measured)
     if options.json:

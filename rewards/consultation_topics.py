@@ -43,7 +43,7 @@ TOPICS: Mapping[str, Topic] = {
     "sex": Topic(
         words(
             r"\bmale or female\b",
-            r"\byour (?:sex|gender)\b",
+            r"\byour (?:sex|gender)\b|\bsex\?",
             r"\bman or (?:a )?woman\b",
             r"性别",
             r"男的?还是女",
@@ -211,7 +211,8 @@ TOPICS: Mapping[str, Topic] = {
     ),
     "life": Topic(
         words(
-            r"\bwork\b|\bjob\b|\boccupation|\bfor a living\b|\blive (?:with|alone)\b|\bexercis(?:e|ing)\b|\bdiet\b|\bmarried\b",
+            r"\bwork\b|\bjob\b|\boccupation|\bfor a living\b"
+            r"|\blive (?:with|alone)\b|\bexercis(?:e|ing)\b|\bdiet\b|\bmarried\b",
             r"工作|职业|做什么的|久坐|饮食",
         ),
         words(r"\bi work\b|\bmy job\b|\bretired\b|\bi live\b", r"工作|职业|退休|久坐"),
