@@ -79,6 +79,7 @@ class Lexicon:
     known: Vocabulary
     world: World
     kinds: Mapping[int, tuple[str, str]] = field(repr=False)
+    numbers: Mapping[str, int] = field(repr=False)
 
     def sentences(self, text: str) -> tuple[Sentence, ...]:
         """The sentences of a turn, in order. Linear in the text."""
@@ -115,6 +116,11 @@ class Lexicon:
         counted = _candidates(self.world, findings.intersection(self.world.findings))
         most = max(counted.values(), default=1)
         return {key: count / most for key, count in counted.items()}
+
+    def related(self, one: str, other: str) -> bool:
+        """Whether the vocabulary knows one concept as a kind of the other."""
+        numbers = (self.numbers.get(one), self.numbers.get(other))
+        return numbers[0] is not None and numbers[1] is not None and self.known.related(numbers[0], numbers[1])
 
     def drug(self, key: str) -> Drug | None:
         return self.world.drugs.get(key)
@@ -155,7 +161,7 @@ def _lexicon(sources: tuple[str, ...], known: Vocabulary) -> Lexicon:
                     found = known.ids(form)
                     if len(found) == 1:
                         kinds[next(iter(found))] = (kind, key)
-    return Lexicon(known, world, kinds)
+    return Lexicon(known, world, kinds, {key: number for number, (_, key) in kinds.items()})
 
 
 def lexicon(sources: Sources = "medrl") -> Lexicon:

@@ -66,7 +66,7 @@ def diagnoses(said: Sequence[Sentence], before: Consultation, words: Lexicon, en
     timely = before.evidence >= enough or bool(before.diagnosed & held)
     plausible = any(_credit(key, support, words) >= UNKNOWN for key in {*held, *hedged})
     return Diagnoses(
-        credit if one_or_two and timely else 0.0,
+        credit / len(stated) if one_or_two and timely else 0.0,
         float(bool(stated) and not (one_or_two and timely)),
         len(hedged) + (len(stated) if len(stated) > 2 else 0),
         plausible,
@@ -77,9 +77,9 @@ def diagnoses(said: Sequence[Sentence], before: Consultation, words: Lexicon, en
 
 def _credit(key: str, support: Mapping[str, float], words: Lexicon) -> float:
     """What a diagnosis is worth: its support; where the tables do not know it, a half if they know no other, else nothing."""
-    if key in words.world.diseases:
+    if key in words.world.diseases or not support:
         return support.get(key, UNKNOWN)
-    return 0.0 if support else UNKNOWN
+    return max((share for other, share in support.items() if words.related(key, other)), default=0.0)
 
 
 # Treatment, tests and advice
@@ -91,6 +91,7 @@ class Acts(NamedTuple):
     specific: float = 0.0
     vague: int = 0
     drugs: tuple[str, ...] = ()
+    sends: bool = False
 
 
 def acts_of(sentence: Sentence, before: Consultation, words: Lexicon, committed: frozenset[str]) -> Acts:
@@ -110,7 +111,9 @@ def acts_of(sentence: Sentence, before: Consultation, words: Lexicon, committed:
         treats = max([treats, *(0.7 * _fits(key, about, words) for key in procedures)])
     orders = tuple(_fits(key, about, words) for key in tests) if not hedged else ()
     vague = len(set(drugs + procedures)) if hedged and not given else 0
-    return Acts(treats, orders, float(not drugs and _tells_when(sentence, before, about, words)), vague, given)
+    sends = _sends(text, about, words)
+    when = sends or (not drugs and _tells_when(sentence, before))
+    return Acts(treats, orders, float(when), vague, given, sends)
 
 
 def orders_of(acts: Sequence[Acts]) -> float:
@@ -121,16 +124,19 @@ def orders_of(acts: Sequence[Acts]) -> float:
     return sum(fits == 1.0 for fits in fitting) / len(fitting)
 
 
-def _tells_when(sentence: Sentence, before: Consultation, about: frozenset[str], words: Lexicon) -> bool:
-    """Whether it says when to come: with a finding that nobody named yet, after a stated time, or at once where due."""
+def _tells_when(sentence: Sentence, before: Consultation) -> bool:
+    """Whether it says when to come: with a finding that nobody named yet, or after a stated time."""
     text = sentence.text
     if any(text.strip(" 。.") in said for said in before.patient):
         return False
     new = [one for one in sentence.of("finding", "disease") if one.key not in before.heard]
-    if RETURN.search(text) and (WITHIN_TIME.search(text) or (new and len(new) <= 3 and IF.search(text))):
-        return True
+    return bool(RETURN.search(text) and (WITHIN_TIME.search(text) or (new and len(new) <= 3 and IF.search(text))))
+
+
+def _sends(text: str, about: frozenset[str], words: Lexicon) -> bool:
+    """Whether it sends to hospital at once, and most of the diseases in question need that."""
     diseases = [words.world.diseases[key] for key in about if key in words.world.diseases]
-    urgent = bool(diseases) and sum(one.acuity == "emergency" for one in diseases) * 2 > len(diseases)
+    urgent = sum(one.acuity == "emergency" for one in diseases) * 2 > len(diseases)
     return urgent and bool(URGENT.search(text))
 
 

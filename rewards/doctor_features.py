@@ -100,7 +100,8 @@ def read_reply(reply: str, before: Consultation, words: Lexicon, enough: int = E
         "markup": part(len(MARKUP.findall(reply)), 3),
     }
     due = features["asks_missing"] * PER_TURN  # one question that is due opens the gate
-    content = part(max(due, diagnosed.commits, treats, orders, specific, 0.5 * diagnosed.plausible), 0.5)
+    sends = float(any(act.sends for act in acts))  # when to come back is no content by itself: it fits everybody
+    content = part(max(due, diagnosed.commits, treats, orders, sends, 0.5 * diagnosed.plausible), 0.5)
     drugs = tuple(dict.fromkeys(key for act in acts for key in act.drugs))
     good = [f"{name} {features[name]:.2g}" for name, one in FEATURES.items() if one.sign > 0 and features[name]]
     bad = [f"{name} {features[name]:.2g}" for name, one in FEATURES.items() if one.sign < 0 and features[name]]
@@ -149,9 +150,10 @@ def _questions(sentences: Sequence[Sentence], before: Consultation, words: Lexic
 
 
 def _worth_asking(topic: str, ready: bool) -> float:
+    """Less than a finding that fits the case: what can be asked of everybody."""
     if topic in SAFETY:
-        return 1.0 if ready or topic in ("age", "sex") else 0.5
-    return 0.5 if ready or topic in ASIDE else 1.0
+        return 1.0 if ready else 0.75 if topic in ("age", "sex") else 0.5
+    return 0.25 if ready else 0.5 if topic in ASIDE else 0.75
 
 
 def _relevant(one: Named, likely: frozenset[str], words: Lexicon) -> float:

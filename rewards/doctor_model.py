@@ -26,7 +26,7 @@ from medrl.verifiers.protocol import digest
 
 FORMAT = 1
 SHIPPED = "doctor_likeness.json"
-PRIOR, L2 = 1.0, 3.0  # weight of a feature of which the replies say nothing, and how strongly it is held
+PRIOR, L2 = 1.0, 8.0  # weight of a feature of which the replies say nothing, and how strongly it is held
 ROUNDED = 4  # digits, so that the file is the same whichever machine computed it
 SIZES = {"replies": 700, "matched": 300, "flawed": 300, "calibration": 300}
 LARGEST = 200_000  # bytes of a model file

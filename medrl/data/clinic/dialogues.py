@@ -218,12 +218,12 @@ class Scene:
             after += ["doctor.rare"] if rng.random() < 0.2 else []
             return self.speech.join([*(say(one) for one in before), *parts, *(say(one) for one in after)])
         asks = any(one.startswith("ask:") for one in self.content)
-        before = say("assistant.thanks") if rng.random() < 0.3 else ""
+        thanks = say("assistant.thanks") if rng.random() < 0.3 else ""
         polite = say("assistant.polite") if rng.random() < 0.4 and asks else ""
         after = [say(one) for one in ("assistant.refer", "assistant.disclaim", "assistant.close") if rng.random() < 0.3]
-        if asks and not any((before, polite, *after)):
+        if asks and not any((thanks, polite, *after)):
             polite = say("assistant.polite")  # else the two might say the same words
-        return self.speech.join([before, polite, *parts, *after])
+        return self.speech.join([thanks, polite, *parts, *after])
 
     def _said(self, who: str, key: str) -> str:
         """One item of content in the words of one speaker. Both ask with the same words."""
