@@ -66,8 +66,9 @@ def value(reply: str, *history: str) -> float:
 @pytest.mark.parametrize(
     ("reply", "history", "name", "low", "high"),
     [
-        ("How long has it been? Any pleuritic chest pain?", COUGH, "asks_missing", 1, 1),
-        ("多久了，有吸气胸痛吗", ("我咳嗽发热",), "asks_missing", 0.5, 1),
+        ("How long has it been? Any pleuritic chest pain?", COUGH, "asks_missing", 0.8, 0.9),
+        ("多久了，有寒战吗", ("我咳痰发热",), "asks_missing", 0.8, 0.9),
+        ("Any rigors? Any pleuritic chest pain?", COUGH, "asks_missing", 1, 1),
         ("Do you have a fever?", COUGH, "asks_missing", 0, 0),  # it was told
         ("Do you have a fever?", COUGH, "asks_known", 0.3, 1),
         ("Any allergies?", ("I cough.", "Any allergies?", "I forgot to say it hurts."), "asks_missing", 0, 0),  # twice
