@@ -114,11 +114,12 @@ class Lexicon:
     def support(self, findings: frozenset[str]) -> Mapping[str, float]:
         """Candidate to how many of the findings speak for it, as a share of those that speak for the best one.
 
-        Empty where no disease explains two findings: then the tables have no say.
+        Empty where no disease explains two findings, and more than half of them: then the tables have no say.
         """
         counted = _candidates(self.world, findings.intersection(self.world.findings))
         most = max(counted.values(), default=0)
-        return {key: count / most for key, count in counted.items()} if most > 1 else {}
+        explained = most > 1 and 2 * most > len(findings)
+        return {key: count / most for key, count in counted.items()} if explained else {}
 
     def related(self, one: str, other: str) -> bool:
         """Whether the vocabulary knows one concept as a kind of the other."""

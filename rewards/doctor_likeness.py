@@ -19,7 +19,7 @@ from medrl.rewards.doctor_features import ENOUGH, read_reply
 from medrl.rewards.doctor_model import DoctorModel
 from medrl.rewards.tree import Reward, RewardContext, Scores, settle
 from medrl.types import KINDS, Group, Message, Part, Problem, Response, Score, Verdict
-from medrl.verifiers.extract import check_format, degenerate, sections
+from medrl.verifiers.extract import Format, check_format, degenerate, sections
 from medrl.verifiers.scripts import is_latin
 
 Judge: TypeAlias = Callable[[str, Sequence[Message]], Verdict]  # of a turn and the messages before it
@@ -43,7 +43,7 @@ class DoctorLikeness(Reward):
     """Findings that must be known before a diagnosis counts as timely; 2 to 4."""
     kinds: tuple[str, ...] = ("dialogue",)
     """Kinds of problems that are consultations; add `open` where a patient's single question is one. Others: no number."""
-    format: str = "auto"
+    format: Format = "auto"
     """How reasoning is told from the visible reply: auto, o1, think, plain. Only the visible reply is read."""
     name: str = "doctor_likeness"
     """Name of this part in metrics and traces; unique in the tree."""
@@ -131,7 +131,7 @@ def unreadable(problem: Problem, kinds: Sequence[str]) -> Verdict | None:
     return None
 
 
-def turns_of(problem: Problem, response: Response, format: str = "auto") -> list[tuple[list[Message], str]]:
+def turns_of(problem: Problem, response: Response, format: Format = "auto") -> list[tuple[list[Message], str]]:
     """Each turn of the policy with the messages before it; only the visible part of a turn counts."""
 
     def visible(text: str) -> str:

@@ -5,6 +5,7 @@ gives the AUC of brevity beside it, the AUC among replies of nearly equal length
 length within doctors and within assistants.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean, median
@@ -128,7 +129,7 @@ def rank_correlation(pairs: Sequence[tuple[float, float]]) -> float | None:
         return None
     left, right = (_ranks([pair[side] for pair in pairs]) for side in (0, 1))
     a, b = fmean(left), fmean(right)
-    spread = (sum((x - a) ** 2 for x in left) * sum((y - b) ** 2 for y in right)) ** 0.5
+    spread = math.sqrt(sum((x - a) ** 2 for x in left) * sum((y - b) ** 2 for y in right))
     if not spread:
         return None
     return sum((x - a) * (y - b) for x, y in zip(left, right, strict=True)) / spread
