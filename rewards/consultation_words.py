@@ -56,6 +56,7 @@ AVOIDED = words(
     r"allergy|had|taken|already|history)\b",
     r"不要|避免|停用|停|别吃|勿|禁|忌|过敏|吃过|用过|已经",
 )
+TAKE = words(r"\b(?:take|try|use|start|buy|begin|give)\b", r"吃|服|用")
 DOSE = words(
     r"\d+(?:\.\d+)?\s{0,2}(?:mg|mcg|µg|μg|g|ml|units?|iu|drops?|puffs?|tablets?|"
     r"capsules?|mmol|fingertip)\b(?!/d?l)",

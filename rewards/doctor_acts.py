@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from medrl.rewards.consultation import Consultation, Lexicon, Sentence
+from medrl.rewards.consultation import Consultation, Lexicon, Sentence, asked_in
 from medrl.rewards.consultation_words import (
     AVOIDED,
     CLAUSES,
@@ -18,6 +18,7 @@ from medrl.rewards.consultation_words import (
     IF,
     RETURN,
     SURE,
+    TAKE,
     URGENT,
     WITHIN_TIME,
 )
@@ -25,6 +26,7 @@ from medrl.rewards.consultation_words import (
 SUPPORTED = 0.6  # share of the best disease's findings that another must explain to be as good a diagnosis
 UNKNOWN = 0.5  # credit of what no table can confirm or contradict
 FEW = 3  # tests in one reply from which on they are a list
+UNNAMED = "a drug without a known name"
 IDLE = {"en": 60, "zh": 20}  # characters of a sentence that says nothing
 
 
@@ -102,15 +104,17 @@ def acts_of(sentence: Sentence, before: Consultation, words: Lexicon, committed:
     if AVOIDED.search(text) and not dose:
         drugs = []
     about = committed | before.diagnosed | _supported(before, words)
-    given = tuple(drugs) if drugs and (dose or not hedged) else ()
-    treats = max((_fits(key, about, words) for key in given), default=0.0)
+    given = tuple(drugs) if drugs and (dose or not hedged or TAKE.search(text)) else ()
+    if dose and frequency and not drugs and not AVOIDED.search(text):
+        given = (UNNAMED,)
+    treats = max((_fits(key, about, words) for key in given if key != UNNAMED), default=0.0) * (not hedged)
     treats *= 1.0 if dose and frequency else 0.7 if dose or frequency else 0.4
     procedures = [one.key for one in sentence.of("procedure") if not one.denied]
     tests = [one.key for one in sentence.of("test") if not one.denied]
     if not hedged:
         treats = max([treats, *(0.7 * _fits(key, about, words) for key in procedures)])
     orders = tuple(_fits(key, about, words) for key in tests) if not hedged else ()
-    vague = len(set(drugs + procedures)) if hedged and not given else 0
+    vague = len(set(drugs + procedures)) if hedged else 0
     sends = _sends(text, about, words)
     when = sends or (not drugs and _tells_when(sentence, before))
     return Acts(treats, orders, float(when), vague, given, sends)
@@ -122,6 +126,13 @@ def orders_of(acts: Sequence[Acts]) -> float:
     if len(fitting) <= FEW:
         return max(fitting, default=0.0)
     return sum(fits == 1.0 for fits in fitting) / len(fitting)
+
+
+def given_in_question(sentence: Sentence) -> tuple[str, ...]:
+    """Drugs with a dose in a question that does not ask what is taken: "amoxicillin 500 mg, all right?" gives them."""
+    if not DOSE.search(sentence.text) or asked_in(sentence) & {"drugs", "treated"}:
+        return ()
+    return tuple(one.key for one in sentence.of("drug"))
 
 
 def _tells_when(sentence: Sentence, before: Consultation) -> bool:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from medrl.rewards.consultation import Consultation, Lexicon, Named, Sentence, asked_in
 from medrl.rewards.consultation_topics import ASIDE, SAFETY
 from medrl.rewards.consultation_words import MARKUP
-from medrl.rewards.doctor_acts import acts_of, diagnoses, emptiness, empty_clauses, orders_of, part
+from medrl.rewards.doctor_acts import acts_of, diagnoses, emptiness, empty_clauses, given_in_question, orders_of, part
 
 ENOUGH = 3  # findings that a diagnosis needs before it
 PER_TURN = 2.0  # questions that are worth full credit
@@ -102,7 +102,8 @@ def read_reply(reply: str, before: Consultation, words: Lexicon, enough: int = E
     due = features["asks_missing"] * PER_TURN  # one question that is due opens the gate
     sends = float(any(act.sends for act in acts))  # when to come back is no content by itself: it fits everybody
     content = part(max(due, diagnosed.commits, treats, orders, sends, 0.5 * diagnosed.plausible), 0.5)
-    drugs = tuple(dict.fromkeys(key for act in acts for key in act.drugs))
+    offered = [key for s in sentences if s.question for key in given_in_question(s)]
+    drugs = tuple(dict.fromkeys([*(key for act in acts for key in act.drugs), *offered]))
     good = [f"{name} {features[name]:.2g}" for name, one in FEATURES.items() if one.sign > 0 and features[name]]
     bad = [f"{name} {features[name]:.2g}" for name, one in FEATURES.items() if one.sign < 0 and features[name]]
     reason = f"{', '.join(good) or 'no act of a doctor'}; {', '.join(bad) or 'nothing empty'}"

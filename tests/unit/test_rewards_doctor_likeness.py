@@ -143,6 +143,28 @@ def test_a_drug_before_the_questions_is_vetoed_and_after_them_is_not() -> None:
 
 
 @pytest.mark.parametrize(
+    "reply",
+    [
+        "Any rigors? Amoxicillin 500 mg three times daily, all right?",
+        "Any rigors? You might try amoxicillin.",
+        "Any rigors? One could take amoxicillin 500 mg three times daily.",
+        "Any rigors? Take Foobarol 500 mg three times daily.",
+        "有寒战吗？可能吃点阿莫西林会好。",
+        "有寒战吗？吃阿莫西林500 mg，每日三次，好吗？",
+        "If you are not allergic, take amoxicillin 500 mg three times daily. Any rigors?",
+    ],
+)
+def test_a_drug_is_given_however_it_is_said(reply: str) -> None:
+    history = ("我咳痰发热三天了。",) if "吃" in reply else COUGH
+    found = score(reply, *history)
+    assert found.value == 0.0 and "vetoed" in found.reason
+
+
+def test_a_question_about_a_drug_gives_none() -> None:
+    assert value("Are you taking any medication, such as prednisolone 40 mg? Any rigors?", *COUGH) > 0.5
+
+
+@pytest.mark.parametrize(
     ("history", "drug", "missed"),
     [
         (("I'm a 70-year-old man with allergies to nothing, on no medication.",), "metformin", ("renal",)),
