@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from medrl.rewards.consultation import Consultation, Lexicon, Sentence, asked_in
+from medrl.rewards.consultation import Consultation, asked_in
+from medrl.rewards.consultation_lexicon import Lexicon, Sentence
 from medrl.rewards.consultation_words import (
     AVOIDED,
     CLAUSES,

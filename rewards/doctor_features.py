@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from medrl.rewards.consultation import Consultation, Lexicon, Named, Sentence, asked_in
+from medrl.rewards.consultation import Consultation, asked_in
+from medrl.rewards.consultation_lexicon import Lexicon, Named, Sentence
 from medrl.rewards.consultation_topics import ASIDE, SAFETY
 from medrl.rewards.consultation_words import MARKUP
 from medrl.rewards.doctor_acts import acts_of, diagnoses, emptiness, empty_clauses, given_in_question, orders_of, part

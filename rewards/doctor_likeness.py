@@ -14,7 +14,8 @@ from typing import ClassVar, TypeAlias
 
 from medrl.errors import RecipeError
 from medrl.rewards import doctor_model, prescribing
-from medrl.rewards.consultation import Consultation, Lexicon, lexicon, read_consultation, text_of
+from medrl.rewards.consultation import Consultation, read_consultation, text_of
+from medrl.rewards.consultation_lexicon import Lexicon, lexicon
 from medrl.rewards.doctor_features import ENOUGH, read_reply
 from medrl.rewards.doctor_model import DoctorModel
 from medrl.rewards.tree import Reward, RewardContext, Scores, settle

@@ -19,7 +19,8 @@ from medrl.data.clinic.dialogues import generate_flawed, generate_matched, gener
 from medrl.data.clinic.world import load_world
 from medrl.data.replies import LabelledReply
 from medrl.errors import DataError, MissingFile
-from medrl.rewards.consultation import Lexicon, lexicon, read_consultation
+from medrl.rewards.consultation import read_consultation
+from medrl.rewards.consultation_lexicon import Lexicon, lexicon
 from medrl.rewards.doctor_features import FEATURES, Reading, read_reply
 from medrl.rewards.logistic import fit, platt, sigmoid
 from medrl.verifiers.protocol import digest

@@ -7,7 +7,8 @@ treated as one that the kidneys clear. Where minutes count, nobody asks first: `
 
 from collections.abc import Sequence
 
-from medrl.rewards.consultation import Consultation, Lexicon
+from medrl.rewards.consultation import Consultation
+from medrl.rewards.consultation_lexicon import Lexicon
 
 # Given before any question in an emergency: Resuscitation Council UK guidelines 2021 (anaphylaxis, opioids, hypoglycaemia).
 AT_ONCE = frozenset({"epinephrine", "naloxone", "glucose", "glucagon", "atropine"})

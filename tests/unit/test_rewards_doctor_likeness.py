@@ -14,7 +14,8 @@ from medrl.data.clinic.dialogues import generate_flawed
 from medrl.data.replies import LabelledReply
 from medrl.errors import DataError, MissingFile, RecipeError
 from medrl.rewards import DoctorLikeness, build, doctor_model
-from medrl.rewards.consultation import lexicon, read_consultation
+from medrl.rewards.consultation import read_consultation
+from medrl.rewards.consultation_lexicon import lexicon
 from medrl.rewards.doctor_features import FEATURES, Reading, read_reply
 from medrl.rewards.logistic import auc, fit, platt, sigmoid
 from medrl.rewards.prescribing import RENAL, unasked
