@@ -99,7 +99,7 @@ TOPICS: Mapping[str, Topic] = {
             r"\bsince when\b",
             r"\bwhen (?:did|was|were|exactly)\b",
             r"\bhow many (?:hours|days|weeks|months)\b",
-            r"\b(?:start|began|begin|come on)\b",
+            r"\b(?:start(?:ed)?|began|begin|come on)\b",
             r"多久|几天|多长时间|什么时候|何时|多少天|哪天",
         ),
         words(

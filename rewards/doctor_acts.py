@@ -65,9 +65,10 @@ def diagnoses(said: Sequence[Sentence], before: Consultation, words: Lexicon, en
     against = {key for key in stated if support and key in words.world.diseases and support.get(key, 0.0) < SUPPORTED}
     held = frozenset(stated) - against
     one_or_two = 0 < len(stated) <= 2 and not against
-    credit = min((_credit(key, support, words) for key in held), default=0.0)
+    credit = min((_credit(key, support, before.positives, words) for key in held), default=0.0)
     timely = before.evidence >= enough or bool(before.diagnosed & held)
-    plausible = any(_credit(key, support, words) >= UNKNOWN for key in {*held, *hedged})
+    told = stated.keys() | hedged  # a possibility is content where the tables confirm it, and a list of many is none
+    plausible = len(told) <= FEW and any(support.get(key, 0.0) >= SUPPORTED for key in told)
     return Diagnoses(
         credit / len(stated) if one_or_two and timely else 0.0,
         float(bool(stated) and not (one_or_two and timely)),
@@ -78,8 +79,10 @@ def diagnoses(said: Sequence[Sentence], before: Consultation, words: Lexicon, en
     )
 
 
-def _credit(key: str, support: Mapping[str, float], words: Lexicon) -> float:
+def _credit(key: str, support: Mapping[str, float], positives: frozenset[str], words: Lexicon) -> float:
     """What a diagnosis is worth: its support; where the tables do not know it, a half if they know no other, else nothing."""
+    if key in words.world.diseases and not support:
+        return UNKNOWN if len(positives.intersection(words.world.diseases[key].findings)) > 1 else 0.0
     if key in words.world.diseases or not support:
         return support.get(key, UNKNOWN)
     return max((share for other, share in support.items() if words.related(key, other)), default=0.0)

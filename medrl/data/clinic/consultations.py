@@ -14,7 +14,6 @@ from medrl.types import Message
 
 STAGES = ("opening", "middle", "late", "ready")
 GENERAL = ("onset", "severity", "site", "character", "triggers", "past", "tests", "else")
-SAFETY = ("age", "pregnancy", "allergy", "renal", "drugs")
 SHARES = {"held_out": 0.25, "calibration": 0.15}  # of the diseases
 LAY = 0.15  # share of findings that a patient calls by a lay name, where there is one
 TELLABLE = ("symptom", "history")
@@ -67,8 +66,9 @@ def draw_case(world: World, split: str, speech: Speech) -> Case:
     rng.shuffle(head)
     told = tuple((head + rest)[:count])
     person = patient(disease, rng, told)
-    fertile = person.sex == "female" and 12 <= person.age <= 55
-    topics = ("age", *(("pregnancy",) if fertile else ()), "allergy", "renal", "drugs")
+    # Whether she is pregnant is asked of a woman; of a man of that age, and in writing, that he is one.
+    about = ("pregnancy" if person.sex == "female" else "sex",) if 12 <= person.age <= 55 else ()
+    topics = ("age", *about, "allergy", "renal", "drugs")
     return Case(world, disease, person, told, topics, speech.word("duration"))
 
 
@@ -89,7 +89,7 @@ def history(case: Case, stage: str, speech: Speech) -> tuple[list[Message], tupl
     sentences += [_reported(case, key, speech) for key in case.told[1 : min(first, shown)]]
     if rng.random() < 0.45:
         sentences.insert(rng.randint(0, 1), speech.say("who", age=case.person.age, sex=_sex(case, speech)))
-        answered.append("age")
+        answered += ["age", "sex"]
     if rng.random() < 0.4:
         sentences.append(speech.say("for", duration=case.duration))
         answered.append("onset")
@@ -120,7 +120,9 @@ def _exchange(case: Case, topics: Sequence[str], speech: Speech) -> list[Message
             replies.append(speech.say("yes", finding=named))
         else:
             questions.append(speech.say(f"ask.{topic}"))
-            replies.append(speech.say(f"answer.{topic}", age=case.person.age, duration=case.duration))
+            replies.append(
+                speech.say(f"answer.{topic}", age=case.person.age, sex=_sex(case, speech), duration=case.duration)
+            )
     return [
         {"role": "assistant", "content": speech.join(questions)},
         {"role": "user", "content": speech.join(replies)},
