@@ -115,7 +115,7 @@ def acts_of(sentence: Sentence, before: Consultation, words: Lexicon, committed:
     treats *= 1.0 if dose and frequency else 0.7 if dose or frequency else 0.4
     procedures = [one.key for one in sentence.of("procedure") if not one.denied]
     tests = [one.key for one in sentence.of("test") if not one.denied]
-    if not hedged:
+    if not hedged and not _empty_words(text) and not COURTESY.search(text):  # "a speedy recovery" treats nothing
         treats = max([treats, *(0.7 * _fits(key, about, words) for key in procedures)])
     orders = tuple(_fits(key, about, words) for key in tests) if not hedged else ()
     vague = len(set(drugs + procedures)) if hedged else 0
