@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from medrl.data.clinic import load_world
-from medrl.data.clinic.consultations import diseases_of
+from medrl.data.clinic.visits import diseases_of
 from medrl.data.clinic.dialogues import FLAWS, SPLITS, WITHIN, generate_flawed, generate_matched, generate_replies
 from medrl.data.clinic.speech import pieces
 from medrl.data.replies import LabelledReply

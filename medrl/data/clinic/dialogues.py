@@ -11,7 +11,7 @@ import random
 from collections.abc import Callable, Sequence
 
 from medrl.data.clinic.concepts import Drug
-from medrl.data.clinic.consultations import GENERAL, STAGES, Case, draw_case, history, name_of, strangers
+from medrl.data.clinic.visits import GENERAL, STAGES, Case, draw_case, history, name_of, strangers
 from medrl.data.clinic.speech import Speech
 from medrl.data.clinic.world import LANGUAGES, World, load_world
 from medrl.data.replies import LabelledReply
