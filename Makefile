@@ -13,7 +13,7 @@ PINS := requirements/cpu.txt
 PACKAGING := $(PINS) setup.cfg pyproject.toml
 EVERYTHING := torch transformers datasets trl peft accelerate deepspeed ray vllm tensorboard matplotlib medrl
 
-.PHONY: help demo test test-unit test-interop lint browser format doctor cards wheel clean
+.PHONY: help demo test test-unit test-interop lint browser format doctor cards doctor-model wheel clean
 
 help: ## Print this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-13s %s\n", $$1, $$2 }'
@@ -53,6 +53,9 @@ cards: .venv/.light ## Measure the shipped verifier cards anew, after rules or v
 	rm -f medrl/data/cards/*.json
 	for verifier in rules '{type: typed, vocabulary: medrl, format: o1}' '{type: typed, vocabulary: clinic, format: o1}'; do \
 		MEDRL_CARDS=medrl/data/cards $(BIN)/medrl card "$$verifier" --cases medrl/data/cases/heldout.jsonl --save; done
+
+doctor-model: .venv/.light ## Learn the shipped weights of doctor_likeness anew, after features or tables changed
+	$(BIN)/medrl doctor-likeness --train rewards/doctor_likeness.json
 
 wheel: .venv/.light ## Build the wheel into dist/
 	$(PIP) wheel --no-deps --no-build-isolation --wheel-dir dist .

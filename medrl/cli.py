@@ -44,6 +44,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _training_commands(commands)
     _verifier_commands(commands)
+    _reward_commands(commands)
     _data_commands(commands)
     _plugin_commands(commands)
     return parser
@@ -144,6 +145,23 @@ def _verifier_commands(commands: _Commands) -> None:
     serve.add_argument("settings", nargs="*", metavar="KNOB=VALUE", help="e.g. port=8480 workers=2")
     serve.add_argument("--knobs", action="store_true", help="list every knob with its documentation, and end")
     serve.set_defaults(command=_serve)
+
+
+def _reward_commands(commands: _Commands) -> None:
+    likeness = commands.add_parser("doctor-likeness", help="how doctor-like replies are, with length held fast")
+    likeness.add_argument(
+        "file", nargs="?", help="rows with dialogue, reply and perhaps doctor and source (.jsonl), or a published file; "
+        "default: the clinic's own held-out replies"
+    )  # fmt: skip
+    likeness.add_argument("--model", metavar="FILE", default="", help="a learned model; default: the one medrl ships")
+    likeness.add_argument("--vocabulary", metavar="NAME", default="medrl", help="medrl, clinic, or a file")
+    likeness.add_argument("--limit", type=int, help="only so many rows")
+    likeness.add_argument("--json", metavar="OUT", help="write the figures here")
+    likeness.add_argument(
+        "--train", metavar="OUT", help="learn a model from the clinic's training replies, write it here"
+    )
+    likeness.add_argument("--seed", type=int, default=0, help="with --train: other replies of the same kind")
+    likeness.set_defaults(command=_doctor_likeness)
 
 
 def _data_commands(commands: _Commands) -> None:
@@ -385,6 +403,8 @@ def _attack(options: argparse.Namespace) -> int:
     reward: Any = (read_reward if options.reward.endswith((".yaml", ".yml")) else _verifier)(options.reward)
     if options.count is not None and options.count < 1:
         raise DataError(f"--count is {options.count}; ask for at least one problem")
+    if _judges_doctors(reward):
+        return _attack_doctor_likeness(reward, options)
     if options.problems:
         problems = load_problems(options.problems, limit=options.count)
     else:
@@ -409,6 +429,59 @@ def _serve(options: argparse.Namespace) -> int:
         raise DataError("name the YAML file of a reward tree, or a recipe: medrl serve FILE [KNOB=VALUE ...]")
     settings = read_settings(options.settings)
     return serve(read_reward(options.reward), settings, lambda line: print(f"medrl: {line}", flush=True))
+
+
+def _judges_doctors(reward: Any) -> bool:
+    from medrl.commands.doctor_attacks import fits
+    from medrl.rewards import Reward
+
+    return isinstance(reward, Reward) and fits(reward)
+
+
+def _attack_doctor_likeness(reward: Any, options: argparse.Namespace) -> int:
+    from rich.console import Console
+
+    from medrl.commands.doctor_attacks import COUNT, default_replies, measure
+    from medrl.commands.doctor_likeness_table import show_attacks
+    from medrl.data.replies import load_replies
+
+    if options.problems:
+        sound = load_replies(options.problems, limit=options.count)
+    else:
+        sound = default_replies(options.count or COUNT)
+    attacked = measure(reward, sound)
+    width = None if sys.stdout.isatty() else 120
+    show_attacks(Console(width=width, highlight=False, emoji=False, markup=False), attacked)
+    if options.json:
+        _write_json(options.json, attacked.report)
+    return 0
+
+
+def _doctor_likeness(options: argparse.Namespace) -> int:
+    from rich.console import Console
+
+    from medrl.commands.doctor_likeness import clinic_replies, measure
+    from medrl.commands.doctor_likeness_table import show
+    from medrl.data.replies import load_replies
+    from medrl.files import write_atomic
+    from medrl.rewards import DoctorLikeness, doctor_model
+
+    if options.train:
+        if options.file or options.model:
+            raise DataError("--train learns from the clinic; give neither a file nor --model with it")
+        model = doctor_model.train(options.seed)
+        write_atomic(options.train, doctor_model.dump(model))
+        print(f"model {model.fingerprint} written to {options.train}")
+        return 0
+    if options.limit is not None and options.limit < 1:
+        raise DataError(f"--limit is {options.limit}; ask for at least one row")
+    replies = load_replies(options.file, limit=options.limit) if options.file else clinic_replies(options.limit or 300)
+    measured = measure(DoctorLikeness(options.model, options.vocabulary), replies)
+    width = None if sys.stdout.isatty() else 120
+    show(Console(width=width, highlight=False, emoji=False, markup=False), measured)
+    if options.json:
+        _write_json(options.json, measured.report)
+    return 0
 
 
 def _cache(options: argparse.Namespace) -> int:

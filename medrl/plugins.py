@@ -34,6 +34,7 @@ BUILTIN: Mapping[str, Mapping[str, str]] = {
     "medrl.rewards": {
         "verified": "medrl.rewards:Verified",
         "format": "medrl.rewards:Format",
+        "doctor_likeness": "medrl.rewards:DoctorLikeness",
         "weighted_sum": "medrl.rewards:WeightedSum",
         "gate": "medrl.rewards:Gate",
         "levels": "medrl.rewards:Levels",

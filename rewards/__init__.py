@@ -9,6 +9,7 @@ from medrl.rewards.combining import Combination, Maximum, Minimum, Product, Vote
 from medrl.rewards.comparing import GroupFunctionReward, PerGroup, group_reward
 from medrl.rewards.config import build, check
 from medrl.rewards.cosine import Cosine
+from medrl.rewards.doctor_likeness import DoctorLikeness
 from medrl.rewards.gates import Gate, Levels, gated, levels
 from medrl.rewards.hedging import Hedging
 from medrl.rewards.language import Language
@@ -34,6 +35,7 @@ __all__ = [
     "Clip",
     "Combination",
     "Cosine",
+    "DoctorLikeness",
     "FirstDecided",
     "Format",
     "FunctionReward",
