@@ -14,7 +14,7 @@ import pytest
 import yaml
 from answers_everywhere import ANSWERS, ASTHMA, GOUT, LETTER, TREE, Answer, tree, verified
 
-from medrl.cli import _parser, main
+from medrl.cli import main, make_parser
 from medrl.errors import DataError, ProblemError, RecipeError
 from medrl.interop import Columns, Scorer, pack, read_reward, unpack
 from medrl.interop.rows import messages_of, packed, response_of, spoken
@@ -200,5 +200,5 @@ def test_the_page_tells_the_truth(repository: Path) -> None:
     commands = [line.split("#")[0].split() for line in re.findall(r"^medrl (.*)$", page, re.MULTILINE)]
     assert len(commands) == 3
     for words in commands:
-        assert _parser().parse_args(words).framework in ("openrlhf", "verl")
+        assert make_parser().parse_args(words).framework in ("openrlhf", "verl")
     assert f"One table of {len(ANSWERS)}\nanswers" in page

@@ -1,0 +1,147 @@
+"""Commands that train and evaluate: run, eval, train-verifier, train-reward, eval-reward, rescore.
+
+What is heavy is imported when a command needs it.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+from medrl.commands.terminal import FAILED, Commands, console_of, write_json
+from medrl.errors import MissingFile
+
+
+def add(commands: Commands) -> None:
+    """Declare these commands."""
+    run = commands.add_parser("run", help="train what a recipe says", description="Train what a recipe says.")
+    run.add_argument("recipe", help="YAML file")
+    run.add_argument("overrides", nargs="*", metavar="KNOB=VALUE", help="e.g. trainer.steps=3; see `medrl config`")
+    run.set_defaults(command=train)
+
+    evaluate = commands.add_parser("eval", help="evaluate a policy on a recipe's held-out problems")
+    evaluate.add_argument("what", metavar="RUN_OR_RECIPE", help="a run folder, or a recipe")
+    evaluate.add_argument("overrides", nargs="*", metavar="KNOB=VALUE")
+    evaluate.add_argument("--policy", default="best", help="best, latest or sft of a run, or a folder or hub id")
+    evaluate.add_argument("--json", metavar="FILE", help="write the figures here")
+    evaluate.set_defaults(command=_eval)
+
+    fit = commands.add_parser("train-verifier", help="train a model verifier from a recipe, and write its card")
+    fit.add_argument("recipe", help="YAML file, for example examples/verifier/tiny.yaml")
+    fit.add_argument("overrides", nargs="*", metavar="KNOB=VALUE")
+    fit.set_defaults(command=_train_verifier)
+
+    prefer = commands.add_parser("train-reward", help="train a reward model on preference pairs from a recipe")
+    prefer.add_argument("recipe", help="YAML file, for example examples/reward_model/tiny.yaml")
+    prefer.add_argument("overrides", nargs="*", metavar="KNOB=VALUE")
+    prefer.set_defaults(command=_train_reward)
+
+    figures = commands.add_parser("eval-reward", help="accuracy, calibration and length bias of a reward model")
+    figures.add_argument("model", help="folder that `medrl train-reward` wrote, or folder or hub id of another")
+    figures.add_argument("--pairs", metavar="FILE", required=True, help="preference pairs or feedback records (.jsonl)")
+    figures.add_argument("--device", default="auto", help="cpu, cuda, cuda:1; default the first GPU where there is one")
+    figures.add_argument("--json", metavar="OUT", help="write the figures here")
+    figures.set_defaults(command=_eval_reward)
+
+    rescore = commands.add_parser("rescore", help="score a run's stored rollouts again, and list what changes")
+    rescore.add_argument("run", help="run folder; nothing in it is changed")
+    rescore.add_argument("--reward", metavar="FILE", help="YAML of a reward tree or a recipe; default: the run's own")
+    rescore.add_argument("--phase", choices=("train", "evaluation"), help="only these rollouts; default both")
+    rescore.add_argument("--limit", type=int, help="at most so many rollouts, in whole groups")
+    rescore.add_argument("--json", metavar="OUT", help="write figures and changed rollouts here")
+    rescore.set_defaults(command=_rescore)
+
+
+def train(options: argparse.Namespace) -> int:
+    from medrl.recipes import load_recipe
+    from medrl.recipes.run import run_recipe
+
+    run_recipe(load_recipe(options.recipe, options.overrides))
+    return 0
+
+
+def _eval(options: argparse.Namespace) -> int:
+    from medrl.models import Policy
+    from medrl.recipes import load_recipe
+    from medrl.recipes.run import evaluate_policy, quiet_libraries
+    from medrl.tracking import RunConsole
+
+    what = Path(options.what)
+    recipe = load_recipe(what / "recipe.yaml" if what.is_dir() else what, options.overrides)
+    quiet_libraries()
+    policy = Policy.load(_policy_path(what, options.policy), recipe.policy)
+    console = RunConsole()
+    row, _ = evaluate_policy(recipe, policy, console)
+    console.show(_figures(f"{options.policy} on {row['name']}", row))
+    if options.json:
+        write_json(options.json, {"policy": options.policy, **row})
+    if row["accuracy"] is None:
+        print(f"medrl: no accuracy: the judge failed on {row['unscored']:.0%} of what it was asked", file=sys.stderr)
+        return FAILED
+    return 0
+
+
+def _train_verifier(options: argparse.Namespace) -> int:
+    from medrl.commands.train_verifier import train_verifier
+    from medrl.recipes.verifier import load_verifier_recipe
+
+    train_verifier(load_verifier_recipe(options.recipe, options.overrides), lambda line: print(line, flush=True))
+    return 0
+
+
+def _train_reward(options: argparse.Namespace) -> int:
+    from medrl.commands.train_reward import train_reward
+    from medrl.recipes.reward_model import load_reward_recipe
+
+    train_reward(load_reward_recipe(options.recipe, options.overrides), lambda line: print(line, flush=True))
+    return 0
+
+
+def _eval_reward(options: argparse.Namespace) -> int:
+    from medrl.commands.train_reward import evaluate_reward
+
+    found = evaluate_reward(options.model, options.pairs, options.device)
+    if options.json:
+        write_json(options.json, found)
+    return 0
+
+
+def _rescore(options: argparse.Namespace) -> int:
+    from medrl.commands.rescore import rescore
+    from medrl.commands.rescore_table import show
+    from medrl.interop.scoring import read_reward
+
+    reward = read_reward(options.reward) if options.reward else None
+    found = rescore(options.run, reward, phase=options.phase, limit=options.limit)
+    show(console_of(120), found)
+    if options.json:
+        write_json(options.json, found.report)
+    return 0
+
+
+def _policy_path(what: Path, policy: str) -> str:
+    """What `--policy` names: one that the run kept, or a folder or hub id."""
+    if policy not in ("best", "latest", "sft"):
+        return policy
+    if not what.is_dir():
+        raise MissingFile(f"{what} is a recipe, which has no {policy!r} policy; name a folder or hub id with --policy")
+    from medrl.tracking import RunFolder
+
+    run = RunFolder(what)
+    places = {"best": run.best, "latest": run.latest_checkpoint(), "sft": run.sft}
+    kept = {name: place for name, place in places.items() if place is not None and place.is_dir()}
+    if policy not in kept:
+        raise MissingFile(f"the run {what} has no {policy!r} policy; it has: {', '.join(kept) or 'none'}")
+    return str(kept[policy])
+
+
+def _figures(title: str, row: dict[str, Any]) -> Any:
+    from rich import box
+    from rich.table import Table
+
+    table = Table("figure", "value", title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    table.columns[1].justify = "right"
+    for name, value in row.items():
+        if name != "name" and value is not None:
+            table.add_row(name, f"{value:.4g}" if isinstance(value, float) else str(value))
+    return table
