@@ -25,7 +25,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"medrl: {error}", file=sys.stderr)
         return FAILED if isinstance(error, RuntimeError | ArithmeticError) else FAULT
     except KeyboardInterrupt:
-        hint = "; `resume=true` goes on from the latest checkpoint" if options.command is training_commands.train else ""
+        hint = (
+            "; `resume=true` goes on from the latest checkpoint" if options.command is training_commands.train else ""
+        )
         print(f"medrl: interrupted{hint}", file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:  # the reader has gone, as `| head` does; Python's last flush must not fail too

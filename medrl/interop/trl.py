@@ -172,7 +172,7 @@ class RewardFunction:
                 log_metric(f"{self.name}/status/{status}", counts[status] / max(len(scores), 1))
 
     def _check_share(self, scores: Sequence[Score]) -> None:
-        from medrl.rollouts.collect import unscored_share  # brings in torch, which TRL has too
+        from medrl.rollouts import unscored_share  # brings in torch, which TRL has too
 
         nobody = Group(Problem("batch", messages_of("?")), tuple(Response("") for _ in scores))
         unscored_share([ScoredGroup(nobody, tuple(scores))], self.max_unscored)

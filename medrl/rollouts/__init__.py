@@ -1,5 +1,6 @@
 """From problems to scored groups."""
 
-from medrl.rollouts.collect import collect, make_requests, unscored_share
+from medrl.rollouts.collect import collect, make_requests
+from medrl.rollouts.unscored import believable, unscored_share
 
-__all__ = ["collect", "make_requests", "unscored_share"]
+__all__ = ["believable", "collect", "make_requests", "unscored_share"]

@@ -10,12 +10,11 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import replace
 
 from medrl.engines import Engine, Request, Sampling
-from medrl.errors import RewardFailed
 from medrl.models import Policy
 from medrl.models.policy import images_of
 from medrl.rewards import Reward, RewardContext
 from medrl.seeds import seed_of
-from medrl.types import Group, Problem, Rollout, Score, ScoredGroup
+from medrl.types import Group, Problem, Rollout, ScoredGroup
 
 
 def make_requests(
@@ -93,28 +92,3 @@ async def collect(
 async def _score(reward: Reward, group: Group, context: RewardContext) -> ScoredGroup:
     (scores,) = await reward.score([group], context)
     return ScoredGroup(group, tuple(scores))
-
-
-def unscored_share(scored: Sequence[ScoredGroup], bound: float = 1.0) -> float:
-    """Share of rollouts without a score, among those that a verifier was asked about (all, where none was asked).
-
-    A malformed response needs no judge: counting it among the scored would hide a judge that fails on all others.
-
-    Raises:
-        RewardFailed: It is above `bound`; the message counts the failures by status and quotes the commonest reasons.
-    """
-    scores: list[Score] = [score for group in scored for score in group.scores]
-    judged = [any(part.verdict is not None for part in score.parts.values()) for score in scores]
-    failed = [score for score in scores if score.value is None]
-    asked = sum(j or s.value is None for j, s in zip(judged, scores, strict=True)) if any(judged) else len(scores)
-    share = len(failed) / asked if asked else 0.0
-    if share > bound:
-        by_status = ", ".join(f"{count} {status}" for status, count in Counter(s.status for s in failed).most_common())
-        reasons = "".join(
-            f"\n  {count} x {reason}" for reason, count in Counter(s.reason for s in failed).most_common(3)
-        )
-        raise RewardFailed(
-            f"{len(failed)} of {asked} rollouts have no score ({by_status}), above the bound of {bound:.0%}; training "
-            f"on the rest would mislead. Mend the reward, or raise max_unscored. Commonest reasons:{reasons}"
-        )
-    return share

@@ -23,6 +23,7 @@ def save(trainer: "Trainer", run: RunFolder) -> None:
         "algorithm": trainer.algorithm_state,
         "reward": trainer.reward_state,
         "alarm": trainer.alarm_state,
+        "unscored": trainer.unscored,
         "best": trainer.best,
         "evaluations_since_best": trainer.evaluations_since_best,
         "evaluated_step": trainer.evaluated_step,
@@ -56,6 +57,7 @@ def restore(trainer: "Trainer", run: RunFolder) -> bool:
         trainer.step, trainer.best = state["step"], state["best"]
         trainer.algorithm_state, trainer.reward_state = state["algorithm"], state["reward"]
         trainer.alarm_state = state.get("alarm", {})  # checkpoints from before there was an alarm have none
+        trainer.unscored = state.get("unscored", [])
         trainer.evaluations_since_best = state["evaluations_since_best"]
         trainer.evaluated_step = state["evaluated_step"]
     except (OSError, ValueError, LookupError, TypeError, CheckpointError) as error:

@@ -17,7 +17,7 @@ from medrl.files import atomic_folder
 from medrl.learners import Optimization
 from medrl.models import Policy
 from medrl.rewards import Reward, RewardContext
-from medrl.rollouts import collect, unscored_share
+from medrl.rollouts import believable, collect
 from medrl.seeds import seed_of
 from medrl.tracking import RunConsole, RunFolder, Tracker
 from medrl.trainers import checkpoints
@@ -96,6 +96,7 @@ class Trainer:
         self.algorithm_state: dict[str, Any] = {}
         self.reward_state: dict[str, Any] = {}
         self.alarm_state: dict[str, Any] = {}
+        self.unscored: list[list[int]] = []  # of the last steps, how many rollouts had no score, of how many
         self.best: dict[str, float] = {}  # step and accuracy of the best policy so far, the unscored taken as wrong
         self.evaluations_since_best = 0
         self.evaluated_step = -1
@@ -116,8 +117,8 @@ class Trainer:
                 # 1. P problems, G rollouts of each, scored as each group completes
                 context = RewardContext(step, self.reward_state)
                 scored = await self._collect(self.sampler.next(self.settings.problems_per_step), context)
-                unscored_share(scored, bound=self.settings.max_unscored)
                 self.reward.learn(scored, self.reward_state)
+                scored = self._believable(scored)
                 sampled = time.perf_counter()
 
                 # 2. rewards become advantages
@@ -158,6 +159,9 @@ class Trainer:
                 context=context,
                 on_rollout=progress.advance,
             )
+
+    def _believable(self, scored: list[ScoredGroup]) -> list[ScoredGroup]:
+        return believable(scored, self.unscored, self.settings.max_unscored, self.settings.unscored_window)
 
     async def evaluate(self) -> Evaluation:
         """Evaluate on the held-out problems now; logs it, and keeps the policy in `best` when it is the best so far."""
@@ -212,7 +216,7 @@ class Trainer:
         return patience is not None and self.evaluations_since_best >= patience
 
     def _log(
-        self, metrics: dict[str, float], scored: list[ScoredGroup], groups: list[ScoredGroup], batch: Batch
+        self, metrics: dict[str, float], scored: Sequence[ScoredGroup], groups: Sequence[ScoredGroup], batch: Batch
     ) -> None:
         metrics |= watch_unscored(scored, self.reward, self.settings, self.alarm_state, self.console.say)
         self.console.row({"step": self.step, **metrics})

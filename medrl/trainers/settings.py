@@ -28,15 +28,15 @@ class TrainerSettings:
     """Newest checkpoints kept. The best policy by held-out accuracy is kept apart, in `best`."""
 
     max_unscored: float = 0.5
-    """The run stops with an error when more than this share of what a step's verifiers were asked about has no score.
-    Typical 0.1 to 0.5."""
+    """A step trains nothing when more than this share of what its verifiers were asked about has no score, and the run stops
+    with an error when more than this share has none over the last `unscored_window` steps. Typical 0.1 to 0.5."""
 
     unscored_alarm: float | None = 0.3
     """Warn when having no score goes with short or long responses, or with danger, by a rank correlation of more than
     this over the last steps: a policy that gains by making its judge fail looks like that. 0.1 to 0.5; empty for never."""
 
     unscored_window: int = 20
-    """Steps over which that correlation is taken. Typical 10 to 50."""
+    """Steps over which that correlation and the share of `max_unscored` are taken. Typical 10 to 50."""
 
     stop_at_accuracy: float | None = None
     """Stop when held-out accuracy reaches this; empty for never."""

@@ -1,0 +1,180 @@
+"""A judge that is down for a while: the run goes on, and its failure moves no weight."""
+
+import json
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+import torch
+from chat_server import ChatServer, Reply, failing
+from torch import Tensor
+
+from medrl.algorithms import GRPO
+from medrl.chat import OpenAIChat
+from medrl.engines import Sampling
+from medrl.errors import RewardFailed
+from medrl.learners import Optimization
+from medrl.models import Policy
+from medrl.rewards import Reward, RewardContext, RubricReward, Scores
+from medrl.rollouts import believable
+from medrl.tracking import RunFolder
+from medrl.trainers import Trainer, TrainerSettings
+from medrl.types import Group, Problem, Response, Score, ScoredGroup, ask
+
+MakePolicy = Callable[..., Policy]
+RUBRIC = {"rubrics": [{"criterion": "Uses few vowels", "points": 1}]}
+PROBLEMS = [
+    Problem(f"p{i}", ask(text), kind="rubric", metadata=RUBRIC)
+    for i, text in enumerate(("fever", "cough", "knee", "toe"))
+]
+
+
+@dataclass(frozen=True)
+class Flaky(Reward):
+    """Few vowels are good. At the steps `down` it fails on what `hit` says, as `failed` says."""
+
+    down: tuple[int, ...] = ()
+    share: int = 1  # of 1 or 2: fails on all, or on texts of even sum
+    failed: str = "error"
+    name: str = "flaky"
+    stateful: ClassVar[bool] = False
+    seen: dict[int, int] = field(default_factory=dict, compare=False)
+
+    async def assess(self, groups: Sequence[Group], context: RewardContext) -> Scores:
+        return [[self._score(rollout.text, context.step) for rollout in group.rollouts] for group in groups]
+
+    def _score(self, text: str, step: int) -> Score:
+        if step in self.down and sum(map(ord, text)) % self.share == 0:
+            self.seen[step] = self.seen.get(step, 0) + 1
+            if self.failed == "zero":
+                return Score(0.0)
+            return Score(None, self.failed, reason="the judge is down")  # type: ignore[arg-type]
+        return Score(1.0 - min(1.0, sum(c in "aeiou" for c in text) / 4))
+
+
+def fitted(policy: Policy, reward: Reward, steps: int = 5, **knobs: Any) -> tuple[Trainer, list[dict[str, Tensor]]]:
+    """A finished run, and the weights after each step."""
+    weights: list[dict[str, Tensor]] = []
+
+    class Snapshots:
+        def log(self, step: int, row: dict[str, float], phase: str = "rl") -> None:
+            weights.append({name: p.detach().clone() for name, p in policy.model.named_parameters()})
+
+        def close(self) -> None: ...
+
+    settings = TrainerSettings(
+        **{
+            "steps": steps,
+            "problems_per_step": 2,
+            "rollouts_per_problem": 6,
+            "evaluate_every": 0,
+            "save_every": 0,
+            **knobs,
+        }
+    )
+    trainer = Trainer(
+        policy, PROBLEMS, reward, GRPO(kl_coef=0.0), settings=settings, sampling=Sampling(max_tokens=8),
+        optimization=Optimization(lr=0.01), trackers=[Snapshots()],
+    )  # fmt: skip
+    trainer.fit()
+    return trainer, weights
+
+
+def same(one: dict[str, Tensor], two: dict[str, Tensor]) -> bool:
+    return all(torch.equal(one[name], two[name]) for name in one)
+
+
+def test_steps_of_an_outage_move_no_weight_and_the_run_goes_on(make_policy: MakePolicy) -> None:
+    reward = Flaky(down=(3, 4))
+    _, weights = fitted(make_policy(), reward, steps=6)
+    assert reward.seen == {3: 12, 4: 12} and len(weights) == 6
+    moved = [not same(a, b) for a, b in pairwise(weights)]
+    assert moved == [True, False, False, True, True]
+
+
+def test_what_an_outage_spares_trains_as_if_the_rest_were_never_sampled(make_policy: MakePolicy) -> None:
+    """A failure, an abstention and a timeout are one to the policy; a 0 in their place would be another run."""
+    ends = {}
+    for failed in ("error", "timeout", "abstain", "zero"):
+        reward = Flaky(down=(2, 3), share=2, failed=failed)
+        _, weights = fitted(make_policy(), reward, steps=3, max_unscored=0.9)
+        ends[failed] = weights[-1]
+        assert 0 < reward.seen[2] < 12
+    assert same(ends["error"], ends["timeout"]) and same(ends["error"], ends["abstain"])
+    assert not same(ends["error"], ends["zero"])
+
+
+def test_a_step_of_which_too_much_failed_trains_nothing(make_policy: MakePolicy) -> None:
+    reward = Flaky(down=(3,), share=2)
+    _, weights = fitted(make_policy(), reward, steps=4, max_unscored=0.2)
+    assert 0.2 < reward.seen[3] / 12 < 1.0
+    moved = [not same(a, b) for a, b in pairwise(weights)]
+    assert moved == [True, False, True]
+
+
+def test_a_judge_that_stays_down_stops_the_run(make_policy: MakePolicy) -> None:
+    with pytest.raises(RewardFailed, match=r"12 of 12 rollouts have no score \(12 error\)"):
+        fitted(make_policy(), Flaky(down=(1,)))
+    late = Flaky(down=tuple(range(3, 99)))
+    with pytest.raises(
+        RewardFailed, match=r"(?s)36 of 60 rollouts over the last 5 steps have no score.*the judge is down"
+    ):
+        fitted(make_policy(), late, steps=20)
+
+
+def test_the_share_is_taken_over_the_window(tmp_path: Path, make_policy: MakePolicy) -> None:
+    def step(lost: int) -> list[ScoredGroup]:
+        scores = tuple(Score(None, "error", reason="down") if i < lost else Score(1.0) for i in range(4))
+        return [ScoredGroup(Group(PROBLEMS[0], (Response("x"),) * 4), scores)]
+
+    past: list[list[int]] = []
+    for lost in (0, 0, 4, 2):
+        kept = believable(step(lost), past, 0.5, 3)
+        assert [score.value is None for score in kept[0].scores] == (
+            [True] * 4 if lost == 4 else [i < lost for i in range(4)]
+        )
+    assert past == [[0, 4], [4, 4], [2, 4]]
+    with pytest.raises(RewardFailed, match="over the last 3 steps"):
+        believable(step(4), past, 0.5, 3)
+    with RunFolder.create(tmp_path / "run", "name: x") as run:
+        trainer, _ = fitted(make_policy(), Flaky(down=(2,)), steps=3)
+        trainer.run = run
+        from medrl.trainers import checkpoints
+
+        checkpoints.save(trainer, run)
+        kept_state = json.loads((run.latest_checkpoint() / "trainer.json").read_text())["unscored"]  # type: ignore[operator]
+        assert kept_state == trainer.unscored == [[0, 12], [12, 12], [0, 12]]
+
+
+@pytest.mark.slow
+def test_a_judge_behind_http_that_is_down_for_a_while_ends_in_the_very_same_weights(
+    chat_server: Callable[..., ChatServer], make_policy: MakePolicy
+) -> None:
+    """The client waits and asks again, so an outage that it outlasts changes nothing, to the bit."""
+    down = threading.Event()
+
+    def grader(request: dict[str, Any], number: int) -> Reply | str:
+        if number == 6:
+            down.set()
+            threading.Timer(3.0, down.clear).start()
+        if down.is_set():
+            return failing(503)
+        answer = request["messages"][-1]["content"].split("ANSWER ===")[-1].split("CRITERIA ===")[0]
+        return json.dumps({"1": sum(c in "aeiou" for c in answer) < 3})
+
+    ends = []
+    for outage in (False, True):
+        server = chat_server(grader if outage else lambda request, number: grader(request, -1))
+        client = OpenAIChat(model="grader", base_url=server.url, max_retries=8, backoff=0.5, timeout=20.0)
+        started = time.monotonic()
+        trainer, weights = fitted(make_policy(), RubricReward(client, self_test=False), steps=4)
+        ends.append(weights[-1])
+        assert sum(lost for lost, _ in trainer.unscored) == 0
+        assert server.count > 12 and not any(same(a, b) for a, b in pairwise(weights))
+    assert time.monotonic() - started > 2.5  # the outage was waited for
+    assert same(*ends)
