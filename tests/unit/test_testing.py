@@ -12,7 +12,21 @@ import bad_plugins as bad
 import pytest
 
 from medrl.errors import RecipeError
-from medrl.rewards import Format, Gate, Levels, Verified, WeightedSum
+from medrl.rewards import (
+    Anneal,
+    Clip,
+    FirstDecided,
+    Format,
+    Gate,
+    Levels,
+    Maximum,
+    PerGroup,
+    Product,
+    Verified,
+    Vote,
+    WeightedSum,
+    Where,
+)
 from medrl.testing import (
     REWARD_LAWS,
     VERIFIER_LAWS,
@@ -288,8 +302,14 @@ def test_built_in_rules_keep_every_law(name: str) -> None:
         Gate(Format("o1"), Verified(build("text"), otherwise=0.0)),
         Levels(Verified(build({"type": "typed"}), otherwise=0.0), Format("o1")),
         WeightedSum((Verified(build("text"), otherwise=0.0), Format("o1")), (1.0, -0.5), "renormalise"),
+        Clip(
+            Anneal(FirstDecided((Where({"kind": "choice"}, Format("o1")), Vote((Format("think", "t"),)))), 0.0, 9), high=0.5
+        ),
+        Product(
+            (PerGroup(Verified(build("text"), otherwise=0.0), "rank"), Maximum((Format("o1"), Format("think", "f"))))
+        ),
     ],
-    ids=["format", "verified", "sum", "gate", "levels", "renormalise"],
+    ids=["format", "verified", "sum", "gate", "levels", "renormalise", "routes", "compared"],
 )
 def test_built_in_rewards_keep_every_law(reward: Any) -> None:
     good, bare = "## Thinking\n\nKoplik.\n\n## Final Response\n\nmeasles", "measles"
