@@ -85,6 +85,13 @@ class Problem:
         return cls(**{**row, **lists})
 
 
+def text_of(content: Any) -> str:
+    """The words of a message's content; a part that is no text is named in parentheses, since text alone cannot show it."""
+    if isinstance(content, str):
+        return content
+    return "\n".join(part["text"] if part.get("type") == "text" else f"({part.get('type')})" for part in content)
+
+
 def ask(text: str) -> tuple[Message, ...]:
     """One user message, the commonest prompt."""
     return ({"role": "user", "content": text},)

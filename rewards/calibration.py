@@ -16,7 +16,7 @@ from typing import Any, ClassVar, Literal
 
 from medrl.errors import DataError, MissingFile, RecipeError
 from medrl.rewards.shaping import Shaped
-from medrl.rewards.tree import Reward, RewardContext, one_number, settle
+from medrl.rewards.tree import Reward, RewardContext, not_a, one_number, settle
 from medrl.types import Part, Score
 
 Method = Literal["isotonic", "platt"]
@@ -115,6 +115,11 @@ def fit_isotonic(xs: Sequence[float], right: Sequence[bool]) -> tuple[tuple[floa
 def fit_platt(xs: Sequence[float], right: Sequence[bool]) -> tuple[float, float]:
     """a, b of p = sigmoid(a x + b) by Newton's method; targets (N+ + 1) / (N+ + 2) and 1 / (N- + 2) as in Platt 1999."""
     good, bad = sum(right), len(right) - sum(right)
+    middle = math.fsum(xs) / len(xs)
+    spread = math.sqrt(math.fsum((x - middle) ** 2 for x in xs) / len(xs))
+    if spread == 0.0:  # a judge that always says the same tells nothing: the share of right answers
+        return 0.0, math.log((good + 1) / (bad + 1))
+    xs = [(x - middle) / spread for x in xs]
     targets = [(good + 1) / (good + 2) if label else 1 / (bad + 2) for label in right]
     a, b = 0.0, math.log((good + 1) / (bad + 1))
     for _ in range(100):
@@ -130,7 +135,7 @@ def fit_platt(xs: Sequence[float], right: Sequence[bool]) -> tuple[float, float]
         a, b = a - step * da, b - step * db
         if abs(da) + abs(db) < 1e-10:
             break
-    return a, b
+    return a / spread, b - a * middle / spread
 
 
 def _sigmoid(z: float) -> float:
@@ -174,12 +179,17 @@ class Calibrated(Shaped):
     """Name of this part in metrics and traces; unique in the tree. Default `calibrated`."""
 
     def __post_init__(self) -> None:
-        settle(self, "calibrated", [])
+        faults = not_a(Reward, of=self.of)
+        if not faults and not self.of.verifies:
+            faults.append(
+                f"`of` is {self.of.name!r}, which is no verdict of a judge as it is; give the `verified` itself"
+            )
+        settle(self, "calibrated", faults)
         try:
             kept = self.calibration.judge
         except DataError as error:
             raise RecipeError(f"reward {self.name!r}", [f"`file`: {error}"]) from error
-        asked = [verifier.fingerprint() for _, verifier in self.of.verifiers()] if isinstance(self.of, Reward) else []
+        asked = [verifier.fingerprint() for _, verifier in self.of.verifiers()]
         if kept and asked and kept not in asked:
             stale = f"`file`: {self.file} is of a judge with the fingerprint {kept}, not of {', '.join(asked)}; make it anew"
             raise RecipeError(f"reward {self.name!r}", [stale])
@@ -189,6 +199,9 @@ class Calibrated(Shaped):
         return Calibration.load(self.file)
 
     def reshape(self, score: Score, context: RewardContext) -> Score:
+        verdict = score.parts[self.of.name].verdict
+        if verdict is None or verdict.score is None:  # malformed, or what `otherwise` says: no judge stands behind it
+            return Score(score.value, parts={self.name: Part(score.value, reason=score.reason)}, reason=score.reason)
         p = self.calibration(one_number(score, self.name))
         confidence = abs(2 * p - 1) if self.weigh else 1.0
         return Score(p, parts={self.name: Part(p, reason=score.reason, confidence=confidence)}, reason=score.reason)

@@ -8,7 +8,7 @@ leaving it out would pay the policy for bringing its judge down.
 import math
 from abc import abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal, TypeAlias, get_args
 
 from medrl.errors import RewardFailed, did_you_mean
@@ -74,7 +74,11 @@ class Combination(Reward):
         ]
 
     def _one(self, scores: Sequence[Score], group: Group, index: int) -> Score:
-        parts = {name: part for score in scores for name, part in score.parts.items()}
+        parts = {
+            name: part if self.counts(i) else replace(part, confidence=1.0)  # what is only watched weighs nothing
+            for i, score in enumerate(scores)
+            for name, part in score.parts.items()
+        }
         counted = [(i, score) for i, score in enumerate(scores) if self.counts(i)]
         lost = [(i, score) for i, score in counted if score.value is None]
         if lost and self.missing == "raise":
@@ -90,7 +94,7 @@ class Combination(Reward):
         kept = [(i, score) for i, score in counted if score.value is not None]
         try:
             made = self.combine(kept, [i for i, _ in lost])
-        except (TypeError, ValueError) as error:  # becomes the status of this rollout alone
+        except (ArithmeticError, TypeError, ValueError) as error:  # becomes the status of this rollout alone
             made = failure(self.name, error)
         names = ", ".join(self.parts[i].name for i, _ in lost)
         without = f"without {names}: {lost[0][1].reason}" if lost else ""
@@ -133,7 +137,10 @@ class WeightedSum(Combination):
         settle(self, "sum", faults)
 
     def own_faults(self) -> list[str]:
-        return [] if any(self.weights) else ["no part has a weight other than 0, so every reward would be 0"]
+        faults = [] if any(self.weights) else ["no part has a weight other than 0, so every reward would be 0"]
+        if self.missing == "renormalise" and min(self.weights, default=0.0) < 0:
+            faults.append("with `missing: renormalise` a penalty that abstains would pay; set missing: mask")
+        return faults
 
     def counts(self, place: int) -> bool:
         return self.weights[place] != 0
@@ -194,13 +201,19 @@ class Minimum(Combination):
     parts: tuple[Reward, ...]
     """The rewards to compare, on one scale."""
     missing: Missing = "mask"
-    """Where a part has no number: `mask` gives the rollout none; `renormalise` compares the others where it abstained,
-    and masks where it failed; `raise` stops the run."""
+    """Where a part has no number: `mask` gives the rollout none; `raise` stops the run. What is left out might be the
+    smallest, so `renormalise` has no meaning here."""
     name: str = ""
     """Name of this part in metrics and traces; unique in the tree. Default `min`."""
 
     def __post_init__(self) -> None:
         settle(self, "min", self.parts_faults())
+
+    def own_faults(self) -> list[str]:
+        unsafe = (
+            "with `missing: renormalise` a part that abstains might be the smallest, so abstaining would pay; use mask"
+        )
+        return [unsafe] if self.missing == "renormalise" else []
 
     def lifts(self, place: str) -> bool:
         return False
@@ -261,6 +274,9 @@ class Vote(Combination):
         if isinstance(self.parts, tuple) and not 0 <= self.quorum <= len(self.parts):
             faults.append(f"`quorum` is {self.quorum}; it must be from 0 to the number of parts, {len(self.parts)}")
         settle(self, "vote", faults)
+
+    def excuses(self, place: str) -> bool:
+        return False  # one abstention less may make the votes even, or miss the quorum
 
     def open_faults(self) -> list[str]:
         even = f"it has {len(self.parts)} parts, so their votes may be even, which gives no number; make them odd"

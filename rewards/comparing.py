@@ -3,7 +3,7 @@
 import inspect
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from numbers import Real
 from typing import Any, ClassVar, Literal, TypeAlias, get_args
 
@@ -42,7 +42,12 @@ class PerGroup(Reward):
         return [self._compared(row) for row in await self.of.score(groups, context)]
 
     def _compared(self, row: Sequence[Score]) -> list[Score]:
-        values = iter(compare([one_number(score, self.name) for score in row if score.value is not None], self.how))
+        try:
+            known = [one_number(score, self.name) for score in row if score.value is not None]
+            values = iter(compare(known, self.how))
+        except (ArithmeticError, TypeError) as error:  # becomes the status of this group alone
+            lost = failure(self.name, error)
+            return [score if score.value is None else replace(lost, parts=score.parts) for score in row]
 
         def one(score: Score) -> Score:
             return number(next(values), self.name, score.parts, reason=score.reason)

@@ -106,6 +106,11 @@ class Where(Reward):
             for name in self.problem
             if name not in known and not (str(name).startswith("metadata.") and len(str(name)) > len("metadata."))
         ]
+        faults += [
+            f"`problem` asks for the id {one!r}; an id is text"
+            for one in _values(self.problem.get("id", []))
+            if not isinstance(one, str)
+        ]
         unknown = [kind for kind in _values(self.problem.get("kind", [])) if kind not in KINDS]
         return faults + [f"`problem` asks for the kind {one!r}{did_you_mean(str(one), KINDS)}" for one in unknown]
 
@@ -123,7 +128,9 @@ class Where(Reward):
         """Whether every condition holds; a problem without the metadata does not match."""
         for name, wanted in self.problem.items():
             place, _, key = name.partition(".")
-            found = problem.metadata.get(key) if place == "metadata" else getattr(problem, name)
+            if place == "metadata" and key not in problem.metadata:
+                return False
+            found = problem.metadata[key] if place == "metadata" else getattr(problem, name)
             if found not in _values(wanted):
                 return False
         return True

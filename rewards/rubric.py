@@ -19,6 +19,7 @@ from medrl.data.rubrics import Rubric, rubric_of
 from medrl.errors import PluginError, ProblemError, did_you_mean
 from medrl.rewards import rubric_prompt, rubric_self_test
 from medrl.rewards.rubric_prompt import Layout
+from medrl.rewards.textual import words
 from medrl.rewards.tree import Reward, RewardContext, Scores, failure, settle
 from medrl.seeds import seed_of
 from medrl.types import Group, Part, Problem, Response, Score, Verdict
@@ -26,7 +27,8 @@ from medrl.verifiers.extract import FORMATS, Format, sections
 from medrl.verifiers.judge_prompt import Language
 from medrl.verifiers.protocol import digest
 
-Scale = Literal["raw", "clipped"]
+Scale = Literal["raw", "clipped", "length_adjusted"]
+FREE, SPAN = 200, 4000  # of the length adjustment
 WARMER = 0.2  # temperature that each further try of an unreadable reply adds, as in OnePO
 
 
@@ -42,15 +44,19 @@ class RubricReward(Reward):
     cache: str | None = None
     """File of a cache of replies that is kept between runs; "default" is that of the user, empty is none."""
     scale: Scale = "raw"
-    """`raw`: 1.0 at best, below 0 where faults outweigh merits. `clipped`: not below 0."""
+    """`raw`: 1.0 at best, below 0 where faults outweigh merits. `clipped`: not below 0. `length_adjusted`: `raw` less
+    min(max(n - 200, 0), 4000) / 4000, n the words of the visible answer (characters of Chinese), as HuatuoGPT-3 does with
+    tokens."""
     tries: int = 3
     """How often a reply that cannot be read is asked for, the later ones with a temperature. Typical 1 to 3."""
     reply: Layout = "numbered"
     """How the grader replies: `numbered` ({"1": true, ...}), or `list` ([true, ...], as HuatuoGPT-3's grader was trained)."""
     at_once: int = 40
     """Most criteria in one request; longer rubrics take several. Small graders lose count of long ones. Typical 20 to 40."""
-    max_answer_chars: int = 20000
-    """Longest visible answer in characters; a longer one earns the least that there is and is never sent."""
+    max_answer_chars: int = 6000
+    """Longest visible answer in characters; a longer one earns the least that there is and is never sent. Keep it so small
+    that conversation, criteria and answer fit the grader's context (a character may cost up to four tokens), or a policy
+    learns to overflow it. Typical 4000 to 10000."""
     max_tokens: int = 1024
     """Longest reply in tokens; about 6 for each criterion."""
     format: Format = "auto"
@@ -87,6 +93,12 @@ class RubricReward(Reward):
         return [[next(scores) for _ in group.rollouts] for group in groups]
 
     async def _one(self, problem: Problem, response: Response) -> Score:
+        try:
+            return await self._graded(problem, response)
+        except Exception as error:  # becomes the status of this rollout alone
+            return failure(self.name, error)
+
+    async def _graded(self, problem: Problem, response: Response) -> Score:
         if response.finish_reason == "abort":
             return Score(None, "error", reason=f"{self.name}: the engine aborted this response")
         try:
@@ -96,7 +108,7 @@ class RubricReward(Reward):
         answer = sections(response.text, self.format).answer.strip()
         fault = self._fault(answer)
         if fault:  # the least that an answer can earn, so that saying nothing is never better than saying something bad
-            return self._score(rubric.worst / rubric.best, fault, {}, {})
+            return self._score(rubric.worst / rubric.best, answer, fault, {}, {})
         cost: dict[str, float] = {"calls": 0.0, "tokens": 0.0}
         try:
             if self.self_test:
@@ -108,7 +120,9 @@ class RubricReward(Reward):
             return replace(lost, parts={self.name: Part(None, lost.status, verdict, lost.reason)})
         points = sum(one.points for one, yes in zip(rubric.criteria, met, strict=True) if yes)
         reason = f"{sum(met)} of {len(met)} criteria met: {points:g} of {rubric.best:g} points"
-        return self._score(rubric.share(met), reason, {str(i): float(yes) for i, yes in enumerate(met, 1)}, cost)
+        return self._score(
+            rubric.share(met), answer, reason, {str(i): float(yes) for i, yes in enumerate(met, 1)}, cost
+        )
 
     def _fault(self, answer: str) -> str:
         if not any(map(str.isalnum, answer)):
@@ -117,8 +131,10 @@ class RubricReward(Reward):
             return f"the answer has {len(answer):,} characters, more than the {self.max_answer_chars:,} that are graded"
         return ""
 
-    def _score(self, share: float, reason: str, met: dict[str, float], cost: dict[str, float]) -> Score:
+    def _score(self, share: float, answer: str, reason: str, met: dict[str, float], cost: dict[str, float]) -> Score:
         value = max(share, 0.0) if self.scale == "clipped" else share
+        if self.scale == "length_adjusted":
+            value -= min(max(words(answer) - FREE, 0), SPAN) / SPAN
         verdict = Verdict(min(max(share, 0.0), 1.0), reason=reason, stage=self.name, cost=cost, parts=met)
         return Score(value, parts={self.name: Part(value, "ok", verdict, reason)}, reason=reason)
 

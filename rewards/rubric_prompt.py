@@ -4,14 +4,13 @@ The conversation, the answer and the criteria stand in slots as quoted data (`me
 asks about all criteria, and the reply says yes or no to each by its number, so that none can be skipped or shifted.
 """
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Literal, TypeAlias
 
-from medrl.chat.base import ChatBadReply, Message
-from medrl.chat.schema import breach
+from medrl.chat.base import Message
+from medrl.chat.strict import read_reply
 from medrl.data.rubrics import Rubric
-from medrl.types import Problem
+from medrl.types import Problem, text_of
 from medrl.verifiers.judge_prompt import Language, code_of, harmless, quoted
 
 Layout: TypeAlias = Literal["numbered", "list"]
@@ -64,7 +63,7 @@ def messages(
 ) -> tuple[Message, Message]:
     """The chat that asks about one answer; equal arguments give equal texts."""
     numbered = "\n".join(f"{i}. {' '.join(one.text.split())}" for i, one in enumerate(rubric.criteria, 1))
-    said = "\n".join(f"{message['role']}: {_text(message['content'])}" for message in problem.messages)
+    said = "\n".join(f"{message['role']}: {text_of(message['content'])}" for message in problem.messages)
     slots = {"CONVERSATION": harmless(said), "ANSWER": harmless(answer), "CRITERIA": harmless(numbered)}
     code = code_of(slots, seed)
     parts = [code]
@@ -73,13 +72,6 @@ def messages(
     reminder = REMINDER[language].replace("{n}", str(len(rubric.criteria)))
     instructions = INSTRUCTIONS[language].replace("{reply}", REPLIES[layout][language])
     return Message("system", instructions), Message("user", "\n".join([*parts, reminder]))
-
-
-def _text(content: Any) -> str:
-    """The words of a message; parts that are no text are named, since the grader cannot see them."""
-    if isinstance(content, str):
-        return content
-    return "\n".join(part["text"] if part.get("type") == "text" else f"({part.get('type')})" for part in content)
 
 
 def schema(layout: Layout, count: int) -> dict[str, Any]:
@@ -101,17 +93,5 @@ def read_met(text: str, layout: Layout, count: int) -> tuple[bool, ...]:
     Raises:
         ChatBadReply: It is anything else: too few or too many, a number or a word in place of true and false, a key twice.
     """
-    try:
-        found = json.loads(text, object_pairs_hook=_without_twins)
-    except (ValueError, RecursionError) as error:
-        raise ChatBadReply(f"the grader's reply is not one JSON value ({error}): {text!r:.120}") from error
-    fault = breach(found, schema(layout, count))
-    if fault:
-        raise ChatBadReply(f"the grader's reply does not answer {count} criteria: {fault}: {text!r:.120}")
+    found = read_reply(text, schema(layout, count), "the grader")
     return tuple(found) if layout == "list" else tuple(found[str(i)] for i in range(1, count + 1))
-
-
-def _without_twins(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
-    if len({key for key, _ in pairs}) < len(pairs):
-        raise ValueError("a key stands in it twice")
-    return dict(pairs)

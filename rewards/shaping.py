@@ -15,6 +15,7 @@ from medrl.rewards.tree import Reward, RewardContext, Scores, failure, not_a, no
 from medrl.types import Group, Score, ScoredGroup
 
 Shape = Literal["linear", "cosine", "step"]
+LARGEST = 1e100  # beyond it squares overflow; such a step says nothing of a scale
 ALIKE = 1e-9  # a spread below it is rounding: the rollouts are equal
 
 
@@ -36,7 +37,7 @@ class Shaped(Reward):
         try:
             made = self.reshape(score, context)
             return replace(made, parts={**score.parts, **made.parts})
-        except (TypeError, ValueError) as error:
+        except (ArithmeticError, TypeError, ValueError) as error:
             return replace(failure(self.name, error), parts=score.parts)
 
 
@@ -103,6 +104,13 @@ class Anneal(Shaped):
             faults.append(f"`shape` is {self.shape!r}{did_you_mean(str(self.shape), get_args(Shape))}")
         settle(self, "anneal", faults)
 
+    async def assess(self, groups: Sequence[Group], context: RewardContext) -> Scores:
+        if self.weight(context.step) != 0:
+            return await super().assess(groups, context)
+        reason = f"its weight is 0 at step {context.step}"
+        faded = Score(0.0, parts=self.of.unjudged(reason, None), reason=reason)  # nobody is asked, so nobody can fail
+        return [[faded] * len(group) for group in groups]
+
     def weight(self, step: int) -> float:
         """The weight at a training step."""
         way = min(max((step - self.since) / (self.until - self.since), 0.0), 1.0)
@@ -168,9 +176,12 @@ class Normalise(Shaped):
 
     def learn_from(self, scored: Sequence[ScoredGroup], kept: Any) -> Any:
         """Weighted mean and sum of squared deviations (Chan et al. 1983, eq. 2.1), updated by one step's values."""
-        parts = [score.parts.get(self.of.name) for group in scored for score in group.scores]
-        values = [part.value for part in parts if part is not None and part.value is not None]
-        if not values:
+        parts = [score.parts for group in scored for score in group.scores]
+        ours = [
+            one for one in parts if self.name in one and one[self.name].value is not None
+        ]  # what it was asked about
+        values = [part.value for one in ours if (part := one.get(self.of.name)) is not None and part.value is not None]
+        if not values or max(map(abs, values)) > LARGEST:
             return kept
         kept = kept or {"count": 0.0, "mean": 0.0, "squares": 0.0}
         mean = math.fsum(values) / len(values)

@@ -1,12 +1,12 @@
 """From the replies of a judge model to one verdict: strict reading, then a majority of the votes that were asked for."""
 
 import asyncio
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 from medrl.chat.base import BudgetSpent, ChatBadReply, ChatClient, ChatError, ChatRequest, CircuitOpen
+from medrl.chat.strict import read_json
 from medrl.types import Verdict
 from medrl.verifiers.judge_prompt import VERDICTS
 
@@ -37,26 +37,12 @@ def read_opinion(text: str) -> Opinion:
     Raises:
         ChatBadReply: It is anything else.
     """
-    try:
-        # Not strict about control characters: a line break inside a text changes nothing.
-        found = json.loads(text, strict=False, object_pairs_hook=_without_twins, parse_constant=_no_constant)
-    except (ValueError, RecursionError) as error:
-        raise ChatBadReply(f"the judge's reply is not one JSON object ({error}): {text!r:.120}") from error
+    found = read_json(text, "the judge")
     if not isinstance(found, dict) or set(found) != _KEYS or not all(isinstance(one, str) for one in found.values()):
         raise ChatBadReply(f"the judge's reply has not the texts answer, reason and verdict: {text!r:.120}")
     if found["verdict"] not in VERDICTS:
         raise ChatBadReply(f"the judge's verdict is {found['verdict']!r:.40}; it must be one of {', '.join(VERDICTS)}")
     return Opinion(found["verdict"], _line(found["answer"]), _line(found["reason"]))
-
-
-def _without_twins(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
-    if len({key for key, _ in pairs}) < len(pairs):
-        raise ValueError("a key stands in it twice")
-    return dict(pairs)
-
-
-def _no_constant(name: str) -> Any:
-    raise ValueError(f"{name} is no JSON")
 
 
 def _line(text: str) -> str:

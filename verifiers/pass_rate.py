@@ -26,6 +26,8 @@ class PassRate:
         high: Upper end.
         sensitivity: Share of the labelled right answers that were accepted.
         specificity: Share of the labelled wrong answers that were rejected.
+        fits: False where the accepted share lies outside what these errors can give (below 1 - specificity, or above
+            sensitivity) by more than chance: the labelled answers are then of another kind than the new ones.
     """
 
     accepted: float
@@ -34,6 +36,7 @@ class PassRate:
     high: float | None
     sensitivity: float
     specificity: float
+    fits: bool = True
 
     def to_json(self) -> dict[str, Any]:
         return dict(vars(self))
@@ -72,4 +75,5 @@ def pass_rate(accepted: int, n: int, right_accepted: int, right: int, wrong_reje
     shift = 2 * square * (middle * of_se - (1 - middle) * of_sp)
     reach = Z_95 * math.sqrt(p_ * (1 - p_) / n_ + middle**2 * of_se + (1 - middle) ** 2 * of_sp) / scale
     low, high = middle + shift - reach, middle + shift + reach
-    return PassRate(p, corrected, min(max(low, 0.0), 1.0), min(max(high, 0.0), 1.0), se, sp)
+    fits = low < 1.0 and high > 0.0
+    return PassRate(p, corrected, min(max(low, 0.0), 1.0), min(max(high, 0.0), 1.0), se, sp, fits)

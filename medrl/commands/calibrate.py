@@ -80,6 +80,7 @@ def calibrate(
         "answers_decided": len(scores),
         "pass_rate_claimed": rate.accepted,
         "pass_rate_corrected": rate.corrected,
+        "labels_fit": rate.fits,
         "pass_rate_interval": None if rate.low is None else [rate.low, rate.high],
         "method": method,
         **_errors(decided, method),
@@ -102,6 +103,8 @@ def shown(report: dict[str, Any]) -> Table:
     table.add_row("answers, decided", f"{report['answers']}, {report['answers_decided']}")
     table.add_row("pass rate that the judge claims", share(report["pass_rate_claimed"]))
     corrected = share(report["pass_rate_corrected"], report["pass_rate_interval"])
+    if not report["labels_fit"]:
+        corrected += "; but it accepts a share that its errors on the labels cannot give: they are of other answers"
     table.add_row("pass rate corrected", corrected if corrected != "-" else "- (it is hardly better than chance)")
     for name, figure in (("Brier score", "brier"), ("calibration error", "ece")):
         before, after = report[f"{figure}_before"], report[f"{figure}_after"]
@@ -121,7 +124,7 @@ def _errors(decided: Sequence[tuple[float, bool]], method: Method) -> dict[str, 
     mapped = [0.0] * len(decided)
     for fold in range(FOLDS):
         rest = [one for i, one in enumerate(decided) if _fold(i) != fold]
-        made = fit([score for score, _ in rest], [label for _, label in rest], method)
+        made = _fitted(rest, method)
         for i, (score, _) in enumerate(decided):
             mapped[i] = made(score) if _fold(i) == fold else mapped[i]
     labels = [label for _, label in decided]
@@ -132,6 +135,15 @@ def _errors(decided: Sequence[tuple[float, bool]], method: Method) -> dict[str, 
         "ece_before": before.ece,
         "ece_after": after.ece,
     }
+
+
+def _fitted(rest: Sequence[tuple[float, bool]], method: Method) -> Calibration:
+    """A fit to part of the labels; the share of right ones where that part alone cannot be fitted."""
+    labels = [label for _, label in rest]
+    try:
+        return fit([score for score, _ in rest], labels, method)
+    except DataError:
+        return Calibration((0.0,), (sum(labels) / len(labels),))
 
 
 def _fold(place: int) -> int:

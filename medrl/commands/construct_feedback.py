@@ -14,8 +14,8 @@ from medrl.construct.candidates import pair_tasks, rating_tasks, sample_candidat
 from medrl.construct.feedback_judge import FeedbackJudge, Outcome, Task, judge_all
 from medrl.construct.feedback_report import agreement, report
 from medrl.data import load_problems
-from medrl.data.feedback import Candidate, FeedbackRecord, append_feedback, load_feedback
-from medrl.data.preferences import Pairs, pairs_from, write_pairs
+from medrl.data.feedback import Candidate, FeedbackRecord, append_feedback
+from medrl.data.preferences import TRAINABLE, Pairs, pairs_from, write_pairs
 from medrl.engines import InProcessEngine
 from medrl.errors import DataError
 from medrl.files import json_line, read_jsonl, write_atomic
@@ -53,6 +53,11 @@ def construct_feedback(recipe: FeedbackRecipe, say: Callable[[str], None] = prin
     quiet_libraries()
     if recipe.threads:
         torch.set_num_threads(recipe.threads)
+    if recipe.consent not in TRAINABLE:
+        raise DataError(
+            f"consent is {recipe.consent!r}: patients' words must not go to a judge, nor train anything, without it; say "
+            "consent=given, or consent=not_needed for simulated or published data"
+        )
     folder = recipe.target
     folder.mkdir(parents=True, exist_ok=True)
     problems = load_problems(recipe.problems.source, split=recipe.problems.split, limit=recipe.problems.limit)
@@ -93,7 +98,8 @@ def _candidates(
     recipe: FeedbackRecipe, problems: Sequence[Problem], path: Path, say: Callable[[str], None]
 ) -> list[list[Candidate]]:
     """The responses on the disk where they are of this recipe, else newly drawn ones."""
-    made_of = digest([recipe.policy, [p.id for p in problems], [vars(s) for s in recipe.sampling], recipe.seed])
+    asked = [[p.id, p.to_json()["messages"], p.reference] for p in problems]
+    made_of = digest([recipe.policy, _revision(recipe.policy), asked, [vars(s) for s in recipe.sampling], recipe.seed])
     if path.is_file():
         head, *rows = read_jsonl(path)
         if head.get("made_of") != made_of:
@@ -113,11 +119,18 @@ def _candidates(
     return candidates
 
 
+def _revision(policy: str) -> list[Any]:
+    """What tells that a policy's folder was written anew: names, sizes and times of its weights; nothing for a hub id."""
+    weights = sorted(Path(policy).glob("*.safetensors"))
+    return [[one.name, one.stat().st_size, one.stat().st_mtime_ns] for one in weights]
+
+
 def _judged(
     judge: FeedbackJudge, tasks: Sequence[Task], path: Path, say: Callable[[str], None]
 ) -> tuple[list[FeedbackRecord], Outcome]:
     """The records of all tasks, those on the disk included, and what failed just now."""
-    kept = load_feedback(path) if path.is_file() and path.stat().st_size else []
+    rows = read_jsonl(path, tolerate_half_line=True) if path.is_file() else []  # a kill may have cut the last line
+    kept = [FeedbackRecord.from_json(row) for row in rows]
     strange = [record for record in kept if record.rater != judge.rater]
     if strange:
         raise DataError(f"{path} holds records of {strange[0].rater.name!r} with other settings; name another folder=")

@@ -123,7 +123,7 @@ def rescore(
     if not traces:
         what = {None: "rollouts", "train": "rollouts of training", "evaluation": "rollouts of evaluations"}[phase]
         raise DataError(f"{folder.path} has no {what}; a run keeps those of training with trainer.log_rollouts=true")
-    scores = run_sync(_all(tree, traces))
+    scores = _replayed(tree, folder, phase, len(traces)) if _stateful(tree) else run_sync(_all(tree, traces))
     leaf = found.name if (found := verified_leaf(tree)) else ""
     old_leaf = leaf_of([trace for _, _, trace in traces])
     rollouts = tuple(
@@ -207,9 +207,25 @@ def _limited(traces: Iterator[tuple[str, int, Trace]], limit: int | None) -> lis
     return kept
 
 
+def _stateful(reward: Reward) -> bool:
+    return any(node.stateful for node in reward.walk())
+
+
+def _replayed(reward: Reward, run: RunFolder, phase: Phase | None, count: int) -> list[Sequence[Score]]:
+    """Scores of the first `count` groups of a phase, by a tree that learns from all training steps, wanted or not."""
+    everything = list(stored(run, None))
+    scores = run_sync(_all(reward, everything))
+    wanted = [row for (name, *_), row in zip(everything, scores, strict=True) if phase in (None, _phase(name))]
+    return wanted[:count]
+
+
+def _phase(name: str) -> Phase:
+    return "train" if name == "train" else "evaluation"
+
+
 async def _all(reward: Reward, traces: Sequence[tuple[str, int, Trace]]) -> list[Sequence[Score]]:
     """New scores for every group, in order; so many groups at once that a judge which waits is kept busy."""
-    if not any(node.stateful for node in reward.walk()):
+    if not _stateful(reward):
         return await _some(reward, traces, {})
     found: list[Sequence[Score]] = []
     states: dict[int, dict[str, Any]] = {}  # after each training step

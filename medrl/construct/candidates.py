@@ -11,6 +11,7 @@ from medrl.models import Policy
 from medrl.models.policy import images_of
 from medrl.seeds import seed_of
 from medrl.types import Problem
+from medrl.verifiers.extract import sections
 
 
 async def sample_candidates(
@@ -18,6 +19,8 @@ async def sample_candidates(
     name: str = "", version: str = "",
 ) -> list[list[Candidate]]:  # fmt: skip
     """One response per problem and setting, in order: HuatuoGPT draws at different settings so that responses differ.
+
+    A candidate's text is the visible answer; with its reasoning it is kept as `metadata["raw"]`.
 
     Args:
         engine: What samples.
@@ -38,8 +41,10 @@ async def sample_candidates(
     async for rollout in engine.generate(requests, 0):
         key, drawn = (rollout.problem_id, rollout.index), settings[rollout.index]
         how = {"temperature": drawn.temperature, "top_p": drawn.top_p, "top_k": drawn.top_k}
+        shown = sections(rollout.text).answer.strip()  # what judges, people and reward models see
+        raw = {"raw": rollout.text} if shown != rollout.text else {}
         found[key] = Candidate(
-            rollout.text, "policy", name, version, seeds[key], how, finish_reason=rollout.finish_reason
+            shown, "policy", name, version, seeds[key], how, finish_reason=rollout.finish_reason, metadata=raw
         )
     return [[found[problem.id, k] for k in range(len(settings))] for problem in problems]
 

@@ -38,7 +38,9 @@ class Task:
     @property
     def key(self) -> str:
         """The same for the same problem and texts, so that a stopped construction knows what it has."""
-        return digest([self.problem.id, [one.text for one in self.responses]])
+        problem = self.problem.to_json()
+        asked = [problem["id"], problem["messages"], problem["reference"]]
+        return digest([asked, [one.text for one in self.responses]])
 
 
 @dataclass(frozen=True)

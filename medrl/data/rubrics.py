@@ -5,7 +5,6 @@ each with points from -10 to 10; K-QA (Manes et al. 2024, arXiv 2401.14493) list
 may nicely have. Here all three are problems of the kind `rubric` with `metadata["rubrics"]`.
 """
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -17,6 +16,7 @@ from medrl.types import Message, Problem, ask
 if TYPE_CHECKING:
     from medrl.data.schemas import Reading
 
+MOST = 1e6  # points of one criterion
 MUST, NICE, CONTRADICTED = 2.0, 1.0, -2.0  # K-QA publishes no points; these are ours
 
 
@@ -91,10 +91,12 @@ def _criterion(row: Any, number: int) -> Criterion:
     if not isinstance(text, str) or not text.strip():
         raise ValueError(f"criterion {number} of its rubric has no text `criterion`: {row!r:.80}")
     points = row.get("points")
-    if isinstance(points, bool) or not isinstance(points, int | float) or not math.isfinite(points) or points == 0:
-        raise ValueError(f"criterion {number} of its rubric has the points {points!r}; give a number other than 0")
+    if isinstance(points, bool) or not isinstance(points, int | float) or not 0 < abs(points) <= MOST:
+        raise ValueError(
+            f"criterion {number} of its rubric has the points {points!r}; give a number other than 0, to {MOST:g}"
+        )
     tags = row.get("tags") or ()
-    if isinstance(tags, str) or not all(isinstance(tag, str) for tag in tags):
+    if not isinstance(tags, list | tuple) or not all(isinstance(tag, str) for tag in tags):
         raise ValueError(f"criterion {number} of its rubric has the tags {tags!r:.80}; give a list of texts")
     return Criterion(text.strip(), float(points), tuple(tags))
 
@@ -103,6 +105,8 @@ def healthbench(row: Row, number: int, reading: "Reading") -> Problem:
     """HealthBench and HuatuoGPT-3: `prompt` (messages or text), `rubrics`, and what else the row tells of itself."""
     prompt = row.get("prompt")
     messages = tuple(prompt) if isinstance(prompt, list | tuple) else ask(required(row, "prompt"))
+    if not messages:
+        raise RowFault("`prompt` holds no message")
     name = row.get("prompt_id") or row.get("id")
     return _problem(name, number, reading, messages, row.get("rubrics"), tags=row.get("example_tags"))
 
@@ -111,7 +115,10 @@ def kqa(row: Row, number: int, reading: "Reading") -> Problem:
     """K-QA: each statement is a criterion to meet, and its contrary one not to; the physician's answer is the reference."""
     listed: list[dict[str, Any]] = []
     for column, points in (("Must_have", MUST), ("Nice_to_have", NICE)):
-        for statement in row.get(column) or ():
+        statements = row.get(column) or ()
+        if not isinstance(statements, list | tuple):
+            raise RowFault(f"`{column}` is {statements!r:.80}; it must be a list of statements")
+        for statement in statements:
             text = str(statement).strip()
             listed.append({"criterion": f"States that: {text}", "points": points, "tags": [column]})
             listed.append({"criterion": f"Denies that: {text}", "points": CONTRADICTED, "tags": ["contradiction"]})

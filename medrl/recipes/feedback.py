@@ -57,7 +57,8 @@ class FeedbackRecipe:
     """Most pairs of responses that are compared for a problem."""
 
     consent: Consent = "unknown"
-    """Whether the patients whose words the problems are agreed; only `given` and `not_needed` train anything."""
+    """Whether the patients whose words the problems are agreed: `given`, or `not_needed` for simulated or published data.
+    Anything else is refused before a word is sent to a judge."""
 
     second_share: float = 0.2
     """Share of the tasks that the second judge sees too."""
@@ -79,6 +80,10 @@ class FeedbackRecipe:
             faults.append(f"pairs_per_problem is {self.pairs_per_problem}; it must be at least 1")
         if not 0.0 <= self.second_share <= 1.0:
             faults.append(f"second_share is {self.second_share}; it is a share, from 0 to 1")
+        if self.second_judge is not None and self.second_judge.rater.name == self.judge.rater.name:
+            faults.append(
+                f"both judges are {self.judge.rater.name!r}; a second judge of the same model agrees with itself"
+            )
         if faults:
             raise ValueError("; ".join(faults))
 

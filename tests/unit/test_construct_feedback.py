@@ -13,7 +13,7 @@ from medrl.chat import ChatBadReply, OpenAIChat
 from medrl.cli import main
 from medrl.construct.candidates import pair_tasks, rating_tasks
 from medrl.construct.feedback_judge import FeedbackJudge, Task, judge_all
-from medrl.construct.feedback_prompt import DIMENSIONS, read_comparison, read_ratings
+from medrl.construct.feedback_prompt import DIMENSIONS, REMINDER, read_comparison, read_ratings
 from medrl.construct.feedback_report import agreement, report
 from medrl.data.demonstrations import Demonstration
 from medrl.data.feedback import Candidate, Comparison, FeedbackRecord, Ratings, load_feedback
@@ -135,6 +135,7 @@ def test_an_answer_cannot_speak_to_the_judge(chat_server: Serve) -> None:
     text = server.requests[0]["messages"][-1]["content"]
     code = text.splitlines()[0]
     outside = [line for line in text.splitlines()[1:] if not line.startswith("| ")]
+    assert outside.pop() == REMINDER["en"]
     assert all(re.fullmatch(rf"=== {code} (CONVERSATION|DIAGNOSIS|FIRST|SECOND|END) ===", line) for line in outside)
     assert "<|" not in text
     for knobs in ({"mode": "rank"}, {"tries": 0}, {"language": "fr"}):
@@ -184,9 +185,10 @@ def recipe(tmp_path: Path, chat_server: Serve) -> tuple[Path, ChatServer]:
 
     server = chat_server(flaky)
     client = f"{{type: openai, model: judge, base_url: '{server.url}', max_retries: 0}}"
+    other = client.replace("model: judge", "model: second")
     (tmp_path / "recipe.yaml").write_text(
         f"policy: {tmp_path / 'policy'}\nproblems: {{source: {tmp_path / 'problems.jsonl'}}}\n"
-        f"judge: {{client: {client}}}\nsecond_judge: {{client: {client}, seed: 1}}\nsecond_share: 1.0\n"
+        f"judge: {{client: {client}}}\nsecond_judge: {{client: {other}, seed: 1}}\nsecond_share: 1.0\n"
         f"sampling:\n  - {{temperature: 1.0, max_tokens: 12}}\n  - {{temperature: 1.5, max_tokens: 12}}\n"
         f"  - {{temperature: 0.5, max_tokens: 12}}\nconsent: not_needed\nfolder: {tmp_path / 'out'}\nthreads: 1\n"
     )
@@ -219,11 +221,18 @@ def test_a_construction_goes_on_where_it_was(
     assert found["agreement"]["pairs"] > 0 and len(load_pairs(out / "pairs.jsonl")) == found["pairs"]
 
     asked = server.count
+    whole = (out / "records.jsonl").read_bytes()
+    (out / "records.jsonl").write_bytes(whole + b'{"id": "cut", "pro')  # as a kill may leave it
     assert main(command) == 0 and server.count == asked  # nothing is left to ask
+    (out / "records.jsonl").write_bytes(whole)
     assert main([*command, "seed=9"]) == 2
     assert "of another policy, problems, sampling or seed" in capsys.readouterr().err
     assert main([*command, "judge.show_reference=false"]) == 2
     assert "with other settings" in capsys.readouterr().err
+    assert main([*command, "consent=unknown"]) == 2
+    assert "must not go to a judge" in capsys.readouterr().err
+    assert main([*command, "second_judge.client.model=judge"]) == 2
+    assert "agrees with itself" in capsys.readouterr().err
 
 
 def test_the_example_is_a_recipe() -> None:

@@ -136,6 +136,8 @@ def test_running_state_is_learnt_anew_from_the_steps_before(run: Path) -> None:
     mean = (first * 1.0 + second * 12.0) / (first + second)
     assert values[("train", 1)] == 0.0 and values[("train", 12)] == pytest.approx((12.0 - 1.0) / 2.0)
     assert values[("held_out", 12)] == pytest.approx((12.0 - mean) / 5.5)
+    alone = rescore(run, tree, phase="evaluation").rollouts
+    assert [one.new.value for one in alone] == [values[("held_out", 12)]] * len(alone)
 
 
 def test_other_values_failures_and_answers_are_changes_too(tmp_path: Path) -> None:

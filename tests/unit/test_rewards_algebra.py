@@ -284,6 +284,48 @@ def test_functions_over_a_group() -> None:
     assert pickle.loads(pickle.dumps(novelty)) is novelty
 
 
+def test_abstaining_never_pays() -> None:
+    penalised = WeightedSum((A, B), (1.0, -0.5), missing="renormalise")
+    assert "a penalty that abstains would pay" in penalised.faults()[0]
+    assert "might be the smallest" in Minimum((A, B), missing="renormalise").faults()[0]
+    undecided = Verified(Text(), name="open")
+    three = Vote((undecided, Format("o1"), Format("think", "f2")), missing="renormalise")
+    assert len(three.faults()) == 1  # without it two votes may be even
+
+
+def test_a_number_too_large_costs_its_own_rollout_or_group_and_nothing_more() -> None:
+    tree = Product((A, B), missing="renormalise")
+    assert [s.status for s in scores(tree, "1e300 abstain", "0.5 0.5")] == ["error", "ok"]
+    compared = PerGroup(A).score_sync([group("1e200", "-1e200"), group("1", "3")])
+    assert [s.status for s in compared[0]] in (["error"] * 2, ["ok"] * 2) and [s.value for s in compared[1]] == [
+        -1.0,
+        1.0,
+    ]
+    state: dict[str, Any] = {}
+    step_of(Normalise(A), state, "1e200", "-1e200")
+    assert state == {}
+
+
+def test_normalise_learns_from_what_it_scored_only() -> None:
+    tree = Format("o1") * Normalise(Verified(Text()))
+    texts = ("## Thinking\n\nx\n\n## Final Response\n\nx", "y", "z")
+    state: dict[str, Any] = {}
+    step_of(tree, state, *texts)
+    assert state["normalise"]["count"] == 1.0 and state["normalise"]["mean"] == 1.0
+
+
+def test_a_faded_hint_asks_nobody() -> None:
+    gone = scores(Anneal(A, end=0.0, until=10), "error", context=RewardContext(step=10))[0]
+    assert (gone.value, gone.parts["a"].status) == (0.0, "abstain") and "not judged" in gone.parts["a"].reason
+
+
+def test_a_missing_metadata_matches_nothing() -> None:
+    tree = Where({"metadata.stage": [None, "I"]}, A, B)
+    assert values(tree, "1 0") == [0.0] and values(tree, "1 0", metadata={"stage": None}) == [1.0]
+    with pytest.raises(RecipeError, match="an id is text"):
+        Where({"id": 1}, A)
+
+
 def test_operators() -> None:
     assert WeightedSum((A, B), (1.0, -2.0)) == A - 2 * B
     assert WeightedSum((A,), (-1.0,)) == -A

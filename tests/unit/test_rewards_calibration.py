@@ -155,6 +155,34 @@ def rollout(index: int) -> Rollout:
     )
 
 
+def test_odd_judges_are_calibrated_or_told() -> None:
+    always = fit([0.3] * 20, [True] * 5 + [False] * 15, "platt")
+    assert always(0.3) == pytest.approx(6 / 22)  # it tells nothing: the share of right answers
+    close = fit([0.5] * 10 + [0.5001] * 10, [False] * 10 + [True] * 10, "platt")
+    assert close(0.5) < 0.15 and close(0.5001) > 0.85
+    odd = pass_rate(0, 200, 90, 100, 90, 100)
+    assert not odd.fits and pass_rate(40, 200, 90, 100, 90, 100).fits
+
+
+def test_only_verdicts_are_calibrated(tmp_path: Path) -> None:
+    path = tmp_path / "c.json"
+    path.write_text(json.dumps(fit([0.0, 0.0, 1.0, 1.0], [False, True, True, True]).to_json()))
+    with pytest.raises(RecipeError, match="no verdict of a judge as it is"):
+        Calibrated(0.5 * Verified(Text(), otherwise=0.0), str(path))
+    with pytest.raises(RecipeError, match="wrap it"):
+        Calibrated(Text(), str(path))  # type: ignore[arg-type]
+    node = Calibrated(Verified(Says(), otherwise=0.25), str(path))
+    group = Group(Problem("p", ask("?"), "x"), (Response("0"), Response("?")))
+    judged, settled = node.score_sync([group])[0]
+    assert (judged.value, settled.value) == (0.5, 0.25)
+
+
+def test_what_is_only_watched_weighs_nothing() -> None:
+    watched = Calibration((0.0, 1.0), (0.5, 0.6))
+    part = Part(0.5, confidence=abs(2 * watched(0.5) - 1))
+    assert Score(1.0, parts={"a": Part(1.0), "b": part}).weight == pytest.approx(0.1)
+
+
 def test_confidence_scales_advantages_and_moves_no_baseline() -> None:
     with pytest.raises(InvalidScore, match=r"confidence 1\.5"):
         Part(1.0, confidence=1.5)

@@ -165,6 +165,23 @@ def test_broken_rubrics_are_invalid_problems() -> None:
     assert score(asked, "rest", rubrics=[{"points": 1}])[0].status == "invalid"
 
 
+def test_length_adjusted_takes_off_what_is_long(chat_server: Serve) -> None:
+    adjusted = rubric(chat_server(grader), scale="length_adjusted", max_answer_chars=30_000)
+    short, long = score(adjusted, "rest and fluids", "rest and fluids " + "word " * 2197)
+    assert short.value == 1.0 and long.value == pytest.approx(1.0 - 2000 / 4000)
+
+
+def test_one_broken_rubric_hurts_no_neighbour(chat_server: Serve) -> None:
+    reward = rubric(chat_server(grader))
+    bad = [
+        problem([{"criterion": "a", "points": 1, "tags": 5}]),
+        problem([{"criterion": "a", "points": 1e308}]),
+        problem([{"criterion": "a", "points": 10**400}]),
+    ]
+    groups = [Group(one, (Response("rest"),)) for one in (*bad, problem())]
+    assert [row[0].status for row in reward.score_sync(groups)] == ["invalid"] * 3 + ["ok"]
+
+
 def test_a_grader_that_obeys_answers_is_refused(chat_server: Serve) -> None:
     def naive(request: dict[str, Any], number: int) -> str:
         answer, count = slots(request)["ANSWER"], len(met(request))
@@ -218,6 +235,12 @@ def test_published_rubrics_load(tmp_path: Path) -> None:
     row = {"Question": "What is X?", "Must_have": ["X is a drug"], "Nice_to_have": [], "Free_form_answer": "A drug."}
     (one,) = load_problems(write(tmp_path / "kqa.jsonl", row))
     assert one.reference == "A drug." and [c.points for c in rubric_of(one).criteria] == [2.0, -2.0]
+    for bad, said in (
+        ({**bench, "prompt": []}, "holds no message"),
+        ({**row, "Must_have": "X is a drug"}, "a list of"),
+    ):
+        with pytest.raises(DataError, match=said):
+            load_problems(write(tmp_path / "bad.jsonl", bad))
     broken = {**bench, "prompt_id": "h2", "rubrics": [{"criterion": "a"}]}
     with pytest.raises(DataError, match=r"criterion 1 of its rubric has the points None"):
         load_problems(write(tmp_path / "bad.jsonl", bench, broken))
