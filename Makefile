@@ -22,7 +22,8 @@ demo: .venv/.light ## Train a tiny medical policy from scratch on the CPU; insta
 	$(BIN)/medrl run examples/huatuogpt_o1/tiny.yaml folder=runs/demo-$$(date +%Y%m%d-%H%M%S)
 
 test: lint browser ## Lint and run all tests but interop; installs the complete CPU environment first
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest tests/unit -n 2 --dist loadfile
+	$(BIN)/python -m pytest --ignore tests/unit
 
 test-unit: .venv/.full ## Only the fast tests, without real engines
 	$(BIN)/python -m pytest tests/unit -m "not slow and not engine" -n 2 --dist loadfile

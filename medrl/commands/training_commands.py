@@ -36,6 +36,11 @@ def add(commands: Commands) -> None:
     prefer.add_argument("overrides", nargs="*", metavar="KNOB=VALUE")
     prefer.set_defaults(command=_train_reward)
 
+    dpo = commands.add_parser("train-dpo", help="train a policy on preference pairs by DPO, from a recipe")
+    dpo.add_argument("recipe", help="YAML file, for example examples/dpo/paper.yaml")
+    dpo.add_argument("overrides", nargs="*", metavar="KNOB=VALUE")
+    dpo.set_defaults(command=_train_dpo)
+
     figures = commands.add_parser("eval-reward", help="accuracy, calibration and length bias of a reward model")
     figures.add_argument("model", help="folder that `medrl train-reward` wrote, or folder or hub id of another")
     figures.add_argument("--pairs", metavar="FILE", required=True, help="preference pairs or feedback records (.jsonl)")
@@ -94,6 +99,14 @@ def _train_reward(options: argparse.Namespace) -> int:
     from medrl.recipes.reward_model import load_reward_recipe
 
     train_reward(load_reward_recipe(options.recipe, options.overrides), lambda line: print(line, flush=True))
+    return 0
+
+
+def _train_dpo(options: argparse.Namespace) -> int:
+    from medrl.commands.train_dpo import train_dpo
+    from medrl.recipes.dpo import load_dpo_recipe
+
+    train_dpo(load_dpo_recipe(options.recipe, options.overrides), lambda line: print(line, flush=True))
     return 0
 
 

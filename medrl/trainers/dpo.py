@@ -85,6 +85,7 @@ def prefer(
     pairs: Sequence[PreferencePair],
     settings: DPOSettings,
     *,
+    held_out: Sequence[PreferencePair] = (),
     seed: int = 0,
     on_update: Callable[[int, int, dict[str, float]], None] | None = None,
 ) -> dict[str, float]:
@@ -94,11 +95,13 @@ def prefer(
         policy: What learns; as it is now, it is also the reference.
         pairs: Preference pairs; of an episode the last reply is learnt.
         settings: Knobs.
+        held_out: Pairs that the policy is measured on afterwards; never trained on.
         seed: Decides the order of the pairs.
         on_update: Called after each optimizer update with its number, how many there will be, and TRL's figures.
 
     Returns:
-        `loss` (mean over training) and `updates`.
+        `loss` (mean over training) and `updates`; with `held_out` also `accuracy` (share of those pairs whose better reply
+        has the greater implicit reward, beta * log pi/ref) and `margin` (mean difference of the two).
 
     Raises:
         DataError: There are no pairs, or some are too long.
@@ -115,6 +118,9 @@ def prefer(
 
     rows = [_row(policy, pair) for pair in pairs]
     _check(policy, pairs, rows, settings.max_length)
+    unseen = [_row(policy, pair) for pair in held_out]
+    if unseen:
+        _check(policy, held_out, unseen, settings.max_length)
     model = policy.model
     patched = vars(model).get("forward")
     try:
@@ -124,11 +130,13 @@ def prefer(
                 ref_model=copy.deepcopy(model),
                 args=_arguments(policy, settings, seed, nowhere),
                 train_dataset=Dataset.from_list(rows),
+                eval_dataset=Dataset.from_list(unseen) if unseen else None,
                 processing_class=policy.tokenizer,
                 callbacks=[Report()],
             )
             trainer.remove_callback(PrinterCallback)
             result = trainer.train()
+            found = trainer.evaluate() if unseen else {}
     finally:  # TRL puts a forward of its own into the model, which would go with it wherever it is copied
         if patched is None:
             vars(model).pop("forward", None)
@@ -138,7 +146,9 @@ def prefer(
     loss = float(result.training_loss)
     if not math.isfinite(loss):
         raise TrainingDiverged(f"the DPO loss is {loss}; lower lr (now {settings.lr:g}) or beta")
-    return {"loss": loss, "updates": float(result.global_step)}
+    figures = {"accuracy": "eval_rewards/accuracies", "margin": "eval_rewards/margins"}
+    measured = {name: float(found[key]) for name, key in figures.items() if key in found}
+    return {"loss": loss, "updates": float(result.global_step), **measured}
 
 
 def _row(policy: Policy, pair: PreferencePair) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import pytest
 
 from medrl.errors import MissingFile, RecipeError
 from medrl.recipes import Recipe, load_recipe, read_recipe, to_yaml
+from medrl.recipes.dpo import load_dpo_recipe
 from medrl.recipes.feedback import load_feedback_recipe
 from medrl.recipes.load import read_algorithm
 from medrl.recipes.reward_model import load_reward_recipe
@@ -54,7 +55,12 @@ def test_a_sound_recipe_is_read_into_the_types_that_the_code_uses(tmp_path: Path
 def test_recipes_of_the_examples_are_sound_and_take_the_overrides_that_their_pages_show(repository: Path) -> None:
     found = sorted((repository / "examples").rglob("*.yaml"))
     assert found
-    readers = {"verifier": load_verifier_recipe, "reward_model": load_reward_recipe, "feedback": load_feedback_recipe}
+    readers = {
+        "verifier": load_verifier_recipe,
+        "reward_model": load_reward_recipe,
+        "feedback": load_feedback_recipe,
+        "dpo": load_dpo_recipe,
+    }
     for path in found:
         readers.get(path.parent.name, load_recipe)(path)
     for page in (repository / "examples").rglob("*"):

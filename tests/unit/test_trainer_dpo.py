@@ -2,12 +2,14 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 
+from medrl.cli import main
 from medrl.data.feedback import Candidate
-from medrl.data.preferences import PreferencePair
+from medrl.data.preferences import PreferencePair, write_pairs
 from medrl.errors import DataError
 from medrl.models import Policy
 from medrl.trainers.dpo import DPOSettings, prefer
@@ -51,12 +53,44 @@ def test_the_implicit_reward_rises_and_holds_on_pairs_that_were_not_seen(make_po
     policy = make_policy()
     before = margins(policy, HELD_OUT)
     seen: list[float] = []
-    result = prefer(policy, TRAIN, SETTINGS, on_update=lambda n, of, logs: seen.append(logs["rewards/margins"]))
+    told = {"held_out": HELD_OUT, "on_update": lambda n, of, logs: seen.append(logs["rewards/margins"])}
+    result = prefer(policy, TRAIN, SETTINGS, **told)
     gains = [after - first for after, first in zip(margins(policy, HELD_OUT), before, strict=True)]
     assert result["updates"] == 8 and len(seen) == 8
     assert seen[0] == pytest.approx(0.0, abs=1e-4) and seen[-1] > 1.0  # the reference is the policy at the start
     assert sum(gain > 0 for gain in gains) / len(gains) > 0.8
+    assert result["accuracy"] == pytest.approx(sum(gain > 0 for gain in gains) / len(gains))
+    assert result["margin"] == pytest.approx(SETTINGS.beta * sum(gains) / len(gains), rel=0.05)
     assert "forward" not in vars(policy.model) and not policy.model.training
+
+
+@pytest.mark.slow
+def test_the_command_reads_a_recipe_and_writes_a_policy(
+    tmp_path: Path, make_policy: MakePolicy, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "sft").mkdir()
+    make_policy().save(tmp_path / "sft")
+    held_out = [replace(one, id=f"h{i}") for i, one in enumerate(HELD_OUT)]
+    write_pairs(tmp_path / "train.jsonl", TRAIN)
+    write_pairs(tmp_path / "held_out.jsonl", held_out)
+    (tmp_path / "recipe.yaml").write_text(
+        f"policy: {tmp_path / 'sft'}\npairs: {{source: {tmp_path / 'train.jsonl'}}}\n"
+        f"held_out: {{source: {tmp_path / 'held_out.jsonl'}}}\nfolder: {tmp_path / 'out'}\nthreads: 1\n"
+        "training: {epochs: 4, lr: 1.0e-3, beta: 0.5, batch_size: 8, microbatch_size: 4}\n"
+    )
+    assert main(["train-dpo", str(tmp_path / "recipe.yaml")]) == 0
+    assert "the better reply is preferred in" in capsys.readouterr().out
+    before, after = (margins(Policy.load(str(tmp_path / name)), HELD_OUT) for name in ("sft", "out"))
+    assert sum(a > b for a, b in zip(after, before, strict=True)) > 6
+    assert main(["train-dpo", str(tmp_path / "recipe.yaml")]) == 2
+    assert "holds something" in capsys.readouterr().err
+    shared = [
+        str(tmp_path / "recipe.yaml"),
+        f"held_out.source={tmp_path / 'train.jsonl'}",
+        f"folder={tmp_path / 'new'}",
+    ]
+    assert main(["train-dpo", *shared]) == 2
+    assert "are also trained on" in capsys.readouterr().err
 
 
 def test_pairs_that_cannot_be_compared_or_do_not_fit_are_errors(make_policy: MakePolicy) -> None:
