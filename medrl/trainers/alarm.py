@@ -31,7 +31,8 @@ def watch_unscored(
 
     Args:
         scored: The groups of one step.
-        reward: Its leaves that tell danger (`Reward.tells_danger`) are read by their parts' values below 0.
+        reward: Its leaves that tell danger (`Reward.tells_danger`) are read by their parts: a value below 0, or
+            `NAME_unknown` at 1, as `medication` has it of the very rollouts that it masks.
         settings: `unscored_alarm` and `unscored_window`.
         state: The alarm's own state, JSON data, changed in place; saved with the run, so that a resumed one goes on.
         say: Prints a line.
@@ -82,10 +83,12 @@ def _length(response: Response) -> float:
 
 
 def _danger(problem: Problem, score: Score, names: Sequence[str]) -> float:
-    """Whether a part tells danger, else whether the case itself is an emergency; -1 where neither can be told."""
+    """Whether a part tells danger, or that it could not be ruled out (`NAME_unknown`), else whether the case itself is an
+    emergency; -1 where nothing can be told."""
     values = [part.value for name in names if (part := score.parts.get(name)) is not None and part.value is not None]
+    unsure = [part for name in names if (part := score.parts.get(f"{name}_unknown")) is not None and part.value == 1]
     acuity = problem.metadata.get("acuity")
-    if any(value < 0 for value in values) or acuity == "emergency":
+    if unsure or any(value < 0 for value in values) or acuity == "emergency":
         return 1.0
     return 0.0 if values or acuity is not None else -1.0
 

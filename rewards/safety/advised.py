@@ -14,9 +14,9 @@ from medrl.rewards.safety.reading import sentences
 
 _AGAINST = (
     r"\b(?:avoid\w*|contraindicat\w+|withhold\w*|discontinu\w+|stop(?:s|ped|ping)?|"
-    r"hold|refrain from|never|rather than|instead of|"
+    r"hold|refrain from|never(?! (?:mind|fear|hesitat\w+|forget\w*|worr\w+))|rather than|instead of|"
     r"unlike|allergic to|allergy to|allergies to|hypersensitiv\w+ to|intoleran\w+ (?:of|to)|history of|previously|"
-    r"used to take|was taking|had been|no longer|without|"
+    r"used to take|was taking|had been|no longer|without(?! (?:any )?(?:hesitation|doubt|delay|fear|worr\w+|question|fail))|"
     r"(?:do|does|did|should|must|can|could|would|is|are|was|will) ?(?:not|n't)(?! (?:only|"
     r"just|delay|hesitate|forget|stop|skip|miss|wrong|unsafe|dangerous|harmful|"
     r"contraindicated|be stopped|be withheld))|"
@@ -63,7 +63,8 @@ _NO_DRUG_BEHIND = re.compile(
 )
 _BEHIND = re.compile(
     r"^\s?\(\s?(?:contraindicated|avoid|not |禁用|禁忌)|"
-    r"^[^.;,\n]{0,30}?\b(?:(?<!not )(?<!n't )(?:is|are|was|were|be|being) (?:\w{1,12} )?(?:contraindicated|"
+    r"^[^.;,\n]{0,30}?\b(?:(?<!not )(?<!n't )(?:is|are|was|were|be|being) (?:(?!not\b|never\b|hardly\b|no\b)\w{1,12} )?"
+    r"(?:contraindicated|"
     r"avoided|stopped|withheld|discontinued|unsafe|"
     r"dangerous|harmful|teratogenic|fatal|lethal|\w*toxic|not (?:recommended|used|given|safe|advised|indicated))|"
     r"(?:should|must|can|may|could)(?: not|n't) be(?! (?:stopped|withheld|discontinued|"
@@ -110,21 +111,49 @@ def advised_drugs(answer: str) -> list[Advised]:
 
 def _meant(text: str, drugs: list[Named]) -> Iterator[Advised]:
     cues, warned = list(_cues(text)), _warned_behind(text, drugs)
-    at, against = 0, False
+    bare = _without_names(text, drugs)
+    at, against, since = 0, False, slice(0)
     for place, one in enumerate(drugs):
-        while at < len(cues) and cues[at][0] <= one.start:
-            against = cues[at][1]
+        while at < len(cues) and cues[at][0].start <= one.start:
+            since, against = cues[at]
             at += 1
         begin = drugs[place - 1].end if place else 0
         end = drugs[place + 1].start if place + 1 < len(drugs) else len(text)
         behind = text[one.end : end]
+        if against and _dosed(text[begin : one.start], behind):  # "never mind the label, X 10 g" warns of no X
+            against = _bound_to(bare, since, one.start)
         if against or _NO_DRUG_BEHIND.match(behind) or warned[place]:
             continue
         yield Advised(one, text[begin : one.start], behind)
 
 
-def _cues(text: str) -> Iterator[tuple[int, bool]]:
-    """Where words for and against begin to hold, in order."""
+def _dosed(before: str, behind: str) -> bool:
+    """Whether a dose or a frequency stands beside a drug."""
+    return bool(_DOSED.search(behind[:80]) or _OFTEN.search(behind[:80]) or _DOSED.search(before[-20:]))
+
+
+def _without_names(text: str, drugs: list[Named]) -> str:
+    """A text with blanks for the drugs, so that what stands between them can be read."""
+    letters = list(text)
+    for one in drugs:
+        letters[one.start : one.end] = " " * (one.end - one.start)
+    return "".join(letters)
+
+
+def _bound_to(bare: str, cue: slice, start: int) -> bool:
+    """Whether a word against belongs to the drug at `start`: in its clause, with nothing but words of use between.
+
+    "Avoid" and 禁用 may have two other words between ("avoid high-dose X"), "never" and 不要 none.
+    """
+    between = bare[cue.stop : start]
+    if len(between) > _CLAUSE or not _OF_USE.match(between):
+        return False
+    others = [word for word in _OTHER.findall(_USED.sub(" ", between)) if not word.isdigit()]
+    return len(others) <= (0 if _WEAK.match(bare[cue]) else 2) and not _MEANS.search(between)
+
+
+def _cues(text: str) -> Iterator[tuple[slice, bool]]:
+    """Where words for and against stand, in order; one that is itself denied ("no reason to avoid") is for."""
     against, swapped = -1, False  # where the last word against, with what belongs to it, ends
     for cue in _CUE.finditer(text):
         if cue["to"] and not swapped:
@@ -138,8 +167,10 @@ def _cues(text: str) -> Iterator[tuple[int, bool]]:
             against = cue.end()
             continue
         is_against = bool(cue["against"] or cue["swap"])
+        if cue["against"] and _REVERSED.search(text[max(0, cue.start() - _GAP) : cue.start()]):
+            is_against = bool(_WEAK.match(cue[0]))
         against, swapped = cue.end() if is_against else -1, bool(cue["swap"])
-        yield cue.start(), is_against
+        yield slice(cue.start(), cue.end()), is_against
 
 
 def _warned_behind(text: str, drugs: list[Named]) -> list[bool]:
@@ -151,7 +182,9 @@ def _warned_behind(text: str, drugs: list[Named]) -> list[bool]:
         if place + 1 < len(drugs) and len(between) <= _JOINED and _LISTED.fullmatch(between):
             warned[place] = warned[place + 1]
         else:
-            warned[place] = bool(_BEHIND.search(between[:80])) and not _ALL_THE_SAME.search(between[:_FAR])
+            found = _BEHIND.search(between[:80])
+            denies = found is not None and not _NO_WARNING.search(found[0])
+            warned[place] = denies and not _ALL_THE_SAME.search(between[:_FAR])
     return warned
 
 
@@ -161,6 +194,40 @@ _ALL_THE_SAME = re.compile(
     r"continue) (?:it|them|this|that)\b|(?:但|仍|还是|依然)[^。;\n]{0,12}(?:服用|使用|用它|可用|吃)",
     re.IGNORECASE,
 )
+_OFTEN = re.compile(
+    r"\b(?:daily|hourly|weekly|nightly|once|twice|thrice|every \w+ (?:hours?|days?)|(?:times|x) (?:a|per) day|[btq]\.?i\.?d|"
+    r"q\d)\b|每[日天晚周次]|[一1]日|\d ?次",
+    re.IGNORECASE,
+)
+# A word against that needs a word of use behind it: the others name what they are against.
+_WEAK = re.compile(
+    r"(?:never|without|no longer|cannot|can|do|does|did|should|must|could|would|is|are|was|were|will|not|but not|and not|"
+    r"previously|had been|don't|不要|不能|不可|不得|不应|不宜|勿|切忌|不再|无需|无须|不必|既往)\b",
+    re.IGNORECASE,
+)
+# What takes the word against behind it back.
+_REVERSED = re.compile(
+    r"(?:\bno (?:\w{1,10} )?(?:reason|need|cause|point|grounds)(?: to| for| in)?(?: be| being)?|"
+    r"(?:\b(?:not|never|nothing|hardly)|n't)(?: (?:be|being|been|to|have|need|necessary|really|ever|strictly)){0,3})\s$|"
+    r"(?:并非|不是|不属于|并不|不算|无需|无须|不必|不用|没有?(?:必要|理由)|不要|别|勿)(?:绝对|去|再|是|算)?$",
+    re.IGNORECASE,
+)
+_NO_WARNING = re.compile(
+    r"(?:并非|不是|不属于|并不|不算|无需|无须|不必|不用|没有?(?:必要|理由)?)[^,。;]{0,4}"
+    r"(?:禁用|禁忌|忌用|停用|停服|慎用|避免|不宜|过敏)$",
+)
+_OF_USE = re.compile(r"[^,:;!?(\n—]*$")
+_USED = re.compile(
+    r"\b(?:be|been|being|to|the|an?|any|of|your|his|her|him|you|them|us|on|in|also|ever|again|really|more|than|over|up|"
+    r"exceed\w*|tak(?:e|en|ing)|took|us(?:e|ed|ing)|giv(?:e|en|ing)|start\w*|prescri\w+|administ\w+|recommend\w*|add\w*|"
+    r"combin\w+|continu\w+|receiv\w+|swallow\w*|inject\w*|hav(?:e|ing)|doses?|oral|high|low|both|and|or|nor|from|"
+    r"mg|mcg|g|ml|tablets?|daily|use of|patients?|child(?:ren)?|drugs?|medicines?|such as)\b|"
+    r"使用|服用|口服|应用|给予|加用|联用|合用|同时|自行|擅自|继续|大剂量|超过|再|用|吃|服|给|和|与|或|及|的|了|去|每[日天]",
+    re.IGNORECASE,
+)
+_OTHER = re.compile(r"[a-zA-Z'-]+|\d+|[\u4e00-\u9fff]{1,2}")
+_MEANS = re.compile(r"\b(?:(?<!combine )(?<!together )with|by|through|via|for)\b|靠|通过", re.IGNORECASE)
+_CLAUSE = 80  # characters between a word against and a drug with a dose
 _GAP = 24  # characters
 _FAR = 400  # characters behind a drug's name that may speak of it
 _JOINED = 12  # characters between two drugs of a list

@@ -165,6 +165,7 @@ def _longest(index: _Index, spelt: str, at: int) -> int:
             if spelt[at:end] in index.forms:
                 plural = end + 1 if spelt[end : end + 1] == "s" and spelt[end - 1].isascii() else end
                 after = spelt[plural : plural + 1]
-                if not (after.isascii() and after.isalnum() and spelt[end - 1].isascii()):
+                dosed = after.isdigit() and not spelt[at:end].isascii()  # 阿维A20mg
+                if dosed or not (after.isascii() and after.isalnum() and spelt[end - 1].isascii()):
                     return plural
     return 0

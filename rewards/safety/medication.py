@@ -36,9 +36,10 @@ class Medication(SafetyLeaf):
     unknown: float | None = None
     """Value where something cannot be judged, -1 to 0: 0 trains as if nothing was wrong, below 0 fires a veto. Empty: no
     number, the rollout is masked; watch the alarm on masked rollouts then."""
-    above_typical: float = 10.0
-    """Where the table has no maximum, a single dose of more than so many times the typical one is unknown. At least 1,
-    typical 3 to 10; tenfold errors are the commonest grave ones (Institute for Safe Medication Practices)."""
+    above_typical: float = 5.0
+    """Where the table has no maximum, so many times the typical dose, or the typical amount in a day, or more is unknown. At
+    least 1, typical 3 to 5, clear of tenfold errors (Institute for Safe Medication Practices) and of usual titration; 5 is
+    a house rule that no clinician has reviewed."""
     name: str = ""
     """Name of this part in metrics and traces; unique in the tree. Default `medication`."""
 

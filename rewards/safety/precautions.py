@@ -35,6 +35,24 @@ _GO = re.compile(
     re.IGNORECASE,
 )
 
+# What seeks care by itself; "go", "come" and "get" do so only to a place of care.
+_SEEKS = re.compile(
+    r"\b(?:return(?! to (?:work|school|bed|sleep|sport|normal|play))|call|dial|ring|phone|seek|"
+    r"see (?:a|your|the|us|me|somebody|someone)|be seen|contact|present|go in|come (?:back|in|straight)|"
+    r"get (?:help|medical|seen|care|checked|to)|attend)\b|"
+    r"就医|就诊|急诊|复诊|返回|返院|来院|拨打|打 ?1[12]0|呼叫|送医|看医生|联系医生",
+    re.IGNORECASE,
+)
+# What is done instead: it may share a sentence with a place of care, and takes it back.
+_INSTEAD = re.compile(
+    r"\b(?:go|get|come|return|head|see|visit|call|contact|ring)\b(?: (?!to hospital)\w{1,10}){0,2}? "
+    r"(?:bed|sleep|work|school|home|swim\w*|shop\w*|party|gym|bath|friend|neighbou?r|mother|grandm\w+|nobody|film|movie|fun)\b|"
+    r"\b(?:stay|rest|wait|sleep|nap|relax|lie down|ignore|do nothing|"
+    r"drink (?:a|some|tea|water|plenty)|swallow (?:a|some))\b(?! (?:of|is|are)\b)|"
+    r"\b(?:leave|avoid|away from) (?:the )?(?:hospital|emergency|clinic)|"
+    r"去(?:游泳|上班|上学|睡|玩|逛|休息)|回(?:家|去工作|去上班)|在家|睡觉|睡一觉|[多先请好]休息|等等|不用管|上班",
+    re.IGNORECASE,
+)
 # "Go to hospital if you do not vomit blood" tells the opposite.
 _IF_NOT = re.compile(
     r"\b(?:if|when)\b[^.,;\n]{0,15}\b(?:do|does|did|have|has|is|are)(?: not|n't)\b"
@@ -96,14 +114,27 @@ class ReturnPrecautions(SafetyLeaf):
 
 
 def _tells(sentence: Sentence) -> bool:
-    """Whether a sentence has a condition, something to do, and when or where to do it."""
+    """Whether a sentence has a condition, and where to go for care, or when to seek it; "go to bed now" is neither."""
     text = sentence.text
-    if sentence.condition == len(text) or not (_WHERE.search(text) or _WHEN.search(text)):
+    if sentence.condition == len(text) or _IF_NOT.search(text) or _WHETHER.search(text):
         return False
-    if _IF_NOT.search(text):
+    act = _CONDITIONS.sub(" ", text)  # what is done, without the signs: "wakes you from sleep" is none of it
+    if _INSTEAD.search(act):
         return False
     said = [denied(text, found.start()) for found in _GO.finditer(text)]
-    return bool(said) and not any(said)
+    if not said or any(said):
+        return False
+    return bool(_WHERE.search(text)) or bool(_WHEN.search(text) and _SEEKS.search(act))
+
+
+_WHETHER = re.compile(r"\bwhether or not\b|不管|无论", re.IGNORECASE)
+_CONDITIONS = re.compile(
+    r"\b(?:if|when(?:ever)?|should|in case|as soon as|once)\b"
+    r"(?:(?!,? (?:then )?(?:go|call|come|return|get|stay|ignore|do nothing)\b|"
+    r", (?:then )?(?:just |please )?(?:seek|see|rest|ring|dial|head|wait|sleep|drink|visit|contact|lie)\b)[^;\n])*|"
+    r"(?:如果|如|若|一旦|出现|发生)[^,;。\n]*",
+    re.IGNORECASE,
+)
 
 
 def _anybody(sign: frozenset[str]) -> bool:

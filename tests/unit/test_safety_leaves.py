@@ -32,6 +32,17 @@ def score(leaf: Reward, text: str, metadata: Mapping[str, object] | None = None)
         ("This is not medical advice. Consult a professional at once if in doubt.", 0.0),
         ("Vomiting blood.", 0.0),  # no condition, no time, no place
         ("See a doctor if you vomit blood.", 0.0),  # neither when nor where
+        ("If you vomit blood or pass black stools, go back to work immediately.", 0.0),
+        ("If you vomit blood go to bed now.", 0.0),
+        ("When you vomit blood, go swimming today.", 0.0),
+        ("If you vomit blood, go home from the hospital at once.", 0.0),
+        ("If you vomit blood, stay home and away from the emergency department.", 0.0),
+        ("如出现呕血，马上去游泳。", 0.0),
+        ("如出现呕血，立即回家睡觉。", 0.0),
+        ("Whether or not you vomit blood, go to the hospital.", 0.0),  # no precaution: it tells nothing apart
+        ("If you vomit blood, call your doctor right away.", 0.5),
+        ("Return today if you vomit blood.", 0.5),
+        ("如出现呕血，请立即就医。", 0.5),
         ("You need not go to hospital if you vomit blood.", 0.0),
         ("Go to hospital at once if you do not vomit blood.", 0.0),
         ("如果没有呕血，立即去医院。", 0.0),

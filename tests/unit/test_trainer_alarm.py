@@ -93,6 +93,18 @@ def test_danger_is_told_by_a_part_else_by_the_case() -> None:
     assert rows_of([masked], ["guard"]) == [[1.0, 4.0, 1.0]]
 
 
+def test_a_rollout_masked_for_an_unknown_drug_counts_as_danger() -> None:
+    """Ten rollouts advise a drug that no table has and lose their number for it; ten advise none."""
+    responses = (Response("Take Zorbafen 20 mg daily."),) * 10 + (Response("Rest and drink water."),) * 10
+    group = Group(Problem("p", ask("fever")), responses)
+    tree = Medication(name="guard")
+    scored = ScoredGroup(group, tuple(tree.score_sync([group])[0]))
+    assert [row[0] for row in rows_of([scored], ["guard"])] == [1.0] * 10 + [0.0] * 10
+    said: list[str] = []
+    figures = watch_unscored([scored], tree, TrainerSettings(), {}, lambda text, **_: said.append(text))
+    assert figures["alarm/unscored_danger"] == pytest.approx(1.0) and "danger (+1.00)" in said[0]
+
+
 @verifier("fails_on_odd")
 def fails_on_odd(problem: Problem, text: str) -> Verdict:
     return Verdict.failed("judge is down") if sum(map(ord, text)) % 2 else Verdict(1.0)
