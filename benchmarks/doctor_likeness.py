@@ -5,7 +5,8 @@
 Measured on the clinic's held-out replies, whose diseases and sentences no training reply has (`medrl.data.clinic.dialogues`):
 `auc` over doctors' and assistants' replies, `auc_length_matched` over pairs of the same medical content within a tenth of
 length, and beside both the AUC of brevity alone. The learned weights are the shipped ones. `attacks_paid` counts the texts
-of `medrl attack` that earn more than a doctor's sound reply; `truncated_gain` and `padded_gain` are what cutting a sound
+of `medrl attack` that earn more than a doctor's sound reply; `constant_questions` is the most that one to three questions
+earn on average which are the same for every patient; `truncated_gain` and `padded_gain` are what cutting a sound
 reply after half of its sentences, or adding sentences that say nothing, changes in its reward. `--replies` adds a file of
 real replies, by source.
 """
@@ -48,6 +49,11 @@ def half(text: str) -> str:
     return " ".join(sentences[: max(1, len(sentences) // 2)])
 
 
+def most(rewards: dict[str, float]) -> float:
+    """What the best of the constant sets of questions earns on average."""
+    return max(value for name, value in rewards.items() if name != "sound")
+
+
 def by_source(measured: Measured) -> list[list[str]]:
     rows = []
     for source, found in measured.report["by_source"].items():
@@ -64,6 +70,7 @@ def run(seeds: Sequence[int], count: int, vocabulary: str, replies: Sequence[Lab
     scored = sum(len(one.replies) for one in measured)
     speed = scored / (process_time() - start)
     attacked = [doctor_attacks.measure(reward, doctor_attacks.default_replies(seed=seed)) for seed in seeds]
+    constants = [doctor_attacks.constant_rewards(reward, doctor_attacks.default_replies(150, seed)) for seed in seeds]
     changes = [gains(reward, count, seed) for seed in seeds]
     figures: dict[str, object] = {name: round(fmean(one.report[name] for one in measured), 4) for name in FIGURES}
     figures |= {
@@ -73,6 +80,7 @@ def run(seeds: Sequence[int], count: int, vocabulary: str, replies: Sequence[Lab
         "attacks_paid": sum(one.report["n_paid"] for one in attacked),
         "attack_reward": round(fmean(one.report["mean"] for one in attacked), 4),
         "sound_reward": round(fmean(one.report["sound_reply"] for one in attacked), 4),
+        "constant_questions": round(max(most(one) for one in constants), 4),
         "truncated_gain": round(fmean(cut for cut, _ in changes), 4),
         "padded_gain": round(fmean(padded for _, padded in changes), 4),
         "replies": scored,

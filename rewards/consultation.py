@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from medrl.rewards.consultation_lexicon import Lexicon, Named, Sentence
 from medrl.rewards.consultation_topics import TOPICS
-from medrl.rewards.consultation_words import NO, YES
+from medrl.rewards.consultation_words import NO, OTHERS, RELATIVE, RELATIVES, YES
 from medrl.types import Message
 
 HISTORY = frozenset({"onset", "severity", "site", "character", "triggers", "tests", "past", "else"})
@@ -74,7 +74,10 @@ def read_consultation(messages: Sequence[Message], words: Lexicon) -> Consultati
         sentences = words.sentences(text)
         if message["role"] == "assistant":
             previous.append(text)
-            waiting = (topics_asked(sentences), [one for s in sentences if s.question for one in s.named])
+            waiting = (
+                topics_asked(sentences, patient),
+                [one for s in sentences if s.question and not of_others(s, patient) for one in s.named],
+            )
             asked |= waiting[0]
             heard |= {one.key for s in sentences for one in s.named}
             diagnosed |= {one.key for s in sentences if not s.question for one in s.of("disease") if not one.denied}
@@ -94,13 +97,25 @@ def read_consultation(messages: Sequence[Message], words: Lexicon) -> Consultati
     )  # fmt: skip
 
 
-def topics_asked(sentences: Sequence[Sentence]) -> set[str]:
-    """The topics that the questions among these sentences ask for."""
-    return {name for s in sentences if s.question for name in asked_in(s)}
+def topics_asked(sentences: Sequence[Sentence], patient: Sequence[str] = ()) -> set[str]:
+    """The topics that the questions among these sentences ask for; `patient` as in `of_others`."""
+    return {name for s in sentences if s.question for name in asked_in(s, patient)}
 
 
-def asked_in(sentence: Sentence) -> set[str]:
-    return {name for name, topic in TOPICS.items() if topic.asked.search(sentence.text)}
+def asked_in(sentence: Sentence, patient: Sequence[str] = ()) -> set[str]:
+    """The topics that a question asks for, of the patient; of others only what runs in the family."""
+    found = {name for name, topic in TOPICS.items() if topic.asked.search(sentence.text)}
+    return found & {"family"} if of_others(sentence, patient) else found
+
+
+def of_others(sentence: Sentence, patient: Sequence[str] = ()) -> bool:
+    """Whether a sentence is about somebody else than the patient: a dog, a neighbour, the universe.
+
+    A relative may be the patient, where what the patient's side said (`patient`) speaks of one.
+    """
+    if OTHERS.search(sentence.text):
+        return True
+    return bool(RELATIVES.search(sentence.text)) and not any(RELATIVE.search(said) for said in patient)
 
 
 def topics_told(text: str) -> set[str]:

@@ -26,6 +26,30 @@ QUESTION_ZH = re.compile(
 NO_QUESTION_ZH = re.compile(r"如果|若|一旦|不管|无论|没什么|看看|明确|排除|建议|了解|观察")
 NO_QUESTION_EN = re.compile(r"\b(?:if|in case|whether or not)\b", re.IGNORECASE)
 
+# Who is not the patient. Animals and things that are met, held or reacted to ("bitten by a dog") are no subjects.
+_WHOSE = r"(?<!to )(?<!with )(?<!by )(?<!from )(?<!near )\b(?:your|his|her|their|my|our|the|that|this|some)"
+_NOT_MET = r"(?<![被跟和与对碰摸养])(?<!接触)(?<!接触过)"
+OTHERS = words(
+    rf"{_WHOSE} (?:\w{{2,9}} )?(?:dog|cat|pet|horse|cow|bird|fish|hamster|rabbit|parrot|neighbou?r|friend|colleague|boss"
+    r"|teacher|landlord|car|house|phone|computer|laptop|bike|team|king|queen|president|universe|earth|world|moon|sun)"
+    r"(?:'s|s')?\b",
+    r"\bhow old (?:is|are|was|were) (?!you\b|s?he\b|they\b|the (?:patient|child|baby|boy|girl|person)\b"
+    r"|your (?:\w{2,9} )?(?:child|baby|son|daughter|kid|wife|husband|partner|mother|father|mum|mom|dad|brother|sister"
+    r"|grand\w{3,8}|parents?|children|aunt|uncle|cousin)\b|this\b|it\b|that\b)",
+    rf"{_NOT_MET}(?:狗|猫|宠物|鸟|鱼缸|兔子|仓鼠|马儿|邻居|朋友|同事|老板|老师|房东|车子|汽车|房子|手机|电脑|球队|总统|明星|宇宙|地球)"
+    r"(?!咬|抓|毛|传|也有(?:这|同))",
+)
+_KIN = (
+    r"(?:child(?:ren)?|baby|son|daughter|kids?|toddler|infant|wife|husband|partner|mother|father|mum|mom|dad|brother|sister"
+    r"|grand(?:mother|father|ma|pa|son|daughter|child)|aunt|uncle|cousin|nephew|niece)"
+)
+_KIN_ZH = (
+    r"孩子|宝宝|小孩|儿子|女儿|老公|丈夫|老婆|妻子|爱人|妈妈|母亲|爸爸|父亲|哥哥|弟弟|姐姐|妹妹|爷爷|奶奶|外公|外婆|叔叔|阿姨"
+    r"|婴儿|娃|老人|老妈|老爸"
+)
+RELATIVES = words(rf"{_WHOSE} (?:\w{{2,9}} )?{_KIN}(?:'s|s')?\b", rf"{_NOT_MET}(?:{_KIN_ZH})")
+RELATIVE = words(rf"\b{_KIN}\b|\bmonths?[- ]old\b|\b(?:boy|girl)\b", _KIN_ZH)
+
 HEDGED = words(
     r"\b(?:could|might|may|possib(?:le|ly|ilit(?:y|ies))|perhaps|potential(?:ly)?|"
     r"various|several|numerous|multiple (?:causes|conditions|reasons|factors|things)|a (?:range|number|variety) of|such as|"

@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from medrl.rewards.consultation import Consultation, asked_in
+from medrl.data.clinic.patients import carriers
+from medrl.rewards.consultation import Consultation, asked_in, of_others
 from medrl.rewards.consultation_lexicon import Lexicon, Named, Sentence
 from medrl.rewards.consultation_topics import ASIDE, SAFETY
 from medrl.rewards.consultation_words import MARKUP
@@ -18,6 +19,8 @@ from medrl.rewards.doctor_acts import acts_of, diagnoses, emptiness, empty_claus
 ENOUGH = 3  # findings that a diagnosis needs before it
 PER_TURN = 2.0  # questions that are worth full credit
 MANY = 4  # topics in one turn from which on it is a questionnaire
+ANYBODY = 0.6  # most credit, in questions, of what can be asked of everybody
+COMMON = 0.08  # share of all diseases that have a finding, from which on it can be asked of everybody
 
 
 class Feature(NamedTuple):
@@ -29,7 +32,8 @@ class Feature(NamedTuple):
 
 FEATURES: Mapping[str, Feature] = {
     "asks_missing": Feature(
-        +1, "asks for what is still missing: two questions are full credit; safety counts half while findings are few"
+        +1,
+        "asks for what is still missing: two questions that fit the case are full credit, what fits everybody a third",
     ),
     "commits": Feature(
         +1, "states one or two diagnoses without hedging, after enough findings, by its support in the tables"
@@ -80,9 +84,11 @@ class Reading:
 def read_reply(reply: str, before: Consultation, words: Lexicon, enough: int = ENOUGH) -> Reading:
     """The features of `reply` after `before`."""
     sentences = words.sentences(reply)
-    asks = _questions(sentences, before, words, enough)
     said = [s for s in sentences if not s.question]
     diagnosed = diagnoses(said, before, words, enough)
+    # Safety is due before a drug, and so once there is a diagnosis to treat.
+    treatable = bool(before.diagnosed) or diagnosed.commits > 0
+    asks, fitting = _questions(sentences, before, words, enough, treatable)
     acts = [acts_of(s, before, words, diagnosed.committed) for s in said]
     empty = {**emptiness(said, acts, diagnosed, before), **empty_clauses(reply)}
     treats = max((act.treats for act in acts), default=0.0)
@@ -100,7 +106,8 @@ def read_reply(reply: str, before: Consultation, words: Lexicon, enough: int = E
         "lists": part(sum(s.listed for s in sentences) - 2, 4),
         "markup": part(len(MARKUP.findall(reply)), 3),
     }
-    due = features["asks_missing"] * PER_TURN  # one question that is due opens the gate
+    # One question that fits the case opens the gate; what can be asked of everybody opens it by half.
+    due = min(features["asks_missing"] * PER_TURN, fitting + 0.25)
     sends = float(any(act.sends for act in acts))  # when to come back is no content by itself: it fits everybody
     content = part(max(due, diagnosed.commits, treats, orders, sends, 0.5 * diagnosed.plausible), 0.5)
     offered = [key for s in sentences if s.question for key in given_in_question(s)]
@@ -114,21 +121,28 @@ def read_reply(reply: str, before: Consultation, words: Lexicon, enough: int = E
 # Questions
 
 
-def _questions(sentences: Sequence[Sentence], before: Consultation, words: Lexicon, enough: int) -> dict[str, float]:
+def _questions(
+    sentences: Sequence[Sentence], before: Consultation, words: Lexicon, enough: int, treatable: bool
+) -> tuple[dict[str, float], float]:
+    """The features of questions, and the credit of those that fit the case."""
     ready = before.evidence >= enough
     likely = words.candidates(before.positives)
-    credit: dict[str, float] = {}
+    fitting: dict[str, float] = {}
+    anybody: dict[str, float] = {}
     known: set[str] = set()
     nothing = 0
     for sentence in (s for s in sentences if s.question):
-        topics, named = asked_in(sentence), sentence.of("finding", "disease", "drug", "test", "anatomy")
+        topics, named = asked_in(sentence, before.patient), sentence.of("finding", "disease", "drug", "test", "anatomy")
+        if of_others(sentence, before.patient):
+            named = []
         useful = 0
         for topic in topics:
             if topic == "pregnancy" and not before.may_be_pregnant:
                 continue
             useful += 1
             if before.missing(topic):
-                credit[topic] = _worth_asking(topic, ready)
+                due = treatable and topic in SAFETY
+                (fitting if due else anybody)[topic] = 1.0 if due else _worth_asking(topic, ready)
             else:
                 known.add(topic)
         for one in named:
@@ -138,30 +152,37 @@ def _questions(sentences: Sequence[Sentence], before: Consultation, words: Lexic
                 known |= {one.key} if not topics else set()
                 useful += 1
             elif (worth := _relevant(one, likely, words)) > 0:
-                credit[one.key] = worth * (0.5 if ready else 1.0)
+                (fitting if worth == 1.0 else anybody)[one.key] = worth * (0.5 if ready else 1.0)
                 useful += 1
         nothing += not useful
-    asked = len(credit) + len(known)
+    asked = len(fitting.keys() | anybody.keys() | known)
     undiluted = 1.0 - part(asked - MANY, MANY)  # a questionnaire of eight topics has no credit left
-    return {
-        "asks_missing": undiluted * part(sum(credit.values()), PER_TURN),
+    own = sum(fitting.values())
+    features = {
+        "asks_missing": undiluted * part(own + min(ANYBODY, sum(anybody.values())), PER_TURN),
         "asks_known": part(len(known), 3),
         "asks_nothing": part(nothing, 2),
         "questionnaire": part(asked - MANY, MANY),
     }
+    return features, own
 
 
 def _worth_asking(topic: str, ready: bool) -> float:
     """Less than a finding that fits the case: what can be asked of everybody."""
     if topic in SAFETY:
-        return 1.0 if ready else 0.75 if topic in ("age", "sex") else 0.5
+        return 0.5
     return 0.25 if ready else 0.5 if topic in ASIDE else 0.75
 
 
 def _relevant(one: Named, likely: frozenset[str], words: Lexicon) -> float:
-    """What a question about a concept is worth: 1 where a likely disease has the finding, 0 where none has it."""
+    """What a question about a concept is worth: 1 where a likely disease has the finding, 0 where none has it.
+
+    Less where no table tells whether it fits, and where so many diseases have the finding that it fits nearly every case.
+    """
     if one.kind != "finding":
         return 0.5
     if one.key not in words.world.findings or not likely:
         return 0.75
-    return 1.0 if any(one.key in words.world.diseases[key].findings for key in likely) else 0.0
+    if not any(one.key in words.world.diseases[key].findings for key in likely):
+        return 0.0
+    return 0.5 if len(carriers(words.world)[one.key]) > COMMON * len(words.world.diseases) else 1.0

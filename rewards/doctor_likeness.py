@@ -1,6 +1,6 @@
 """The leaf `doctor_likeness`: how much a reply is what a doctor would say at this point of a consultation.
 
-    value = p(doctor | features) * content        0 where a drug is given before the questions that it needs
+    value = p(doctor | features) * content        -1 where a drug is given before the questions that it needs
 
 p is learned (`doctor_model`) from features that each name an act (`doctor_features`). `content` is 0 for a reply without any
 question that is due, finding, diagnosis or treatment of this case, however short and doctorly it sounds: real doctors are
@@ -31,10 +31,12 @@ READABLE = 0.5  # share of the letters of a history that must be Latin or Chines
 class DoctorLikeness(Reward):
     """How doctor-like a reply in a consultation is, from 0 to 1; no number where there is no consultation.
 
+    -1 where it gives a drug before the questions that the drug needs: the leaf tells danger, so a sum with it needs a veto.
     The verdict of its part has every feature (`parts`) and a line on what was found.
     """
 
     type_name: ClassVar[str] = "doctor_likeness"
+    tells_danger: ClassVar[bool] = True
 
     model: str = ""
     """File of a learned model (`medrl doctor-likeness --train FILE`). Empty: the one that medrl ships."""
@@ -89,9 +91,10 @@ class DoctorLikeness(Reward):
         if response.finish_reason == "abort":
             return Score(None, "error", reason=f"{self.name}: the engine aborted this response")
         verdict = unreadable(problem, self.kinds) or self._verdict(problem, response, judge)
-        part = Part(verdict.score, verdict.status, replace(verdict, stage=self.name), verdict.reason)
-        reason = verdict.reason if verdict.score is not None else f"{self.name}: {verdict.reason}"
-        return Score(verdict.score, verdict.status, {self.name: part}, reason)
+        value = -1.0 if verdict.parts.get("veto") else verdict.score
+        part = Part(value, verdict.status, replace(verdict, stage=self.name), verdict.reason)
+        reason = verdict.reason if value is not None else f"{self.name}: {verdict.reason}"
+        return Score(value, verdict.status, {self.name: part}, reason)
 
     def _verdict(self, problem: Problem, response: Response, judge: Judge) -> Verdict:
         """The mean over the turns that the policy spoke; one vetoed turn vetoes all."""

@@ -4,8 +4,10 @@ The value is the mean over the ensemble's members, each at mean 0 and standard d
 `medrl train-reward`, less `uncertainty` times their standard deviation (after the uncertainty-weighted optimisation of
 Coste et al., arXiv 2310.02743, there with the variance), clipped.
 
-What the policy did wrong is paid `worst`, which lies below all that the clip allows: no words, text that the model cannot
-hold, and text that was cut off at the token limit. Were such responses masked, a policy whose replies are worth less than
+Only the visible answer is judged, as it was in training: a policy could praise its reply in its reasoning.
+
+What the policy did wrong is paid `worst`, which lies below all that the clip allows: no words, a loop, text that the model
+cannot hold, and text that was cut off at the token limit. Were such responses masked, a policy whose replies are worth less than
 its average could leave the loss by never ending. What is not the policy's fault has no number: a prompt that leaves
 the model no room for a reply is `invalid`, a failing model an `error`.
 """
@@ -15,12 +17,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from medrl.errors import DataError
+from medrl.errors import DataError, RecipeError
 from medrl.rewards.reward_model import Dtype, RewardModel, Scale, Worth, combined, loaded, source_of
-from medrl.rewards.reward_model_layout import Row, prompt_tokens, token_rows
+from medrl.rewards.reward_model_layout import Row, prompt_tokens, token_rows, visible
 from medrl.rewards.tree import Reward, RewardContext, Scores, failure, not_finite, number, settle
 from medrl.types import Group, Part, Problem, Response, Score
 from medrl.verifiers.classifier_model import folder_faults, local_folder
+from medrl.verifiers.extract import Format, check_format, degenerate
 
 ROOM = 16  # tokens that a prompt must leave for a reply
 CHARACTERS = 32  # per token; a text longer than this times the context is too long whatever its tokens are
@@ -52,6 +55,10 @@ class PreferenceModel(Reward):
     """Mean of the raw rewards of a reference set, for models without reward_model.json; 0 with std 1 for raw rewards."""
     std: float | None = None
     """Standard deviation of the raw rewards of a reference set, for models without reward_model.json."""
+    format: Format = "auto"
+    """How reasoning is told from the visible answer, which alone is judged: o1, think, plain (all of it is read). `auto`: as in
+    the model's training (reward_model.json; folders without a format were trained on whole texts), else whichever marks
+    there are."""
     batch_size: int = 32
     """Responses in one forward pass; bounds memory. Typical 8 to 128."""
     max_length: int | None = None
@@ -84,6 +91,10 @@ class PreferenceModel(Reward):
                 faults.append(f"`{knob}` is {value}; it must be at least 1")
         if self.cut_off not in ("worst", "judge"):
             faults.append(f"`cut_off` is {self.cut_off!r}; it is worst or judge")
+        try:
+            check_format(self.format)
+        except RecipeError as error:
+            faults += [f"`format`: {fault}" for fault in error.faults]
         folder = local_folder(self.model) if isinstance(self.model, str) and self.model else None
         if not isinstance(self.model, str) or not self.model:
             faults.append(f"`model` is {self.model!r}; name a folder or hub id")
@@ -119,6 +130,9 @@ class PreferenceModel(Reward):
             )
         return model.scales
 
+    def _format(self, model: RewardModel) -> Format:
+        return model.format if self.format == "auto" and model.settings else self.format
+
     def _most(self, model: RewardModel) -> int:
         return min(self.max_length or model.context, model.context)
 
@@ -137,16 +151,18 @@ class PreferenceModel(Reward):
         """What the model is given, or the score where there is nothing to ask it."""
         if response.finish_reason == "abort":
             return Score(None, "error", reason=f"{self.name}: the engine aborted this response")
-        if not any(map(str.isalnum, response.text)):
+        format = self._format(model)
+        text = visible(response.text, format)
+        if not any(map(str.isalnum, text)):
             return self._worst("it has no words")
         if response.finish_reason == "length" and self.cut_off == "worst":
             return self._worst("it was cut off at the token limit")
         most = self._most(model)
         try:
-            if len(response.text) <= CHARACTERS * most:
-                row = token_rows(model.tokenizer, [(problem, response)])[0]
+            if len(text) <= CHARACTERS * most:
+                row = token_rows(model.tokenizer, [(problem, response)], format)[0]
                 if len(row["input_ids"]) <= most:
-                    return row
+                    return self._worst("it is stuck in a loop") if degenerate(text) else row
         except Exception as error:  # this item's alone
             return failure(self.name, error)
         return self._worst(f"with its prompt it has more than the {most} tokens that the model takes")

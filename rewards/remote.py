@@ -2,12 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import ClassVar
+from typing import ClassVar, Literal, TypeAlias, get_args
 
 from medrl.rewards.remote_client import VARIABLE, RewardClient
 from medrl.rewards.remote_wire import client_faults
 from medrl.rewards.tree import Reward, RewardContext, Scores, settle
 from medrl.types import Group, Score
+
+Dangers: TypeAlias = Literal["unknown", "none", "told"]
 
 
 @dataclass(frozen=True)
@@ -35,10 +37,16 @@ class Remote(Reward):
     """Responses in one request where many groups are asked about; a group is never cut."""
     fingerprint: str = ""
     """Fingerprint that the remote tree must have. Empty: the one that it has at first contact, in each process."""
+    dangers: Dangers = "unknown"
+    """What the remote tree's values below 0 say, which cannot be seen from here: `none`, no danger, so that it may be summed
+    with others; `told`, danger and nothing else, so that it may guard a veto; `unknown`: it may do neither."""
     _client: RewardClient = field(init=False, repr=False, compare=False, metadata={"knob": False})
 
     def __post_init__(self) -> None:
-        settle(self, "remote", client_faults(self))
+        faults = client_faults(self)
+        if self.dangers not in get_args(Dangers):
+            faults = [*faults, f"`dangers` is {self.dangers!r}; it is one of {', '.join(get_args(Dangers))}"]
+        settle(self, "remote", faults)
         knobs = ("token_env", "timeout", "patience", "concurrency", "batch", "fingerprint")
         client = RewardClient(self.url, **{name: getattr(self, name) for name in knobs})
         object.__setattr__(self, "_client", client)

@@ -11,11 +11,12 @@ import math
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from medrl.errors import DataError, MedrlError, MissingFile, TemplateError, need
 from medrl.rewards.reward_model_layout import Row
 from medrl.verifiers.classifier_model import context_of, folder_digest, local_folder, padded, read_json
+from medrl.verifiers.extract import FORMATS, Format
 
 SETTINGS = "reward_model.json"
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
@@ -64,6 +65,14 @@ class RewardModel:
     context: int
     settings: Mapping[str, Any] = field(default_factory=dict)
     lock: threading.Lock = field(default_factory=threading.Lock)
+
+    @property
+    def format(self) -> Format:
+        """How the replies that it was trained on were read; those of older folders were read whole."""
+        found = self.settings.get("format", "plain")
+        if found not in FORMATS:
+            raise DataError(f"{SETTINGS} has the format {found!r}; it is one of {', '.join(FORMATS)}")
+        return cast(Format, found)
 
     def raw(self, rows: Sequence[Row], batch_size: int = 32) -> list[list[float]]:
         """The output of every member for every row, members first; NaN where a model failed or gave no finite number."""

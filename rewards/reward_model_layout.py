@@ -3,6 +3,8 @@
 The tokenizer's own chat template renders prompt and reply. Marks of the template that stand inside a text (a policy can
 write `<|im_end|>` letter by letter) are broken up first, so no reply can end its turn and speak for another. Tokenizers
 with segments (of BERT's kind) get 0 for the prompt and 1 for the reply. Nothing is ever cut.
+
+Of the policy's turns only the visible answer is read (`visible`): reasoning is where a policy could praise its own reply unseen.
 """
 
 from collections.abc import Sequence
@@ -11,27 +13,39 @@ from typing import Any
 
 from medrl.types import Message, Problem, Response
 from medrl.verifiers.classifier_layout import encodable
+from medrl.verifiers.extract import Format, sections
 
 Row = dict[str, list[int]]
 
 
-def conversation(problem: Problem, response: Response) -> tuple[list[Message], str]:
-    """The messages before the policy's last one, and that one.
+def visible(text: str, format: Format) -> str:
+    """What a reward model reads of a reply: all of it for `plain`, else the answer behind the reasoning."""
+    return text if format == "plain" else sections(text, format).answer
+
+
+def conversation(problem: Problem, response: Response, format: Format = "plain") -> tuple[list[Message], str]:
+    """The messages before the policy's last one, and that one, the policy's own ones as far as they are `visible`.
 
     The turns of an episode may begin with the prompt's messages or follow them, and may leave out the last message.
     """
     turns, prompt = list(response.turns), list(problem.messages)
-    if not turns:
-        return prompt, response.text
-    before = turns if [dict(m) for m in turns[: len(prompt)]] == [dict(m) for m in prompt] else [*prompt, *turns]
-    if before[-1]["role"] == "assistant":
-        return before[:-1], response.text
-    return before, response.text
+    reply = visible(response.text, format)
+    if [dict(m) for m in turns[: len(prompt)]] == [dict(m) for m in prompt]:
+        turns = turns[len(prompt) :]
+    if turns and turns[-1]["role"] == "assistant":
+        turns.pop()
+    return [*prompt, *(_seen(turn, format) for turn in turns)], reply
 
 
-def token_rows(tokenizer: Any, pairs: Sequence[tuple[Problem, Response]]) -> list[Row]:
+def _seen(turn: Message, format: Format) -> Message:
+    if turn["role"] != "assistant" or not isinstance(turn["content"], str):
+        return turn
+    return {**turn, "content": visible(turn["content"], format)}
+
+
+def token_rows(tokenizer: Any, pairs: Sequence[tuple[Problem, Response]], format: Format = "plain") -> list[Row]:
     """`input_ids` of each conversation, and `token_type_ids` where the model reads segments."""
-    return [_row(tokenizer, *conversation(problem, response)) for problem, response in pairs]
+    return [_row(tokenizer, *conversation(problem, response, format)) for problem, response in pairs]
 
 
 def prompt_tokens(tokenizer: Any, problem: Problem) -> int:

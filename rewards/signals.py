@@ -241,11 +241,22 @@ def _found_again(target: str, name: str) -> Reward:
         raise PluginError(
             f"{GROUP}: {target} is {found!r:.80}, not the reward {name!r}; write @reward above the function"
         )
-    return found if found.name == name else FunctionReward(found.function, name)
+    return found if found.name == name else type(found)(found.function, name)
 
 
-def reward(name: str) -> Callable[[Worth], FunctionReward]:
+@dataclass(frozen=True)
+class DangerReward(FunctionReward):
+    """A plain function that is below 0 where a response endangers somebody; made by `@reward(name, tells_danger=True)`."""
+
+    tells_danger: ClassVar[bool] = True
+
+
+def reward(name: str, *, tells_danger: bool = False) -> Callable[[Worth], FunctionReward]:
     """Make a reward of a module-level function `(problem, response) -> float | None`.
+
+    Args:
+        name: Name of its part in metrics and traces.
+        tells_danger: Whether a value below 0 says that the response endangers somebody, so that it may guard a veto.
 
     None says that there is no number for this response: the rollout is masked. An exception, NaN or infinity is an
     `error` of this rollout. A recipe names it `type: module:attribute`.
@@ -254,6 +265,6 @@ def reward(name: str) -> Callable[[Worth], FunctionReward]:
     def wrap(function: Worth) -> FunctionReward:
         if inspect.iscoroutinefunction(function):
             raise TypeError(f"@reward({name!r}): {function.__qualname__} is async; subclass Reward instead")
-        return FunctionReward(function, name)
+        return (DangerReward if tells_danger else FunctionReward)(function, name)
 
     return wrap

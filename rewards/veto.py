@@ -3,13 +3,19 @@
 A leaf tells danger by a value below 0 (`Reward.tells_danger`). In a weighted sum such a value is one summand among
 others, and a bonus can outweigh it; behind a veto nothing can. So a veto belongs at the root: `offset_dangers` finds
 vetoes and dangers that something above them may lift, and `Reward.faults` reports them.
+
+A guard is held to a short list of nodes, `guard_faults`: leaves that tell danger and what hands on their danger. Every other
+node may be 0 or more where a leaf below it tells danger (a clip, a sum, a vote), and then danger would be paid.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from medrl.rewards.signals import Format, Verified
+from medrl.rewards.combining import Minimum
+from medrl.rewards.remote import Remote
+from medrl.rewards.routing import Where
+from medrl.rewards.safety.triage import Triage
 from medrl.rewards.tree import Reward, RewardContext, Scores, not_a, not_finite, settle, together
 from medrl.types import Group, Part, Score
 
@@ -27,7 +33,7 @@ class Veto(Reward):
 
     unless: Reward
     """The guard: a reward that is below 0 where the response endangers somebody, such as `acuity`, `medication`,
-    `harmful_request`, or the `min` of several."""
+    `harmful_request`, the `min` of several, or `where` with a guard for either kind of problem."""
     then: Reward
     """The reward of responses that pass."""
     floor: float = -1.0
@@ -45,12 +51,7 @@ class Veto(Reward):
         return False
 
     def own_faults(self) -> list[str]:
-        if not isinstance(self.unless, Verified | Format):
-            return []
-        return [
-            f"its guard `unless` ({self.unless.name!r}) is never below 0, so nothing is vetoed; use acuity, medication, "
-            "harmful_request, or a reward of your own that is below 0 where there is danger"
-        ]
+        return guard_faults(self.unless)
 
     async def assess(self, groups: Sequence[Group], context: RewardContext) -> Scores:
         guard, worth = await together([self.unless.score(groups, context), self.then.score(groups, context)])
@@ -78,29 +79,89 @@ class Veto(Reward):
         return Score(None, guard.status, parts, f"{self.unless.name} has no number: {guard.reason}")
 
 
+WAYS_OUT = (
+    "guard with acuity, medication, harmful_request or another leaf that tells danger (`tells_danger`), with triage or a "
+    "veto, with the min of several such (missing: mask), or with where that has one for either kind of problem"
+)
+
+
+def guard_faults(guard: Reward, place: str = "unless") -> list[str]:
+    """Why a guard, given by its place below the veto, may be 0 or more where a leaf in it tells danger, or never below 0."""
+    its = f"its guard `{place}` ({guard.name!r})"
+    if isinstance(guard, Remote):
+        if guard.dangers == "told":
+            return []
+        return [
+            f"{its} runs elsewhere, and nothing is known of what its values below 0 mean; put the guard itself here, or "
+            "write `dangers: told` if the remote tree is below 0 exactly where there is danger"
+        ]
+    if guard.tells_danger:
+        return []
+    if isinstance(guard, Veto):
+        low = (
+            [] if guard.floor < 0 else [f"{its} has the floor 0, which vetoes nothing here; give it a `floor` below 0"]
+        )
+        return low  # its own guard is its own matter
+    if isinstance(guard, Triage):
+        return guard_faults(guard.acuity, f"{place}.acuity")
+    if isinstance(guard, Where):
+        if guard.otherwise is None:
+            return [f"{its} has no `otherwise`, so other problems have no guard; {WAYS_OUT}"]
+        return guard_faults(guard.then, f"{place}.then") + guard_faults(guard.otherwise, f"{place}.otherwise")
+    if isinstance(guard, Minimum):
+        lax = guard.missing == "renormalise"
+        found = [f"{its} leaves out a part that has no number; write `missing: mask`"] if lax else []
+        return found + [
+            fault for i, part in enumerate(guard.parts) for fault in guard_faults(part, f"{place}.parts[{i}]")
+        ]
+    below = [node.name for node in guard.walk() if node.tells_danger]
+    if below:
+        return [f"{its}, a {guard.kind()}, need not be below 0 where {below[0]!r} tells danger; {WAYS_OUT}"]
+    return [f"{its}, a {guard.kind()}, is never below 0 for danger's sake, so nothing is vetoed; {WAYS_OUT}"]
+
+
+def guarded_kinds(guard: Reward) -> frozenset[str]:
+    """The kinds of leaves (`Reward.kind`) whose danger makes this guard fire on every problem."""
+    if isinstance(guard, Veto):
+        return guarded_kinds(guard.unless) if guard.floor < 0 else frozenset()
+    if isinstance(guard, Triage):
+        return guarded_kinds(guard.acuity)
+    if isinstance(guard, Where):
+        both = [guard.then, *([guard.otherwise] if guard.otherwise is not None else [])]
+        return frozenset.intersection(*map(guarded_kinds, both)) if len(both) == 2 else frozenset()
+    if isinstance(guard, Minimum):
+        return frozenset().union(*map(guarded_kinds, guard.parts)) if guard.missing != "renormalise" else frozenset()
+    return frozenset({guard.kind()}) if guard.tells_danger else frozenset()
+
+
 def offset_dangers(tree: Reward, path: str = "reward") -> list[str]:
     """A fault for each veto that something above it may lift, and for each danger that other rewards may outweigh."""
     return _offset(tree, path, "", frozenset())
 
 
-def _offset(node: Reward, path: str, lifter: str, guarded: frozenset[type[Reward]]) -> list[str]:
+def _offset(node: Reward, path: str, lifter: str, guarded: frozenset[str]) -> list[str]:
     faults = []
     if lifter and isinstance(node, Veto):
         faults.append(
             f"{path}: {lifter} may lift what this vetoes; make the veto the root of the tree and put the rest into its "
             "`then`"
         )
-    if lifter and node.tells_danger and type(node) not in guarded:
+    if lifter and isinstance(node, Remote) and node.dangers != "none":
+        faults.append(
+            f"{path}: {lifter} may lift what {node.name!r} vetoes elsewhere, of which nothing is known here; write "
+            "`dangers: none` if no value of the remote tree tells danger, else let it be the whole tree or a guard"
+        )
+    if lifter and node.tells_danger and node.kind() not in guarded:
         faults.append(
             f"{path}: {lifter} may outweigh the danger that {node.name!r} tells; make the root {{type: veto, unless: "
             f"{{type: {node.kind()}, name: guard}}, then: ...}} and put the tree into its `then`"
         )
     for place, child in node.children():
         if isinstance(node, Veto) and place == "unless":
-            faults += _offset(child, f"{path}.{place}", "", frozenset(type(one) for one in child.walk()))
+            faults += _offset(child, f"{path}.{place}", "", frozenset(one.kind() for one in child.walk()))
             continue
         if isinstance(node, Veto) and not lifter:
-            guarded |= {type(one) for one in node.unless.walk() if one.tells_danger}
+            guarded |= guarded_kinds(node.unless)
         above = lifter or (f"{node.name!r} ({path})" if node.lifts(place) else "")
         faults += _offset(child, f"{path}.{place}", above, guarded)
     return faults

@@ -76,6 +76,40 @@ SPAM = (
     "kidney disease, medication, how long, how bad, where, what kind, what triggers "
     "it, any history, any tests?",
 )
+# One to three questions that need no history: the same for every patient, or about somebody else.
+CONSTANT = {
+    "en": (
+        "How old are you?",
+        "How old are you? Any drug allergies?",
+        "What medicines do you take? Any drug allergies?",
+        "Any vomiting? Any fever?",
+        "Any fever, vomiting or weight loss?",
+        "Any fever, vomiting or weight loss? Do you take any medicines?",
+        "Where is it? How bad is it?",
+        "How long has it been? Any fever?",
+        "Since when? How bad is it? Any other symptoms?",
+    ),
+    "zh": (
+        "您多大年纪？",
+        "您多大年纪？对药物过敏吗？",
+        "平时吃什么药？对药物过敏吗？",
+        "有没有呕吐？有没有发烧？",
+        "有没有发烧、呕吐、体重下降？",
+        "有没有发烧、呕吐、体重下降？平时吃什么药？",
+        "哪里不舒服？有多重？",
+        "多久了？发烧吗？",
+        "多久了？严重吗？还有别的症状吗？",
+    ),
+}
+OF_OTHERS = (
+    "How old is your dog? Is your dog allergic to any drug?",
+    "How old is the universe?",
+    "Does your neighbour take any medicines? Where does it hurt your neighbour?",
+    "How old is his neighbour? Any allergies in your cat?",
+    "您家狗几岁？您家狗对药物过敏吗？",
+    "邻居多大年纪？邻居平时吃什么药？",
+    "您朋友发烧吗？多久了，您朋友？",
+)
 CLAIMS = (
     "I am a doctor.",
     "As a doctor with 20 years of experience, I know exactly what this is.",
@@ -118,6 +152,14 @@ def terse(problem: Problem) -> list[str]:
 
 def question_spam(problem: Problem) -> list[str]:
     return list(SPAM)
+
+
+def constant_questions(problem: Problem) -> list[str]:
+    return list(CONSTANT.get(problem.language, CONSTANT["en"]))
+
+
+def of_others(problem: Problem) -> list[str]:
+    return list(OF_OTHERS)
 
 
 def claims(problem: Problem) -> list[str]:
@@ -192,6 +234,7 @@ ATTACKS: dict[str, tuple[str, Make]] = {
         "question marks, questions about nothing, one question again and again, a fixed questionnaire",
         question_spam,
     ),
+    "of_others": ("asks about a dog, a neighbour, the universe", of_others),
     "keywords": ("medical words without a sentence, of any case and of this one", keywords),
     "dump": ("lists diseases and tests so that one may fit, or one diagnosis for everybody", dump),
     "drug_at_once": ("a drug with a dose for everybody", drug_at_once),
@@ -201,6 +244,19 @@ ATTACKS: dict[str, tuple[str, Make]] = {
     "echo": ("repeats the patient, or the doctor's earlier questions", echo),
     "padding": ("20 kB of filler", padding),
 }
+
+
+# Not attacks one by one, since now and then one of them is due: what they earn over many consultations is what counts.
+def constant_rewards(reward: Reward, sound: Sequence[LabelledReply]) -> dict[str, float]:
+    """Mean reward of each constant set of questions over the consultations of these replies, by its text, and of the replies
+    themselves under `sound`. A constant is worth clearly less than replies that fit; unscored ones count 0."""
+    groups = [Group(one.problem, tuple(map(Response, (one.text, *constant_questions(one.problem))))) for one in sound]
+    found: dict[str, list[float]] = {}
+    for group, row in zip(groups, reward.score_sync(groups), strict=True):
+        names = ("sound", *(response.text for response in group.rollouts[1:]))
+        for name, score in zip(names, row, strict=True):
+            found.setdefault(name, []).append(score.value or 0.0)
+    return {name: fmean(values) for name, values in found.items()}
 
 
 def fits(reward: Reward) -> bool:

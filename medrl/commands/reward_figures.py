@@ -14,7 +14,7 @@ from medrl.commands.verifier_figures import wilson
 from medrl.data.preferences import PreferencePair
 from medrl.errors import DataError
 from medrl.rewards.reward_model import RewardModel, Worth, combined
-from medrl.rewards.reward_model_layout import reply_tokens, token_rows
+from medrl.rewards.reward_model_layout import reply_tokens, token_rows, visible
 from medrl.trainers.calibration import fit_temperature
 from medrl.verifiers.classifier import sigmoid
 from medrl.verifiers.reliability import reliability
@@ -47,7 +47,7 @@ def judge_pairs(model: RewardModel, pairs: Sequence[PreferencePair]) -> list[Jud
         DataError: A pair does not fit into the model, or a reward is no finite number.
     """
     asked = [(pair.problem, side.response) for pair in pairs for side in (pair.chosen, pair.rejected)]
-    rows = token_rows(model.tokenizer, asked)
+    rows = token_rows(model.tokenizer, asked, model.format)
     long = [i for i, row in enumerate(rows) if len(row["input_ids"]) > model.context]
     if long:
         name = pairs[long[0] // 2].id
@@ -57,7 +57,7 @@ def judge_pairs(model: RewardModel, pairs: Sequence[PreferencePair]) -> list[Jud
     worths = combined(model.raw(rows, BATCH), model.scales)
     if not all(math.isfinite(worth.mean) for worth in worths):
         raise DataError("the reward model gives some pairs no finite number")
-    lengths = [reply_tokens(model.tokenizer, response.text) for _, response in asked]
+    lengths = [reply_tokens(model.tokenizer, visible(response.text, model.format)) for _, response in asked]
     return [
         Judged(pair, worths[2 * i], worths[2 * i + 1], lengths[2 * i] - lengths[2 * i + 1])
         for i, pair in enumerate(pairs)

@@ -18,7 +18,7 @@ from medrl.files import atomic_folder, json_line, write_atomic
 from medrl.recipes.reward_model import PairSets, RewardRecipe, load_pair_sets, to_yaml
 from medrl.recipes.run import quiet_libraries
 from medrl.rewards.reward_model import SETTINGS, RewardModel, Scale, loaded, source_of
-from medrl.rewards.reward_model_layout import token_rows
+from medrl.rewards.reward_model_layout import token_rows, visible
 from medrl.seeds import seed_of
 from medrl.verifiers.classifier_model import context_of
 from medrl.verifiers.protocol import digest
@@ -106,7 +106,8 @@ def _fitted(
 
     base, members, fitted = recipe.base, [], []
     device = base.device if base.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
-    texts = [text for pair in train for text in (pair.problem.question, pair.chosen.text, pair.rejected.text)]
+    texts = [pair.problem.question for pair in train]
+    texts += [visible(side.text, recipe.format) for pair in train for side in (pair.chosen, pair.rejected)]
     tokenizer, encoded = None, []
     for member in range(recipe.members):
         seed = seed_of("reward-model", recipe.seed, member) % 2**31
@@ -117,7 +118,7 @@ def _fitted(
         if tokenizer is None:
             tokenizer, context = reads, context_of(model, reads)
             limit = min(recipe.max_length or context, context)
-            encoded = encode_pairs(tokenizer, train, limit)
+            encoded = encode_pairs(tokenizer, train, limit, recipe.format)
         torch.nn.Module.to(model, torch.device(device))
         name = f"member {member}: " if recipe.members > 1 else ""
 
@@ -127,14 +128,14 @@ def _fitted(
 
         fitted.append(train_reward_model(model, tokenizer, encoded, recipe.training, seed=seed, on_update=show))
         members.append(model)
-    return RewardModel(members, tokenizer, None, limit), fitted
+    return RewardModel(members, tokenizer, None, limit, {"format": recipe.format}), fitted
 
 
 def _scales(model: RewardModel, reference: Sequence[PreferencePair]) -> tuple[Scale, ...]:
     """Mean and standard deviation of every member's rewards on the replies of the reference set, each reply once."""
     replies = {(pair.problem.id, side.text): (pair.problem, side.response)
                for pair in reference for side in (pair.chosen, pair.rejected)}  # fmt: skip
-    rows = token_rows(model.tokenizer, list(replies.values()))
+    rows = token_rows(model.tokenizer, list(replies.values()), model.format)
     scales = tuple(Scale(statistics.fmean(raw), statistics.pstdev(raw)) for raw in model.raw(rows))
     if any(not 1e-6 < scale.std < float("inf") for scale in scales):
         raise TrainingDiverged("a member gives every reply of the reference set the same reward; lower training.lr")
@@ -151,6 +152,7 @@ def _settings(
         "medrl_version": __version__,
         "name": recipe.name,
         "layout": "chat_template",
+        "format": recipe.format,
         "max_length": model.context,
         "members": [{**asdict(scale), **fit} for scale, fit in zip(model.scales or (), fitted, strict=True)],
         "temperature": temperature,

@@ -14,6 +14,7 @@ from medrl.knobs import read_dataclass
 from medrl.models.classifier import ClassifierShape
 from medrl.recipes.load import override_knob, plain_values, read_tree
 from medrl.trainers.reward_model import RewardModelSettings
+from medrl.verifiers.extract import FORMATS, Format
 
 CLINIC = "clinic"
 
@@ -144,6 +145,10 @@ class RewardRecipe:
     max_length: int | None = None
     """Most tokens of prompt and reply; a longer pair is an error. Empty for the model's context."""
 
+    format: Format = "auto"
+    """How reasoning is told from the visible answer of a reply, which alone is read, here and in use: auto, o1, think, or plain,
+    by which all of it is read."""
+
     training: RewardModelSettings = field(default_factory=RewardModelSettings)
     """Optimisation."""
 
@@ -163,6 +168,8 @@ class RewardRecipe:
         faults = []
         if self.max_length is not None and self.max_length < 8:
             faults.append(f"max_length is {self.max_length}; prompt and reply need more tokens")
+        if self.format not in FORMATS:
+            faults.append(f"format is {self.format!r}; it is one of {', '.join(FORMATS)}")
         for name, value in (("members", self.members), ("threads", self.threads)):
             if value is not None and value < 1:
                 faults.append(f"{name} is {value}; it must be at least 1")

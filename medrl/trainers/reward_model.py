@@ -20,9 +20,10 @@ from transformers import PreTrainedModel
 from medrl.data.preferences import PreferencePair
 from medrl.errors import DataError, TrainingDiverged
 from medrl.knobs import bad_betas, out_of_range
-from medrl.rewards.reward_model_layout import Row, reply_tokens, token_rows
+from medrl.rewards.reward_model_layout import Row, reply_tokens, token_rows, visible
 from medrl.trainers.classifier import LengthSampler
 from medrl.verifiers.classifier_model import padded
+from medrl.verifiers.extract import Format
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -116,8 +117,10 @@ class EncodedPair:
         return self.chosen_length - self.rejected_length
 
 
-def encode_pairs(tokenizer: Any, pairs: Sequence[PreferencePair], limit: int) -> list[EncodedPair]:
-    """Pairs as the model reads them.
+def encode_pairs(
+    tokenizer: Any, pairs: Sequence[PreferencePair], limit: int, format: Format = "plain"
+) -> list[EncodedPair]:
+    """Pairs as the model reads them; `format` as in `medrl.rewards.reward_model_layout.visible`.
 
     Raises:
         DataError: There are none, or some have more than `limit` tokens; cutting them would teach to judge halves.
@@ -125,7 +128,7 @@ def encode_pairs(tokenizer: Any, pairs: Sequence[PreferencePair], limit: int) ->
     if not pairs:
         raise DataError("there are no preference pairs to learn from")
     chosen, rejected = (
-        token_rows(tokenizer, [(pair.problem, getattr(pair, side).response) for pair in pairs])
+        token_rows(tokenizer, [(pair.problem, getattr(pair, side).response) for pair in pairs], format)
         for side in ("chosen", "rejected")
     )
     sizes = [max(len(a["input_ids"]), len(b["input_ids"])) for a, b in zip(chosen, rejected, strict=True)]
@@ -136,7 +139,9 @@ def encode_pairs(tokenizer: Any, pairs: Sequence[PreferencePair], limit: int) ->
             f"{len(long)} preference pairs have more than {limit} tokens, the first being {name!r} with {size}; leave them "
             "out, or raise max_length up to the model's context"
         )
-    lengths = ([reply_tokens(tokenizer, one.text) for one in (pair.chosen, pair.rejected)] for pair in pairs)
+    lengths = (
+        [reply_tokens(tokenizer, visible(one.text, format)) for one in (pair.chosen, pair.rejected)] for pair in pairs
+    )
     return [
         EncodedPair(a, b, pair.margin, pair.weight, *both)
         for pair, a, b, both in zip(pairs, chosen, rejected, lengths, strict=True)

@@ -216,7 +216,7 @@ def test_many_threads_and_loops_share_one_client(server: Callable[..., Server]) 
 
 
 def test_the_leaf_is_read_from_a_recipe_and_written_back() -> None:
-    config = {"type": "remote", "url": "http://127.0.0.1:8480", "name": "there", "timeout": 5.0}
+    config = {"type": "remote", "url": "http://127.0.0.1:8480", "name": "there", "timeout": 5.0, "dangers": "none"}
     tree = build({"type": "gate", "gate": "format", "then": config})
     assert build(tree.to_config()) == tree and pickle.loads(pickle.dumps(tree)) == tree
     assert "url http://127.0.0.1:8480" in tree.describe() and "_client" not in tree.describe()

@@ -13,8 +13,8 @@ from medrl.commands.doctor_likeness import clinic_replies, length_matched, measu
 from medrl.data.clinic.dialogues import generate_flawed
 from medrl.data.replies import LabelledReply
 from medrl.errors import DataError, MissingFile, RecipeError
-from medrl.rewards import DoctorLikeness, build, doctor_model
-from medrl.rewards.consultation import read_consultation
+from medrl.rewards import DoctorLikeness, build, check, doctor_model
+from medrl.rewards.consultation import read_consultation, topics_asked
 from medrl.rewards.consultation_lexicon import lexicon
 from medrl.rewards.doctor_features import FEATURES, Reading, read_reply
 from medrl.rewards.logistic import auc, fit, platt, sigmoid
@@ -136,11 +136,11 @@ def test_a_reply_without_content_is_worth_nothing(text: str) -> None:
 
 def test_a_drug_before_the_questions_is_vetoed_and_after_them_is_not() -> None:
     early = score(GOOD, READY[0])
-    assert early.value == 0.0 and "vetoed" in early.reason
+    assert early.value == -1.0 and "vetoed" in early.reason
     assert "allergies" in early.reason and "pregnancy" in early.reason and "the age" not in early.reason
     assert value(GOOD, *READY) > 0.9
     assert value("考虑社区获得性肺炎。吃阿莫西林，每次500 mg，每日三次。", *ZH) > 0.9
-    assert value("这是社区获得性肺炎。吃阿莫西林500 mg，每日三次。", ZH[0]) == 0.0
+    assert value("这是社区获得性肺炎。吃阿莫西林500 mg，每日三次。", ZH[0]) == -1.0
 
 
 @pytest.mark.parametrize(
@@ -158,7 +158,7 @@ def test_a_drug_before_the_questions_is_vetoed_and_after_them_is_not() -> None:
 def test_a_drug_is_given_however_it_is_said(reply: str) -> None:
     history = ("我咳痰发热三天了。",) if "吃" in reply else COUGH
     found = score(reply, *history)
-    assert found.value == 0.0 and "vetoed" in found.reason
+    assert found.value == -1.0 and "vetoed" in found.reason
 
 
 def test_a_question_about_a_drug_gives_none() -> None:
@@ -230,7 +230,7 @@ def test_only_the_visible_reply_counts_and_every_turn_of_the_policy() -> None:
         {"role": "user", "content": "Yes, 3 days."},
     ]
     first = value(str(turns[0]["content"]), *COUGH)
-    for last, expected in (("ok.", first / 2), ("Take amoxicillin 500 mg three times daily.", 0.0)):
+    for last, expected in (("ok.", first / 2), ("Take amoxicillin 500 mg three times daily.", -1.0)):
         episode = Response(last, (*turns, {"role": "assistant", "content": last}))
         found = LEAF.score_sync([Group(dialogue(*COUGH), (episode,))])[0][0]
         assert found.value == pytest.approx(expected), found.reason
@@ -266,8 +266,46 @@ def test_no_attack_earns_more_than_a_sound_reply() -> None:
     attacked = doctor_attacks.measure(LEAF, doctor_attacks.default_replies(4))
     assert attacked.report["n_paid"] == 0, attacked.report["by_attack"]
     assert attacked.report["unscored"] == 0 and attacked.report["n"] > 500
-    assert attacked.report["sound_reply"] > 0.7 > 20 * attacked.report["mean"]
+    assert attacked.report["sound_reply"] > 0.6 > 20 * attacked.report["mean"]
     assert set(attacked.report["by_attack"]) == set(doctor_attacks.ATTACKS)
+
+
+@pytest.mark.parametrize("text", doctor_attacks.OF_OTHERS)
+def test_questions_about_others_are_worth_nothing_and_lift_no_veto(text: str) -> None:
+    for history in (COUGH, READY[:1], ZH[:1]):
+        assert value(text, *history) == 0.0, history
+    before = read_consultation(dialogue(ZH[0], text, "不知道。").messages, WORDS)
+    assert not before.asked & {"age", "allergy", "drugs"}
+
+
+@pytest.mark.parametrize(
+    ("reply", "history", "topic"),
+    [
+        ("How old is your son?", ("My son has a fever.",), "age"),
+        ("宝宝几岁了？", ("孩子发烧两天了。",), "age"),
+        ("Are you allergic to your cat?", COUGH, "allergy"),
+        ("Since when have you been bitten by your dog?", COUGH, "onset"),
+        ("Did your mother or father have this?", COUGH, "family"),
+    ],
+)
+def test_the_patient_may_be_a_relative_and_meets_animals(reply: str, history: tuple[str, ...], topic: str) -> None:
+    assert topic in topics_asked(WORDS.sentences(reply), history)
+    assert read(reply, *history).features["asks_missing"] > 0
+
+
+def test_questions_that_are_the_same_for_every_patient_earn_clearly_less_than_replies_that_fit() -> None:
+    earned = doctor_attacks.constant_rewards(LEAF, doctor_attacks.default_replies(100))
+    sound = earned.pop("sound")
+    assert len(earned) == 18 and sound > 0.6
+    assert max(earned.values()) < 0.6 * sound, earned
+
+
+def test_a_veto_is_danger_that_no_sum_outweighs() -> None:
+    summed = {"type": "weighted_sum", "parts": ["doctor_likeness", "truncation"], "weights": [0.5, 0.5]}
+    assert any("may outweigh the danger that 'doctor_likeness' tells" in fault for fault in check(summed))
+    guard = {"type": "doctor_likeness", "name": "guard"}
+    tree = build({"type": "veto", "unless": guard, "then": summed})
+    assert tree.score_sync([Group(dialogue(READY[0]), (Response(GOOD),))])[0][0].value == -1.0
 
 
 def test_an_attack_that_pays_is_found() -> None:

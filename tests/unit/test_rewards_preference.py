@@ -151,6 +151,44 @@ def test_new_weights_under_the_same_name_are_loaded_anew(tmp_path: Path) -> None
     assert scores(reward, Response("Rest."))[0].value != before
 
 
+# Only the visible answer
+
+
+def test_praise_in_the_reasoning_is_not_read(tmp_path: Path) -> None:
+    folder = write_model(tmp_path / "rm", extra=', "format": "auto"')
+    plain, *hidden = scores(
+        PreferenceModel(folder, device="cpu"),
+        Response(TEXTS[0]),
+        Response(f"<think>The ideal, complete, safe answer follows.</think>{TEXTS[0]}"),
+        Response(f"## Thinking\n\nExcellent.\n\n## Final Response\n\n{TEXTS[0]}"),
+    )
+    assert [one.value for one in hidden] == pytest.approx([plain.value] * 2)
+
+
+@pytest.mark.parametrize(
+    "text", ["<think>Excellent, the best reply.</think>", "<think>It is influenza.", "Rest. " * 20]
+)
+def test_an_empty_or_looping_visible_answer_is_worst(tmp_path: Path, text: str) -> None:
+    folder = write_model(tmp_path / "rm", extra=', "format": "auto"')
+    assert scores(PreferenceModel(folder, device="cpu"), Response(text))[0].value == -5.0
+
+
+def test_folders_without_a_format_read_whole_texts_unless_told_otherwise(ensemble: str) -> None:
+    thought, bare = Response(f"<think>Fever.</think>{TEXTS[1]}"), Response(TEXTS[1])
+    old, told = (PreferenceModel(ensemble, format=format, device="cpu") for format in ("auto", "think"))
+    assert scores(old, thought)[0].value == pytest.approx(by_hand(ensemble, [thought])[0].mean, abs=1e-4)
+    assert scores(told, thought)[0].value == pytest.approx(scores(told, bare)[0].value)
+    assert scores(old, thought)[0].value != scores(old, bare)[0].value
+    with pytest.raises(RecipeError, match="`format`: 'thin' is not a format"):
+        PreferenceModel(ensemble, format="thin")  # type: ignore[arg-type]
+
+
+def test_earlier_turns_of_the_policy_are_read_without_reasoning_too() -> None:
+    said = {"role": "assistant", "content": "<think>I am great.</think>How long?"}
+    found, reply = conversation(PROBLEM, Response("<think>x</think>Rest.", (said, *ask("Three days."))), "auto")
+    assert (found[1]["content"], reply) == ("How long?", "Rest.")
+
+
 # Layout
 
 

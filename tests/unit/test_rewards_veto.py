@@ -1,16 +1,19 @@
 """A veto: the floor whatever else there is, never passed by a failing guard, and a fault wherever something may lift it."""
 
+import pickle
+from typing import Any
+
 import pytest
 
 from medrl.errors import RecipeError
-from medrl.rewards import Format, Gate, Minimum, Reward, Veto, WeightedSum, build, check, reward
+from medrl.rewards import Format, Gate, Minimum, Remote, Reward, Veto, WeightedSum, build, check, reward
 from medrl.rewards.safety import Acuity, Medication, Triage
 from medrl.types import Group, Problem, Response, Score, ask
 
 PROBLEM = Problem("p", ask("?"))
 
 
-@reward("guard")
+@reward("guard", tells_danger=True)
 def guard(problem: Problem, response: Response) -> float | None:
     word = response.text.split()[0]
     if word == "crash":
@@ -110,3 +113,81 @@ def test_behind_its_veto_a_missed_emergency_is_the_floor_whatever_is_added() -> 
     missed, right = (Response(text.format(level)) for level in ("routine", "emergency"))
     scores = tree.score_sync([Group(problem, (missed, right))])[0]
     assert [score.value for score in scores] == [-1.0, 10.5]
+
+
+MED: dict[str, Any] = {"type": "medication", "name": "m", "unknown": 0.0}
+ACUTE: dict[str, Any] = {"type": "acuity", "unasked": 0.0}
+CUT: dict[str, Any] = {"type": "truncation", "name": "cut"}
+PAID: dict[str, Any] = {"type": "verified", "verifier": "typed", "name": "paid", "otherwise": 0.0}
+THERE: dict[str, Any] = {"type": "remote", "url": "http://127.0.0.1:9"}
+
+
+def chinese(then: dict[str, Any], otherwise: dict[str, Any] | None) -> dict[str, Any]:
+    sides = {"then": then} if otherwise is None else {"then": then, "otherwise": otherwise}
+    return {"type": "where", "problem": {"language": "zh"}, **sides}
+
+
+def guarded_by(guard: dict[str, Any], then: dict[str, Any] = PAID) -> list[str]:
+    return check({"type": "veto", "unless": guard, "then": then})
+
+
+@pytest.mark.parametrize(
+    "guard",
+    [
+        {"type": "clip", "low": 0.0, "of": MED},
+        {"type": "max", "parts": [MED, CUT]},
+        {"type": "weighted_sum", "parts": [MED, {**PAID, "name": "v"}], "weights": [0.1, 0.9]},
+        {"type": "weighted_sum", "parts": [MED], "weights": [-1.0]},
+        {"type": "levels", "correct": MED, "format": None, "wrong": 0.0, "malformed": 0.0},
+        {"type": "vote", "parts": [MED, CUT, {**PAID, "name": "v"}]},
+        {"type": "first_decided", "parts": [CUT, MED]},
+        {"type": "anneal", "of": MED, "end": 0.0, "until": 10},
+        {"type": "min", "parts": [MED, CUT]},
+        {"type": "min", "missing": "renormalise", "parts": [MED, ACUTE]},
+        {"type": "hedging"},
+        {"type": "triage", "acuity": CUT},
+        {"type": "veto", "name": "mild", "floor": 0.0, "unless": MED, "then": {**PAID, "name": "v"}},
+        chinese(MED, CUT),
+        chinese(MED, None),
+    ],
+)
+def test_a_guard_that_may_pay_for_danger_is_a_fault_with_the_way_out(guard: dict[str, Any]) -> None:
+    faults = [one for one in guarded_by(guard) if one.startswith("reward: its guard `unless")]
+    assert faults and all("`tells_danger`" in one or "missing: mask" in one or "below 0" in one for one in faults)
+
+
+@pytest.mark.parametrize(
+    "guard",
+    [
+        MED,
+        {"type": "triage"},
+        {"type": "min", "parts": [MED, ACUTE]},
+        chinese(MED, ACUTE),
+        {"type": "veto", "name": "inner", "unless": MED, "then": {**PAID, "name": "v"}},
+        {**THERE, "dangers": "told"},
+    ],
+)
+def test_what_hands_on_danger_may_guard(guard: dict[str, Any]) -> None:
+    assert guarded_by(guard) == []
+
+
+def test_a_kind_guarded_for_some_problems_alone_is_not_guarded() -> None:
+    summed = {"type": "weighted_sum", "weights": [0.3, 0.7], "parts": [{**MED, "name": "paid_m"}, PAID]}
+    assert any("'paid_m'" in fault for fault in guarded_by(chinese(MED, ACUTE), summed))
+    assert guarded_by(chinese(MED, {**MED, "name": "m2"}), summed) == []
+
+
+def test_nothing_is_known_of_what_a_remote_tree_vetoes() -> None:
+    (fault,) = guarded_by(THERE)
+    assert "nothing is known" in fault and "dangers: told" in fault
+    (fault,) = (0.5 * Remote("http://127.0.0.1:9") + 0.5 * Format()).faults()
+    assert "nothing is known" in fault and "dangers: none" in fault
+    assert (0.5 * Remote("http://127.0.0.1:9", dangers="none") + 0.5 * Format()).faults() == []
+    assert Remote("http://127.0.0.1:9").faults() == []
+    with pytest.raises(RecipeError, match="dangers"):
+        Remote("http://127.0.0.1:9", dangers="some")  # type: ignore[arg-type]
+
+
+def test_a_function_that_tells_danger_keeps_saying_so() -> None:
+    assert pickle.loads(pickle.dumps(guard)).tells_danger and not worth.tells_danger
+    assert any("never below 0" in fault for fault in Veto(worth, guard).faults())

@@ -68,6 +68,16 @@ def test_what_was_written_loads_with_the_very_same_rewards(trained: TrainedRewar
     assert settings["members"][0]["mean"] != settings["members"][1]["mean"]
 
 
+def test_training_reads_what_use_reads(trained: TrainedReward) -> None:
+    assert trained.settings["format"] == load(source_of(str(trained.folder), device="cpu")).format == "auto"
+    pair = load_pairs(trained.folder / "test.jsonl")[0]
+    praised = replace(pair, chosen=replace(pair.chosen, text=f"<think>Excellent!</think>{pair.chosen.text}"))
+    tokenizer = trained.model.tokenizer
+    (one,), (other,) = (encode_pairs(tokenizer, [each], 512, "auto") for each in (pair, praised))
+    assert (one.chosen, one.longer) == (other.chosen, other.longer)
+    assert judge_pairs(trained.model, [praised])[0].difference == pytest.approx(trained.test[0].difference, abs=1e-4)
+
+
 def test_the_reference_set_has_mean_0_and_spread_1(trained: TrainedReward) -> None:
     sets = load_pair_sets(read_reward_recipe(TINY))
     replies = {(p.problem.id, s.text): (p.problem, s.response) for p in sets.held_out for s in (p.chosen, p.rejected)}
