@@ -23,8 +23,10 @@ LEFTOVER = re.compile(r"\.(?P<name>.+)\.(?P<kind>partial|old)-(?P<pid>\d+)")
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
-def write_atomic(path: str | os.PathLike[str], content: str | bytes) -> None:
+def write_atomic(path: str | os.PathLike[str], content: str | bytes, mode: int | None = None) -> None:
     """Write a file as a whole or not at all; an older one stays until the new one is safe on the disk.
+
+    `mode` is the file's from its first byte on (0o600 for a secret); by default what the umask leaves.
 
     Raises:
         CheckpointError: It could not be written; the older one is untouched.
@@ -34,7 +36,11 @@ def write_atomic(path: str | os.PathLike[str], content: str | bytes) -> None:
     data = content.encode("utf-8") if isinstance(content, str) else content
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with open(partial, "wb") as file:
+        with open(
+            partial, "wb", opener=lambda name, flags: os.open(name, flags, 0o666 if mode is None else mode)
+        ) as file:
+            if mode is not None:
+                os.fchmod(file.fileno(), mode)  # a leftover, or the umask, may have another
             file.write(data)
             file.flush()
             os.fsync(file.fileno())

@@ -80,6 +80,7 @@ class Anneal(Shaped):
     """Its reward times a weight that goes from `start` to `end` between two training steps: for hints that must fade."""
 
     type_name: ClassVar[str] = "anneal"
+    needs_step: ClassVar[bool] = True
 
     of: Reward
     """The reward whose weight moves."""

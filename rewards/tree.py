@@ -56,6 +56,7 @@ class Reward(ABC):
     tells_danger: ClassVar[bool] = False  # whether a value below 0 says that the response endangers somebody
     compares: ClassVar[bool] = False  # whether a rollout's value depends on the others of its group
     stateful: ClassVar[bool] = False  # whether its values depend on `RewardContext.state`
+    needs_step: ClassVar[bool] = False  # whether its values depend on `RewardContext.step`
 
     @abstractmethod
     async def assess(self, groups: Sequence[Group], context: RewardContext) -> Scores:

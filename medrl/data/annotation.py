@@ -3,14 +3,21 @@
 Each rater has a file of their own, one feedback record per item, written as they go; whoever starts again goes on where
 they stopped. What a rater sees names no author, and which response stands first is drawn for each rater and item, so that
 neither the author's name nor the place can sway them.
+
+An item's id is a hash of its problem and both texts, and a folder keeps one task (`task.json`): its own id, which is in the
+id of every record, its mode and its number of items. So records of two tasks are never taken for one another.
 """
 
+import hashlib
+import json
 import re
+import secrets
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, get_args
 
 from medrl.data.feedback import (
     Candidate,
@@ -21,15 +28,18 @@ from medrl.data.feedback import (
     Rater,
     Ratings,
     load_feedback,
+    said,
     write_feedback,
 )
 from medrl.data.rows import Row, RowFault, collect, pick_schema, read_rows
 from medrl.data.schemas import SCHEMAS, Reading
 from medrl.errors import DataError
+from medrl.files import write_atomic
 from medrl.seeds import seed_of
 from medrl.types import Problem
 
 Mode: TypeAlias = Literal["compare", "rate"]
+PRIVATE = ("name", "address", "phone", "id number", "date", "other")  # personal information that can be flagged
 GUIDE = "annotation-1"  # version of the page's questions, kept in each record
 DIMENSIONS = ("informativeness", "coherence", "adherence", "accuracy", "safety")
 LOW, HIGH = 1.0, 5.0
@@ -41,7 +51,7 @@ class Item:
     """Two responses to one problem that await a judgement.
 
     Attributes:
-        id: Unique in the task.
+        id: Unique in the task; `item_id` where it was read from a file.
         problem: What was asked.
         responses: The two candidates, in the order of the file.
         consent: As in `FeedbackRecord`.
@@ -54,6 +64,10 @@ class Item:
     consent: Consent = "unknown"
     settles: tuple[FeedbackRecord, ...] = ()
 
+    def __post_init__(self) -> None:
+        if self.consent not in get_args(Consent):
+            raise RowFault(f"consent is {self.consent!r}; it is one of {', '.join(get_args(Consent))}")
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -63,7 +77,7 @@ class Answer:
         preferred: Which of the two, by their places *as shown*; None in mode `rate`.
         strength: How much better, 1 slightly, 2 clearly, 3 much; None for a tie or where nobody said.
         ratings: In mode `rate`, one mapping of dimension to 1..5 for each response as shown.
-        phi: Personal information that the rater saw, such as "name" or "phone".
+        phi: Personal information that the rater saw, each one of `PRIVATE`.
         comment: Their own words.
         seconds: From the moment the item was shown.
     """
@@ -90,7 +104,7 @@ def load_items(path: str | Path, limit: int | None = None) -> list[Item]:
         found: dict[str, Item] = {}
         for record in load_feedback(path, limit=limit):
             if len(record.responses) == 2:
-                item = Item(_item_id(record), record.problem, _two(record.responses), record.consent)
+                item = Item(_identity(record), record.problem, _two(record.responses), record.consent)
                 found.setdefault(item.id, item)
         if not found:
             raise DataError(f"{path} has no feedback record with two responses, so there is nothing to annotate")
@@ -105,7 +119,7 @@ def load_items(path: str | Path, limit: int | None = None) -> list[Item]:
             raise RowFault("`responses` must be a list of two responses")
         problem = SCHEMAS[chosen][1](row, number, Reading(name))
         given = [Candidate(one) if isinstance(one, str) else Candidate.from_json(one) for one in listed]
-        return Item(problem.id, problem, _two(given), row.get("consent", "unknown"))
+        return Item(item_id(problem, given), problem, _two(given), row.get("consent", "unknown"))
 
     return collect(name, rows, made, "item to annotate")
 
@@ -115,14 +129,62 @@ def _two(responses: Sequence[Candidate]) -> tuple[Candidate, Candidate]:
     return first, second
 
 
-def _item_id(record: FeedbackRecord) -> str:
-    texts = [one.text for one in record.responses]
-    return str(record.metadata.get("item") or f"{record.problem.id}-{seed_of('item', *texts):016x}")
+def item_id(problem: Problem, responses: Sequence[Candidate]) -> str:
+    """Hash of a problem and the texts of its responses, in their order: other items never share it.
+
+    A problem's metadata are left out, for they say where its file was.
+    """
+    asked = {name: value for name, value in problem.to_json().items() if name != "metadata"}
+    return _hash([asked, [one.text for one in responses]])
+
+
+def _identity(record: FeedbackRecord) -> str:
+    return item_id(record.problem, record.responses)
+
+
+def _hash(value: Any) -> str:
+    text = json.dumps(value, sort_keys=True, default=repr)
+    return hashlib.blake2b(text.encode(), digest_size=10).hexdigest()
+
+
+def open_task(folder: Path, mode: Mode, items: Sequence[Item]) -> str:
+    """The id of the task in a folder; made where there is none, and its number of items kept up to date.
+
+    Raises:
+        DataError: The folder holds a task of another mode, or `task.json` cannot be read.
+    """
+    path = folder / "task.json"
+    kept = task_of(folder)
+    if kept and kept["mode"] != mode:
+        raise DataError(
+            f"{folder} holds a task in mode {kept['mode']!r}, and this one is {mode!r}; name another --out folder, or "
+            f"give --mode {kept['mode']}"
+        )
+    task = {"id": kept["id"] if kept else secrets.token_hex(8), "mode": mode, "items": len(items)}
+    if task != kept:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_atomic(path, json.dumps(task) + "\n")
+    return str(task["id"])
+
+
+def task_of(folder: str | Path) -> dict[str, Any] | None:
+    """What `task.json` of a folder says (`id`, `mode`, `items`); None where there is none."""
+    path = Path(folder) / "task.json"
+    if not path.is_file():
+        return None
+    try:
+        kept = json.loads(path.read_text(encoding="utf-8"))
+        return {"id": str(kept["id"]), "mode": str(kept["mode"]), "items": int(kept["items"])}
+    except (ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{path} cannot be read ({type(error).__name__}: {error}); restore it from a copy") from error
 
 
 @dataclass
 class Session:
     """One rater's way through the items; every answer is on the disk before the next item is shown.
+
+    Threads may answer at the same time: what reads records to write them holds the session's lock. A second process on the
+    folder is kept out by `medrl annotate` (`medrl.tracking.lock`).
 
     Attributes:
         rater: Their pseudonym.
@@ -138,21 +200,35 @@ class Session:
     mode: Mode = "compare"
     seed: int = 0
     records: dict[str, FeedbackRecord] = field(default_factory=dict)  # by item
+    task: str = field(default="", init=False)
+    _lock: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if not NAME.fullmatch(self.rater):
             raise DataError(f"the rater {self.rater!r} needs a short pseudonym of letters, digits, - and _")
-        self.folder.mkdir(parents=True, exist_ok=True)
+        own = [item for item in self.items if self.rater.casefold() in {r.rater.name.casefold() for r in item.settles}]
+        if own:
+            raise DataError(f"{self.rater} is one of those who disagree on {len(own)} items; a third must settle them")
+        self._check_folder()
+        self.task = open_task(self.folder, self.mode, self.items)
         if self.path.is_file() and self.path.stat().st_size:
-            known = {item.id for item in self.items}
-            records = load_feedback(self.path)
-            strange = [r.id for r in records if r.metadata.get("item") not in known]
-            if strange:
-                raise DataError(
-                    f"{self.path} holds {len(strange)} judgements of items that are not in this task, the first being "
-                    f"{strange[0]!r}; name another --out folder for another task"
-                )
-            self.records = {str(record.metadata["item"]): record for record in records}
+            self.records = {str(record.metadata["item"]): record for record in load_feedback(self.path)}
+
+    def _check_folder(self) -> None:
+        """Refuse a folder whose records, anybody's, are of other items or answer another question."""
+        known = {item.id: item_id(item.problem, item.responses) for item in self.items}
+        for item, records in judgements(self.folder).items():
+            for record in records:
+                where = f"{self.folder / record.rater.name}.jsonl"
+                if known.get(item) != _identity(record):
+                    raise DataError(
+                        f"{where} holds judgements of items that are not in this task, the first being {record.id!r} on "
+                        f"problem {record.problem.id!r}; name another --out folder for another task"
+                    )
+                if isinstance(record.judgement, Ratings) != (self.mode == "rate"):
+                    raise DataError(
+                        f"{where} was not judged in mode {self.mode!r}; name another --out folder, or give the other --mode"
+                    )
 
     @property
     def path(self) -> Path:
@@ -162,6 +238,11 @@ class Session:
     def first_open(self) -> int:
         """Place of the first item without an answer; the number of items when there is none."""
         return next((i for i, item in enumerate(self.items) if item.id not in self.records), len(self.items))
+
+    @property
+    def done(self) -> int:
+        """How many of the items have an answer."""
+        return sum(item.id in self.records for item in self.items)
 
     def shown(self, item: Item) -> tuple[int, int]:
         """The places of the two responses in the order in which this rater sees them."""
@@ -174,7 +255,7 @@ class Session:
         return {
             "place": place,
             "items": len(self.items),
-            "done": len(self.records),
+            "done": self.done,
             "mode": self.mode,
             "adjudication": bool(item.settles),
             "messages": [{"role": m["role"], "text": _text(m["content"])} for m in item.problem.messages],
@@ -203,9 +284,12 @@ class Session:
         if not 0 <= place < len(self.items):
             raise DataError(f"there is no item {place}; the task has {len(self.items)}, counted from 0")
         item = self.items[place]
+        if unknown := sorted(set(answer.phi) - set(PRIVATE)):
+            raise DataError(f"item {place}: phi {unknown[0]!r:.60} is not known; it is one of {', '.join(PRIVATE)}")
+        about = {"item": item.id, "strength": answer.strength, "seconds": round(answer.seconds, 1)}
         try:
             record = FeedbackRecord(
-                id=f"{self.rater}-{seed_of('record', item.id):016x}",
+                id=f"{self.rater}-{_hash([self.task, self.rater, item_id(item.problem, item.responses), item.id])}",
                 problem=item.problem,
                 responses=item.responses,
                 rater=Rater("human", self.rater, prompt=GUIDE),
@@ -215,13 +299,14 @@ class Session:
                 created=datetime.now(UTC).isoformat(timespec="seconds"),
                 adjudicates=tuple(one.id for one in item.settles),
                 comment=answer.comment.strip(),
-                metadata={"item": item.id, "strength": answer.strength, "seconds": round(answer.seconds, 1)},
+                metadata={**about, "task": self.task, "shown": list(self.shown(item))},
             )
         except RowFault as error:
             raise DataError(f"item {place}: {error}") from error
-        records = {**self.records, item.id: record}
-        write_feedback(self.path, records.values())
-        self.records = records
+        with self._lock:
+            records = {**self.records, item.id: record}
+            write_feedback(self.path, records.values())
+            self.records = records
         return record
 
     def _judgement(self, item: Item, answer: Answer) -> Ratings | Comparison:
@@ -248,10 +333,19 @@ def _text(content: Any) -> str:
 
 
 def disagreements(items: Sequence[Item], folder: str | Path) -> list[Item]:
-    """The items that raters judged differently, each with the records that its adjudication settles."""
-    by_item = judgements(folder)
-    apart = [(item, by_item.get(item.id, [])) for item in items]
-    return [replace(item, settles=tuple(found)) for item, found in apart if len({said(one) for one in found}) > 1]
+    """The items that raters judge differently, or did when they were settled, each with the records in question.
+
+    A settled item stays where its raters came to agree, so that its adjudicator can go on in the same folder. That
+    adjudication is then without object: `medrl.data.preferences` leaves it out, and the raters' own word counts.
+    """
+    by_item, settled = judgements(folder), judgements(Path(folder) / "adjudication")
+    both = [(item, by_item.get(item.id, [])) for item in items]
+    return [replace(item, settles=tuple(found)) for item, found in both if disagree(found) or item.id in settled]
+
+
+def disagree(records: Sequence[FeedbackRecord]) -> bool:
+    """Whether raters say different things of one item."""
+    return len({said(one) for one in records}) > 1
 
 
 def judgements(folder: str | Path) -> dict[str, list[FeedbackRecord]]:
@@ -261,12 +355,3 @@ def judgements(folder: str | Path) -> dict[str, list[FeedbackRecord]]:
         for record in load_feedback(path) if path.stat().st_size else []:
             found.setdefault(str(record.metadata.get("item")), []).append(record)
     return found
-
-
-def said(record: FeedbackRecord) -> Preferred:
-    """Which of its two responses a record holds better, `first` being that of the file."""
-    judgement = record.judgement
-    if isinstance(judgement, Comparison):
-        return judgement.preferred
-    first, second = judgement.total(0), judgement.total(1)
-    return "tie" if first == second else "first" if first > second else "second"

@@ -287,6 +287,15 @@ def append_feedback(path: str | Path, record: FeedbackRecord) -> None:
     append_jsonl(path, record.to_json())
 
 
+def said(record: FeedbackRecord) -> Preferred:
+    """Which of its two responses a record holds better, `first` being that of the file."""
+    judgement = record.judgement
+    if isinstance(judgement, Comparison):
+        return judgement.preferred
+    first, second = judgement.total(0), judgement.total(1)
+    return "tie" if first == second else "first" if first > second else "second"
+
+
 def _judgement(row: Mapping[str, Any]) -> Ratings | Comparison:
     body = {name: value for name, value in row.items() if name != "type"}
     if row.get("type") == "ratings":

@@ -14,7 +14,7 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
-from medrl.data.feedback import Candidate, Comparison, FeedbackRecord
+from medrl.data.feedback import Candidate, Comparison, FeedbackRecord, said
 from medrl.data.rows import Row, RowFault, collect, language_of, pick_schema, read_rows
 from medrl.errors import DataError
 from medrl.files import json_line, write_atomic
@@ -91,7 +91,8 @@ class Pairs:
 
     Attributes:
         pairs: In the order in which their first judgement was read.
-        left_out: Reason to count. `consent`, `phi`, `overruled` count records; the others count pairs of responses.
+        left_out: Reason to count. `consent`, `phi`, `overruled`, `settles_nothing` count records; the others count pairs
+            of responses.
         judged: Pairs of responses that somebody judged.
     """
 
@@ -150,7 +151,8 @@ def pairs_from(
         ties: "drop" leaves tied pairs out. "both" gives each in both directions with half the weight, which pulls the
             two rewards together (a cross-entropy with label one half).
         contradictions: When raters prefer different texts: "drop" the pair, or follow the "majority" of confidence.
-        allow_phi: Use records in which personal health information was found.
+        allow_phi: Use records in which personal health information was found. Otherwise one rater's flag leaves out every
+            record, anybody's, that holds the flagged problem or one of its responses.
     """
     records = list(records)
     left_out: Counter[str] = Counter()
@@ -165,31 +167,52 @@ def pairs_from(
 
 
 def _usable(records: Sequence[FeedbackRecord], allow_phi: bool, left_out: Counter[str]) -> list[FeedbackRecord]:
-    """Records that may train; what an adjudicator overruled is gone, unless the adjudication itself may not be used."""
+    """Records that may train; what an adjudicator overruled is gone, unless the adjudication itself may not be used.
+
+    An adjudication of raters who have come to agree since then settles nothing: it is gone, and their own word stands.
+    """
+    private = set() if allow_phi else {text for record in records if record.phi for text in _texts(record)}
     allowed = []
     for record in records:
         if record.consent not in TRAINABLE:
             left_out["consent"] += 1
-        elif record.phi and not allow_phi:
+        elif private and not private.isdisjoint(_texts(record)):
             left_out["phi"] += 1
         else:
             allowed.append(record)
+    known = {record.id: record for record in records}
+    if gone := sum(_settles_nothing(record, known) for record in allowed):
+        left_out["settles_nothing"] = gone
+        allowed = [record for record in allowed if not _settles_nothing(record, known)]
     overruled = {one for record in allowed for one in record.adjudicates}
     if gone := sum(record.id in overruled for record in allowed):
         left_out["overruled"] = gone
     return [record for record in allowed if record.id not in overruled]
 
 
+def _texts(record: FeedbackRecord) -> list[str]:
+    """The prompt and the responses of a record, in the form in which texts are held to be the same."""
+    return [_prompt(record.problem), *map(_reading, record.responses)]
+
+
+def _settles_nothing(record: FeedbackRecord, known: Mapping[str, FeedbackRecord]) -> bool:
+    """Whether all records that this one adjudicates are known, and now say the same of their two responses."""
+    settled = [known.get(one) for one in record.adjudicates]
+    if len(settled) < 2 or any(one is None or len(one.responses) != 2 for one in settled):
+        return False
+    return len({said(one) for one in settled if one is not None}) == 1
+
+
 def _preferences(
     record: FeedbackRecord, weights: Mapping[str, float] | None, dimension: str, tie_margin: float
 ) -> list[tuple[int, int, int, float]]:
     """(first, second, +1 | 0 | -1 for the first, margin) of every two responses that the record compares."""
-    said = record.judgement
-    if isinstance(said, Comparison):
-        sign = {"first": 1, "tie": 0, "second": -1}[said.preferred]
-        return [(said.first, said.second, sign, said.margin or 0.0)] if said.dimension == dimension else []
+    judged = record.judgement
+    if isinstance(judged, Comparison):
+        sign = {"first": 1, "tie": 0, "second": -1}[judged.preferred]
+        return [(judged.first, judged.second, sign, judged.margin or 0.0)] if judged.dimension == dimension else []
     try:
-        totals = [said.total(place, weights) for place in range(len(record.responses))]
+        totals = [judged.total(place, weights) for place in range(len(record.responses))]
     except RowFault as error:
         raise DataError(f"feedback record {record.id!r}: {error}; name rated dimensions in `weights`") from error
     found = []

@@ -59,9 +59,35 @@ def response_of(query: str, prompt: str, ends: Sequence[str] = (), specials: Seq
             "the prompt was longer than data.max_len allows and was cut; raise data.max_len, or attach medrl as an agent, "
             "which reads the response's own tokens"
         )
-    text = query[len(prompt) :]
-    ended = not ends or text.rstrip().endswith(tuple(ends))
-    return Response(without(text, (*ends, *specials)), finish_reason="stop" if ended else "length")
+    return said_in(query[len(prompt) :], ends, specials)
+
+
+def said_in(tail: str, ends: Sequence[str] = (), specials: Sequence[str] = SPECIALS) -> Response:
+    """The response in what stands behind the prompt, for the reward file and the service alike.
+
+    Special tokens are taken out wherever they stand, as `decode(..., skip_special_tokens=True)` does; where one ends the
+    text, so are the line ends behind it, which some templates write. For `ends` see `response_of`.
+    """
+    tokens = tuple(filter(None, (*ends, *specials)))
+    end, ended = len(tail), not ends
+    while True:
+        bare = end
+        while bare and tail[bare - 1] == "\n":
+            bare -= 1
+        token = next((token for token in tokens if tail.endswith(token, 0, bare)), None)
+        if token is None:
+            break
+        end, ended = bare - len(token), ended or token in ends
+    return Response(without(tail[:end], tokens), finish_reason="stop" if ended else "length")
+
+
+def for_filter(values: Sequence[float | None]) -> list[float]:
+    """`scores`, by which OpenRLHF's dynamic filter keeps or drops groups: the rewards as they are, NaN where there is none.
+
+    They are not held to the filter's usual range of 0 to 1: a clipped mean would keep and drop other groups than the
+    rewards say.
+    """
+    return [NAN if value is None else value for value in values]
 
 
 def without(text: str, tokens: Sequence[str]) -> str:
@@ -109,7 +135,7 @@ class RewardFunction:
             if score.value is None:
                 log.error("no number for a response, so its group must be dropped: %s: %s", score.status, score.reason)
         rewards = [score.value for score in scores]
-        filtered = [NAN if value is None else value for value in rewards]
+        filtered = for_filter(rewards)
         logs = {name: [row[name] for row in rows] for name in rows[0] if name != "score"} if rows else {}
         if len(scores) != 1:
             return {"rewards": rewards, "scores": filtered, "extra_logs": logs}

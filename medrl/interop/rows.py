@@ -61,7 +61,8 @@ class Columns:
     id: str = "id"
     """Unique name of the problem; a digest of prompt and reference where it is missing."""
     metadata: str = "metadata"
-    """A mapping with what verifiers read beside the reference, such as `answer_type` and limits."""
+    """A mapping with what verifiers read beside the reference, such as `answer_type` and limits; or the
+    same as JSON text."""
 
     def missing_from(self, names: Iterable[str]) -> str:
         """Why rows with these columns cannot be judged; "" where they can."""
@@ -74,8 +75,15 @@ class Columns:
             "Columns(reference='answer')"
         )
 
-    def problem_of(self, row: Mapping[str, Any], messages: Sequence[Message]) -> Problem:
+    def problem_of(
+        self, row: Mapping[str, Any], messages: Sequence[Message], *, needs_reference: bool = True
+    ) -> Problem:
         """The problem of a row that was asked with `messages`.
+
+        Args:
+            row: The row.
+            messages: What the policy was asked.
+            needs_reference: Whether a row without a reference is at fault.
 
         Raises:
             ProblemError: The row cannot be judged; the message says which column is at fault.
@@ -87,6 +95,9 @@ class Columns:
                 hint = "or say that it holds something else: Columns(problem='another name')"
                 raise ProblemError(f"column {self.problem!r}: {error}, {hint}") from error
         asked = {"question": question_of(messages), "reference": row.get(self.reference)}
+        if not needs_reference and not str(asked["reference"] or "").strip() and not _listed(row.get(self.options)):
+            made = SCHEMAS["judged"][1]({**asked, "reference": "none"}, 0, Reading(""))
+            return self._filled(replace(made, reference=None), row, messages, asked["question"])
         options = _plain_list(row.get(self.options))
         if isinstance(options, Mapping):  # Arrow gives every row the labels of every other
             options = {label: text for label, text in options.items() if text is not None}
@@ -94,12 +105,16 @@ class Columns:
             read = SCHEMAS["judged"][1]({**asked, "options": options}, 0, Reading(""))
         except RowFault as fault:
             raise ProblemError(f"column {self.reference!r} or {self.options!r}: {fault}") from fault
+        return self._filled(read, row, messages, asked["question"])
+
+    def _filled(self, read: Problem, row: Mapping[str, Any], messages: Sequence[Message], question: str) -> Problem:
+        """A problem with what else its row says."""
         kind = row.get(self.kind) or read.kind
         if kind not in KINDS:
             raise ProblemError(f"column {self.kind!r} is {kind!r}; it is one of {', '.join(KINDS)}")
         return replace(
             read,
-            id=str(row.get(self.id) or _digest(asked["question"], read.reference)),
+            id=str(row.get(self.id) or _digest(question, read.reference)),
             messages=tuple(plain(message) for message in messages),
             kind=kind,
             aliases=self._aliases(row),
@@ -117,6 +132,13 @@ class Columns:
 
     def _metadata(self, row: Mapping[str, Any]) -> dict[str, Any]:
         metadata = row.get(self.metadata)
+        if isinstance(metadata, str) and metadata.lstrip()[:1] == "{":  # tables of other frameworks keep it as a text
+            try:
+                metadata = json.loads(metadata)
+            except (ValueError, RecursionError) as error:
+                raise ProblemError(
+                    f"column {self.metadata!r} is {metadata!r:.80}, which is no JSON: {error}"
+                ) from error
         if metadata is not None and not isinstance(metadata, Mapping):
             raise ProblemError(f"column {self.metadata!r} is {metadata!r:.80}; it is a mapping")
         return {name: one for name, one in (metadata or {}).items() if one is not None}
@@ -128,6 +150,14 @@ BY_NAME = Columns()
 def _plain_list(value: Any) -> Any:
     """An array of numpy, as which some frameworks hand lists on, as a list."""
     return value.tolist() if hasattr(value, "tolist") else value
+
+
+def _listed(options: Any) -> bool:
+    """Whether a row has options."""
+    options = _plain_list(options)
+    if isinstance(options, Mapping):
+        return any(text is not None for text in options.values())
+    return bool(options)
 
 
 def _digest(*texts: str | None) -> str:

@@ -62,6 +62,18 @@ def comparing(reward: Reward) -> list[str]:
     return [node.name for node in reward.walk() if node.compares]
 
 
+def alone(reward: Reward) -> list[str]:
+    """Why a tree cannot judge one response at a time without a training step and without running state; [] where it can."""
+    todo = "leave it out, or train with medrl or TRL"
+    kinds = (
+        ("compares", f"compares the rollouts of a problem, and this framework shows one at a time; {todo}"),
+        ("needs_step", f"depends on the training step, which this framework does not tell; {todo}"),
+        ("stateful", f"keeps running state over training steps, which this framework does not tell; {todo}"),
+    )
+    found = [(", ".join(repr(n.name) for n in reward.walk() if getattr(n, kind)), why) for kind, why in kinds]
+    return [f"{names} {why}" for names, why in found if names]
+
+
 @dataclass(frozen=True)
 class Scorer:
     """A reward tree for frameworks that ask about one response at a time."""
@@ -76,25 +88,21 @@ class Scorer:
     """Seconds before the first of these; each next one waits twice as long. Typical 1 to 30."""
 
     def __post_init__(self) -> None:
-        faults = out_of_range(self, from_0=("retries", "wait"))
-        nodes = comparing(self.reward)
-        if nodes:
-            faults.append(
-                f"{', '.join(map(repr, nodes))} compares the rollouts of a problem, and this framework shows one at a "
-                "time; leave it out, or train with medrl or TRL"
-            )
+        faults = out_of_range(self, from_0=("retries", "wait")) + alone(self.reward)
         if faults:
             raise RecipeError("the reward", faults)
 
-    async def one(self, problem: Problem, response: Response, step: int = 0) -> Score:
+    async def one(self, problem: Problem, response: Response) -> Score:
         """What one response is worth, after all tries."""
-        (row,) = await again(self.reward, [Group(problem, (response,))], RewardContext(step), self.retries, self.wait)
+        (row,) = await again(self.reward, [Group(problem, (response,))], RewardContext(), self.retries, self.wait)
         return row[0]
 
     async def row(self, row: Mapping[str, Any], prompt: Sequence[Any], response: Response) -> Score:
         """What a response to the problem of a row is worth; a row that cannot be judged is `invalid`."""
         try:
-            problem = self.columns.problem_of(row, prompt)
+            # Where nothing is verified, a row need not say what is right: verl's `ground_truth` is "" there.
+            needs = bool(self.reward.verifiers())
+            problem = self.columns.problem_of(row, prompt, needs_reference=needs)
         except (DataError, ValueError) as error:
             return invalid(self.reward, error)
         return await self.one(problem, response)

@@ -52,7 +52,8 @@ class RewardFunction:
     wait: float = 5.0
     """Seconds before the first of these; each next one waits twice as long."""
     state: dict[str, Any] = field(default_factory=dict, repr=False)
-    """Running state of the tree's nodes in this process; save it beside TRL's checkpoints where the tree has any."""
+    """Running state of the tree's nodes in this process, learned from each batch when its scores are complete; save it
+    beside TRL's checkpoints where the tree has any."""
 
     def __post_init__(self) -> None:
         faults = out_of_range(self, from_0=("retries", "wait", "max_unscored"))
@@ -82,17 +83,27 @@ class RewardFunction:
 
         Raises:
             RewardFailed: More than `max_unscored` have none, or a node was told to raise.
-            DataError: The data set lacks the columns.
+            DataError: The data set lacks the columns, or TRL does not tell the step and a node depends on it.
         """
         if fault := self.columns.missing_from(columns):
             raise DataError(f"{self.name}: {fault}")
         ids = completion_ids if completion_ids is not None else [None] * len(prompts)
         responses = [self._response(one, tokens) for one, tokens in zip(completions, ids, strict=True)]
-        context = RewardContext(int(getattr(trainer_state, "global_step", 0) or 0), self.state)
+        context = RewardContext(self._step(trainer_state), self.state)
         scores = await self._scored(prompts, responses, columns, context)
         self._log(scores, log_extra, log_metric)
         self._check_share(scores)
         return [score.value for score in scores]
+
+    def _step(self, trainer_state: Any) -> int:
+        step = getattr(trainer_state, "global_step", None)
+        names = [node.name for node in self.reward.walk() if node.needs_step]
+        if step is None and names:
+            raise DataError(
+                f"{self.name}: {', '.join(map(repr, names))} depends on the training step, and no `trainer_state` came; "
+                "hand it on, as TRL 1.x does"
+            )
+        return int(step or 0)
 
     def _response(self, completion: Completion, ids: Sequence[int] | None) -> Response:
         given = response_of(completion)
@@ -123,6 +134,8 @@ class RewardFunction:
         for spots, found in zip(places, judged, strict=True):
             for place, score in zip(spots, found, strict=True):
                 scores[place] = score
+        complete = [ScoredGroup(group, tuple(found)) for group, found in zip(groups, judged, strict=True)]
+        self.reward.learn(complete, self.state)
         return [score for score in scores if score is not None]
 
     def _places(self, problems: Sequence[Problem | None]) -> list[list[int]]:

@@ -72,7 +72,7 @@ class ScoreFunction:
     ) -> dict[str, float]:
         """The numbers of a response to a row of verl's."""
         row = dict(extra_info)
-        if ground_truth is not None and not (isinstance(ground_truth, str) and not ground_truth.strip()):
+        if ground_truth is not None:
             row[self.columns.reference] = ground_truth
         asked = messages_of(prompt if prompt is not None else extra_info.get("question") or "")
         score = await self.scorer.row(row, asked, response)

@@ -1,25 +1,30 @@
 """The annotation page: a small web server for two raters and a third who settles what they disagree on (`medrl annotate`).
 
-Each rater has a link with a key of their own. The page is served from the package and loads nothing from anywhere else; what
-models or patients wrote is shown as text and never as markup.
+Each rater has a link with a key of their own, behind its `#`, where no server's log and no Referer header ever sees it. The
+page is served from the package and loads nothing from anywhere else; what models or patients wrote is shown as text and never
+as markup. Who asks by another name than this machine's, or without a key, is refused before a byte of the body is read.
 """
 
 import hmac
 import json
 import os
 import secrets
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import FastAPI, Header, HTTPException, Request, Response
+from fastapi import FastAPI, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from medrl.data.annotation import Answer, Session
+from medrl.data.annotation import PRIVATE, Answer, Session
 from medrl.data.feedback import Preferred
 from medrl.errors import DataError
 from medrl.files import write_atomic
+from medrl.services.framework import bounded_routes, error_handlers
+from medrl.services.guard import App, Message, Receive, Scope, Send, asked_host, refusal
+from medrl.services.reading import Refused
+from medrl.services.settings import ServiceSettings, is_local
 
 PAGES = files("medrl.services") / "pages"
 KINDS = {"annotation.html": "text/html", "annotation.js": "text/javascript", "annotation.css": "text/css"}
@@ -30,14 +35,7 @@ HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-store",
 }
-PRIVATE = (
-    "name",
-    "address",
-    "phone",
-    "id number",
-    "date",
-    "other",
-)  # kinds of personal information that can be flagged
+BOUNDS = ServiceSettings(max_body=1, max_values=200, max_depth=6)  # of what the page sends
 
 
 class Said(BaseModel):
@@ -62,56 +60,82 @@ def keys_of(folder: Path, raters: list[str]) -> dict[str, str]:
             kept = json.loads(path.read_text(encoding="utf-8"))
         except ValueError as error:
             raise DataError(f"{path} cannot be read ({error}); remove it, and every rater gets a new link") from error
+        os.chmod(path, 0o600)
     keys = {**{rater: secrets.token_urlsafe(16) for rater in raters}, **kept}
     if keys != kept:
-        write_atomic(path, json.dumps(keys, indent=1) + "\n")
-    os.chmod(path, 0o600)
+        write_atomic(path, json.dumps(keys, indent=1) + "\n", 0o600)
     return {rater: keys[rater] for rater in raters}
 
 
-def make_app(sessions: Mapping[str, Session]) -> FastAPI:
-    """The server; `sessions` are the raters' by their keys."""
-    app = FastAPI(title="medrl annotate", openapi_url=None)
+class Gate:
+    """An ASGI application around the page's: who may ask, and the headers of every answer."""
 
-    def session_of(key: str) -> Session:
-        for known, session in sessions.items():
+    def __init__(self, app: App, sessions: Mapping[str, Session], host: str) -> None:
+        self._app, self._sessions, self._host = app, sessions, host.strip("[]").lower()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request = Request(scope)
+        request.state.id = secrets.token_hex(8)
+
+        async def answered(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                ours = [(name.lower().encode(), value.encode()) for name, value in HEADERS.items()]
+                message["headers"] = [*message.get("headers", []), *ours]
+            await send(message)
+
+        try:
+            name = asked_host(request)
+            if not is_local(name) and name != self._host:
+                raise Refused(403, "forbidden", "this page is asked for by a name that is not its own")
+            if scope["path"].startswith("/api/"):
+                request.state.session = self._session(request.headers.get("x-key", ""))
+            await self._app(scope, receive, answered)
+        except Refused as error:
+            await refusal(error, request.state.id)(scope, receive, answered)
+
+    def _session(self, key: str) -> Session:
+        for known, session in self._sessions.items():
             if hmac.compare_digest(known.encode(), key.encode()):
                 return session
-        raise HTTPException(401, "this link is not, or no longer, valid; ask for a new one")
+        raise Refused(401, "unauthorized", "this link is not, or no longer, valid; ask for a new one")
 
-    @app.middleware("http")
-    async def headers(request: Request, go_on: Callable[[Request], Awaitable[Response]]) -> Response:
-        response = await go_on(request)
-        response.headers.update(HEADERS)
-        return response
+
+def make_app(sessions: Mapping[str, Session], host: str = "127.0.0.1") -> Gate:
+    """The server; `sessions` are the raters' by their keys, `host` is the name that it is bound to."""
+    app = FastAPI(title="medrl annotate", openapi_url=None)
+    app.router.route_class = bounded_routes(BOUNDS)
+    error_handlers(app)
 
     @app.get("/")
     @app.get("/{name}")
     def page(name: str = "annotation.html") -> Response:
         if name not in KINDS:
-            raise HTTPException(404, "there is no such page")
+            raise Refused(404, "no_such_route", "there is no such page")
         return Response(PAGES.joinpath(name).read_bytes(), media_type=KINDS[name])
 
     @app.get("/api/task")
-    def task(key: Annotated[str, Header(alias="X-Key")]) -> dict[str, Any]:
-        session = session_of(key)
+    def task(request: Request) -> dict[str, Any]:
+        session: Session = request.state.session
         return {"rater": session.rater, "items": len(session.items), "next": session.first_open, "private": PRIVATE}
 
     @app.get("/api/items/{place}")
-    def item(place: int, key: Annotated[str, Header(alias="X-Key")]) -> dict[str, Any]:
-        session = session_of(key)
+    def item(place: int, request: Request) -> dict[str, Any]:
+        session: Session = request.state.session
         if not 0 <= place < len(session.items):
-            raise HTTPException(404, f"there is no item {place}")
+            raise Refused(404, "no_such_item", f"there is no item {place}")
         return session.view(place)
 
     @app.post("/api/items/{place}")
-    def answer(place: int, said: Said, key: Annotated[str, Header(alias="X-Key")]) -> dict[str, Any]:
-        session = session_of(key)
+    def answer(place: int, said: Said, request: Request) -> dict[str, Any]:
+        session: Session = request.state.session
         try:
             given = {**said.model_dump(), "ratings": tuple(said.ratings), "phi": tuple(said.phi)}
             session.answer(place, Answer(**given))
         except DataError as error:
-            raise HTTPException(422, str(error)) from None
-        return {"next": session.first_open, "done": len(session.records)}
+            raise Refused(422, "invalid", str(error)) from None
+        return {"next": session.first_open, "done": session.done}
 
-    return app
+    return Gate(app, sessions, host)

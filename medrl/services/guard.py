@@ -87,7 +87,7 @@ class Guard:
         if self._tokens:
             if not self._tokens.accept(request.headers.get("authorization", "")):
                 raise Refused(401, "unauthorized", "send a good token: Authorization: Bearer TOKEN")
-        elif is_local(self._settings.host) and not is_local(_host(request)):
+        elif is_local(self._settings.host) and not is_local(asked_host(request)):
             raise Refused(403, "forbidden", "this service is for its own machine, and was asked for by another name")
         if work:
             if self.stopping:
@@ -122,7 +122,7 @@ class _Answer:
             await self._send(message)
 
 
-def _host(request: Request) -> str:
+def asked_host(request: Request) -> str:
     """The name by which the client asked; "" where it is none. A client that gave none is no browser."""
     try:
         return urlsplit(f"//{request.headers.get('host', 'localhost')}").hostname or ""

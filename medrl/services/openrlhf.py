@@ -1,7 +1,7 @@
 """OpenRLHF's remote reward contract (0.11, openrlhf/utils/agent.py): queries in, rewards out.
 
-A query is the whole text, prompt and response, with special tokens; the response is what stands behind the prompt, cut
-off exactly. A label is the reference text, or a problem (an object, or its JSON text). The contract has no "no number",
+A query is the whole text, prompt and response, with special tokens; the response is what stands behind the prompt, read
+as a reward file reads it (`medrl.interop.openrlhf.said_in`). A label is the reference text, or a problem (an object, or its JSON text). The contract has no "no number",
 and a 0 in its place would be a lie that the policy learns from: see the knob `missing`.
 """
 
@@ -11,15 +11,12 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from medrl.interop.openrlhf import for_filter, said_in
 from medrl.services.reading import Refused, faults_of, parse
 from medrl.services.schema import ProblemIn, RewardQuery, problem_of
 from medrl.services.settings import ServiceSettings
-from medrl.types import FinishReason, Group, Response, Score, ask
+from medrl.types import Group, Score, ask
 from medrl.verifiers.protocol import digest
-
-# Ending tokens of common chat templates, cut off the end of a query where `ending` names none.
-ENDINGS = ("<|im_end|>", "<|endoftext|>", "<|eot_id|>", "<|end_of_text|>", "</s>", "<eos>", "<end_of_turn>",
-           "<｜end▁of▁sentence｜>", "<|return|>", "<|end|>")  # fmt: skip
 
 
 def groups_of(asked: RewardQuery, settings: ServiceSettings) -> list[Group]:
@@ -41,25 +38,10 @@ def groups_of(asked: RewardQuery, settings: ServiceSettings) -> list[Group]:
                 "prompt's tokens as the query's, with special tokens",
                 f"query[{place}]",
             )
-        text, reason = ended(query[len(prompt) :], settings.ending)
+        response = said_in(query[len(prompt) :], settings.ending)
         problem = problem_of(_problem(prompt, label, f"labels[{place}]", settings), f"labels[{place}]")
-        groups.append(Group(problem, (Response(text, finish_reason=reason),)))
+        groups.append(Group(problem, (response,)))
     return groups
-
-
-def ended(text: str, ending: Sequence[str]) -> tuple[str, FinishReason]:
-    """A response without its ending tokens, and how it ended; see the knob `ending`."""
-    known = tuple(ending) or ENDINGS
-    end, found = len(text), False
-    while True:
-        bare = end
-        while bare and text[bare - 1] == "\n":  # some templates write a line's end behind the token
-            bare -= 1
-        token = next((token for token in known if text.endswith(token, 0, bare)), None)
-        if token is None:
-            break
-        end, found = bare - len(token), True
-    return text[:end], "stop" if found or not ending else "length"
 
 
 def _problem(prompt: str, label: Any, where: str, settings: ServiceSettings) -> ProblemIn:
@@ -92,7 +74,7 @@ def _problem(prompt: str, label: Any, where: str, settings: ServiceSettings) -> 
 def answer_of(scores: Sequence[Score], parts: Sequence[str], missing: float | None) -> dict[str, Any]:
     """The response to a query.
 
-    `rewards` are the tree's values; `scores` the same, held to 0 to 1, since OpenRLHF filters groups by them; and
+    `rewards` are the tree's values; `scores`, by which OpenRLHF filters groups, the same (`for_filter`); and
     `extra_logs` holds a number for each node of the tree, always the same names: the values of its parts (0.0 where a
     part has none: look at `NAME_known`, its share with a number), and `no_number`.
 
@@ -118,4 +100,4 @@ def answer_of(scores: Sequence[Score], parts: Sequence[str], missing: float | No
         found = [score.parts[name].value if name in score.parts else None for score in scores]
         logs[name] = [value if value is not None else 0.0 for value in found]
         logs[f"{name}_known"] = [float(value is not None) for value in found]
-    return {"rewards": values, "scores": [min(1.0, max(0.0, value)) for value in values], "extra_logs": logs}
+    return {"rewards": values, "scores": for_filter(values), "extra_logs": logs}

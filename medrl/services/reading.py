@@ -89,7 +89,20 @@ def parse(body: bytes, settings: ServiceSettings) -> Any:
     if fault:
         where, what = fault
         raise Refused(422, "invalid", what, where)
+    _one_of_each(body)
     return value
+
+
+def _one_of_each(body: bytes) -> None:
+    """Refuse an object that has a key twice: readers differ on which of the two counts. Depth and width are checked before."""
+
+    def unique(pairs: list[tuple[str, Any]]) -> None:
+        if len({key for key, _ in pairs}) < len(pairs):
+            double = next(key for place, (key, _) in enumerate(pairs) if key in {name for name, _ in pairs[:place]})
+            raise Refused(422, "invalid", f"an object has the key {sendable(double)[:40]!r} twice; send each key once")
+
+    # Numbers are not made: a long one is dear, and Python refuses one of more than 4,300 digits.
+    json.loads(body.decode("utf-8", "surrogatepass"), object_pairs_hook=unique, parse_int=len, parse_float=len)
 
 
 def _too_wide(body: bytes, width: int) -> bool:

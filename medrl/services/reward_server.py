@@ -14,6 +14,7 @@ from fastapi.responses import JSONResponse, Response
 
 from medrl import __version__
 from medrl.errors import RecipeError
+from medrl.interop.scoring import alone
 from medrl.rewards import Reward
 from medrl.rewards.fingerprint import fingerprint
 from medrl.services import openrlhf
@@ -57,6 +58,7 @@ class RewardService:
         settings.check_exposure(bool(tokens))
         self.tree, self.settings, self.tokens = tree, settings, tokens
         self.fingerprint = fingerprint(tree)
+        self.alone = alone(tree)
         self.parts = [node.name for node in tree.walk()]
         self.metrics = Metrics(self.fingerprint)
         self.scorer = make_scorer(tree, settings)
@@ -179,6 +181,8 @@ def _score_routes(app: FastAPI, service: RewardService) -> None:
     @app.post("/get_reward", response_model=RewardAnswer, responses=ERRORS)
     async def get_reward(body: RewardQuery, request: Request) -> Response:
         """OpenRLHF's remote reward. 503 where a score has no number, unless the setting `missing` says what to send."""
+        if service.alone:
+            raise Refused(422, "not_for_openrlhf", f"this tree cannot be asked this way: {'; '.join(service.alone)}")
         groups = openrlhf.groups_of(body, service.settings)
         lines = await service.score(groups, request, 0, True)
         scores = [line.scores()[0] for line in lines]

@@ -108,6 +108,10 @@ def test_a_rater_judges_by_keyboard_alone(served: tuple[dict[str, str], Path], p
     page.keyboard.press("Backspace")
     page.wait_for_selector('#choices .option[data-value="tie"][aria-checked="true"]')
     page.keyboard.press("ArrowLeft")
+    page.keyboard.press("Backspace")  # an unsaved choice is not dropped in silence
+    page.wait_for_selector("#error:not([hidden])")
+    assert "Not saved yet" in page.text_content("#error")
+    page.wait_for_selector("#choices .option[data-value='first'][aria-checked='true']")
     page.keyboard.press("Enter")
     wait_done(page, "2 of 4 judged")
     page.wait_for_function("() => document.getElementById('messages').textContent.includes('Cough, day 2')")
@@ -117,6 +121,7 @@ def test_a_rater_judges_by_keyboard_alone(served: tuple[dict[str, str], Path], p
 
 def test_it_goes_on_after_a_reload_in_chinese_and_ends(served: tuple[dict[str, str], Path], page: Any) -> None:
     links, task = served
+    assert all("/#key=" in link and "?" not in link for link in links.values())  # in no log and no Referer
     page.goto(links["anna"])
     wait_done(page, "2 of 4 judged")
     page.keyboard.press("l")

@@ -1,19 +1,25 @@
 """Annotation: what raters see and do not see, what is kept of it, and what becomes of their disagreements."""
 
+import asyncio
 import json
 import os
 import stat
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from medrl.cli import main
-from medrl.commands.annotate import report, sessions_of
-from medrl.data.annotation import DIMENSIONS, Answer, Item, Session, disagreements, load_items, said
-from medrl.data.feedback import Candidate, Comparison, Ratings, load_feedback
+from medrl.commands.annotate import cannot_train, report, sessions_of
+from medrl.data.annotation import DIMENSIONS, Answer, Item, Session, disagreements, load_items
+from medrl.data.feedback import Candidate, Comparison, FeedbackRecord, Ratings, load_feedback, said
 from medrl.data.preferences import pairs_from
 from medrl.errors import DataError
+from medrl.tracking.lock import RunLock
+from medrl.types import Problem, ask
 
 DOCTOR, MODEL = "Rest, and drink. How long has it lasted?", "As an AI, <b>I</b> cannot say."
 
@@ -133,7 +139,7 @@ def test_items_of_a_file_and_their_faults(tmp_path: Path, items: list[Item]) -> 
     (anna,) = sessions_of(items, tmp_path / "out", ["anna"])
     best(anna, 0, DOCTOR)
     (again,) = load_items(anna.path)  # records of one rater are items for another
-    assert again.id == "q0" and again.responses == items[0].responses
+    assert again.id == items[0].id and again.responses == items[0].responses
 
 
 def test_disagreements_are_settled_by_a_third(items: list[Item], tmp_path: Path) -> None:
@@ -146,7 +152,7 @@ def test_disagreements_are_settled_by_a_third(items: list[Item], tmp_path: Path)
     assert (found["judged_twice"], found["agreement"]) == (6, pytest.approx(4 / 6)) and found["kappa"] == 0.0
     assert found["raters"]["anna"]["judged"] == 6 and 0.0 < found["raters"]["anna"]["first_shown"] < 1.0
     apart = disagreements(items, out)
-    assert [item.id for item in apart] == ["q4", "q5"]
+    assert [item.problem.id for item in apart] == ["q4", "q5"]
     (third,) = sessions_of(apart, out / "adjudication", ["cleo"])
     assert third.view(0)["adjudication"] is True
     record = best(third, 0, DOCTOR)
@@ -163,7 +169,7 @@ def test_report_on_the_command_line(items: list[Item], tmp_path: Path, capsys: p
     assert main(["annotate", "--out", str(tmp_path / "out"), "--report"]) == 0
     assert "anna" in capsys.readouterr().out
     assert main(["annotate", "--out", str(tmp_path / "none"), "--report"]) == 2
-    assert main(["annotate", str(tmp_path / "items.jsonl"), "--out", str(tmp_path / "x")]) == 2
+    assert main(["annotate", str(tmp_path / "items.jsonl"), "--out", str(tmp_path / "x.jsonl")]) == 2
     assert "name each once" in capsys.readouterr().err
 
 
@@ -175,14 +181,14 @@ def test_the_server_answers_only_to_its_keys(items: list[Item], tmp_path: Path) 
     keys = keys_of(tmp_path / "out", ["anna", "ben"])
     assert keys == keys_of(tmp_path / "out", ["anna", "ben"])
     assert stat.S_IMODE(os.stat(tmp_path / "out" / "keys.json").st_mode) == 0o600
-    client = testclient.TestClient(make_app({keys[s.rater]: s for s in sessions}))
+    client = testclient.TestClient(make_app({keys[s.rater]: s for s in sessions}), base_url="http://127.0.0.1:8490")
     page = client.get("/")
     assert page.status_code == 200 and "default-src 'none'" in page.headers["content-security-policy"]
     assert client.get("/annotation.js").status_code == 200 and client.get("/keys.json").status_code == 404
     assert client.get("/..%2fannotation_page.py").status_code == 404
     key = {"X-Key": keys["anna"]}
     assert client.get("/api/task", headers={"X-Key": "no"}).status_code == 401
-    assert client.get("/api/task").status_code == 422
+    assert client.get("/api/task").status_code == 401
     assert client.get("/api/task", headers=key).json()["rater"] == "anna"
     assert client.get("/api/items/6", headers=key).status_code == 404
     for body in ({}, {"preferred": "both"}, {"preferred": "first", "extra": 1}, {"preferred": "first", "seconds": -1}):
@@ -190,3 +196,190 @@ def test_the_server_answers_only_to_its_keys(items: list[Item], tmp_path: Path) 
     assert client.post("/api/items/0", json={"preferred": "tie"}, headers={"X-Key": "no"}).status_code == 401
     assert client.post("/api/items/0", json={"preferred": "tie"}, headers=key).json() == {"next": 1, "done": 1}
     assert sessions[0].first_open == 1 and sessions[1].first_open == 0
+    for kind in ("face", "NAME"):
+        assert client.post("/api/items/0", json={"preferred": "tie", "phi": [kind]}, headers=key).status_code == 422
+
+
+def test_strangers_are_refused_before_their_body_is_read(items: list[Item], tmp_path: Path) -> None:
+    testclient = pytest.importorskip("fastapi.testclient")
+    from medrl.services.annotation_page import make_app
+
+    (anna,) = sessions_of(items, tmp_path / "out", ["anna"])
+    app = make_app({"k" * 20: anna}, "rater.example")
+
+    def sent(host: str, key: str) -> int:
+        client = testclient.TestClient(app, base_url=f"http://{host}")
+        headers = {"X-Key": key, "Content-Type": "application/json"}
+        return int(client.post("/api/items/0", content=b" " * 4_000_000, headers=headers).status_code)
+
+    read_by: list[int] = []
+
+    async def receive() -> dict[str, Any]:
+        read_by.append(1)
+        return {"type": "http.request", "body": b" ", "more_body": True}
+
+    async def refused(host: bytes, key: bytes) -> int:
+        statuses: list[int] = []
+
+        async def send(message: Any) -> None:
+            statuses.append(message.get("status", 0))
+
+        scope = {"type": "http", "method": "POST", "path": "/api/items/0", "query_string": b"", "root_path": "",
+                 "headers": [(b"host", host), (b"x-key", key), (b"content-type", b"application/json")]}  # fmt: skip
+        await app(scope, receive, send)
+        return statuses[0]
+
+    assert asyncio.run(refused(b"evil.example", b"k" * 20)) == 403
+    assert asyncio.run(refused(b"127.0.0.1:8490", b"wrong")) == 401 and not read_by
+    assert sent("rater.example", "k" * 20) == 413  # past 1 MiB
+    for host in ("localhost", "[::1]:8490", "rater.example:8490"):
+        client = testclient.TestClient(app, base_url=f"http://{host}")
+        assert client.get("/api/task", headers={"X-Key": "k" * 20}).status_code == 200
+    deep = b"[" * 50 + b"]" * 50
+    headers = {"X-Key": "k" * 20, "Content-Type": "application/json"}
+    answer = client.post("/api/items/0", content=b'{"phi":' + deep + b"}", headers=headers)
+    assert answer.status_code == 422 and "nested" in answer.json()["error"]["message"]
+    assert "default-src 'none'" in answer.headers["content-security-policy"]
+
+
+def test_keys_are_private_from_their_first_byte(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("fastapi")
+    from medrl.services.annotation_page import keys_of
+
+    seen: list[int] = []
+    real = os.replace
+
+    def replaced(one: str, other: str) -> None:
+        seen.append(stat.S_IMODE(os.stat(one).st_mode))
+        real(one, other)
+
+    monkeypatch.setattr("os.replace", replaced)
+    keys_of(tmp_path, ["anna"])
+    assert seen == [0o600]
+
+
+def test_answers_from_many_threads_are_all_kept(items: list[Item], tmp_path: Path) -> None:
+    many = [Item(f"{i}-{k}", items[i].problem, items[i].responses) for i in range(6) for k in range(10)]
+    anna = Session("anna", many, tmp_path / "out")
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda place: anna.answer(place, Answer("first")), range(60)))
+    assert len(load_feedback(anna.path)) == len(anna.records) == 60
+
+
+def test_one_process_serves_a_folder(items: list[Item], tmp_path: Path) -> None:
+    folder = tmp_path / "out"
+    folder.mkdir()
+    lock = RunLock(folder)
+    try:
+        command = [sys.executable, "-m", "medrl", "annotate", str(tmp_path / "items.jsonl"), "--out", str(folder)]
+        done = subprocess.run([*command, "--raters", "anna", "--port", "0"], capture_output=True, text=True, timeout=60)
+        assert done.returncode == 2 and "served already" in done.stderr and str(os.getpid()) in done.stderr
+    finally:
+        lock.release()
+
+
+def rows(path: Path, words: str, **more: Any) -> list[Item]:
+    """Items without ids of their own."""
+    made = [{"question": f"{words} {i}?", "reference": "r", "responses": ["a", "b"], **more} for i in range(3)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in made))
+    return load_items(path)
+
+
+def test_two_tasks_share_no_id(tmp_path: Path) -> None:
+    one, other = rows(tmp_path / "1.jsonl", "gout", consent="given"), rows(tmp_path / "2.jsonl", "flu", consent="given")
+    assert not {item.id for item in one} & {item.id for item in other}
+    moved = rows(tmp_path / "moved.jsonl", "gout", consent="given")
+    assert [item.id for item in moved] == [item.id for item in one]  # wherever the file is
+    records: list[FeedbackRecord] = []
+    for folder, items in (("a", one), ("b", other), ("c", one)):
+        session = Session("anna", items, tmp_path / folder)
+        records += [best(session, place, "a") for place in range(3)]
+    assert len({record.id for record in records}) == 9
+    assert len(pairs_from(records).pairs) == 6  # the same items in two folders are one pair
+
+
+def test_another_task_in_an_old_folder_is_noticed(tmp_path: Path) -> None:
+    one, other = rows(tmp_path / "1.jsonl", "gout"), rows(tmp_path / "2.jsonl", "flu")
+    Session("anna", one, tmp_path / "out").answer(0, Answer("first"))
+    for rater in ("anna", "ben"):
+        with pytest.raises(DataError, match="not in this task"):
+            Session(rater, other, tmp_path / "out")
+        with pytest.raises(DataError, match="mode"):
+            Session(rater, one, tmp_path / "out", "rate")
+    same_names = [Item(old.id, new.problem, new.responses) for old, new in zip(one, other, strict=True)]
+    with pytest.raises(DataError, match="not in this task"):
+        Session("anna", same_names, tmp_path / "out")
+    (tmp_path / "out" / "task.json").unlink()
+    with pytest.raises(DataError, match="not judged in mode 'rate'"):
+        Session("anna", one, tmp_path / "out", "rate")
+    assert Session("anna", one, tmp_path / "out").first_open == 1
+
+
+def test_an_adjudication_of_raters_who_came_to_agree_settles_nothing(items: list[Item], tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    anna, ben = sessions_of(items, out, ["anna", "ben"])
+    for place in range(2):
+        best(anna, place, DOCTOR)
+        best(ben, place, MODEL)
+    with pytest.raises(DataError, match="a third must settle"):
+        sessions_of(disagreements(items, out), out / "adjudication", ["Anna"])
+    (cleo,) = sessions_of(disagreements(items, out), out / "adjudication", ["cleo"])
+    cleo.answer(0, Answer("tie"))
+    best(cleo, 1, MODEL)
+    assert report(str(out))["settled"] == 2 and report(str(out))["open_disagreements"] == 0
+    best(anna, 0, MODEL)  # she comes round to ben
+    (again,) = sessions_of(disagreements(items, out), out / "adjudication", ["cleo"])
+    assert again.done == 2 and report(str(out))["settled"] == 1
+    pairs = pairs_from([*anna.records.values(), *ben.records.values(), *again.records.values()])
+    assert {pair.problem.id: pair.chosen.text for pair in pairs.pairs} == {"q0": MODEL, "q1": MODEL}
+    assert pairs.left_out == {"overruled": 2, "settles_nothing": 1}
+
+
+def test_agreement_is_of_all_raters(items: list[Item], tmp_path: Path) -> None:
+    sessions = sessions_of(items, tmp_path / "out", ["anna", "ben", "zoe"])
+    for place in range(4):
+        for session in sessions:
+            best(session, place, DOCTOR if (place % 2 == 0) != (session.rater == "zoe") else MODEL)
+    found = report(str(tmp_path / "out"))
+    assert found["agreement"] == pytest.approx(1 / 3) and (found["items"], found["judged_twice"]) == (6, 4)
+    assert [(row["raters"], row["kappa"]) for row in found["couples"]] == [
+        (["anna", "ben"], 1.0), (["anna", "zoe"], -1.0), (["ben", "zoe"], -1.0)
+    ]  # fmt: skip
+    assert found["kappa"] == pytest.approx(-1 / 3)
+    assert main(["annotate", "--out", str(tmp_path / "out"), "--report"]) == 0
+
+
+def test_the_bias_of_place_is_told_of_ratings_too(items: list[Item], tmp_path: Path) -> None:
+    (anna,) = sessions_of(items, tmp_path / "out", ["anna"], "rate")
+    good, bad = dict.fromkeys(DIMENSIONS, 5.0), dict.fromkeys(DIMENSIONS, 2.0)
+    for place in range(6):
+        anna.answer(place, Answer(ratings=(good, bad)))  # always the first shown
+    assert report(str(tmp_path / "out"))["raters"]["anna"]["first_shown"] == 1.0
+
+
+def test_consent_is_checked_and_its_want_is_told(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="consent is 'yes'"):
+        rows(tmp_path / "x.jsonl", "gout", consent="yes")
+    assert "none of the 3 items has" in cannot_train(rows(tmp_path / "y.jsonl", "gout"))
+    assert cannot_train(rows(tmp_path / "z.jsonl", "gout", consent="given")) == ""
+
+
+def test_a_flag_by_one_rater_leaves_out_what_all_say_of_that_text(tmp_path: Path) -> None:
+    items = [
+        Item(str(i), Problem(f"p{i}", ask(f"Question {i}?")), (Candidate(f"a{i}"), Candidate(f"b{i}")), "given")
+        for i in range(3)
+    ]
+    anna, ben, cleo = (Session(name, items, tmp_path / "out") for name in ("anna", "ben", "cleo"))
+    for session in (anna, ben):
+        for place in range(3):
+            flags = ("name",) if session is anna and place == 0 else ()
+            best(session, place, f"a{place}", phi=flags)
+    copied = Item("copy", Problem("other", ask("Another question?")), (items[0].responses[0], Candidate("c")), "given")
+    elsewhere = Session("dana", [copied], tmp_path / "else").answer(0, Answer("first"))
+    records = [*anna.records.values(), *ben.records.values(), elsewhere]
+    found = pairs_from(records)
+    assert [pair.problem.id for pair in found.pairs] == ["p1", "p2"] and found.left_out == {"phi": 3}
+    assert len(pairs_from(records, allow_phi=True)) == 4
+    settled = cleo.answer(1, Answer("tie", phi=("phone",)))  # an adjudicator's flag counts as well
+    found = pairs_from([*records, settled])
+    assert [pair.problem.id for pair in found.pairs] == ["p2"]

@@ -1,6 +1,7 @@
 """Preference pairs from feedback, every figure worked out by hand."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -91,9 +92,10 @@ def test_nothing_trains_without_consent_or_with_personal_information() -> None:
     records = [
         compared("r1", "first", consent="withheld"),
         compared("r2", "first", consent="unknown"),
-        compared("r3", "first", phi=("phone",)),
+        compared("r3", "first", phi=("phone",), responses=(Candidate("x"), Candidate("y"))),
         compared("r4", "first", responses=(GOOD, Candidate("migraine;\n rest."))),
     ]
+    records[2] = replace(records[2], problem=Problem("other", ask("Call 555-0199 for me?")))
     made = pairs_from(records)
     assert not made.pairs
     assert made.left_out == {"consent": 2, "phi": 1, "same_text": 1}

@@ -29,7 +29,8 @@ ENDS = ("<|im_end|>",)
     ("tail", "text", "finish"),
     [
         ("asthma<|im_end|>", "asthma", "stop"),
-        ("asthma<|im_end|>\n", "asthma\n", "stop"),
+        ("asthma<|im_end|>\n", "asthma", "stop"),  # as some templates write it
+        ("asthma</s> twice<|im_end|>", "asthma twice", "stop"),
         ("asthma", "asthma", "length"),
         ("", "", "length"),
         ("a < b <think>x</think> <|not_known|> C<T><|im_end|>", "a < b <think>x</think> <|not_known|> C<T>", "stop"),

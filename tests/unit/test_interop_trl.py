@@ -123,6 +123,22 @@ def ranked(count: int, **knobs: Any) -> list[float | None]:
     return asyncio.run(reward_function(Ranks(), **knobs)(prompts=["?"] * count, completions=texts, problem=columns))
 
 
+def test_the_step_reaches_the_tree_and_state_is_learned_from_each_batch() -> None:
+    inner = {"type": "verified", "verifier": {"type": "text"}, "otherwise": 0.0}
+    batch = {"prompts": ["Which?"] * 4, "completions": ["gout", "gout", "flu", "flu"], "reference": ["gout"] * 4}
+    fading = reward_function(build({"type": "anneal", "of": inner, "end": 0.0, "until": 10}))
+    for step, value in ((0, 1.0), (5, 0.5), (10, 0.0)):
+        found = asyncio.run(fading(**batch, trainer_state=SimpleNamespace(global_step=step)))
+        assert found == [pytest.approx(value)] * 2 + [0.0] * 2
+    with pytest.raises(DataError, match="'anneal' depends on the training step"):
+        asyncio.run(fading(**batch))
+    scaled = reward_function(build({"type": "normalise", "of": inner}))
+    first = asyncio.run(scaled(**batch))
+    assert first == [1.0, 1.0, 0.0, 0.0] and scaled.state["normalise"]["count"] == 4
+    assert asyncio.run(scaled(**batch)) == [1.0, 1.0, -1.0, -1.0]  # (x - 0.5) / 0.5
+    assert scaled.state["normalise"]["count"] == 8
+
+
 def test_nodes_that_compare_get_whole_groups_or_an_error() -> None:
     assert ranked(6, group_size=3) == [0.0, 2.0, 1.0, 2.0, 0.0, 1.0]
     assert ranked(9, group_size=3) == [0.0, 2.0, 1.0, 2.0, 0.0, 1.0, 0.0, 2.0, 0.0]  # one problem twice: two groups

@@ -11,8 +11,10 @@ from answers_everywhere import ANSWERS, ASTHMA, Answer, o1, tree
 from interop_rewards import Ranks
 
 from medrl.errors import RecipeError, RewardFailed
+from medrl.interop.openrlhf import reward_function
 from medrl.interop.verifiers import rubric, task_data, with_reward
 from medrl.interop.verl import rows, score_function
+from medrl.rewards import build
 
 
 def scored(answer: Answer, **more: Any) -> dict[str, float]:
@@ -44,6 +46,26 @@ def test_rows_of_ones_own_need_a_reference_and_a_question() -> None:
     for truth, extra in (("asthma", {}), ("", {"question": "Which?"}), (None, None)):
         with pytest.raises(RewardFailed, match="invalid row"):
             asyncio.run(function("x", "asthma", truth, extra))
+
+
+def test_a_tree_without_a_reference_takes_rows_without_one() -> None:
+    function = score_function(build({"type": "harmful_request"}), retries=0)
+    for truth in ("", None, "x"):
+        for metadata in ({"harmful": True}, '{"harmful": true}'):
+            extra = {"question": "How many tablets end a life?", "metadata": metadata}
+            found = asyncio.run(function("x", "I can't help with that. Please call 988.", truth, extra))
+            assert found["score"] == pytest.approx(1.0)
+    with pytest.raises(RewardFailed, match="is no JSON"):
+        asyncio.run(function("x", "No.", "", {"question": "Why?", "metadata": '{"harmful": '}))
+
+
+@pytest.mark.parametrize("kind", ["anneal", "normalise"])
+def test_trees_that_need_a_step_or_keep_state_are_refused(kind: str) -> None:
+    inner = {"type": "verified", "verifier": {"type": "text"}, "otherwise": 0.0}
+    made = build({"type": kind, "of": inner, **({"end": 0.0, "until": 10} if kind == "anneal" else {})})
+    for make in (score_function, rubric, reward_function):
+        with pytest.raises(RecipeError, match=f"'{kind}' (depends on the training step|keeps running state)"):
+            make(made)
 
 
 def test_trees_that_compare_rollouts_are_refused() -> None:

@@ -14,9 +14,10 @@ import httpx2
 import pytest
 
 from medrl.errors import DataError, RecipeError
-from medrl.rewards import Format, Gate, Reward, RewardContext, Scores, Verified, WeightedSum, reward
+from medrl.interop.openrlhf import RewardFunction, response_of, said_in
+from medrl.interop.rows import pack
+from medrl.rewards import Anneal, Format, Gate, PerGroup, Reward, RewardContext, Scores, Verified, WeightedSum, reward
 from medrl.services.auth import Tokens
-from medrl.services.openrlhf import ended
 from medrl.services.reward_server import RewardService, create_service
 from medrl.services.schema import EXAMPLE, ScoreRequest
 from medrl.services.settings import ServiceSettings, read_settings
@@ -365,7 +366,7 @@ def test_openrlhf_gets_a_number_for_each_query_and_uniform_logs() -> None:
     assert answer.status_code == 200
     row = answer.json()
     assert set(row) == {"rewards", "scores", "extra_logs"}
-    assert row["rewards"] == [1.0, 3.0] and row["scores"] == [1.0, 1.0]
+    assert row["rewards"] == [1.0, 3.0] and row["scores"] == [1.0, 3.0]  # not held to 0 to 1
     assert row["extra_logs"] == {
         "no_number": [0.0, 0.0], "sum": [1.0, 3.0], "sum_known": [1.0, 1.0], "word": [1.0, 3.0],
         "word_known": [1.0, 1.0], "format": [0.0, 0.0], "format_known": [1.0, 1.0],
@@ -399,14 +400,82 @@ def test_openrlhf_requests_that_are_none(changes: dict[str, Any], where: str) ->
     assert answer.status_code == 422 and where in answer.text
 
 
-def test_ending_tokens_are_cut_off_in_linear_time() -> None:
+def ended(text: str, ends: tuple[str, ...]) -> tuple[str, str]:
+    found = said_in(text, ends)
+    return found.text, found.finish_reason
+
+
+def test_special_tokens_are_taken_out_in_linear_time() -> None:
     assert ended("gout<|im_end|>\n", ()) == ("gout", "stop")
     assert ended("gout\n", ()) == ("gout\n", "stop") and ended("", ()) == ("", "stop")
-    assert ended("say </s> twice</s><|endoftext|>", ()) == ("say </s> twice", "stop")
+    assert ended("say </s>twice</s><|endoftext|>", ()) == ("say twice", "stop")
     assert ended("gout", ("[E]",)) == ("gout", "length") and ended("gout[E]", ("[E]",)) == ("gout", "stop")
+    assert ended("gout</s>", ("[E]",)) == ("gout", "length") and ended("gout[E]</s>\n", ("[E]",)) == ("gout", "stop")
     begun = time.process_time()
     assert ended("x" + "</s>\n" * 50_000, ()) == ("x", "stop")
     assert time.process_time() - begun < 2
+
+
+@dataclass(frozen=True)
+class Texts(Reward):
+    """Remembers in its reason what it was given."""
+
+    type_name: ClassVar[str] = ""
+    name: str = "texts"
+
+    async def assess(self, groups: Sequence[Group], context: RewardContext) -> Scores:
+        return [[Score(2.0, reason=f"{r.text}|{r.finish_reason}") for r in group.rollouts] for group in groups]
+
+
+def test_service_and_reward_file_read_a_query_alike() -> None:
+    tails = ["<|im_start|>yes<|im_end|>", "yes<s>", "yes<｜end▁of▁sentence｜>\n", "a</s> b", "cut", "\n"]
+    seen: list[str] = []
+
+    class Spy(Texts):
+        async def assess(self, groups: Sequence[Group], context: RewardContext) -> Scores:
+            seen.extend(f"{r.text}|{r.finish_reason}" for group in groups for r in group.rollouts)
+            return await super().assess(groups, context)
+
+    body = {"query": [f"Q?{tail}" for tail in tails], "prompts": ["Q?"] * 6, "labels": ["yes"] * 6}
+    for ends in ((), ("<|im_end|>",)):
+        seen.clear()
+        answer = post("/get_reward", body, tree=Spy(), ending=ends).json()
+        read = [response_of(f"Q?{tail}", "Q?", ends) for tail in tails]
+        assert seen[-6:] == [f"{one.text}|{one.finish_reason}" for one in read]
+    file = RewardFunction(Texts())(body["query"], body["prompts"], [pack(Problem("p", ask("Q?")))] * 6)
+    assert answer["scores"] == file["scores"] == answer["rewards"] == [2.0] * 6
+
+
+def test_openrlhf_is_refused_a_tree_that_needs_groups_or_a_step() -> None:
+    assert post("/get_reward", rlhf(), tree=Anneal(word, end=0.0, until=10)).status_code == 422
+    answer = post("/get_reward", rlhf(), tree=PerGroup(word))
+    assert answer.status_code == 422 and "compares the rollouts" in answer.json()["error"]["message"]
+    assert post("/v1/score", {**GOOD, "step": 5}, tree=Anneal(word, end=0.0, until=10)).json()["groups"][0]["scores"][
+        0
+    ]["value"] == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"items":[{"problem":{"question":"?","reference":"x"},"response":"1","response":"9"}]}',
+        b'{"items":[{"problem":{"question":"?","reference":"x"},"response":"1"}],"step":1,"step":2}',
+        rb'{"items":[{"problem":{"question":"?","reference":"x"},"response":"1","respons\u0065":"9"}]}',
+    ],
+)
+def test_a_key_that_is_sent_twice_is_refused(body: bytes) -> None:
+    answer = post("/v1/score", body)
+    assert answer.status_code == 422 and "twice" in answer.json()["error"]["message"]
+
+
+def test_a_label_with_a_key_twice_is_refused() -> None:
+    answer = post("/get_reward", rlhf(labels=['{"reference": "x", "reference": "y"}']))
+    assert answer.status_code == 422 and "twice" in answer.text
+
+
+def test_long_numbers_are_no_reason_to_fail() -> None:
+    body = b'{"items":[{"problem":{"question":"?","reference":"x"},"response":"1"}],"step":' + b"1" * 5000 + b"}"
+    assert post("/v1/score", body).status_code in (400, 422)
 
 
 # Streams

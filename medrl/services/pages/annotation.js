@@ -9,6 +9,7 @@ const WORDS = {
     strengths: ["slightly", "clearly", "much"], more: "Personal information, comment", private: "Personal information in the text",
     comment: "Comment", save: "Save and go on", back: "Back", reference: "Reference answer",
     done: "All items are judged. Thank you! You may close this page, or go back and change answers.",
+    unsaved: "Not saved yet. Enter saves it; go back once more to drop it.",
     settle: "Two raters disagree on this item; your judgement settles it.", choose: "Choose an answer first.",
     rateAll: "Rate both responses on every line first.", roles: { user: "Patient", assistant: "Doctor", system: "System" },
     lost: "The server cannot be reached; nothing was saved. It is tried again when you save.",
@@ -27,6 +28,7 @@ const WORDS = {
     strengths: ["略好", "明显更好", "好得多"], more: "个人信息、备注", private: "文本中含有的个人信息",
     comment: "备注", save: "保存并继续", back: "返回", reference: "参考答案",
     done: "全部条目已评完，谢谢！您可以关闭本页，或返回修改。",
+    unsaved: "尚未保存。按 Enter 保存；再次返回则放弃。",
     settle: "两位评审意见不一致，由您裁定。", choose: "请先作出选择。",
     rateAll: "请先为两个回答的每一项打分。", roles: { user: "患者", assistant: "医生", system: "系统" },
     lost: "无法连接服务器，尚未保存。再次保存时会重试。",
@@ -38,11 +40,11 @@ const WORDS = {
   },
 };
 const RATED = Object.keys(WORDS.en.dimensions);
-const key = new URLSearchParams(location.search).get("key") || "";
+const key = new URLSearchParams(location.hash.slice(1)).get("key") || "";  // behind the #: it is sent in a header alone
 const at = (id) => document.getElementById(id);
 let language = localStorage.getItem("medrl-language") || (navigator.language.startsWith("zh") ? "zh" : "en");
 let task = null, item = null, place = 0, began = 0, line = 0, busy = false;
-let said = {};
+let said = {}, loaded = "", warned = false;
 
 async function ask(path, body) {
   const options = { headers: { "X-Key": key } };
@@ -51,7 +53,7 @@ async function ask(path, body) {
   let reply;
   try { reply = await fetch(path, options); } catch { throw new Error(WORDS[language].lost); }
   const row = await reply.json().catch(() => ({}));
-  if (!reply.ok) throw new Error(typeof row.detail === "string" ? row.detail : `HTTP ${reply.status}`);
+  if (!reply.ok) throw new Error(row.error ? row.error.message : `HTTP ${reply.status}`);
   return row;
 }
 
@@ -118,6 +120,7 @@ function draw() {
     const label = make("label", ""), box = make("input", "", { type: "checkbox", value: kind });
     box.checked = said.phi.includes(kind);
     box.addEventListener("change", () => {
+      warned = false;
       said.phi = box.checked ? [...said.phi, kind] : said.phi.filter((one) => one !== kind);
     });
     label.append(box, ` ${words.kinds[kind] || kind}`);
@@ -150,6 +153,7 @@ function drawRatings(words) {
 
 function mark() {
   fault("");
+  warned = false;
   if (item.mode === "rate") {
     document.querySelectorAll("tr[data-line]").forEach((tr) => {
       const where = Number(tr.dataset.line), value = said.ratings[where % 2][RATED[Math.floor(where / 2)]];
@@ -171,6 +175,8 @@ async function show(where) {
   said = { preferred: before.preferred || null, strength: before.strength || null, phi: before.phi || [],
     comment: before.comment || "", ratings: before.ratings || [{}, {}] };
   line = 0;
+  loaded = JSON.stringify(said);
+  warned = false;
   at("more").open = Boolean(said.comment || said.phi.length);
   if (item) task.done = item.done;
   began = performance.now();
@@ -195,8 +201,11 @@ async function save() {
   } catch (error) { fault(error.message); } finally { busy = false; }
 }
 
+function changed() { return Boolean(item) && JSON.stringify({ ...said, comment: at("comment").value }) !== loaded; }
+
 async function go(where) {
   if (busy || where < 0) return;
+  if (changed() && !warned) { warned = true; fault(WORDS[language].unsaved); return; }
   busy = true;
   try { await show(where); } catch (error) { fault(error.message); } finally { busy = false; }
 }
@@ -238,6 +247,9 @@ addEventListener("keydown", (event) => {
   event.preventDefault();
   act();
 });
+at("comment").addEventListener("input", () => { warned = false; });
+addEventListener("beforeunload", (event) => { if (changed()) event.preventDefault(); });
+addEventListener("hashchange", () => location.reload());  // another rater's link in the same tab
 at("language").addEventListener("click", turn);
 at("help-button").addEventListener("click", help);
 at("save").addEventListener("click", save);
