@@ -65,14 +65,15 @@ from medrl.types import Problem, Response, ScoredGroup
 EXAMPLE = Path(__file__).parents[1] / "examples" / "huatuogpt_rlaif"
 LANGUAGES = ("en",)
 PROBLEMS, DEMONSTRATIONS, QUESTIONS, REFERENCE = 2000, 2400, 6000, 400
-REWARD_PLACES = ("folder=reward", "base.path=sft/sft", "pairs.source=feedback.jsonl", "held_out.source=reference.jsonl")
+REWARD_PLACES = ("folder=reward", "pairs.source=feedback.jsonl", "held_out.source=reference.jsonl")
 PLACES = {
     "sft": ("folder=sft", "problems.source=problems.jsonl", "demonstrations.source=demonstrations.jsonl"),
     "policy": (
         "folder=policy", "policy.path=sft/sft", "problems.source=problems.jsonl", "reward.then.parts.0.model=reward",
     ),
 }  # fmt: skip
-DISEASES = 40  # of the table's head, 25 of them training's: a small policy can know these
+DISEASES = 30  # of the table's head, 18 of them training's: a small policy can know these
+FILLERS = 2  # most sentences of a demonstration that say nothing; fewer tokens to learn
 
 
 @dataclass(frozen=True)
@@ -208,6 +209,7 @@ def write_data(folder: Path, seed: int) -> None:
 def demonstrated(problem: Problem) -> Demonstration:
     """A reply of any quality, as a model before RLAIF gives them."""
     quality = random_quality(random.Random(seed_of("rlaif-demonstration", problem.id)))
+    quality = replace(quality, fillers=min(quality.fillers, FILLERS))
     reply = generate_reply(problem, quality, world=world())
     messages = (*problem.messages, {"role": "assistant", "content": reply})
     return Demonstration(

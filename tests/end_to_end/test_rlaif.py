@@ -1,4 +1,4 @@
-"""The RLAIF loop, whole and small: feedback, SFT, reward model, GRPO, and both policies before a judge that trains nothing."""
+"""The RLAIF loop, whole and small: feedback, SFT, reward model, GRPO, and a judge that trains nothing."""
 
 import json
 import math

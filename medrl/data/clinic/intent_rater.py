@@ -6,10 +6,12 @@ neither code nor weights nor what it looks at, so a reward model that learns fro
 as raters do: towards the longer reply, towards the one shown first, and on a share of the pairs at random.
 """
 
+import hashlib
+import json
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import Any, ClassVar
+from dataclasses import asdict, dataclass
+from typing import ClassVar
 
 from medrl.data.clinic.consultations import Quality, generate_consultations, generate_reply, random_quality
 from medrl.data.clinic.patients import fraction
@@ -17,7 +19,6 @@ from medrl.data.clinic.world import LANGUAGES, World, load_world
 from medrl.data.feedback import Candidate, Comparison, FeedbackRecord, Preferred, Rater
 from medrl.seeds import seed_of
 from medrl.types import Problem
-from medrl.verifiers.protocol import digest
 
 # What each sort of sentence is worth to this rater, as a share of its dimension's weight; sorts not named are worth 0.
 WORTH: Mapping[str, Mapping[str, float]] = {
@@ -27,15 +28,6 @@ WORTH: Mapping[str, Mapping[str, float]] = {
     "treatment": {"right": 1.0, "absent": 0.3, "banned": -0.5},
     "precautions": {"right": 1.0, "generic": 0.3},
 }
-
-FAULTS: Mapping[str, tuple[str, ...]] = {
-    "diagnosis": ("wrong", "vague", "listed"),
-    "findings": ("strange", "denied", "absent"),
-    "test": ("wrong", "absent"),
-    "treatment": ("wrong", "banned", "absent"),
-    "precautions": ("generic", "absent"),
-}
-NEAR = 0.6  # share of the questions whose replies differ in one sentence, and in what says nothing
 
 
 @dataclass(frozen=True)
@@ -71,6 +63,12 @@ class IntentRater:
             raise ValueError(
                 f"intent rater: {', '.join(low) or 'noise'} is out of range; all are 0 or more, noise to 0.5"
             )
+
+    @property
+    def fingerprint(self) -> str:
+        """16 hex digits of all that decides a judgement."""
+        told = json.dumps([asdict(self), {name: dict(worth) for name, worth in WORTH.items()}], sort_keys=True)
+        return hashlib.sha256(told.encode()).hexdigest()[:16]
 
     def worth(self, quality: Quality) -> float:
         """sum over dimensions of weight * worth of the sentence, less the cost of boilerplate."""
@@ -114,7 +112,7 @@ def generate_feedback(
         world: Other tables than the bundled ones.
     """
     rater, world = rater or IntentRater(), world or load_world()
-    who = Rater("rule", rater.name, fingerprint=digest([asdict(rater), WORTH]))
+    who = Rater("rule", rater.name, fingerprint=rater.fingerprint)
     problems = generate_consultations(
         split=split, count=count, seed=seed, known=known, languages=languages, world=world
     )  # fmt: skip
@@ -130,26 +128,13 @@ def generate_feedback(
     return records
 
 
-def _qualities(rng: random.Random) -> tuple[Quality, Quality]:
-    """Of a question's two replies: each drawn by itself, or the same but for one sentence, right in one and at fault in the
-    other. Without the latter, what is right of a sentence would hardly show beside what is there and what is not.
-    """
-    one, other = random_quality(rng), random_quality(rng)
-    if rng.random() >= NEAR:
-        return one, other
-    knob = rng.choice(list(FAULTS))
-    right: dict[str, Any] = {knob: getattr(Quality(), knob)}
-    fault: dict[str, Any] = {knob: rng.choice(FAULTS[knob]), "fillers": other.fillers}
-    two = [replace(one, **right), replace(one, **fault)]
-    rng.shuffle(two)
-    return two[0], two[1]
-
-
-def _replies(problem: Problem, seed: int, world: World) -> tuple[tuple[Quality, Quality], tuple[Candidate, ...]]:
-    qualities = _qualities(random.Random(seed_of("clinic-feedback", seed, problem.id)))
-    replies = []
-    for place, quality in enumerate(qualities):
-        text = generate_reply(problem, quality, seed=seed_of("clinic-feedback", seed, place), world=world)
+def _replies(problem: Problem, seed: int, world: World) -> tuple[list[Quality], tuple[Candidate, ...]]:
+    qualities, replies = [], []
+    for place in range(2):
+        draw = seed_of("clinic-feedback", seed, problem.id, place)
+        quality = random_quality(random.Random(draw))
+        text = generate_reply(problem, quality, seed=draw, world=world)
         about = {"quality": asdict(quality)}
+        qualities.append(quality)
         replies.append(Candidate(text, "assistant", "clinic", seed=place, metadata=about))
     return qualities, tuple(replies)
