@@ -56,6 +56,7 @@ BESIDE = {
     ("construct", "evaluation"),
     ("interop", "recipes"),
     ("services", "recipes"),
+    ("services", "interop"),
     ("cli", "commands"),
     ("__main__", "cli"),
 }
