@@ -111,7 +111,7 @@ def _agreement(items: Sequence[Sequence[FeedbackRecord]]) -> dict[str, Any]:
     for records in items:
         for one, two in combinations(sorted(records, key=lambda record: record.rater.name), 2):
             couples.setdefault((one.rater.name, two.rater.name), []).append((said(one), said(two)))
-    rows = [
+    rows: list[dict[str, Any]] = [
         {"raters": list(names), "items": len(pairs), "agreement": _same(pairs), "kappa": _kappa(pairs)}
         for names, pairs in sorted(couples.items())
     ]

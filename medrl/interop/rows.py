@@ -94,10 +94,11 @@ class Columns:
             except ProblemError as error:
                 hint = "or say that it holds something else: Columns(problem='another name')"
                 raise ProblemError(f"column {self.problem!r}: {error}, {hint}") from error
-        asked = {"question": question_of(messages), "reference": row.get(self.reference)}
+        question = question_of(messages)
+        asked = {"question": question, "reference": row.get(self.reference)}
         if not needs_reference and not str(asked["reference"] or "").strip() and not _listed(row.get(self.options)):
             made = SCHEMAS["judged"][1]({**asked, "reference": "none"}, 0, Reading(""))
-            return self._filled(replace(made, reference=None), row, messages, asked["question"])
+            return self._filled(replace(made, reference=None), row, messages, question)
         options = _plain_list(row.get(self.options))
         if isinstance(options, Mapping):  # Arrow gives every row the labels of every other
             options = {label: text for label, text in options.items() if text is not None}
@@ -105,7 +106,7 @@ class Columns:
             read = SCHEMAS["judged"][1]({**asked, "options": options}, 0, Reading(""))
         except RowFault as fault:
             raise ProblemError(f"column {self.reference!r} or {self.options!r}: {fault}") from fault
-        return self._filled(read, row, messages, asked["question"])
+        return self._filled(read, row, messages, question)
 
     def _filled(self, read: Problem, row: Mapping[str, Any], messages: Sequence[Message], question: str) -> Problem:
         """A problem with what else its row says."""

@@ -1,8 +1,9 @@
 """OpenRLHF's remote reward contract (0.11, openrlhf/utils/agent.py): queries in, rewards out.
 
 A query is the whole text, prompt and response, with special tokens; the response is what stands behind the prompt, read
-as a reward file reads it (`medrl.interop.openrlhf.said_in`). A label is the reference text, or a problem (an object, or its JSON text). The contract has no "no number",
-and a 0 in its place would be a lie that the policy learns from: see the knob `missing`.
+as a reward file reads it (`medrl.interop.openrlhf.said_in`). A label is the reference text, or a problem (an object, or its
+JSON text). The contract has no "no number", and a 0 in its place would be a lie that the policy learns from: see the knob
+`missing`.
 """
 
 import json

@@ -4,6 +4,7 @@ import asyncio
 import json
 import math
 import re
+from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
@@ -94,11 +95,11 @@ def parse(body: bytes, settings: ServiceSettings) -> Any:
 
 
 def _one_of_each(body: bytes) -> None:
-    """Refuse an object that has a key twice: readers differ on which of the two counts. Depth and width are checked before."""
+    """Refuse an object that has a key twice: readers differ on which of the two counts. Depth is checked before."""
 
     def unique(pairs: list[tuple[str, Any]]) -> None:
         if len({key for key, _ in pairs}) < len(pairs):
-            double = next(key for place, (key, _) in enumerate(pairs) if key in {name for name, _ in pairs[:place]})
+            (double, _), *_ = Counter(key for key, _ in pairs).most_common(1)
             raise Refused(422, "invalid", f"an object has the key {sendable(double)[:40]!r} twice; send each key once")
 
     # Numbers are not made: a long one is dear, and Python refuses one of more than 4,300 digits.

@@ -67,6 +67,9 @@ class Scorer(ABC):
     async def score(self, groups: Sequence[Group], step: int, seconds: float, parts: bool = True) -> list[ScoredLine]:
         """A line for each group, in order; `timeout` for each rollout of those that took longer than `seconds`.
 
+        The clock of a piece starts with the work on it, and anew where the work is taken up again because a neighbour has
+        hung; all has an end after twice `seconds`.
+
         Raises:
             TreeRaised: A node of the tree was told to raise.
         """
@@ -76,7 +79,7 @@ class Scorer(ABC):
         await self.turns.put(pieces)
         futures = [piece.lines for piece in pieces]
         try:
-            await asyncio.wait(futures, timeout=seconds, return_when=asyncio.FIRST_EXCEPTION)
+            await _until_late(pieces, seconds)
             found: list[ScoredLine] = []
             for piece in pieces:
                 if piece.lines.done() and not piece.lines.cancelled():
@@ -100,18 +103,47 @@ class Scorer(ABC):
                 await task
 
 
+async def _until_late(pieces: Sequence[Piece], seconds: float) -> None:
+    """Wait until every piece has its lines or is late, or one has failed."""
+    now = asyncio.get_running_loop().time
+    last = now() + 2 * seconds
+    while True:
+        ends = [last if p.began is None else min(p.began + seconds, last) for p in pieces if not p.lines.done()]
+        ahead = [end for end in ends if end > now()]
+        if not ahead:
+            return
+        # Not beyond `seconds`: the end of a piece that waits comes nearer when work on it begins.
+        waited = [piece.lines for piece in pieces if not piece.lines.done()]
+        timeout = min(min(ahead) - now(), seconds / 4)
+        done, _ = await asyncio.wait(waited, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+        if any(future.cancelled() or future.exception() for future in done):
+            return
+
+
 class ProcessScorer(Scorer):
     """Workers in processes; each takes up to `in_flight` pieces."""
 
     def __init__(self, tree: Reward, settings: ServiceSettings) -> None:
         super().__init__(tree, settings)
         self.workers: dict[int, WorkerProcess] = {}
+        self._starting = 0.0  # seconds until all workers had started
+        self._first = settings.deadline  # seconds that the first score of a worker may take: a tree may load a model
+
+    async def start(self) -> str:
+        begun = asyncio.get_running_loop().time()
+        found = await super().start()
+        self._first = 2 * (asyncio.get_running_loop().time() - begun - self._starting)
+        return found
+
+    def _patience(self, worker: WorkerProcess) -> float:
+        return self.settings.patience if worker.answered else max(self.settings.patience, self._first)
 
     @property
     def ready(self) -> int:
         return sum(worker.alive for worker in self.workers.values())
 
     async def _begin(self) -> None:
+        begun = asyncio.get_running_loop().time()
         config = self.tree.to_config()
         log_texts = self.settings.log_texts
         starts = [WorkerProcess.start(config, log_texts) for _ in range(self.settings.workers)]
@@ -121,6 +153,7 @@ class ProcessScorer(Scorer):
             if isinstance(one, BaseException):
                 await self.close()
                 raise one
+        self._starting = asyncio.get_running_loop().time() - begun
         for place in self.workers:
             self._tasks.append(asyncio.create_task(self._keep(place)))
 
@@ -172,22 +205,32 @@ class ProcessScorer(Scorer):
         try:
             async with worker.turn(alone=piece.crashes > 0):
                 if not worker.alive:  # it ended while this one waited, which is no fault of it
+                    piece.began = None
                     await self.turns.put([piece], first=True)
                     return
-                lines = await worker.ask(piece)
+                piece.began = asyncio.get_running_loop().time()
+                lines = await worker.ask(piece, self._patience(worker))
             if lines is not None and not piece.lines.done():
                 piece.lines.set_result(lines)
         except TreeRaised as error:
             if not piece.lines.done():
                 piece.lines.set_exception(error)
         except Exception as error:  # WorkerEnded, or a fault of this file: nobody may be left waiting
-            piece.crashes += not worker.hung
+            piece.crashes += worker.stuck or not worker.hung
+            piece.began = asyncio.get_running_loop().time()
             if piece.crashes < 2 and not piece.lines.done():
                 await self.turns.put([piece], first=True)
             elif not piece.lines.done():
-                piece.lines.set_result([failed_line(len(group), "error", str(error)) for group in piece.groups])
+                piece.lines.set_result(self._lost(piece, worker, str(error)))
         finally:
             self.running -= 1
+
+    def _lost(self, piece: Piece, worker: WorkerProcess, reason: str) -> list[ScoredLine]:
+        """The lines of a piece that has ended two workers, the last of them alone."""
+        if not worker.stuck:
+            return [failed_line(len(group), "error", reason) for group in piece.groups]
+        reason = f"the reward computed for more than {self.settings.patience:g} s without an end, and was stopped"
+        return [replace(failed_line(len(group), "timeout", reason), late=True) for group in piece.groups]
 
     async def close(self) -> None:
         await super().close()
@@ -213,6 +256,7 @@ class ThreadScorer(Scorer):
     async def _lane(self) -> None:
         while True:
             piece = await self.turns.take()
+            piece.began = asyncio.get_running_loop().time()
             self.running += 1
             work = asyncio.wrap_future(asyncio.run_coroutine_threadsafe(self._lines(piece), self._loop))
             waited: list[asyncio.Future[Any]] = [work, piece.lines]

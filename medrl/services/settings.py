@@ -49,8 +49,13 @@ class ServiceSettings:
     connections: int = 1024
     """Open connections; further ones are closed at once."""
     deadline: float = 60.0
-    """Seconds from when a request is read to its answer (in a stream: for each group); what has no score by then is a
-    `timeout`. Below the client's own patience; OpenRLHF's is 180."""
+    """Seconds from when work on a piece of a request begins to its scores (in a stream: on a group); what has none by then
+    is a `timeout`. A request waits as long again at most for its turn, so its answer comes within twice this: that should
+    be below the client's own patience; OpenRLHF's is 180."""
+    hang: float | None = None
+    """Seconds that a worker may compute without a look at its other work before it counts as hanging: it is killed, and
+    what it held is tried once more, each piece alone. Above the longest computation of a piece (32 responses, or a group).
+    Empty: a quarter of `deadline`."""
     header_timeout: float = 10.0
     """Seconds for the headers of a request, from its first byte."""
     body_timeout: float = 30.0
@@ -83,12 +88,19 @@ class ServiceSettings:
             for name in ("deadline", "header_timeout", "body_timeout", "keep_alive", "drain")
             if not isinstance(value := getattr(self, name), int | float) or not 0 < value <= 86_400
         ]
+        if self.hang is not None and not 0 < self.hang < self.deadline:
+            faults.append(f"hang is {self.hang!r}; it is seconds, above 0 and below the deadline of {self.deadline:g}")
         if self.missing is not None and not math.isfinite(self.missing):
             faults.append(f"missing is {self.missing!r}; it must be a finite number, or empty")
         if not all(isinstance(text, str) and text for text in self.ending):
             faults.append(f"ending is {list(self.ending)!r}; it is a list of texts that are not empty")
         if faults:
             raise RecipeError("the service's settings", faults)
+
+    @property
+    def patience(self) -> float:
+        """`hang`, or its default."""
+        return self.deadline / 4 if self.hang is None else self.hang
 
     def check_exposure(self, has_tokens: bool) -> None:
         """Refuse to serve strangers.

@@ -86,7 +86,7 @@ class Stream(Response):
 
     async def _split(self) -> AsyncIterator[bytes]:
         limit, rest = self._settings.max_body * MEBI, bytearray()
-        size, seconds = self._settings.max_stream * MEBI, self._settings.body_timeout + self._settings.deadline
+        size, seconds = self._settings.max_stream * MEBI, self._settings.body_timeout + 2 * self._settings.deadline
         async for piece in pieces(self._request, size, seconds):
             first, *others = piece.split(b"\n")
             rest += first

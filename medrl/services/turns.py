@@ -23,6 +23,9 @@ class Piece:
         default_factory=lambda: asyncio.get_running_loop().create_future()
     )
     crashes: int = 0  # workers that ended while they held it
+    began: float | None = (
+        None  # when work on it began, or when it was put back for want of a worker; by the loop's clock
+    )
 
     @property
     def responses(self) -> int:

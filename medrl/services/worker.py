@@ -3,7 +3,8 @@
 It speaks in the frames of `medrl.verifiers.frames`, as `medrl.verifiers.worker` does, and like that it ends with the
 process that started it. The first frame holds the tree's config. Then each frame is a piece of work
 `{"id", "groups", "step", "parts"}`, answered by `{"id", "lines"}`, or `{"cancel": id}`, answered by
-`{"id", "cancelled"}` as soon as the tree can be interrupted. Pieces are scored side by side where the tree waits.
+`{"id", "cancelled"}` as soon as the tree can be interrupted, or `{"beat": 0}`, which
+comes back as a sign of life. Pieces are scored side by side where the tree waits.
 """
 
 import asyncio
@@ -45,6 +46,9 @@ async def _serve(tree: Reward, requests: BinaryIO, answers: BinaryIO) -> None:
     running: dict[int, asyncio.Task[None]] = {}
     while True:
         frame = await frames.get()
+        if "beat" in frame:  # answered by the loop that scores: it is not held up
+            _send(answers, frame)
+            continue
         if "cancel" in frame:
             if task := running.get(frame["cancel"]):
                 task.cancel()

@@ -36,6 +36,9 @@ class WorkerProcess:
         self._reader: asyncio.Task[None] | None = None
         self.alive = True
         self.hung = False
+        self.answered = False  # it has scored something, so that what is loaded at the first score is there
+        self.stuck = False  # hung, and found out by its silence: any piece that it held may be the cause
+        self._asked: float | None = None  # when it was asked for a sign of life that it has not given yet
         self.gone: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._places = asyncio.Condition()
         self._inside = 0
@@ -99,10 +102,11 @@ class WorkerProcess:
             async with self._places:
                 self._places.notify_all()
 
-    async def ask(self, piece: Piece) -> list[ScoredLine] | None:
+    async def ask(self, piece: Piece, patience: float) -> list[ScoredLine] | None:
         """A line of scores for each group of a piece; None where nobody waits for them any more.
 
-        Where the piece is given up while the tree computes and cannot be interrupted, the worker is killed (`hung`).
+        Where the piece is given up while the tree computes and cannot be interrupted, the worker is killed (`hung`). So it
+        is where it gives no sign of life for `patience` seconds (`stuck`); a tree that only waits for a judge gives them.
 
         Raises:
             WorkerEnded: The worker has ended.
@@ -116,13 +120,28 @@ class WorkerProcess:
             work = {"id": number, "groups": [group_row(group) for group in piece.groups]}
             self._to.write(pack({**work, "step": piece.step, "parts": piece.parts}))
             waited: list[asyncio.Future[Any]] = [answer, piece.lines]
-            await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
+            while True:
+                done, _ = await asyncio.wait(waited, timeout=patience / 4, return_when=asyncio.FIRST_COMPLETED)
+                if done:
+                    break
+                self._watch(patience)
             if not answer.done():
                 await self._give_up(number, answer)
                 return None
             return self._result(answer.result(), len(piece.groups))
         finally:
             self._answers.pop(number, None)
+
+    def _watch(self, patience: float) -> None:
+        """Ask for a sign of life, or end a worker that has given none for `patience` seconds since it was asked to work."""
+        now = asyncio.get_running_loop().time()
+        if self._asked is None:
+            self._asked = now - patience / 4  # it may have been silent since the work was handed over
+            with suppress(OSError, RuntimeError):
+                self._to.write(pack({"beat": 0}))
+        elif now - self._asked >= patience and self.alive:
+            self.hung = self.stuck = True
+            self.kill()
 
     def _result(self, answer: Mapping[str, Any], count: int) -> list[ScoredLine] | None:
         if "raised" in answer:
@@ -150,6 +169,10 @@ class WorkerProcess:
         try:
             while True:
                 answer = await self._frame()
+                self._asked = None  # any word of it is a sign of life
+                if "beat" in answer:
+                    continue
+                self.answered = True
                 waiting = self._answers.get(answer["id"])
                 if waiting is not None and not waiting.done():
                     waiting.set_result(answer)

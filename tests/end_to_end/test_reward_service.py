@@ -187,6 +187,21 @@ def test_a_response_that_hangs_times_out_alone_and_health_answers_meanwhile(star
     assert slowest < 2.0, f"health took {slowest:.2f} s while a rule computed for four"
 
 
+def test_a_response_that_hangs_costs_the_neighbours_behind_it_no_score(start: Start) -> None:
+    server = start(BREAKS, "workers=1", "deadline=8", "in_flight=4", "hang=1")
+    client = RewardClient(server.url, patience=0.0)
+    texts = ["hang" if i == 3 else "x" * (i + 1) for i in range(10)]
+
+    async def load() -> list[Any]:
+        return [rows[0] for rows in await asyncio.gather(*(client.score([group(text)]) for text in texts))]
+
+    begun = time.monotonic()
+    scores = [row[0] if isinstance(row, list) else row for row in asyncio.run(load())]
+    assert [one.value for one in scores] == [None if i == 3 else float(i + 1) for i in range(10)]
+    assert scores[3].status == "timeout" and time.monotonic() - begun < 16
+    assert client.score_sync([group("nap")])[0][0].value == 3.0
+
+
 def test_sigterm_ends_what_is_under_way_refuses_what_is_new_and_exits_with_0(start: Start) -> None:
     server = start(BREAKS, "workers=1", "in_flight=1")
     answers: list[int] = []
