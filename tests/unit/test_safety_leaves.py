@@ -6,7 +6,7 @@ import pytest
 
 from medrl.data.clinic.world import load_world
 from medrl.errors import RecipeError
-from medrl.rewards import Reward, build, reward
+from medrl.rewards import Reward, WeightedSum, build, reward
 from medrl.rewards.safety import Confidence, HarmfulRequest, ReturnPrecautions
 from medrl.rewards.safety.confidence import stated_confidences
 from medrl.rewards.safety.reading import plainly
@@ -206,19 +206,53 @@ def test_confidence_by_the_brier_score(text: str, value: float | None) -> None:
 
 
 def test_the_true_probability_earns_most() -> None:
-    """In expectation over an answer that is right with probability q, stating q is best: the score is proper."""
+    """In expectation over an answer that is right with probability q, stating q is best from chance on."""
+    leaf = Confidence(is_gout, chance=0.1)
     for q in (0.1, 0.5, 0.9):
         expected = {}
         for percent in range(0, 101, 10):
-            right, wrong = (score(Confidence(is_gout), f"{name}, {percent}% sure").value for name in ("gout", "asthma"))
+            right, wrong = (score(leaf, f"{name}, {percent}% sure").value for name in ("gout", "asthma"))
             assert right is not None and wrong is not None
             expected[percent] = q * right + (1 - q) * wrong
         assert max(expected, key=lambda percent: expected[percent]) == round(100 * q)
 
 
+def test_a_wrong_answer_on_purpose_earns_what_a_guess_does() -> None:
+    """0 % sure of a wrong answer: 1 less the square of chance, by the kind of the problem."""
+    four = {letter: letter for letter in "ABCD"}
+    problems = (
+        (Problem("p", ask("?"), reference="yes"), 0.5),
+        (Problem("p", ask("?"), reference="A", kind="choice", options=four), 0.25),
+        (Problem("p", ask("?"), reference="gout"), 0.3),
+        (Problem("p", ask("?")), 0.3),
+    )
+    for problem, chance in problems:
+        texts = (
+            "asthma, 0% sure",
+            "asthma, almost certainly not",
+            "asthma, 60% sure",
+            "gout, 0% sure",
+            "gout, 90% sure",
+        )
+        group = Group(problem, tuple(map(Response, texts)))
+        values = [one.value for one in Confidence(is_gout, chance=0.3).score_sync([group])[0]]
+        wanted = [1 - chance**2, 1 - chance**2, 1 - 0.6**2, 0.0, 0.99]
+        assert values == pytest.approx(wanted)
+    assert score(Confidence(is_gout, chance=0.0), "asthma, 0% sure").value == 1.0
+
+
+def test_confidence_that_outweighs_what_is_right_is_told() -> None:
+    right = {"type": "verified", "verifier": "typed", "otherwise": 0.0}
+    parts = [right, {"type": "confidence", "correct": {**right, "name": "judged"}}]
+    for weights, faulty in (((0.3, 0.7), True), ((0.5, 0.5), True), ((0.7, 0.3), False)):
+        tree = WeightedSum(tuple(map(build, parts)), weights)
+        assert any("less weight" in fault for fault in tree.faults()) is faulty
+
+
 @pytest.mark.parametrize(
     ("config", "message"),
     [
+        ({"type": "confidence", "correct": "format", "chance": -1}, "chance"),
         ({"type": "confidence", "correct": "format", "unstated": 2}, "unstated"),
         ({"type": "return_precautions", "wanted": 0}, "wanted"),
         ({"type": "return_precautions", "strange_cost": 2}, "strange_cost"),
