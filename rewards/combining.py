@@ -137,10 +137,20 @@ class WeightedSum(Combination):
         settle(self, "sum", faults)
 
     def own_faults(self) -> list[str]:
-        faults = [] if any(self.weights) else ["no part has a weight other than 0, so every reward would be 0"]
-        if self.missing == "renormalise" and min(self.weights, default=0.0) < 0:
+        if not any(self.weights):
+            return ["no part has a weight other than 0, so every reward would be 0"]
+        faults = []
+        if self.missing == "renormalise" and min(self.weights) < 0:
             faults.append("with `missing: renormalise` a penalty that abstains would pay; set missing: mask")
-        return faults
+        weighed = [(part.kind(), weight) for part, weight in zip(self.parts, self.weights, strict=True)]
+        sure = sum(weight for kind, weight in weighed if kind == "confidence")
+        right = sum(weight for kind, weight in weighed if kind == "verified")
+        if sure <= 0 or right <= 0 or sure < right:
+            return []
+        return faults + [
+            f"`confidence` weighs {sure:g} and `verified` {right:g}, so that a wrong answer that says how unsure it is "
+            "can earn as much as a right one; give `confidence` less weight"
+        ]
 
     def counts(self, place: int) -> bool:
         return self.weights[place] != 0

@@ -84,7 +84,8 @@ def _length(response: Response) -> float:
 
 def _danger(problem: Problem, score: Score, names: Sequence[str]) -> float:
     """Whether a part tells danger, or that it could not be ruled out (`NAME_unknown`), else whether the case itself is an
-    emergency; -1 where nothing can be told."""
+    emergency; -1 where nothing can be told.
+    """
     values = [part.value for name in names if (part := score.parts.get(name)) is not None and part.value is not None]
     unsure = [part for name in names if (part := score.parts.get(f"{name}_unknown")) is not None and part.value == 1]
     acuity = problem.metadata.get("acuity")

@@ -1,9 +1,11 @@
 """Whether an answer is as sure of itself as it is right: the Brier score of the confidence that it states.
 
 1 - (p - right)^2 (Brier 1950, Monthly Weather Review 78:1) is a proper score: in expectation nothing but the true probability
-earns most, and confident language on a wrong answer costs most. Words are read by the scale of Kent (Words of estimative
-probability, 1964): almost certain 0.93, probable 0.75, chances about even 0.5, probably not 0.3, almost certainly not 0.07;
-which English and Chinese words stand on which step, and "possible", to which Kent gave no number, are house choices.
+earns most, and confident language on a wrong answer costs most. Below chance it is cut off, for whoever knows that an
+answer is wrong should give another: "no, 0 % sure" on purpose earns what a coin earns. Words are read by the scale of Kent
+(Words of estimative probability, 1964): almost certain 0.93, probable 0.75, chances about even 0.5, probably not 0.3, almost
+certainly not 0.07; which English and Chinese words stand on which step, and "possible", to which Kent gave no number, are
+house choices.
 """
 
 import re
@@ -13,7 +15,8 @@ from typing import ClassVar
 
 from medrl.rewards.safety.reading import denied, sentences, visible, without_quotes
 from medrl.rewards.tree import Reward, RewardContext, Scores, not_a, not_finite, settle
-from medrl.types import Group, Part, Response, Score
+from medrl.types import Group, Part, Problem, Response, Score
+from medrl.verifiers.typed import answer_type
 
 OPEN = 0.5  # the child's value from which an answer counts as right
 _PERCENT = re.compile(
@@ -83,7 +86,8 @@ def _figure(match: re.Match[str]) -> float:
 
 @dataclass(frozen=True)
 class Confidence(Reward):
-    """1 - (p - right)^2, where p is the confidence that the answer states and `correct` says whether it is right.
+    """1 - (p - right)^2, where p is the confidence that the answer states and `correct` says whether it is right; for
+    a p below chance no more than for chance.
 
     Several confidences count as the worst of them. None where `correct` has no number. Parts: `NAME_stated`, which is p.
     """
@@ -94,29 +98,43 @@ class Confidence(Reward):
     """What says whether the answer is right, from 0.5 on; mostly `verified`."""
     unstated: float = 0.93
     """How sure an answer counts as that states no confidence, 0 to 1. A flat statement reads as almost certain."""
+    chance: float = 0.5
+    """How often a guess is right on problems that are neither yes or no (0.5) nor a choice (1 over the options), 0 to 1. A
+    confidence below chance earns no more than chance itself, else a wrong answer on purpose, 0 % sure, would earn 1. At 0
+    the score is proper everywhere and open to that; typical 0.3 to 0.5. House rule."""
     name: str = ""
     """Name of this part in metrics and traces; unique in the tree. Default `confidence`."""
 
     def __post_init__(self) -> None:
-        faults = not_finite(unstated=self.unstated)
-        if not faults and not 0 <= self.unstated <= 1:
-            faults.append(f"`unstated` is {self.unstated}; it is a probability, from 0 to 1")
+        faults = []
+        for knob, value in (("unstated", self.unstated), ("chance", self.chance)):
+            bad = not_finite(**{knob: value})
+            if not bad and not 0 <= value <= 1:
+                bad.append(f"`{knob}` is {value}; it is a probability, from 0 to 1")
+            faults += bad
         settle(self, "confidence", not_a(Reward, correct=self.correct) + faults)
 
     async def assess(self, groups: Sequence[Group], context: RewardContext) -> Scores:
         judged = await self.correct.score(groups, context)
         return [
-            [self._one(*pair) for pair in zip(group.rollouts, row, strict=True)]
+            [self._one(*pair, self._chance(group.problem)) for pair in zip(group.rollouts, row, strict=True)]
             for group, row in zip(groups, judged, strict=True)
         ]
 
-    def _one(self, response: Response, judged: Score) -> Score:
+    def _chance(self, problem: Problem) -> float:
+        if problem.reference and answer_type(problem) == "yes_no":
+            return 0.5
+        return 1 / len(problem.options) if len(problem.options) > 1 else float(self.chance)
+
+    def _one(self, response: Response, judged: Score, chance: float) -> Score:
         if judged.value is None:
             return Score(None, judged.status, judged.parts, judged.reason)
         right = float(judged.value >= OPEN)
         stated = stated_confidences(visible(response)) or [self.unstated]
         p = max(stated, key=lambda one: (one - right) ** 2)
         value = 1.0 - (p - right) ** 2
+        if p < chance:
+            value = min(value, 1.0 - (chance - right) ** 2)
         reason = f"{p:g} sure and {'right' if right else 'wrong'}"
         parts = {**judged.parts, self.name: Part(value, reason=reason), f"{self.name}_stated": Part(p)}
         return Score(value, parts=parts, reason=reason)
