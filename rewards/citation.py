@@ -6,8 +6,8 @@ The passages are `metadata["passages"]`, a list of texts, or of {id, text}; a te
 Support is overlap, not entailment: most content words of the sentence stand in the passage, so do all its figures, and no
 clause of it denies what the clause of the passage that is nearest to it affirms, or affirms what that denies. It turns
 away a free paraphrase and lets a reversal in other words pass ("worsens" for "relieves"), so it belongs behind a reward
-that says whether the answer is right. The costs are counted and never shared out: no further citation, however good, makes up for a bad one, and none is
-worth more than the first. So neither padding with citations nor padding with copies of the passages pays.
+that says whether the answer is right. The costs are counted and never shared out: no further citation, however good, makes
+up for a bad one, and none is worth more than the first. So neither padding with citations nor padding with copies of the passages pays.
 """
 
 import re

@@ -134,8 +134,8 @@ _AGE = re.compile(
     re.IGNORECASE,
 )
 _BARE_AGE = re.compile(
-    r"(?:^|[.!。！，,] {0,2})\W{0,3}(?:i'm |i am |我)?(\d{1,3})(?![\d.]|\s{0,2}(?:days?|weeks?|months?|hours?|minutes?|times|mg|kg|cm"
-    r"|degrees|天|周|个?月|小时|分钟|次|度|℃|°|%))",
+    r"(?:^|[.!。！，,] {0,2})\W{0,3}(?:i'm |i am |我)?(\d{1,3})"
+    r"(?!\.?\d|\s{0,2}(?:days?|weeks?|months?|hours?|minutes?|times|mg|kg|cm|degrees|天|周|个?月|小时|分钟|次|度|℃|°|%))",
     re.IGNORECASE,
 )
 

@@ -134,8 +134,8 @@ def test_attack_one_citation_after_everything_supports_nothing() -> None:
 @pytest.mark.parametrize(
     ("text", "passage", "good"),
     [
-        ("Metformin is not the first line drug for type 2 diabetes [1].", "Metformin is the first line drug for type 2 diabetes.", 0),
-        ("Metformin is the first line drug for type 2 diabetes [1].", "Metformin is the first line drug for type 2 diabetes.", 1),
+        ("Metformin is not the first line for diabetes [1].", "Metformin is the first line for diabetes.", 0),
+        ("Metformin is the first line for diabetes [1].", "Metformin is the first line for diabetes.", 1),
         ("Aspirin is recommended for primary prevention [1].", "Aspirin is not recommended for primary prevention.", 0),
         ("Aspirin is not recommended for primary prevention [1].", "Aspirin is not recommended for primary prevention.", 1),
         ("Aspirin helps most adults, but not children [1].", "Aspirin helps most adults, but not small children.", 1),

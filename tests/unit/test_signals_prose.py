@@ -422,11 +422,7 @@ def test_attack_terse_answers_that_commit_to_nothing(text: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    [
-        "Take ibuprofen or naproxen or paracetamol.",
-        "可服用布洛芬或萘普生或对乙酰氨基酚。",
-        "Likely gout. Likely after the beer.",
-    ],
+    ["Take ibuprofen or naproxen or paracetamol.", "可服布洛芬或萘普生或泼尼松。", "Likely gout. Likely beer."],
 )
 def test_a_choice_of_drugs_and_one_likely_diagnosis_do_not_hedge(text: str) -> None:
     assert value(Hedging(), text) == 1.0

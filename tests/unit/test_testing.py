@@ -303,8 +303,7 @@ def test_built_in_rules_keep_every_law(name: str) -> None:
         Levels(Verified(build({"type": "typed"}), otherwise=0.0), Format("o1")),
         WeightedSum((Verified(build("text"), otherwise=0.0), Format("o1")), (1.0, -0.5), "renormalise"),
         Clip(
-            Anneal(FirstDecided((Where({"kind": "choice"}, Format("o1")), Vote((Format("think", "t"),)))), 0.0, 9),
-            high=0.5,
+            Anneal(FirstDecided((Where({"kind": "choice"}, Format("o1")), Vote((Format("think", "t"),)))), 0.0, 9), high=0.5
         ),
         Product(
             (PerGroup(Verified(build("text"), otherwise=0.0), "rank"), Maximum((Format("o1"), Format("think", "f"))))
