@@ -7,7 +7,8 @@ Support is overlap, not entailment: most content words of the sentence stand in 
 clause of it denies what the clause of the passage that is nearest to it affirms, or affirms what that denies. It turns
 away a free paraphrase and lets a reversal in other words pass ("worsens" for "relieves"), so it belongs behind a reward
 that says whether the answer is right. The costs are counted and never shared out: no further citation, however good, makes
-up for a bad one, and none is worth more than the first. So neither padding with citations nor padding with copies of the passages pays.
+up for a bad one, and none is worth more than the first. So neither padding with citations nor padding with copies of the
+passages pays.
 """
 
 import re

@@ -413,7 +413,8 @@ def test_attack_terse_refusals(text: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["Hard to tell.", "Who knows.", "Likely gout. Likely sepsis. Likely lupus.", "痛风或狼疮或败血症。", "Gout or lupus or sepsis.",
+    ["Hard to tell.", "Who knows.", "Likely gout. Likely sepsis. Likely lupus.", "痛风或狼疮或败血症。",
+     "Gout or lupus or sepsis.",
      "八成是痛风，也八成是狼疮。", "难说。", "Your doctor will tell you."],
 )  # fmt: skip
 def test_attack_terse_answers_that_commit_to_nothing(text: str) -> None:
