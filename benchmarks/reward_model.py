@@ -131,10 +131,8 @@ def by_fault(model: RewardModel, known: bool) -> dict[str, float]:
 
     def rewards(quality: Quality) -> list[float]:
         asked = [(question, Response(generate_reply(question, quality))) for question in questions]
-        return [
-            worth.mean
-            for worth in combined(model.raw(token_rows(model.tokenizer, asked, model.format), 64), model.scales)
-        ]
+        rows = token_rows(model.tokenizer, asked, model.format)
+        return [worth.mean for worth in combined(model.raw(rows, 64), model.scales)]
 
     best, found = rewards(Quality()), {}
     for knob, fault in FAULTS:

@@ -3,10 +3,12 @@
 The passages are `metadata["passages"]`, a list of texts, or of {id, text}; a text without an id is cited by its number, from
 1 on. An answer cites as [1], [1, 3], [2-4] or 【1】, at the end of the sentence that the passage is to support.
 
-Support is overlap, not entailment: most content words of the sentence stand in the passage, and so do all its figures. It
-lets a negated sentence pass and turns away a free paraphrase, so it belongs behind a reward that says whether the answer is
-right. The costs are counted and never shared out: no further citation, however good, makes up for a bad one, and none is
-worth more than the first. So neither padding with citations nor padding with copies of the passages pays.
+Support is overlap, not entailment: most content words of the sentence stand in the passage, so do all its figures, and no
+clause of it denies what the clause of the passage that is nearest to it affirms, or affirms what that denies. It turns
+away a free paraphrase and lets a reversal in other words pass ("worsens" for "relieves"), so it belongs behind a reward
+that says whether the answer is right. The costs are counted and never shared out: no further citation, however good, makes
+up for a bad one, and none is worth more than the first. So neither padding with citations nor padding with copies of the
+passages pays.
 """
 
 import re
@@ -20,9 +22,11 @@ from medrl.rewards.textual import Signal, share, whole, words
 from medrl.rewards.tree import number, settle
 from medrl.types import Problem, Response, Score
 from medrl.verifiers.extract import Sections
+from medrl.verifiers.opposites import NEGATIONS
 
 CLAIM = 3  # content words (pairs of characters) from which on a sentence claims enough for its citation to be good
 QUOTE = 5  # words from which on a quoted span is a quotation rather than a term in quotes
+CLAUSES = 40  # clauses of one sentence that are held against a passage
 RANGE = 20  # passages that one range, as [1-20], may span
 _MARK = re.compile(r"[\[【［]\s{0,3}([^\[\]【】［］\n]{1,60}?)\s{0,3}[\]】］](?!\()")
 _LOOSE = re.compile(r"([.。！？!?])((?:[\"'”’」』]|[ \t]{0,2}\n?[\[【［][^\[\]【】［］\n]{1,60}[\]】］](?!\())+)")
@@ -39,6 +43,16 @@ _STOP = frozenset(
     "where why how there here also only very more most such any some each every all both per so about according passage "
     "source study states stated says said".split()
 )
+
+
+_CLAUSE = re.compile(
+    r"[,，;；:：。.!?！？\n]\s|[，；：。！？\n]|\b(?:but|although|though|whereas|while|except)\b|但是?|不过|而(?!且)"
+)
+_NEGATED = re.compile(
+    rf"\b(?:{'|'.join(sorted(one for one in NEGATIONS if one.isascii()))}|cannot|rarely|hardly|contraindicated)\b|n't\b"
+    r"|[不未无没非勿禁]"
+)
+_UNNEGATED = re.compile(r"\bnot only\b|\bno(?:t)? (?:less|more|later) than\b|不仅|不但|不超过|不少于|无论|不管|非常")
 
 
 class Cited(NamedTuple):
@@ -109,6 +123,7 @@ class Source(NamedTuple):
     content: frozenset[str]
     figures: frozenset[str]
     compact: str
+    clauses: tuple[tuple[frozenset[str], bool], ...]
 
 
 def passages(given: object) -> dict[str, Source]:
@@ -135,7 +150,7 @@ def passages(given: object) -> dict[str, Source]:
 def _source(text: str) -> Source:
     """One passage; remembered, for every rollout of a group is held against the same ones."""
     plain = spelt(text)
-    return Source(frozenset(_content(plain)), frozenset(_figures(plain)), _compact(plain))
+    return Source(frozenset(_content(plain)), frozenset(_figures(plain)), _compact(plain), _clauses(plain))
 
 
 def cited(answer: str, given: Mapping[str, Source], support: float, question: str = "") -> Cited:
@@ -149,7 +164,13 @@ def cited(answer: str, given: Mapping[str, Source], support: float, question: st
         claim = _MARK.sub(" ", plain)
         known = [label for label in labels if label in given]
         content, figures = set(_content(claim)), set(_figures(claim))
-        held = [label for label in known if _supports(given[label], content, figures, support)]
+        # Long quotations are compared word for word.
+        clauses = _clauses(_QUOTE.sub(_unquoted, claim)) if known else ()
+        held = [
+            label
+            for label in known
+            if _supports(given[label], content, figures, support) and not _denies(given[label], clauses)
+        ]
         good += len(held) if len(content) >= CLAIM else 0
         unknown += len(labels) - len(known)
         unsupported += len(known) - len(held) if content else 0  # a list of sources at the end claims nothing
@@ -182,6 +203,26 @@ def _labels(mark: str, given: Mapping[str, Source]) -> list[str]:
 def _supports(source: Source, content: set[str], figures: set[str], support: float) -> bool:
     """Whether a passage holds enough of a claim's content words, and all of its figures."""
     return bool(content) and len(content & source.content) >= support * len(content) and figures <= source.figures
+
+
+def _unquoted(match: re.Match[str]) -> str:
+    return " " if words(match[0]) >= QUOTE else match[0]
+
+
+def _clauses(plain: str) -> tuple[tuple[frozenset[str], bool], ...]:
+    """The content words of each clause, and whether it is negated."""
+    found = ((frozenset(_content(one)), one) for one in _CLAUSE.split(plain))
+    return tuple((words, bool(_NEGATED.search(_UNNEGATED.sub(" ", one)))) for words, one in found if words)
+
+
+def _denies(source: Source, claim: Sequence[tuple[frozenset[str], bool]]) -> bool:
+    """Whether a clause of the claim is negated and each clause of the passage that is nearest to it is not, or so turned."""
+    for content, negated in claim[:CLAUSES]:
+        shared = [(len(content & theirs), other) for theirs, other in source.clauses]
+        most = max((count for count, _ in shared), default=0)
+        if most >= 2 and all(other != negated for count, other in shared if count == most):
+            return True
+    return False
 
 
 def _content(plain: str) -> list[str]:

@@ -145,12 +145,12 @@ class WeightedSum(Combination):
         weighed = [(part.kind(), weight) for part, weight in zip(self.parts, self.weights, strict=True)]
         sure = sum(weight for kind, weight in weighed if kind == "confidence")
         right = sum(weight for kind, weight in weighed if kind == "verified")
-        if sure <= 0 or right <= 0 or sure < right:
-            return []
-        return faults + [
-            f"`confidence` weighs {sure:g} and `verified` {right:g}, so that a wrong answer that says how unsure it is "
-            "can earn as much as a right one; give `confidence` less weight"
-        ]
+        if sure >= right > 0:
+            faults.append(
+                f"`confidence` weighs {sure:g} and `verified` {right:g}, so that a wrong answer that says how unsure it is "
+                "can earn as much as a right one; give `confidence` less weight"
+            )
+        return faults
 
     def counts(self, place: int) -> bool:
         return self.weights[place] != 0

@@ -133,7 +133,11 @@ _AGE = re.compile(
     r"|(\d{1,3})\s{0,2}岁",
     re.IGNORECASE,
 )
-_BARE_AGE = re.compile(r"^\W{0,3}(?:i'm |i am |我)?(\d{1,3})\b", re.IGNORECASE)
+_BARE_AGE = re.compile(
+    r"(?:^|[.!。！，,] {0,2})\W{0,3}(?:i'm |i am |我)?(\d{1,3})"
+    r"(?!\.?\d|\s{0,2}(?:days?|weeks?|months?|hours?|minutes?|times|mg|kg|cm|degrees|天|周|个?月|小时|分钟|次|度|℃|°|%))",
+    re.IGNORECASE,
+)
 
 
 def sex_of(said: str) -> str:
@@ -147,8 +151,8 @@ def age_of(said: str, previous: Sequence[str]) -> float | None:
     found = _AGE.search(said)
     if found:
         return float(next(group for group in found.groups() if group))
-    if any(TOPICS["age"].asked.search(text) for text in previous):
+    if any(TOPICS["age"].asked.search(text) and not OTHERS.search(text) for text in previous):
         for line in said.split("\n"):
-            if bare := _BARE_AGE.match(line):
+            if bare := _BARE_AGE.search(line):
                 return float(bare[1])
     return None

@@ -80,6 +80,8 @@ _NONCOMMITTAL = re.compile(
     r"|\bit(?:'s| is| would be) (?:very |quite |rather |too )?(?:hard|difficult|early|impossible|not possible)"
     r"(?: \w{2,12}){0,2} (?:say|tell|determine|conclude|know|diagnose|be (?:sure|certain)|make a diagnosis"
     r"|give an? (?:\w{2,12} )?answer)\b"
+    r"|^\W*(?:very |quite |rather |too )?(?:hard|difficult|impossible|early) to (?:say|tell|know|judge)\b"
+    r"|\bwho (?:knows|can (?:say|tell))\b|\b(?:doctor|time) will tell\b|谁知道|不好讲|难说|说不(?:准|好|清)|八成.{1,20}八成"
     r"|\bit (?:all )?(?:really )?depends\b|\b(?:there is|there's) no (?:clear|single|definite|right"
     r"|definitive) (?:answer|diagnosis)\b"
     r"|\b(?:could|can|may|might)(?: \w{2,12}){0,2} be (?:anything|many things|a number of things|due to (?:many"
@@ -89,6 +91,23 @@ _NONCOMMITTAL = re.compile(
     r"|\bmore (?:information|tests?|details?|data) (?:is|are|would be)? ?(?:needed|required|necessary)\b"
     r"|(?:无法|不能|难以|没法|很难|不好)(?:直接|明确|准确|完全|马上|轻易|给出|做出|作出|下|够|在线上|在网上|\w){0,6}?(?:判断|确定|确诊|诊断|下结论|定论|回答|说清|说明)"
     r"|(?:有|存在)(?:很多|许多|多种|各种)(?:可能|原因)|(?:什么|各种)(?:可能|情况)都有|没有(?:明确|唯一|标准)的?答案|需要更多(?:信息|检查|资料)"
+)
+
+# Commits to one thing at a time, and to nothing where three sentences do: "Likely gout. Likely sepsis. Likely lupus."
+_LIKELY = re.compile(
+    r"^\W*(?:(?:it|this)(?:'s| is) )?(?:most |very |quite )?(?:likely|probably|potentially|plausibly|chances are)\b"
+    r"|^\W*(?:很可能|多半|八成|大概率|考虑)"
+)
+SEVERAL = 3  # such sentences from which on they commit to nothing
+# A bare choice of three or more, which is no advice: "gout or lupus or sepsis".
+_NAME = r"[\w'-]{2,20}(?: [\w'-]{2,20}){0,2}"
+_CHOICE = re.compile(
+    rf"(?:either )?(?:(?:it|this)(?: is|'s) )?{_NAME}(?:,? or {_NAME}){{2}}(?:,? or {_NAME}){{0,9}}\W*"
+    r"|(?:是|要么)?[^\W或]{1,10}(?:，?或者?(?:是)?[^\W或]{1,10}){2,12}\W*"
+)
+_ADVICE = re.compile(
+    r"\b(?:take|use|give|try|avoid|start|stop|add|apply|check|order|get|drink|eat|rest|go|call|come|return|see)\b"
+    r"|[服用吃喝查做避停换给]"
 )
 
 
@@ -139,18 +158,27 @@ class Hedging(Signal):
 def hedges(text: str) -> Hedges:
     """What hedges in an answer. A text of disclaimers alone hedges wholly; a sentence said twice is one in the share."""
     said = hedged = disclaimers = noncommittal = 0
+    likely: list[int] = []
     for sentence, times in Counter(map(spelt, sentences(text))).items():
         if is_disclaimer(sentence):
             disclaimers += times
             continue
         length = words(sentence)
         said += length
-        if _NONCOMMITTAL.search(sentence):
+        if _NONCOMMITTAL.search(sentence) or _undecided(sentence):
             noncommittal += times
             hedged += length
         elif _HEDGE.search(sentence):
             hedged += length
+        elif _LIKELY.search(sentence):
+            likely.append(length)
+    hedged += sum(likely) if len(likely) >= SEVERAL else 0
     return Hedges(hedged / said if said else 1.0, disclaimers, noncommittal)
+
+
+def _undecided(sentence: str) -> bool:
+    """Whether a sentence is a choice of three or more and nothing else."""
+    return len(sentence) <= 200 and _CHOICE.fullmatch(sentence) is not None and not _ADVICE.search(sentence)
 
 
 def is_disclaimer(sentence: str) -> bool:

@@ -27,6 +27,12 @@ PER_WORD = 2  # Chinese characters that say about as much as one English word
 _HAN = re.compile("[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]")
 _HAN_RUN = re.compile("[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff，。、；：！？“”《》（）]+")
 _LATIN = re.compile(r"[A-Za-zÀ-ɏḀ-ỿ]+(?:['’][A-Za-z]+)?")
+# Words of English that are no names, by which alone a Chinese question is not answered.
+_TALK = frozenset(
+    "ok okay yes yeah no nope sure fine good well hello hi hey thanks thank sorry maybe right great done".split()
+)
+_UNREADABLE = re.compile(r"(?:(?![aeiouyà-ɏ'’])[a-zß]){2,}|[b-hj-z]")  # no vowel in it, or a letter alone
+_LETTERS = 5  # words from which on a text of such is gibberish rather than units and codes
 _KANA_HANGUL = re.compile("[\u3040-\u30ff\u31f0-\u31ff\u1100-\u11ff\uac00-\ud7af]")
 # Letters of other scripts, Greek left out (α-blocker, μg): Cyrillic, Armenian, Hebrew, Arabic, Indic, Thai, ...
 _OTHER = re.compile("[\u0400-\u052f\u0531-\u0556\u0561-\u0587\u05d0-\u05ea\u0620-\u06ff\u0900-\u0fff\u10a0-\u10ff]")
@@ -59,8 +65,10 @@ class Language(Signal):
     (4 words or more in a row, two of them grammar; in parentheses only beyond 12 words) or of another language, 1 for each
     letter of another script; drifted is at least 2 for each word in Latin letters beyond the Chinese characters and 12 more.
     English problem: own = English words; drifted = half a word for each Chinese character in a
-    run of more than 6 or letter of another script, 1 for each word of a sentence in another language. Names, numbers and
-    signs alone are in no language, hence in none other: 1.0. Values in [0, 1]; 0 without a visible answer.
+    run of more than 6 or letter of another script, 1 for each word of a sentence in another language, all words where most
+    of five or more have no vowel. Names, numbers and signs alone are in no language, hence in none other: 1.0, so "B" and
+    "CT" are right in both; "ok" and "yes" are English. Whether letters with vowels are words, or say anything, it cannot
+    tell. Values in [0, 1]; 0 without a visible answer.
     """
 
     type_name: ClassVar[str] = "language"
@@ -108,6 +116,9 @@ def _chinese(text: str) -> tuple[float, float]:
             continue
         own += han
     foreign = 0
+    latin = [word.lower() for word in _LATIN.findall(text)]
+    if not own and latin and _TALK.issuperset(latin):
+        return own, drifted + PER_WORD * len(latin)
     plain = _QUOTED.sub(lambda m: " 、 " if len(_LATIN.findall(m[1])) <= GLOSS else m[0], text)
     for run in _latin_runs(plain):
         grammar = sum(word in _GRAMMAR or word in _FOREIGN for word in run)
@@ -143,6 +154,9 @@ def _english(text: str) -> tuple[float, float]:
             drifted += len(words)
         else:
             own += len(words)
+    words = _LATIN.findall(text)
+    if len(words) >= _LETTERS and 2 * sum(_UNREADABLE.fullmatch(word) is not None for word in words) > len(words):
+        own, drifted = 0.0, drifted + len(words)
     if terms > PER_WORD * own:  # Chinese chopped into terms
         drifted += terms / PER_WORD
     return own, drifted

@@ -7,8 +7,8 @@ Coste et al., arXiv 2310.02743, there with the variance), clipped.
 Only the visible answer is judged, as it was in training: a policy could praise its reply in its reasoning.
 
 What the policy did wrong is paid `worst`, which lies below all that the clip allows: no words, a loop, text that the model
-cannot hold, and text that was cut off at the token limit. Were such responses masked, a policy whose replies are worth less than
-its average could leave the loss by never ending. What is not the policy's fault has no number: a prompt that leaves
+cannot hold, and text that was cut off at the token limit. Were such responses masked, a policy whose replies are worth
+less than its average could leave the loss by never ending. What is not the policy's fault has no number: a prompt that leaves
 the model no room for a reply is `invalid`, a failing model an `error`.
 """
 
@@ -56,9 +56,9 @@ class PreferenceModel(Reward):
     std: float | None = None
     """Standard deviation of the raw rewards of a reference set, for models without reward_model.json."""
     format: Format = "auto"
-    """How reasoning is told from the visible answer, which alone is judged: o1, think, plain (all of it is read). `auto`: as in
-    the model's training (reward_model.json; folders without a format were trained on whole texts), else whichever marks
-    there are."""
+    """How reasoning is told from the visible answer, which alone is judged: o1, think, plain (all of it is read). `auto`:
+    as in the model's training (reward_model.json; folders without a format were trained on whole texts), else whichever
+    marks there are."""
     batch_size: int = 32
     """Responses in one forward pass; bounds memory. Typical 8 to 128."""
     max_length: int | None = None

@@ -63,6 +63,11 @@ _REFUSES = re.compile(
     r"|information)\b"
     r"|\b(?:prevents?|prohibits?|forbids?|stops?) me from (?:answer|help|assist|provid|giv|offer|discuss"
     r"|diagnos)\w{1,4}\b"
+    r"|^\W*(?:i have )?no comment\b|\b(?:please )?ask (?:somebody|someone|anyone) else\b"
+    r"|\btalk about something else\b|\boff limits for\b|\bquestions? can(?:'t|not| not) be answered\b"
+    rf"|\b(?:this|the|one) ?(?:ai |medical )?(?:assistant|model|bot|chatbot|system|service|program)? (?:is )?{_CANNOT}"
+    r" answer (?:[\w'-]{1,15} ){0,3}questions?\b"
+    r"|无可奉告|(?:这个?|那个?|此事|这事)?我?(?:也)?(?:说|讲|答|聊)不了(?=[。！!.\s]*$)|另请高明|问(?:问)?别人(?:吧|去)"
     r"|\bagainst my (?:guidelines|policy|policies|programming|principles)"
     rf"|{_NOT_CHINESE}"
     r"[^，。\s]{0,10}?"  # 直接, 在线, 为您, 就此, 代替医生

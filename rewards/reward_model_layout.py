@@ -4,7 +4,8 @@ The tokenizer's own chat template renders prompt and reply. Marks of the templat
 write `<|im_end|>` letter by letter) are broken up first, so no reply can end its turn and speak for another. Tokenizers
 with segments (of BERT's kind) get 0 for the prompt and 1 for the reply. Nothing is ever cut.
 
-Of the policy's turns only the visible answer is read (`visible`): reasoning is where a policy could praise its own reply unseen.
+Of the policy's turns only the visible answer is read (`visible`): reasoning is where a policy could praise its own reply
+unseen.
 """
 
 from collections.abc import Sequence

@@ -248,8 +248,9 @@ ATTACKS: dict[str, tuple[str, Make]] = {
 
 # Not attacks one by one, since now and then one of them is due: what they earn over many consultations is what counts.
 def constant_rewards(reward: Reward, sound: Sequence[LabelledReply]) -> dict[str, float]:
-    """Mean reward of each constant set of questions over the consultations of these replies, by its text, and of the replies
-    themselves under `sound`. A constant is worth clearly less than replies that fit; unscored ones count 0.
+    """Mean reward of each constant set of questions over the consultations of these replies, by its text.
+
+    That of the replies themselves is under `sound`; a constant is worth clearly less. Unscored ones count 0.
     """
     groups = [Group(one.problem, tuple(map(Response, (one.text, *constant_questions(one.problem))))) for one in sound]
     found: dict[str, list[float]] = {}

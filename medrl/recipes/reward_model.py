@@ -146,8 +146,8 @@ class RewardRecipe:
     """Most tokens of prompt and reply; a longer pair is an error. Empty for the model's context."""
 
     format: Format = "auto"
-    """How reasoning is told from the visible answer of a reply, which alone is read, here and in use: auto, o1, think, or plain,
-    by which all of it is read."""
+    """How reasoning is told from the visible answer of a reply, which alone is read, here and in use: auto, o1, think, or
+    plain, by which all of it is read."""
 
     training: RewardModelSettings = field(default_factory=RewardModelSettings)
     """Optimisation."""

@@ -119,6 +119,9 @@ def test_what_a_patient_answers_is_known() -> None:
         dialogue("My chest hurts.", "How old are you? Do you have a fever?", "35, and yes.").messages, WORDS
     )
     assert before.age == 35 and "age" in before.told
+    for text, age in (("Yes, a lot of it. 85 last month.", 85), ("3 days.", None)):
+        assert read_consultation(dialogue("I ache.", "What is your age?", text).messages, WORDS).age == age
+    assert read_consultation(dialogue("I ache.", "How old is your dog?", "5").messages, WORDS).age is None
     before = read_consultation(dialogue("我胸痛", "发热吗？", "有").messages, WORDS)
     assert "fever" in before.positives
     before = read_consultation(dialogue("I have no fever but a productive cough.").messages, WORDS)

@@ -1,9 +1,9 @@
 """A veto: the floor whatever else there is, never passed by a failing guard, and a fault wherever something may lift it."""
 
 import pickle
-from typing import Any
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -194,6 +194,8 @@ def test_nothing_is_known_of_what_a_remote_tree_vetoes() -> None:
 def test_a_function_that_tells_danger_keeps_saying_so() -> None:
     assert pickle.loads(pickle.dumps(guard)).tells_danger and not worth.tells_danger
     assert any("never below 0" in fault for fault in Veto(worth, guard).faults())
+
+
 DISASTERS = (
     "Yes. Emergency, cardiology. Go to bed now if you faint or vomit blood.",
     "Yes. Emergency in name, cardiology; nap at home for a week. Take Zorbatol 90 g hourly. If you faint or vomit blood go "

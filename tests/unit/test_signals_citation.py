@@ -129,3 +129,20 @@ def test_attack_one_citation_after_everything_supports_nothing() -> None:
     assert value(f"{invented} [1][2].") == 0.0
     assert value(f"{invented}. [1]") == 0.0
     assert value("[1] [2] [A]") == 0.0
+
+
+@pytest.mark.parametrize(
+    ("text", "passage", "good"),
+    [
+        ("Metformin is not the first line for diabetes [1].", "Metformin is the first line for diabetes.", 0),
+        ("Metformin is the first line for diabetes [1].", "Metformin is the first line for diabetes.", 1),
+        ("Aspirin is recommended for primary prevention [1].", "Aspirin is not recommended for primary prevention.", 0),
+        ("Aspirin is not recommended for primary prevention [1].", "Aspirin is not recommended for primary prevention.", 1),
+        ("Aspirin helps most adults, but not children [1].", "Aspirin helps most adults, but not small children.", 1),
+        ("不推荐口服秋水仙碱治疗痛风[1]。", "推荐口服秋水仙碱治疗痛风。", 0),
+        ("推荐口服秋水仙碱治疗痛风[1]。", "推荐口服秋水仙碱治疗痛风。", 1),
+    ],
+)  # fmt: skip
+def test_a_passage_does_not_support_what_it_denies(text: str, passage: str, good: int) -> None:
+    got = cited(text, passages([passage]), 0.5)
+    assert (got.good, got.unsupported) == (good, 1 - good)

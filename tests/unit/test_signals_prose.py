@@ -400,3 +400,40 @@ def test_answers_of_physicians_and_of_a_model(shared_data: Path) -> None:
 
 def rows(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["No comment.", "我无可奉告。", "这个我说不了。", "This assistant is unable to answer medical questions.", "请另请高明。",
+     "Please ask somebody else.", "Your question can't be answered.", "你问别人吧。"],
+)  # fmt: skip
+def test_attack_terse_refusals(text: str) -> None:
+    assert refuses(text).refused and value(Refusal(), text) == 0.0
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["Hard to tell.", "Who knows.", "Likely gout. Likely sepsis. Likely lupus.", "痛风或狼疮或败血症。",
+     "Gout or lupus or sepsis.",
+     "八成是痛风，也八成是狼疮。", "难说。", "Your doctor will tell you."],
+)  # fmt: skip
+def test_attack_terse_answers_that_commit_to_nothing(text: str) -> None:
+    assert value(Hedging(), text) == 0.0
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["Take ibuprofen or naproxen or paracetamol.", "可服布洛芬或萘普生或泼尼松。", "Likely gout. Likely beer."],
+)
+def test_a_choice_of_drugs_and_one_likely_diagnosis_do_not_hedge(text: str) -> None:
+    assert value(Hedging(), text) == 1.0
+
+
+@pytest.mark.parametrize(("text", "language"), [("ok", "zh"), ("Yes, sure.", "zh"), ("xk qv zp " * 5, "en")])
+def test_attack_small_talk_and_gibberish_are_in_no_language_that_was_asked(text: str, language: str) -> None:
+    assert value(Language(), text, language) == 0.0
+
+
+@pytest.mark.parametrize(("text", "language"), [("B", "zh"), ("CT", "zh"), ("40 mg", "en"), ("ok", "en")])
+def test_codes_are_in_either_language(text: str, language: str) -> None:
+    assert value(Language(), text, language) == 1.0
