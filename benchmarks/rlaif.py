@@ -11,7 +11,7 @@ HuatuoGPT's loop (arXiv 2305.15075) over the simulated clinic, in English, with 
     reward model  learns from its feedback records alone; an encoder from scratch
     SFT           a policy from scratch, on replies of mixed quality
     RL            GRPO on the reward model, with a KL to the SFT policy and guards against endless and repeating replies
-    judge         the clinic's oracle, which reads the text against the case. It trains nothing, chooses nothing
+    judge         the clinic's oracle, which reads the text against the case. It trains nothing
 
 Held out are patients and wordings; the diseases are those of training, since a model from scratch cannot know others. A
 win is the oracle's `compare` in both orders, ties as halves, RL against SFT on the same patient, both sampled at
