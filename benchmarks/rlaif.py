@@ -30,7 +30,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
-from itertools import islice
+from itertools import islice, pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -159,7 +159,7 @@ def one_seed(seed: int, folder: Path, options: argparse.Namespace) -> dict[str, 
     report = figures(looks, held_out) | agreement(trained, held_out)
     print_result(report, looks, held_out)
     parts = ("data_and_sft", "reward_model", "rl_and_evaluation")
-    spent = {f"seconds_{name}": b - a for name, a, b in zip(parts, clock, clock[1:], strict=True)}
+    spent = {f"seconds_{name}": b - a for name, (a, b) in zip(parts, pairwise(clock), strict=True)}
     print("seconds: " + ", ".join(f"{name.removeprefix('seconds_')} {value:.0f}" for name, value in spent.items()))
     return report | spent
 
