@@ -1,6 +1,6 @@
 """Does reinforcement learning on a reward model make better replies, by a judge that the reward model never saw?
 
-    python benchmarks/rlaif.py                             two quiet cores, about 10 minutes
+    python benchmarks/rlaif.py                             one quiet core, about 8 minutes (not timed quiet)
     python benchmarks/rlaif.py --seeds 3 --json out.json   three of them
     python benchmarks/rlaif.py --data runs/rlaif           write the files of examples/huatuogpt_rlaif, and stop
 
@@ -11,11 +11,11 @@ HuatuoGPT's loop (arXiv 2305.15075) over the simulated clinic, in English, with 
     reward model  learns from its feedback records alone; an encoder from scratch
     SFT           a policy from scratch, on replies of mixed quality
     RL            GRPO on the reward model, with a KL to the SFT policy and guards against endless and repeating replies
-    judge         the clinic's oracle, which reads the text against the case. It trains nothing, chooses nothing
+    judge         the clinic's oracle, which reads the text against the case. It trains nothing
 
 Held out are patients and wordings; the diseases are those of training, since a model from scratch cannot know others. A
 win is the oracle's `compare` in both orders, ties as halves, RL against SFT on the same patient, both sampled at
-temperature 1 (what GRPO trains) and, beside it, both greedy. Length-controlled as AlpacaEval 2 does (see
+the temperature of training (1.0) and, beside it, both greedy. Length-controlled as AlpacaEval 2 does (see
 medrl/evaluation/win_rate.py), and on the pairs within 20 % of length. `kl` is in nats a reply: the mean over replies of
 sum log(policy / SFT) over the tokens that the policy drew (k1); per token beside it, as k1 and as k3. Exits non-zero when a
 run fails.
@@ -30,7 +30,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
-from itertools import islice
+from itertools import islice, pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -82,7 +82,7 @@ class Look:
 
     Attributes:
         step: Finished steps of GRPO.
-        sampled, greedy: Replies at temperature 1 and the likeliest, in the order of the problems.
+        sampled, greedy: Replies at the training temperature and the likeliest, in the order of the problems.
         watched: Monitors of the sampled replies.
         scores: Means of the oracle's parts over the sampled replies, and of `diagnosis` (the one right disease),
             `committed` (one disease, whichever), `contraindicated`.
@@ -159,7 +159,7 @@ def one_seed(seed: int, folder: Path, options: argparse.Namespace) -> dict[str, 
     report = figures(looks, held_out) | agreement(trained, held_out)
     print_result(report, looks, held_out)
     parts = ("data_and_sft", "reward_model", "rl_and_evaluation")
-    spent = {f"seconds_{name}": b - a for name, a, b in zip(parts, clock, clock[1:], strict=True)}
+    spent = {f"seconds_{name}": b - a for name, (a, b) in zip(parts, pairwise(clock), strict=True)}
     print("seconds: " + ", ".join(f"{name.removeprefix('seconds_')} {value:.0f}" for name, value in spent.items()))
     return report | spent
 
@@ -224,7 +224,7 @@ def stops(steps: int, looks: int) -> list[int]:
 
 def look(trainer: Trainer, problems: Sequence[Problem]) -> Look:
     """Ask and judge; draws depend on the problem and the seed alone, so two looks differ by the policy alone."""
-    sampled, greedy = (replies(trainer, problems, temperature) for temperature in (1.0, 0.0))
+    sampled, greedy = (replies(trainer, problems, temperature) for temperature in (trainer.sampling.temperature, 0.0))
     kl = divergence(trainer, sampled)
     rollouts = [one.group.rollouts[0] for one in sampled]
     texts, likeliest = tuple(one.text for one in rollouts), tuple(one.group.rollouts[0].text for one in greedy)
@@ -249,12 +249,12 @@ def replies(trainer: Trainer, problems: Sequence[Problem], temperature: float) -
 
 
 def divergence(trainer: Trainer, sampled: Sequence[ScoredGroup]) -> tuple[float, float, float]:
-    """KL(policy || SFT) over replies that the policy drew at temperature 1: k1 a reply, k1 a token, k3 a token.
+    """KL(policy || SFT) of replies that the policy drew, at the sampling temperature: k1 a reply, k1 a token, k3 a token.
 
     With r = log p_policy(t) - log p_SFT(t) of a drawn token t: k1 = r, k3 = exp(-r) - 1 + r. Both are unbiased; k3 is
     never negative and varies less.
     """
-    batch = Batch.from_groups(sampled, trainer.sampling.max_tokens)
+    batch = Batch.from_groups(sampled, trainer.sampling.max_tokens, trainer.sampling.temperature)
     batch = trainer.placement.learner.forward(batch, {"old_logprobs", "ref_logprobs"})
     assert batch.old_logprobs_BT is not None and batch.ref_logprobs_BT is not None
     mask_BT = batch.loss_mask_BT

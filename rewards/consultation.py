@@ -67,7 +67,8 @@ def read_consultation(messages: Sequence[Message], words: Lexicon) -> Consultati
     positives: set[str] = set()
     heard: set[str] = set()
     diagnosed: set[str] = set()
-    patient, previous = [], []
+    patient: list[str] = []
+    previous: list[str] = []
     waiting: tuple[set[str], list[Named]] = (set(), [])  # what the doctor's last turn asked
     for message in messages:
         text = text_of(message)

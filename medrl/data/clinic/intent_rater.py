@@ -72,7 +72,9 @@ class IntentRater:
 
     def worth(self, quality: Quality) -> float:
         """sum over dimensions of weight * worth of the sentence, less the cost of boilerplate."""
-        total = sum(getattr(self, name) * worth.get(getattr(quality, name), 0.0) for name, worth in WORTH.items())
+        total: float = sum(
+            getattr(self, name) * worth.get(getattr(quality, name), 0.0) for name, worth in WORTH.items()
+        )
         return total - self.boilerplate * quality.boilerplate
 
     def prefers(
