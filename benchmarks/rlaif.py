@@ -119,7 +119,10 @@ def main() -> int:
     for seed in range(options.seeds):
         with TemporaryDirectory() as folder:
             found.append(one_seed(seed, Path(folder), options))
-    report: dict[str, object] = {name: statistics.fmean(one[name] for one in found) for name in found[0]}
+    report: dict[str, object] = {}
+    for name in found[0]:  # None where a seed has no such figure: a correlation of rewards that are all alike, for one
+        values = [one[name] for one in found]
+        report[name] = None if any(value is None for value in values) else statistics.fmean(values)
     if len(found) > 1:
         for name in ("win_rate", "win_rate_length_controlled", "kl", "accuracy_before", "accuracy_after"):
             values = [one[name] for one in found]
