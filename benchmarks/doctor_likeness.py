@@ -25,7 +25,7 @@ from medrl.commands.doctor_likeness import Measured, clinic_replies, measure
 from medrl.data.clinic.dialogues import generate_flawed
 from medrl.data.replies import LabelledReply, load_replies
 from medrl.rewards import DoctorLikeness
-from medrl.types import Group, Response
+from medrl.types import Group, Response, Score
 
 PADS = {
     "en": " I have seen this before. That is how it goes. We will see.",
@@ -39,7 +39,7 @@ def gains(reward: DoctorLikeness, count: int, seed: int) -> tuple[float, float]:
     sound = [one for one in generate_flawed(split="held_out", count=count, seed=seed) if not one.flaw]
     texts = [(one.text, half(one.text), one.text + PADS[one.problem.language]) for one in sound]
     groups = [Group(one.problem, tuple(map(Response, three))) for one, three in zip(sound, texts, strict=True)]
-    rows = [[score.value or 0.0 for score in row] for row in reward.score_sync(groups)]
+    rows = [[_number(score) for score in row] for row in reward.score_sync(groups)]
     return fmean(cut - whole for whole, cut, _ in rows), fmean(padded - whole for whole, _, padded in rows)
 
 
@@ -97,6 +97,14 @@ def run(seeds: Sequence[int], count: int, vocabulary: str, replies: Sequence[Lab
         print_table(header, by_source(real))
         figures |= {f"real_{name}": real.report[name] for name in ("replies", "auc", "auc_length_matched", "by_source")}
     return figures
+
+
+def _number(score: Score) -> float:
+    """The value of a score; a reply without one would make the means lie, so it ends the benchmark."""
+    if score.value is None:
+        fail(f"a reply of the clinic has no number: {score.reason}")
+    assert score.value is not None
+    return score.value
 
 
 def main() -> None:

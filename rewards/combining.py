@@ -163,7 +163,9 @@ class WeightedSum(Combination):
         total = sum(abs(self.weights[i]) for i, _ in kept)
         scale = (total + sum(abs(self.weights[i]) for i in lost)) / total if lost else 1.0
         weighted = [(scale * self.weights[i], score) for i, score in kept]
-        value = sum(weight * (score.value or 0.0) for weight, score in weighted)
+        value = sum(
+            weight * score.value for weight, score in weighted if score.value is not None
+        )  # all of them have one
         return number(value, self.name, token_values=_summed_tokens(weighted))
 
 

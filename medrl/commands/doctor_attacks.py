@@ -250,14 +250,15 @@ ATTACKS: dict[str, tuple[str, Make]] = {
 def constant_rewards(reward: Reward, sound: Sequence[LabelledReply]) -> dict[str, float]:
     """Mean reward of each constant set of questions over the consultations of these replies, by its text.
 
-    That of the replies themselves is under `sound`; a constant is worth clearly less. Unscored ones count 0.
+    That of the replies themselves is under `sound`; a constant is worth clearly less. What has no number is in no mean.
     """
     groups = [Group(one.problem, tuple(map(Response, (one.text, *constant_questions(one.problem))))) for one in sound]
     found: dict[str, list[float]] = {}
     for group, scores in zip(groups, reward.score_sync(groups), strict=True):
         names = ("sound", *(response.text for response in group.rollouts[1:]))
         for name, score in zip(names, scores, strict=True):
-            found.setdefault(name, []).append(score.value or 0.0)
+            if score.value is not None:
+                found.setdefault(name, []).append(score.value)
     return {name: fmean(values) for name, values in found.items()}
 
 

@@ -16,7 +16,7 @@ from medrl.rewards import Reward
 from medrl.types import Problem, Response
 
 Hook = Callable[[Any, Any], Coroutine[Any, Any, float]]
-TODO = "verifiers keeps this as the trace's error, and the trace trains nothing; mend the judge or the row"
+ADVICE = "verifiers keeps this as the trace's error, and the trace trains nothing; mend the judge or the row"
 
 
 def rubric(
@@ -46,7 +46,7 @@ def rubric(
         score = await scorer.row(data, prompt, response_of(trace))
         numbers = scorer.numbers(score)
         trace.record_metrics({name: value for name, value in numbers.items() if name != "score"})
-        return number_or_raise(score, str(data.get("id") or data.get("idx")), TODO)
+        return number_or_raise(score, str(data.get("id") or data.get("idx")), ADVICE)
 
     for name, value in (("reward", True), ("reward_priority", 0), ("_vf_weight", weight)):
         setattr(medrl_reward, name, value)  # what the decorator sets; verifiers is not imported here

@@ -21,7 +21,7 @@ from medrl.interop.scoring import Scorer, number_or_raise, tree_of
 from medrl.rewards import Reward
 from medrl.types import Message, Problem, Response
 
-TODO = (
+ADVICE = (
     "verl leaves this response out where its trainer can (trainer.use_v1), and stops where it cannot; mend the judge or "
     "the row"
 )
@@ -76,7 +76,7 @@ class ScoreFunction:
             row[self.columns.reference] = ground_truth
         asked = messages_of(prompt if prompt is not None else extra_info.get("question") or "")
         score = await self.scorer.row(row, asked, response)
-        number_or_raise(score, str(row.get(self.columns.id) or row.get("index") or "of this row"), TODO)
+        number_or_raise(score, str(row.get(self.columns.id) or row.get("index") or "of this row"), ADVICE)
         return self.scorer.numbers(score)
 
 

@@ -95,7 +95,10 @@ def answer_of(scores: Sequence[Score], parts: Sequence[str], missing: float | No
             f"query[{place}]",
             1 if again else None,
         )
-    values = [score.value if score.value is not None else float(missing or 0.0) for score in scores]
+    instead = (
+        float("nan") if missing is None else float(missing)
+    )  # asked for by name; without it every score has a value
+    values = [instead if score.value is None else score.value for score in scores]
     logs: dict[str, list[float]] = {"no_number": [float(score.value is None) for score in scores]}
     for name in parts:
         found = [score.parts[name].value if name in score.parts else None for score in scores]
