@@ -4,9 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from medrl.errors import RecipeError
-from medrl.knobs import read_dataclass
-from medrl.recipes.load import override_knob, read_tree
+from medrl.recipes.load import read_recipe_of, read_tree
 from medrl.recipes.reward_model import PairSource
 from medrl.trainers.dpo import DPOSettings
 
@@ -52,11 +50,4 @@ def load_dpo_recipe(path: str | Path, overrides: Sequence[str] = ()) -> DPORecip
         MissingFile: There is no such file.
         RecipeError: With every fault found.
     """
-    sections = {**read_tree(Path(path), ())}
-    faults: list[str] = []
-    for override in overrides:
-        override_knob(sections, override, faults)
-    recipe = read_dataclass(DPORecipe, sections, "", faults)
-    if faults or recipe is None:
-        raise RecipeError(str(path), faults)
-    return recipe
+    return read_recipe_of(DPORecipe, read_tree(Path(path), ()), str(path), overrides)

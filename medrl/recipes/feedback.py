@@ -1,16 +1,13 @@
 """The recipe of AI feedback: which policy answers what, how it is drawn, and who judges."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from medrl.construct.feedback_judge import FeedbackJudge
 from medrl.data.feedback import Consent
 from medrl.engines import Sampling
-from medrl.errors import RecipeError
-from medrl.knobs import read_dataclass
-from medrl.recipes.load import override_knob, read_tree
+from medrl.recipes.load import read_recipe_of, read_tree
 
 
 @dataclass(frozen=True)
@@ -99,12 +96,4 @@ def load_feedback_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Fee
         MissingFile: There is no such file.
         RecipeError: With every fault found.
     """
-    tree: Mapping[str, Any] = read_tree(Path(path), ())
-    faults: list[str] = []
-    sections = {**tree}
-    for override in overrides:
-        override_knob(sections, override, faults)
-    recipe = read_dataclass(FeedbackRecipe, sections, "", faults)
-    if faults or recipe is None:
-        raise RecipeError(str(path), faults)
-    return recipe
+    return read_recipe_of(FeedbackRecipe, read_tree(Path(path), ()), str(path), overrides)

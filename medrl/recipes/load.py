@@ -6,7 +6,7 @@ import re
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 
@@ -15,6 +15,8 @@ from medrl.algorithms import Algorithm
 from medrl.errors import MedrlError, MissingFile, RecipeError, did_you_mean
 from medrl.knobs import read_dataclass
 from medrl.recipes.schema import Recipe
+
+T = TypeVar("T")
 
 
 class _Loader(yaml.SafeLoader):
@@ -79,6 +81,22 @@ def read_recipe(tree: Mapping[str, Any], source: str = "the recipe", overrides: 
     if isinstance(sections.get("algorithm", {}), Mapping | str):
         _, algorithm_faults = read_algorithm(sections.get("algorithm", {"type": "grpo"}))
         faults += algorithm_faults
+    if faults or recipe is None:
+        raise RecipeError(source, faults)
+    return recipe
+
+
+def read_recipe_of(cls: type[T], tree: Mapping[str, Any], source: str, overrides: Sequence[str] = ()) -> T:
+    """A recipe of another kind (a verifier, a reward model, ...) from a plain mapping.
+
+    Raises:
+        RecipeError: With every fault found.
+    """
+    faults: list[str] = []
+    sections = copy.deepcopy(dict(tree))
+    for override in overrides:
+        override_knob(sections, override, faults)
+    recipe = read_dataclass(cls, sections, "", faults)
     if faults or recipe is None:
         raise RecipeError(source, faults)
     return recipe

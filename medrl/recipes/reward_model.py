@@ -9,10 +9,9 @@ import yaml
 
 from medrl.data.clinic.consultations import SPLITS, Split, generate_pairs
 from medrl.data.preferences import Pairs, PreferencePair, load_preferences, plain_text
-from medrl.errors import DataError, RecipeError
-from medrl.knobs import read_dataclass
+from medrl.errors import DataError
 from medrl.models.classifier import ClassifierShape
-from medrl.recipes.load import override_knob, plain_values, read_tree
+from medrl.recipes.load import plain_values, read_recipe_of, read_tree
 from medrl.trainers.reward_model import RewardModelSettings
 from medrl.verifiers.extract import FORMATS, Format
 
@@ -198,14 +197,7 @@ def read_reward_recipe(
     tree: Mapping[str, Any], source: str = "the recipe", overrides: Sequence[str] = ()
 ) -> RewardRecipe:
     """The recipe that a plain mapping describes."""
-    faults: list[str] = []
-    sections = {**tree}
-    for override in overrides:
-        override_knob(sections, override, faults)
-    recipe = read_dataclass(RewardRecipe, sections, "", faults)
-    if faults or recipe is None:
-        raise RecipeError(source, faults)
-    return recipe
+    return read_recipe_of(RewardRecipe, tree, source, overrides)
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,8 @@ import yaml
 from medrl.data.clinic.answers import SPLITS, Split, generate_answers
 from medrl.data.labelled import LabelledAnswer, load_labelled, overlap
 from medrl.errors import DataError, RecipeError
-from medrl.knobs import read_dataclass
 from medrl.models.classifier import ClassifierShape
-from medrl.recipes.load import override_knob, plain_values, read_tree
+from medrl.recipes.load import plain_values, read_recipe_of, read_tree
 from medrl.trainers.classifier import ClassifierSettings
 from medrl.verifiers.classifier_layout import Layout, layout_of
 from medrl.verifiers.extract import Format, check_format
@@ -238,14 +237,7 @@ def read_verifier_recipe(
     tree: Mapping[str, Any], source: str = "the recipe", overrides: Sequence[str] = ()
 ) -> VerifierRecipe:
     """The recipe that a plain mapping describes."""
-    faults: list[str] = []
-    sections = {**tree}
-    for override in overrides:
-        override_knob(sections, override, faults)
-    recipe = read_dataclass(VerifierRecipe, sections, "", faults)
-    if faults or recipe is None:
-        raise RecipeError(source, faults)
-    return recipe
+    return read_recipe_of(VerifierRecipe, tree, source, overrides)
 
 
 def load_answers(recipe: VerifierRecipe) -> Answers:
