@@ -17,8 +17,8 @@ from transformers import PreTrainedModel
 
 from medrl.data.labelled import LabelledAnswer
 from medrl.errors import DataError, TrainingDiverged
-from medrl.knobs import bad_betas, out_of_range
 from medrl.seeds import seed_of
+from medrl.trainers.supervised import SupervisedSettings
 from medrl.verifiers.classifier_layout import Layout, many_token_ids, shown_reference
 from medrl.verifiers.classifier_model import padded
 from medrl.verifiers.extract import Format, sections
@@ -27,7 +27,7 @@ WINDOW = 20  # batches of rows that are sorted by length together
 
 
 @dataclass(frozen=True)
-class ClassifierSettings:
+class ClassifierSettings(SupervisedSettings):
     """How a verifier is trained."""
 
     epochs: float = 2.0
@@ -42,34 +42,12 @@ class ClassifierSettings:
     microbatch_size: int = 64
     """Answers in one forward pass; gradients of the rest of the batch are accumulated."""
 
-    warmup_share: float = 0.05
-    """Share of updates over which the learning rate rises."""
-
-    schedule: str = "cosine"
-    """Learning-rate schedule after warm-up, by transformers' name: cosine, linear, constant_with_warmup."""
-
     weight_decay: float = 0.05
-    """Decoupled weight decay."""
 
     betas: tuple[float, float] = (0.9, 0.98)
-    """AdamW's decay rates."""
-
-    max_grad_norm: float = 1.0
-    """Gradients are scaled down to this L2 norm."""
-
-    bf16: bool = False
-    """Compute in bfloat16 over float32 weights; for GPUs."""
-
-    gradient_checkpointing: bool = False
-    """Compute activations twice instead of keeping them; for models of billions of parameters."""
 
     def __post_init__(self) -> None:
-        positive = ("epochs", "lr", "batch_size", "microbatch_size", "max_grad_norm")
-        faults = out_of_range(self, above_0=positive, from_0=("warmup_share", "weight_decay")) + bad_betas(self.betas)
-        if self.warmup_share >= 1:
-            faults.append(f"warmup_share is {self.warmup_share}; it is a share of the updates, below 1")
-        if not faults and self.batch_size > self.microbatch_size and self.batch_size % self.microbatch_size:
-            faults.append(f"batch_size {self.batch_size} is no multiple of microbatch_size {self.microbatch_size}")
+        faults = self.faults()
         if faults:
             raise ValueError("; ".join(faults))
 
@@ -187,26 +165,7 @@ def _arguments(settings: ClassifierSettings, model: PreTrainedModel, seed: int, 
 
     return TrainingArguments(
         output_dir=str(folder),
-        num_train_epochs=settings.epochs,
-        learning_rate=settings.lr,
-        per_device_train_batch_size=min(settings.microbatch_size, settings.batch_size),
-        gradient_accumulation_steps=max(1, settings.batch_size // settings.microbatch_size),
-        warmup_steps=settings.warmup_share,
-        lr_scheduler_type=settings.schedule,
-        weight_decay=settings.weight_decay,
-        adam_beta1=settings.betas[0],
-        adam_beta2=settings.betas[1],
-        max_grad_norm=settings.max_grad_norm,
-        seed=seed,
-        data_seed=seed,
-        bf16=settings.bf16,
-        gradient_checkpointing=settings.gradient_checkpointing,
-        use_cpu=model.device.type == "cpu",
-        report_to=[],
-        logging_steps=10,
-        save_strategy="no",
-        disable_tqdm=True,
-        dataloader_pin_memory=False,
+        **settings.arguments(seed=seed, cpu=model.device.type == "cpu", logging_steps=10),
         remove_unused_columns=False,
     )
 

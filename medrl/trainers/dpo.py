@@ -14,13 +14,13 @@ from typing import Any, Literal
 
 from medrl.data.preferences import PreferencePair
 from medrl.errors import DataError, TrainingDiverged
-from medrl.knobs import bad_betas, out_of_range
 from medrl.models import Policy
 from medrl.rewards.reward_model_layout import conversation, defused
+from medrl.trainers.supervised import SupervisedSettings
 
 
 @dataclass(frozen=True)
-class DPOSettings:
+class DPOSettings(SupervisedSettings):
     """How a policy learns from pairs."""
 
     epochs: float = 1.0
@@ -46,36 +46,15 @@ class DPOSettings:
     microbatch_size: int = 8
     """Pairs in one forward pass; gradients of the rest of the batch are accumulated."""
 
-    warmup_share: float = 0.05
-    """Share of updates over which the learning rate rises."""
-
-    schedule: str = "cosine"
-    """Learning-rate schedule after warm-up, by transformers' name: cosine, linear, constant_with_warmup."""
-
-    weight_decay: float = 0.0
-    """Decoupled weight decay."""
-
-    betas: tuple[float, float] = (0.9, 0.999)
-    """AdamW's decay rates."""
-
-    max_grad_norm: float = 1.0
-    """Gradients are scaled down to this L2 norm."""
-
     max_length: int = 8192
     """Most tokens of prompt and reply; a longer pair is an error, since cutting it would teach unfinished replies."""
 
     def __post_init__(self) -> None:
-        positive = ("epochs", "lr", "beta", "batch_size", "microbatch_size", "max_grad_norm", "max_length")
-        faults = out_of_range(self, above_0=positive, from_0=("warmup_share", "weight_decay", "label_smoothing"))
-        faults += bad_betas(self.betas)
-        if self.warmup_share >= 1:
-            faults.append(f"warmup_share is {self.warmup_share}; it is a share of the updates, below 1")
+        faults = self.faults(above_0=("beta", "max_length"), from_0=("label_smoothing",))
         if self.label_smoothing >= 0.5:
             faults.append(f"label_smoothing is {self.label_smoothing}; half of wrong labels says nothing, give less")
         if self.loss not in ("sigmoid", "ipo", "robust"):
             faults.append(f"loss is {self.loss!r}; it is sigmoid, ipo or robust")
-        if not faults and self.batch_size > self.microbatch_size and self.batch_size % self.microbatch_size:
-            faults.append(f"batch_size {self.batch_size} is no multiple of microbatch_size {self.microbatch_size}")
         if faults:
             raise ValueError("dpo: " + "; ".join(faults))
 
@@ -189,28 +168,9 @@ def _arguments(policy: Policy, settings: DPOSettings, seed: int, folder: str) ->
 
     return DPOConfig(
         output_dir=folder,
-        num_train_epochs=settings.epochs,
-        learning_rate=settings.lr,
+        **settings.arguments(seed=seed, cpu=policy.device.type == "cpu"),
         beta=settings.beta,
         loss_type=[settings.loss],
         label_smoothing=settings.label_smoothing,
-        per_device_train_batch_size=min(settings.microbatch_size, settings.batch_size),
-        gradient_accumulation_steps=max(1, settings.batch_size // settings.microbatch_size),
-        warmup_steps=settings.warmup_share,
-        lr_scheduler_type=settings.schedule,
-        weight_decay=settings.weight_decay,
-        adam_beta1=settings.betas[0],
-        adam_beta2=settings.betas[1],
-        max_grad_norm=settings.max_grad_norm,
         max_length=None,
-        seed=seed,
-        data_seed=seed,
-        bf16=False,
-        gradient_checkpointing=False,
-        use_cpu=policy.device.type == "cpu",
-        report_to=[],
-        logging_steps=1,
-        save_strategy="no",
-        disable_tqdm=True,
-        dataloader_pin_memory=False,
     )

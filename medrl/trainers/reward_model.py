@@ -19,9 +19,9 @@ from transformers import PreTrainedModel
 
 from medrl.data.preferences import PreferencePair
 from medrl.errors import DataError, TrainingDiverged
-from medrl.knobs import bad_betas, out_of_range
 from medrl.rewards.reward_model_layout import Row, reply_tokens, token_rows, visible
 from medrl.trainers.classifier import LengthSampler
+from medrl.trainers.supervised import SupervisedSettings
 from medrl.verifiers.classifier_model import padded
 from medrl.verifiers.extract import Format
 
@@ -32,7 +32,7 @@ BINS, MOST_WEIGHT = 5, 5.0
 
 
 @dataclass(frozen=True)
-class RewardModelSettings:
+class RewardModelSettings(SupervisedSettings):
     """How a reward model is trained."""
 
     epochs: float = 1.0
@@ -47,20 +47,9 @@ class RewardModelSettings:
     microbatch_size: int = 16
     """Pairs in one forward pass; gradients of the rest of the batch are accumulated."""
 
-    warmup_share: float = 0.05
-    """Share of updates over which the learning rate rises."""
-
-    schedule: str = "cosine"
-    """Learning-rate schedule after warm-up, by transformers' name: cosine, linear, constant_with_warmup."""
-
     weight_decay: float = 0.01
-    """Decoupled weight decay."""
 
     betas: tuple[float, float] = (0.9, 0.98)
-    """AdamW's decay rates."""
-
-    max_grad_norm: float = 1.0
-    """Gradients are scaled down to this L2 norm."""
 
     center_rewards_coefficient: float = 0.01
     """Weight of mean (r_chosen + r_rejected)^2, which keeps rewards around 0; 0 for none. Typical 0.01."""
@@ -73,20 +62,8 @@ class RewardModelSettings:
     """What is done against rewards for length: nothing, or pairs are weighted so that length predicts no preference. The
     latter also takes away what length tells in truth, where better replies are longer."""
 
-    bf16: bool = False
-    """Compute in bfloat16 over float32 weights; for GPUs."""
-
-    gradient_checkpointing: bool = False
-    """Compute activations twice instead of keeping them; for models of billions of parameters."""
-
     def __post_init__(self) -> None:
-        positive = ("epochs", "lr", "batch_size", "microbatch_size", "max_grad_norm")
-        from_0 = ("warmup_share", "weight_decay", "center_rewards_coefficient", "margin_scale")
-        faults = out_of_range(self, above_0=positive, from_0=from_0) + bad_betas(self.betas)
-        if self.warmup_share >= 1:
-            faults.append(f"warmup_share is {self.warmup_share}; it is a share of the updates, below 1")
-        if not faults and self.batch_size > self.microbatch_size and self.batch_size % self.microbatch_size:
-            faults.append(f"batch_size {self.batch_size} is no multiple of microbatch_size {self.microbatch_size}")
+        faults = self.faults(from_0=("center_rewards_coefficient", "margin_scale"))
         if self.length_bias not in ("none", "reweight"):
             faults.append(f"length_bias is {self.length_bias!r}; it is none or reweight")
         if faults:
@@ -275,28 +252,9 @@ def _arguments(settings: RewardModelSettings, model: PreTrainedModel, seed: int,
 
     return RewardConfig(
         output_dir=folder,
-        num_train_epochs=settings.epochs,
-        learning_rate=settings.lr,
-        per_device_train_batch_size=min(settings.microbatch_size, settings.batch_size),
-        gradient_accumulation_steps=max(1, settings.batch_size // settings.microbatch_size),
-        warmup_steps=settings.warmup_share,
-        lr_scheduler_type=settings.schedule,
-        weight_decay=settings.weight_decay,
-        adam_beta1=settings.betas[0],
-        adam_beta2=settings.betas[1],
-        max_grad_norm=settings.max_grad_norm,
+        **settings.arguments(seed=seed, cpu=model.device.type == "cpu", logging_steps=10),
         max_length=None,  # checked by `encode_pairs`; TRL would leave long pairs out without a word
         center_rewards_coefficient=settings.center_rewards_coefficient or None,
-        seed=seed,
-        data_seed=seed,
-        bf16=settings.bf16,
-        gradient_checkpointing=settings.gradient_checkpointing,
-        use_cpu=model.device.type == "cpu",
-        report_to=[],
-        logging_steps=10,
-        save_strategy="no",
-        disable_tqdm=True,
-        dataloader_pin_memory=False,
         remove_unused_columns=False,
     )
 

@@ -8,15 +8,15 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from medrl.errors import DataError
-from medrl.knobs import bad_betas, out_of_range
 from medrl.models import Policy
+from medrl.trainers.supervised import SupervisedSettings
 
 if TYPE_CHECKING:
     from medrl.data.demonstrations import Demonstration
 
 
 @dataclass(frozen=True)
-class SFTSettings:
+class SFTSettings(SupervisedSettings):
     """How demonstrations are learnt. The o1 paper: lr 5e-6, 3 epochs, batch 128, warm-up 5 %, decay 0.1."""
 
     epochs: float = 3.0
@@ -31,38 +31,17 @@ class SFTSettings:
     microbatch_size: int = 16
     """Demonstrations in one forward pass; gradients of the rest of the batch are accumulated."""
 
-    warmup_share: float = 0.05
-    """Share of updates over which the learning rate rises."""
-
-    schedule: str = "cosine"
-    """Learning-rate schedule after warm-up, by transformers' name: cosine, linear, constant_with_warmup."""
-
     weight_decay: float = 0.1
-    """Decoupled weight decay."""
-
-    betas: tuple[float, float] = (0.9, 0.999)
-    """AdamW's decay rates. Runs of a few hundred updates from scratch learn faster with (0.9, 0.95)."""
 
     max_length: int = 8192
     """Longest demonstration in tokens; a longer one is an error, since cutting it would teach unfinished answers."""
-
-    max_grad_norm: float = 1.0
-    """Gradients are scaled down to this L2 norm."""
 
     save_every: int | None = None
     """Updates between checkpoints inside the stage; empty: a killed stage begins anew (right for minutes, not days). These
     are transformers' own, whose optimizer state is a pickle, and are removed when the stage ends."""
 
     def __post_init__(self) -> None:
-        positive = ("epochs", "lr", "batch_size", "microbatch_size", "max_length", "max_grad_norm")
-        faults = out_of_range(self, above_0=positive, from_0=("warmup_share", "weight_decay")) + bad_betas(self.betas)
-        if self.warmup_share >= 1:
-            faults.append(f"warmup_share is {self.warmup_share}; it is a share of the updates, below 1")
-        if not faults and self.batch_size > self.microbatch_size and self.batch_size % self.microbatch_size:
-            faults.append(
-                f"batch_size {self.batch_size} is no multiple of microbatch_size {self.microbatch_size}, so an update "
-                "would have fewer demonstrations than you asked for"
-            )
+        faults = self.faults(above_0=("max_length",))
         if self.save_every is not None and self.save_every < 1:
             faults.append(f"save_every is {self.save_every}; it must be at least 1, or empty")
         if faults:
@@ -122,31 +101,13 @@ def fine_tune(
 def _trl_settings(policy: Policy, settings: SFTSettings, seed: int, checkpoints: Path | None) -> dict[str, Any]:
     """Our knobs by TRL's names."""
     return dict(
-        num_train_epochs=settings.epochs,
-        learning_rate=settings.lr,
-        per_device_train_batch_size=min(settings.microbatch_size, settings.batch_size),
-        gradient_accumulation_steps=max(1, settings.batch_size // settings.microbatch_size),
-        warmup_steps=settings.warmup_share,
-        lr_scheduler_type=settings.schedule,
-        weight_decay=settings.weight_decay,
-        adam_beta1=settings.betas[0],
-        adam_beta2=settings.betas[1],
-        max_grad_norm=settings.max_grad_norm,
+        **settings.arguments(seed=seed, cpu=policy.device.type == "cpu")
+        | {"save_strategy": "steps" if checkpoints else "no"},
         max_length=None,
         completion_only_loss=True,
         packing=False,
-        seed=seed,
-        data_seed=seed,
-        bf16=False,
-        use_cpu=policy.device.type == "cpu",
-        report_to=[],
-        logging_steps=1,
-        save_strategy="steps" if checkpoints else "no",
         save_steps=settings.save_every or 500,
         save_total_limit=2,
-        disable_tqdm=True,
-        dataloader_pin_memory=False,
-        gradient_checkpointing=False,
     )
 
 
