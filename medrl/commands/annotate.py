@@ -6,6 +6,7 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
+from medrl.data.agreement import cohen_kappa
 from medrl.data.annotation import Item, Mode, Session, disagree, disagreements, judgements, load_items, task_of
 from medrl.data.feedback import Comparison, FeedbackRecord, said
 from medrl.data.preferences import TRAINABLE
@@ -112,7 +113,7 @@ def _agreement(items: Sequence[Sequence[FeedbackRecord]]) -> dict[str, Any]:
         for one, two in combinations(sorted(records, key=lambda record: record.rater.name), 2):
             couples.setdefault((one.rater.name, two.rater.name), []).append((said(one), said(two)))
     rows: list[dict[str, Any]] = [
-        {"raters": list(names), "items": len(pairs), "agreement": _same(pairs), "kappa": _kappa(pairs)}
+        {"raters": list(names), "items": len(pairs), "agreement": _same(pairs), "kappa": cohen_kappa(pairs)}
         for names, pairs in sorted(couples.items())
     ]
     known = [row for row in rows if row["kappa"] is not None]
@@ -137,16 +138,6 @@ def _first_shown(records: Sequence[FeedbackRecord]) -> float | None:
             first, second = (judgement.first, judgement.second) if isinstance(judgement, Comparison) else (0, 1)
             places.append((first if better == "first" else second) == order[0])
     return sum(places) / len(places) if places else None
-
-
-def _kappa(pairs: Sequence[tuple[str, str]]) -> float | None:
-    """Cohen's kappa (1960); None where chance alone agrees."""
-    if not pairs:
-        return None
-    n = len(pairs)
-    left, right = Counter(a for a, _ in pairs), Counter(b for _, b in pairs)
-    agreed, chance = sum(a == b for a, b in pairs) / n, sum(left[k] * right[k] for k in left) / n**2
-    return (agreed - chance) / (1 - chance) if chance < 1 else None
 
 
 def shown(found: dict[str, Any]) -> Any:

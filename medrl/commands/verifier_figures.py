@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from medrl.data.agreement import cohen_kappa
 from medrl.types import Problem, Verdict
 
 Z_95 = 1.959963984540054
@@ -111,14 +112,8 @@ def wilson(hits: int, n: int) -> list[float] | None:
 
 
 def kappa(decided: Sequence[Outcome]) -> float | None:
-    """Cohen's kappa of decisions against labels, (agreed - chance) / (1 - chance); None where chance alone agrees."""
-    if not decided:
-        return None
-    n = len(decided)
-    agreed = sum(one.right for one in decided) / n
-    says, is_so = sum(one.accepted for one in decided) / n, sum(one.expected for one in decided) / n
-    chance = says * is_so + (1 - says) * (1 - is_so)
-    return (agreed - chance) / (1 - chance) if chance < 1 else None
+    """Cohen's kappa of decisions against labels; None where chance alone agrees."""
+    return cohen_kappa([(one.accepted, one.expected) for one in decided])
 
 
 def by(outcomes: Sequence[Outcome], key: Callable[[Outcome], str]) -> dict[str, dict[str, Any]]:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from itertools import combinations
 from typing import Any
 
+from medrl.data.agreement import cohen_kappa
 from medrl.data.feedback import Comparison, FeedbackRecord
 
 NEAR = 0.1  # lengths that differ by less than this share of the longer are taken for equal
@@ -66,10 +67,12 @@ def agreement(one: Sequence[FeedbackRecord], two: Sequence[FeedbackRecord]) -> d
     n = len(both)
     if not n:
         return {"pairs": 0, "agreement": None, "kappa": None, "opposed": None}
-    agreed = sum(a == b for a, b in both) / n
-    chance = sum(sum(a == k for a, _ in both) * sum(b == k for _, b in both) for k in (-1, 0, 1)) / n**2
-    kappa = (agreed - chance) / (1 - chance) if chance < 1 else None
-    return {"pairs": n, "agreement": agreed, "kappa": kappa, "opposed": sum(a * b < 0 for a, b in both) / n}
+    return {
+        "pairs": n,
+        "agreement": sum(a == b for a, b in both) / n,
+        "kappa": cohen_kappa(both),
+        "opposed": sum(a * b < 0 for a, b in both) / n,
+    }
 
 
 def _share(found: Sequence[bool]) -> float | None:

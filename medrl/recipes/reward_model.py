@@ -10,7 +10,7 @@ import yaml
 from medrl.data.clinic.consultations import SPLITS, Split, generate_pairs
 from medrl.data.preferences import Pairs, PreferencePair, load_preferences, plain_text
 from medrl.errors import DataError
-from medrl.models.classifier import ClassifierShape
+from medrl.recipes.base import TrainedBase
 from medrl.recipes.load import plain_values, read_recipe_of, read_tree
 from medrl.trainers.reward_model import RewardModelSettings
 from medrl.verifiers.extract import FORMATS, Format
@@ -94,28 +94,12 @@ class PairSource:
 
 
 @dataclass(frozen=True)
-class RewardBase:
+class RewardBase(TrainedBase):
     """From which model training starts: one that exists (`path`), or one from scratch (`new`)."""
 
     path: str | None = None
     """Folder or hub id of a causal model or a sequence classifier, mostly the SFT model; it gets one output. It must have a
     chat template."""
-
-    new: ClassifierShape | None = None
-    """Shape of a small encoder to make from scratch; its tokenizer is trained on the training pairs."""
-
-    revision: str | None = None
-    """Branch, tag or commit on the hub; pin it for a run that can be repeated."""
-
-    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
-    """Type of the weights in memory."""
-
-    device: str = "auto"
-    """Where the model computes: cpu, cuda, cuda:1; `auto` takes the first GPU where there is one."""
-
-    def __post_init__(self) -> None:
-        if (self.path is None) == (self.new is None):
-            raise ValueError("give either `path` (a folder or hub id) or `new` (the shape of a model from scratch)")
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import yaml
 from medrl.data.clinic.answers import SPLITS, Split, generate_answers
 from medrl.data.labelled import LabelledAnswer, load_labelled, overlap
 from medrl.errors import DataError, RecipeError
-from medrl.models.classifier import ClassifierShape
+from medrl.recipes.base import TrainedBase
 from medrl.recipes.load import plain_values, read_recipe_of, read_tree
 from medrl.trainers.classifier import ClassifierSettings
 from medrl.verifiers.classifier_layout import Layout, layout_of
@@ -86,27 +86,11 @@ class AnswerSource:
 
 
 @dataclass(frozen=True)
-class VerifierBase:
+class VerifierBase(TrainedBase):
     """From which model training starts: one that exists (`path`), or one from scratch (`new`)."""
 
     path: str | None = None
     """Folder or hub id of a pretrained model, e.g. meta-llama/Llama-3.2-3B; it gets a fresh head of two labels."""
-
-    new: ClassifierShape | None = None
-    """Shape of a small encoder to make from scratch; its tokenizer is trained on the training answers."""
-
-    revision: str | None = None
-    """Branch, tag or commit on the hub; pin it for a run that can be repeated."""
-
-    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
-    """Type of the weights in memory."""
-
-    device: str = "auto"
-    """Where the model computes: cpu, cuda, cuda:1; `auto` takes the first GPU where there is one."""
-
-    def __post_init__(self) -> None:
-        if (self.path is None) == (self.new is None):
-            raise ValueError("give either `path` (a folder or hub id) or `new` (the shape of a model from scratch)")
 
 
 @dataclass(frozen=True)
