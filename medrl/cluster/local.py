@@ -19,7 +19,9 @@ class SharedModule:
 
 
 class LocalPlacement:
-    """One process, one module."""
+    """One process, one module: it samples and trains in turn."""
+
+    concurrent = False
 
     def __init__(self, policy: Policy, optimization: Optimization, *, reference: bool, max_rows: int = 256) -> None:
         """Bind engine and learner to `policy`; `reference` keeps a frozen copy of it for the KL."""

@@ -18,6 +18,11 @@ class Placement(Protocol):
     """Who computes what, where. The training loop is the same for all."""
 
     @property
+    def concurrent(self) -> bool:
+        """Whether the engine can sample while the learner trains."""
+        ...
+
+    @property
     def engine(self) -> Engine:
         """What samples."""
         ...

@@ -1,6 +1,7 @@
 """From problems to scored groups."""
 
+from medrl.rollouts.ahead import Ahead, Ordered, undisturbed
 from medrl.rollouts.collect import collect, make_requests
 from medrl.rollouts.unscored import believable, unscored_share
 
-__all__ = ["believable", "collect", "make_requests", "unscored_share"]
+__all__ = ["Ahead", "Ordered", "believable", "collect", "make_requests", "undisturbed", "unscored_share"]

@@ -48,6 +48,7 @@ async def collect(
     seed: Sequence[str | int],
     version: int,
     context: RewardContext | None = None,
+    kept: dict[int, ScoredGroup] | None = None,
     on_rollout: Callable[[], None] = lambda: None,
 ) -> list[ScoredGroup]:
     """Groups of `samples` rollouts for each problem, scored, in the order of `problems`.
@@ -62,33 +63,36 @@ async def collect(
         seed: What the draws are for, e.g. (run seed, "train", step).
         version: The policy version that samples.
         context: Step and state for the reward tree.
+        kept: Scored groups by their place in `problems`. Those in it are not sampled; each new one is put there as soon as
+            it has its scores, so that whoever holds it has all finished work when this is cancelled.
         on_rollout: Called as each rollout finishes, for progress.
     """
-    context = context or RewardContext()
+    context, kept = context or RewardContext(), {} if kept is None else kept
     places: dict[str, list[int]] = {}
     for place, problem in enumerate(problems):
         places.setdefault(problem.id, []).append(place)
     waiting: list[dict[int, Rollout]] = [{} for _ in problems]
-    scoring: dict[int, asyncio.Task[ScoredGroup]] = {}
-    stream = engine.generate(make_requests(policy, problems, samples, sampling, *seed), version)
+    scoring: list[asyncio.Task[None]] = []
+
+    async def score(place: int) -> None:
+        whole = Group(problems[place], tuple(waiting[place][i] for i in range(samples)))
+        (scores,) = await reward.score([whole], context)
+        kept[place] = ScoredGroup(whole, tuple(scores))
+
+    requests = make_requests(policy, problems, samples, sampling, *seed)
+    stream = engine.generate([r for i, r in enumerate(requests) if i // samples not in kept], version)
     try:
         async for rollout in stream:
             on_rollout()
             attempt, index = divmod(rollout.index, samples)
             place = places[rollout.problem_id][attempt]
-            group = waiting[place]
-            group[index] = replace(rollout, index=index)
-            if len(group) == samples:
-                whole = Group(problems[place], tuple(group[i] for i in range(samples)))
-                scoring[place] = asyncio.create_task(_score(reward, whole, context))
-        return list(await asyncio.gather(*(scoring[place] for place in range(len(problems)))))
+            waiting[place][index] = replace(rollout, index=index)
+            if len(waiting[place]) == samples:
+                scoring.append(asyncio.create_task(score(place)))
+        await asyncio.gather(*scoring)
+        return [kept[place] for place in range(len(problems))]
     finally:
-        for task in scoring.values():
+        for task in scoring:
             task.cancel()  # no effect on finished ones; after an error nothing is left running
         if isinstance(stream, AsyncGenerator):
             await stream.aclose()  # after an error the engine puts its model back now, not when memory is collected
-
-
-async def _score(reward: Reward, group: Group, context: RewardContext) -> ScoredGroup:
-    (scores,) = await reward.score([group], context)
-    return ScoredGroup(group, tuple(scores))

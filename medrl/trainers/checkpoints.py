@@ -1,15 +1,27 @@
-"""What a killed run goes on from: the learner's weights and moments, and the loop's own counters.
+"""What a killed run goes on from: the learner's weights and moments, the loop's counters, rollouts not yet trained on.
 
 Nothing random has a state to save: every draw is seeded by what it is for. A kill in the middle of `save` leaves the
 previous checkpoint as the latest, since a folder is written beside and renamed.
+
+Problems that were drawn for coming steps are kept with those of their groups that have scores, `ahead-000007.jsonl` for step
+7; only what was unfinished is sampled again, so that each problem is asked once an epoch and no group is trained on twice.
 """
 
 import json
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from medrl.errors import CheckpointError
+from medrl.files import json_line, read_jsonl
+from medrl.models.policy import images_of
+from medrl.rewards import RewardContext
+from medrl.rollouts import Ordered
 from medrl.tracking import RunFolder
 from medrl.tracking.run import step_of
+from medrl.tracking.traces import trace_rows, traces_from_rows
+from medrl.types import Group, Rollout, ScoredGroup
 
 if TYPE_CHECKING:
     from medrl.trainers.rl import Trainer
@@ -27,9 +39,17 @@ def save(trainer: "Trainer", run: RunFolder) -> None:
         "best": trainer.best,
         "evaluations_since_best": trainer.evaluations_since_best,
         "evaluated_step": trainer.evaluated_step,
+        "ahead": [
+            {"step": one.step, "problems": [problem.id for problem in one.problems], "kept": sorted(one.kept)}
+            for one in trainer.ahead.ordered
+        ],
     }
     with run.checkpoint(trainer.step) as folder:
         trainer.placement.learner.save(folder)
+        for one in trainer.ahead.ordered:
+            groups = [one.kept[place] for place in sorted(one.kept)]
+            rows = trace_rows(one.step, [g.group for g in groups], [g.scores for g in groups], tokens=True)
+            (folder / f"ahead-{one.step:06d}.jsonl").write_bytes(b"".join(map(json_line, rows)))
         (folder / "trainer.json").write_text(json.dumps(state, indent=1))
     run.prune(trainer.settings.keep_checkpoints)
 
@@ -60,6 +80,7 @@ def restore(trainer: "Trainer", run: RunFolder) -> bool:
         trainer.unscored = state.get("unscored", [])
         trainer.evaluations_since_best = state["evaluations_since_best"]
         trainer.evaluated_step = state["evaluated_step"]
+        trainer.ahead.put_back([_ordered(trainer, one, checkpoint) for one in state.get("ahead", [])])
     except (OSError, ValueError, LookupError, TypeError, CheckpointError) as error:
         raise CheckpointError(
             f"{checkpoint} is not a whole checkpoint ({error}); remove it to use an older one"
@@ -67,3 +88,17 @@ def restore(trainer: "Trainer", run: RunFolder) -> bool:
     trainer.placement.sync.publish(trainer.step)
     run.cut_back(trainer.step)
     return True
+
+
+def _ordered(trainer: "Trainer", saved: Mapping[str, Any], checkpoint: Path) -> Ordered:
+    by_id = {problem.id: problem for problem in trainer.problems}
+    problems = [by_id[name] for name in saved["problems"]]
+    file = checkpoint / f"ahead-{saved['step']:06d}.jsonl"
+    kept = {}
+    for place, trace in zip(saved["kept"], traces_from_rows(read_jsonl(file), str(file)), strict=True):
+        images = images_of(problems[place].messages)  # JSON holds no bytes
+        rollouts = tuple(
+            replace(one, images=images) if isinstance(one, Rollout) else one for one in trace.group.rollouts
+        )
+        kept[place] = ScoredGroup(Group(problems[place], rollouts), trace.scores)
+    return Ordered(saved["step"], problems, RewardContext(saved["step"], trainer.reward_state), kept)

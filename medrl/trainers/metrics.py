@@ -1,5 +1,6 @@
 """The figures of one training step."""
 
+import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,6 +11,21 @@ from medrl.rewards import Reward, verified_leaf
 from medrl.types import Rollout, ScoredGroup
 from medrl.verifiers.cascade_counts import difference
 
+PHASES = ("rollout", "forward", "update", "sync")
+
+
+class Laps:
+    """What the phases of a step took: `laps("rollout")` ends one, and the next begins."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._begun = self._last = time.perf_counter()
+
+    def __call__(self, phase: str) -> None:
+        now = time.perf_counter()
+        self.seconds |= {phase: now - self._last, "step": now - self._begun}
+        self._last = now
+
 
 def step_metrics(
     scored: Sequence[ScoredGroup],
@@ -18,6 +34,7 @@ def step_metrics(
     reward: Reward,
     max_unscored: float,
     counted: Mapping[str, Mapping[str, Any]] | None = None,
+    version: int | None = None,
 ) -> dict[str, float]:
     """Figures by name; those under "time/" and tokens_per_second depend on the machine, all others do not.
 
@@ -28,7 +45,9 @@ def step_metrics(
     nothing. `verifier/NODE/STAGE/FIGURE` is what a stage of a cascade was asked and said since `counted`, which is what
     `reward.statistics()` was before the rollouts were scored; without it these are left out. `cost/NODE/WHAT` is what the
     verifier of a node spent on the step (calls, tokens, ...); `time/reward/NODE` the seconds that a node took, see
-    `RewardContext.seconds`.
+    `RewardContext.seconds`; `time/share/PHASE` each phase's share of the step. `staleness` is by how many versions the
+    policy that wrote a token was older than `version`, the one that is trained, as mean over tokens; `staleness/K` the share
+    of tokens that were K behind. Both are left out where all are of the present policy.
     """
     scores = [score for group in scored for score in group.scores]
     rollouts = [r for group in scored for r in group.group.rollouts if isinstance(r, Rollout)]
@@ -59,8 +78,23 @@ def step_metrics(
     if counted is not None:
         metrics |= verifier_metrics(counted, reward.statistics())
     metrics |= {f"cost/{name}": value for name, value in costs(scored).items()}
+    metrics |= {} if version is None else staleness(rollouts, version)
     metrics |= {f"time/{phase}": value for phase, value in seconds.items()}
+    metrics |= {f"time/share/{phase}": seconds[phase] / seconds["step"] for phase in PHASES if phase in seconds}
     return {**metrics, "tokens_per_second": tokens / seconds["step"]}
+
+
+def staleness(rollouts: Sequence[Rollout], version: int) -> dict[str, float]:
+    """How old the policies were that wrote the tokens, in versions: mean and histogram; nothing where all are present."""
+    behind: Counter[int] = Counter()
+    for rollout in rollouts:
+        for span in rollout.versions:
+            behind[version - span.version] += span.end - span.start
+    if set(behind) <= {0}:
+        return {}
+    tokens = behind.total()
+    mean = sum(age * count for age, count in behind.items()) / tokens
+    return {"staleness": mean, **{f"staleness/{age}": behind[age] / tokens for age in sorted(behind)}}
 
 
 def costs(scored: Sequence[ScoredGroup]) -> dict[str, float]:

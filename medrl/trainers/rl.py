@@ -3,10 +3,11 @@
 The loop cannot tell where engine and learner run (`Placement`), nor which algorithm it runs.
 """
 
-import time
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from medrl.algorithms import GRPO, Algorithm, Batch
 from medrl.cluster import LocalPlacement, Placement
@@ -17,16 +18,18 @@ from medrl.files import atomic_folder
 from medrl.learners import Optimization
 from medrl.models import Policy
 from medrl.rewards import Reward, RewardContext
-from medrl.rollouts import believable, collect
+from medrl.rollouts import Ahead, Ordered, believable, collect, undisturbed
 from medrl.seeds import seed_of
 from medrl.tracking import RunConsole, RunFolder, Tracker
 from medrl.trainers import checkpoints
 from medrl.trainers.alarm import watch_unscored
 from medrl.trainers.checks import check_reward, fitting_problems
-from medrl.trainers.metrics import advantages_by_group, step_metrics
+from medrl.trainers.metrics import Laps, advantages_by_group, step_metrics
 from medrl.trainers.settings import TrainerSettings
 from medrl.types import Problem, ScoredGroup
 from medrl.verifiers.protocol import run_sync
+
+T = TypeVar("T")
 
 
 class Trainer:
@@ -46,6 +49,8 @@ class Trainer:
         trackers: Further places for metrics.
         console: Where progress is printed; None prints nothing.
         placement: Where engine and learner run; the embedded one when empty.
+        max_staleness: Versions by which rollouts may be behind the policy that trains on them; 0 is on-policy. Above 0 the
+            placement must be able to sample and train at the same time, and the algorithm should correct for it.
         max_rows: Responses that the embedded engine writes at the same time.
         seed: Decides every draw.
 
@@ -71,6 +76,7 @@ class Trainer:
         trackers: Sequence[Tracker] = (),
         console: RunConsole | None = None,
         placement: Placement | None = None,
+        max_staleness: int = 0,
         max_rows: int = 256,
         seed: int = 0,
     ) -> None:
@@ -91,7 +97,10 @@ class Trainer:
             reference="ref_logprobs" in self.algorithm.needs,
             max_rows=max_rows,
         )
+        if max_staleness and not self.placement.concurrent:
+            raise ValueError(f"max_staleness is {max_staleness}, but this placement samples and trains in turn; take 0")
         self.sampler = ProblemSampler(self.problems, seed=seed_of(seed, "order"))
+        self.ahead = Ahead(self._order, self._collect, max_staleness)
         self.step = 0  # finished steps; also the version of the policy
         self.algorithm_state: dict[str, Any] = {}
         self.reward_state: dict[str, Any] = {}
@@ -107,61 +116,59 @@ class Trainer:
         run_sync(self._fit(self.settings.steps if steps is None else steps))
 
     async def _fit(self, steps: int) -> None:
-        learner, engine = self.placement.learner, self.placement.engine
-        if self.step == 0 and self.held_out:
+        if (
+            self.held_out
+            and self.evaluated_step != self.step
+            and (self.step == 0 or self._due(self.settings.evaluate_every))
+        ):
             await self.evaluate()
-        with self.console.phase("RL", total=steps, done=self.step) as progress:
-            while self.step < steps and not self._should_stop():
-                step, begun, counted = self.step + 1, time.perf_counter(), self.reward.statistics()
-
-                # 1. P problems, G rollouts of each, scored as each group completes
-                context = RewardContext(step, self.reward_state)
-                scored = await self._collect(self.sampler.next(self.settings.problems_per_step), context)
-                self.reward.learn(scored, self.reward_state)
-                scored = self._believable(scored)
-                sampled = time.perf_counter()
-
-                # 2. rewards become advantages
-                groups = self.algorithm.select(scored)
-                batch = Batch.from_groups(groups, self.sampling.max_tokens, self.sampling.temperature)
-                batch = learner.forward(batch, self.algorithm.needs, exact_rollouts=engine.exact(self.sampling))
-                batch = self.algorithm.advantages(batch, self.algorithm_state)
-
-                # 3. advantages become weights, and the weights go back to the engine
-                learned = learner.update(batch, self.algorithm, seed_of(self.seed, "update", step))
-                self.placement.sync.publish(step)
-                self.step = step
-
-                # 4. what happened
-                done = time.perf_counter()
-                spent = {"rollout": sampled - begun, "update": done - sampled, "step": done - begun, **context.seconds}
-                metrics = step_metrics(scored, learned, spent, self.reward, self.settings.max_unscored, counted)
-                self._log(metrics, scored, groups, batch)
-                progress.advance()
-                await self._evaluate_and_save(last=step == steps)
+        try:
+            with self.console.phase("RL", total=steps, done=self.step) as progress:
+                while self.step < steps and not self._should_stop():
+                    laps, counted = Laps(), self.reward.statistics()
+                    scored, ordered = await self.ahead.next(self.step + 1, steps)
+                    laps("rollout")
+                    await undisturbed(self._train(scored, ordered.context, laps, counted))
+                    progress.advance()
+                    await self._evaluate_and_save(last=self.step == steps)
+        except asyncio.CancelledError:  # Ctrl-C
+            await self.ahead.close()
+            self._keep()
+            raise
+        finally:
+            await self.ahead.close()
+        self._keep()
         if self.held_out and self.evaluated_step != self.step:
             await self.evaluate()
-        if self.run is not None and 0 < self.step < steps and checkpoints.latest_step(self.run) != self.step:
-            checkpoints.save(self, self.run)  # the stop criterion ended the run between two checkpoints
 
-    async def _collect(self, problems: Sequence[Problem], context: RewardContext) -> list[ScoredGroup]:
-        samples = self.settings.rollouts_per_problem
-        with self.console.phase("rollouts", total=len(problems) * samples) as progress:
-            return await collect(
-                self.placement.engine,
-                self.policy,
-                problems,
-                self.reward,
-                samples=samples,
-                sampling=self.sampling,
-                seed=(self.seed, "train", context.step),
-                version=self.step,
-                context=context,
-                on_rollout=progress.advance,
-            )
+    async def _train(
+        self, scored: list[ScoredGroup], context: RewardContext, laps: Laps, counted: Mapping[str, Mapping[str, Any]]
+    ) -> None:
+        learner, engine, step = self.placement.learner, self.placement.engine, self.step + 1
 
-    def _believable(self, scored: list[ScoredGroup]) -> list[ScoredGroup]:
-        return believable(scored, self.unscored, self.settings.max_unscored, self.settings.unscored_window)
+        # 1. P problems, G rollouts of each, all scored: what cannot be believed trains nothing
+        self.reward.learn(scored, self.reward_state)
+        scored = believable(scored, self.unscored, self.settings.max_unscored, self.settings.unscored_window)
+
+        # 2. rewards become advantages
+        groups = self.algorithm.select(scored)
+        batch = Batch.from_groups(groups, self.sampling.max_tokens, self.sampling.temperature)
+        exact = self.ahead.staleness == 0 and engine.exact(self.sampling)
+        batch = await self._away(learner.forward, batch, self.algorithm.needs, exact_rollouts=exact)
+        batch = self.algorithm.advantages(batch, self.algorithm_state)
+        laps("forward")
+
+        # 3. advantages become weights, and the weights go back to the engine
+        learned = await self._away(learner.update, batch, self.algorithm, seed_of(self.seed, "update", step))
+        laps("update")
+        await self._away(self.placement.sync.publish, step)
+        self.step = step
+        laps("sync")
+
+        # 4. what happened
+        spent = laps.seconds | context.seconds
+        metrics = step_metrics(scored, learned, spent, self.reward, self.settings.max_unscored, counted, step - 1)
+        self._log(metrics, scored, groups, batch)
 
     async def evaluate(self) -> Evaluation:
         """Evaluate on the held-out problems now; logs it, and keeps the policy in `best` when it is the best so far."""
@@ -200,13 +207,46 @@ class Trainer:
                 self.save(self.run.best)
         return result
 
-    async def _evaluate_and_save(self, *, last: bool) -> None:
-        def due(every: int) -> bool:
-            return last or (every > 0 and self.step % every == 0)
+    def _due(self, every: int) -> bool:
+        return every > 0 and self.step % every == 0
 
-        if self.held_out and due(self.settings.evaluate_every):
+    async def _evaluate_and_save(self, *, last: bool) -> None:
+        if self.held_out and (last or self._due(self.settings.evaluate_every)):
             await self.evaluate()
-        if self.run is not None and due(self.settings.save_every):
+        if self.run is not None and (last or self._due(self.settings.save_every)):
+            checkpoints.save(self, self.run)
+
+    def _order(self, step: int) -> Ordered:
+        problems = self.sampler.next(self.settings.problems_per_step)
+        return Ordered(step, problems, RewardContext(step, self.reward_state))
+
+    async def _collect(self, ordered: Ordered) -> list[ScoredGroup]:
+        samples = self.settings.rollouts_per_problem
+        left = (len(ordered.problems) - len(ordered.kept)) * samples
+        with self.console.phase("rollouts", total=left) if self.ahead.staleness == 0 else nullcontext() as progress:
+            return await collect(
+                self.placement.engine,
+                self.policy,
+                ordered.problems,
+                self.reward,
+                samples=samples,
+                sampling=self.sampling,
+                seed=(self.seed, "train", ordered.step),
+                version=self.step,
+                context=ordered.context,
+                kept=ordered.kept,
+                on_rollout=progress.advance if progress else lambda: None,
+            )
+
+    async def _away(self, work: Callable[..., T], *arguments: Any, **named: Any) -> T:
+        """In a thread where rollouts of coming steps are under way, so that they go on."""
+        if self.ahead.staleness == 0:
+            return work(*arguments, **named)
+        return await asyncio.to_thread(work, *arguments, **named)
+
+    def _keep(self) -> None:
+        """Save where the run ends between two checkpoints."""
+        if self.run is not None and self.step > 0 and checkpoints.latest_step(self.run) != self.step:
             checkpoints.save(self, self.run)
 
     def _should_stop(self) -> bool:

@@ -234,4 +234,6 @@ def test_ctrl_c_ends_with_one_line_and_no_traceback(tiny: Path, start: Any, tmp_
     assert process.returncode == 130, complaint
     lines = [line for line in complaint.splitlines() if line.strip()]
     assert lines == ["medrl: interrupted; `resume=true` goes on from the latest checkpoint"]
-    assert (run / "checkpoints" / "step-000010" / "trainer.json").is_file()
+    steps = [json.loads(line)["step"] for line in (run / "metrics.jsonl").read_text().splitlines()]
+    latest = max((run / "checkpoints").glob("step-*/trainer.json"))
+    assert latest.parent.name == f"step-{steps[-1]:06d}", "no finished step is lost"
