@@ -37,3 +37,18 @@ class Inbox(Generic[T]):
         if isinstance(entry, BaseException):
             raise entry
         return entry
+
+    async def get_all(self, seconds: float) -> list[T]:
+        """All entries as soon as there is one, and none after so many seconds; an exception is raised as in `get`."""
+        try:
+            async with asyncio.timeout(seconds):
+                found = [await self.get()]
+        except TimeoutError:
+            return []
+        with self._lock:
+            rest, self._entries = self._entries, deque()
+        for entry in rest:
+            if isinstance(entry, BaseException):
+                raise entry
+            found.append(entry)
+        return found

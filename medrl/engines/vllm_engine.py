@@ -17,9 +17,9 @@ from typing import Any, TypeVar
 from medrl.engines.base import Request, Sampling
 from medrl.engines.stream import Inbox
 from medrl.engines.vllm_loop import EngineLoop, Pulse
-from medrl.engines.vllm_requests import check_prompts, exact, longest
+from medrl.engines.vllm_requests import check_prompts, exact, longest, salt
 from medrl.engines.vllm_settings import EngineSettings, ServedModel
-from medrl.errors import EngineFailed
+from medrl.errors import EngineFailed, MedrlError
 from medrl.models.buckets import Bucket
 from medrl.types import Rollout
 
@@ -40,7 +40,7 @@ class VLLMEngine:
 
         Raises:
             MissingExtra: vLLM is not installed.
-            ValueError: The settings do not fit the machine.
+            EngineFailed: vLLM does not start; its own words are in the message.
         """
         self.served, self.settings = served, settings or EngineSettings()
         self._loop = EngineLoop(served, self.settings, version)
@@ -48,6 +48,11 @@ class VLLMEngine:
             self._loop.ready.result(timeout=PATIENCE)
         except TimeoutError as error:
             raise EngineFailed(f"vLLM has not loaded {served.folder} within {PATIENCE:g} s") from error
+        except MedrlError:
+            raise
+        except Exception as error:  # of any kind, and not all of vLLM's can travel to another process
+            said = f"{type(error).__name__}: {error}"
+            raise EngineFailed(f"vLLM cannot start with the model in {served.folder}: {said}") from error
 
     @property
     def version(self) -> int:
@@ -184,10 +189,14 @@ class VLLMEngine:
             raise ValueError(f"a probe has {len(ids)} tokens; it has from 3 up to what fits the engine's context")
         return self._waited(lambda engine: self._probe(engine, ids))
 
+    def warm_up(self) -> None:
+        """The first step compiles and takes seconds; take it before anybody waits."""
+        self._waited(lambda engine: self._probe(engine, [*self.served.stop_ids[:1], 0, 0, 0][:3]))
+
     def _probe(self, engine: Any, ids: list[int]) -> list[float]:
         from vllm import SamplingParams
 
-        prompt = {"prompt_token_ids": ids[:-1], "cache_salt": f"policy-{self._loop.version}"}
+        prompt = {"prompt_token_ids": ids[:-1], "cache_salt": salt(self._loop.version)}
         common: dict[str, Any] = {"max_tokens": 1, "temperature": 1.0, "seed": 0, "detokenize": False}
         asked = {
             "probe-cached": SamplingParams(logprobs=1, logprob_token_ids=[ids[-1]], **common),

@@ -18,6 +18,11 @@ def longest(served: ServedModel, settings: EngineSettings) -> int:
     return min(served.context, settings.max_model_len or served.context)
 
 
+def salt(version: int) -> str:
+    """What the hashes of a request's cached blocks begin with: none reads keys and values of another version."""
+    return f"policy-{version}"
+
+
 def exact(served: ServedModel, settings: EngineSettings, sampling: Sampling) -> bool:
     """Whether the learner would compute the same log-probabilities. See `Engine.exact`."""
     dtype = served.dtype if settings.dtype == "policy" else settings.dtype
@@ -65,11 +70,8 @@ def parameters(sampling: Sampling, seed: int, room: int, served: ServedModel) ->
 def enter(
     engine: Any, name: str, request: Request, served: ServedModel, settings: EngineSettings, version: int
 ) -> None:
-    """Hand one request to the engine.
-
-    The version salts the hashes of its cached blocks: no request ever reads keys and values of another version.
-    """
-    prompt: dict[str, Any] = {"prompt_token_ids": list(request.prompt_ids), "cache_salt": f"policy-{version}"}
+    """Hand one request to the engine."""
+    prompt: dict[str, Any] = {"prompt_token_ids": list(request.prompt_ids), "cache_salt": salt(version)}
     if request.images:
         prompt["prompt_token_ids"] = _one_placeholder_each(request, served)
         prompt["multi_modal_data"] = {"image": [open_image(image) for image in request.images]}

@@ -8,6 +8,7 @@ import contextlib
 import gc
 import os
 import random
+import warnings
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -31,7 +32,9 @@ def prepare() -> None:
     """
     for name, value in SETTINGS.items():
         os.environ.setdefault(name, value)
-    need("vllm", "vllm")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # about torch, from vLLM's own modules
+        need("vllm", "vllm")
 
 
 def on_cpu() -> bool:
