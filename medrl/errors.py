@@ -76,6 +76,10 @@ class FolderTaken(MedrlError, FileExistsError):
     __str__ = Exception.__str__
 
 
+class ClusterUnavailable(MedrlError, ConnectionError):
+    """A Ray cluster cannot be reached or started, or has not what a run asks of it."""
+
+
 class TrainingDiverged(MedrlError, ArithmeticError):
     """A loss, gradient or weight is no longer a finite number."""
 

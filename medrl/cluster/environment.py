@@ -1,5 +1,7 @@
 """The environment of medrl's actors, set here and nowhere else; nobody who runs medrl has to know of it."""
 
+import os
+import sys
 from collections.abc import Mapping
 
 QUIET: Mapping[str, str] = {
@@ -20,3 +22,9 @@ VLLM: Mapping[str, str] = {
 def engine_environment(threads: int) -> dict[str, str]:
     """Variables of a process that runs vLLM; `threads` is how many its CPU kernels take."""
     return {**QUIET, **VLLM, "OMP_NUM_THREADS": str(threads)}
+
+
+def module_path() -> dict[str, str]:
+    """Where this process finds modules, for actors that are to find rewards and plugins of the user by their names."""
+    places = [os.getcwd(), *(place for place in sys.path if place and os.path.isdir(place))]
+    return {"PYTHONPATH": os.pathsep.join(dict.fromkeys(places))}
