@@ -92,6 +92,17 @@ class WeightDrift(MedrlError, ArithmeticError):
     """After new weights were published, an engine computes something else than the learner does."""
 
 
+class LearnerLost(MedrlError, RuntimeError):
+    """Ranks of a learner died or hang; the group must be restarted from a checkpoint (`restart`)."""
+
+    def __init__(self, message: str, ranks: Sequence[int] = ()) -> None:
+        super().__init__(message, tuple(ranks))
+        self.ranks = tuple(ranks)
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
 def did_you_mean(wrong: str, known: Iterable[str]) -> str:
     """`; did you mean 'dosage'?` where a known name is near, else the list of known names."""
     names = sorted(known)

@@ -280,4 +280,4 @@ class Trainer:
     def save(self, path: str | Path) -> None:
         """Write the policy as a Hugging Face folder, whole or not at all."""
         with atomic_folder(path) as folder:
-            self.policy.save(folder)
+            self.placement.learner.save_policy(folder)
