@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 from medrl.cluster.engines import RayEngines
+from medrl.cluster.fleet import ProbeSettings
 from medrl.engines.vllm_engine import VLLMEngine
 from medrl.engines.vllm_settings import EngineSettings, ServedModel
 from medrl.errors import WeightDrift, need
-from medrl.knobs import out_of_range
 from medrl.models.buckets import Bucket
 from medrl.seeds import seed_of
 
@@ -35,25 +35,6 @@ class WeightSource(Protocol):
     def probe_logprobs(self, token_ids: Sequence[int]) -> list[float]:
         """Log-probability of each of `token_ids` but the first, given those before it, at temperature 1."""
         ...
-
-
-@dataclass(frozen=True)
-class ProbeSettings:
-    """How an engine's weights are compared with the learner's."""
-
-    tokens: int = 96
-    """Length of the prompt; longer than a block of the cache, so that a stale cache shows. Typical 64 to 256."""
-
-    tolerance: float | None = None
-    """Largest difference of a token's log-probability (nats). Empty is 1e-4 where engine and learner compute in float32
-    (1e-6 is usual), and 0.5 where either has 16 bits."""
-
-    def __post_init__(self) -> None:
-        faults = out_of_range(self, above_0=("tolerance",) if self.tolerance is not None else ())
-        if self.tokens < 8:
-            faults.append(f"tokens is {self.tokens}; a probe of fewer than 8 tells little")
-        if faults:
-            raise ValueError("probe: " + "; ".join(faults))
 
 
 class Probe:
