@@ -18,7 +18,7 @@ from medrl.engines.vllm_engine import VLLMEngine
 from medrl.engines.vllm_settings import EngineSettings, ServedModel
 from medrl.errors import WeightDrift, need
 from medrl.knobs import out_of_range
-from medrl.models.buckets import Bucket
+from medrl.models.buckets import AnyBucket
 from medrl.seeds import seed_of
 
 Kind = Literal["full", "adapter"]
@@ -28,7 +28,7 @@ ROUNDING = 1e-6  # gaps of this size say nothing, in float32
 class WeightSource(Protocol):
     """The learner's side of a sync."""
 
-    def weights(self, kind: Kind = "full") -> Iterator[Bucket]:
+    def weights(self, kind: Kind = "full") -> Iterator[AnyBucket]:
         """The present weights by their Hugging Face names, a tied one once. A bucket is read before the next is made."""
         ...
 
@@ -166,7 +166,7 @@ class DirectSync:
         begun, size = time.perf_counter(), 0
         before = {"the engine": self.engine.probe(self.probe.token_ids)}
 
-        def counted() -> Iterator[Bucket]:
+        def counted() -> Iterator[AnyBucket]:
             nonlocal size
             for bucket in self.learner.weights(kind):
                 size += bucket.nbytes
@@ -178,7 +178,7 @@ class DirectSync:
         self.last = SyncFigures(version, size / 2**20, time.perf_counter() - begun, gap)
 
 
-def put(bucket: Bucket) -> Any:
+def put(bucket: AnyBucket) -> Any:
     """The bucket in Ray's object store: one copy of its bytes, and a reference to it."""
     return need("ray", "ray").put(bucket)
 

@@ -20,7 +20,7 @@ from medrl.engines.vllm_loop import EngineLoop, Pulse
 from medrl.engines.vllm_requests import check_prompts, exact, longest, salt
 from medrl.engines.vllm_settings import EngineSettings, ServedModel
 from medrl.errors import EngineFailed, MedrlError
-from medrl.models.buckets import Bucket
+from medrl.models.buckets import AnyBucket
 from medrl.types import Rollout
 
 T = TypeVar("T")
@@ -118,7 +118,7 @@ class VLLMEngine:
 
     # Weights
 
-    def update(self, buckets: Iterable[Bucket], version: int) -> None:
+    def update(self, buckets: Iterable[AnyBucket], version: int) -> None:
         """Replace all weights, between two steps; `buckets` is read in the engine's thread, one at a time.
 
         Cached keys and values of the old weights serve no request of the new version; unfinished responses go on as
