@@ -79,7 +79,11 @@ class LentBucket:
     def tensors(self) -> Iterator[tuple[str, Tensor]]:
         """See `Bucket.tensors`."""
         for entry, part in zip(self.entries, self.parts, strict=True):
-            yield entry.name, _view(part).view(getattr(torch, entry.dtype)).view(entry.shape)
+            dtype: torch.dtype = getattr(torch, entry.dtype)
+            yield (
+                entry.name,
+                _view(part).view(dtype).view(entry.shape) if part.size else torch.empty(entry.shape, dtype=dtype),
+            )
 
     @property
     def nbytes(self) -> int:

@@ -198,7 +198,7 @@ def test_a_skipped_sync_is_caught_at_once(side: Side, monkeypatch: pytest.Monkey
     side.move()
     with monkeypatch.context() as patch:
         patch.setattr(side.engines, "update", lambda refs, version: None)
-        with pytest.raises(WeightDrift, match="engine-0.* does not compute what the learner does"):
+        with pytest.raises(WeightDrift, match=r"engine-0.* does not compute what the learner does"):
             sync.publish(side.engines.version + 1)
     sync.publish(side.engines.version + 1)
 
@@ -346,5 +346,5 @@ def test_an_engine_that_cannot_start_says_why(
     served = ServedModel.of(policy, tmp_path_factory.mktemp("served") / "model")
     with pytest.raises(EngineFailed, match="vLLM cannot start with the model in"):
         RayEngines(served, EngineSettings(), FleetSettings(cpus=0.5))
-    with pytest.raises(EngineFailed, match="was not loaded within 2 s.*ray status"):
+    with pytest.raises(EngineFailed, match=r"was not loaded within 2 s.*ray status"):
         RayEngines(served, EngineSettings(), FleetSettings(cpus=64, start_timeout=2.0))

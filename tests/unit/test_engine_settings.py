@@ -30,7 +30,7 @@ def test_every_fault_of_the_settings_is_told() -> None:
     with pytest.raises(ValueError) as caught:
         EngineSettings(**wrong)
     assert all(name in str(caught.value) for name in wrong)
-    with pytest.raises(ValueError, match="engines is 0.*hang_after is -1"):
+    with pytest.raises(ValueError, match=r"engines is 0.*hang_after is -1"):
         FleetSettings(engines=0, hang_after=-1.0)
 
 
