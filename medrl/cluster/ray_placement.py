@@ -17,6 +17,7 @@ from medrl.cluster.rewards import RayRewards
 from medrl.cluster.settings import ClusterSettings
 from medrl.cluster.weights import RaySync
 from medrl.engines.vllm_settings import ServedModel
+from medrl.errors import LearnerLost
 from medrl.learners import Optimization
 from medrl.models import Policy, PolicySpec
 from medrl.rewards import Reward, Scorer
@@ -51,6 +52,7 @@ class RayPlacement:
         """
         settings = settings or ClusterSettings()
         self.settings, self._rewards, self._stack = settings, list[RayRewards](), ExitStack()
+        self.learner_restarts = 0
         try:
             self._stack.enter_context(ray_cluster(settings.address, settings.cpus or settings.logical_cpus))
             with ThreadPoolExecutor(2) as pool:
@@ -76,8 +78,11 @@ class RayPlacement:
         self._stack.callback(self._rewards[-1].close)
         return self._rewards[-1]
 
-    def restart_learner(self) -> None:
+    def restart_learner(self, lost: LearnerLost) -> None:
         """See `Placement.restart_learner`."""
+        self.learner_restarts += 1
+        if self.learner_restarts > self.settings.max_learner_restarts:
+            raise lost
         self.learner.restart()
 
     def figures(self) -> dict[str, float]:
@@ -89,6 +94,7 @@ class RayPlacement:
         found |= {
             "time/queue": float(fleet.waiting),
             "cluster/engine_restarts": float(fleet.restarts),
+            "cluster/learner_restarts": float(self.learner_restarts),
             "cluster/resampled": float(fleet.resampled),
         }
         if self.sync.last is not None:
