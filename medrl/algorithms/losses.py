@@ -1,11 +1,7 @@
 """The per-token losses that algorithms are made of. All tensors are (B, T) unless a name says otherwise."""
 
-from typing import Literal
-
 import torch
 from torch import Tensor
-
-KLEstimator = Literal["k1", "k2", "k3"]
 
 
 def clipped_surrogate(
@@ -26,17 +22,20 @@ def clipped_surrogate(
     return -torch.minimum(free_BT, held_BT), (held_BT < free_BT).detach()
 
 
-def kl_estimate(logprobs_BT: Tensor, ref_logprobs_BT: Tensor, kind: KLEstimator = "k3") -> Tensor:
-    """Estimates of KL(policy || reference) from the sampled tokens (Schulman, "Approximating KL divergence", 2020).
+def clipped_value_loss(
+    values_BT: Tensor, old_values_BT: Tensor, returns_BT: Tensor, clip: float | None
+) -> tuple[Tensor, Tensor]:
+    """A critic's squared error per token, which gains nothing by moving further than `clip` in one step.
 
-    With d = logp_ref - logp:  k1 = -d (unbiased, may be negative);  k2 = d^2 / 2 (biased, low variance);
-    k3 = exp(d) - 1 - d (unbiased, never negative: what GRPO puts into its loss).
+        loss = 1/2 max( (V - R)^2, (clip(V, V_old - clip, V_old + clip) - R)^2 )
+
+    From OpenAI's baselines, taken over by most PPO of language models; with `clip` None the plain error.
+
+    Returns:
+        The loss (B, T) and where the clipped branch was taken (B, T) bool.
     """
-    d_BT = ref_logprobs_BT - logprobs_BT
-    if kind == "k1":
-        return -d_BT
-    if kind == "k2":
-        return 0.5 * d_BT.square()
-    if kind == "k3":
-        return torch.expm1(d_BT) - d_BT
-    raise ValueError(f"unknown KL estimator {kind!r}; it is k1, k2 or k3")
+    free_BT = (values_BT - returns_BT).square()
+    if clip is None:
+        return 0.5 * free_BT, free_BT.new_zeros(free_BT.shape, dtype=torch.bool)
+    held_BT = (values_BT.clamp(old_values_BT - clip, old_values_BT + clip) - returns_BT).square()
+    return 0.5 * torch.maximum(free_BT, held_BT), (held_BT > free_BT).detach()

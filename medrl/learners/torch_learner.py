@@ -3,7 +3,7 @@
 import copy
 import json
 import math
-from collections.abc import Set
+from collections.abc import Callable, Set
 from dataclasses import replace
 from itertools import accumulate
 from pathlib import Path
@@ -11,15 +11,16 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import PreTrainedModel
 
 from medrl.algorithms import Algorithm, Batch, Denominators, Multimodal, Outputs
 from medrl.errors import CheckpointError, TrainingDiverged
 from medrl.learners.base import Optimization
-from medrl.learners.logprobs import response_logprobs
+from medrl.learners.critic import Critic
+from medrl.learners.logprobs import backbone_and_head, response_outputs, trained_states
 from medrl.learners.microbatches import microbatches, minibatches
+from medrl.learners.moments import put_moments, read_moments, save_moments
 from medrl.models import Policy
 from medrl.seeds import seed_of
 
@@ -52,6 +53,7 @@ class TorchLearner:
         )
         attention = str(getattr(self.model.config, "_attn_implementation", ""))
         self.pack = settings.packing == "on" or (settings.packing == "auto" and "flash" in attention)
+        self.critic = Critic(policy, settings.critic, pack=self.pack) if settings.critic else None
 
     def forward(self, batch: Batch, want: Set[str], *, exact_rollouts: bool = False) -> Batch:
         """See `Learner.forward`."""
@@ -64,12 +66,14 @@ class TorchLearner:
                 raise ValueError("the algorithm needs a reference policy; make the learner with reference=True")
             batch = batch.with_(ref_logprobs_BT=self._logprobs(self.reference, batch))
         if "values" in want:
-            raise ValueError("this learner has no critic, and the algorithm needs values")
+            batch = batch.with_(values_BT=self._values(batch))
         return batch
 
     def update(self, batch: Batch, algorithm: Algorithm, seed: int) -> dict[str, float]:
         """See `Learner.update`. `seed` decides the dealing into minibatches, and dropout where the model has any."""
-        self.model.train()
+        trained = [self.model] if self.critic is None else [self.model, self.critic.model]
+        for model in trained:
+            model.train()
         torch.manual_seed(seed)
         totals: dict[str, float] = {}
         done = idle = 0
@@ -84,8 +88,9 @@ class TorchLearner:
                     for name, value in metrics.items():
                         totals[name] = totals.get(name, 0.0) + value
         finally:
-            self.model.eval()
-            self.optimizer.zero_grad(set_to_none=True)  # what an error in the middle of a minibatch left behind
+            for model in trained:
+                model.eval()
+                model.zero_grad(set_to_none=True)  # what an error in the middle of a minibatch left behind
         return {
             **{name: total / done for name, total in totals.items()},
             "updates": float(done),
@@ -99,47 +104,82 @@ class TorchLearner:
             return None
         denominators = Denominators.of(minibatch, rows)
         metrics = {"loss": 0.0}
+        critic = self.critic
         for micro_rows in microbatches(minibatch.lengths_B, rows, self._token_budget):
-            micro = minibatch.rows(micro_rows).to(self.policy.device)
-            logprobs_BT = self._micro_logprobs(self.model, micro)
-            loss = algorithm.loss(Outputs(logprobs_BT), micro, denominators)
-            loss.policy.backward()
+            micro = self._with_pixels(minibatch.rows(micro_rows).to(self.policy.device))
+            loss = algorithm.loss(self._outputs(self.model, micro, algorithm.outputs), micro, denominators)
+            if critic is None or loss.value is None:
+                loss.policy.backward()
+            else:
+                (loss.value if critic.alone else loss.policy + loss.value).backward()
             metrics["loss"] += loss.policy.item()
             for name, value in loss.parts.items():
                 metrics[name] = metrics.get(name, 0.0) + value.item()
-        norm = torch.nn.utils.clip_grad_norm_(self._trainable().values(), self.settings.max_grad_norm).item()
-        if not (math.isfinite(norm) and math.isfinite(metrics["loss"])):
+        metrics["grad_norm"] = torch.nn.utils.clip_grad_norm_(
+            self._trainable().values(), self.settings.max_grad_norm
+        ).item()
+        if critic is not None:
+            metrics["critic_grad_norm"] = critic.clip_gradient()
+        if not all(map(math.isfinite, metrics.values())):
+            told = ", ".join(f"{name} {value}" for name, value in metrics.items() if not math.isfinite(value))
             raise TrainingDiverged(
-                f"update {self.updates} has loss {metrics['loss']} and gradient norm {norm}; the weights were left as "
-                "they were. Lower the learning rate, or look for rewards or log-probabilities that are not finite"
+                f"update {self.updates} has loss {metrics['loss']} and gradient norm {metrics['grad_norm']} (not finite: "
+                f"{told}); the weights were left as they were. Lower the learning rate, or look for rewards or "
+                "log-probabilities that are not finite"
             )
-        lr = self.settings.lr_at(self.updates)
-        for group in self.optimizer.param_groups:
-            group["lr"] = lr
-        self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
-        self.updates += 1
-        return {**metrics, "grad_norm": norm, "lr": lr}
+        if critic is None or not critic.alone:
+            metrics["lr"] = self.settings.lr_at(self.updates)
+            for group in self.optimizer.param_groups:
+                group["lr"] = metrics["lr"]
+            self.optimizer.step()
+            self.updates += 1
+        if critic is not None:
+            critic.step()
+        self.model.zero_grad(set_to_none=True)
+        return metrics
+
+    def _logprobs(self, model: PreTrainedModel, batch: Batch) -> Tensor:
+        return self._table(model, batch, lambda micro: self._outputs(model, micro).logprobs_BT)
+
+    def _values(self, batch: Batch) -> Tensor:
+        def values(micro: Batch) -> Tensor:
+            assert self.critic is not None
+            trunk = backbone_and_head(self.model)[0]
+            return self.critic.values(micro, trained_states(trunk, micro, pack=self.pack) if self.critic.shared else None)
+
+        if self.critic is None:
+            raise ValueError("the algorithm needs values; make the learner with Optimization(critic=CriticSettings())")
+        return self._table(self.model if self.critic.shared else self.critic.model, batch, values)
 
     @torch.no_grad()
-    def _logprobs(self, model: PreTrainedModel, batch: Batch) -> Tensor:
-        logprobs_BT = torch.zeros(batch.tokens_BT.shape)
+    def _table(self, model: torch.nn.Module, batch: Batch, of: Callable[[Batch], Tensor]) -> Tensor:
+        """What `of` says of micro-batches, laid out as the batch is, with `model` in evaluation mode."""
+        table_BT = torch.zeros(batch.tokens_BT.shape)
         was_training = model.training
         model.eval()
         rows = batch.loss_mask_BT.any(-1).nonzero()[:, 0].tolist()
         for micro_rows in microbatches(batch.lengths_B, rows, self._token_budget):
-            part_BT = self._micro_logprobs(model, batch.rows(micro_rows))
-            logprobs_BT[micro_rows, : part_BT.shape[1]] = part_BT.cpu()
+            part_BT = of(self._with_pixels(batch.rows(micro_rows).to(self.policy.device)))
+            table_BT[micro_rows, : part_BT.shape[1]] = part_BT.cpu()
         model.train(was_training)
-        return logprobs_BT
+        return table_BT
 
-    def _micro_logprobs(self, model: PreTrainedModel, micro: Batch) -> Tensor:
-        if micro.images and micro.multimodal is None:
-            counts = [len(images) for images in micro.images]
-            pixels = self.policy.pixels([image for images in micro.images for image in images])
-            micro = replace(micro, multimodal=Multimodal(pixels, (0, *accumulate(counts))))
-        return response_logprobs(
-            model, micro, logits_mib=self.settings.logits_mib, pack=self.pack, barred=self.policy.barred_ids
+    def _with_pixels(self, micro: Batch) -> Batch:
+        if not micro.images or micro.multimodal is not None:
+            return micro
+        counts = [len(images) for images in micro.images]
+        pixels = self.policy.pixels([image for images in micro.images for image in images])
+        return replace(micro, multimodal=Multimodal(pixels, (0, *accumulate(counts))))
+
+    def _outputs(self, model: PreTrainedModel, micro: Batch, want: Set[str] = frozenset()) -> Outputs:
+        return response_outputs(
+            model,
+            micro,
+            entropy="entropy" in want,
+            values=self.critic.values if self.critic is not None and "values" in want else None,
+            logits_mib=self.settings.logits_mib,
+            pack=self.pack,
+            barred=self.policy.barred_ids,
         )
 
     @property
@@ -153,17 +193,14 @@ class TorchLearner:
     def save(self, folder: Path) -> None:
         """A Hugging Face folder (weights, tokenizer) with the optimizer's state beside it, safetensors and JSON."""
         self.policy.save(folder)
-        names = list(self._trainable())
-        moments: dict[str, Tensor] = {}
-        for index, state in self.optimizer.state_dict()["state"].items():
-            moments |= {f"{names[index]}/{key}": value.contiguous() for key, value in state.items()}
-        save_file(moments, folder / "optimizer.safetensors")
+        save_moments(self.optimizer, self._trainable(), folder / "optimizer.safetensors")
+        if self.critic is not None:
+            self.critic.save(folder)
         (folder / "learner.json").write_text(json.dumps({"updates": self.updates}))
 
     def load(self, folder: Path) -> None:
         """Read what `save` wrote; the reference policy stays what it was when the learner was made."""
         try:
-            moments = load_file(folder / "optimizer.safetensors")
             updates = int(json.loads((folder / "learner.json").read_text())["updates"])
             loader: Any = type(self.model)
             saved, notes = loader.from_pretrained(
@@ -173,24 +210,13 @@ class TorchLearner:
             strays = sorted(str(name) for kind in ("missing_keys", "unexpected_keys") for name in notes[kind])
             if strays:
                 raise ValueError(f"{len(strays)} weights are missing or too many, the first being {strays[0]}")
-            state = self._state_of(moments)
+            state = read_moments(folder / "optimizer.safetensors", self._trainable())
+            if self.critic is not None:
+                self.critic.load(folder)
         except (OSError, ValueError, RuntimeError, LookupError, SafetensorError) as error:
             raise CheckpointError(
                 f"{folder} is no whole checkpoint of this model: {error}; use an older one"
             ) from error
         self.model.load_state_dict(saved.state_dict())
-        groups = self.optimizer.state_dict()["param_groups"]
-        self.optimizer.load_state_dict({"state": state, "param_groups": groups})
+        put_moments(self.optimizer, state)
         self.updates = updates
-
-    def _state_of(self, moments: dict[str, Tensor]) -> dict[int, dict[str, Tensor]]:
-        """The optimizer's state by the index of each weight; weights that never had a gradient have none."""
-        state: dict[int, dict[str, Tensor]] = {}
-        for index, (name, weight) in enumerate(self._trainable().items()):
-            if f"{name}/step" in moments:
-                state[index] = {key: moments.pop(f"{name}/{key}") for key in ("step", "exp_avg", "exp_avg_sq")}
-                if not state[index]["exp_avg"].shape == state[index]["exp_avg_sq"].shape == weight.shape:
-                    raise ValueError(f"the moments of {name} have another shape than the weight")
-        if moments:
-            raise ValueError(f"it has moments of {min(moments).rpartition('/')[0]}, which is not trained here")
-        return state

@@ -84,7 +84,7 @@ class Trainer:
         self.policy.check()
         self.problems = fitting_problems(self.policy, problems, self.sampling, self.settings, "problems to train on")
         self.held_out = fitting_problems(self.policy, held_out, self.sampling, self.settings, "held-out problems")
-        optimization = optimization or Optimization()
+        optimization = (optimization or Optimization()).for_algorithm(self.algorithm)
         self.placement: Placement = placement or LocalPlacement(
             self.policy,
             optimization.over(self.settings.steps * self.algorithm.epochs * self.algorithm.minibatches),
@@ -116,13 +116,13 @@ class Trainer:
 
                 # 1. P problems, G rollouts of each, scored as each group completes
                 context = RewardContext(step, self.reward_state)
-                scored = await self._collect(self.sampler.next(self.settings.problems_per_step), context)
+                scored = await self._sample(context)
                 self.reward.learn(scored, self.reward_state)
                 scored = self._believable(scored)
                 sampled = time.perf_counter()
 
                 # 2. rewards become advantages
-                groups = self.algorithm.select(scored)
+                groups = self.algorithm.select(scored) or scored
                 batch = Batch.from_groups(groups, self.sampling.max_tokens, self.sampling.temperature)
                 batch = learner.forward(batch, self.algorithm.needs, exact_rollouts=engine.exact(self.sampling))
                 batch = self.algorithm.advantages(batch, self.algorithm_state)
@@ -135,6 +135,7 @@ class Trainer:
                 # 4. what happened
                 done = time.perf_counter()
                 spent = {"rollout": sampled - begun, "update": done - sampled, "step": done - begun, **context.seconds}
+                learned |= self.algorithm.figures(batch)
                 metrics = step_metrics(scored, learned, spent, self.reward, self.settings.max_unscored, counted)
                 self._log(metrics, scored, groups, batch)
                 progress.advance()
@@ -144,7 +145,20 @@ class Trainer:
         if self.run is not None and 0 < self.step < steps and checkpoints.latest_step(self.run) != self.step:
             checkpoints.save(self, self.run)  # the stop criterion ended the run between two checkpoints
 
-    async def _collect(self, problems: Sequence[Problem], context: RewardContext) -> list[ScoredGroup]:
+    async def _sample(self, context: RewardContext) -> list[ScoredGroup]:
+        """The scored groups of a step, with more problems for those that the algorithm drops, up to its `rounds`."""
+        wanted = self.settings.problems_per_step
+        scored = await self._collect(self.sampler.next(wanted), context)
+        for again in range(1, self.algorithm.rounds):
+            missing = wanted - len(self.algorithm.select(scored))
+            if missing <= 0:
+                break
+            scored += await self._collect(self.sampler.next(missing), context, "again", again)
+        return scored
+
+    async def _collect(
+        self, problems: Sequence[Problem], context: RewardContext, *round_: str | int
+    ) -> list[ScoredGroup]:
         samples = self.settings.rollouts_per_problem
         with self.console.phase("rollouts", total=len(problems) * samples) as progress:
             return await collect(
@@ -154,7 +168,7 @@ class Trainer:
                 self.reward,
                 samples=samples,
                 sampling=self.sampling,
-                seed=(self.seed, "train", context.step),
+                seed=(self.seed, "train", context.step, *round_),
                 version=self.step,
                 context=context,
                 on_rollout=progress.advance,

@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from medrl.algorithms import GRPO, Batch, Denominators, Outputs
+from medrl.algorithms import DAPO, GRPO, Batch, Denominators, DrGRPO, Outputs
 from medrl.learners import response_logprobs
 from medrl.models import Policy
 from medrl.types import Group, Problem, Rollout, Score, ScoredGroup, ask
@@ -102,9 +102,9 @@ def test_advantages_equal_trls_with_a_failed_judge(
             {"loss_type": "grpo", "epsilon": 0.1, "epsilon_high": 0.28, "beta": 0.2},
             GRPO(clip=0.1, clip_high=0.28, kl_coef=0.2),
         ),
-        ({"loss_type": "dapo", "epsilon": 0.2, "epsilon_high": 0.28}, GRPO.dapo()),
-        ({"loss_type": "dapo", "epsilon": 0.2, "epsilon_high": 0.28, "beta": 0.3}, GRPO.dapo(kl_coef=0.3)),
-        ({"loss_type": "dr_grpo", "scale_rewards": "none", "beta": 0.05}, GRPO.dr_grpo(kl_coef=0.05)),
+        ({"loss_type": "dapo", "epsilon": 0.2, "epsilon_high": 0.28}, DAPO()),
+        ({"loss_type": "dapo", "epsilon": 0.2, "epsilon_high": 0.28, "beta": 0.3}, DAPO(kl_coef=0.3)),
+        ({"loss_type": "dr_grpo", "scale_rewards": "none", "beta": 0.05}, DrGRPO(kl_coef=0.05)),
     ],
 )  # fmt: skip
 def test_loss_and_gradient_equal_trls(
