@@ -136,10 +136,10 @@ class PolicyGradient(Algorithm):
         weights_B1 = 1.0 if batch.weights_B is None else batch.weights_B.unsqueeze(-1)
         return batch.with_(advantages_BT=weights_B1 * advantages_BT * batch.loss_mask_BT, returns_BT=returns_BT)
 
-    def _present_weight(self, batch: Batch, state: dict[str, Any]) -> float:
-        """The KL's weight in this step. Where there is a target, `state` carries the next step's."""
+    def _present_weight(self, batch: Batch, state: dict[str, Any]) -> float | None:
+        """The KL's weight in this step where there is a target; `state` carries the next step's."""
         if self.kl_target is None:
-            return self.kl_coef
+            return None
         weight = float(state.get("kl_coef", self.kl_coef))
         kl, count = mean_kl(batch)
         state["kl_coef"] = adapted_weight(weight, kl, self.kl_target, count, self.kl_horizon)

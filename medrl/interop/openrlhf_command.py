@@ -171,7 +171,6 @@ OTHERWISE = {
     "algorithm.kl_horizon": "set --algo.kl.target and --algo.kl.horizon by hand; their KL is of a whole response",
     "algorithm.correction": "see --algo.advantage.is_correction_level and its neighbours; not mapped",
     "algorithm.correction_cap": "see --algo.advantage.is_correction_level and its neighbours; not mapped",
-    "algorithm.max_rounds": "the agent and the dynamic filter decide how often is sampled",
     "evaluation.greedy": "OpenRLHF evaluates by samples only",
     "evaluation.limit": "held_out.jsonl has been cut to it",
     "evaluation.max_unscored": "an evaluation with a missing number stops with the reward file, and draws again with "
@@ -222,6 +221,8 @@ def _algorithm(made: Command, recipe: Any, algorithm: Any) -> None:
         made.mapped.add("algorithm.mean")
     else:
         made.note("algorithm.mean", "dividing by the token limit is not offered; token-mean stands in")
+    if hasattr(algorithm, "max_rounds"):
+        made.note("algorithm.max_rounds", "add --algo.dynamic_filtering_enable; it asks until there are enough")
     made.set("train.max_epochs", algorithm.epochs, knob="algorithm.epochs")
     # Rewards may be anything; OpenRLHF would clip them to (-10, 10) otherwise.
     made.set("reward.clip_range", *EVERYTHING)
