@@ -84,7 +84,9 @@ def main() -> int:
     parser.add_argument("--looks", type=int, default=4, help="evaluations after the one of the SFT policy")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--picture", type=Path)
-    parser.add_argument("--starts", type=Path, metavar="FOLDER", help="keep the SFT policies there, and take them from it")
+    parser.add_argument(
+        "--starts", type=Path, metavar="FOLDER", help="keep the SFT policies there, and take them from it"
+    )
     parser.add_argument("overrides", nargs="*", metavar="KNOB=VALUE")
     options = parser.parse_args()
     quiet_libraries()

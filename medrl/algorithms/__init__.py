@@ -10,9 +10,8 @@ from medrl.algorithms.dr_grpo import DrGRPO
 from medrl.algorithms.grpo import GRPO
 from medrl.algorithms.gspo import GSPO
 from medrl.algorithms.kl import adapted_weight, kl_estimate, penalised_rewards
-from medrl.algorithms.losses import clipped_surrogate, clipped_value_loss
-from medrl.algorithms.policy_gradient import PolicyGradient
-from medrl.algorithms.ppo import PPO
+from medrl.algorithms.policy_gradient import PolicyGradient, clipped_surrogate
+from medrl.algorithms.ppo import PPO, clipped_value_loss
 from medrl.algorithms.reinforce_pp import ReinforcePP, ReinforcePPBaseline
 from medrl.algorithms.rloo import RLOO
 

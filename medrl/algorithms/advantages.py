@@ -59,9 +59,7 @@ def leave_one_out(rewards_PG: Tensor) -> Tensor:
     return group_advantages(rewards_PG, scale="none") * count_P1 / (count_P1 - 1).clamp(min=1)
 
 
-def gae(
-    rewards_BT: Tensor, values_BT: Tensor, mask_BT: Tensor, gamma: float, lam: float
-) -> tuple[Tensor, Tensor]:
+def gae(rewards_BT: Tensor, values_BT: Tensor, mask_BT: Tensor, gamma: float, lam: float) -> tuple[Tensor, Tensor]:
     """Generalised advantage estimation (arXiv 1506.02438, equation 16) over the tokens that the policy wrote.
 
         delta[t] = r[t] + gamma * V[t'] - V[t];   A[t] = delta[t] + gamma * lam * A[t'];   returns = A + V

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from medrl.algorithms.batch import Batch
 from medrl.algorithms.grpo import GRPO
-from medrl.algorithms.losses import clipped_surrogate
+from medrl.algorithms.policy_gradient import clipped_surrogate
 
 
 @dataclass(frozen=True)

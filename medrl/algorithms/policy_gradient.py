@@ -18,7 +18,6 @@ from medrl.algorithms.base import Algorithm, Denominators, Loss, Outputs
 from medrl.algorithms.batch import Batch
 from medrl.algorithms.correction import Correction, importance_weights, weight_figures
 from medrl.algorithms.kl import KLEstimator, adapted_weight, kl_estimate, mean_kl, penalised_rewards
-from medrl.algorithms.losses import clipped_surrogate
 
 Mean = Literal["sequence", "token", "limit"]
 Place = Literal["loss", "reward"]
@@ -83,7 +82,9 @@ class PolicyGradient(Algorithm):
         if self.kl_horizon < 1:
             faults.append(f"kl_horizon is {self.kl_horizon}; it must be at least 1")
         if self.correction_cap < 1.0:
-            faults.append(f"correction_cap is {self.correction_cap}; below 1 it would scale down rollouts that are right")
+            faults.append(
+                f"correction_cap is {self.correction_cap}; below 1 it would scale down rollouts that are right"
+            )
         if faults:
             raise ValueError(f"{self.kind}: " + "; ".join(faults))
 
@@ -187,6 +188,24 @@ class PolicyGradient(Algorithm):
         if self.kl_target is not None or (self.kl_coef and self.kl_in == "reward"):
             found |= {"kl_coef": self._weight(batch), "kl_reference": mean_kl(batch)[0]}
         return found
+
+
+def clipped_surrogate(
+    logprobs_BT: Tensor, old_logprobs_BT: Tensor, advantages_BT: Tensor, clip_low: float, clip_high: float
+) -> tuple[Tensor, Tensor]:
+    """PPO's clipped surrogate (arXiv 1707.06347, equation 7), per token, as a loss to minimise.
+
+        ratio = exp(logp - logp_old);  loss = -min(ratio * A, clip(ratio, 1 - low, 1 + high) * A)
+
+    Unequal bounds are DAPO's clip-higher (arXiv 2503.14476, section 3.1).
+
+    Returns:
+        The loss (B, T) and where the clipped branch was taken, so that the token gives no gradient (B, T) bool.
+    """
+    ratio_BT = torch.exp(logprobs_BT - old_logprobs_BT)
+    free_BT = ratio_BT * advantages_BT
+    held_BT = ratio_BT.clamp(1.0 - clip_low, 1.0 + clip_high) * advantages_BT
+    return -torch.minimum(free_BT, held_BT), (held_BT < free_BT).detach()
 
 
 def mean_loss(loss_BT: Tensor, batch: Batch, denominators: Denominators, mean: Mean) -> Tensor:

@@ -23,7 +23,6 @@ from medrl.algorithms.advantages import gae, whiten
 from medrl.algorithms.base import Denominators, Loss, Outputs
 from medrl.algorithms.batch import Batch
 from medrl.algorithms.kl import KLEstimator
-from medrl.algorithms.losses import clipped_value_loss
 from medrl.algorithms.policy_gradient import Place, PolicyGradient, mean_loss, token_share
 
 
@@ -106,3 +105,22 @@ class PPO(PolicyGradient):
         if len(returns_N):
             found |= {"value": float(torch.mean(values_N)), "return": float(torch.mean(returns_N))}
         return found
+
+
+def clipped_value_loss(
+    values_BT: Tensor, old_values_BT: Tensor, returns_BT: Tensor, clip: float | None
+) -> tuple[Tensor, Tensor]:
+    """A critic's squared error per token, which gains nothing by moving further than `clip` in one step.
+
+        loss = 1/2 max( (V - R)^2, (clip(V, V_old - clip, V_old + clip) - R)^2 )
+
+    From OpenAI's baselines, taken over by most PPO of language models; with `clip` None the plain error.
+
+    Returns:
+        The loss (B, T) and where the clipped branch was taken (B, T) bool.
+    """
+    free_BT = (values_BT - returns_BT).square()
+    if clip is None:
+        return 0.5 * free_BT, free_BT.new_zeros(free_BT.shape, dtype=torch.bool)
+    held_BT = (values_BT.clamp(old_values_BT - clip, old_values_BT + clip) - returns_BT).square()
+    return 0.5 * torch.maximum(free_BT, held_BT), (held_BT > free_BT).detach()

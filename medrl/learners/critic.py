@@ -28,7 +28,11 @@ class Critic:
         self.model = value_model(policy, settings.trunk, settings.path)
         self.updates = 0
         self.optimizer = torch.optim.AdamW(
-            self.weights().values(), lr=settings.lr, betas=settings.betas, weight_decay=settings.weight_decay, fused=True
+            self.weights().values(),
+            lr=settings.lr,
+            betas=settings.betas,
+            weight_decay=settings.weight_decay,
+            fused=True,
         )
 
     @property
@@ -78,7 +82,9 @@ class Critic:
 
     def save(self, folder: Path) -> None:
         """Write weights, moments and counter into an existing folder, under names of its own."""
-        save_file({n: w.detach().contiguous() for n, w in self.model.state_dict().items()}, folder / "critic.safetensors")
+        save_file(
+            {n: w.detach().contiguous() for n, w in self.model.state_dict().items()}, folder / "critic.safetensors"
+        )
         save_moments(self.optimizer, self.weights(), folder / "critic_optimizer.safetensors")
         (folder / "critic.json").write_text(json.dumps({"updates": self.updates}))
 

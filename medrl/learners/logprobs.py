@@ -178,11 +178,16 @@ def response_outputs(
     pack: bool = False,
     barred: Sequence[int] = (),
 ) -> Outputs:
-    """What one pass over a micro-batch says of its trained tokens; see `response_logprobs`.
+    """What one pass over a micro-batch says of its trained tokens.
 
     Args:
+        model: See `response_logprobs`.
+        batch: See `trained_states`.
         entropy: Also the entropy in nats of the distribution that each token was drawn from.
         values: Also a critic's values: called with the micro-batch and the states of `trained_states`.
+        logits_mib: See `token_logprobs`.
+        pack: See `trained_states`.
+        barred: See `response_logprobs`.
     """
     backbone, head = backbone_and_head(model)
     hidden_ND = trained_states(backbone, batch, pack=pack)

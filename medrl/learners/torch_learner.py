@@ -127,6 +127,7 @@ class TorchLearner:
                 f"{told}); the weights were left as they were. Lower the learning rate, or look for rewards or "
                 "log-probabilities that are not finite"
             )
+        metrics["lr"] = 0.0  # while the policy waits for its critic
         if critic is None or not critic.alone:
             metrics["lr"] = self.settings.lr_at(self.updates)
             for group in self.optimizer.param_groups:
@@ -145,7 +146,9 @@ class TorchLearner:
         def values(micro: Batch) -> Tensor:
             assert self.critic is not None
             trunk = backbone_and_head(self.model)[0]
-            return self.critic.values(micro, trained_states(trunk, micro, pack=self.pack) if self.critic.shared else None)
+            return self.critic.values(
+                micro, trained_states(trunk, micro, pack=self.pack) if self.critic.shared else None
+            )
 
         if self.critic is None:
             raise ValueError("the algorithm needs values; make the learner with Optimization(critic=CriticSettings())")

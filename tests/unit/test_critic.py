@@ -119,7 +119,7 @@ def test_the_policy_waits_while_the_critic_is_alone(make_policy: MakePolicy, mak
     learner = learner_of(policy, trunk, alone_updates=2)
     batch, before = make_batch(policy, [1.0, 0.0], 2), weights(learner)
     for _ in range(2):
-        assert "lr" not in step(learner, batch)
+        assert step(learner, batch)["lr"] == 0.0
         now = weights(learner)
         assert all(torch.equal(before[n], now[n]) for n in before if not n.startswith("c."))
         assert not torch.equal(before["c.head.bias"], now["c.head.bias"])
@@ -163,7 +163,9 @@ def test_microbatches_change_no_gradient(
         def keep(*_: object, grads: dict[str, Tensor] = grads, learner: TorchLearner = learner) -> None:
             assert learner.critic is not None
             grads |= {n: p.grad.clone() for n, p in learner.model.named_parameters() if p.grad is not None}
-            grads |= {f"c.{n}": p.grad.clone() for n, p in learner.critic.model.named_parameters() if p.grad is not None}
+            grads |= {
+                f"c.{n}": p.grad.clone() for n, p in learner.critic.model.named_parameters() if p.grad is not None
+            }
 
         learner.optimizer.register_step_pre_hook(keep)
         rewards = [1.0, 0.0, None, 0.25, 0.5, 0.5, 1.0, 0.0]

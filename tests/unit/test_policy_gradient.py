@@ -148,7 +148,9 @@ def test_the_kl_moves_from_the_loss_to_the_reward() -> None:
     algorithm = RLOO(kl_coef=0.5)
     found = filled(algorithm, batch).advantages_BT
     paid = torch.tensor([1.0, 0.0]) - 0.5 * kl
-    assert found is not None and found[:, 0].tolist() == pytest.approx([float(paid[0] - paid[1]), float(paid[1] - paid[0])])
+    assert found is not None and found[:, 0].tolist() == pytest.approx(
+        [float(paid[0] - paid[1]), float(paid[1] - paid[0])]
+    )
     outputs = Outputs(batch.old_logprobs_BT)
     assert "kl" not in algorithm.loss(outputs, filled(algorithm, batch), Denominators.of(batch)).parts
     assert "kl" in RLOO(kl_coef=0.5, kl_in="loss").loss(outputs, filled(RLOO(), batch), Denominators.of(batch)).parts
@@ -272,7 +274,10 @@ def test_cispo_keeps_the_gradient_of_a_token_that_ppo_clips() -> None:
 
 
 def test_importance_weights_by_hand() -> None:
-    old, drawn = table([LOG(0.5), LOG(0.9), 7.0], [LOG(0.1), 0, 0]), table([LOG(0.25), LOG(0.3), -7.0], [LOG(0.2), 0, 0])
+    old, drawn = (
+        table([LOG(0.5), LOG(0.9), 7.0], [LOG(0.1), 0, 0]),
+        table([LOG(0.25), LOG(0.3), -7.0], [LOG(0.2), 0, 0]),
+    )
     batch = batch_of([[1, 1, 0], [1, 0, 0]], [1.0, 0.0], old_logprobs_BT=old, rollout_logprobs_BT=drawn)
     weights, cut = importance_weights(batch, "token", 2.5)
     assert weights.tolist() == [pytest.approx([2.0, 2.5, 0.0]), pytest.approx([0.5, 0.0, 0.0])]
