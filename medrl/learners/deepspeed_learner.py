@@ -10,8 +10,9 @@ The process group must exist (gloo on CPUs, nccl on GPUs). Methods that say so a
 
 import logging
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,13 +22,14 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from medrl.algorithms import Algorithm, Batch, Denominators, Outputs
+from medrl.algorithms import Algorithm, Batch, Denominators, Loss, Outputs
 from medrl.errors import CheckpointError, MedrlError, need
 from medrl.learners import checkpoint, trainable
 from medrl.learners.base import Optimization
+from medrl.learners.critic import Critic
 from medrl.learners.deepspeed_settings import DeepSpeedSettings
 from medrl.learners.deepspeed_state import ShardedState
-from medrl.learners.logprobs import backbone_and_head, head_logprobs, response_logprobs
+from medrl.learners.logprobs import backbone_and_head, head_outputs, response_outputs
 from medrl.learners.microbatches import deal
 from medrl.learners.torch_learner import TorchLearner, probe_batch
 from medrl.models import Policy
@@ -46,24 +48,24 @@ class _Head(nn.Module):
             for weight in head.parameters(recurse=False):
                 register(self, weight)
 
-    def forward(self, hidden_ND: Tensor, targets_N: Tensor, **knobs: Any) -> Tensor:
-        return head_logprobs(self._head[0], hidden_ND, targets_N, **knobs)
+    def forward(self, hidden_ND: Tensor, targets_N: Tensor, **knobs: Any) -> tuple[Tensor, Tensor | None]:
+        return head_outputs(self._head[0], hidden_ND, targets_N, **knobs)
 
 
 class _Scored(nn.Module):
-    """A model as DeepSpeed runs it: a micro-batch in, log-probabilities out, (B, T)."""
+    """A model as DeepSpeed runs it: a micro-batch in; log-probabilities, values and entropy out, (B, T) each or None."""
 
     def __init__(self, model: PreTrainedModel, stage: int) -> None:
         super().__init__()
         self.model = model
         self.head = _Head(backbone_and_head(model)[1], stage)
 
-    def forward(self, *, micro: Batch, knobs: dict[str, Any]) -> Tensor:
-        def apply_head(_: nn.Linear, hidden_ND: Tensor, targets_N: Tensor, **more: Any) -> Tensor:
-            logprobs_N: Tensor = self.head(hidden_ND, targets_N, **more)
-            return logprobs_N
+    def forward(self, *, micro: Batch, knobs: dict[str, Any]) -> tuple[Tensor, Tensor | None, Tensor | None]:
+        def apply_head(_: nn.Linear, hidden_ND: Tensor, targets_N: Tensor, **more: Any) -> Any:
+            return self.head(hidden_ND, targets_N, **more)
 
-        return response_logprobs(self.model, micro, apply_head=apply_head, **knobs)
+        found = response_outputs(self.model, micro, apply_head=apply_head, **knobs)
+        return found.logprobs_BT, found.values_BT, found.entropy_BT  # in a tuple: DeepSpeed looks into no other objects
 
 
 class DeepSpeedLearner(TorchLearner):
@@ -84,11 +86,12 @@ class DeepSpeedLearner(TorchLearner):
         self.zero = deepspeed
         self.rank, self.ranks = dist.get_rank(), dist.get_world_size()
         self.policy, self.settings, self.model = policy, settings, policy.model
+        attention = str(getattr(self.model.config, "_attn_implementation", ""))
+        self.pack = settings.packing == "on" or (settings.packing == "auto" and "flash" in attention)
+        self.critic = Critic(policy, settings.critic, pack=self.pack) if settings.critic else None  # whole on each rank
         trainable.choose_trainable(self.model, settings.last_layers, settings.lora)
         if settings.gradient_checkpointing:
             self.model.gradient_checkpointing_enable({"use_reentrant": False})
-        attention = str(getattr(self.model.config, "_attn_implementation", ""))
-        self.pack = settings.packing == "on" or (settings.packing == "auto" and "flash" in attention)
         self.updates = 0
         self.passes = 0  # what a watcher sees grow while this rank works
         logging.getLogger("DeepSpeed").setLevel(logging.WARNING)
@@ -142,24 +145,54 @@ class DeepSpeedLearner(TorchLearner):
         denominators = Denominators.of(minibatch, rows)
         shares = {"loss": 0.0}
         for micro_rows in self._my_share(minibatch, rows):
-            micro = minibatch.rows(micro_rows or rows[:1]).to(self.policy.device)
-            loss = algorithm.loss(Outputs(self._micro_logprobs(self.engine, micro)), micro, denominators)
+            micro = self._with_pixels(minibatch.rows(micro_rows or rows[:1]).to(self.policy.device))
+            loss = algorithm.loss(self._outputs(self.engine, micro, algorithm.outputs), micro, denominators)
             counts = float(bool(micro_rows))  # an empty pass keeps step with the other ranks and adds nothing
-            self._backward(loss.policy * counts)
+            self._backward_of(loss, counts)
             shares["loss"] += loss.policy.item() * counts
             for name, value in loss.parts.items():
                 shares[name] = shares.get(name, 0.0) + value.item() * counts
-        metrics = self._summed(shares)
-        if not math.isfinite(metrics["loss"]):  # then no gradient is finite: DeepSpeed drops such an update itself
-            micro = minibatch.rows(rows[:1]).to(self.policy.device)
-            self._backward(self._micro_logprobs(self.engine, micro).sum() * math.nan)
-        lr = self.settings.lr_at(self.updates)
-        for group in self.optimizer.param_groups:
-            group["lr"] = lr
-        norm = self._apply()
-        self._must_be_finite(metrics["loss"], norm)
-        self.updates += 1
-        return {**metrics, "grad_norm": norm, "lr": lr}
+        metrics, critic = self._summed(shares), self.critic
+        if critic is not None:
+            metrics["critic_grad_norm"] = self._critic_gradient(critic)
+        if critic is not None and critic.alone:
+            self._must_be_finite(metrics | {"grad_norm": 0.0})
+            metrics |= {"grad_norm": 0.0, "lr": 0.0}  # the policy waits for its critic
+        else:
+            if not all(map(math.isfinite, metrics.values())):  # no gradient may count: DeepSpeed drops one that is NaN
+                micro = self._with_pixels(minibatch.rows(rows[:1]).to(self.policy.device))
+                self._backward(self._outputs(self.engine, micro).logprobs_BT.sum() * math.nan)
+            metrics["lr"] = self.settings.lr_at(self.updates)
+            for group in self.optimizer.param_groups:
+                group["lr"] = metrics["lr"]
+            metrics["grad_norm"] = self._apply()
+            self._must_be_finite(metrics)
+            self.updates += 1
+        if critic is not None:
+            critic.step()
+        return metrics
+
+    def _backward_of(self, loss: Loss, counts: float) -> None:
+        critic = self.critic
+        if critic is None or loss.value is None:
+            self._backward(loss.policy * counts)
+        elif critic.alone:
+            (loss.value * counts).backward()
+        elif critic.shared:
+            self._backward((loss.policy + loss.value) * counts)
+        else:
+            self._backward(loss.policy * counts)
+            (loss.value * counts).backward()
+
+    def _critic_gradient(self, critic: Critic) -> float:
+        """Sum the critic's gradients over the ranks and scale them to their bound; their norm before that."""
+        scaled = self.zero.stage and critic.shared and not critic.alone  # it went through `_backward`
+        for weight in critic.weights().values():
+            weight.grad = torch.zeros_like(weight) if weight.grad is None else weight.grad
+            dist.all_reduce(weight.grad)
+            if scaled:
+                weight.grad /= self.ranks
+        return critic.clip_gradient()
 
     def _backward(self, loss: Tensor) -> None:
         self.engine.backward(loss * self.ranks if self.zero.stage else loss)  # ZeRO divides by the number of ranks
@@ -188,35 +221,53 @@ class DeepSpeedLearner(TorchLearner):
         return dict(zip(shares, sums.tolist(), strict=True))
 
     @torch.no_grad()
-    def _logprobs(self, model: Any, batch: Batch) -> Tensor:
-        logprobs_BT = torch.zeros(batch.tokens_BT.shape)
+    def _table(self, model: Any, batch: Batch, of: Callable[[Batch], Tensor]) -> Tensor:
+        table_BT = torch.zeros(batch.tokens_BT.shape)
         was_training = self.model.training
         self.model.eval()
-        model = self.engine if model is self.model else model
         rows = batch.loss_mask_BT.any(-1).nonzero()[:, 0].tolist()
         for micro_rows in self._my_share(batch, rows) if rows else []:
-            part_BT = self._micro_logprobs(model, batch.rows(micro_rows or rows[:1]))
+            part_BT = of(self._with_pixels(batch.rows(micro_rows or rows[:1]).to(self.policy.device)))
             if micro_rows:
-                logprobs_BT[micro_rows, : part_BT.shape[1]] = part_BT.cpu()
+                table_BT[micro_rows, : part_BT.shape[1]] = part_BT.cpu()
         self.model.train(was_training)
-        there = logprobs_BT.to(self.policy.device)
+        there = table_BT.to(self.policy.device)
         dist.all_reduce(there)  # each row is one rank's, and 0 elsewhere
         return there.cpu()
 
-    def _micro_logprobs(self, model: Any, micro: Batch, barred: Sequence[int] | None = None) -> Tensor:
+    def _values(self, batch: Batch) -> Tensor:
+        critic = self.critic
+        if critic is None or not critic.shared:
+            return super()._values(batch)
+
+        def values(micro: Batch) -> Tensor:
+            found = self._outputs(self.engine, micro, {"values"}).values_BT
+            assert found is not None
+            return found
+
+        return self._table(self.engine, batch, values)
+
+    def _outputs(self, model: Any, micro: Batch, want: Set[str] = frozenset()) -> Outputs:
+        return self._scored(self.engine if model is self.model else model, micro, want, self.policy.barred_ids)
+
+    def _scored(self, model: Any, micro: Batch, want: Set[str], barred: Sequence[int]) -> Outputs:
         self.passes += 1
+        critic = self.critic if "values" in want else None
         knobs = {
+            "entropy": "entropy" in want,
+            "values": critic.values if critic is not None and critic.shared else None,
             "logits_mib": self.settings.logits_mib,
             "pack": self.pack,
-            "barred": self.policy.barred_ids if barred is None else barred,
+            "barred": barred,
         }
-        logprobs_BT: Tensor = model(micro=self._with_pixels(micro), knobs=knobs)
-        return logprobs_BT
+        found = Outputs(*model(micro=micro, knobs=knobs))
+        return found if critic is None or critic.shared else replace(found, values_BT=critic.values(micro))
 
     @torch.no_grad()
     def probe_logprobs(self, token_ids: Sequence[int]) -> list[float]:
         """See `Learner.probe_logprobs`; collective."""
-        return [float(value) for value in self._micro_logprobs(self.engine, probe_batch(token_ids), ())[0, 1:]]
+        found = self._scored(self.engine, probe_batch(token_ids).to(self.policy.device), frozenset(), ())
+        return [float(value) for value in found.logprobs_BT[0, 1:]]
 
     # Weights and checkpoints ------------------------------------------------------------------------------------------
 
@@ -235,6 +286,9 @@ class DeepSpeedLearner(TorchLearner):
         if trainable.has_adapter(self.model):
             rows = trainable.adapter_weights(self.model, self._gather)
             self._by_rank_0(rows, lambda: checkpoint.save_adapter(self.model, folder, rows))
+        if self.critic is not None:
+            critic = self.critic
+            self._by_rank_0(iter(()), lambda: critic.save(folder))
         moments = self.state.rows(masters=self.zero.bf16)
         self._by_rank_0(moments, lambda: checkpoint.write_state(folder, self.updates, moments))
 
@@ -252,6 +306,8 @@ class DeepSpeedLearner(TorchLearner):
         with self._together(f"{folder} is no checkpoint of this model"):
             if trainable.has_adapter(self.model):
                 trainable.check_base(self.model, weights, self._gather)
+            if self.critic is not None:
+                self.critic.load(folder)
         trainable.assign(self.model, weights, lambda some: self.state.gather(some, writer=0))
         for name, shape in self.state.shapes.items():
             master = saved.get(f"{name}/master")
