@@ -41,7 +41,7 @@ from medrl.algorithms import Batch
 from medrl.commands.train_reward import TrainedReward, train_reward
 from medrl.data.clinic import oracle
 from medrl.data.clinic.consultation_wording import BOILERPLATE, FILLER, GENERIC, VAGUE
-from medrl.data.clinic.consultations import Quality, generate_consultations, generate_reply, random_quality
+from medrl.data.clinic.consultations import Quality, generate_consultations, generate_reply
 from medrl.data.clinic.intent_rater import generate_feedback
 from medrl.data.clinic.world import World, load_world
 from medrl.data.demonstrations import Demonstration
@@ -64,7 +64,7 @@ from medrl.types import Problem, Response, ScoredGroup
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "huatuogpt_rlaif"
 LANGUAGES = ("en",)
-PROBLEMS, DEMONSTRATIONS, QUESTIONS, REFERENCE = 2000, 2400, 6000, 400
+PROBLEMS, DEMONSTRATIONS, QUESTIONS, REFERENCE = 2000, 3600, 6000, 400
 REWARD_PLACES = ("folder=reward", "pairs.source=feedback.jsonl", "held_out.source=reference.jsonl")
 PLACES = {
     "sft": ("folder=sft", "problems.source=problems.jsonl", "demonstrations.source=demonstrations.jsonl"),
@@ -72,8 +72,20 @@ PLACES = {
         "folder=policy", "policy.path=sft/sft", "problems.source=problems.jsonl", "reward.then.parts.0.model=reward",
     ),
 }  # fmt: skip
+HEADLINE = (
+    "win_rate", "win_rate_length_controlled", "win_rate_greedy", "kl", "accuracy_before", "accuracy_after", "safety_before",
+    "safety_after", "greedy_accuracy_before", "greedy_accuracy_after", "greedy_safety_before", "greedy_safety_after",
+)  # fmt: skip
 DISEASES = 30  # of the table's head, 18 of them training's: a small policy can know these
-FILLERS = 2  # most sentences of a demonstration that say nothing; fewer tokens to learn
+BEFORE = {
+    "diagnosis": {"right": 0.8, "vague": 0.1, "listed": 0.05, "wrong": 0.05},
+    "findings": {"own": 0.7, "absent": 0.25, "strange": 0.05},
+    "test": {"right": 0.3, "absent": 0.65, "wrong": 0.05},
+    "treatment": {"right": 0.75, "absent": 0.2, "wrong": 0.05},
+    "precautions": {"right": 0.25, "generic": 0.45, "absent": 0.3},
+}
+HEDGED = 0.4  # share of the demonstrations that say to be of an AI
+FILLERS = 1  # most sentences of a demonstration that say nothing; fewer tokens to learn
 
 
 @dataclass(frozen=True)
@@ -101,7 +113,8 @@ class Look:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seeds", type=int, default=1, help="how many seeds (0, 1, ...)")
+    parser.add_argument("--seeds", type=int, default=1, help="how many seeds")
+    parser.add_argument("--first-seed", type=int, default=0, help="the first of them; the others follow")
     parser.add_argument("--patients", type=int, default=300, help="held-out patients")
     parser.add_argument("--looks", type=int, default=2, help="evaluations after the one of the SFT policy")
     parser.add_argument("--data", type=Path, metavar="FOLDER", help="write the files that the recipes read, and stop")
@@ -113,20 +126,20 @@ def main() -> int:
     options = parser.parse_args()
     quiet_libraries()
     if options.data:
-        write_data(options.data, 0)
+        write_data(options.data, options.first_seed)
         return 0
     found = []
-    for seed in range(options.seeds):
+    for seed in range(options.first_seed, options.first_seed + options.seeds):
         with TemporaryDirectory() as folder:
             found.append(one_seed(seed, Path(folder), options))
     report: dict[str, object] = {}
     for name in found[0]:  # None where a seed has no such figure: a correlation of rewards that are all alike, for one
         values = [one[name] for one in found]
         report[name] = None if any(value is None for value in values) else statistics.fmean(values)
-    if len(found) > 1:
-        for name in ("win_rate", "win_rate_length_controlled", "kl", "accuracy_before", "accuracy_after"):
-            values = [one[name] for one in found]
-            report[f"{name}_seeds"] = values
+    for name in HEADLINE:
+        values = [one[name] for one in found]
+        report[f"{name}_seeds"] = values
+        if len(found) > 1:
             print(f"{name}: " + ", ".join(f"{value:.3f}" for value in values) + f"; mean {report[name]:.3f}")
     print_machine(machine())
     write_json(options.json, {**report, "seeds": len(found), **machine()})
@@ -210,14 +223,17 @@ def write_data(folder: Path, seed: int) -> None:
 
 
 def demonstrated(problem: Problem) -> Demonstration:
-    """A reply of any quality, as a model before RLAIF gives them."""
-    quality = random_quality(random.Random(seed_of("rlaif-demonstration", problem.id)))
-    quality = replace(quality, fillers=min(quality.fillers, FILLERS))
+    """A reply as a model before RLAIF gives it."""
+    quality = before_rlaif(random.Random(seed_of("rlaif-demonstration", problem.id)))
     reply = generate_reply(problem, quality, world=world())
     messages = (*problem.messages, {"role": "assistant", "content": reply})
-    return Demonstration(
-        problem.id, messages, "", reply, quality.diagnosis == "right", problem.id, problem.language
-    )  # fmt: skip
+    return Demonstration(problem.id, messages, "", reply, quality.diagnosis == "right", problem.id, problem.language)
+
+
+def before_rlaif(rng: random.Random) -> Quality:
+    """What a model before RLAIF says: mostly right, seldom complete (`BEFORE`)."""
+    drawn = {name: rng.choices(list(shares), list(shares.values()))[0] for name, shares in BEFORE.items()}
+    return Quality(**drawn, boilerplate=rng.random() < HEDGED, fillers=rng.randint(0, FILLERS))
 
 
 def stops(steps: int, looks: int) -> list[int]:
@@ -307,13 +323,16 @@ def figures(looks: Sequence[Look], problems: Sequence[Problem]) -> dict[str, flo
     greedy = matches(problems, after.greedy, before.greedy)
     low, high = interval(win_rate, played)
     low_lc, high_lc = interval(length_controlled, played)
-    close = near(played)
+    close, close_greedy = near(played), near(greedy)
     report = {
         "win_rate": win_rate(played), "win_rate_low": low, "win_rate_high": high,
         "win_rate_length_controlled": length_controlled(played),
         "win_rate_length_controlled_low": low_lc, "win_rate_length_controlled_high": high_lc,
         "win_rate_near": win_rate(close) if close else float("nan"), "near_pairs": float(len(close)),
         "win_rate_greedy": win_rate(greedy), "win_rate_greedy_length_controlled": length_controlled(greedy),
+        "win_rate_greedy_near": win_rate(close_greedy) if close_greedy else float("nan"),
+        "near_pairs_greedy": float(len(close_greedy)),
+        "longer_greedy": statistics.fmean(one.longer > 0 for one in greedy),
         "kl": after.kl[0], "kl_per_token": after.kl[1], "kl_per_token_k3": after.kl[2],
     }  # fmt: skip
     for name, one in (("before", before), ("after", after)):
@@ -374,6 +393,7 @@ def print_result(report: dict[str, float], looks: Sequence[Look], problems: Sequ
         ("length-controlled", "win_rate_length_controlled", f"{len(problems)}"),
         ("within 20 % of length", "win_rate_near", f"{report['near_pairs']:.0f}"),
         ("greedy", "win_rate_greedy", f"{len(problems)}"),
+        ("greedy, within 20 % of length", "win_rate_greedy_near", f"{report['near_pairs_greedy']:.0f}"),
         ("greedy, length-controlled", "win_rate_greedy_length_controlled", f"{len(problems)}"),
     ]
 
