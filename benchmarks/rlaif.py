@@ -1,6 +1,6 @@
 """Does reinforcement learning on a reward model make better replies, by a judge that the reward model never saw?
 
-    python benchmarks/rlaif.py                             TIMING
+    python benchmarks/rlaif.py                             one core, 6.5 minutes of its time
     python benchmarks/rlaif.py --seeds 3 --json out.json   three of them
     python benchmarks/rlaif.py --data runs/rlaif           write the files of examples/huatuogpt_rlaif, and stop
 
