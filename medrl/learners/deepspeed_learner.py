@@ -11,7 +11,8 @@ The process group must exist (gloo on CPUs, nccl on GPUs). Methods that say so a
 import logging
 import math
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, redirect_stdout
+from io import StringIO
 from pathlib import Path
 from typing import Any, Literal
 
@@ -104,12 +105,13 @@ class DeepSpeedLearner(TorchLearner):
     # The engine -------------------------------------------------------------------------------------------------------
 
     def _engine(self, model: PreTrainedModel, optimizer: torch.optim.Optimizer | None) -> Any:
-        return self._deepspeed.initialize(
-            model=_Scored(model, self.zero.stage),
-            optimizer=optimizer,
-            config=self.zero.config(self.settings),
-            dist_init_required=False,
-        )[0]
+        with redirect_stdout(StringIO()):  # DeepSpeed tells of each operator that it has built
+            return self._deepspeed.initialize(
+                model=_Scored(model, self.zero.stage),
+                optimizer=optimizer,
+                config=self.zero.config(self.settings),
+                dist_init_required=False,
+            )[0]
 
     def _adamw(self) -> torch.optim.Optimizer:
         knobs = {"lr": self.settings.lr, "betas": self.settings.betas, "weight_decay": self.settings.weight_decay}
