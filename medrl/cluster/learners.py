@@ -6,8 +6,6 @@ the model never pass the driver. A rank that dies or hangs breaks its group: eve
 held parts that no other has.
 """
 
-import os
-import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
@@ -16,10 +14,11 @@ from typing import Any, Literal
 
 from medrl.algorithms import Algorithm, Batch
 from medrl.cluster.environment import learner_environment
-from medrl.cluster.learner_actor import Beat, LearnerActor, LearnerSpec
+from medrl.cluster.learner_actor import Beat, LearnerActor, LearnerSpec, end_rank
 from medrl.errors import LearnerLost, MedrlError, need
 from medrl.knobs import out_of_range
 from medrl.learners import Optimization
+from medrl.learners.deepspeed_learner import ELSEWHERE
 from medrl.learners.deepspeed_settings import DeepSpeedSettings
 from medrl.models import Policy, PolicySpec
 from medrl.models.buckets import Bucket
@@ -166,18 +165,18 @@ class RayLearners:
             self._ray.kill(actor)
         for rank in self._silent & self.beats.keys():
             self._end(self.beats[rank])
-        self._actors, self.beats = [], {}
+        self._actors, self.beats, self._silent = [], {}, set()
 
     def _end(self, beat: Beat) -> None:
         """Kill a process that does not hear Ray, from another on its machine."""
         affinity: Any = need("ray.util.scheduling_strategies", "ray").NodeAffinitySchedulingStrategy(
             beat.node, soft=False
         )
-        kill = self._ray.remote(os.kill).options(num_cpus=0, scheduling_strategy=affinity, max_retries=0)
+        kill = self._ray.remote(end_rank).options(num_cpus=0, scheduling_strategy=affinity, max_retries=0)
         try:
-            self._ray.get(kill.remote(beat.process, signal.SIGKILL), timeout=GRACE_S)
-        except (ProcessLookupError, self._ray.exceptions.RayError):
-            return  # it has ended, or its machine has
+            self._ray.get(kill.remote(beat.process), timeout=GRACE_S)
+        except self._ray.exceptions.RayError:
+            return  # its machine is gone too
 
     def _start(self) -> None:
         ranks, cpus, gpus = self.group.ranks, self.group.cpus, self.group.gpus
@@ -236,8 +235,8 @@ class RayLearners:
         for ref in others:
             try:
                 self._ray.get(ref)
-            except exceptions.RayTaskError:
-                continue
+            except exceptions.RayTaskError as other:
+                cause = other.cause if ELSEWHERE in str(cause) else cause
             except exceptions.RayError as death:
                 return self._dead([pending[ref]], method, death)
         if isinstance(cause, MedrlError) and len(others) == len(pending):

@@ -35,6 +35,8 @@ from medrl.models import Policy
 from medrl.models.buckets import Bucket, pack
 from medrl.seeds import seed_of
 
+ELSEWHERE = "another rank says why"  # the reason of a rank that fails because another did
+
 
 class _Head(nn.Module):
     """Applies the head in chunks. A module of its own, so that ZeRO-3 gathers the weight before each pass through it."""
@@ -285,5 +287,5 @@ class DeepSpeedLearner(TorchLearner):
         faults = torch.tensor(float(fault is not None), device=self.policy.device)
         dist.all_reduce(faults)
         if faults:
-            reason = str(fault) if fault is not None else "another rank says why"
+            reason = str(fault) if fault is not None else ELSEWHERE
             raise CheckpointError(f"{what}: {reason}; use another folder") from fault

@@ -64,7 +64,7 @@ def weights(learner: Any) -> dict[str, Tensor]:
 
 def apart(left: dict[str, Tensor], right: dict[str, Tensor]) -> float:
     assert left.keys() == right.keys()
-    return max(float((left[name] - right[name]).abs().max()) for name in left)
+    return max(float((left[name].detach() - right[name].detach()).abs().max()) for name in left)
 
 
 def process_of(learners: RayLearners, rank: int) -> int:
@@ -114,7 +114,7 @@ def test_numbers_faults_and_restarts(
     train(learners, make_batch, range(3, 5))
     train(straight, make_batch, range(3, 5))
     assert apart(weights(learners), weights(straight)) < 1e-5
-    half = {name: tensor for name, tensor in Policy.load(str(policy)).model.named_parameters()}
+    half = dict(Policy.load(str(policy)).model.named_parameters())
     assert apart(half, dict(Policy.load(str(saved)).model.named_parameters())) == 0.0  # type: ignore[arg-type]
 
     # 4. A rank stops in its tracks: it is named, with where it was last seen
