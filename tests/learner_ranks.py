@@ -4,6 +4,8 @@ Each case trains the policy of FOLDER on FOLDER/batches.pt and leaves NAME.json 
 all cases, since imports take longer than the training.
 """
 
+import faulthandler
+import gc
 import json
 import math
 import os
@@ -23,6 +25,7 @@ from medrl.learners.deepspeed_settings import DeepSpeedSettings
 from medrl.models import Policy
 
 ALGORITHM = GRPO(kl_coef=0.05)
+HANGS_S = 400  # then every thread's stack is printed
 PROBE = (5, 6, 7, 8, 9, 10)
 
 
@@ -84,11 +87,15 @@ def run(case: dict[str, Any], folder: Path, batches: list[Batch]) -> None:
     if learner.rank == 0:
         save_file(weights, folder / f"{case['name']}.safetensors")
         (folder / f"{case['name']}.json").write_text(json.dumps(said))
+    learner.close()
+    del learner, policy
+    gc.collect()  # on all ranks at the same place: an engine that goes in the middle of another's work takes part in it
     dist.barrier()
 
 
 def main() -> None:
     rank, ranks, port, place, cases = sys.argv[1:]
+    faulthandler.dump_traceback_later(HANGS_S, exit=True)
     torch.set_num_threads(1)
     os.environ.update(RANK=rank, WORLD_SIZE=ranks, LOCAL_RANK=rank, MASTER_ADDR="127.0.0.1", MASTER_PORT=port)
     dist.init_process_group("gloo", rank=int(rank), world_size=int(ranks))

@@ -11,7 +11,7 @@ The process group must exist (gloo on CPUs, nccl on GPUs). Methods that say so a
 import logging
 import math
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, redirect_stdout
+from contextlib import contextmanager, redirect_stdout
 from io import StringIO
 from pathlib import Path
 from typing import Any, Literal
@@ -130,10 +130,6 @@ class DeepSpeedLearner(TorchLearner):
             nn.Module.to(frozen, torch.bfloat16)
         return _Scored(frozen, 0)
 
-    def _gather(self, weights: Sequence[nn.Parameter]) -> AbstractContextManager[Any]:
-        self.passes += 1
-        return self.state.gather(weights)
-
     # One update -------------------------------------------------------------------------------------------------------
 
     def _seed_dropout(self, seed: int) -> None:
@@ -222,29 +218,35 @@ class DeepSpeedLearner(TorchLearner):
         """See `Learner.probe_logprobs`; collective."""
         return [float(value) for value in self._micro_logprobs(self.engine, probe_batch(token_ids), ())[0, 1:]]
 
+    def close(self) -> None:
+        """Take the engines apart, before another is made in the same process; collective."""
+        for engine in (self.engine, self.reference):
+            if hasattr(engine, "destroy"):
+                engine.destroy()
+
     # Weights and checkpoints ------------------------------------------------------------------------------------------
 
     def weights(self, kind: Literal["full", "adapter"] = "full") -> Iterator[Bucket]:
         """See `Learner.weights`; collective, and only rank 0 gets any. It holds one bucket at a time."""
-        named = (trainable.whole_weights if kind == "full" else trainable.adapter_weights)(self.model, self._gather)
+        rows = self._gathered(kind)
         if self.rank == 0:
-            yield from pack(named)
+            yield from pack(rows)
         else:
-            for _ in named:
+            for _ in rows:
                 pass
 
     def save(self, folder: Path) -> None:
         """See `checkpoint`; collective, and rank 0 writes."""
         self.save_policy(folder)
         if trainable.has_adapter(self.model):
-            rows = trainable.adapter_weights(self.model, self._gather)
+            rows = self._gathered("adapter")
             self._by_rank_0(rows, lambda: checkpoint.save_adapter(self.model, folder, rows))
-        moments = self.state.rows(masters=self.zero.bf16)
+        moments = self._counted(self.state.rows(masters=self.zero.bf16))
         self._by_rank_0(moments, lambda: checkpoint.write_state(folder, self.updates, moments))
 
     def save_policy(self, folder: Path) -> None:
         """See `Learner.save_policy`; collective, and rank 0 writes."""
-        rows = trainable.whole_weights(self.model, self._gather)
+        rows = self._gathered("full")
         self._by_rank_0(rows, lambda: checkpoint.save_model(self.policy, folder, rows))
 
     def load(self, folder: Path) -> None:
@@ -255,7 +257,7 @@ class DeepSpeedLearner(TorchLearner):
             weights = checkpoint.saved_weights(self.model, folder)
         with self._together(f"{folder} is no checkpoint of this model"):
             if trainable.has_adapter(self.model):
-                trainable.check_base(self.model, weights, self._gather)
+                trainable.check_base(self.model, weights, self.state.gather)
         trainable.assign(self.model, weights, lambda some: self.state.gather(some, writer=0))
         for name, shape in self.state.shapes.items():
             master = saved.get(f"{name}/master")
@@ -265,6 +267,15 @@ class DeepSpeedLearner(TorchLearner):
                 self.state.put(name, key, torch.zeros(shape) if moment is None else moment)
         self.state.step = max((float(saved[key]) for key in saved if key.endswith("/step")), default=0.0)
         self.updates = saved.updates
+
+    def _gathered(self, kind: Literal["full", "adapter"]) -> Iterator[tuple[str, Tensor]]:
+        named = trainable.whole_weights if kind == "full" else trainable.adapter_weights
+        return self._counted(named(self.model, self.state.gather))
+
+    def _counted(self, rows: Iterator[tuple[str, Tensor]]) -> Iterator[tuple[str, Tensor]]:
+        for row in rows:
+            self.passes += 1
+            yield row
 
     def _by_rank_0(self, rows: Iterator[Any], write: Callable[[], None]) -> None:
         """Write on rank 0 while all ranks gather; what fails there fails everywhere."""
