@@ -1,6 +1,6 @@
 """Is anything lost, doubled or trained twice when processes of a run are killed again and again?
 
-    python benchmarks/chaos.py [--kills 12] [--drivers 3] [--seeds 3] [--steps 40] [--json OUT]      up to 30 minutes, two cores
+    python benchmarks/chaos.py [--kills 12] [--drivers 3] [--seeds 3] [--steps 40] [--json OUT]      15 to 30 minutes
 
 One run on a Ray cluster of this machine (vLLM engines, DeepSpeed ranks, a reward actor) is disturbed by SIGKILLs: engines,
 ranks, reward actors by chance, and the driver itself at most `--drivers` times, after which the run is resumed as a user

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from medrl.algorithms import Batch
-from medrl.algorithms.losses import kl_estimate
+from medrl.algorithms.kl import kl_estimate
 from medrl.engines import Sampling
 from medrl.learners import Learner
 from medrl.types import ScoredGroup

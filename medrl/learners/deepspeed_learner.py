@@ -11,8 +11,9 @@ The process group must exist (gloo on CPUs, nccl on GPUs). Methods that say so a
 import logging
 import math
 from collections.abc import Callable, Iterator, Sequence, Set
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import replace
+from io import StringIO
 from pathlib import Path
 from typing import Any, Literal
 
@@ -35,6 +36,8 @@ from medrl.learners.torch_learner import TorchLearner, probe_batch
 from medrl.models import Policy
 from medrl.models.buckets import AnyBucket, lend, pack
 from medrl.seeds import seed_of
+
+ELSEWHERE = "another rank says why"  # the reason of a rank that fails because another did
 
 
 class _Head(nn.Module):
@@ -107,12 +110,13 @@ class DeepSpeedLearner(TorchLearner):
     # The engine -------------------------------------------------------------------------------------------------------
 
     def _engine(self, model: PreTrainedModel, optimizer: torch.optim.Optimizer | None) -> Any:
-        return self._deepspeed.initialize(
-            model=_Scored(model, self.zero.stage),
-            optimizer=optimizer,
-            config=self.zero.config(self.settings),
-            dist_init_required=False,
-        )[0]
+        with redirect_stdout(StringIO()):  # DeepSpeed tells of each operator that it has built
+            return self._deepspeed.initialize(
+                model=_Scored(model, self.zero.stage),
+                optimizer=optimizer,
+                config=self.zero.config(self.settings),
+                dist_init_required=False,
+            )[0]
 
     def _adamw(self) -> torch.optim.Optimizer:
         knobs = {"lr": self.settings.lr, "betas": self.settings.betas, "weight_decay": self.settings.weight_decay}
@@ -128,10 +132,6 @@ class DeepSpeedLearner(TorchLearner):
         if self.zero.bf16:
             nn.Module.to(frozen, torch.bfloat16)
         return _Scored(frozen, 0)
-
-    def _gather(self, weights: Sequence[nn.Parameter]) -> AbstractContextManager[Any]:
-        self.passes += 1
-        return self.state.gather(weights)
 
     # One update -------------------------------------------------------------------------------------------------------
 
@@ -269,32 +269,38 @@ class DeepSpeedLearner(TorchLearner):
         found = self._scored(self.engine, probe_batch(token_ids).to(self.policy.device), frozenset(), ())
         return [float(value) for value in found.logprobs_BT[0, 1:]]
 
+    def close(self) -> None:
+        """Take the engines apart, before another is made in the same process; collective."""
+        for engine in (self.engine, self.reference):
+            if hasattr(engine, "destroy"):
+                engine.destroy()
+
     # Weights and checkpoints ------------------------------------------------------------------------------------------
 
     def weights(self, kind: Literal["full", "adapter"] = "full") -> Iterator[AnyBucket]:
         """See `Learner.weights`; collective, and only rank 0 gets any. It holds one bucket at a time."""
-        named = (trainable.whole_weights if kind == "full" else trainable.adapter_weights)(self.model, self._gather)
+        rows = self._gathered(kind)
         if self.rank == 0:
-            yield from (pack if self.state.stage == 3 else lend)(named)
+            yield from (pack if self.state.stage == 3 else lend)(rows)
         else:
-            for _ in named:
+            for _ in rows:
                 pass
 
     def save(self, folder: Path) -> None:
         """See `checkpoint`; collective, and rank 0 writes."""
         self.save_policy(folder)
         if trainable.has_adapter(self.model):
-            rows = trainable.adapter_weights(self.model, self._gather)
+            rows = self._gathered("adapter")
             self._by_rank_0(rows, lambda: checkpoint.save_adapter(self.model, folder, rows))
         if self.critic is not None:
             critic = self.critic
             self._by_rank_0(iter(()), lambda: critic.save(folder))
-        moments = self.state.rows(masters=self.zero.bf16)
+        moments = self._counted(self.state.rows(masters=self.zero.bf16))
         self._by_rank_0(moments, lambda: checkpoint.write_state(folder, self.updates, moments))
 
     def save_policy(self, folder: Path) -> None:
         """See `Learner.save_policy`; collective, and rank 0 writes."""
-        rows = trainable.whole_weights(self.model, self._gather)
+        rows = self._gathered("full")
         self._by_rank_0(rows, lambda: checkpoint.save_model(self.policy, folder, rows))
 
     def load(self, folder: Path) -> None:
@@ -305,7 +311,7 @@ class DeepSpeedLearner(TorchLearner):
             weights = checkpoint.saved_weights(self.model, folder)
         with self._together(f"{folder} is no checkpoint of this model"):
             if trainable.has_adapter(self.model):
-                trainable.check_base(self.model, weights, self._gather)
+                trainable.check_base(self.model, weights, self.state.gather)
             if self.critic is not None:
                 self.critic.load(folder)
         trainable.assign(self.model, weights, lambda some: self.state.gather(some, writer=0))
@@ -317,6 +323,15 @@ class DeepSpeedLearner(TorchLearner):
                 self.state.put(name, key, torch.zeros(shape) if moment is None else moment)
         self.state.step = max((float(saved[key]) for key in saved if key.endswith("/step")), default=0.0)
         self.updates = saved.updates
+
+    def _gathered(self, kind: Literal["full", "adapter"]) -> Iterator[tuple[str, Tensor]]:
+        named = trainable.whole_weights if kind == "full" else trainable.adapter_weights
+        return self._counted(named(self.model, self.state.gather))
+
+    def _counted(self, rows: Iterator[tuple[str, Tensor]]) -> Iterator[tuple[str, Tensor]]:
+        for row in rows:
+            self.passes += 1
+            yield row
 
     def _by_rank_0(self, rows: Iterator[Any], write: Callable[[], None]) -> None:
         """Write on rank 0 while all ranks gather; what fails there fails everywhere."""
@@ -339,5 +354,5 @@ class DeepSpeedLearner(TorchLearner):
         faults = torch.tensor(float(fault is not None), device=self.policy.device)
         dist.all_reduce(faults)
         if faults:
-            reason = str(fault) if fault is not None else "another rank says why"
+            reason = str(fault) if fault is not None else ELSEWHERE
             raise CheckpointError(f"{what}: {reason}; use another folder") from fault
