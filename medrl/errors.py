@@ -80,6 +80,14 @@ class TrainingDiverged(MedrlError, ArithmeticError):
     """A loss, gradient or weight is no longer a finite number."""
 
 
+class EngineFailed(MedrlError, RuntimeError):
+    """An engine died, hangs, or cannot give what was asked of it."""
+
+
+class WeightDrift(MedrlError, ArithmeticError):
+    """After new weights were published, an engine computes something else than the learner does."""
+
+
 def did_you_mean(wrong: str, known: Iterable[str]) -> str:
     """`; did you mean 'dosage'?` where a known name is near, else the list of known names."""
     names = sorted(known)

@@ -5,14 +5,9 @@ vLLM's structured outputs, and each is drawn from its own seed. An engine that d
 request starts a fresh one.
 """
 
-import contextlib
-import gc
-import os
-import random
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -27,17 +22,10 @@ from medrl.chat.base import (
     ChatUnavailable,
 )
 from medrl.chat.openai_wire import sendable
-from medrl.errors import need
+from medrl.engines.vllm_start import collect, end, on_cpu, prepare, start
 
 if TYPE_CHECKING:
     from medrl.engines.vllm_chat import VLLMChat
-
-# Set unless the user has set them: the engine in this process, and on the CPU a cache that fits and no pinned threads.
-SETTINGS: Mapping[str, str] = {
-    "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
-    "VLLM_CPU_KVCACHE_SPACE": "1",
-    "VLLM_CPU_OMP_THREADS_BIND": "nobind",
-}
 
 
 @dataclass
@@ -96,11 +84,9 @@ class ChatEngine:
             why = error
         finally:
             if engine is not None:
-                with contextlib.suppress(Exception):  # it may be dead already
-                    engine.engine_core.shutdown()
+                end(engine)
             del engine
-            gc.collect()
-            _empty_gpu_cache()
+            collect()
             self._hang_up(why)  # last, so that no other engine starts before the memory is free
 
     def _hang_up(self, why: Exception | None) -> None:
@@ -155,54 +141,27 @@ class ChatEngine:
                 _fail(job, ChatTimedOut(f"{self._chat.model} gave no whole reply within {self._chat.timeout:g} s"))
 
 
-@contextlib.contextmanager
-def _left_as_it_was() -> Iterator[None]:
-    """vLLM seeds the generators of its process while it loads, and disables `torch.set_num_threads`: undo both."""
-    import numpy
-    import torch
-
-    states = random.getstate(), numpy.random.get_state(), torch.get_rng_state()
-    set_num_threads, threads = torch.set_num_threads, torch.get_num_threads()
-    try:
-        yield
-    finally:
-        torch.set_num_threads = set_num_threads
-        if torch.get_num_threads() != threads:
-            torch.set_num_threads(threads)
-        random.setstate(states[0])
-        numpy.random.set_state(states[1])
-        torch.set_rng_state(states[2])
-
-
 def _load(chat: "VLLMChat") -> Any:
     """vLLM's engine in this process."""
-    for name, value in SETTINGS.items():
-        os.environ.setdefault(name, value)
-    need("vllm", "vllm")
-    from vllm import EngineArgs
+    prepare()
     from vllm.config import StructuredOutputsConfig
-    from vllm.platforms import current_platform
-    from vllm.v1.engine.llm_engine import LLMEngine
 
-    on_cpu = current_platform.is_cpu()
+    cpu = on_cpu()
     options: dict[str, Any] = {} if chat.context is None else {"max_model_len": chat.context}
-    if not on_cpu:
+    if not cpu:
         options["gpu_memory_utilization"] = chat.gpu_memory
-    arguments = EngineArgs(
+    return start(
         model=chat.model,
         revision=chat.revision,
         tokenizer_revision=chat.revision,
-        dtype="float32" if on_cpu and chat.dtype == "auto" else chat.dtype,
+        dtype="float32" if cpu and chat.dtype == "auto" else chat.dtype,
         max_num_seqs=chat.concurrency,
         enforce_eager=chat.eager,
-        disable_log_stats=True,
         trust_remote_code=False,
         # White space between the parts of a JSON reply is barred, for a model may write it without end.
         structured_outputs_config=StructuredOutputsConfig(backend="xgrammar", disable_any_whitespace=True),
         **options,
     )
-    with _left_as_it_was():
-        return LLMEngine.from_engine_args(arguments)
 
 
 def _enter(engine: Any, name: str, request: ChatRequest, chat: "VLLMChat") -> int:
@@ -249,10 +208,3 @@ def _finish(job: _Job, output: Any, model: str) -> None:
 def _fail(job: _Job, error: ChatError) -> None:
     if job.future.set_running_or_notify_cancel():
         job.future.set_exception(error)
-
-
-def _empty_gpu_cache() -> None:
-    import torch
-
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()

@@ -4,6 +4,7 @@ Prompts are rendered to token ids here and nowhere else, so that what the engine
 the reference scores is one sequence of ids. Nothing is ever cut off a prompt: a prompt that is too long is an error.
 """
 
+import contextlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -114,8 +115,13 @@ class Policy:
     _pixels: dict[str, dict[str, Tensor]] = field(default_factory=dict, repr=False)
 
     @classmethod
-    def load(cls, path: str, spec: PolicySpec | None = None) -> "Policy":
-        """Read a folder or hub id. Weights come from safetensors; code that comes along is not run unless asked for."""
+    def load(cls, path: str, spec: PolicySpec | None = None, *, weights: bool = True) -> "Policy":
+        """Read a folder or hub id. Weights come from safetensors; code that comes along is not run unless asked for.
+
+        Without `weights` the model is an outline on torch's "meta" device: it renders prompts, decodes and is checked as the
+        whole one is, takes no memory, and computes nothing. That is what a process needs whose engines and learners are
+        elsewhere.
+        """
         spec = spec or PolicySpec(path=path)
         folder = Path(path)
         if (folder.is_absolute() or path.startswith(".")) and not folder.exists():
@@ -129,14 +135,18 @@ class Policy:
                 from transformers import AutoModelForImageTextToText, AutoProcessor
 
                 loader, processor = AutoModelForImageTextToText, AutoProcessor.from_pretrained(path, **common)
-            model = loader.from_pretrained(
-                path, dtype=DTYPES[spec.dtype], attn_implementation=spec.attention, use_safetensors=True, **common
+            how: dict[str, Any] = {"dtype": DTYPES[spec.dtype], "attn_implementation": spec.attention, **common}
+            model = (
+                loader.from_pretrained(path, use_safetensors=True, **how)
+                if weights
+                else _outline(loader, path, config, how)
             )
             tokenizer = processor.tokenizer if processor is not None else AutoTokenizer.from_pretrained(path, **common)
         except (OSError, ValueError, ImportError) as error:
             raise MissingFile(f"no model can be read from {path!r}: {error}") from error
         policy = cls(model, tokenizer, processor, name=path)
-        policy.move(spec.torch_device())
+        if weights:
+            policy.move(spec.torch_device())
         return policy
 
     @classmethod
@@ -247,6 +257,17 @@ class Policy:
         faults = [fault for check in _CHECKS if (fault := check(self))]
         if faults:
             raise TemplateError(f"the tokenizer of {self.name} does not fit:" + "".join(f"\n  - {f}" for f in faults))
+
+
+def _outline(loader: Any, path: str, config: Any, how: dict[str, Any]) -> PreTrainedModel:
+    from transformers import GenerationConfig
+
+    with torch.device("meta"):
+        model: PreTrainedModel = loader.from_config(config, **{k: v for k, v in how.items() if k != "revision"})
+    with contextlib.suppress(OSError):  # many checkpoints have none
+        model.generation_config = GenerationConfig.from_pretrained(path, revision=how["revision"])
+    model.eval()
+    return model
 
 
 def images_of(messages: Sequence[Message]) -> tuple[Any, ...]:

@@ -179,3 +179,18 @@ def test_stop_tokens_of_the_generation_configuration_count(make_policy: MakePoli
     policy.model.generation_config.eos_token_id = [0, policy.tokenizer.eos_token_id]
     assert set(policy.stop_ids) == {0, policy.tokenizer.eos_token_id}
     assert policy.barred_ids == ()
+
+
+def test_an_outline_renders_and_is_checked_as_the_whole_policy_is_and_holds_no_weights(
+    make_policy: MakePolicy, tmp_path: Path
+) -> None:
+    whole = make_policy()
+    whole.model.generation_config.eos_token_id = [whole.tokenizer.eos_token_id, 7]
+    whole.save(tmp_path)
+    outline = Policy.load(str(tmp_path), weights=False)
+    outline.check()
+    assert {weight.device.type for weight in outline.model.parameters()} == {"meta"}
+    assert outline.stop_ids == Policy.load(str(tmp_path)).stop_ids == (whole.tokenizer.eos_token_id, 7)
+    problem = Problem("p", ask("fever"))
+    assert outline.prompt_ids(problem) == whole.prompt_ids(problem)
+    assert (outline.context, outline.parameters, outline.barred_ids) == (whole.context, whole.parameters, ())

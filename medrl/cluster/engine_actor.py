@@ -1,0 +1,141 @@
+"""One vLLM engine in a Ray actor: a thin shell around `VLLMEngine`, with what a driver needs to watch it.
+
+Results are taken in handfuls by one long call (`take`), which is the heartbeat too: it returns when something has ended,
+or after the heartbeat's seconds with nothing but a pulse.
+"""
+
+import asyncio
+import faulthandler
+import os
+import signal
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from medrl.engines.base import Request
+from medrl.engines.stream import Inbox
+from medrl.engines.vllm_engine import VLLMEngine
+from medrl.engines.vllm_loop import Pulse
+from medrl.engines.vllm_settings import EngineSettings, ServedModel
+from medrl.errors import need
+from medrl.types import Rollout
+
+ray: Any = need("ray", "ray")
+STACK_SIGNAL = signal.SIGUSR1
+
+
+@dataclass(frozen=True)
+class Card:
+    """Where an actor lives.
+
+    Attributes:
+        name: For people.
+        pid: Its process.
+        node: Ray's id of its node.
+        stack: A file of that node into which the process writes its stacks when it gets `STACK_SIGNAL`.
+    """
+
+    name: str
+    pid: int
+    node: str
+    stack: str
+
+
+@dataclass(frozen=True)
+class Harvest:
+    """What ended since the last call, by ticket, and how the engine is doing."""
+
+    ended: tuple[tuple[int, Rollout | Exception], ...]
+    pulse: Pulse
+
+
+class EngineActor:
+    """The methods that a driver calls; all are coroutines, so that none waits for another."""
+
+    def __init__(self, name: str, served: ServedModel, settings: EngineSettings) -> None:
+        self.name, self.served, self.settings = name, served, settings
+        self._tickets: dict[int, int] = {}  # the driver's to the engine's
+        descriptor, self._stack = tempfile.mkstemp(prefix=f"medrl-{name}-", suffix=".stack")
+        faulthandler.register(STACK_SIGNAL, file=descriptor, all_threads=True)  # needs no GIL: answers in a hang too
+
+    async def load(self, version: int) -> Card:
+        """Start the engine and warm it up; the errors of `VLLMEngine` come to the driver as they are."""
+        self._ended: Inbox[tuple[int, Rollout | Exception]] = Inbox()
+        self._engine = await asyncio.to_thread(VLLMEngine, self.served, self.settings, version)
+        await asyncio.to_thread(self._engine.warm_up)
+        return Card(self.name, os.getpid(), ray.get_runtime_context().get_node_id(), self._stack)
+
+    async def submit(self, jobs: Sequence[tuple[int, Request]], version: int) -> None:
+        """Sample these, each under the driver's ticket."""
+        for ticket, request in jobs:
+            (self._tickets[ticket],) = self._engine.submit([request], version, partial(self._end, ticket))
+
+    def _end(self, ticket: int, result: Any) -> None:
+        self._tickets.pop(ticket, None)
+        self._ended.put((ticket, result))
+
+    async def take(self, seconds: float) -> Harvest:
+        """What has ended, as soon as anything has, and at the latest after so many seconds."""
+        ended = await self._ended.get_all(seconds)
+        return Harvest(tuple(ended), self._engine.pulse())
+
+    async def abort(self, tickets: Sequence[int]) -> None:
+        """Drop these; nothing more is heard of them."""
+        chosen = [self._tickets.pop(ticket) for ticket in tickets if ticket in self._tickets]
+        await asyncio.to_thread(self._engine.abort_tickets, chosen)
+
+    async def abort_problems(self, problem_ids: Sequence[str]) -> int:
+        """End these now; each is still handed out, with what it has."""
+        return await asyncio.to_thread(self._engine.abort, problem_ids)
+
+    async def update(self, refs: Sequence[Any], version: int) -> None:
+        """New weights, out of the object store: on the learner's node their bytes are read where they lie."""
+        buckets = await asyncio.gather(*refs)
+        await asyncio.to_thread(self._engine.update, buckets, version)
+
+    async def native(self, step: str, payload: tuple[Any, ...], version: int | None) -> None:
+        """A step of vLLM's own transfer; see `VLLMEngine.native`."""
+        await asyncio.to_thread(partial(self._engine.native, step, *payload, version=version))
+
+    async def probe(self, token_ids: Sequence[int]) -> list[float]:
+        """See `VLLMEngine.probe`."""
+        return await asyncio.to_thread(self._engine.probe, token_ids)
+
+    async def sleep(self) -> None:
+        """See `VLLMEngine.sleep`."""
+        await asyncio.to_thread(self._engine.sleep)
+
+    async def wake(self) -> None:
+        """See `VLLMEngine.wake`."""
+        await asyncio.to_thread(self._engine.wake)
+
+
+def stack_of(card: Card, patience: float = 3.0) -> str:
+    """The stacks of all threads of an actor's process, which need not be alive in any other sense; on its node only."""
+    try:
+        before = os.path.getsize(card.stack)
+        os.kill(card.pid, STACK_SIGNAL)
+    except OSError as error:
+        return f"(no stack: {error})"
+    deadline, text = time.monotonic() + patience, ""
+    while time.monotonic() < deadline:
+        time.sleep(0.1)
+        more = Path(card.stack).read_text(encoding="utf-8", errors="replace")[before:]
+        if more and more == text:
+            return text
+        text = more
+    return text or f"(no stack: {_state(card.pid)})"
+
+
+def _state(pid: int) -> str:
+    """Linux's word on a process that does not answer a signal."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
+    except OSError:
+        return "the process is gone"
+    state = next((line.split(":", 1)[1].strip() for line in status.splitlines() if line.startswith("State:")), "?")
+    return f"the process does not react to signals; its state is {state}"

@@ -1,0 +1,383 @@
+"""The driver's side of the engines: who has which request, and what happens when an engine is lost.
+
+All of it runs in one event loop of a thread of its own (`RayEngines` has it), so nothing here needs a lock.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from medrl.cluster.engine_actor import Card, EngineActor, Harvest, stack_of
+from medrl.cluster.environment import engine_environment
+from medrl.cluster.fleet import EngineFigures, FleetFigures, FleetSettings
+from medrl.engines.base import Request
+from medrl.engines.vllm_loop import Pulse
+from medrl.engines.vllm_requests import finished
+from medrl.engines.vllm_settings import EngineSettings, ServedModel
+from medrl.errors import EngineFailed, MedrlError, need
+from medrl.types import Rollout
+
+ray: Any = need("ray", "ray")
+log = logging.getLogger("medrl.cluster")
+STILL = Pulse(version=-1, running=0, waiting=0, quiet=0.0, steps=0, tokens=0, busy=0.0)
+
+
+@dataclass(eq=False)
+class Ticket:
+    """One request on its way.
+
+    Attributes:
+        request: What is asked.
+        version: The policy version that it is asked of, at least.
+        deliver: Takes the rollout or the error; called once.
+        done: Whether it was called, or nobody waits any more.
+    """
+
+    request: Request
+    version: int
+    deliver: Callable[[Rollout | BaseException], None]
+    done: bool = False
+
+    def end(self, result: Rollout | BaseException) -> None:
+        """Deliver, unless that has happened: a request that was sampled twice is heard of once."""
+        if not self.done:
+            self.done = True
+            self.deliver(result)
+
+
+@dataclass(eq=False)
+class Slot:
+    """A place for an engine: whichever actor is in it, it has one number."""
+
+    index: int
+    actor: Any = None
+    card: Card | None = None
+    pump: "asyncio.Task[None] | None" = None
+    held: dict[int, Ticket] = field(default_factory=dict)
+    pulse: Pulse = STILL
+    ready: bool = False
+    version: int = -1
+    past_tokens: int = 0  # of the actors that were here before
+    lives: int = 0
+
+    @property
+    def name(self) -> str:
+        return f"engine-{self.index}" + (f".{self.lives}" if self.lives else "")
+
+
+class Desk:
+    """Gives out groups of requests, takes in rollouts, replaces engines."""
+
+    def __init__(
+        self,
+        served: ServedModel,
+        settings: EngineSettings,
+        fleet: FleetSettings,
+        version: int,
+        strategies: Sequence[Any] | None,
+    ) -> None:
+        self.served, self.settings, self.fleet, self.strategies = served, settings, fleet, strategies
+        self.first_version = version  # of the folder
+        self.version = version  # published last, and in all engines that are ready
+        self.target = version  # being published
+        self.refs: tuple[Any, ...] = ()
+        self.slots = [Slot(index) for index in range(fleet.engines)]
+        self.waiting: deque[list[Ticket]] = deque()
+        self.count = self.restarts = self.resampled = 0
+        self.failed: EngineFailed | None = None
+        self.tasks: set[asyncio.Task[None]] = set()
+
+    async def start(self) -> None:
+        """Bring all engines up at the same time; the first that cannot start ends it."""
+        await asyncio.gather(*(self._bring_up(slot) for slot in self.slots))
+
+    async def close(self) -> None:
+        """Kill the actors; whoever still waits hears that the engines were closed."""
+        self._fail(EngineFailed("the engines were closed before all rollouts were there"))
+        for task in self.tasks:
+            task.cancel()
+        for slot in self.slots:
+            self._kill(slot)
+
+    # Requests
+
+    def take_in(self, groups: Sequence[list[Ticket]]) -> None:
+        """Queue groups of requests."""
+        late = next((t for group in groups for t in group if t.version > self.version), None)
+        failed = self.failed or (
+            EngineFailed(
+                f"rollouts of policy version {late.version} are asked for and version {self.version} was published "
+                "last; publish the weights first"
+            )
+            if late
+            else None
+        )
+        if failed is not None:
+            for ticket in (ticket for group in groups for ticket in group):
+                ticket.end(failed)
+            return
+        self.waiting.extend(groups)
+        self._give_out()
+
+    def _give_out(self) -> None:
+        """Hand groups to the least loaded engine while any has room."""
+        room = self.settings.max_num_seqs + self.fleet.ahead
+        while self.waiting and (ready := [slot for slot in self.slots if slot.ready]):
+            group = [ticket for ticket in self.waiting[0] if not ticket.done]
+            slot = min(ready, key=lambda one: len(one.held))
+            if slot.held and len(slot.held) + len(group) > room:
+                return
+            self.waiting.popleft()
+            jobs = []
+            for ticket in group:
+                self.count += 1
+                slot.held[self.count] = ticket
+                jobs.append((self.count, ticket.request))
+            if jobs:
+                # What was asked of an older version is answered by the present one, and its spans say so.
+                self._task(self._submit(slot, slot.actor, jobs, max(ticket.version for ticket in group)))
+
+    async def _submit(self, slot: Slot, actor: Any, jobs: list[tuple[int, Request]], version: int) -> None:
+        try:
+            await actor.submit.remote(jobs, version)
+        except ray.exceptions.RayActorError as error:
+            self._lost(slot, actor, f"died: {_last_words(error)}")
+        except ray.exceptions.RayTaskError as error:
+            for number, _ in jobs:
+                if (ticket := slot.held.pop(number, None)) is not None:
+                    ticket.end(cause_of(error))
+
+    async def drop(self, tickets: Sequence[Ticket]) -> None:
+        """Nobody waits for these any more."""
+        gone = {id(ticket) for ticket in tickets if not ticket.done}
+        for ticket in tickets:
+            ticket.done = True
+        for slot in self.slots:
+            numbers = [number for number, ticket in slot.held.items() if id(ticket) in gone]
+            for number in numbers:
+                del slot.held[number]
+            if numbers and slot.ready:
+                with contextlib.suppress(ray.exceptions.RayError):  # a dead engine is dealt with by its pump
+                    await slot.actor.abort.remote(numbers)
+        self._give_out()
+
+    async def abort(self, problem_ids: tuple[str, ...]) -> int:
+        """End these problems' requests, wherever they are."""
+        chosen, count = set(problem_ids), 0
+        for group in self.waiting:
+            for ticket in group:
+                if ticket.request.problem_id in chosen and not ticket.done:
+                    count += 1
+                    ticket.end(finished(None, ticket.request, self.served))
+        self.waiting = deque(left for group in self.waiting if (left := [t for t in group if not t.done]))
+        running: dict[str, int] = await self.ask_all("abort_problems", problem_ids)
+        return count + sum(running.values())
+
+    # Weights and questions to all
+
+    async def update(self, refs: tuple[Any, ...], version: int) -> None:
+        """New weights for all that are up; those that are coming up take them before they get work."""
+        self.refs, self.target = refs, version
+        await asyncio.gather(*(self._update(slot) for slot in self.slots if slot.ready))
+        self.version = version
+
+    async def _update(self, slot: Slot) -> None:
+        actor, refs, version = slot.actor, self.refs, self.target
+        try:
+            await actor.update.remote(list(refs), version)
+            slot.version = version
+        except ray.exceptions.RayActorError as error:
+            self._lost(slot, actor, f"died during the update to version {version}: {_last_words(error)}")
+        except ray.exceptions.RayTaskError as error:
+            raise cause_of(error) from error
+
+    def published(self, version: int) -> None:
+        """Weights came by another way than through here; an engine that starts anew cannot be given them."""
+        self.target = self.version = version
+        for slot in self.slots:
+            slot.version = version
+
+    async def ask_all(self, method: str, *arguments: Any) -> dict[str, Any]:
+        """Call a method of every engine that is up; their answers by name. One that dies meanwhile has none."""
+
+        async def ask(slot: Slot) -> tuple[str, Any] | None:
+            actor, name = slot.actor, slot.name
+            try:
+                return name, await getattr(actor, method).remote(*arguments)
+            except ray.exceptions.RayActorError as error:
+                self._lost(slot, actor, f"died while it was asked to {method}: {_last_words(error)}")
+                return None
+            except ray.exceptions.RayTaskError as error:
+                raise cause_of(error) from error
+
+        answers = await asyncio.gather(*(ask(slot) for slot in self.slots if slot.ready))
+        return dict(answer for answer in answers if answer is not None)
+
+    # Lives of engines
+
+    async def _bring_up(self, slot: Slot) -> None:
+        """Start an actor in a slot, load its engine, give it the present weights, and let it work."""
+        options: dict[str, Any] = {
+            "num_cpus": self.fleet.cpus,
+            "num_gpus": self.fleet.gpus,
+            "max_restarts": 0,  # it is replaced here, with the present weights
+            "max_concurrency": 1000,
+            "runtime_env": {"env_vars": engine_environment(self.fleet.threads)},
+        }
+        if self.strategies is not None:
+            options["scheduling_strategy"] = self.strategies[slot.index]
+        actor = slot.actor = ray.remote(**options)(EngineActor).remote(slot.name, self.served, self.settings)
+        try:
+            async with asyncio.timeout(self.fleet.start_timeout):
+                slot.card = await actor.load.remote(self.first_version)
+        except TimeoutError as error:
+            self._kill(slot)
+            raise EngineFailed(
+                f"{slot.name} was not loaded within {self.fleet.start_timeout:g} s. If Ray has no free resources for it "
+                f"({self.fleet.cpus:g} CPUs, {self.fleet.gpus:g} GPUs), `ray status` says so; else raise start_timeout"
+            ) from error
+        except ray.exceptions.RayActorError as error:
+            raise EngineFailed(f"{slot.name} died while it was loading: {_last_words(error)}") from error
+        except ray.exceptions.RayTaskError as error:
+            raise cause_of(error) from error
+        slot.version = self.first_version
+        while slot.version != self.target:  # more may be published while it takes in the last
+            version = self.target
+            await actor.update.remote(list(self.refs), version)
+            slot.version = version
+        slot.ready = True
+        slot.pump = self._task(self._pump(slot, actor))
+        self._give_out()
+
+    async def _pump(self, slot: Slot, actor: Any) -> None:
+        """Take what ends, until the engine is lost."""
+        while slot.actor is actor:
+            try:
+                async with asyncio.timeout(self.fleet.heartbeat + self.fleet.hang_after):
+                    harvest: Harvest = await actor.take.remote(self.fleet.heartbeat)
+            except TimeoutError:
+                return await self._hangs(slot, actor, f"has given no sign of life for {self.fleet.hang_after:g} s")
+            except ray.exceptions.RayError as error:
+                return self._lost(slot, actor, f"died: {_last_words(error)}")
+            slot.pulse = harvest.pulse
+            for number, result in harvest.ended:
+                if isinstance(result, EngineFailed):
+                    return self._lost(slot, actor, f"failed: {result}")
+                if (ticket := slot.held.pop(number, None)) is not None:
+                    ticket.end(result)
+            if harvest.pulse.quiet > self.fleet.hang_after:
+                return await self._hangs(slot, actor, f"has made no step for {harvest.pulse.quiet:.0f} s")
+            self._give_out()
+
+    async def _hangs(self, slot: Slot, actor: Any, what: str) -> None:
+        assert slot.card is not None
+        stack = await _stack(slot.card)
+        where = f"process {slot.card.pid} on node {slot.card.node[:8]}"
+        self._lost(slot, actor, f"{what} ({where}) while it held {len(slot.held)} requests; its last stack:\n{stack}")
+
+    def _lost(self, slot: Slot, actor: Any, why: str) -> None:
+        """An engine is gone: its requests go back to the head of the queue, and another takes its place."""
+        if slot.actor is not actor or self.failed is not None:  # known already
+            return
+        name, going = slot.name, [ticket for ticket in slot.held.values() if not ticket.done]
+        self._kill(slot)
+        slot.ready, slot.held, slot.version = False, {}, -1
+        slot.past_tokens, slot.pulse = slot.past_tokens + slot.pulse.tokens, STILL
+        self.waiting.extendleft(reversed(_regrouped(going)))
+        self.resampled += len(going)
+        if self.restarts >= self.fleet.max_restarts:
+            self._fail(
+                EngineFailed(
+                    f"{name} {why}\nThat is one engine more than max_restarts={self.fleet.max_restarts} replaces; see "
+                    "what ends them (memory, most often) before raising it"
+                )
+            )
+            return
+        self.restarts += 1
+        slot.lives += 1
+        log.warning(
+            "%s %s\nIt is replaced (%d of at most %d), and %d requests are sampled again.",
+            *(name, why, self.restarts, self.fleet.max_restarts, len(going)),
+        )
+        self._task(self._replace(slot))
+        self._give_out()
+
+    async def _replace(self, slot: Slot) -> None:
+        try:
+            await self._bring_up(slot)
+        except (MedrlError, ValueError, ray.exceptions.RayError) as error:
+            self._lost(slot, slot.actor, f"could not be replaced: {_last_words(error)}")
+
+    def _fail(self, error: EngineFailed) -> None:
+        self.failed = self.failed or error
+        for ticket in [t for slot in self.slots for t in slot.held.values()] + [t for g in self.waiting for t in g]:
+            ticket.end(error)
+        self.waiting.clear()
+
+    def _kill(self, slot: Slot) -> None:
+        if slot.actor is not None:
+            with contextlib.suppress(ray.exceptions.RayError):
+                ray.kill(slot.actor)
+        slot.actor = None
+
+    def _task(self, work: Any) -> "asyncio.Task[None]":
+        task: asyncio.Task[None] = asyncio.get_running_loop().create_task(work)
+        self.tasks.add(task)
+        task.add_done_callback(self._done)
+        return task
+
+    def _done(self, task: "asyncio.Task[None]") -> None:
+        self.tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:  # a fault of this file: nobody may hang
+            self._fail(EngineFailed(f"the desk of the engines failed: {type(error).__name__}: {error}"))
+
+    def figures(self) -> FleetFigures:
+        """As they are; read from any thread."""
+        engines = tuple(
+            EngineFigures(
+                slot.name,
+                slot.ready,
+                slot.version,
+                len(slot.held),
+                slot.past_tokens + slot.pulse.tokens,
+                slot.pulse.tokens / slot.pulse.busy if slot.pulse.busy else 0.0,
+            )
+            for slot in self.slots
+        )
+        return FleetFigures(engines, sum(map(len, list(self.waiting))), self.restarts, self.resampled)
+
+
+def cause_of(error: Any) -> Exception:
+    """What was raised in the actor, as the error that it was."""
+    cause = getattr(error, "cause", None)
+    return cause if isinstance(cause, Exception) else error
+
+
+def _last_words(error: BaseException) -> str:
+    return " ".join(str(error).split())[:1500]
+
+
+def _regrouped(tickets: Sequence[Ticket]) -> list[list[Ticket]]:
+    """Tickets of one problem together again, in the order in which they were given out."""
+    groups: dict[tuple[Any, ...], list[Ticket]] = {}
+    for ticket in tickets:
+        groups.setdefault((ticket.request.problem_id, ticket.request.prompt_ids), []).append(ticket)
+    return list(groups.values())
+
+
+async def _stack(card: Card) -> str:
+    """The stack of an actor that hangs, read on its own node."""
+    if card.node == ray.get_runtime_context().get_node_id():
+        return await asyncio.to_thread(stack_of, card)
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    there = NodeAffinitySchedulingStrategy(node_id=card.node, soft=False)
+    try:
+        async with asyncio.timeout(30.0):
+            return str(await ray.remote(stack_of).options(num_cpus=0, scheduling_strategy=there).remote(card))
+    except (TimeoutError, ray.exceptions.RayError) as error:
+        return f"(no stack: {type(error).__name__} on its node)"

@@ -1,0 +1,196 @@
+"""From the learner's weights to all engines, and the proof that they arrived.
+
+The learner yields buckets; each goes into Ray's object store once, and engines get references: on one node all of them
+read the same memory, and no tensor passes through the trainer. After every sync each engine is asked for the
+log-probabilities of a fixed prompt, which must be the learner's own. Engines that drift from their learner are the
+commonest silent fault of such systems (a tied head that was not repacked, a cache that outlived its weights, a sync that
+was skipped); here it ends the run.
+"""
+
+import math
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+from medrl.cluster.engines import RayEngines
+from medrl.engines.vllm_engine import VLLMEngine
+from medrl.engines.vllm_settings import EngineSettings, ServedModel
+from medrl.errors import WeightDrift, need
+from medrl.knobs import out_of_range
+from medrl.models.buckets import Bucket
+from medrl.seeds import seed_of
+
+Kind = Literal["full", "adapter"]
+ROUNDING = 1e-6  # gaps of this size say nothing, in float32
+
+
+class WeightSource(Protocol):
+    """The learner's side of a sync."""
+
+    def weights(self, kind: Kind = "full") -> Iterator[Bucket]:
+        """The present weights by their Hugging Face names, a tied one once. A bucket is read before the next is made."""
+        ...
+
+    def probe_logprobs(self, token_ids: Sequence[int]) -> list[float]:
+        """Log-probability of each of `token_ids` but the first, given those before it, at temperature 1."""
+        ...
+
+
+@dataclass(frozen=True)
+class ProbeSettings:
+    """How an engine's weights are compared with the learner's."""
+
+    tokens: int = 96
+    """Length of the prompt; longer than a block of the cache, so that a stale cache shows. Typical 64 to 256."""
+
+    tolerance: float | None = None
+    """Largest difference of a token's log-probability (nats). Empty is 1e-4 where engine and learner compute in float32
+    (1e-6 is usual), and 0.5 where either has 16 bits."""
+
+    def __post_init__(self) -> None:
+        faults = out_of_range(self, above_0=("tolerance",) if self.tolerance is not None else ())
+        if self.tokens < 8:
+            faults.append(f"tokens is {self.tokens}; a probe of fewer than 8 tells little")
+        if faults:
+            raise ValueError("probe: " + "; ".join(faults))
+
+
+class Probe:
+    """One fixed prompt, and what engines and learner said of it last."""
+
+    def __init__(self, served: ServedModel, engine: EngineSettings, settings: ProbeSettings | None = None) -> None:
+        settings = settings or ProbeSettings()
+        self.exact = served.dtype == "float32" and engine.dtype in ("policy", "float32")
+        self.tolerance = settings.tolerance if settings.tolerance is not None else (1e-4 if self.exact else 0.5)
+        room = min(served.context, engine.max_model_len or served.context) - 1
+        self.token_ids = _prompt(served, min(settings.tokens, room))
+        self.learner: list[float] | None = None
+
+    def check(
+        self, version: int, learner: list[float], before: Mapping[str, list[float]], after: Mapping[str, list[float]]
+    ) -> float:
+        """Compare every engine with the learner; the largest gap.
+
+        Raises:
+            WeightDrift: An engine computes something else.
+        """
+        largest = 0.0
+        moved = _gap(learner, self.learner) if self.learner is not None else 0.0
+        self.learner = learner
+        for name, answer in after.items():
+            gap = _gap(answer, learner)
+            largest = max(largest, gap)
+            still = self.exact and moved > 10 * ROUNDING and before.get(name) == answer
+            if not gap <= self.tolerance or still:  # NaN is drift, too
+                raise WeightDrift(
+                    f"{name} does not compute what the learner does at version {version}: the log-probabilities of the "
+                    f"probe differ by up to {gap:.2g} nats, and {self.tolerance:g} is allowed"
+                    + (f"; it answers as before the sync, while the learner moved by {moved:.2g}" if still else "")
+                    + ". The run was stopped, for rollouts of another policy than the learner's would mislead it. Look "
+                    "for weights that were not sent (tied heads, buffers, adapters) or another model on either side"
+                )
+        return largest
+
+
+@dataclass(frozen=True)
+class SyncFigures:
+    """One sync, for tables.
+
+    Attributes:
+        version: What was published.
+        mib: Size of the weights.
+        seconds: From the learner's first bucket to the checked probe.
+        gap: Largest difference of a log-probability between an engine and the learner.
+    """
+
+    version: int
+    mib: float
+    seconds: float
+    gap: float
+
+
+class RaySync:
+    """`WeightSync` between a learner and engines in Ray actors."""
+
+    def __init__(self, learner: WeightSource, engines: RayEngines, probe: ProbeSettings | None = None) -> None:
+        """Bind both sides.
+
+        Args:
+            learner: What has the weights: in this process, or a shell around a learner in actors.
+            engines: What samples.
+            probe: How the sync is checked.
+        """
+        self.learner, self.engines = learner, engines
+        self.probe = Probe(engines.served, engines.settings, probe)
+        self.last: SyncFigures | None = None
+
+    @property
+    def version(self) -> int:
+        """The version that was published last."""
+        return self.engines.version
+
+    def publish(self, version: int, kind: Kind = "full") -> None:
+        """See `WeightSync.publish`.
+
+        Raises:
+            WeightDrift: An engine does not compute what the learner does.
+        """
+        begun = time.perf_counter()
+        before = self.engines.probe(self.probe.token_ids)  # its prompt is cached from now on
+        refs, size = [], 0
+        for bucket in self.learner.weights(kind):
+            size += bucket.nbytes
+            refs.append(put(bucket))
+        self.engines.update(refs, version)
+        expected = self.learner.probe_logprobs(self.probe.token_ids)
+        gap = self.probe.check(version, expected, before, self.engines.probe(self.probe.token_ids))
+        self.last = SyncFigures(version, size / 2**20, time.perf_counter() - begun, gap)
+
+
+class DirectSync:
+    """`WeightSync` between a learner and a vLLM engine in one process: buckets are handed over as they are."""
+
+    def __init__(self, learner: WeightSource, engine: VLLMEngine, probe: ProbeSettings | None = None) -> None:
+        self.learner, self.engine = learner, engine
+        self.probe = Probe(engine.served, engine.settings, probe)
+        self.last: SyncFigures | None = None
+
+    @property
+    def version(self) -> int:
+        """The version that was published last."""
+        return self.engine.version
+
+    def publish(self, version: int, kind: Kind = "full") -> None:
+        """See `RaySync.publish`."""
+        begun, size = time.perf_counter(), 0
+        before = {"the engine": self.engine.probe(self.probe.token_ids)}
+
+        def counted() -> Iterator[Bucket]:
+            nonlocal size
+            for bucket in self.learner.weights(kind):
+                size += bucket.nbytes
+                yield bucket
+
+        self.engine.update(counted(), version)
+        expected = self.learner.probe_logprobs(self.probe.token_ids)
+        gap = self.probe.check(version, expected, before, {"the engine": self.engine.probe(self.probe.token_ids)})
+        self.last = SyncFigures(version, size / 2**20, time.perf_counter() - begun, gap)
+
+
+def put(bucket: Bucket) -> Any:
+    """The bucket in Ray's object store: one copy of its bytes, and a reference to it."""
+    return need("ray", "ray").put(bucket)
+
+
+def _prompt(served: ServedModel, length: int) -> tuple[int, ...]:
+    """Token ids drawn evenly from those that a response may hold, the same in every run."""
+    never = {*served.barred_ids, *served.stop_ids}
+    allowed = [token for token in range(served.vocabulary) if token not in never]
+    return tuple(allowed[seed_of("weight probe", place) % len(allowed)] for place in range(length))
+
+
+def _gap(one: Sequence[float], other: Sequence[float]) -> float:
+    """The largest difference; NaN where either side has one."""
+    gaps = [abs(a - b) for a, b in zip(one, other, strict=True)]
+    return math.nan if any(map(math.isnan, gaps)) else max(gaps)

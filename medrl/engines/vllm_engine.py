@@ -1,0 +1,251 @@
+"""`VLLMEngine`: rollouts by vLLM in this process, with weights that change in place between two of its steps.
+
+Draws. Each request has a generator of its own, seeded by `Request.seed`, from which vLLM takes the same numbers whatever
+else is in the batch. Logits are equal only up to rounding, which does depend on the batch; where two tokens are nearly
+as likely, another one may be drawn. They are not the draws of the in-process engine for the same seed.
+
+Log-probabilities are of the distribution that was drawn from, after temperature, top-k and top-p
+(`logprobs_mode="processed_logprobs"`).
+
+Versions. The engine itself says which version wrote which tokens; `generate` refuses a version that it does not have yet.
+"""
+
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from concurrent.futures import Future
+from typing import Any, TypeVar
+
+from medrl.engines.base import Request, Sampling
+from medrl.engines.stream import Inbox
+from medrl.engines.vllm_loop import EngineLoop, Pulse
+from medrl.engines.vllm_requests import check_prompts, exact, longest, salt
+from medrl.engines.vllm_settings import EngineSettings, ServedModel
+from medrl.errors import EngineFailed, MedrlError
+from medrl.models.buckets import Bucket
+from medrl.types import Rollout
+
+T = TypeVar("T")
+PATIENCE = 600.0  # seconds that loading may take
+
+
+class VLLMEngine:
+    """One vLLM engine, stepped by a thread of this process. Many calls of `generate` share it, from any event loop."""
+
+    def __init__(self, served: ServedModel, settings: EngineSettings | None = None, version: int = 0) -> None:
+        """Start the engine and wait until it is loaded (3 s for a tiny model on a CPU, and the import of vLLM).
+
+        Args:
+            served: The policy, as `ServedModel.of` describes it.
+            settings: Its knobs.
+            version: The policy version of the weights that it starts with.
+
+        Raises:
+            MissingExtra: vLLM is not installed.
+            EngineFailed: vLLM does not start; its own words are in the message.
+        """
+        self.served, self.settings = served, settings or EngineSettings()
+        self._loop = EngineLoop(served, self.settings, version)
+        try:
+            self._loop.ready.result(timeout=PATIENCE)
+        except TimeoutError as error:
+            raise EngineFailed(f"vLLM has not loaded {served.folder} within {PATIENCE:g} s") from error
+        except MedrlError:
+            raise
+        except Exception as error:  # of any kind, and not all of vLLM's can travel to another process
+            said = f"{type(error).__name__}: {error}"
+            raise EngineFailed(f"vLLM cannot start with the model in {served.folder}: {said}") from error
+
+    @property
+    def version(self) -> int:
+        """The policy version that it samples from."""
+        return self._loop.version
+
+    def exact(self, sampling: Sampling) -> bool:
+        """True for float32 and the whole softmax: vLLM and transformers then agree to about 1e-6.
+
+        Not with `midway="keep"`, where a response may be drawn over keys and values of several versions.
+        """
+        return exact(self.served, self.settings, sampling)
+
+    async def generate(self, requests: Sequence[Request], version: int) -> AsyncIterator[Rollout]:
+        """Yield one rollout for each request, the moment it ends. Closing the iterator ends what is unfinished.
+
+        Raises:
+            ProblemError: A prompt is too long.
+            EngineFailed: The engine holds an older version than was asked for, or died.
+        """
+        check_prompts(requests, self.served, self.settings)
+        self._fit(version)
+        inbox: Inbox[Rollout] = Inbox()
+        tickets = self._loop.submit(requests, inbox.put)
+        left = len(tickets)
+        try:
+            while left:
+                rollout = await inbox.get()
+                left -= 1
+                yield rollout
+        finally:
+            if left and self._loop.thread.is_alive():
+                self._loop.abort(tickets, deliver=False)
+
+    def submit(self, requests: Sequence[Request], version: int, deliver: Callable[[Any], None]) -> list[int]:
+        """What `generate` is made of, for callers with threads of their own: `deliver` gets a rollout or an error."""
+        check_prompts(requests, self.served, self.settings)
+        self._fit(version)
+        return self._loop.submit(requests, deliver)
+
+    def abort_tickets(self, tickets: Iterable[int]) -> None:
+        """Drop what `submit` began; nothing more is delivered of it."""
+        self._loop.abort(tickets, deliver=False).result()
+
+    def abort(self, problem_ids: Iterable[str]) -> int:
+        """End the unfinished rollouts of these problems now.
+
+        Each is still yielded, once, with what it has and the finish reason "abort".
+
+        Returns:
+            How many there were.
+        """
+        return self._loop.abort_problems(problem_ids).result()
+
+    def _fit(self, version: int) -> None:
+        if self._loop.unfit:
+            raise EngineFailed(f"the vLLM engine of {self.served.folder} cannot sample: {self._loop.unfit}")
+        if version > self._loop.version:
+            raise EngineFailed(
+                f"rollouts of policy version {version} are asked for and the engine holds version "
+                f"{self._loop.version}; publish the weights first"
+            )
+
+    # Weights
+
+    def update(self, buckets: Iterable[Bucket], version: int) -> None:
+        """Replace all weights, between two steps; `buckets` is read in the engine's thread, one at a time.
+
+        Cached keys and values of the old weights serve no request of the new version; unfinished responses go on as
+        `EngineSettings.midway` says. When it fails halfway the engine samples nothing until an update succeeds.
+
+        Raises:
+            ValueError: Something is unfinished and `midway` is "refuse", or a weight is missing.
+        """
+        self._waited(lambda engine: self._replace(engine, ({"buckets": (bucket,)} for bucket in buckets), version))
+
+    def native(self, step: str, *payload: Any, version: int | None = None) -> None:
+        """One step of vLLM's own life cycle, for its NCCL and IPC engines, which the learner's side drives.
+
+        Args:
+            step: "init_weight_transfer_engine", "start_weight_update", "update_weights" or "finish_weight_update".
+            payload: Its argument, a plain dictionary, where it has one.
+            version: With the last step, the version that the new weights are.
+        """
+
+        def work(engine: Any) -> None:
+            if step == "start_weight_update":
+                self._begin(engine)
+            engine.collective_rpc(step, args=payload)
+            if step == "finish_weight_update" and version is not None:
+                self._commit(engine, version)
+
+        self._waited(work)
+
+    def _replace(self, engine: Any, payloads: Iterable[dict[str, Any]], version: int) -> None:
+        self._begin(engine)
+        try:
+            engine.collective_rpc("start_weight_update")
+            for payload in payloads:
+                engine.collective_rpc("update_weights", args=(payload,))
+            engine.collective_rpc("finish_weight_update")
+            if missing := sorted({name for names in engine.collective_rpc("medrl_missing") for name in names}):
+                raise ValueError(f"the update left out {len(missing)} of the model's weights: {_shown(missing)}")
+        except BaseException:
+            self._loop.unfit = f"the update to version {version} failed halfway, and its weights are a mixture"
+            engine.collective_rpc("medrl_give_up")
+            raise
+        self._commit(engine, version)
+
+    def _begin(self, engine: Any) -> None:
+        if self._loop.unfinished and self.settings.midway == "refuse":
+            raise ValueError(
+                f"an update came while {self._loop.unfinished} responses are unfinished, and midway is 'refuse'; wait "
+                "for them, or take midway='recompute' or 'keep'"
+            )
+
+    def _commit(self, engine: Any, version: int) -> None:
+        """No key or value of the old weights stays, but (with "keep") those of responses under way."""
+        if not self._loop.unfinished or self.settings.midway == "recompute":
+            engine.reset_prefix_cache(reset_running_requests=bool(self._loop.unfinished))
+            if self.served.sees:
+                engine.reset_encoder_cache()
+        engine.set_weight_version(str(version))
+        self._loop.version, self._loop.unfit = version, ""
+
+    def probe(self, token_ids: Sequence[int]) -> list[float]:
+        """Log-probability of each of `token_ids` but the first, given those before it, under the present weights.
+
+        The last one goes the way of sampling, through the prefix cache; all others are computed afresh. So a cache that
+        outlived its weights shows as well as wrong weights do. Runs before anything else goes on.
+        """
+        ids = list(token_ids)
+        if not 3 <= len(ids) <= longest(self.served, self.settings) - 1:
+            raise ValueError(f"a probe has {len(ids)} tokens; it has from 3 up to what fits the engine's context")
+        return self._waited(lambda engine: self._probe(engine, ids))
+
+    def warm_up(self) -> None:
+        """The first step compiles and takes seconds; take it before anybody waits."""
+        self._waited(lambda engine: self._probe(engine, [*self.served.stop_ids[:1], 0, 0, 0][:3]))
+
+    def _probe(self, engine: Any, ids: list[int]) -> list[float]:
+        from vllm import SamplingParams
+
+        prompt = {"prompt_token_ids": ids[:-1], "cache_salt": salt(self._loop.version)}
+        common: dict[str, Any] = {"max_tokens": 1, "temperature": 1.0, "seed": 0, "detokenize": False}
+        asked = {
+            "probe-cached": SamplingParams(logprobs=1, logprob_token_ids=[ids[-1]], **common),
+            "probe-fresh": SamplingParams(prompt_logprobs=0, **common),
+        }
+        for name, parameters in asked.items():
+            engine.add_request(name, prompt, parameters)
+        outputs = self._loop.step_until(engine, set(asked))
+        fresh = outputs["probe-fresh"].prompt_logprobs
+        last = outputs["probe-cached"].outputs[0].logprobs[0][ids[-1]].logprob
+        return [step[token].logprob for step, token in zip(fresh[1:], ids[1:-1], strict=True)] + [last]
+
+    # Turns
+
+    def sleep(self) -> None:
+        """Give the GPU's memory back for the learner's turn: weights go to the host, keys and values are dropped.
+
+        Nothing may be unfinished. Needs `sleep_mode` and CUDA.
+        """
+
+        def work(engine: Any) -> None:
+            if self._loop.unfinished:
+                raise ValueError(f"{self._loop.unfinished} responses are unfinished; an engine sleeps between rollouts")
+            engine.sleep(level=1, mode="keep")
+            self._loop.pause()
+
+        self._waited(work)
+
+    def wake(self) -> None:
+        """Take the memory again; an update should follow, and rollouts after that."""
+
+        def work(engine: Any) -> None:
+            engine.wake_up()
+            self._loop.resume()
+
+        self._waited(work)
+
+    def pulse(self) -> Pulse:
+        """How it is doing; answers when the engine hangs, too."""
+        return self._loop.pulse()
+
+    def close(self) -> None:
+        """End the engine and free its memory; what is unfinished gets an `EngineFailed`."""
+        self._loop.stop()
+
+    def _waited(self, work: Callable[[Any], T]) -> T:
+        future: Future[T] = self._loop.call(work)
+        return future.result()
+
+
+def _shown(names: Sequence[str]) -> str:
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
