@@ -1,8 +1,8 @@
 """Engines as a simulation sees them: rows that come, write a token a step together, and go.
 
-Between two events the rows of an engine are the same, so that the time of m steps has a closed form: with n rows and c tokens of
-context, m (step + max(weights, row n) + context c) + context n m (m - 1) / 2, since each step adds n tokens. Groups go to the
-least loaded engine as a whole and wait where none has room, as `medrl.cluster` deals them out.
+Between two events the rows of an engine are the same, so that the time of m steps has a closed form: with n rows and c
+tokens of context, m (step + max(weights, row n) + context c) + context n m (m - 1) / 2, since each step adds n tokens.
+Groups go to the least loaded engine as a whole and wait where none has room, as `medrl.cluster` deals them out.
 """
 
 import heapq

@@ -8,6 +8,7 @@ of one side for the other come out of the events; nothing is put in for them.
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from medrl.sizing.engines import Fleet, Order
 from medrl.sizing.rates import Rates
@@ -74,14 +75,16 @@ def simulate(
         steps: Steps that count.
         warmup: Steps before them that do not: the first ones begin with empty engines. At least k + 1 make sense.
         seed: Decides the lengths.
-        lengths: Lengths per step, group and rollout instead of drawn ones, for `warmup + steps` steps.
+        lengths: Lengths per step, group and rollout instead of drawn ones, for `warmup + steps` steps, after which the
+            run ends.
 
     Raises:
         ValueError: The numbers make no sense, or a rollout is larger than an engine's cache.
     """
     _check(engines, staleness, together, steps, warmup, lengths)
     last = warmup + steps
-    drawn = [workload.draw(s, seed) for s in range(last)] if lengths is None else lengths
+    # Sampling goes on beyond the last step that counts, so that the end of a run is not in the figures.
+    drawn = [workload.draw(s, seed) for s in range(last + staleness)] if lengths is None else lengths
     fleet, now, ordered = Fleet(rates.engine, engines), 0.0, 0
     marks, spent = [0.0], defaultdict(float)
     busy_before = 0.0
@@ -89,7 +92,7 @@ def simulate(
         if step == warmup + 1:
             busy_before, spent = fleet.busy, defaultdict(float)
         begun = now
-        while ordered < min(step + staleness, last):  # as `Ahead.next`
+        while ordered < min(step + staleness, len(drawn)):  # as `Ahead.next`
             ordered += 1
             groups = enumerate(drawn[ordered - 1])
             fleet.submit([Order(ordered, place, workload.prompt, tuple(group)) for place, group in groups], now)
@@ -105,7 +108,7 @@ def simulate(
         spent["learning"] += learning
         spent["syncing"] += rates.sync
         marks.append(now)
-    seconds = [after - before for before, after in zip(marks, marks[1:], strict=False)][warmup:]
+    seconds = [after - before for before, after in pairwise(marks)][warmup:]
     whole = sum(seconds)
     return Simulated(
         seconds=tuple(seconds),
@@ -114,8 +117,8 @@ def simulate(
         syncing=spent["syncing"] / steps,
         engines_idle=max(0.0, 1 - (fleet.busy - busy_before) / (whole * engines)),
         learner_idle=max(0.0, 1 - spent["learning"] / whole),
-        tokens_per_second=sum(sum(map(sum, one)) for one in drawn[warmup:]) / whole,
-        staleness=_staleness(fleet, warmup),
+        tokens_per_second=sum(sum(map(sum, one)) for one in drawn[warmup:last]) / whole,
+        staleness=_staleness(fleet, warmup, last),
     )
 
 
@@ -145,11 +148,11 @@ def _scored(complete: Sequence[float], workload: Workload, samples: int) -> floa
     return free + workload.scoring
 
 
-def _staleness(fleet: Fleet, warmup: int) -> dict[int, float]:
+def _staleness(fleet: Fleet, warmup: int, last: int) -> dict[int, float]:
     """Share of tokens by how many versions older their policy was than the one that trained on them."""
     behind: dict[int, float] = defaultdict(float)
     for (step, version), tokens in fleet.written().items():
-        if step > warmup and tokens > 0:
+        if warmup < step <= last and tokens > 0:
             behind[step - 1 - version] += tokens
     total = sum(behind.values())
     return {age: behind[age] / total for age in sorted(behind)}

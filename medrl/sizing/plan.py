@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from medrl.errors import MedrlError
 from medrl.knobs import out_of_range
@@ -28,13 +28,13 @@ class Site:
     machine: Machine
     """Each GPU."""
 
-    workload: Workload = Workload()
+    workload: Workload = field(default_factory=Workload)
     """A step of training."""
 
-    achieved: Achieved = Achieved()
+    achieved: Achieved = field(default_factory=Achieved)
     """What is reached of the GPUs' peaks."""
 
-    training: Training = Training()
+    training: Training = field(default_factory=Training)
     """How the learner trains."""
 
     slots: int = 256

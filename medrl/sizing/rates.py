@@ -170,7 +170,7 @@ def learner_rates(shape: Shape, machine: Machine, achieved: Achieved, training: 
 
 
 def _seconds_per_byte(machine: Machine, achieved: Achieved, ranks: int) -> float:
-    """Of a gather or a scatter: every GPU takes in all bytes; where nodes are several, a node takes them in by all its links."""
+    """Of a gather or a scatter: every GPU takes in all bytes, and every node takes them in by all its links."""
     if ranks == 1:
         return 0.0
     inside = (ranks - 1) / ranks / machine.inside

@@ -1,4 +1,4 @@
-"""How large published decoder models are: parameters, bytes of cache and floating-point operations, from their configurations."""
+"""How large published decoder models are: parameters, bytes of cache and operations, from their configurations."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -3,7 +3,7 @@
 import math
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 from medrl.knobs import out_of_range
@@ -60,7 +60,7 @@ class Workload:
     prompt: int = 512
     """Tokens of a prompt."""
 
-    lengths: Lengths = Lengths()
+    lengths: Lengths = field(default_factory=Lengths)
     """Tokens of the responses."""
 
     scoring: float = 0.0
