@@ -76,6 +76,10 @@ class FolderTaken(MedrlError, FileExistsError):
     __str__ = Exception.__str__
 
 
+class ClusterUnavailable(MedrlError, ConnectionError):
+    """A Ray cluster cannot be reached or started, or has not what a run asks of it."""
+
+
 class TrainingDiverged(MedrlError, ArithmeticError):
     """A loss, gradient or weight is no longer a finite number."""
 
@@ -86,6 +90,17 @@ class EngineFailed(MedrlError, RuntimeError):
 
 class WeightDrift(MedrlError, ArithmeticError):
     """After new weights were published, an engine computes something else than the learner does."""
+
+
+class LearnerLost(MedrlError, RuntimeError):
+    """Ranks of a learner died or hang; the group must be restarted from a checkpoint (`restart`)."""
+
+    def __init__(self, message: str, ranks: Sequence[int] = ()) -> None:
+        super().__init__(message, tuple(ranks))
+        self.ranks = tuple(ranks)
+
+    def __str__(self) -> str:
+        return str(self.args[0])
 
 
 def did_you_mean(wrong: str, known: Iterable[str]) -> str:

@@ -24,7 +24,7 @@ from medrl.rewards.routing import FirstDecided, Where
 from medrl.rewards.rubric import RubricReward
 from medrl.rewards.shaping import Anneal, Clip, Normalise
 from medrl.rewards.signals import Format, FunctionReward, Verified, reward, verified_leaf
-from medrl.rewards.tree import Reward, RewardContext, Scores
+from medrl.rewards.tree import Reward, RewardContext, Scorer, Scores
 from medrl.rewards.veto import Veto
 
 __all__ = [
@@ -60,6 +60,7 @@ __all__ = [
     "RewardClient",
     "RewardContext",
     "RubricReward",
+    "Scorer",
     "Scores",
     "Truncation",
     "Verified",

@@ -12,7 +12,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from dataclasses import Field, dataclass, field, fields, is_dataclass, replace
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeAlias, TypeVar
 
 from medrl.errors import RecipeError, RewardFailed
 from medrl.types import Group, Part, Score, ScoredGroup
@@ -41,6 +41,18 @@ class RewardContext:
     seconds: dict[str, float] = field(default_factory=dict)
     """Filled while scoring: wall-clock seconds from question to answer under `reward/NAME` of each node, its children
     included, summed over calls. Groups are scored at the same time, so the sum may exceed the time that has passed."""
+
+
+class Scorer(Protocol):
+    """Whatever scores as a reward tree does: the tree itself, or actors that have it (`cluster/rewards.py`)."""
+
+    async def score(self, groups: Sequence[Group], context: RewardContext | None = None) -> Scores:
+        """See `Reward.score`."""
+        ...
+
+    def statistics(self) -> Mapping[str, Mapping[str, Any]]:
+        """See `Reward.statistics`."""
+        ...
 
 
 class Reward(ABC):

@@ -5,6 +5,7 @@ from typing import Literal
 from medrl.engines import InProcessEngine
 from medrl.learners import Optimization, TorchLearner
 from medrl.models import Policy
+from medrl.rewards import Reward, Scorer
 
 
 class SharedModule:
@@ -28,3 +29,12 @@ class LocalPlacement:
         self.engine = InProcessEngine(policy, max_rows)
         self.learner = TorchLearner(policy, optimization, reference=reference)
         self.sync = SharedModule()
+
+    def scorer(self, reward: Reward) -> Scorer:
+        return reward
+
+    def figures(self) -> dict[str, float]:
+        return {}
+
+    def close(self) -> None:
+        pass

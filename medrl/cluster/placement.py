@@ -4,6 +4,7 @@ from typing import Literal, Protocol
 
 from medrl.engines import Engine
 from medrl.learners import Learner
+from medrl.rewards import Reward, Scorer
 
 
 class WeightSync(Protocol):
@@ -20,6 +21,18 @@ class Placement(Protocol):
     @property
     def concurrent(self) -> bool:
         """Whether the engine can sample while the learner trains."""
+        ...
+
+    def scorer(self, reward: Reward) -> Scorer:
+        """What scores by this reward: itself, or actors that have it."""
+        ...
+
+    def figures(self) -> dict[str, float]:
+        """How the parts are doing since the last call (tokens a second, queues, replacements), for the log."""
+        ...
+
+    def close(self) -> None:
+        """End what was started. Nothing can be sampled or trained afterwards."""
         ...
 
     @property

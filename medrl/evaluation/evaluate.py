@@ -15,7 +15,7 @@ from typing import Any
 
 from medrl.engines import Engine, Sampling
 from medrl.models import Policy
-from medrl.rewards import Format, Reward, RewardContext, verified_leaf
+from medrl.rewards import Format, Reward, RewardContext, Scorer, verified_leaf
 from medrl.rollouts import collect
 from medrl.types import Problem, ScoredGroup
 
@@ -110,12 +110,13 @@ async def evaluate(
     version: int = 0,
     name: str = "held_out",
     context: RewardContext | None = None,
+    scorer: Scorer | None = None,
     on_rollout: Callable[[], None] = lambda: None,
 ) -> Evaluation:
     """Ask and score. The seeds do not depend on the training step, so two evaluations differ by the policy alone.
 
     A reward that changes with the step or keeps a running state is asked as at the step and state of `context`; accuracy
-    depends on neither.
+    depends on neither. `scorer` scores in place of the reward itself, with the same numbers: actors that have it.
 
     Raises:
         ValueError: There are no problems, or the reward has no verifier to measure accuracy with.
@@ -129,13 +130,13 @@ async def evaluate(
     started = time.perf_counter()
     plain = replace(sampling, temperature=settings.temperature, top_k=0, top_p=1.0)
     sampled = await collect(
-        engine, policy, problems, reward, samples=settings.samples, sampling=plain,
+        engine, policy, problems, scorer or reward, samples=settings.samples, sampling=plain,
         seed=(*seed, "evaluate"), version=version, context=context, on_rollout=on_rollout,
     )  # fmt: skip
     greedy: list[ScoredGroup] = []
     if settings.greedy:
         greedy = await collect(
-            engine, policy, problems, reward, samples=1, sampling=replace(plain, temperature=0.0),
+            engine, policy, problems, scorer or reward, samples=1, sampling=replace(plain, temperature=0.0),
             seed=(*seed, "evaluate"), version=version, context=context, on_rollout=on_rollout,
         )  # fmt: skip
     accuracy = accuracy_of(sampled, correct, settings.max_unscored)

@@ -3,5 +3,14 @@
 from medrl.learners.base import Learner, Optimization
 from medrl.learners.logprobs import backbone_and_head, response_logprobs, token_logprobs
 from medrl.learners.torch_learner import TorchLearner
+from medrl.learners.trainable import LoRA
 
-__all__ = ["Learner", "Optimization", "TorchLearner", "backbone_and_head", "response_logprobs", "token_logprobs"]
+__all__ = [
+    "Learner",
+    "LoRA",
+    "Optimization",
+    "TorchLearner",
+    "backbone_and_head",
+    "response_logprobs",
+    "token_logprobs",
+]

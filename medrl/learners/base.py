@@ -1,13 +1,15 @@
 """What a learner is, and the knobs of optimisation that all learners share."""
 
 import math
-from collections.abc import Set
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from medrl.algorithms import Algorithm, Batch
 from medrl.knobs import bad_betas, out_of_range
+from medrl.learners.trainable import LoRA
+from medrl.models.buckets import Bucket
 
 
 @dataclass(frozen=True)
@@ -49,11 +51,21 @@ class Optimization:
     gradient_checkpointing: bool = False
     """Recompute activations in the backward pass: about a third slower, far less memory."""
 
+    last_layers: int | None = None
+    """Train the last so many layers alone (HuatuoGPT: 2); embeddings, norm, head and earlier layers stay. Empty: all."""
+
+    lora: LoRA | None = None
+    """Train low-rank adapters in place of the weights; the model without them is the reference policy."""
+
     def __post_init__(self) -> None:
         if self.schedule not in ("constant", "linear", "cosine"):
             raise ValueError(f"optimization: schedule is {self.schedule!r}; it is constant, linear or cosine")
         positive = ("lr", "max_grad_norm", "microbatch_tokens", "logits_mib")
         faults = out_of_range(self, above_0=positive, from_0=("weight_decay", "warmup_steps")) + bad_betas(self.betas)
+        if self.last_layers is not None and self.last_layers < 1:
+            faults.append(f"last_layers is {self.last_layers}; it must be at least 1, or empty for all")
+        if self.last_layers is not None and self.lora is not None:
+            faults.append("last_layers and lora exclude each other; choose one")
         if faults:
             raise ValueError("optimization: " + "; ".join(faults))
 
@@ -92,6 +104,21 @@ class Learner(Protocol):
 
     def load(self, folder: Path) -> None:
         """Read what `save` wrote, bit for bit."""
+        ...
+
+    def save_policy(self, folder: Path) -> None:
+        """Write the policy as it is now into an existing folder, as a whole Hugging Face folder, adapters added."""
+        ...
+
+    def weights(self, kind: Literal["full", "adapter"] = "full") -> Iterator[Bucket]:
+        """The policy's weights for engines, under Hugging Face's names, tied ones once; or the adapters alone."""
+        ...
+
+    def probe_logprobs(self, token_ids: Sequence[int]) -> list[float]:
+        """Log-probability of each token but the first, given those before it, at temperature 1.
+
+        What an engine gives for the same tokens says whether it has the same weights.
+        """
         ...
 
     @property

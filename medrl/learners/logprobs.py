@@ -5,7 +5,7 @@ a position is needed. The head is applied to the positions that count, a chunk a
 chunk's logits again. When everything fits into one chunk its probabilities are kept and nothing is computed twice.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -122,8 +122,25 @@ def backbone_and_head(model: PreTrainedModel) -> tuple[nn.Module, nn.Linear]:
     return backbone, head
 
 
+def head_logprobs(
+    head: nn.Linear, hidden_ND: Tensor, targets_N: Tensor, *, barred: Sequence[int], scale: float, logits_mib: int
+) -> Tensor:
+    """`token_logprobs` under a head, with token ids that have no share of the probability. (N,)"""
+    bias_V: Tensor | None = head.bias
+    if barred:
+        bias_V = head.weight.new_zeros(len(head.weight)) if bias_V is None else bias_V
+        bias_V = bias_V.index_fill(0, torch.tensor(barred, device=head.weight.device), -torch.inf)
+    return token_logprobs(hidden_ND, head.weight, targets_N, bias_V=bias_V, scale=scale, logits_mib=logits_mib)
+
+
 def response_logprobs(
-    model: PreTrainedModel, batch: Batch, *, logits_mib: int = 64, pack: bool = False, barred: Sequence[int] = ()
+    model: PreTrainedModel,
+    batch: Batch,
+    *,
+    logits_mib: int = 64,
+    pack: bool = False,
+    barred: Sequence[int] = (),
+    apply_head: Callable[..., Tensor] | None = None,
 ) -> Tensor:
     """Log-probabilities of the trained tokens of a micro-batch, at its sampling temperature.
 
@@ -133,6 +150,7 @@ def response_logprobs(
         logits_mib: See `token_logprobs`.
         pack: Put all rows into one without padding; positions that start again at 0 keep them apart.
         barred: Token ids that the policy cannot write, so that they have no share of the probability.
+        apply_head: `head_logprobs` in another coat: a sharded model's makes the head's weight whole meanwhile.
 
     Returns:
         (B, T) float32, 0 where the loss mask is False.
@@ -151,15 +169,11 @@ def response_logprobs(
     else:
         hidden_BTD = backbone(input_ids=tokens_BT, use_cache=False, **extra).last_hidden_state
     hidden_ND = hidden_BTD[:, :-1][mask_BT[:, 1:]]  # the state before token t predicts token t
-    bias_V: Tensor | None = head.bias
-    if barred:
-        bias_V = head.weight.new_zeros(len(head.weight)) if bias_V is None else bias_V
-        bias_V = bias_V.index_fill(0, torch.tensor(barred, device=device), -torch.inf)
-    logprobs_N = token_logprobs(
+    logprobs_N = (apply_head or head_logprobs)(
+        head,
         hidden_ND,
-        head.weight,
         tokens_BT[mask_BT],
-        bias_V=bias_V,
+        barred=barred,
         scale=1.0 / batch.temperature if batch.temperature else 1.0,
         logits_mib=logits_mib,
     )

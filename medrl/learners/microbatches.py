@@ -27,3 +27,29 @@ def microbatches(lengths_B: Tensor, rows: list[int], token_budget: int) -> Itera
         current.append(row)
     if current:
         yield current
+
+
+def deal(lengths_B: Tensor, rows: list[int], token_budget: int, ranks: int) -> list[list[list[int]]]:
+    """Micro-batches of each rank: as many on every rank, with tokens in balance.
+
+    The longest rows go first, each to the rank with the fewest tokens so far, so that two ranks differ by less than the
+    longest row. Sharded ranks must pass through the model equally often: where one has fewer micro-batches its largest are
+    halved, and where it has too few rows for that it gets empty ones.
+    """
+    shares: list[list[int]] = [[] for _ in range(ranks)]
+    loads = [0] * ranks
+    for row in sorted(rows, key=lambda r: (-int(lengths_B[r]), r)):
+        rank = loads.index(min(loads))
+        shares[rank].append(row)
+        loads[rank] += int(lengths_B[row])
+    dealt = [list(microbatches(lengths_B, share, token_budget)) for share in shares]
+    passes = max(map(len, dealt))
+    for share in dealt:
+        while len(share) < passes:
+            largest = max(share, key=len, default=[])
+            if len(largest) < 2:
+                share.append([])
+                continue
+            at, half = share.index(largest), len(largest) // 2
+            share[at : at + 1] = [largest[:half], largest[half:]]
+    return dealt

@@ -12,7 +12,7 @@ from dataclasses import replace
 from medrl.engines import Engine, Request, Sampling
 from medrl.models import Policy
 from medrl.models.policy import images_of
-from medrl.rewards import Reward, RewardContext
+from medrl.rewards import RewardContext, Scorer
 from medrl.seeds import seed_of
 from medrl.types import Group, Problem, Rollout, ScoredGroup
 
@@ -41,7 +41,7 @@ async def collect(
     engine: Engine,
     policy: Policy,
     problems: Sequence[Problem],
-    reward: Reward,
+    reward: Scorer,
     *,
     samples: int,
     sampling: Sampling,
@@ -57,7 +57,7 @@ async def collect(
         engine: What samples.
         policy: What renders the prompts.
         problems: A problem that occurs twice gets two groups.
-        reward: The tree that scores.
+        reward: What scores.
         samples: G, rollouts per problem.
         sampling: How tokens are drawn.
         seed: What the draws are for, e.g. (run seed, "train", step).

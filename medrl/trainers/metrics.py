@@ -33,7 +33,6 @@ def step_metrics(
     seconds: Mapping[str, float],
     reward: Reward,
     max_unscored: float,
-    counted: Mapping[str, Mapping[str, Any]] | None = None,
     version: int | None = None,
 ) -> dict[str, float]:
     """Figures by name; those under "time/" and tokens_per_second depend on the machine, all others do not.
@@ -42,8 +41,7 @@ def step_metrics(
     `unscored` is the share of rollouts without a number, and `unscored/STATUS` counts them by what failed. `accuracy`
     and the verifier's part are left out where it failed on more than `max_unscored` of what it was to judge; `abstained`
     is the share that it did not decide. `equal_groups` is the share of groups whose scores do not differ, which teach
-    nothing. `verifier/NODE/STAGE/FIGURE` is what a stage of a cascade was asked and said since `counted`, which is what
-    `reward.statistics()` was before the rollouts were scored; without it these are left out. `cost/NODE/WHAT` is what the
+    nothing. `cost/NODE/WHAT` is what the
     verifier of a node spent on the step (calls, tokens, ...); `time/reward/NODE` the seconds that a node took, see
     `RewardContext.seconds`; `time/share/PHASE` each phase's share of the step. `staleness` is by how many versions the
     policy that wrote a token was older than `version`, the one that is trained, as mean over tokens; `staleness/K` the share
@@ -75,8 +73,6 @@ def step_metrics(
         "equal_groups": sum(len({s.value for s in g.scores if s.value is not None}) <= 1 for g in scored) / len(scored),
         **learner,
     }
-    if counted is not None:
-        metrics |= verifier_metrics(counted, reward.statistics())
     metrics |= {f"cost/{name}": value for name, value in costs(scored).items()}
     metrics |= {} if version is None else staleness(rollouts, version)
     metrics |= {f"time/{phase}": value for phase, value in seconds.items()}
@@ -109,7 +105,7 @@ def costs(scored: Sequence[ScoredGroup]) -> dict[str, float]:
 def verifier_metrics(
     before: Mapping[str, Mapping[str, Any]], after: Mapping[str, Mapping[str, Any]]
 ) -> dict[str, float]:
-    """What the stages of each verifier counted between two `Reward.statistics()`."""
+    """`verifier/NODE/STAGE/FIGURE`: what the stages of a cascade were asked and said between two `statistics()`."""
     return {
         f"verifier/{node}/{figure}": value
         for node, found in after.items()

@@ -24,7 +24,7 @@ from medrl.tracking import RunConsole, RunFolder, Tracker
 from medrl.trainers import checkpoints
 from medrl.trainers.alarm import watch_unscored
 from medrl.trainers.checks import check_reward, fitting_problems
-from medrl.trainers.metrics import Laps, advantages_by_group, step_metrics
+from medrl.trainers.metrics import Laps, advantages_by_group, step_metrics, verifier_metrics
 from medrl.trainers.settings import TrainerSettings
 from medrl.types import Problem, ScoredGroup
 from medrl.verifiers.protocol import run_sync
@@ -97,6 +97,7 @@ class Trainer:
             reference="ref_logprobs" in self.algorithm.needs,
             max_rows=max_rows,
         )
+        self.scorer = self.placement.scorer(reward)
         if max_staleness and not self.placement.concurrent:
             raise ValueError(f"max_staleness is {max_staleness}, but this placement samples and trains in turn; take 0")
         self.sampler = ProblemSampler(self.problems, seed=seed_of(seed, "order"))
@@ -125,7 +126,7 @@ class Trainer:
         try:
             with self.console.phase("RL", total=steps, done=self.step) as progress:
                 while self.step < steps and not self._should_stop():
-                    laps, counted = Laps(), self.reward.statistics()
+                    laps, counted = Laps(), self.scorer.statistics()
                     scored, ordered = await self.ahead.next(self.step + 1, steps)
                     laps("rollout")
                     await undisturbed(self._train(scored, ordered.context, laps, counted))
@@ -167,7 +168,8 @@ class Trainer:
 
         # 4. what happened
         spent = laps.seconds | context.seconds
-        metrics = step_metrics(scored, learned, spent, self.reward, self.settings.max_unscored, counted, step - 1)
+        metrics = step_metrics(scored, learned, spent, self.reward, self.settings.max_unscored, step - 1)
+        metrics |= verifier_metrics(counted, self.scorer.statistics()) | self.placement.figures()
         self._log(metrics, scored, groups, batch)
 
     async def evaluate(self) -> Evaluation:
@@ -185,6 +187,7 @@ class Trainer:
                 seed=(self.seed,),
                 version=self.step,
                 context=RewardContext(self.step, self.reward_state),
+                scorer=self.scorer,
                 on_rollout=progress.advance,
             )
         self.last_evaluation, self.evaluated_step = result, self.step
@@ -228,7 +231,7 @@ class Trainer:
                 self.placement.engine,
                 self.policy,
                 ordered.problems,
-                self.reward,
+                self.scorer,
                 samples=samples,
                 sampling=self.sampling,
                 seed=(self.seed, "train", ordered.step),
@@ -277,4 +280,4 @@ class Trainer:
     def save(self, path: str | Path) -> None:
         """Write the policy as a Hugging Face folder, whole or not at all."""
         with atomic_folder(path) as folder:
-            self.policy.save(folder)
+            self.placement.learner.save_policy(folder)

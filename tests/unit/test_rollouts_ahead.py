@@ -15,7 +15,7 @@ from medrl.engines import InProcessEngine, Request, Sampling
 from medrl.evaluation import EvaluationSettings
 from medrl.learners import Optimization, TorchLearner
 from medrl.models import Policy
-from medrl.rewards import RewardContext, Verified
+from medrl.rewards import Reward, RewardContext, Scorer, Verified
 from medrl.rollouts import Ahead, Ordered, collect, undisturbed
 from medrl.tracking import RunFolder, timeless
 from medrl.trainers import Trainer, TrainerSettings
@@ -61,6 +61,15 @@ class Apart:
         sampled = Policy(copy.deepcopy(policy.model), policy.tokenizer)
         self.engine, self.learner, self.sync = Counted(sampled), TorchLearner(policy, Optimization(lr=1e-2)), self
         self.published: list[int] = []
+
+    def scorer(self, reward: Reward) -> Scorer:
+        return reward
+
+    def figures(self) -> dict[str, float]:
+        return {}
+
+    def close(self) -> None:
+        pass
 
     def publish(self, version: int, kind: Literal["full", "adapter"] = "full") -> None:
         with self.engine.lock:

@@ -1,0 +1,190 @@
+"""`RayRewards`: a reward scored by Ray actors, beside sampling and training, on cores or nodes of their own.
+
+A group goes to the actor with the fewest groups. An actor that dies or does not answer in time is replaced, and its group
+scored again by the next; after `attempts` the group has no score (status "error" or "timeout"), which is counted and bounded
+as any failed judge is (`trainer.max_unscored`). It is never a 0. A death may be the response's own doing, which the verifiers
+that run hostile text settle in processes of their own (`isolated`); here it only costs the group its scores.
+"""
+
+import asyncio
+import logging
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from medrl.cluster.environment import QUIET, module_path
+from medrl.errors import ClusterUnavailable, RewardFailed, need
+from medrl.knobs import out_of_range
+from medrl.rewards import Reward, RewardContext
+from medrl.rewards.tree import Scores
+from medrl.types import Group, Part, Score
+
+ray: Any = need("ray", "ray")
+log = logging.getLogger("medrl.cluster")
+
+
+@dataclass(frozen=True)
+class RewardFleet:
+    """How many actors score, what each may use, and when one is given up."""
+
+    actors: int = 0
+    """Actors that score; 0 scores in the driver, which is right for rules and for judges behind HTTP. Typical 1 to 8 for
+    classifiers, reward models and slow rules."""
+
+    cpus: float = 1.0
+    """CPU cores that Ray sets aside for each."""
+
+    gpus: float = 0.0
+    """GPUs that Ray sets aside for each; a share for a small model."""
+
+    timeout: float = 600.0
+    """Seconds that a group may take. Longer than the slowest judge with all its retries."""
+
+    start_timeout: float = 600.0
+    """Seconds that an actor may take to start, models of its verifiers not included."""
+
+    attempts: int = 3
+    """How often a group is scored anew, each time by a fresh actor, before it has no score. Typical 2 to 5."""
+
+    def __post_init__(self) -> None:
+        faults = out_of_range(self, above_0=("timeout", "start_timeout", "attempts"), from_0=("actors", "cpus", "gpus"))
+        if faults:
+            raise ValueError("rewards: " + "; ".join(faults))
+
+
+class RewardActor:
+    """A reward in a process of its own."""
+
+    def __init__(self, reward: Reward) -> None:
+        self.reward, self.answers = reward, 0
+
+    async def ready(self) -> int:
+        """Its process."""
+        return os.getpid()
+
+    async def score(
+        self, group: Group, step: int, state: dict[str, Any]
+    ) -> tuple[list[Score], dict[str, float], int, dict[str, Any]]:
+        """Scores of a group, the seconds of each node, and how many answers this is with all that was counted so far."""
+        context = RewardContext(step, state)
+        (scores,) = await self.reward.score([group], context)
+        self.answers += 1
+        return scores, context.seconds, self.answers, self.reward.statistics()
+
+
+class RayRewards:
+    """Scores as `Reward.score` does. Ray must have been initialised."""
+
+    def __init__(self, reward: Reward, fleet: RewardFleet) -> None:
+        """Start the actors.
+
+        Args:
+            reward: The tree; it is pickled, so its classes must be importable where the actors run.
+            fleet: Knobs.
+
+        Raises:
+            ClusterUnavailable: An actor does not start.
+        """
+        if fleet.actors < 1:
+            raise ValueError("rewards: actors is 0; score with the reward itself")
+        self.reward, self.fleet = reward, fleet
+        self.replaced = 0
+        self._counted: dict[Any, tuple[int, dict[str, Any]]] = {}  # by actor, dead ones too: its latest answer
+        self._actors = [self._start() for _ in range(fleet.actors)]
+        self._loads = [0] * fleet.actors
+        try:
+            ray.get([actor.ready.remote() for actor in self._actors], timeout=fleet.start_timeout)
+        except ray.exceptions.RayError as error:
+            self.close()
+            raise ClusterUnavailable(
+                f"an actor for rewards does not start: {_words(error)}. Modules of your own must be importable on its node, "
+                f"and the cluster needs {fleet.actors} times {fleet.cpus:g} CPUs and {fleet.gpus:g} GPUs for them"
+            ) from error
+
+    async def score(self, groups: Sequence[Group], context: RewardContext | None = None) -> Scores:
+        """What every rollout of every group is worth, in order; see `Reward.score`."""
+        context = context if context is not None else RewardContext()
+        return list(await asyncio.gather(*(self._score(group, context) for group in groups)))
+
+    def statistics(self) -> Mapping[str, Any]:
+        """What the verifiers of the tree counted, in all actors together; of a dead one, up to its last answer."""
+        return summed([found for _, found in self._counted.values()]) or self.reward.statistics()
+
+    @property
+    def pids(self) -> list[int]:
+        """Processes of the actors."""
+        found: list[int] = ray.get([actor.ready.remote() for actor in self._actors])
+        return found
+
+    def close(self) -> None:
+        """End the actors."""
+        for actor in self._actors:
+            ray.kill(actor)
+
+    async def _score(self, group: Group, context: RewardContext) -> list[Score]:
+        status, reason = "error", ""
+        for _ in range(self.fleet.attempts):
+            place = self._loads.index(min(self._loads))
+            actor = self._actors[place]
+            self._loads[place] += 1
+            try:
+                async with asyncio.timeout(self.fleet.start_timeout):
+                    await actor.ready.remote()
+                async with asyncio.timeout(self.fleet.timeout):
+                    scores, seconds, answer, counted = await actor.score.remote(group, context.step, context.state)
+            except TimeoutError:
+                status, reason = "timeout", f"no scores within {self.fleet.timeout:g} s"
+                self._replace(place, actor, reason)
+            except ray.exceptions.RayActorError as error:
+                status, reason = "error", f"the actor died: {_words(error)}"
+                self._replace(place, actor, reason)
+            except ray.exceptions.RayTaskError as error:
+                raise error.cause if isinstance(error.cause, RewardFailed) else error from None
+            else:
+                for phase, spent in seconds.items():
+                    context.seconds[phase] = context.seconds.get(phase, 0.0) + spent
+                if answer > self._counted.get(actor, (0, {}))[0]:
+                    self._counted[actor] = answer, counted
+                found: list[Score] = scores
+                return found
+            finally:
+                self._loads[place] -= 1
+        return [self._failed(status, f"{reason}, {self.fleet.attempts} times")] * len(group)
+
+    def _failed(self, status: Any, reason: str) -> Score:
+        part = Part(None, status, reason=reason)
+        return Score(None, status, {node.name: part for node in self.reward.walk()}, reason)
+
+    def _start(self) -> Any:
+        options = {
+            "num_cpus": self.fleet.cpus, "num_gpus": self.fleet.gpus, "max_restarts": 0, "max_concurrency": 1000,
+            "runtime_env": {"env_vars": {**QUIET, **module_path(), "OMP_NUM_THREADS": str(max(1, int(self.fleet.cpus)))}},
+        }  # fmt: skip
+        return ray.remote(**options)(RewardActor).remote(self.reward)
+
+    def _replace(self, place: int, actor: Any, why: str) -> None:
+        if self._actors[place] is not actor:  # known already, by another of its groups
+            return
+        self.replaced += 1
+        log.warning("reward-%d: %s; it is replaced, and its groups are scored again", place, why)
+        ray.kill(actor)
+        self._actors[place] = self._start()
+
+
+def summed(counts: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Counts of several processes as those of one: numbers add up, mappings by key; of anything else the last stays."""
+    total: dict[str, Any] = {}
+    for one in counts:
+        for name, value in one.items():
+            if isinstance(value, dict):
+                total[name] = summed([total.get(name, {}), value])
+            elif isinstance(value, int | float) and not isinstance(value, bool):
+                total[name] = total.get(name, 0) + value
+            else:
+                total[name] = value
+    return total
+
+
+def _words(error: BaseException) -> str:
+    return " ".join(str(error).split())[:500]

@@ -1,0 +1,287 @@
+"""The learner over DeepSpeed: one rank of a group that shares a policy's gradients, moments and weights out (ZeRO).
+
+What it computes is what `TorchLearner` computes. Every rank is given the whole batch; all deal its rows out alike, each
+computes its share, and the shares add up: means have the denominators of the whole minibatch, so gradients are summed over
+micro-batches and ranks where DeepSpeed would average them. ZeRO (arXiv 1910.02054): stage 1 shares out the moments, stage 2
+the gradients too, stage 3 the weights too.
+
+The process group must exist (gloo on CPUs, nccl on GPUs). Methods that say so are collective: all ranks call them alike.
+"""
+
+import logging
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+import torch.distributed as dist
+from safetensors import SafetensorError
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from medrl.algorithms import Algorithm, Batch, Denominators, Outputs
+from medrl.errors import CheckpointError, MedrlError, need
+from medrl.learners import checkpoint, trainable
+from medrl.learners.base import Optimization
+from medrl.learners.deepspeed_settings import DeepSpeedSettings
+from medrl.learners.deepspeed_state import ShardedState
+from medrl.learners.logprobs import backbone_and_head, head_logprobs, response_logprobs
+from medrl.learners.microbatches import deal
+from medrl.learners.torch_learner import TorchLearner, probe_batch
+from medrl.models import Policy
+from medrl.models.buckets import Bucket, pack
+from medrl.seeds import seed_of
+
+
+class _Head(nn.Module):
+    """Applies the head in chunks. A module of its own, so that ZeRO-3 gathers the weight before each pass through it."""
+
+    def __init__(self, head: nn.Linear, stage: int) -> None:
+        super().__init__()
+        self._head = (head,)  # not a child: the weight may be the embedding's
+        if stage == 3:
+            register: Any = need("deepspeed", "deepspeed").zero.register_external_parameter
+            for weight in head.parameters(recurse=False):
+                register(self, weight)
+
+    def forward(self, hidden_ND: Tensor, targets_N: Tensor, **knobs: Any) -> Tensor:
+        return head_logprobs(self._head[0], hidden_ND, targets_N, **knobs)
+
+
+class _Scored(nn.Module):
+    """A model as DeepSpeed runs it: a micro-batch in, log-probabilities out, (B, T)."""
+
+    def __init__(self, model: PreTrainedModel, stage: int) -> None:
+        super().__init__()
+        self.model = model
+        self.head = _Head(backbone_and_head(model)[1], stage)
+
+    def forward(self, *, micro: Batch, knobs: dict[str, Any]) -> Tensor:
+        def apply_head(_: nn.Linear, hidden_ND: Tensor, targets_N: Tensor, **more: Any) -> Tensor:
+            logprobs_N: Tensor = self.head(hidden_ND, targets_N, **more)
+            return logprobs_N
+
+        return response_logprobs(self.model, micro, apply_head=apply_head, **knobs)
+
+
+class DeepSpeedLearner(TorchLearner):
+    """AdamW over a policy's parameters, on one rank of a process group."""
+
+    def __init__(
+        self, policy: Policy, settings: Optimization, deepspeed: DeepSpeedSettings, *, reference: bool = False
+    ) -> None:
+        """Bind to this rank's copy of a policy; collective.
+
+        Args:
+            policy: The same on every rank, on the rank's device. With stage 3 its weights are shared out.
+            settings: Knobs of optimisation.
+            deepspeed: How it is shared out.
+            reference: Keep the present weights for the KL to them: a frozen copy, shared out too with stage 3, or the
+                model without its adapter.
+        """
+        self.zero = deepspeed
+        self.rank, self.ranks = dist.get_rank(), dist.get_world_size()
+        self.policy, self.settings, self.model = policy, settings, policy.model
+        trainable.choose_trainable(self.model, settings.last_layers, settings.lora)
+        if settings.gradient_checkpointing:
+            self.model.gradient_checkpointing_enable({"use_reentrant": False})
+        attention = str(getattr(self.model.config, "_attn_implementation", ""))
+        self.pack = settings.packing == "on" or (settings.packing == "auto" and "flash" in attention)
+        self.updates = 0
+        self.passes = 0  # what a watcher sees grow while this rank works
+        logging.getLogger("DeepSpeed").setLevel(logging.WARNING)
+        self._deepspeed: Any = need("deepspeed", "deepspeed")
+        alone = deepspeed.stage == 3  # a weight can be shared out by one engine only
+        frozen = trainable.frozen_copy(self.model, share=not alone) if reference and not settings.lora else None
+        self.engine = self._engine(self.model, self._adamw())
+        self.optimizer: Any = self.engine.optimizer
+        self.reference: Any = self._reference(frozen) if frozen is not None else self.model if reference else None
+        weights = trainable.parameters(self.model)
+        self.state = ShardedState(self.optimizer, weights, deepspeed.stage, self.rank, self.ranks)
+
+    # The engine -------------------------------------------------------------------------------------------------------
+
+    def _engine(self, model: PreTrainedModel, optimizer: torch.optim.Optimizer | None) -> Any:
+        return self._deepspeed.initialize(
+            model=_Scored(model, self.zero.stage),
+            optimizer=optimizer,
+            config=self.zero.config(self.settings),
+            dist_init_required=False,
+        )[0]
+
+    def _adamw(self) -> torch.optim.Optimizer:
+        knobs = {"lr": self.settings.lr, "betas": self.settings.betas, "weight_decay": self.settings.weight_decay}
+        weights = list(trainable.parameters(self.model).values())
+        if self.zero.offload != "none" and weights[0].is_cuda:
+            fast: torch.optim.Optimizer = self._deepspeed.ops.adam.DeepSpeedCPUAdam(weights, adamw_mode=True, **knobs)
+            return fast
+        return torch.optim.AdamW(weights, fused=True, **knobs)  # type: ignore[arg-type]
+
+    def _reference(self, frozen: PreTrainedModel) -> Any:
+        if self.zero.stage == 3:
+            return self._engine(frozen, None)
+        if self.zero.bf16:
+            nn.Module.to(frozen, torch.bfloat16)
+        return _Scored(frozen, 0)
+
+    def _gather(self, weights: Sequence[nn.Parameter]) -> AbstractContextManager[Any]:
+        self.passes += 1
+        return self.state.gather(weights)
+
+    # One update -------------------------------------------------------------------------------------------------------
+
+    def _seed_dropout(self, seed: int) -> None:
+        super()._seed_dropout(seed if self.rank == 0 else seed_of(seed, "rank", self.rank))
+
+    def _step(self, minibatch: Batch, algorithm: Algorithm) -> dict[str, float] | None:
+        rows = algorithm.gradient_rows(minibatch).nonzero()[:, 0].tolist()
+        if not rows:
+            return None
+        denominators = Denominators.of(minibatch, rows)
+        shares = {"loss": 0.0}
+        for micro_rows in self._my_share(minibatch, rows):
+            micro = minibatch.rows(micro_rows or rows[:1]).to(self.policy.device)
+            loss = algorithm.loss(Outputs(self._micro_logprobs(self.engine, micro)), micro, denominators)
+            counts = float(bool(micro_rows))  # an empty pass keeps step with the other ranks and adds nothing
+            self._backward(loss.policy * counts)
+            shares["loss"] += loss.policy.item() * counts
+            for name, value in loss.parts.items():
+                shares[name] = shares.get(name, 0.0) + value.item() * counts
+        metrics = self._summed(shares)
+        if not math.isfinite(metrics["loss"]):  # then no gradient is finite: DeepSpeed drops such an update itself
+            micro = minibatch.rows(rows[:1]).to(self.policy.device)
+            self._backward(self._micro_logprobs(self.engine, micro).sum() * math.nan)
+        lr = self.settings.lr_at(self.updates)
+        for group in self.optimizer.param_groups:
+            group["lr"] = lr
+        norm = self._apply()
+        self._must_be_finite(metrics["loss"], norm)
+        self.updates += 1
+        return {**metrics, "grad_norm": norm, "lr": lr}
+
+    def _backward(self, loss: Tensor) -> None:
+        self.engine.backward(loss * self.ranks if self.zero.stage else loss)  # ZeRO divides by the number of ranks
+
+    def _apply(self) -> float:
+        """Step by the gradients of all ranks unless they are not finite; returns their norm before clipping."""
+        if self.zero.stage:
+            self.engine.step()
+            return math.nan if self.optimizer.overflow else float(self.engine.get_global_grad_norm())
+        weights = list(trainable.parameters(self.model).values())
+        for weight in weights:
+            weight.grad = torch.zeros_like(weight) if weight.grad is None else weight.grad
+            dist.all_reduce(weight.grad)
+        norm = torch.nn.utils.clip_grad_norm_(weights, self.settings.max_grad_norm).item()
+        if math.isfinite(norm):
+            self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        return norm
+
+    def _my_share(self, batch: Batch, rows: list[int]) -> list[list[int]]:
+        return deal(batch.lengths_B, rows, self._token_budget, self.ranks)[self.rank]
+
+    def _summed(self, shares: dict[str, float]) -> dict[str, float]:
+        sums = torch.tensor(list(shares.values()), dtype=torch.float64, device=self.policy.device)
+        dist.all_reduce(sums)
+        return dict(zip(shares, sums.tolist(), strict=True))
+
+    @torch.no_grad()
+    def _logprobs(self, model: Any, batch: Batch) -> Tensor:
+        logprobs_BT = torch.zeros(batch.tokens_BT.shape)
+        was_training = self.model.training
+        self.model.eval()
+        model = self.engine if model is self.model else model
+        rows = batch.loss_mask_BT.any(-1).nonzero()[:, 0].tolist()
+        for micro_rows in self._my_share(batch, rows) if rows else []:
+            part_BT = self._micro_logprobs(model, batch.rows(micro_rows or rows[:1]))
+            if micro_rows:
+                logprobs_BT[micro_rows, : part_BT.shape[1]] = part_BT.cpu()
+        self.model.train(was_training)
+        there = logprobs_BT.to(self.policy.device)
+        dist.all_reduce(there)  # each row is one rank's, and 0 elsewhere
+        return there.cpu()
+
+    def _micro_logprobs(self, model: Any, micro: Batch, barred: Sequence[int] | None = None) -> Tensor:
+        self.passes += 1
+        knobs = {
+            "logits_mib": self.settings.logits_mib,
+            "pack": self.pack,
+            "barred": self.policy.barred_ids if barred is None else barred,
+        }
+        logprobs_BT: Tensor = model(micro=self._with_pixels(micro), knobs=knobs)
+        return logprobs_BT
+
+    @torch.no_grad()
+    def probe_logprobs(self, token_ids: Sequence[int]) -> list[float]:
+        """See `Learner.probe_logprobs`; collective."""
+        return [float(value) for value in self._micro_logprobs(self.engine, probe_batch(token_ids), ())[0, 1:]]
+
+    # Weights and checkpoints ------------------------------------------------------------------------------------------
+
+    def weights(self, kind: Literal["full", "adapter"] = "full") -> Iterator[Bucket]:
+        """See `Learner.weights`; collective, and only rank 0 gets any. It holds one bucket at a time."""
+        named = (trainable.whole_weights if kind == "full" else trainable.adapter_weights)(self.model, self._gather)
+        if self.rank == 0:
+            yield from pack(named)
+        else:
+            for _ in named:
+                pass
+
+    def save(self, folder: Path) -> None:
+        """See `checkpoint`; collective, and rank 0 writes."""
+        self.save_policy(folder)
+        if trainable.has_adapter(self.model):
+            rows = trainable.adapter_weights(self.model, self._gather)
+            self._by_rank_0(rows, lambda: checkpoint.save_adapter(self.model, folder, rows))
+        moments = self.state.rows(masters=self.zero.bf16)
+        self._by_rank_0(moments, lambda: checkpoint.write_state(folder, self.updates, moments))
+
+    def save_policy(self, folder: Path) -> None:
+        """See `Learner.save_policy`; collective, and rank 0 writes."""
+        rows = trainable.whole_weights(self.model, self._gather)
+        self._by_rank_0(rows, lambda: checkpoint.save_model(self.policy, folder, rows))
+
+    def load(self, folder: Path) -> None:
+        """See `TorchLearner.load`; collective. Every rank reads the folder, whoever and however many wrote it."""
+        with self._together(f"{folder} is no whole checkpoint of this model"):
+            saved = checkpoint.OptimizerState(folder)
+            saved.check(self.state.shapes)
+            weights = checkpoint.saved_weights(self.model, folder)
+        with self._together(f"{folder} is no checkpoint of this model"):
+            if trainable.has_adapter(self.model):
+                trainable.check_base(self.model, weights, self._gather)
+        trainable.assign(self.model, weights, lambda some: self.state.gather(some, writer=0))
+        for name, shape in self.state.shapes.items():
+            master = saved.get(f"{name}/master")
+            self.state.put(name, None, weights[trainable.saved_name(name)] if master is None else master)
+            for key in checkpoint.MOMENTS:
+                moment = saved.get(f"{name}/{key}")
+                self.state.put(name, key, torch.zeros(shape) if moment is None else moment)
+        self.state.step = max((float(saved[key]) for key in saved if key.endswith("/step")), default=0.0)
+        self.updates = saved.updates
+
+    def _by_rank_0(self, rows: Iterator[Any], write: Callable[[], None]) -> None:
+        """Write on rank 0 while all ranks gather; what fails there fails everywhere."""
+        with self._together("rank 0 could not write"):
+            try:
+                if self.rank == 0:
+                    write()
+            finally:
+                for _ in rows:  # the ranks gather together, whatever the disk of rank 0 does
+                    pass
+
+    @contextmanager
+    def _together(self, what: str) -> Iterator[None]:
+        """All ranks leave the block well, or each raises."""
+        fault: Exception | None = None
+        try:
+            yield
+        except (OSError, ValueError, RuntimeError, LookupError, SafetensorError, MedrlError) as error:
+            fault = error
+        faults = torch.tensor(float(fault is not None), device=self.policy.device)
+        dist.all_reduce(faults)
+        if faults:
+            reason = str(fault) if fault is not None else "another rank says why"
+            raise CheckpointError(f"{what}: {reason}; use another folder") from fault
