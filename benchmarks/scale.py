@@ -78,20 +78,26 @@ def run_check(kind: str, rounds: int) -> dict[str, Any]:
 
         rates, compared = check_on_ray(policy, problems, rounds)
     else:
-        rates, compared = scale_check.check(policy, problems, scale_check.LOCAL, rounds)
+        rates, compared = scale_check.check(policy, problems, rounds)
     return report_check(kind, rates, compared)
 
 
 def report_check(kind: str, rates: Any, compared: Sequence[scale_check.Comparison]) -> dict[str, Any]:
     engine, learner = rates.engine, rates.learner
-    print(
-        "\nrates, fitted to the settings marked *:\n"
-        f"  engine: a decoding step {1e3 * engine.step:.2f} ms + {1e6 * engine.row:.0f} us a row + {1e9 * engine.context:.0f} ns "
-        f"a token of context;\n  a prompt's token {1e6 * engine.prompt:.0f} us, a rollout {1e3 * engine.rollout:.2f} ms, "
-        f"a step's call {1e3 * engine.call:.0f} ms\n"
-        f"  learner: {1e6 * learner.token:.0f} us a token + {1e3 * learner.update:.0f} ms an update\n"
-        f"  sync: {1e3 * rates.sync:.0f} ms\n"
-    )
+    rows = [
+        ["a decoding step", f"{1e3 * engine.step:.2f} ms"],
+        ["  and a row of it", f"{1e6 * engine.row:.0f} us"],
+        ["  and a token of its context", f"{1e9 * engine.context:.0f} ns"],
+        ["a token of a prompt", f"{1e6 * engine.prompt:.0f} us"],
+        ["a rollout", f"{1e3 * engine.rollout:.2f} ms"],
+        ["a step's call of the engine", f"{1e3 * engine.call:.1f} ms"],
+        ["learner, a token", f"{1e6 * learner.token:.0f} us"],
+        ["learner, an update", f"{1e3 * learner.update:.1f} ms"],
+        ["weight sync", f"{1e3 * rates.sync:.1f} ms"],
+    ]
+    print()
+    print_table(["rates, fitted to the settings marked *", ""], rows)
+    print()
     rows = [
         [
             f"{'* ' if one.setting.fits else '  '}{one.setting}",

@@ -5,11 +5,10 @@ ones, fewer slots, more engines) is predicted before it is compared. All setting
 runs on the machine slows all of them alike.
 """
 
-import copy
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import combinations
 from typing import Any
 
@@ -70,34 +69,82 @@ class Step:
 
 @dataclass
 class Run:
-    """A setting's trainer, and its steps. It is the trainer's tracker and writes down what the reward sees."""
+    """A setting, and its steps."""
 
     setting: Setting
-    trainer: Any = None
-    cpu: bool = True  # seconds of this process's CPU clock instead of those on the wall
     steps: list[Step] = field(default_factory=list)
-    spent: dict[str, float] = field(default_factory=dict)
-    seen: dict[str, list[int]] = field(default_factory=dict)
-    prompts: dict[str, int] = field(default_factory=dict)
+
+
+class Bench:
+    """One trainer that takes steps of several settings in turns. It is the trainer's tracker, and sees what the reward sees.
+
+    `placement` says where engine and learner are. Without one they are in this process, where nothing waits for anything,
+    and seconds are those of its CPU clock.
+    """
+
+    def __init__(self, policy: Any, problems: Sequence[Any], placement: Any = None) -> None:
+        from medrl.algorithms import GRPO
+        from medrl.engines import Sampling
+        from medrl.learners import Optimization
+        from medrl.rewards import reward
+        from medrl.trainers.rl import Trainer
+        from medrl.trainers.settings import TrainerSettings
+        from medrl.types import Problem, Response
+
+        self.cpu = placement is None
+        self.prompts = {p.id: len(policy.prompt_ids(p)) for p in problems}
+        self.seen: dict[str, list[int]] = {}
+        self.spent: dict[str, float] = {}
+        self.steps: list[Step] = []
+
+        @reward("vowels")
+        def vowels(problem: Problem, response: Response) -> float:
+            """Share of vowels, which differs between nearly all responses, so that all of them train."""
+            self.seen.setdefault(problem.id, []).append(response.token_count or 0)
+            return sum(c in "aeiou" for c in response.text) / max(len(response.text), 1)
+
+        self.trainer = Trainer(
+            policy,
+            problems,
+            vowels,
+            GRPO(),
+            settings=TrainerSettings(steps=1_000_000, evaluate_every=0),
+            sampling=Sampling(),
+            optimization=Optimization(lr=LR),
+            trackers=[self],
+            placement=placement,
+        )
+        if self.cpu:
+            learner = self.trainer.placement.learner
+            learner.forward = self.clocked("forward", learner.forward)
+            learner.update = self.clocked("update", learner.update)
+
+    def take(self, run: Run) -> None:
+        """One step as the run's setting has it."""
+        setting, trainer = run.setting, self.trainer
+        trainer.settings = replace(
+            trainer.settings, problems_per_step=setting.problems, rollouts_per_problem=setting.samples
+        )
+        trainer.sampling = replace(trainer.sampling, max_tokens=setting.limit)
+        if self.cpu:
+            trainer.placement.engine.max_rows = setting.slots
+        self.seen, self.spent = {}, {}
+        begun = time.process_time()
+        trainer.fit(trainer.step + 1)
+        step = self.steps.pop()
+        if self.cpu:
+            whole = time.process_time() - begun
+            step.seconds = {**self.spent, "step": whole, "rollout": whole - sum(self.spent.values()), "sync": 0.0}
+        run.steps.append(step)
 
     def log(self, step: int, metrics: Mapping[str, Any], *, phase: str = "rl") -> None:
+        """Take in what a step did."""
         seconds = {name: metrics[f"time/{name}"] for name in ("rollout", "forward", "update", "sync", "step")}
         prompt = statistics.mean(self.prompts[problem] for problem in self.seen)
         self.steps.append(Step(list(self.seen.values()), prompt, seconds))
-        self.seen = {}
 
-    def take(self) -> None:
-        """One step."""
-        self.spent = {}
-        begun = time.process_time()
-        self.trainer.fit(self.trainer.step + 1)
-        if self.cpu:
-            step = time.process_time() - begun
-            self.steps[-1].seconds = self.spent | {
-                "step": step,
-                "rollout": step - sum(self.spent.values()),
-                "sync": 0.0,
-            }
+    def close(self) -> None:
+        """Nothing to close."""
 
     def clocked(self, name: str, work: Callable[..., Any]) -> Callable[..., Any]:
         """`work`, whose CPU seconds are counted under `name`."""
@@ -110,62 +157,6 @@ class Run:
                 self.spent[name] = self.spent.get(name, 0.0) + time.process_time() - begun
 
         return counted
-
-    def close(self) -> None:
-        """Nothing to close."""
-
-
-def start(
-    setting: Setting, policy: Any, problems: Sequence[Any], place: Callable[[Any, Setting], Any] | None = None
-) -> Run:
-    """A trainer of its own for a setting, with a copy of the policy; `place` says where engine and learner are.
-
-    Without it they are in this process, and seconds are those of its CPU clock.
-    """
-    from medrl.algorithms import GRPO
-    from medrl.engines import Sampling
-    from medrl.learners import Optimization
-    from medrl.rewards import reward
-    from medrl.trainers.rl import Trainer
-    from medrl.trainers.settings import TrainerSettings
-    from medrl.types import Problem, Response
-
-    run = Run(setting, prompts={p.id: len(policy.prompt_ids(p)) for p in problems}, cpu=place is None)
-
-    @reward("vowels")
-    def vowels(problem: Problem, response: Response) -> float:
-        """Share of vowels, which differs between nearly all responses, so that all of them train."""
-        run.seen.setdefault(problem.id, []).append(response.token_count or 0)
-        return sum(c in "aeiou" for c in response.text) / max(len(response.text), 1)
-
-    own = copy.deepcopy(policy)
-    run.trainer = Trainer(
-        own,
-        problems,
-        vowels,
-        GRPO(),
-        settings=TrainerSettings(
-            steps=10_000, problems_per_step=setting.problems, rollouts_per_problem=setting.samples, evaluate_every=0
-        ),
-        sampling=Sampling(max_tokens=setting.limit),
-        optimization=Optimization(lr=LR),
-        trackers=[run],
-        placement=place(own, setting) if place is not None else None,
-        max_rows=setting.slots,
-    )
-    if run.cpu:
-        learner = run.trainer.placement.learner
-        learner.forward, learner.update = run.clocked("forward", learner.forward), run.clocked("update", learner.update)
-    return run
-
-
-def take_turns(runs: Sequence[Run], rounds: int, warmup: int) -> None:
-    """One step of each run after the other, `warmup + rounds` times; what warms up is forgotten."""
-    for _ in range(warmup + rounds):
-        for run in runs:
-            run.take()
-    for run in runs:
-        del run.steps[:warmup]
 
 
 def sampling_features(step: Step) -> list[float]:
@@ -243,8 +234,6 @@ class Comparison:
 
 def compare(run: Run, rates: Any, seen: Sequence[int], prompt: float) -> Comparison:
     """Predict a setting from the rates and from lengths of other settings, and measure how far off that is."""
-    from dataclasses import replace
-
     from medrl.sizing import Lengths, Workload, simulate
 
     setting = run.setting
@@ -259,16 +248,14 @@ def compare(run: Run, rates: Any, seen: Sequence[int], prompt: float) -> Compari
     return Comparison(setting, statistics.median(steps), measured, statistics.median(errors))
 
 
-def check(
-    policy: Any,
-    problems: Sequence[Any],
-    settings: Sequence[Setting],
-    rounds: int,
-    warmup: int = 1,
-) -> tuple[Any, list[Comparison]]:
+def check(policy: Any, problems: Sequence[Any], rounds: int, warmup: int = 2) -> tuple[Any, list[Comparison]]:
     """Run all settings in this process, fit, and compare."""
-    runs = [start(setting, policy, problems) for setting in settings]
-    take_turns(runs, rounds, warmup)
+    bench, runs = Bench(policy, problems), [Run(setting) for setting in LOCAL]
+    for _ in range(warmup + rounds):
+        for run in runs:
+            bench.take(run)
+    for run in runs:
+        del run.steps[:warmup]
     return judge(runs, gate=0.25)
 
 
