@@ -86,7 +86,8 @@ def simulate(
     # Sampling goes on beyond the last step that counts, so that the end of a run is not in the figures.
     drawn = [workload.draw(s, seed) for s in range(last + staleness)] if lengths is None else lengths
     fleet, now, ordered = Fleet(rates.engine, engines), 0.0, 0
-    marks, spent = [0.0], defaultdict(float)
+    marks = [0.0]
+    spent: defaultdict[str, float] = defaultdict(float)
     busy_before = 0.0
     for step in range(1, last + 1):
         if step == warmup + 1:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from medrl.errors import MedrlError
 from medrl.knobs import out_of_range
@@ -134,7 +134,7 @@ def rates_of(site: Site, split: Split) -> Rates:
     )
 
 
-def predict(site: Site, split: Split, staleness: int = 0, *, steps: int = 6, warmup: int = 2, seed: int = 0) -> Plan:
+def predict(site: Site, split: Split, staleness: int = 0, *, steps: int = 5, warmup: int = 2, seed: int = 0) -> Plan:
     """What a split would do.
 
     Raises:
@@ -171,24 +171,25 @@ def splits(site: Site, gpus: int, *, together: bool = True) -> Iterator[Split]:
 
 
 def best_split(
-    site: Site, gpus: int, staleness: int = 0, *, together: bool = True, tried: int = 4, seed: int = 0
+    site: Site, gpus: int, staleness: int = 0, *, together: bool = True, tried: int = 5, seed: int = 0
 ) -> Plan:
     """The fastest split of so many GPUs.
 
-    All that fit are ranked by the step of one engine with its share of the problems; the best `tried` are simulated whole.
+    All that fit are ranked by an estimate; the best `tried` of them are simulated.
 
     Args:
         site: What is the same for all.
         gpus: How many there are.
         staleness: k.
         together: Whether GPUs may sample and learn in turn, which only k = 0 allows.
-        tried: Splits that are simulated whole.
+        tried: Splits that are simulated.
         seed: Decides the lengths.
 
     Raises:
         DoesNotFit: None of them fits; the message says what the largest lacks.
     """
-    ranked, last = [], DoesNotFit(f"{gpus} GPU cannot be split between an engine and a learner, and k is {staleness}")
+    ranked: list[tuple[float, int, Split]] = []
+    last = DoesNotFit(f"{gpus} GPU cannot be split between an engine and a learner, and k is {staleness}")
     for split in splits(site, gpus, together=together and staleness == 0):
         try:
             ranked.append((_estimate(site, split, staleness, seed), len(ranked), split))
@@ -201,14 +202,17 @@ def best_split(
 
 
 def _estimate(site: Site, split: Split, staleness: int, seed: int) -> float:
-    """Seconds of a step, if every engine had an equal share of the problems."""
-    rates = rates_of(site, split)
-    share = replace(site.workload, problems=math.ceil(site.workload.problems / split.engines))
-    alone = replace(
-        rates, learner=replace(rates.learner, token=0.0, squared=0.0, update=0.0, gather=0.0), sync=0, switch=0
-    )
-    sampling = simulate(alone, share, steps=1, warmup=0, seed=seed).step
-    learning = rates.learner.seconds(site.workload.rows(site.workload.draw(0, seed)))
+    """About how many seconds a step takes: full batches for as long as there are rows enough, then the longest row alone."""
+    rates, lengths = rates_of(site, split), site.workload.draw(0, seed)
+    drawn = [length for group in lengths for length in group]
+    mean, longest = sum(drawn) / len(drawn), max(drawn)
+    rows = min(site.slots, len(drawn) / split.engines, rates.engine.cache / (site.workload.prompt + mean))
+    full = len(drawn) * mean / split.engines / rows  # steps
+    context = rows * (site.workload.prompt + mean / 2)
+    sampling = full * rates.engine.decode(rows, context) + max(0.0, longest - full) * rates.engine.decode(1, longest)
+    learning = rates.learner.seconds(site.workload.rows(lengths))
     learning += (site.workload.minibatches - 1) * rates.learner.update
     fixed = rates.sync + rates.switch
-    return max(sampling, learning) + fixed if staleness else sampling + learning + fixed
+    if staleness == 0:
+        return sampling + learning + fixed
+    return max(full * rates.engine.decode(rows, context), learning, (sampling + learning) / (staleness + 1)) + fixed
