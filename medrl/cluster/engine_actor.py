@@ -63,10 +63,9 @@ class EngineActor:
         faulthandler.register(STACK_SIGNAL, file=descriptor, all_threads=True)  # needs no GIL: answers in a hang too
 
     async def load(self, version: int) -> Card:
-        """Start the engine and warm it up; the errors of `VLLMEngine` come to the driver as they are."""
+        """Start the engine; the errors of `VLLMEngine` come to the driver as they are."""
         self._ended: Inbox[tuple[int, Rollout | Exception]] = Inbox()
         self._engine = await asyncio.to_thread(VLLMEngine, self.served, self.settings, version)
-        await asyncio.to_thread(self._engine.warm_up)
         return Card(self.name, os.getpid(), ray.get_runtime_context().get_node_id(), self._stack)
 
     async def submit(self, jobs: Sequence[tuple[int, Request]], version: int) -> None:

@@ -1,4 +1,4 @@
-"""The environment of medrl's actors: what Ray, vLLM and DeepSpeed read before they are imported, set here and nowhere else."""
+"""The environment of actors: what Ray, vLLM and DeepSpeed read before they are imported, set here and nowhere else."""
 
 import os
 import sys

@@ -1,4 +1,4 @@
-"""Knobs and figures of several engines."""
+"""Knobs and figures of engines, of actors that score, and of the probe that compares engines with their learner."""
 
 from dataclasses import dataclass
 
@@ -44,6 +44,54 @@ class FleetSettings:
         faults = out_of_range(self, above_0=positive, from_0=("cpus", "gpus", "ahead", "max_restarts"))
         if faults:
             raise ValueError("engines: " + "; ".join(faults))
+
+
+@dataclass(frozen=True)
+class RewardFleet:
+    """How many actors score, what each may use, and when one is given up."""
+
+    actors: int = 0
+    """Actors that score; 0 scores in the driver, which is right for rules and for judges behind HTTP. Typical 1 to 8 for
+    classifiers, reward models and slow rules."""
+
+    cpus: float = 1.0
+    """CPU cores that Ray sets aside for each."""
+
+    gpus: float = 0.0
+    """GPUs that Ray sets aside for each; a share for a small model."""
+
+    timeout: float = 600.0
+    """Seconds that a group may take. Longer than the slowest judge with all its retries."""
+
+    start_timeout: float = 600.0
+    """Seconds that an actor may take to start, models of its verifiers not included."""
+
+    attempts: int = 3
+    """How often a group is scored anew, each time by a fresh actor, before it has no score. Typical 2 to 5."""
+
+    def __post_init__(self) -> None:
+        faults = out_of_range(self, above_0=("timeout", "start_timeout", "attempts"), from_0=("actors", "cpus", "gpus"))
+        if faults:
+            raise ValueError("rewards: " + "; ".join(faults))
+
+
+@dataclass(frozen=True)
+class ProbeSettings:
+    """How an engine's weights are compared with the learner's."""
+
+    tokens: int = 96
+    """Length of the prompt; longer than a block of the cache, so that a stale cache shows. Typical 64 to 256."""
+
+    tolerance: float | None = None
+    """Largest difference of a token's log-probability (nats). Empty is 1e-4 where engine and learner compute in float32
+    (1e-6 is usual), and 0.5 where either has 16 bits."""
+
+    def __post_init__(self) -> None:
+        faults = out_of_range(self, above_0=("tolerance",) if self.tolerance is not None else ())
+        if self.tokens < 8:
+            faults.append(f"tokens is {self.tokens}; a probe of fewer than 8 tells little")
+        if faults:
+            raise ValueError("probe: " + "; ".join(faults))
 
 
 @dataclass(frozen=True)

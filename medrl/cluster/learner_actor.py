@@ -128,11 +128,11 @@ class LearnerActor:
         with self._busy("save_policy") as learner:
             learner.save_policy(folder)
 
-    def weights(self, kind: Literal["full", "adapter"]) -> list[Any]:
-        """Rank 0 puts each bucket into the object store and returns the references; the others help to gather."""
+    def weights(self, kind: Literal["full", "adapter"]) -> list[tuple[Any, int]]:
+        """Rank 0 puts each bucket into the object store; references and bytes of each. The others help to gather."""
         put = need("ray", "ray").put
         with self._busy("weights") as learner:
-            return [put(bucket) for bucket in learner.weights(kind)]
+            return [(put(bucket), bucket.nbytes) for bucket in learner.weights(kind)]
 
     def probe_logprobs(self, token_ids: tuple[int, ...]) -> list[float]:
         with self._busy("probe_logprobs") as learner:

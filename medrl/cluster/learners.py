@@ -20,7 +20,7 @@ from medrl.knobs import out_of_range
 from medrl.learners import Optimization
 from medrl.learners.deepspeed_settings import DeepSpeedSettings
 from medrl.models import Policy, PolicySpec
-from medrl.models.buckets import Bucket
+from medrl.models.buckets import AnyBucket
 
 GRACE_S = 15.0  # how long after a rank's error another rank's death may show
 
@@ -125,15 +125,19 @@ class RayLearners:
         """See `Learner.save_policy`; rank 0 writes."""
         self._all("save_policy", Path(folder).absolute())
 
-    def weights(self, kind: Literal["full", "adapter"] = "full") -> Iterator[Bucket]:
+    def weights(self, kind: Literal["full", "adapter"] = "full") -> Iterator[AnyBucket]:
         """See `Learner.weights`; this opens them in the driver. What sends them on takes `weight_refs`."""
-        for ref in self.weight_refs(kind):
+        refs, _ = self.weight_refs(kind)
+        for ref in refs:
             yield self._ray.get(ref)
 
-    def weight_refs(self, kind: Literal["full", "adapter"] = "full") -> list[Any]:
-        """References to the buckets of the present weights, in order; they lie in the object store of rank 0's machine."""
-        refs: list[Any] = self._all("weights", kind)[0]
-        return refs
+    def weight_refs(self, kind: Literal["full", "adapter"] = "full") -> tuple[list[Any], int]:
+        """References to the buckets of the present weights, in order, and their bytes in all.
+
+        They lie in the object store of rank 0's machine.
+        """
+        put: list[tuple[Any, int]] = self._all("weights", kind)[0]
+        return [ref for ref, _ in put], sum(size for _, size in put)
 
     def probe_logprobs(self, token_ids: Sequence[int]) -> list[float]:
         """See `Learner.probe_logprobs`."""

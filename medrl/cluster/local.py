@@ -3,6 +3,7 @@
 from typing import Literal
 
 from medrl.engines import InProcessEngine
+from medrl.errors import LearnerLost
 from medrl.learners import Optimization, TorchLearner
 from medrl.models import Policy
 from medrl.rewards import Reward, Scorer
@@ -32,6 +33,9 @@ class LocalPlacement:
 
     def scorer(self, reward: Reward) -> Scorer:
         return reward
+
+    def restart_learner(self, lost: LearnerLost) -> None:
+        raise lost
 
     def figures(self) -> dict[str, float]:
         return {}

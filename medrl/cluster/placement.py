@@ -3,6 +3,7 @@
 from typing import Literal, Protocol
 
 from medrl.engines import Engine
+from medrl.errors import LearnerLost
 from medrl.learners import Learner
 from medrl.rewards import Reward, Scorer
 
@@ -25,6 +26,14 @@ class Placement(Protocol):
 
     def scorer(self, reward: Reward) -> Scorer:
         """What scores by this reward: itself, or actors that have it."""
+        ...
+
+    def restart_learner(self, lost: LearnerLost) -> None:
+        """A new learner at the start policy, for one whose ranks died or hang.
+
+        Raises:
+            LearnerLost: `lost`, where there is none to be had, or too many were lost.
+        """
         ...
 
     def figures(self) -> dict[str, float]:

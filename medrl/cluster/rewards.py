@@ -10,47 +10,17 @@ import asyncio
 import logging
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
-from medrl.cluster.environment import QUIET, module_path
+from medrl.cluster.environment import reward_environment
+from medrl.cluster.fleet import RewardFleet
 from medrl.errors import ClusterUnavailable, RewardFailed, need
-from medrl.knobs import out_of_range
 from medrl.rewards import Reward, RewardContext
 from medrl.rewards.tree import Scores
 from medrl.types import Group, Part, Score
 
 ray: Any = need("ray", "ray")
 log = logging.getLogger("medrl.cluster")
-
-
-@dataclass(frozen=True)
-class RewardFleet:
-    """How many actors score, what each may use, and when one is given up."""
-
-    actors: int = 0
-    """Actors that score; 0 scores in the driver, which is right for rules and for judges behind HTTP. Typical 1 to 8 for
-    classifiers, reward models and slow rules."""
-
-    cpus: float = 1.0
-    """CPU cores that Ray sets aside for each."""
-
-    gpus: float = 0.0
-    """GPUs that Ray sets aside for each; a share for a small model."""
-
-    timeout: float = 600.0
-    """Seconds that a group may take. Longer than the slowest judge with all its retries."""
-
-    start_timeout: float = 600.0
-    """Seconds that an actor may take to start, models of its verifiers not included."""
-
-    attempts: int = 3
-    """How often a group is scored anew, each time by a fresh actor, before it has no score. Typical 2 to 5."""
-
-    def __post_init__(self) -> None:
-        faults = out_of_range(self, above_0=("timeout", "start_timeout", "attempts"), from_0=("actors", "cpus", "gpus"))
-        if faults:
-            raise ValueError("rewards: " + "; ".join(faults))
 
 
 class RewardActor:
@@ -159,7 +129,7 @@ class RayRewards:
     def _start(self) -> Any:
         options = {
             "num_cpus": self.fleet.cpus, "num_gpus": self.fleet.gpus, "max_restarts": 0, "max_concurrency": 1000,
-            "runtime_env": {"env_vars": {**QUIET, **module_path(), "OMP_NUM_THREADS": str(max(1, int(self.fleet.cpus)))}},
+            "runtime_env": {"env_vars": reward_environment(self.fleet.cpus)},
         }  # fmt: skip
         return ray.remote(**options)(RewardActor).remote(self.reward)
 

@@ -11,14 +11,14 @@ import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from medrl.cluster.engines import RayEngines
+from medrl.cluster.fleet import ProbeSettings
 from medrl.engines.vllm_engine import VLLMEngine
 from medrl.engines.vllm_settings import EngineSettings, ServedModel
 from medrl.errors import WeightDrift, need
-from medrl.knobs import out_of_range
-from medrl.models.buckets import Bucket
+from medrl.models.buckets import AnyBucket
 from medrl.seeds import seed_of
 
 Kind = Literal["full", "adapter"]
@@ -28,7 +28,7 @@ ROUNDING = 1e-6  # gaps of this size say nothing, in float32
 class WeightSource(Protocol):
     """The learner's side of a sync."""
 
-    def weights(self, kind: Kind = "full") -> Iterator[Bucket]:
+    def weights(self, kind: Kind = "full") -> Iterator[AnyBucket]:
         """The present weights by their Hugging Face names, a tied one once. A bucket is read before the next is made."""
         ...
 
@@ -37,23 +37,13 @@ class WeightSource(Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class ProbeSettings:
-    """How an engine's weights are compared with the learner's."""
+@runtime_checkable
+class RemoteWeightSource(WeightSource, Protocol):
+    """A learner in actors, which puts its weights into the object store itself."""
 
-    tokens: int = 96
-    """Length of the prompt; longer than a block of the cache, so that a stale cache shows. Typical 64 to 256."""
-
-    tolerance: float | None = None
-    """Largest difference of a token's log-probability (nats). Empty is 1e-4 where engine and learner compute in float32
-    (1e-6 is usual), and 0.5 where either has 16 bits."""
-
-    def __post_init__(self) -> None:
-        faults = out_of_range(self, above_0=("tolerance",) if self.tolerance is not None else ())
-        if self.tokens < 8:
-            faults.append(f"tokens is {self.tokens}; a probe of fewer than 8 tells little")
-        if faults:
-            raise ValueError("probe: " + "; ".join(faults))
+    def weight_refs(self, kind: Kind = "full") -> tuple[list[Any], int]:
+        """References to the buckets of the present weights, in order, and their bytes in all."""
+        ...
 
 
 class Probe:
@@ -138,10 +128,7 @@ class RaySync:
         """
         begun = time.perf_counter()
         before = self.engines.probe(self.probe.token_ids)  # its prompt is cached from now on
-        refs, size = [], 0
-        for bucket in self.learner.weights(kind):
-            size += bucket.nbytes
-            refs.append(put(bucket))
+        refs, size = references(self.learner, kind)
         self.engines.update(refs, version)
         expected = self.learner.probe_logprobs(self.probe.token_ids)
         gap = self.probe.check(version, expected, before, self.engines.probe(self.probe.token_ids))
@@ -166,7 +153,7 @@ class DirectSync:
         begun, size = time.perf_counter(), 0
         before = {"the engine": self.engine.probe(self.probe.token_ids)}
 
-        def counted() -> Iterator[Bucket]:
+        def counted() -> Iterator[AnyBucket]:
             nonlocal size
             for bucket in self.learner.weights(kind):
                 size += bucket.nbytes
@@ -178,7 +165,18 @@ class DirectSync:
         self.last = SyncFigures(version, size / 2**20, time.perf_counter() - begun, gap)
 
 
-def put(bucket: Bucket) -> Any:
+def references(learner: WeightSource | RemoteWeightSource, kind: Kind) -> tuple[list[Any], int]:
+    """The learner's weights in the object store: references to the buckets, and their bytes in all."""
+    if isinstance(learner, RemoteWeightSource):
+        return learner.weight_refs(kind)
+    refs, size = [], 0
+    for bucket in learner.weights(kind):
+        size += bucket.nbytes
+        refs.append(put(bucket))
+    return refs, size
+
+
+def put(bucket: AnyBucket) -> Any:
     """The bucket in Ray's object store: one copy of its bytes, and a reference to it."""
     return need("ray", "ray").put(bucket)
 

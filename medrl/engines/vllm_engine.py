@@ -20,7 +20,7 @@ from medrl.engines.vllm_loop import EngineLoop, Pulse
 from medrl.engines.vllm_requests import check_prompts, exact, longest, salt
 from medrl.engines.vllm_settings import EngineSettings, ServedModel
 from medrl.errors import EngineFailed, MedrlError
-from medrl.models.buckets import Bucket
+from medrl.models.buckets import AnyBucket
 from medrl.types import Rollout
 
 T = TypeVar("T")
@@ -31,7 +31,7 @@ class VLLMEngine:
     """One vLLM engine, stepped by a thread of this process. Many calls of `generate` share it, from any event loop."""
 
     def __init__(self, served: ServedModel, settings: EngineSettings | None = None, version: int = 0) -> None:
-        """Start the engine and wait until it is loaded (3 s for a tiny model on a CPU, and the import of vLLM).
+        """Start the engine and wait until it is loaded and warm (5 s for a tiny model on a CPU, and the import of vLLM).
 
         Args:
             served: The policy, as `ServedModel.of` describes it.
@@ -46,11 +46,13 @@ class VLLMEngine:
         self._loop = EngineLoop(served, self.settings, version)
         try:
             self._loop.ready.result(timeout=PATIENCE)
+            self._waited(self._warm_up)  # the first step compiles; what the machine cannot compute fails now
         except TimeoutError as error:
             raise EngineFailed(f"vLLM has not loaded {served.folder} within {PATIENCE:g} s") from error
         except MedrlError:
             raise
         except Exception as error:  # of any kind, and not all of vLLM's can travel to another process
+            self._loop.stop()
             said = f"{type(error).__name__}: {error}"
             raise EngineFailed(f"vLLM cannot start with the model in {served.folder}: {said}") from error
 
@@ -118,7 +120,7 @@ class VLLMEngine:
 
     # Weights
 
-    def update(self, buckets: Iterable[Bucket], version: int) -> None:
+    def update(self, buckets: Iterable[AnyBucket], version: int) -> None:
         """Replace all weights, between two steps; `buckets` is read in the engine's thread, one at a time.
 
         Cached keys and values of the old weights serve no request of the new version; unfinished responses go on as
@@ -189,9 +191,8 @@ class VLLMEngine:
             raise ValueError(f"a probe has {len(ids)} tokens; it has from 3 up to what fits the engine's context")
         return self._waited(lambda engine: self._probe(engine, ids))
 
-    def warm_up(self) -> None:
-        """The first step compiles and takes seconds; take it before anybody waits."""
-        self._waited(lambda engine: self._probe(engine, [*self.served.stop_ids[:1], 0, 0, 0][:3]))
+    def _warm_up(self, engine: Any) -> None:
+        self._probe(engine, [0, 0, 0])
 
     def _probe(self, engine: Any, ids: list[int]) -> list[float]:
         from vllm import SamplingParams

@@ -73,7 +73,8 @@ class EngineLoop:
         self._commands: deque[Callable[[Any], None]] = deque()
         self._tickets = 0
         self._stopping = self._paused = False
-        self._why: BaseException | None = None
+        self._why: BaseException | None = None  # of its end
+        self._broken: BaseException | None = None  # what a step died of
         self._beat = time.monotonic()
         self._steps = self._tokens = 0
         self._busy = 0.0
@@ -198,6 +199,8 @@ class EngineLoop:
                 break
             command(engine)
             self._beat = time.monotonic()
+            if self._broken is not None:
+                raise self._broken
         self._admit(engine)
         return True
 
@@ -222,7 +225,12 @@ class EngineLoop:
     def step(self, engine: Any) -> dict[str, Any]:
         """One step of all that runs; what ends with it is handed out. Outputs that belong to no job, by name."""
         begun, others = time.monotonic(), dict[str, Any]()
-        for output in engine.step():
+        try:
+            outputs = engine.step()
+        except BaseException as error:  # also within a command, which would hand it to its caller alone
+            self._broken = error
+            raise
+        for output in outputs:
             if output.finished and (job := self._running.pop(output.request_id, None)) is not None:
                 self._deliver(job, finished(output, job.request, self.served))
             elif output.finished:

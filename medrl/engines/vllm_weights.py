@@ -23,7 +23,7 @@ from vllm.distributed.weight_transfer.base import (
 from vllm.distributed.weight_transfer.factory import WeightTransferEngineFactory
 from vllm.model_executor.model_loader.reload import finalize_layerwise_reload, initialize_layerwise_reload
 
-from medrl.models.buckets import Bucket
+from medrl.models.buckets import AnyBucket
 
 BACKEND = "medrl_buckets"
 EXTENSION = "medrl.engines.vllm_weights.Extension"
@@ -38,7 +38,7 @@ class NoInit(WeightTransferInitInfo):  # type: ignore[misc]
 class Buckets(WeightTransferUpdateInfo):  # type: ignore[misc]
     """Buckets as they are: in one process no byte of them is copied on the way here."""
 
-    buckets: tuple[Bucket, ...] = ()
+    buckets: tuple[AnyBucket, ...] = ()
 
 
 class BucketEngine(WeightTransferEngine):  # type: ignore[misc]

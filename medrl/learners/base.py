@@ -9,7 +9,7 @@ from typing import Any, Literal, Protocol
 from medrl.algorithms import Algorithm, Batch
 from medrl.knobs import bad_betas, out_of_range
 from medrl.learners.trainable import LoRA
-from medrl.models.buckets import Bucket
+from medrl.models.buckets import AnyBucket
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ class Learner(Protocol):
         """Write the policy as it is now into an existing folder, as a whole Hugging Face folder, adapters added."""
         ...
 
-    def weights(self, kind: Literal["full", "adapter"] = "full") -> Iterator[Bucket]:
+    def weights(self, kind: Literal["full", "adapter"] = "full") -> Iterator[AnyBucket]:
         """The policy's weights for engines, under Hugging Face's names, tied ones once; or the adapters alone."""
         ...
 

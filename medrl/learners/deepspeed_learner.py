@@ -31,7 +31,7 @@ from medrl.learners.logprobs import backbone_and_head, head_logprobs, response_l
 from medrl.learners.microbatches import deal
 from medrl.learners.torch_learner import TorchLearner, probe_batch
 from medrl.models import Policy
-from medrl.models.buckets import Bucket, pack
+from medrl.models.buckets import AnyBucket, lend, pack
 from medrl.seeds import seed_of
 
 
@@ -220,11 +220,11 @@ class DeepSpeedLearner(TorchLearner):
 
     # Weights and checkpoints ------------------------------------------------------------------------------------------
 
-    def weights(self, kind: Literal["full", "adapter"] = "full") -> Iterator[Bucket]:
+    def weights(self, kind: Literal["full", "adapter"] = "full") -> Iterator[AnyBucket]:
         """See `Learner.weights`; collective, and only rank 0 gets any. It holds one bucket at a time."""
         named = (trainable.whole_weights if kind == "full" else trainable.adapter_weights)(self.model, self._gather)
         if self.rank == 0:
-            yield from pack(named)
+            yield from (pack if self.state.stage == 3 else lend)(named)
         else:
             for _ in named:
                 pass

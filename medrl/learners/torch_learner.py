@@ -20,7 +20,7 @@ from medrl.learners.base import Optimization
 from medrl.learners.logprobs import response_logprobs
 from medrl.learners.microbatches import microbatches, minibatches
 from medrl.models import Policy
-from medrl.models.buckets import Bucket, pack
+from medrl.models.buckets import AnyBucket, lend
 from medrl.seeds import seed_of
 
 CPU_TOKENS = 2048  # for each thread: a CPU is fastest while the activations of a micro-batch stay in its caches
@@ -163,9 +163,9 @@ class TorchLearner:
         else:
             self.policy.save(folder)
 
-    def weights(self, kind: Literal["full", "adapter"] = "full") -> Iterator[Bucket]:
+    def weights(self, kind: Literal["full", "adapter"] = "full") -> Iterator[AnyBucket]:
         """See `Learner.weights`."""
-        return pack((trainable.whole_weights if kind == "full" else trainable.adapter_weights)(self.model))
+        return lend((trainable.whole_weights if kind == "full" else trainable.adapter_weights)(self.model))
 
     @torch.no_grad()
     def probe_logprobs(self, token_ids: Sequence[int]) -> list[float]:

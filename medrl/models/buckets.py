@@ -8,7 +8,8 @@ views of itself.
 import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from pickle import PickleBuffer
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -58,6 +59,64 @@ class Bucket:
     @property
     def nbytes(self) -> int:
         return int(self.data.nbytes)
+
+
+@dataclass(frozen=True, eq=False)
+class LentBucket:
+    """Some of a model's weights where they lie: a bucket that no byte was copied into.
+
+    For weights in this process's own memory. Pickling it (an object store does) makes the one copy; until then the weights
+    must stay as they are. What comes out on the other side has its tensors as views, as those of `Bucket`.
+
+    Attributes:
+        entries: What it holds; offsets are 0, for each tensor has an array of its own.
+        parts: The bytes of each, uint8, one axis.
+    """
+
+    entries: tuple[Entry, ...]
+    parts: tuple[np.ndarray[Any, np.dtype[np.uint8]], ...]
+
+    def tensors(self) -> Iterator[tuple[str, Tensor]]:
+        """See `Bucket.tensors`."""
+        for entry, part in zip(self.entries, self.parts, strict=True):
+            dtype: torch.dtype = getattr(torch, entry.dtype)
+            yield (
+                entry.name,
+                _view(part).view(dtype).view(entry.shape) if part.size else torch.empty(entry.shape, dtype=dtype),
+            )
+
+    @property
+    def nbytes(self) -> int:
+        return sum(part.nbytes for part in self.parts)
+
+    def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
+        whole: Any = PickleBuffer if int(protocol) >= 5 else bytes
+        return _returned, (self.entries, *map(whole, self.parts))
+
+
+def _returned(entries: tuple[Entry, ...], *parts: Any) -> LentBucket:
+    return LentBucket(entries, tuple(np.frombuffer(part, dtype=np.uint8) for part in parts))
+
+
+def lend(weights: Iterable[tuple[str, Tensor]], bucket_mib: int = 4 * BUCKET_MIB) -> Iterator[LentBucket]:
+    """As `pack`, for weights that lie in this process's memory: they are not copied, and must not change meanwhile.
+
+    A tensor on another device, or one whose elements are not in a row, is copied, for there is no other way.
+    """
+    limit, entries, parts, size = bucket_mib * 2**20, list[Entry](), list[Any](), 0
+    for name, tensor in weights:
+        flat = tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy()
+        if entries and size + flat.nbytes > limit:
+            yield LentBucket(tuple(entries), tuple(parts))
+            entries, parts, size = [], [], 0
+        entries.append(Entry(name, str(tensor.dtype).removeprefix("torch."), tuple(tensor.shape), 0))
+        parts.append(flat)
+        size += flat.nbytes
+    if entries:
+        yield LentBucket(tuple(entries), tuple(parts))
+
+
+AnyBucket: TypeAlias = Bucket | LentBucket
 
 
 def pack(weights: Iterable[tuple[str, Tensor]], bucket_mib: int = BUCKET_MIB) -> Iterator[Bucket]:

@@ -7,13 +7,14 @@ import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from medrl import rewards
+from medrl.cluster import Placement
 from medrl.data.demonstrations import Demonstration
 from medrl.engines import InProcessEngine
 from medrl.errors import DataError, MedrlError
@@ -103,10 +104,13 @@ def _run(recipe: Recipe, parts: Parts, policy: Policy | None, run: RunFolder, co
     started = time.perf_counter()
     with _trackers(recipe, run) as trackers:
         policy = _tuned_policy(recipe, parts, policy, run, console, trackers)
-        trainer = make_trainer(recipe, parts, policy, run=run, console=console, trackers=trackers)
-        if run.resumed and trainer.resume():
-            console.say(f"going on from step {trainer.step}")
-        trainer.fit()
+        with _placement(recipe, policy, run, console) as placement:
+            trainer = make_trainer(
+                recipe, parts, policy, run=run, console=console, trackers=trackers, placement=placement
+            )
+            if run.resumed and trainer.resume():
+                console.say(f"going on from step {trainer.step}")
+            trainer.fit()
     evaluations = run.read_evaluations("held_out")
     before, after = (evaluations[0], evaluations[-1]) if evaluations else (None, None)
     run.write_summary(
@@ -147,8 +151,9 @@ def make_trainer(
     run: RunFolder | None = None,
     console: RunConsole | None = None,
     trackers: Sequence[Tracker] = (),
+    placement: Placement | None = None,
 ) -> Trainer:
-    """The trainer that a recipe describes."""
+    """The trainer that a recipe describes; without a `placement` in this process."""
     algorithm, _ = read_algorithm(recipe.algorithm)
     return Trainer(
         policy,
@@ -163,9 +168,52 @@ def make_trainer(
         run=run,
         trackers=trackers,
         console=console,
+        placement=placement,
+        max_staleness=recipe.max_staleness,
         max_rows=recipe.max_rows,
         seed=recipe.seed,
     )
+
+
+@contextmanager
+def _placement(recipe: Recipe, policy: Policy, run: RunFolder, console: RunConsole) -> Iterator[Placement | None]:
+    """The recipe's placement, ended with the block; None for the embedded one, which the trainer makes itself."""
+    if recipe.placement == "local":
+        yield None
+        return
+    from medrl.cluster.ray_placement import RayPlacement  # Ray is needed here only
+
+    algorithm, _ = read_algorithm(recipe.algorithm)
+    assert algorithm is not None
+    cluster = recipe.cluster
+    console.say(
+        f"starting {cluster.engines.engines} vLLM engines and {cluster.learners.ranks} DeepSpeed ranks (ZeRO "
+        f"{cluster.deepspeed.stage}) on {cluster.address or 'a Ray cluster of this machine'}"
+    )
+    placement = RayPlacement(
+        policy,
+        replace(recipe.policy, path=_start_folder(recipe, policy, run), new=None),
+        recipe.optimization.over(recipe.trainer.updates(algorithm)),
+        cluster,
+        reference="ref_logprobs" in algorithm.needs,
+    )
+    try:
+        yield placement
+    finally:
+        placement.close()
+
+
+def _start_folder(recipe: Recipe, policy: Policy, run: RunFolder) -> str:
+    """Where engines and ranks read the policy that reinforcement learning starts from."""
+    if recipe.sft is not None:
+        return str(run.sft.absolute())
+    if recipe.policy.path is not None:
+        return recipe.policy.path
+    start = run.path.absolute() / "start"
+    if not _is_policy(start):
+        with atomic_folder(start) as folder:
+            policy.save(folder)
+    return str(start)
 
 
 @contextmanager
@@ -218,7 +266,7 @@ def _tuned_policy(
     """The policy that reinforcement learning starts from; a finished SFT stage is read back, not run again."""
     if policy is None:
         console.say(f"SFT is done; reading {run.sft.name}/")
-        return Policy.load(str(run.sft), recipe.policy)
+        return Policy.load(str(run.sft), recipe.policy, weights=recipe.placement == "local")
     console.say(f"policy: {policy.name}, {policy.parameters:,} parameters, {len(policy.tokenizer):,} tokens")
     if recipe.sft is None:
         return policy
@@ -245,7 +293,8 @@ def _tuned_policy(
         policy.save(folder)
     if checkpoints.is_dir():
         remove_folder(checkpoints)
-    return Policy.load(str(run.sft), recipe.policy)  # read back, as a resumed run reads it
+    # read back, as a resumed run reads it
+    return Policy.load(str(run.sft), recipe.policy, weights=recipe.placement == "local")
 
 
 def _show(run: RunFolder, console: RunConsole, before: Any, after: Any, names: tuple[str, str], part: str) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
+from medrl.cluster.settings import ClusterSettings
 from medrl.engines.base import Sampling
 from medrl.evaluation.evaluate import EvaluationSettings
 from medrl.learners.base import Optimization
@@ -177,11 +178,16 @@ class Recipe:
     evaluation: EvaluationSettings = field(default_factory=EvaluationSettings)
     """How held-out problems are asked."""
 
-    placement: Literal["local"] = "local"
-    """Where engine and learner run: `local`, both in this process over one module."""
+    placement: Literal["local", "ray"] = "local"
+    """Where engine and learner run: `local`, both in this process over one module; `ray`, vLLM engines and DeepSpeed ranks on
+    a Ray cluster, as `cluster` says."""
+
+    cluster: ClusterSettings = field(default_factory=ClusterSettings)
+    """Engines, ranks and reward actors, with `placement: ray`."""
 
     max_staleness: int = 0
-    """Versions by which rollouts may be behind the policy that trains on them; the local placement is always at 0."""
+    """Versions by which rollouts may be behind the policy that trains on them: 0 is on-policy, and all that `local` can do.
+    Above 0 sampling goes on while the learner trains. Typical 1 to 4."""
 
     max_rows: int = 256
     """Responses that the engine writes at the same time; bounds memory. Typical 64 to 512."""
@@ -203,7 +209,9 @@ class Recipe:
 
     def __post_init__(self) -> None:
         faults = []
-        if self.max_staleness != 0:
+        if self.max_staleness < 0:
+            faults.append(f"max_staleness is {self.max_staleness}; it is a number of versions, at least 0")
+        elif self.max_staleness and self.placement == "local":
             faults.append(
                 f"max_staleness is {self.max_staleness}; with placement local every rollout is of the present policy, "
                 "so it must be 0"

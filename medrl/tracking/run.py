@@ -36,8 +36,9 @@ STEP_FILE = re.compile(r"step-(\d{6,})(?:\.([^.]+))?\.jsonl")
 
 
 def timeless(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A metrics or evaluations row without its timings, for comparing two runs that should be equal."""
-    return {key: value for key, value in row.items() if not key.startswith("time/") and key != "tokens_per_second"}
+    """A row of metrics or evaluations without what depends on the machines, for comparing two runs that should be equal."""
+    machines = ("time/", "cluster/")
+    return {key: value for key, value in row.items() if not key.startswith(machines) and key != "tokens_per_second"}
 
 
 class RunFolder:

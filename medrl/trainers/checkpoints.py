@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from medrl.errors import CheckpointError
+from medrl.errors import CheckpointError, LearnerLost
 from medrl.files import json_line, read_jsonl
 from medrl.models.policy import images_of
 from medrl.rewards import RewardContext
@@ -29,7 +29,19 @@ if TYPE_CHECKING:
 
 def save(trainer: "Trainer", run: RunFolder) -> None:
     """Write a checkpoint of the present step, and remove those past `keep_checkpoints`."""
-    state = {
+    with run.checkpoint(trainer.step) as folder:
+        trainer.placement.learner.save(folder)
+        for one in trainer.ahead.ordered:
+            groups = [one.kept[place] for place in sorted(one.kept)]
+            rows = trace_rows(one.step, [g.group for g in groups], [g.scores for g in groups], tokens=True)
+            (folder / f"ahead-{one.step:06d}.jsonl").write_bytes(b"".join(map(json_line, rows)))
+        (folder / "trainer.json").write_text(json.dumps(state_of(trainer), indent=1))
+    run.prune(trainer.settings.keep_checkpoints)
+
+
+def state_of(trainer: "Trainer") -> dict[str, Any]:
+    """The loop's counters, as JSON data."""
+    return {
         "step": trainer.step,
         "sampler": trainer.sampler.state_dict(),
         "algorithm": trainer.algorithm_state,
@@ -44,14 +56,6 @@ def save(trainer: "Trainer", run: RunFolder) -> None:
             for one in trainer.ahead.ordered
         ],
     }
-    with run.checkpoint(trainer.step) as folder:
-        trainer.placement.learner.save(folder)
-        for one in trainer.ahead.ordered:
-            groups = [one.kept[place] for place in sorted(one.kept)]
-            rows = trace_rows(one.step, [g.group for g in groups], [g.scores for g in groups], tokens=True)
-            (folder / f"ahead-{one.step:06d}.jsonl").write_bytes(b"".join(map(json_line, rows)))
-        (folder / "trainer.json").write_text(json.dumps(state, indent=1))
-    run.prune(trainer.settings.keep_checkpoints)
 
 
 def latest_step(run: RunFolder) -> int | None:
@@ -73,14 +77,7 @@ def restore(trainer: "Trainer", run: RunFolder) -> bool:
     try:
         state = json.loads((checkpoint / "trainer.json").read_text())
         trainer.placement.learner.load(checkpoint)
-        trainer.sampler.load_state_dict(state["sampler"])
-        trainer.step, trainer.best = state["step"], state["best"]
-        trainer.algorithm_state, trainer.reward_state = state["algorithm"], state["reward"]
-        trainer.alarm_state = state.get("alarm", {})  # checkpoints from before there was an alarm have none
-        trainer.unscored = state.get("unscored", [])
-        trainer.evaluations_since_best = state["evaluations_since_best"]
-        trainer.evaluated_step = state["evaluated_step"]
-        trainer.ahead.put_back([_ordered(trainer, one, checkpoint) for one in state.get("ahead", [])])
+        set_state(trainer, state, checkpoint)
     except (OSError, ValueError, LookupError, TypeError, CheckpointError) as error:
         raise CheckpointError(
             f"{checkpoint} is not a whole checkpoint ({error}); remove it to use an older one"
@@ -88,6 +85,31 @@ def restore(trainer: "Trainer", run: RunFolder) -> bool:
     trainer.placement.sync.publish(trainer.step)
     run.cut_back(trainer.step)
     return True
+
+
+def set_state(trainer: "Trainer", state: Mapping[str, Any], checkpoint: Path) -> None:
+    """Put the counters where `state_of` found them; groups that are kept are read from the checkpoint's folder."""
+    trainer.sampler.load_state_dict(state["sampler"])
+    trainer.step, trainer.best = state["step"], dict(state["best"])
+    trainer.algorithm_state, trainer.reward_state = dict(state["algorithm"]), dict(state["reward"])
+    trainer.alarm_state = dict(state.get("alarm", {}))  # checkpoints from before there was an alarm have none
+    trainer.unscored = list(state.get("unscored", []))
+    trainer.evaluations_since_best = state["evaluations_since_best"]
+    trainer.evaluated_step = state["evaluated_step"]
+    trainer.ahead.put_back([_ordered(trainer, one, checkpoint) for one in state.get("ahead", [])])
+
+
+def recover(trainer: "Trainer", lost: LearnerLost) -> None:
+    """After ranks of the learner were lost: a new one, and everything back to the latest checkpoint, else to the start.
+
+    Raises:
+        LearnerLost: `lost` itself, where the placement has no other learner to give.
+    """
+    trainer.placement.restart_learner(lost)
+    if trainer.run is None or not restore(trainer, trainer.run):
+        set_state(trainer, trainer.beginning, Path())
+        trainer.placement.sync.publish(trainer.step)
+    trainer.console.say(f"{lost}\nA new learner goes on from step {trainer.step}", style="yellow")
 
 
 def _ordered(trainer: "Trainer", saved: Mapping[str, Any], checkpoint: Path) -> Ordered:

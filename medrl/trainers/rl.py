@@ -13,6 +13,7 @@ from medrl.algorithms import GRPO, Algorithm, Batch
 from medrl.cluster import LocalPlacement, Placement
 from medrl.data.mixtures import ProblemSampler
 from medrl.engines import Sampling
+from medrl.errors import LearnerLost
 from medrl.evaluation import Evaluation, EvaluationSettings, evaluate
 from medrl.files import atomic_folder
 from medrl.learners import Optimization
@@ -93,7 +94,7 @@ class Trainer:
         optimization = optimization or Optimization()
         self.placement: Placement = placement or LocalPlacement(
             self.policy,
-            optimization.over(self.settings.steps * self.algorithm.epochs * self.algorithm.minibatches),
+            optimization.over(self.settings.updates(self.algorithm)),
             reference="ref_logprobs" in self.algorithm.needs,
             max_rows=max_rows,
         )
@@ -111,6 +112,7 @@ class Trainer:
         self.evaluations_since_best = 0
         self.evaluated_step = -1
         self.last_evaluation: Evaluation | None = None
+        self.beginning = checkpoints.state_of(self)
 
     def fit(self, steps: int | None = None) -> None:
         """Train up to `steps` finished steps (the settings' number when empty). Goes on where a resumed run stopped."""
@@ -129,9 +131,13 @@ class Trainer:
                     laps, counted = Laps(), self.scorer.statistics()
                     scored, ordered = await self.ahead.next(self.step + 1, steps)
                     laps("rollout")
-                    await undisturbed(self._train(scored, ordered.context, laps, counted))
-                    progress.advance()
-                    await self._evaluate_and_save(last=self.step == steps)
+                    try:
+                        await undisturbed(self._train(scored, ordered.context, laps, counted))
+                        await self._evaluate_and_save(last=self.step == steps)
+                    except LearnerLost as lost:
+                        await self.ahead.close()
+                        checkpoints.recover(self, lost)
+                    progress.advance(self.step - progress.done)
         except asyncio.CancelledError:  # Ctrl-C
             await self.ahead.close()
             self._keep()

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from medrl.algorithms import Algorithm
+
 
 @dataclass(frozen=True)
 class TrainerSettings:
@@ -50,6 +52,10 @@ class TrainerSettings:
 
     log_rollouts: bool = True
     """Write every rollout with its verdicts to rollouts/."""
+
+    def updates(self, algorithm: Algorithm) -> int:
+        """Optimizer updates of the whole run, which learning rates that fall are spread over."""
+        return self.steps * algorithm.epochs * algorithm.minibatches
 
     def __post_init__(self) -> None:
         faults = [

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from medrl.cluster.fleet import RewardFleet
 from medrl.rewards import Reward, RewardContext, build
 from medrl.rewards.tree import Scores
 from medrl.types import Group, Problem, Response, ask
@@ -35,7 +36,7 @@ def values(scores: Scores) -> list[list[float | None]]:
 
 @pytest.fixture(scope="module")
 def fleet(ray: Any) -> Iterator[Any]:
-    from medrl.cluster.rewards import RayRewards, RewardFleet
+    from medrl.cluster.rewards import RayRewards
 
     started = RayRewards(build(TREE), RewardFleet(actors=2, cpus=0.5))
     yield started
@@ -104,7 +105,7 @@ def test_a_judge_that_fails_is_an_error_and_no_reason_to_ask_again(fleet: Any) -
 
 
 def test_a_reward_that_cannot_be_loaded_in_an_actor_is_said_at_once(ray: Any, tree: Reward) -> None:
-    from medrl.cluster.rewards import RayRewards, RewardFleet
+    from medrl.cluster.rewards import RayRewards
     from medrl.errors import ClusterUnavailable
 
     with pytest.raises(ClusterUnavailable, match="an actor for rewards does not start"):

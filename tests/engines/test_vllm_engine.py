@@ -27,7 +27,7 @@ from medrl.models import Policy
 from medrl.models.buckets import Bucket, pack
 from medrl.rewards import Verified
 from medrl.rollouts import collect
-from medrl.types import Problem, Response, Rollout, VersionSpan, ask
+from medrl.types import Problem, Rollout, VersionSpan, ask
 from medrl.verifiers.protocol import verifier
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow]
@@ -306,16 +306,17 @@ def test_prompts_without_room_are_refused(side: Side) -> None:
         sample(side.engine, [replace(requests(1)[0], images=("x.png",))])
 
 
-def test_groups_are_collected_and_scored(side: Side) -> None:
-    @verifier("long_enough")
-    def long_enough(problem: Problem, response: Response) -> bool:
-        return len(response.text) > 20
+@verifier("long_enough")
+def long_enough(problem: Problem, text: str) -> bool:
+    return len(text) > 20
 
+
+def test_groups_are_collected_and_scored(side: Side) -> None:
     problems = [Problem(f"p{i}", ask(f"fever cough {i}"), reference="x") for i in range(4)]
     version = side.publish()
     scored = asyncio.run(
         collect(
-            side.engine, side.policy, problems, Verified(long_enough()),
+            side.engine, side.policy, problems, Verified(long_enough),
             samples=3, sampling=Sampling(max_tokens=20), seed=(0, "train", 1), version=version,
         )
     )  # fmt: skip

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from medrl.models.buckets import ALIGNMENT, Bucket, pack
+from medrl.models.buckets import ALIGNMENT, Bucket, lend, pack
 
 
 def weights() -> dict[str, torch.Tensor]:
@@ -62,3 +62,31 @@ def test_the_buffer_travels_out_of_band_and_opens_read_only() -> None:
     assert len(head) < 2000 and sum(len(b.raw()) for b in buffers) == bucket.nbytes
     found = opened([pickle.loads(head, buffers=[bytes(b.raw()) for b in buffers])])
     assert all(torch.equal(found[name], tensor) for name, tensor in given.items())
+
+
+@pytest.mark.parametrize("mib", [1, 64])
+def test_lent_tensors_come_out_bit_for_bit(mib: int) -> None:
+    given = weights()
+    buckets = list(lend(given.items(), mib))
+    assert (len(buckets) > 1) == (mib == 1)
+    assert sum(bucket.nbytes for bucket in buckets) == sum(t.numel() * t.element_size() for t in given.values())
+    for way in (
+        lambda one: one,
+        lambda one: pickle.loads(pickle.dumps(one, 5)),
+        lambda one: pickle.loads(pickle.dumps(one, 4)),
+    ):
+        found = {name: tensor for bucket in buckets for name, tensor in way(bucket).tensors()}
+        assert list(found) == list(given)
+        for name, tensor in given.items():
+            assert found[name].dtype == tensor.dtype and torch.equal(found[name], tensor), name
+
+
+def test_lent_bytes_are_the_weights_own_and_travel_out_of_band() -> None:
+    tensor = torch.zeros(1000)
+    (bucket,) = lend([("w", tensor)])
+    buffers: list[pickle.PickleBuffer] = []
+    head = pickle.dumps(bucket, 5, buffer_callback=buffers.append)
+    assert len(buffers) == 1 and len(head) < 1000
+    tensor.fill_(2)  # seen through the bucket: nothing was copied
+    ((_, view),) = pickle.loads(head, buffers=buffers).tensors()
+    assert view.sum() == 2000

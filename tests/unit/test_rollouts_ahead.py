@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from medrl.engines import InProcessEngine, Request, Sampling
+from medrl.errors import LearnerLost
 from medrl.evaluation import EvaluationSettings
 from medrl.learners import Optimization, TorchLearner
 from medrl.models import Policy
@@ -64,6 +65,9 @@ class Apart:
 
     def scorer(self, reward: Reward) -> Scorer:
         return reward
+
+    def restart_learner(self, lost: LearnerLost) -> None:
+        raise lost
 
     def figures(self) -> dict[str, float]:
         return {}

@@ -1,0 +1,116 @@
+"""`placement: ray`: vLLM engines, DeepSpeed ranks and, where asked for, reward actors on a Ray cluster.
+
+The driver holds no weights. Engines and ranks read the start policy themselves, from a folder that all nodes share or from
+the hub; later weights go from rank 0 to the engines through the object store.
+"""
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+
+from medrl.cluster.engines import RayEngines
+from medrl.cluster.learners import RayLearners
+from medrl.cluster.ray_start import ray_cluster
+from medrl.cluster.rewards import RayRewards
+from medrl.cluster.settings import ClusterSettings
+from medrl.cluster.weights import RaySync
+from medrl.engines.vllm_settings import ServedModel
+from medrl.errors import LearnerLost
+from medrl.learners import Optimization
+from medrl.models import Policy, PolicySpec
+from medrl.rewards import Reward, Scorer
+
+
+class RayPlacement:
+    """Engines and learner in actors, apart from each other, so that both can work at the same time."""
+
+    concurrent = True
+
+    def __init__(
+        self,
+        policy: Policy,
+        source: PolicySpec,
+        optimization: Optimization,
+        settings: ClusterSettings | None = None,
+        *,
+        reference: bool,
+    ) -> None:
+        """Start everything, engines and ranks at the same time, and wait until it is there.
+
+        Args:
+            policy: What renders prompts; an outline without weights will do (`Policy.load(..., weights=False)`).
+            source: Where engines and ranks read the policy: `path` is a folder that every node can read, or a hub id.
+            optimization: How gradients become weights.
+            settings: Knobs of the cluster.
+            reference: Keep the start policy for the KL to it.
+
+        Raises:
+            ClusterUnavailable: There is no Ray, or it has not what the actors ask for.
+            EngineFailed, LearnerLost: One of them does not start.
+        """
+        settings = settings or ClusterSettings()
+        self.settings, self._rewards, self._stack = settings, list[RayRewards](), ExitStack()
+        self.learner_restarts = 0
+        try:
+            self._stack.enter_context(ray_cluster(settings.address, settings.cpus or settings.logical_cpus))
+            with ThreadPoolExecutor(2) as pool:
+                engines = pool.submit(RayEngines, served_model(policy, source), settings.engine, settings.engines)
+                learner = pool.submit(
+                    RayLearners, policy, optimization, settings.deepspeed, settings.learners,
+                    reference=reference, source=source,
+                )  # fmt: skip
+            for one in (engines, learner):
+                if one.exception() is None:
+                    self._stack.callback(one.result().close)
+            self.engine, self.learner = engines.result(), learner.result()
+            self.sync = RaySync(self.learner, self.engine, settings.probe)
+        except BaseException:
+            self._stack.close()
+            raise
+
+    def scorer(self, reward: Reward) -> Scorer:
+        """See `Placement.scorer`."""
+        if not self.settings.rewards.actors:
+            return reward
+        self._rewards.append(RayRewards(reward, self.settings.rewards))
+        self._stack.callback(self._rewards[-1].close)
+        return self._rewards[-1]
+
+    def restart_learner(self, lost: LearnerLost) -> None:
+        """See `Placement.restart_learner`."""
+        self.learner_restarts += 1
+        if self.learner_restarts > self.settings.max_learner_restarts:
+            raise lost
+        self.learner.restart()
+
+    def figures(self) -> dict[str, float]:
+        """See `Placement.figures`; `cluster/` counts losses since the start, `time/` is how the machines do."""
+        fleet, found = self.engine.figures(), dict[str, float]()
+        for number, one in enumerate(fleet.engines):
+            found[f"time/engine/{number}/tokens_per_second"] = one.tokens_per_second
+            found[f"time/engine/{number}/load"] = float(one.load)
+        found |= {
+            "time/queue": float(fleet.waiting),
+            "cluster/engine_restarts": float(fleet.restarts),
+            "cluster/learner_restarts": float(self.learner_restarts),
+            "cluster/resampled": float(fleet.resampled),
+        }
+        if self.sync.last is not None:
+            found |= {"time/sync_mib": self.sync.last.mib, "cluster/sync_gap": self.sync.last.gap}
+        if self._rewards:
+            found["cluster/reward_restarts"] = float(sum(one.replaced for one in self._rewards))
+        return found
+
+    def close(self) -> None:
+        """End all actors, and Ray where it was started here."""
+        self._stack.close()
+
+
+def served_model(policy: Policy, source: PolicySpec) -> ServedModel:
+    """The policy as engines need it, by the folder or hub id that they read."""
+    assert source.path is not None
+    served = ServedModel.of(policy, source.path, write=False)
+    folder = str(Path(source.path).resolve()) if os.path.isdir(source.path) else source.path
+    return replace(served, folder=folder)

@@ -1,0 +1,61 @@
+"""What a recipe says of the cluster: how many engines, ranks and reward actors there are, and what each may use."""
+
+from dataclasses import dataclass, field
+
+from medrl.cluster.fleet import FleetSettings, ProbeSettings, RewardFleet
+from medrl.cluster.learners import LearnerGroup
+from medrl.engines.vllm_settings import EngineSettings
+from medrl.knobs import out_of_range
+from medrl.learners.deepspeed_settings import DeepSpeedSettings
+
+
+@dataclass(frozen=True)
+class ClusterSettings:
+    """Read with `placement: ray` alone."""
+
+    address: str | None = None
+    """A Ray cluster that runs: `auto`, `HOST:6379` or `ray://HOST:10001`. Empty starts one on this machine."""
+
+    cpus: int | None = None
+    """Logical CPUs of a cluster that is started here; empty for as many as the actors below ask for, since on a small machine
+    they share cores."""
+
+    engines: FleetSettings = field(default_factory=FleetSettings)
+    """How many vLLM engines there are, and on what."""
+
+    engine: EngineSettings = field(default_factory=EngineSettings)
+    """Knobs of each engine."""
+
+    learners: LearnerGroup = field(default_factory=LearnerGroup)
+    """How many ranks of DeepSpeed there are, and on what."""
+
+    deepspeed: DeepSpeedSettings = field(default_factory=DeepSpeedSettings)
+    """How the policy is shared out over the ranks."""
+
+    rewards: RewardFleet = field(default_factory=RewardFleet)
+    """How many actors score, and on what; none scores in the driver."""
+
+    probe: ProbeSettings = field(default_factory=ProbeSettings)
+    """How engines are compared with the learner after every sync."""
+
+    max_learner_restarts: int = 4
+    """How often a lost learner may be made anew from the latest checkpoint before the run ends with an error."""
+
+    def __post_init__(self) -> None:
+        faults = out_of_range(self, from_0=("max_learner_restarts",))
+        if self.cpus is not None:
+            faults += out_of_range(self, above_0=("cpus",))
+        if self.address and self.cpus is not None:
+            faults.append("cpus is what a cluster that is started here has; with `address` leave it out")
+        if faults:
+            raise ValueError("; ".join(faults))
+
+    @property
+    def logical_cpus(self) -> int:
+        """CPUs that all actors ask for together, and one for whatever Ray itself runs."""
+        asked = (
+            self.engines.engines * self.engines.cpus
+            + self.learners.ranks * self.learners.cpus
+            + self.rewards.actors * self.rewards.cpus
+        )
+        return int(asked) + 1
