@@ -10,7 +10,8 @@ of the absolute relative errors of those that no rate was fitted to. All setting
 
     local   the embedded engine and the torch learner in this process. Nothing waits for anything there, so seconds are those
             of the process's CPU clock: what a step would take on an idle core, and no measure of the other programs here
-    ray     one and two vLLM engines in Ray actors and the torch learner, by the clock on the wall; needs ray and vllm
+    ray     `placement: ray` with one and two vLLM engines and DeepSpeed ranks, rates fitted to one of each, by the clock on
+            the wall, so that other programs spoil it; needs ray, vllm and deepspeed
 
 **The prediction** feeds the same simulator with published peak figures of GPUs and assumed shares of them
 (`medrl.sizing.Achieved`; all can be given as options), for seven models and 1 to 1,024 GPUs: for each, the fastest split

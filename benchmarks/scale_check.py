@@ -25,6 +25,7 @@ class Setting:
         limit: Longest response.
         slots: Rows that an engine writes at the same time.
         engines: Engines.
+        ranks: Ranks of the learner.
         fits: Whether the rates are fitted to it; what is predicted is not.
     """
 
@@ -33,11 +34,12 @@ class Setting:
     limit: int = 160
     slots: int = 256
     engines: int = 1
+    ranks: int = 1
     fits: bool = False
 
     def __str__(self) -> str:
         few = f", {self.slots} slots" if self.slots < self.problems * self.samples else ""
-        several = f", {self.engines} engines" if self.engines > 1 else ""
+        several = f", {self.engines} engines + {self.ranks} ranks" if self.engines > 1 or self.ranks > 1 else ""
         return f"{self.problems} x {self.samples} of at most {self.limit} tokens{few}{several}"
 
 
@@ -237,7 +239,9 @@ def compare(run: Run, rates: Any, seen: Sequence[int], prompt: float) -> Compari
     from medrl.sizing import Lengths, Workload, simulate
 
     setting = run.setting
-    there = replace(rates, engine=replace(rates.engine, slots=setting.slots))
+    there = replace(
+        rates, engine=replace(rates.engine, slots=setting.slots), learner=replace(rates.learner, ranks=setting.ranks)
+    )
     work = Workload(setting.problems, setting.samples, round(prompt), Lengths(seen=tuple(seen), limit=setting.limit))
     steps = simulate(there, work, engines=setting.engines, steps=50, warmup=0).seconds
     own = simulate(
