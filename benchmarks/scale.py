@@ -51,6 +51,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--limit", type=int, default=8192, help="longest response")
     parser.add_argument("--scoring", type=float, default=0.0, help="seconds that the scores of a group take")
     parser.add_argument("--staleness", nargs="*", type=int, default=(0, 1), help="values of k")
+    parser.add_argument("--together", action="store_true", help="with k = 0 GPUs may sample and learn in turn, too")
     for name in SHARES:
         parser.add_argument(f"--{name}", type=float, help=f"Achieved.{name} of medrl.sizing")
     parser.add_argument("--plot", type=Path, help="write a picture here (PNG)")
@@ -145,7 +146,7 @@ def predict_all(options: argparse.Namespace) -> list[tuple[str, int, int, Any]]:
         for gpus in options.gpus:
             for staleness in options.staleness:
                 try:
-                    found.append((name, gpus, staleness, best_split(site, gpus, staleness)))
+                    found.append((name, gpus, staleness, best_split(site, gpus, staleness, together=options.together)))
                 except DoesNotFit as error:
                     found.append((name, gpus, staleness, error))
     return found

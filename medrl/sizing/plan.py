@@ -154,8 +154,11 @@ def predict(site: Site, split: Split, staleness: int = 0, *, steps: int = 5, war
     return Plan(split, simulated, learner_room(site.shape, site.training, split.ranks).total, rates.engine.cache)
 
 
-def splits(site: Site, gpus: int, *, together: bool = True) -> Iterator[Split]:
-    """Every split of so many GPUs worth a thought: ranks and engines over whole nodes, or any of few GPUs."""
+def splits(site: Site, gpus: int, *, together: bool = False) -> Iterator[Split]:
+    """Every split of so many GPUs worth a thought: ranks and engines over whole nodes, or any of few GPUs.
+
+    With `together` also those in which engines and learner have the same GPUs in turn; one GPU has no other.
+    """
     if gpus < 1:
         raise ValueError(f"gpus is {gpus}; a cluster has at least 1")
     node = site.machine.gpus_per_node
@@ -166,12 +169,12 @@ def splits(site: Site, gpus: int, *, together: bool = True) -> Iterator[Split]:
         for ranks in range(unit, gpus, unit):
             if (gpus - ranks) % tensor_parallel == 0 and gpus > ranks:
                 yield Split((gpus - ranks) // tensor_parallel, tensor_parallel, ranks)
-        if together and gpus % tensor_parallel == 0:
+        if (together or gpus == 1) and gpus % tensor_parallel == 0:
             yield Split(gpus // tensor_parallel, tensor_parallel, gpus, together=True)
 
 
 def best_split(
-    site: Site, gpus: int, staleness: int = 0, *, together: bool = True, tried: int = 5, seed: int = 0
+    site: Site, gpus: int, staleness: int = 0, *, together: bool = False, tried: int = 5, seed: int = 0
 ) -> Plan:
     """The fastest split of so many GPUs.
 
@@ -181,7 +184,7 @@ def best_split(
         site: What is the same for all.
         gpus: How many there are.
         staleness: k.
-        together: Whether GPUs may sample and learn in turn, which only k = 0 allows.
+        together: Whether GPUs may sample and learn in turn, which only k = 0 allows. `placement: ray` keeps them apart.
         tried: Splits that are simulated.
         seed: Decides the lengths.
 
@@ -190,7 +193,9 @@ def best_split(
     """
     ranked: list[tuple[float, int, Split]] = []
     last = DoesNotFit(f"{gpus} GPU cannot be split between an engine and a learner, and k is {staleness}")
-    for split in splits(site, gpus, together=together and staleness == 0):
+    for split in splits(site, gpus, together=together):
+        if split.together and staleness:
+            continue
         try:
             ranked.append((_estimate(site, split, staleness, seed), len(ranked), split))
         except DoesNotFit as error:

@@ -1,10 +1,15 @@
 """How large a cluster must be: published tables, closed forms of the loop, and what more GPUs may and may not change."""
 
+import importlib.util
+import json
 import math
+import re
 from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
+import yaml
 
 from medrl.sizing import (
     MACHINES,
@@ -371,3 +376,40 @@ def test_bad_numbers_are_named_all_at_once() -> None:
 def test_unknown_names_are_answered_with_near_ones(find: object, wrong: str, near: str) -> None:
     with pytest.raises(ValueError, match=f"did you mean '{near}'"):
         find(wrong)  # type: ignore[operator]
+
+
+# The page
+
+
+@pytest.fixture(scope="module")
+def blocks(repository: Path) -> dict[str, list[str]]:
+    """The fenced blocks of docs/scaling.md by their language."""
+    page = (repository / "docs" / "scaling.md").read_text(encoding="utf-8")
+    found: dict[str, list[str]] = {}
+    for language, text in re.findall(r"^```(\w+)\n(.*?)^```", page, flags=re.MULTILINE | re.DOTALL):
+        found.setdefault(language, []).append(text)
+    return found
+
+
+def test_the_page_program_runs(blocks: dict[str, list[str]], capsys: pytest.CaptureFixture[str]) -> None:
+    (program,) = blocks["python"]
+    exec(program.replace("problems=256", "problems=16"), {})
+    assert re.match(r"\d+ x tp\d \+ \d+ [\d.]+ \{", capsys.readouterr().out)
+
+
+def test_the_page_recipe_has_knobs_that_exist(repository: Path, blocks: dict[str, list[str]]) -> None:
+    from medrl.recipes import load_recipe
+
+    knobs = yaml.safe_load(blocks["yaml"][1])
+    overrides = [f"{section}={json.dumps(value)}" for section, value in knobs.items()]
+    recipe = load_recipe(repository / "examples" / "huatuogpt_o1" / "tiny.yaml", overrides)
+    assert recipe.placement == "ray" and recipe.cluster.engines.engines == 4 and recipe.cluster.learners.ranks == 16
+
+
+def test_the_page_cluster_is_one_of_rays(blocks: dict[str, list[str]]) -> None:
+    found = importlib.util.find_spec("ray")
+    jsonschema = pytest.importorskip("jsonschema")
+    if found is None or not found.submodule_search_locations:
+        pytest.skip("Ray is not installed")
+    schema = Path(found.submodule_search_locations[0]) / "autoscaler" / "ray-schema.json"
+    jsonschema.validate(yaml.safe_load(blocks["yaml"][0]), json.loads(schema.read_text(encoding="utf-8")))
