@@ -127,6 +127,7 @@ def report_check(kind: str, rates: Any, compared: Sequence[scale_check.Compariso
         **figures,
         "predicted": {str(one.setting): one.predicted for one in compared},
         "measured": {str(one.setting): one.measured for one in compared},
+        "fitted": [str(one.setting) for one in compared if one.setting.fits],
     }
 
 
@@ -199,6 +200,7 @@ def draw(options: argparse.Namespace, found: Sequence[tuple[str, int, int, Any]]
     """Step time and GPU hours over GPUs, and predicted over measured."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from matplotlib.ticker import LogLocator
 
     figure = Figure(figsize=(13, 4.6), layout="constrained")
     FigureCanvasAgg(figure)
@@ -209,15 +211,18 @@ def draw(options: argparse.Namespace, found: Sequence[tuple[str, int, int, Any]]
             plans = [(g, p) for n, g, kk, p in found if n == name and kk == k and not isinstance(p, Exception)]
             style = {"color": colour, "linestyle": "-" if k else ":", "marker": "o" if k else "s", "markersize": 3.5}
             label = {"label": name} if k == max(options.staleness) else {}
-            time.plot([g for g, _ in plans], [p.simulated.step for _, p in plans], **style, **label)
-            cost.plot([g for g, _ in plans], [p.gpu_hours(options.steps) for _, p in plans], **style)
+            time.plot([g for g, _ in plans], [p.simulated.step for _, p in plans], **style)
+            cost.plot([g for g, _ in plans], [p.gpu_hours(options.steps) for _, p in plans], **style, **label)
     for axes, title in ((time, "seconds per step"), (cost, f"GPU hours of {options.steps} steps")):
         axes.set(xscale="log", yscale="log", xlabel=f"{options.gpu} GPUs", title=f"{title} (predicted)")
         axes.set_xticks([1, 4, 16, 64, 256, 1024], ["1", "4", "16", "64", "256", "1,024"])
-        axes.minorticks_off()
+        axes.xaxis.minorticks_off()
+        axes.yaxis.set_major_formatter("{x:,.0f}")
+        axes.yaxis.set_minor_locator(LogLocator(subs=(2.0, 5.0)))
+        axes.yaxis.set_minor_formatter("{x:,.0f}")
         axes.grid(alpha=0.3)
     if names:
-        time.legend(fontsize=8, title="solid: k = 1, dotted: k = 0", title_fontsize=8)
+        cost.legend(fontsize=8, title="solid: k above 0, dotted: k = 0", title_fontsize=8, loc="upper left")
     draw_check(real, check)
     options.plot.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(options.plot, format="png", dpi=120, metadata={"Software": None})
@@ -232,7 +237,10 @@ def draw_check(axes: Any, check: dict[str, Any]) -> None:
     top = 1.1 * max(measured + predicted)
     axes.plot([0, top], [0, top], color="#666666", linewidth=1)
     axes.fill_between([0, top], [0, 0.9 * top], [0, 1.1 * top], color="#666666", alpha=0.15, label="within 10 %")
-    axes.plot(measured, predicted, "o", color=COLOURS[1])
+    for fitted, label in ((False, "predicted"), (True, "fitted to")):
+        names = [name for name in check["measured"] if (name in check["fitted"]) == fitted]
+        points = [check["measured"][name] for name in names], [check["predicted"][name] for name in names]
+        axes.plot(*points, "o", color=COLOURS[1], fillstyle="none" if fitted else "full", label=label)
     title = f"real runs here ({check['check']}), error {check['prediction_error']:.1%}"
     axes.set(xlabel="measured seconds per step", ylabel="predicted", title=title, xlim=(0, top), ylim=(0, top))
     axes.legend(fontsize=8)
