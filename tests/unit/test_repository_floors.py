@@ -21,6 +21,7 @@ FLOORS = {
     "seeds": 0,
     "chat": 1,
     "data": 1,
+    "sizing": 1,
     "verifiers": 1,
     "algorithms": 2,
     "environments": 2,
@@ -81,6 +82,7 @@ LIGHT = {
     "knobs",
     "seeds",
     "interop",
+    "sizing",
     "commands",
     "cli",
 }

@@ -30,7 +30,7 @@ def modules_of(repository: Path, room: str) -> list[str]:
     return sorted(name for name in names if not name.endswith("__main__"))
 
 
-@pytest.mark.parametrize("room", ["verifiers", "rewards", "data", "interop"])
+@pytest.mark.parametrize("room", ["verifiers", "rewards", "data", "interop", "sizing"])
 def test_light_rooms_import_without_torch(repository: Path, room: str) -> None:
     modules = modules_of(repository, room)
     assert f"medrl.{room}" in modules
