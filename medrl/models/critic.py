@@ -42,7 +42,7 @@ def value_model(policy: Policy, trunk: str = "own", path: str | None = None) -> 
     Raises:
         MissingFile: Nothing can be read from `path`, or it embeds fewer tokens than the policy's tokenizer has.
     """
-    weight: Tensor = policy.model.get_input_embeddings().weight  # type: ignore[assignment,union-attr]
+    weight: Tensor = policy.model.get_input_embeddings().weight  # type: ignore[assignment]
     width = int(policy.model.config.get_text_config().hidden_size)
     if trunk == "shared":
         return ValueModel(None, width, weight)
