@@ -8,7 +8,7 @@ The task is that of examples/huatuogpt_o1/tiny.yaml (a million parameters, 60 di
 demonstrations of which half conclude wrong), with fewer and smaller steps than there, so that 30 runs end within an
 afternoon on one core. Per seed all algorithms start from one SFT policy, see the same problems in the same order, and have
 the recipe's optimizer: learning rate, warm-up, four minibatches. What is their own is in ARMS: the KL of the papers that
-have one, nothing tuned but the critic's learning rate (on seed 100, which is in no table). Accuracy is the mean over 2
+have one. Nothing is tuned. Accuracy is the mean over 2
 samples at temperature 1 on 200 held-out patients in held-out wordings. Exits non-zero when something could not be measured.
 """
 
