@@ -77,8 +77,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, nargs="*", default=[0, 1, 2], help="which seeds")
     parser.add_argument("--only", nargs="+", choices=list(ARMS), default=list(ARMS), metavar="ALGORITHM")
-    parser.add_argument("--steps", type=int, default=12)
-    parser.add_argument("--looks", type=int, default=2, help="evaluations after the one of the SFT policy")
+    parser.add_argument("--steps", type=int, default=24)
+    parser.add_argument("--looks", type=int, default=4, help="evaluations after the one of the SFT policy")
     parser.add_argument("--json", type=Path)
     parser.add_argument(
         "--merge", type=Path, nargs="+", default=[], metavar="FILE", help="JSON files of other runs to add"
