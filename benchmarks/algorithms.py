@@ -8,7 +8,7 @@ The task is that of examples/huatuogpt_o1/tiny.yaml (a million parameters, 60 di
 demonstrations of which half conclude wrong), with fewer and smaller steps than there, so that 30 runs end within an
 afternoon on one core. Per seed all algorithms start from one SFT policy, see the same problems in the same order, and have
 the recipe's optimizer: learning rate, warm-up, four minibatches. What is their own is in ARMS: the KL of the papers that
-have one, nothing tuned but the critic's learning rate (on seed 100, which is in no table). Accuracy is the mean over 2
+have one. Nothing is tuned. Accuracy is the mean over 2
 samples at temperature 1 on 200 held-out patients in held-out wordings. Exits non-zero when something could not be measured.
 """
 
@@ -27,6 +27,7 @@ from typing import Any
 from common import fail, machine, print_machine, print_table
 
 from medrl.files import atomic_folder, write_atomic
+from medrl.learners import CriticSettings
 from medrl.models import Policy
 from medrl.recipes import Recipe, load_recipe
 from medrl.recipes.build import start_policy
@@ -34,6 +35,7 @@ from medrl.recipes.run import Parts, make_trainer, prepare, quiet_libraries, rep
 from medrl.seeds import seed_of
 from medrl.tracking import RunConsole
 from medrl.trainers import fine_tune
+from medrl.verifiers import run_sync
 
 RECIPE = Path(__file__).parents[1] / "examples" / "huatuogpt_o1" / "tiny.yaml"
 CRITIC = {"lr": 2.0e-3, "alone_updates": 8}
@@ -51,26 +53,21 @@ ARMS: Mapping[str, tuple[dict[str, Any], dict[str, Any] | None]] = {
     "cispo": ({"type": "cispo"}, None),
 }
 SIZE = (
-    "trainer.problems_per_step=16", "trainer.rollouts_per_problem=8", "trainer.save_every=0", "trainer.log_rollouts=false",
+    "trainer.problems_per_step=16", "trainer.evaluate_every=0",
+    "trainer.rollouts_per_problem=8", "trainer.save_every=0", "trainer.log_rollouts=false",
     "evaluation={samples: 2, greedy: false}", "threads=1",
 )  # fmt: skip
 
 
-class Curve:
-    """What a run tells of itself: figures of its steps and evaluations."""
+class Steps:
+    """A tracker that keeps the figures of each step."""
 
     def __init__(self) -> None:
-        self.steps: list[dict[str, Any]] = []
-        self.held_out: list[tuple[int, float]] = []
+        self.rows: list[dict[str, Any]] = []
 
     def log(self, step: int, metrics: Mapping[str, Any], *, phase: str = "rl") -> None:
         """Keep a row."""
-        if phase == "rl":
-            self.steps.append({"step": step, **metrics})
-        elif metrics.get("accuracy") is None:
-            fail(f"no accuracy at step {step}: the judge failed on {metrics['unscored']:.0%} of the responses")
-        else:
-            self.held_out.append((step, float(metrics["accuracy"])))
+        self.rows.append({"step": step, **metrics})
 
     def close(self) -> None:
         """Nothing is open."""
@@ -78,11 +75,14 @@ class Curve:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="which seeds; one number is one seed")
+    parser.add_argument("--seeds", type=int, nargs="*", default=[0, 1, 2], help="which seeds")
     parser.add_argument("--only", nargs="+", choices=list(ARMS), default=list(ARMS), metavar="ALGORITHM")
     parser.add_argument("--steps", type=int, default=24)
     parser.add_argument("--looks", type=int, default=4, help="evaluations after the one of the SFT policy")
     parser.add_argument("--json", type=Path)
+    parser.add_argument(
+        "--merge", type=Path, nargs="+", default=[], metavar="FILE", help="JSON files of other runs to add"
+    )
     parser.add_argument("--picture", type=Path)
     parser.add_argument(
         "--starts", type=Path, metavar="FOLDER", help="keep the SFT policies there, and take them from it"
@@ -90,15 +90,21 @@ def main() -> int:
     parser.add_argument("overrides", nargs="*", metavar="KNOB=VALUE")
     options = parser.parse_args()
     quiet_libraries()
-    size = [*SIZE, f"trainer.steps={options.steps}", f"trainer.evaluate_every={max(1, options.steps // options.looks)}"]
+    size = [*SIZE, f"trainer.steps={options.steps}"]
     rows: list[dict[str, Any]] = []
     if options.json and options.json.is_file():
         rows = json.loads(options.json.read_text())["runs"]
+    for file in options.merge:
+        rows += json.loads(file.read_text())["runs"]
     for seed in options.seeds:
         recipe = load_recipe(str(RECIPE), [*size, *options.overrides, f"seed={seed}"])
         missing = [name for name in options.only if not any((r["arm"], r["seed"]) == (name, seed) for r in rows)]
         if missing:
             one_seed(recipe, missing, rows, options)
+    if not rows:
+        fail("nothing was run")
+    if options.json:
+        write_atomic(options.json, json.dumps(summary(rows), indent=1) + "\n")
     show(rows)
     if options.picture:
         draw(rows, options.picture)
@@ -111,36 +117,48 @@ def one_seed(recipe: Recipe, names: Sequence[str], rows: list[dict[str, Any]], o
         parts = prepare(recipe)
         start = (options.starts or Path(folder)) / f"seed{recipe.seed}"
         if not start.is_dir():
-            policy, before = start_policy(recipe, parts.problems, parts.demonstrations), time.perf_counter()
+            policy, begun_at = start_policy(recipe, parts.problems, parts.demonstrations), time.perf_counter()
             assert recipe.sft is not None
             fine_tune(policy, parts.demonstrations, recipe.sft, seed=seed_of(recipe.seed, "sft") % 2**31)
             with atomic_folder(start) as made:
                 policy.save(made)
-            print(f"# seed {recipe.seed} SFT: {time.perf_counter() - before:.0f} s", flush=True)
+            print(f"# seed {recipe.seed} SFT: {time.perf_counter() - begun_at:.0f} s", flush=True)
+        begun = [row["held_out"][0][1] for row in rows if row["seed"] == recipe.seed]  # the same for every arm
+        before = begun[0] if begun else held_out(recipe, parts, Policy.load(str(start)))
         for name in names:
-            rows.append(one_run(recipe, parts, start, name))
+            rows.append(one_run(recipe, parts, start, name, before, options.looks))
             told = ", ".join(f"{accuracy:.1%}" for _, accuracy in rows[-1]["held_out"])
             print(f"# seed {recipe.seed} {name}: {told}; {rows[-1]['seconds']:.0f} s", flush=True)
             if options.json:
                 write_atomic(options.json, json.dumps(summary(rows), indent=1) + "\n")
 
 
-def one_run(recipe: Recipe, parts: Parts, start: Path, name: str) -> dict[str, Any]:
-    """One algorithm from the SFT policy in `start`."""
-    algorithm, critic = ARMS[name]
-    from medrl.learners import CriticSettings
+def held_out(recipe: Recipe, parts: Parts, policy: Policy) -> float:
+    """Held-out accuracy; ends the benchmark where it could not be measured."""
+    found = run_sync(make_trainer(recipe, parts, policy).evaluate())
+    if found.accuracy is None:
+        fail(f"no accuracy: the judge failed on {found.unscored:.0%} of the responses")
+    return found.accuracy
 
+
+def one_run(recipe: Recipe, parts: Parts, start: Path, name: str, before: float, looks: int) -> dict[str, Any]:
+    """One algorithm from the SFT policy in `start`, measured `looks` times on the way and at the end."""
+    algorithm, critic = ARMS[name]
     optimization = replace(recipe.optimization, critic=CriticSettings(**critic) if critic else None)
     mine = replace(recipe, algorithm={**algorithm, "minibatches": 4}, optimization=optimization)
-    curve, started = Curve(), time.perf_counter()
-    trainer = make_trainer(mine, parts, Policy.load(str(start)), trackers=[curve], console=RunConsole(quiet=True))
-    trainer.fit()
+    policy, steps, seconds, curve = Policy.load(str(start)), Steps(), 0.0, [(0, before)]
+    trainer = make_trainer(mine, replace(parts, held_out=[]), policy, trackers=[steps], console=RunConsole(quiet=True))
+    for look in range(1, looks + 1):
+        started = time.perf_counter()
+        trainer.fit(round(look * recipe.trainer.steps / looks))
+        seconds += time.perf_counter() - started
+        curve.append((trainer.step, held_out(recipe, parts, policy)))
     kept = ("accuracy", "reward", "entropy", "length", "clip_share", "kl_old", "explained_variance", "equal_groups")
-    last = curve.steps[-max(1, len(curve.steps) // 4) :]
+    last = steps.rows[-max(1, len(steps.rows) // 4) :]
     means = {k: statistics.fmean(v) for k in kept if (v := [row[k] for row in last if row.get(k) is not None])}
     return {
-        "arm": name, "seed": recipe.seed, "seconds": time.perf_counter() - started, "held_out": curve.held_out,
-        "training": [row.get("accuracy") for row in curve.steps], "end": means,
+        "arm": name, "seed": recipe.seed, "seconds": seconds, "held_out": curve,
+        "training": [row.get("accuracy") for row in steps.rows], "end": means,
     }  # fmt: skip
 
 

@@ -26,13 +26,22 @@ def kl_estimate(logprobs_BT: Tensor, ref_logprobs_BT: Tensor, kind: KLEstimator 
     raise ValueError(f"unknown KL estimator {kind!r}; it is k1, k2 or k3")
 
 
+def kl_penalty(batch: Batch, kl_coef: float, estimator: KLEstimator = "k1") -> Tensor:
+    """kl_coef * KL of the policy that sampled, of each trained token; 0 elsewhere. (B, T)."""
+    if not kl_coef:
+        return torch.zeros(batch.loss_mask_BT.shape, device=batch.loss_mask_BT.device)
+    assert batch.old_logprobs_BT is not None and batch.ref_logprobs_BT is not None
+    kl_BT = kl_estimate(batch.old_logprobs_BT, batch.ref_logprobs_BT, estimator)
+    return torch.where(batch.loss_mask_BT, kl_coef * kl_BT, 0.0)
+
+
 def penalised_rewards(batch: Batch, kl_coef: float, estimator: KLEstimator = "k1") -> Tensor:
     """Rewards of single tokens (InstructGPT, arXiv 2203.02155, equation 2; Ziegler et al., arXiv 1909.08593).
 
         r[b, t] = [t is the last trained token] * reward[b] - kl_coef * KL[b, t]
 
-    The KL is of the policy that sampled. Tokens that train nothing (a tool's output, all of a rollout without a score)
-    get 0: the reward of a response that ends in such tokens stands on the last one that the policy wrote.
+    Tokens that train nothing (a tool's output, all of a rollout without a score) get 0: the reward of a response that ends
+    in such tokens stands on the last one that the policy wrote.
 
     Returns:
         (B, T).
@@ -40,12 +49,8 @@ def penalised_rewards(batch: Batch, kl_coef: float, estimator: KLEstimator = "k1
     mask_BT = batch.loss_mask_BT
     columns_T = torch.arange(mask_BT.shape[1], device=mask_BT.device)
     last_B1 = (mask_BT * (columns_T + 1)).amax(-1, keepdim=True) - 1  # -1 where nothing is trained
-    rewards_BT = torch.where(columns_T == last_B1, batch.rewards_B.nan_to_num(0.0)[:, None], 0.0)
-    if not kl_coef:
-        return rewards_BT
-    assert batch.old_logprobs_BT is not None and batch.ref_logprobs_BT is not None
-    kl_BT = kl_estimate(batch.old_logprobs_BT, batch.ref_logprobs_BT, estimator)
-    return rewards_BT - torch.where(mask_BT, kl_coef * kl_BT, 0.0)
+    placed_BT = torch.where(columns_T == last_B1, batch.rewards_B.nan_to_num(0.0)[:, None], 0.0)
+    return placed_BT - kl_penalty(batch, kl_coef, estimator)
 
 
 def mean_kl(batch: Batch) -> tuple[float, int]:

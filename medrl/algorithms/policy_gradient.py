@@ -17,7 +17,7 @@ from torch import Tensor
 from medrl.algorithms.base import Algorithm, Denominators, Loss, Outputs
 from medrl.algorithms.batch import Batch
 from medrl.algorithms.correction import Correction, importance_weights, weight_figures
-from medrl.algorithms.kl import KLEstimator, adapted_weight, kl_estimate, mean_kl, penalised_rewards
+from medrl.algorithms.kl import KLEstimator, adapted_weight, kl_estimate, kl_penalty, mean_kl, penalised_rewards
 
 Mean = Literal["sequence", "token", "limit"]
 Place = Literal["loss", "reward"]
@@ -127,9 +127,7 @@ class PolicyGradient(Algorithm):
 
     def outcomes(self, batch: Batch) -> Tensor:
         """(B,): each response's reward, less the KL of its tokens where it stands here; NaN where there is no score."""
-        if not self._reward_kl(batch):
-            return batch.rewards_B
-        return torch.where(batch.scored_B, self.token_rewards(batch).sum(-1), batch.rewards_B)
+        return batch.rewards_B - kl_penalty(batch, self._reward_kl(batch), self.kl_estimator).sum(-1)
 
     def advantages(self, batch: Batch, state: dict[str, Any]) -> Batch:
         batch = replace(batch, kl_coef=self._present_weight(batch, state))

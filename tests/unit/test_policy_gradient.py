@@ -156,6 +156,15 @@ def test_the_kl_moves_from_the_loss_to_the_reward() -> None:
     assert "kl" in RLOO(kl_coef=0.5, kl_in="loss").loss(outputs, filled(RLOO(), batch), Denominators.of(batch)).parts
 
 
+def test_a_response_without_a_token_keeps_its_reward_in_the_baseline() -> None:
+    """A policy that stops at once is paid what it is paid, also where a KL is taken off the reward."""
+    batch = batch_of([[1, 1], [0, 0]], [1.0, 0.4])
+    batch = batch.with_(ref_logprobs_BT=batch.old_logprobs_BT)
+    for kl_coef in (0.0, 0.5):
+        found = filled(RLOO(kl_coef=kl_coef), batch).advantages_BT
+        assert found is not None and found[0].tolist() == pytest.approx([0.6, 0.6])
+
+
 @pytest.mark.parametrize("place", ["loss", "reward"])
 def test_the_weight_of_the_kl_follows_its_target(place: str) -> None:
     algorithm = PPO(kl_coef=0.1, kl_target=0.05, kl_horizon=100, kl_in=place)  # type: ignore[arg-type]
