@@ -504,6 +504,23 @@ def test_made_up_weights_are_never_sampled_from(make_policy: Callable[..., Polic
         engine.close()
 
 
+def test_an_engine_over_two_processes(make_policy: Callable[..., Policy], tmp_path: Path) -> None:
+    """Tensor parallelism: each part of a layer in a process of its own, stepped by the same thread of ours."""
+    policy = make_policy(hidden_size=128, heads=4, key_value_heads=2, context=CONTEXT)
+    engine = VLLMEngine(
+        ServedModel.of(policy, tmp_path / "served"), EngineSettings(tensor_parallel=2, kv_cache_gib=0.25)
+    )
+    side = Side(policy, engine)
+    try:
+        assert max(gap(policy.model, rollout) for rollout in sample(engine, requests(4))) < 1e-5
+        side.move()
+        version = side.publish()
+        assert worst(side) < 1e-5
+        assert max(gap(policy.model, rollout) for rollout in sample(engine, requests(4), version)) < 1e-5
+    finally:
+        engine.close()
+
+
 def test_an_engine_that_dies_tells_all_who_wait(make_policy: Callable[..., Policy], tmp_path: Path) -> None:
     policy = make_policy(hidden_size=64, heads=2, key_value_heads=1, context=CONTEXT)
     engine = VLLMEngine(ServedModel.of(policy, tmp_path / "served"))
