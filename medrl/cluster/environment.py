@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 
+from medrl.engines.vllm_start import SETTINGS
+
 QUIET: Mapping[str, str] = {
     "DO_NOT_TRACK": "1",
     "HF_HUB_DISABLE_TELEMETRY": "1",
@@ -9,14 +11,8 @@ QUIET: Mapping[str, str] = {
     "VLLM_NO_USAGE_STATS": "1",
     "TOKENIZERS_PARALLELISM": "false",
 }
-VLLM: Mapping[str, str] = {
-    "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
-    "VLLM_CPU_KVCACHE_SPACE": "1",
-    "VLLM_CPU_OMP_THREADS_BIND": "nobind",
-    "VLLM_LOGGING_LEVEL": "WARNING",
-}
 
 
 def engine_environment(threads: int) -> dict[str, str]:
     """Variables of a process that runs vLLM; `threads` is how many its CPU kernels take."""
-    return {**QUIET, **VLLM, "OMP_NUM_THREADS": str(threads)}
+    return {**QUIET, **SETTINGS, "OMP_NUM_THREADS": str(threads)}

@@ -10,6 +10,7 @@ Log-probabilities are of the distribution that was drawn from, after temperature
 Versions. The engine itself says which version wrote which tokens; `generate` refuses a version that it does not have yet.
 """
 
+import contextlib
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from concurrent.futures import Future
 from typing import Any, TypeVar
@@ -86,8 +87,9 @@ class VLLMEngine:
                 left -= 1
                 yield rollout
         finally:
-            if left and self._loop.thread.is_alive():
-                self._loop.abort(tickets, deliver=False)
+            if left:
+                with contextlib.suppress(EngineFailed):  # an engine that is gone has nothing to end
+                    self._loop.abort(tickets, deliver=False)
 
     def submit(self, requests: Sequence[Request], version: int, deliver: Callable[[Any], None]) -> list[int]:
         """What `generate` is made of, for callers with threads of their own: `deliver` gets a rollout or an error."""

@@ -17,7 +17,7 @@ from medrl.engines.base import Request
 from medrl.engines.vllm_requests import Finished, enter, finished, written_so_far
 from medrl.engines.vllm_settings import EngineSettings, ServedModel, arguments
 from medrl.engines.vllm_start import collect, end, on_cpu, prepare, start
-from medrl.errors import EngineFailed, MedrlError
+from medrl.errors import EngineFailed, MedrlError, ProblemError
 from medrl.types import Rollout
 
 T = TypeVar("T")
@@ -218,9 +218,10 @@ class EngineLoop:
                 self._running[name] = job
             try:
                 enter(engine, name, job.request, self.served, self.settings, self.version)
-            except MedrlError as error:  # this request's fault, and no other's
+            except (MedrlError, ValueError, OSError) as error:  # this request's fault, and no other's
                 del self._running[name]
-                job.deliver(error)
+                said = f"vLLM does not take a prompt of problem {job.request.problem_id!r}: {error}"
+                job.deliver(error if isinstance(error, MedrlError) else ProblemError(said))
 
     def step(self, engine: Any) -> dict[str, Any]:
         """One step of all that runs; what ends with it is handed out. Outputs that belong to no job, by name."""

@@ -306,6 +306,19 @@ def test_prompts_without_room_are_refused(side: Side) -> None:
         sample(side.engine, [replace(requests(1)[0], images=("x.png",))])
 
 
+def test_a_prompt_that_vllm_refuses_harms_no_other(side: Side) -> None:
+    version = side.publish()
+    unknown = replace(requests(1, problem="unknown")[0], prompt_ids=(5, 100_000))
+
+    async def both() -> None:
+        others = asyncio.create_task(take(side.engine, requests(4), version))
+        with pytest.raises(ProblemError, match="does not take a prompt of problem 'unknown'"):
+            await take(side.engine, [unknown], version)
+        assert len(await others) == 4
+
+    asyncio.run(both())
+
+
 @verifier("long_enough")
 def long_enough(problem: Problem, text: str) -> bool:
     return len(text) > 20

@@ -115,22 +115,24 @@ def test_the_probe_is_the_same_in_every_run_and_holds_no_token_that_ends_or_is_b
 
 def test_engines_that_agree_pass_and_those_that_do_not_stop_the_run() -> None:
     one = probe()
-    assert one.check(1, [-1.0, -2.0], {}, {"a": [-1.0, -2.0], "b": [-1.0, -2.00001]}) == pytest.approx(1e-5)
+    assert one.check(1, [-1.0, -2.0], {"a": [-1.0, -2.0], "b": [-1.0, -2.00001]}) == pytest.approx(1e-5)
     for bad in ([-1.0, -2.1], [math.nan, -2.0], [-1.0, -math.inf]):
         with pytest.raises(WeightDrift, match="b does not compute what the learner does at version 2"):
-            one.check(2, [-1.0, -2.0], {}, {"a": [-1.0, -2.0], "b": bad})
+            one.check(2, [-1.0, -2.0], {"a": [-1.0, -2.0], "b": bad})
 
 
 def test_an_engine_that_answers_as_before_though_the_learner_moved() -> None:
     one = probe()
-    one.check(1, [-1.0, -2.0], {}, {"a": [-1.0, -2.0]})
+    one.check(1, [-1.0, -2.0], {"a": [-1.0, -2.0]})
     with pytest.raises(WeightDrift, match=r"as before the sync, while the learner moved by 2e-05"):
-        one.check(2, [-1.0, -2.00002], {"a": [-1.0, -2.0]}, {"a": [-1.0, -2.0]})
-    one.check(3, [-1.0, -2.00002], {"a": [-1.0, -2.00002]}, {"a": [-1.0, -2.00002]})  # nobody moved
+        one.check(2, [-1.0, -2.00002], {"a": [-1.0, -2.0]})
+    one.check(3, [-1.0, -2.00002], {"a": [-1.0, -2.00002]})
+    one.check(4, [-1.0, -2.00002], {"a": [-1.0, -2.00002]})  # nobody moved
+    one.check(5, [-1.0, -2.00004], {"another": [-1.0, -2.00002]})  # new in its place: nothing to compare with
     coarse = probe(replace(SERVED, dtype="bfloat16"))
     assert coarse.tolerance == 0.5
-    coarse.check(1, [-1.0, -2.0], {}, {"a": [-1.0, -2.2]})
-    coarse.check(2, [-1.0, -2.1], {"a": [-1.0, -2.2]}, {"a": [-1.0, -2.2]})  # a step below 16 bits
+    coarse.check(1, [-1.0, -2.0], {"a": [-1.0, -2.2]})
+    coarse.check(2, [-1.0, -2.1], {"a": [-1.0, -2.2]})  # a step below 16 bits
 
 
 # From threads to coroutines
