@@ -269,6 +269,18 @@ class EngineLoop:
                 self._deliver(job, finished(None, job.request, self.served))
         return len(waiting) + len(running)
 
+    def spoil(self, engine: Any, why: str) -> None:
+        """The weights are a mixture: whatever is unfinished fails, and nothing is sampled. For commands."""
+        self.unfit = why
+        failed = EngineFailed(f"the vLLM engine of {self.served.folder} cannot sample: {why}")
+        with self._wake:
+            jobs = [*self._running.values(), *self._waiting]
+            self._waiting.clear()
+        engine.abort_request(list(self._running))
+        self._running.clear()
+        for job in jobs:
+            job.deliver(failed)
+
     def pause(self) -> None:
         """No further steps until `resume`; for a turn of the learner. Call it as a command."""
         self._paused = True

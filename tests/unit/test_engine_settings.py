@@ -19,7 +19,7 @@ from medrl.engines.vllm_settings import EngineSettings, ServedModel, arguments
 from medrl.errors import EngineFailed, ProblemError, WeightDrift
 from medrl.models import Policy
 
-SERVED = ServedModel("model", "float32", 128, 50, (1,), (7,), None, sees=True, image_token=7)
+SERVED = ServedModel("model", "float32", 128, 50, 64, (1,), (7,), None, sees=True, image_token=7)
 FLOAT32 = EngineSettings()
 
 
@@ -93,6 +93,9 @@ def test_placeholders_that_cannot_be_told_apart() -> None:
         _one_placeholder_each(Request("p", 0, 0, (7, 7, 7), Sampling(), ("x.png", "y.png")), SERVED)
     with pytest.raises(ProblemError, match="text alone"):
         check_prompts([Request("p", 0, 0, (3,), Sampling(), ("x.png",))], replace(SERVED, sees=False), FLOAT32)
+    for ids in ((), (3, 64), (3, -1)):
+        with pytest.raises(ProblemError, match="empty or holds token ids beyond the 64"):
+            check_prompts([Request("p", 0, 0, ids, Sampling())], SERVED, FLOAT32)
     with pytest.raises(ProblemError, match="128 tokens and the engine's context is 100"):
         check_prompts([Request("p", 0, 0, (3,) * 128, Sampling())], SERVED, EngineSettings(max_model_len=100))
 
