@@ -1,6 +1,6 @@
 """How fast is one GRPO step: medrl's `Trainer` beside TRL's `GRPOTrainer`, on the CPU, in one process, in turns.
 
-    python benchmarks/rl_step.py [--rounds N] [--threads N] [--engine transformers] [--json FILE]
+    python benchmarks/rl_step.py [--rounds N] [--threads N] [--engine transformers|vllm] [--json FILE]
 
 A step is all of it: sample 8 rollouts of each of 8 prompts, decode and score them, take advantages, one forward and
 backward pass over all 64, one AdamW step. Both sides get copies of one Qwen2-type model of a million parameters (fp32),
@@ -136,7 +136,38 @@ def arrange_ending(policy: Any, prompts: Sequence[Sequence[int]]) -> None:
         model.lm_head.weight[eos] *= low
 
 
-def make_ours(policy: Any, problems: Sequence[Any], side: Side) -> Any:
+class VLLMPlacement:
+    """vLLM in this process, a step of which and a step of the learner take turns on the same threads."""
+
+    def __init__(self, policy: Any, folder: str) -> None:
+        from medrl.algorithms import GRPO
+        from medrl.cluster.weights import DirectSync
+        from medrl.engines.vllm_engine import VLLMEngine
+        from medrl.engines.vllm_settings import EngineSettings, ServedModel
+        from medrl.learners import Optimization, TorchLearner
+
+        self.policy = policy
+        self.learner = TorchLearner(policy, Optimization(lr=LR), reference="ref_logprobs" in GRPO().needs)
+        served = ServedModel.of(policy, Path(folder) / "served")
+        self.engine = VLLMEngine(served, EngineSettings(max_num_seqs=PROBLEMS * SAMPLES))
+        self.sync = DirectSync(self, self.engine)
+
+    def weights(self, kind: str = "full") -> Any:
+        from medrl.models.buckets import lend
+
+        return lend(self.policy.model.named_parameters())
+
+    def probe_logprobs(self, token_ids: Sequence[int]) -> list[float]:
+        import torch
+
+        ids = torch.tensor([list(token_ids)])
+        with torch.no_grad():
+            logprobs_TV = self.policy.model(ids).logits[0, :-1].float().log_softmax(-1)
+        found: list[float] = logprobs_TV.gather(-1, ids[0, 1:, None])[:, 0].tolist()
+        return found
+
+
+def make_ours(policy: Any, problems: Sequence[Any], side: Side, placement: Any = None) -> Any:
     """medrl's trainer, with its defaults where nothing is said."""
     from medrl.algorithms import GRPO
     from medrl.engines import Sampling
@@ -159,6 +190,7 @@ def make_ours(policy: Any, problems: Sequence[Any], side: Side) -> Any:
         settings=TrainerSettings(problems_per_step=PROBLEMS, rollouts_per_problem=SAMPLES),
         sampling=Sampling(max_tokens=LIMIT),
         optimization=Optimization(lr=LR),
+        placement=placement,
     )
 
 
@@ -322,8 +354,13 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     prompt = round(statistics.mean(len(policy.prompt_ids(p)) for p in problems))
     about = machine()
     medrl, peer = sides = (Side("medrl"), Side(f"trl {about['trl']} GRPOTrainer"))
-    trainer = make_ours(copy.deepcopy(policy), problems, medrl)
-    floors = run_rounds(trainer, policy, problems, sides, options.warmup + options.rounds, prompt)[options.warmup :]
+    own = copy.deepcopy(policy)
+    with TemporaryDirectory() as folder:
+        placement = VLLMPlacement(own, folder) if options.engine == "vllm" else None
+        trainer = make_ours(own, problems, medrl, placement)
+        floors = run_rounds(trainer, policy, problems, sides, options.warmup + options.rounds, prompt)[options.warmup :]
+        if placement is not None:
+            placement.engine.close()
     for side in sides:
         side.forget(options.warmup)
         if any(len(lengths) != PROBLEMS * SAMPLES for lengths in side.lengths) or len(side.seconds) != options.rounds:
@@ -388,8 +425,6 @@ def report(figures: dict[str, Any]) -> None:
 
 def main() -> None:
     options = arguments()
-    if options.engine == "vllm":
-        fail("the vLLM engine is not part of this version of medrl; measure with --engine transformers")
     if options.rounds < 1 or options.warmup < 0 or options.threads < 1:
         fail("--rounds and --threads must be at least 1 and --warmup at least 0")
     figures = measure(options)

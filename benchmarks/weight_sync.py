@@ -4,7 +4,7 @@
 
 A Qwen2-type model of about a hundred million parameters (fp32, tied embeddings) in this process is the learner; the
 engine is one of `RayEngines`, in a Ray actor on this machine. All is warm: two rounds before those that count. Each
-round does, in turn, and the medians are printed:
+round does these in turn; medians of the seconds and of the ratios within a round are printed:
 
 copy        the bytes of all weights copied once, from and to memory that is mapped already. The unit of transport.
 transport   the learner's buckets into Ray's object store, the references to the engine's process, and there every tensor
@@ -185,6 +185,11 @@ def measure(options: argparse.Namespace, folder: Path) -> tuple[dict[str, list[f
     return seconds, mib, len(places)
 
 
+def ratio(seconds: dict[str, list[float]], part: str, unit: str) -> float:
+    """The median over the rounds: what else runs on the machine disturbs both of a round alike."""
+    return statistics.median(a / b for a, b in zip(seconds[part], seconds[unit], strict=True))
+
+
 def main() -> None:
     options = arguments()
     import ray
@@ -199,10 +204,10 @@ def main() -> None:
         fail("no round counted; take --rounds 1 or more")
     median = {part: statistics.median(values) for part, values in seconds.items()}
     figures: dict[str, Any] = {
-        "transport_over_copy": round(median["transport"] / median["copy"], 2),
-        "total_over_reload": round(median["total"] / median["reload"], 3),
-        "peer_transport_over_copy": round(median["peer"] / median["copy"], 2),
-        "probe_over_reload": round(median["probe"] / median["reload"], 3),
+        "transport_over_copy": round(ratio(seconds, "transport", "copy"), 2),
+        "total_over_reload": round(ratio(seconds, "total", "reload"), 3),
+        "peer_transport_over_copy": round(ratio(seconds, "peer", "copy"), 2),
+        "probe_over_reload": round(ratio(seconds, "probe", "reload"), 3),
         **{f"{part}_ms": round(1000 * value, 1) for part, value in median.items()},
         "mib": round(mib, 1),
         "tensors": tensors,
@@ -215,8 +220,8 @@ def main() -> None:
             f"{1000 * median[part]:.1f}",
             f"{1000 * min(seconds[part]):.1f}",
             f"{1000 * max(seconds[part]):.1f}",
-            f"{median[part] / median['copy']:.2f}",
-            f"{median[part] / median['reload']:.3f}",
+            f"{ratio(seconds, part, 'copy'):.2f}",
+            f"{ratio(seconds, part, 'reload'):.3f}",
         ]
         for part in PARTS
     ]

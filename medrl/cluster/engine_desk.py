@@ -61,6 +61,7 @@ class Slot:
     pulse: Pulse = STILL
     ready: bool = False
     version: int = -1
+    refs: tuple[Any, ...] | None = None  # of the weights that it has; None where they are the folder's
     past_tokens: int = 0  # of the actors that were here before
     lives: int = 0
 
@@ -84,7 +85,7 @@ class Desk:
         self.first_version = version  # of the folder
         self.version = version  # published last, and in all engines that are ready
         self.target = version  # being published
-        self.refs: tuple[Any, ...] = ()
+        self.refs: tuple[Any, ...] | None = None  # of the weights of `target`; None until something is published
         self.slots = [Slot(index) for index in range(fleet.engines)]
         self.waiting: deque[list[Ticket]] = deque()
         self.count = self.restarts = self.resampled = 0
@@ -98,10 +99,12 @@ class Desk:
     async def close(self) -> None:
         """Kill the actors; whoever still waits hears that the engines were closed."""
         self._fail(EngineFailed("the engines were closed before all rollouts were there"))
-        for task in self.tasks:
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in others:
             task.cancel()
         for slot in self.slots:
             self._kill(slot)
+        await asyncio.gather(*others, return_exceptions=True)
 
     # Requests
 
@@ -181,6 +184,7 @@ class Desk:
 
     async def update(self, refs: tuple[Any, ...], version: int) -> None:
         """New weights for all that are up; those that are coming up take them before they get work."""
+        self._check()
         self.refs, self.target = refs, version
         await asyncio.gather(*(self._update(slot) for slot in self.slots if slot.ready))
         self.version = version
@@ -188,8 +192,8 @@ class Desk:
     async def _update(self, slot: Slot) -> None:
         actor, refs, version = slot.actor, self.refs, self.target
         try:
-            await actor.update.remote(list(refs), version)
-            slot.version = version
+            await actor.update.remote(list(refs or ()), version)
+            slot.refs, slot.version = refs, version
         except ray.exceptions.RayActorError as error:
             self._lost(slot, actor, f"died during the update to version {version}: {_last_words(error)}")
         except ray.exceptions.RayTaskError as error:
@@ -214,6 +218,7 @@ class Desk:
             except ray.exceptions.RayTaskError as error:
                 raise cause_of(error) from error
 
+        self._check()
         answers = await asyncio.gather(*(ask(slot) for slot in self.slots if slot.ready))
         return dict(answer for answer in answers if answer is not None)
 
@@ -244,11 +249,11 @@ class Desk:
             raise EngineFailed(f"{slot.name} died while it was loading: {_last_words(error)}") from error
         except ray.exceptions.RayTaskError as error:
             raise cause_of(error) from error
-        slot.version = self.first_version
-        while slot.version != self.target:  # more may be published while it takes in the last
-            version = self.target
-            await actor.update.remote(list(self.refs), version)
-            slot.version = version
+        slot.refs, slot.version = None, self.first_version
+        while slot.refs is not self.refs:  # more may be published while it takes in the last
+            await self._update(slot)
+            if slot.actor is not actor:
+                return
         slot.ready = True
         slot.pump = self._task(self._pump(slot, actor))
         self._give_out()
@@ -311,6 +316,10 @@ class Desk:
             await self._bring_up(slot)
         except (MedrlError, ValueError, ray.exceptions.RayError) as error:
             self._lost(slot, slot.actor, f"could not be replaced: {_last_words(error)}")
+
+    def _check(self) -> None:
+        if self.failed is not None:
+            raise self.failed
 
     def _fail(self, error: EngineFailed) -> None:
         self.failed = self.failed or error

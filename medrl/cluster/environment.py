@@ -4,6 +4,8 @@ import os
 import sys
 from collections.abc import Mapping
 
+from medrl.engines.vllm_start import SETTINGS
+
 QUIET: Mapping[str, str] = {  # medrl sends no telemetry, nor does what it starts
     "DO_NOT_TRACK": "1",
     "HF_HUB_DISABLE_TELEMETRY": "1",
@@ -14,18 +16,12 @@ QUIET: Mapping[str, str] = {  # medrl sends no telemetry, nor does what it start
     "TRANSFORMERS_VERBOSITY": "error",
     "PYTHONWARNINGS": "ignore::FutureWarning:torch.distributed.c10d_logger",  # of functions that DeepSpeed calls
 }
-VLLM: Mapping[str, str] = {
-    "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
-    "VLLM_CPU_KVCACHE_SPACE": "1",
-    "VLLM_CPU_OMP_THREADS_BIND": "nobind",
-    "VLLM_LOGGING_LEVEL": "WARNING",
-}
 PASSED_ON = ("HF_HUB_OFFLINE", "HF_HOME", "TRANSFORMERS_OFFLINE")
 
 
 def engine_environment(threads: int) -> dict[str, str]:
     """Variables of a process that runs vLLM; `threads` is how many its CPU kernels take."""
-    return {**QUIET, **VLLM, **_passed_on(), "OMP_NUM_THREADS": str(threads)}
+    return {**QUIET, **SETTINGS, **_passed_on(), "OMP_NUM_THREADS": str(threads)}
 
 
 def learner_environment(cpus: int, gpus: int) -> dict[str, str]:

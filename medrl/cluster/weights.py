@@ -56,19 +56,18 @@ class Probe:
         room = min(served.context, engine.max_model_len or served.context) - 1
         self.token_ids = _prompt(served, min(settings.tokens, room))
         self.learner: list[float] | None = None
+        self.engines: Mapping[str, list[float]] = {}
 
-    def check(
-        self, version: int, learner: list[float], before: Mapping[str, list[float]], after: Mapping[str, list[float]]
-    ) -> float:
-        """Compare every engine with the learner; the largest gap.
+    def check(self, version: int, learner: list[float], engines: Mapping[str, list[float]]) -> float:
+        """Compare every engine with the learner; the largest gap. What is asked now is cached for the next time.
 
         Raises:
             WeightDrift: An engine computes something else.
         """
         largest = 0.0
         moved = _gap(learner, self.learner) if self.learner is not None else 0.0
-        self.learner = learner
-        for name, answer in after.items():
+        before, self.learner, self.engines = self.engines, learner, engines
+        for name, answer in engines.items():
             gap = _gap(answer, learner)
             largest = max(largest, gap)
             still = self.exact and moved > 10 * ROUNDING and before.get(name) == answer
@@ -127,11 +126,10 @@ class RaySync:
             WeightDrift: An engine does not compute what the learner does.
         """
         begun = time.perf_counter()
-        before = self.engines.probe(self.probe.token_ids)  # its prompt is cached from now on
         refs, size = references(self.learner, kind)
         self.engines.update(refs, version)
         expected = self.learner.probe_logprobs(self.probe.token_ids)
-        gap = self.probe.check(version, expected, before, self.engines.probe(self.probe.token_ids))
+        gap = self.probe.check(version, expected, self.engines.probe(self.probe.token_ids))
         self.last = SyncFigures(version, size / 2**20, time.perf_counter() - begun, gap)
 
 
@@ -151,7 +149,6 @@ class DirectSync:
     def publish(self, version: int, kind: Kind = "full") -> None:
         """See `RaySync.publish`."""
         begun, size = time.perf_counter(), 0
-        before = {"the engine": self.engine.probe(self.probe.token_ids)}
 
         def counted() -> Iterator[AnyBucket]:
             nonlocal size
@@ -161,7 +158,7 @@ class DirectSync:
 
         self.engine.update(counted(), version)
         expected = self.learner.probe_logprobs(self.probe.token_ids)
-        gap = self.probe.check(version, expected, before, {"the engine": self.engine.probe(self.probe.token_ids)})
+        gap = self.probe.check(version, expected, {"the engine": self.engine.probe(self.probe.token_ids)})
         self.last = SyncFigures(version, size / 2**20, time.perf_counter() - begun, gap)
 
 

@@ -10,6 +10,7 @@ Log-probabilities are of the distribution that was drawn from, after temperature
 Versions. The engine itself says which version wrote which tokens; `generate` refuses a version that it does not have yet.
 """
 
+import contextlib
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from concurrent.futures import Future
 from typing import Any, TypeVar
@@ -86,8 +87,9 @@ class VLLMEngine:
                 left -= 1
                 yield rollout
         finally:
-            if left and self._loop.thread.is_alive():
-                self._loop.abort(tickets, deliver=False)
+            if left:
+                with contextlib.suppress(EngineFailed):  # an engine that is gone has nothing to end
+                    self._loop.abort(tickets, deliver=False)
 
     def submit(self, requests: Sequence[Request], version: int, deliver: Callable[[Any], None]) -> list[int]:
         """What `generate` is made of, for callers with threads of their own: `deliver` gets a rollout or an error."""
@@ -124,7 +126,8 @@ class VLLMEngine:
         """Replace all weights, between two steps; `buckets` is read in the engine's thread, one at a time.
 
         Cached keys and values of the old weights serve no request of the new version; unfinished responses go on as
-        `EngineSettings.midway` says. When it fails halfway the engine samples nothing until an update succeeds.
+        `EngineSettings.midway` says. When it fails halfway, what is unfinished fails, and
+        the engine samples nothing until an update succeeds.
 
         Raises:
             ValueError: Something is unfinished and `midway` is "refuse", or a weight is missing.
@@ -143,9 +146,17 @@ class VLLMEngine:
         def work(engine: Any) -> None:
             if step == "start_weight_update":
                 self._begin(engine)
-            engine.collective_rpc(step, args=payload)
-            if step == "finish_weight_update" and version is not None:
-                self._commit(engine, version)
+                self._loop.pause()  # between the steps of an update the model is in pieces
+            try:
+                engine.collective_rpc(step, args=payload)
+            except BaseException:
+                if step in ("update_weights", "finish_weight_update"):
+                    self._loop.spoil(engine, f"{step} failed, and its weights are a mixture")
+                raise
+            if step == "finish_weight_update":
+                self._loop.resume()
+                if version is not None:
+                    self._commit(engine, version)
 
         self._waited(work)
 
@@ -159,7 +170,7 @@ class VLLMEngine:
             if missing := sorted({name for names in engine.collective_rpc("medrl_missing") for name in names}):
                 raise ValueError(f"the update left out {len(missing)} of the model's weights: {_shown(missing)}")
         except BaseException:
-            self._loop.unfit = f"the update to version {version} failed halfway, and its weights are a mixture"
+            self._loop.spoil(engine, f"the update to version {version} failed halfway, and its weights are a mixture")
             engine.collective_rpc("medrl_give_up")
             raise
         self._commit(engine, version)

@@ -17,7 +17,7 @@ from medrl.engines.base import Request
 from medrl.engines.vllm_requests import Finished, enter, finished, written_so_far
 from medrl.engines.vllm_settings import EngineSettings, ServedModel, arguments
 from medrl.engines.vllm_start import collect, end, on_cpu, prepare, start
-from medrl.errors import EngineFailed, MedrlError
+from medrl.errors import EngineFailed, MedrlError, ProblemError
 from medrl.types import Rollout
 
 T = TypeVar("T")
@@ -218,9 +218,10 @@ class EngineLoop:
                 self._running[name] = job
             try:
                 enter(engine, name, job.request, self.served, self.settings, self.version)
-            except MedrlError as error:  # this request's fault, and no other's
+            except (MedrlError, ValueError, OSError) as error:  # this request's fault, and no other's
                 del self._running[name]
-                job.deliver(error)
+                said = f"vLLM does not take a prompt of problem {job.request.problem_id!r}: {error}"
+                job.deliver(error if isinstance(error, MedrlError) else ProblemError(said))
 
     def step(self, engine: Any) -> dict[str, Any]:
         """One step of all that runs; what ends with it is handed out. Outputs that belong to no job, by name."""
@@ -267,6 +268,18 @@ class EngineLoop:
             for job in waiting:
                 self._deliver(job, finished(None, job.request, self.served))
         return len(waiting) + len(running)
+
+    def spoil(self, engine: Any, why: str) -> None:
+        """The weights are a mixture: whatever is unfinished fails, and nothing is sampled. For commands."""
+        self.unfit = why
+        failed = EngineFailed(f"the vLLM engine of {self.served.folder} cannot sample: {why}")
+        with self._wake:
+            jobs = [*self._running.values(), *self._waiting]
+            self._waiting.clear()
+        engine.abort_request(list(self._running))
+        self._running.clear()
+        for job in jobs:
+            job.deliver(failed)
 
     def pause(self) -> None:
         """No further steps until `resume`; for a turn of the learner. Call it as a command."""

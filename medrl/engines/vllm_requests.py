@@ -33,7 +33,7 @@ def check_prompts(requests: Sequence[Request], served: ServedModel, settings: En
     """Nothing is cut off a prompt.
 
     Raises:
-        ProblemError: A prompt leaves no room for a response, or holds images that the model cannot see.
+        ProblemError: A prompt leaves no room for a response, or holds what the model does not know.
     """
     context = longest(served, settings)
     for request in requests:
@@ -41,6 +41,11 @@ def check_prompts(requests: Sequence[Request], served: ServedModel, settings: En
             raise ProblemError(
                 f"the prompt of problem {request.problem_id!r} has {len(request.prompt_ids)} tokens and the engine's "
                 f"context is {context}; nothing is cut off prompts: shorten it, leave it out, or raise max_model_len"
+            )
+        if not request.prompt_ids or min(request.prompt_ids) < 0 or max(request.prompt_ids) >= served.rows:
+            raise ProblemError(
+                f"the prompt of problem {request.problem_id!r} is empty or holds token ids beyond the {served.rows} that "
+                "the model embeds; render it with the policy's own tokenizer"
             )
         if request.images and not served.sees:
             raise ProblemError(f"problem {request.problem_id!r} has images, and the policy takes text alone")

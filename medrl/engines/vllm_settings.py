@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, cast, get_args
 
 from medrl.files import atomic_folder
 from medrl.knobs import out_of_range
@@ -92,6 +92,7 @@ class ServedModel:
         dtype: torch's name of the type of the policy's weights.
         context: Longest sequence, prompt and response together.
         vocabulary: Number of token ids that the tokenizer knows.
+        rows: Number of token ids that the model embeds; a prompt with another would end the engine.
         stop_ids: Token ids that end a response.
         barred_ids: Token ids that no response may hold.
         tokenizer: What decodes responses.
@@ -103,6 +104,7 @@ class ServedModel:
     dtype: str
     context: int
     vocabulary: int
+    rows: int
     stop_ids: tuple[int, ...]
     barred_ids: tuple[int, ...]
     tokenizer: Any
@@ -117,12 +119,13 @@ class ServedModel:
             with atomic_folder(path) as fresh:
                 policy.save(fresh)
         config = policy.model.config
-        image = getattr(config, "image_token_id", None)
+        image, embedding = getattr(config, "image_token_id", None), cast(Any, policy.model.get_input_embeddings())
         return cls(
             folder=str(path.resolve()),
             dtype=str(policy.model.dtype).removeprefix("torch."),
             context=policy.context,
             vocabulary=len(policy.tokenizer),
+            rows=int(embedding.weight.shape[0]),
             stop_ids=policy.stop_ids,
             barred_ids=policy.barred_ids,
             tokenizer=policy.tokenizer,

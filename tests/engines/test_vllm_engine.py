@@ -306,6 +306,29 @@ def test_prompts_without_room_are_refused(side: Side) -> None:
         sample(side.engine, [replace(requests(1)[0], images=("x.png",))])
 
 
+def test_a_request_that_vllm_refuses_harms_no_other(side: Side, monkeypatch: pytest.MonkeyPatch) -> None:
+    from medrl.engines import vllm_loop
+
+    version, enter = side.publish(), vllm_loop.enter
+
+    def refuse(engine: Any, name: str, request: Request, *rest: Any) -> None:
+        if request.problem_id == "refused":
+            raise ValueError("not this one")
+        enter(engine, name, request, *rest)
+
+    monkeypatch.setattr(vllm_loop, "enter", refuse)
+
+    async def both() -> None:
+        others = asyncio.create_task(take(side.engine, requests(4), version))
+        with pytest.raises(ProblemError, match="does not take a prompt of problem 'refused': not this one"):
+            await take(side.engine, requests(1, problem="refused"), version)
+        assert len(await others) == 4
+
+    asyncio.run(both())
+    with pytest.raises(ProblemError, match="beyond the"):
+        sample(side.engine, [replace(requests(1)[0], prompt_ids=(5, 100_000))], version)
+
+
 @verifier("long_enough")
 def long_enough(problem: Problem, text: str) -> bool:
     return len(text) > 20
@@ -415,8 +438,17 @@ def test_a_weight_that_is_missing_is_told_and_nothing_is_sampled(side: Side) -> 
     with pytest.raises(EngineFailed, match="failed halfway"):
         sample(side.engine, requests(1), version)
     side.move()
-    side.publish()
+    version = side.publish()
     assert worst(side) < 1e-5
+
+    def spoil() -> None:
+        with pytest.raises(ValueError, match="left out 1"):
+            side.engine.update(pack(drop(side, "model.norm.weight")), version + 1)
+
+    with pytest.raises(EngineFailed, match="failed halfway"):  # no response goes on over a mixture
+        during(side, spoil, Sampling(max_tokens=180))
+    assert side.engine.pulse().running == 0
+    side.publish()
 
 
 def drop(side: Side, name: str) -> list[tuple[str, torch.Tensor]]:
@@ -500,6 +532,23 @@ def test_made_up_weights_are_never_sampled_from(make_policy: Callable[..., Polic
             sample(engine, requests(1))
         engine.update(Side(policy, engine).weights(), 0)
         assert worst(Side(policy, engine)) < 1e-5 and len(sample(engine, requests(2))) == 2
+    finally:
+        engine.close()
+
+
+def test_an_engine_over_two_processes(make_policy: Callable[..., Policy], tmp_path: Path) -> None:
+    """Tensor parallelism: each part of a layer in a process of its own, stepped by the same thread of ours."""
+    policy = make_policy(hidden_size=128, heads=4, key_value_heads=2, context=CONTEXT)
+    engine = VLLMEngine(
+        ServedModel.of(policy, tmp_path / "served"), EngineSettings(tensor_parallel=2, kv_cache_gib=0.25)
+    )
+    side = Side(policy, engine)
+    try:
+        assert max(gap(policy.model, rollout) for rollout in sample(engine, requests(4))) < 1e-5
+        side.move()
+        version = side.publish()
+        assert worst(side) < 1e-5
+        assert max(gap(policy.model, rollout) for rollout in sample(engine, requests(4), version)) < 1e-5
     finally:
         engine.close()
 

@@ -19,7 +19,7 @@ from medrl.engines.vllm_settings import EngineSettings, ServedModel, arguments
 from medrl.errors import EngineFailed, ProblemError, WeightDrift
 from medrl.models import Policy
 
-SERVED = ServedModel("model", "float32", 128, 50, (1,), (7,), None, sees=True, image_token=7)
+SERVED = ServedModel("model", "float32", 128, 50, 64, (1,), (7,), None, sees=True, image_token=7)
 FLOAT32 = EngineSettings()
 
 
@@ -93,6 +93,9 @@ def test_placeholders_that_cannot_be_told_apart() -> None:
         _one_placeholder_each(Request("p", 0, 0, (7, 7, 7), Sampling(), ("x.png", "y.png")), SERVED)
     with pytest.raises(ProblemError, match="text alone"):
         check_prompts([Request("p", 0, 0, (3,), Sampling(), ("x.png",))], replace(SERVED, sees=False), FLOAT32)
+    for ids in ((), (3, 64), (3, -1)):
+        with pytest.raises(ProblemError, match="empty or holds token ids beyond the 64"):
+            check_prompts([Request("p", 0, 0, ids, Sampling())], SERVED, FLOAT32)
     with pytest.raises(ProblemError, match="128 tokens and the engine's context is 100"):
         check_prompts([Request("p", 0, 0, (3,) * 128, Sampling())], SERVED, EngineSettings(max_model_len=100))
 
@@ -115,22 +118,24 @@ def test_the_probe_is_the_same_in_every_run_and_holds_no_token_that_ends_or_is_b
 
 def test_engines_that_agree_pass_and_those_that_do_not_stop_the_run() -> None:
     one = probe()
-    assert one.check(1, [-1.0, -2.0], {}, {"a": [-1.0, -2.0], "b": [-1.0, -2.00001]}) == pytest.approx(1e-5)
+    assert one.check(1, [-1.0, -2.0], {"a": [-1.0, -2.0], "b": [-1.0, -2.00001]}) == pytest.approx(1e-5)
     for bad in ([-1.0, -2.1], [math.nan, -2.0], [-1.0, -math.inf]):
         with pytest.raises(WeightDrift, match="b does not compute what the learner does at version 2"):
-            one.check(2, [-1.0, -2.0], {}, {"a": [-1.0, -2.0], "b": bad})
+            one.check(2, [-1.0, -2.0], {"a": [-1.0, -2.0], "b": bad})
 
 
 def test_an_engine_that_answers_as_before_though_the_learner_moved() -> None:
     one = probe()
-    one.check(1, [-1.0, -2.0], {}, {"a": [-1.0, -2.0]})
+    one.check(1, [-1.0, -2.0], {"a": [-1.0, -2.0]})
     with pytest.raises(WeightDrift, match=r"as before the sync, while the learner moved by 2e-05"):
-        one.check(2, [-1.0, -2.00002], {"a": [-1.0, -2.0]}, {"a": [-1.0, -2.0]})
-    one.check(3, [-1.0, -2.00002], {"a": [-1.0, -2.00002]}, {"a": [-1.0, -2.00002]})  # nobody moved
+        one.check(2, [-1.0, -2.00002], {"a": [-1.0, -2.0]})
+    one.check(3, [-1.0, -2.00002], {"a": [-1.0, -2.00002]})
+    one.check(4, [-1.0, -2.00002], {"a": [-1.0, -2.00002]})  # nobody moved
+    one.check(5, [-1.0, -2.00004], {"another": [-1.0, -2.00002]})  # new in its place: nothing to compare with
     coarse = probe(replace(SERVED, dtype="bfloat16"))
     assert coarse.tolerance == 0.5
-    coarse.check(1, [-1.0, -2.0], {}, {"a": [-1.0, -2.2]})
-    coarse.check(2, [-1.0, -2.1], {"a": [-1.0, -2.2]}, {"a": [-1.0, -2.2]})  # a step below 16 bits
+    coarse.check(1, [-1.0, -2.0], {"a": [-1.0, -2.2]})
+    coarse.check(2, [-1.0, -2.1], {"a": [-1.0, -2.2]})  # a step below 16 bits
 
 
 # From threads to coroutines
