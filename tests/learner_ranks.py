@@ -25,7 +25,7 @@ from medrl.learners.deepspeed_settings import DeepSpeedSettings
 from medrl.models import Policy
 
 ALGORITHM = GRPO(kl_coef=0.05)
-HANGS_S = 400  # then every thread's stack is printed
+HANGS_S = 1500  # then every thread's stack is printed
 PROBE = (5, 6, 7, 8, 9, 10)
 
 

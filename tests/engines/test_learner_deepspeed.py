@@ -77,7 +77,7 @@ def start(folder: Path, ranks: int, cases: list[dict[str, Any]]) -> None:
         for rank in range(ranks)
     ]  # fmt: skip
     try:
-        said = [program.communicate(timeout=900)[0] for program in programs]
+        said = [program.communicate(timeout=1600)[0] for program in programs]
     finally:
         for program in programs:
             program.kill()
