@@ -100,6 +100,7 @@ def test_a_rank_needs_less_of_everything_that_is_split() -> None:
     assert rooms == sorted(rooms, reverse=True)
     assert learner_room(shape, Training(), 16).total < learner_room(shape, Training(), 8).total
     assert learner_room(shape, Training(offload=True), 8).optimizer == 0
+    assert learner_room(shape, Training(), 8).gradients == pytest.approx(4 * shape.parameters / 8)
     assert learner_room(shape, Training(forwards=2), 8).reference == pytest.approx(2 * shape.parameters / 8)
     whole, recomputed = (learner_room(shape, Training(checkpointing=on), 8).activations for on in (False, True))
     assert whole > 10 * recomputed
