@@ -27,7 +27,7 @@ class Training:
     """Bytes of optimizer state per parameter: 12 is Adam with a float32 copy (K in the ZeRO paper)."""
 
     gradient_bytes: int = 4
-    """Bytes of accumulated gradient per parameter: 4 is float32, as medrl's DeepSpeed learner has it; the ZeRO paper has 2."""
+    """Bytes of accumulated gradient per parameter: 4 is float32, as medrl's DeepSpeed learner has it; in the ZeRO paper 2."""
 
     offload: bool = False
     """Whether optimizer states live in the memory of the host. The time of their transfer is not modelled."""
