@@ -80,6 +80,14 @@ BUILTIN: Mapping[str, Mapping[str, str]] = {
     "medrl.environments": {},
     "medrl.algorithms": {
         "grpo": "medrl.algorithms:GRPO",
+        "dapo": "medrl.algorithms:DAPO",
+        "dr_grpo": "medrl.algorithms:DrGRPO",
+        "gspo": "medrl.algorithms:GSPO",
+        "cispo": "medrl.algorithms:CISPO",
+        "rloo": "medrl.algorithms:RLOO",
+        "reinforce_pp": "medrl.algorithms:ReinforcePP",
+        "reinforce_pp_baseline": "medrl.algorithms:ReinforcePPBaseline",
+        "ppo": "medrl.algorithms:PPO",
     },
 }
 

@@ -1,4 +1,4 @@
-"""How much better a rollout did than its group: the advantages of GRPO and its kin."""
+"""Advantages: how much better a rollout did than its group, than its siblings, or than a critic foretold."""
 
 from typing import Literal
 
@@ -43,3 +43,55 @@ def group_advantages(rewards_PG: Tensor, *, scale: Scale = "group", eps: float =
         return centred_PG / (std_P1 + eps)
     scored = rewards_PG[scored_PG]
     return centred_PG / (scored.std() + eps) if scored.numel() > 1 else centred_PG
+
+
+def leave_one_out(rewards_PG: Tensor) -> Tensor:
+    """Rewards less the mean of the group's others (RLOO, arXiv 2402.14740, equation 8).
+
+        A[p, g] = r[p, g] - mean over h != g of r[p, h] = n / (n - 1) * (r[p, g] - mean r[p])
+
+    Over the n scored rollouts of a group only; 0 where a rollout has no score or no other to compare with.
+
+    Returns:
+        (P, G), 0 where there is no reward (NaN).
+    """
+    count_P1 = (~torch.isnan(rewards_PG)).sum(-1, keepdim=True)
+    return group_advantages(rewards_PG, scale="none") * count_P1 / (count_P1 - 1).clamp(min=1)
+
+
+def gae(rewards_BT: Tensor, values_BT: Tensor, mask_BT: Tensor, gamma: float, lam: float) -> tuple[Tensor, Tensor]:
+    """Generalised advantage estimation (arXiv 1506.02438, equation 16) over the tokens that the policy wrote.
+
+        delta[t] = r[t] + gamma * V[t'] - V[t];   A[t] = delta[t] + gamma * lam * A[t'];   returns = A + V
+
+    with t' the next trained token: what stands between them (a tool's output) is no step of the policy. Its rewards and
+    values are not read. The last trained token has no next one, so V and A there are 0.
+
+    Returns:
+        Advantages and returns, each (B, T), 0 outside the mask.
+    """
+    advantages_BT, returns_BT = torch.zeros_like(values_BT), torch.zeros_like(values_BT)
+    next_value_B, next_advantage_B = torch.zeros_like(values_BT[:, 0]), torch.zeros_like(values_BT[:, 0])
+    for t in reversed(range(values_BT.shape[1])):
+        mask_B, value_B = mask_BT[:, t], values_BT[:, t]
+        advantage_B = rewards_BT[:, t] + gamma * next_value_B - value_B + gamma * lam * next_advantage_B
+        advantages_BT[:, t] = torch.where(mask_B, advantage_B, 0.0)
+        returns_BT[:, t] = torch.where(mask_B, advantage_B + value_B, 0.0)
+        next_advantage_B = torch.where(mask_B, advantage_B, next_advantage_B)
+        next_value_B = torch.where(mask_B, value_B, next_value_B)
+    return advantages_BT, returns_BT
+
+
+def whiten(values_BT: Tensor, mask_BT: Tensor, eps: float = 1e-8) -> Tensor:
+    """Values shifted and scaled to mean 0 and variance 1 over the masked tokens: (x - mean) / sqrt(var + eps).
+
+    The variance is the sample's (n - 1), as in TRL and verl. Equal values, or a single one, give exactly 0.
+
+    Returns:
+        (B, T), 0 outside the mask.
+    """
+    values_N = values_BT[mask_BT]
+    if len(values_N) < 2 or bool((values_N == values_N[0]).all()):
+        return torch.zeros_like(values_BT)
+    whitened_BT = (values_BT - values_N.mean()) * torch.rsqrt(values_N.var() + eps)
+    return torch.where(mask_BT, whitened_BT, 0.0)

@@ -22,6 +22,7 @@ class Outputs:
 
     logprobs_BT: Tensor
     values_BT: Tensor | None = None
+    entropy_BT: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,16 @@ class Algorithm(ABC):
     def needs(self) -> frozenset[str]:
         """Which of "old_logprobs", "ref_logprobs", "values" the batch must carry."""
 
+    @property
+    def outputs(self) -> frozenset[str]:
+        """Which of "values", "entropy" the loss reads beside the log-probabilities."""
+        return frozenset()
+
+    @property
+    def rounds(self) -> int:
+        """How often a step may sample problems until `select` leaves as many groups as a step has."""
+        return 1
+
     def select(self, groups: Sequence[ScoredGroup]) -> list[ScoredGroup]:
         """The groups to train on; by default all."""
         return list(groups)
@@ -100,3 +111,7 @@ class Algorithm(ABC):
     def gradient_rows(self, batch: Batch) -> Tensor:
         """Rows that can give a gradient at all, (B,) bool; learners skip the others. They still count in the means."""
         return batch.loss_mask_BT.any(-1)
+
+    def figures(self, batch: Batch) -> dict[str, float]:
+        """Figures of a whole step with its advantages, for the log."""
+        return {}

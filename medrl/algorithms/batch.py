@@ -56,6 +56,7 @@ class Batch:
         values_BT: A critic's estimates.
         advantages_BT: Set by `Algorithm.advantages`.
         returns_BT: A critic's targets.
+        kl_coef: The weight of the KL in this step, where `Algorithm.advantages` sets it; empty for the algorithm's knob.
         images: References of each row's images, empty when no row has any; learners make `multimodal` of them, a
             micro-batch at a time, so that pixels never travel.
         multimodal: Processor outputs of the rows' images, or None.
@@ -76,6 +77,7 @@ class Batch:
     values_BT: Tensor | None = None
     advantages_BT: Tensor | None = None
     returns_BT: Tensor | None = None
+    kl_coef: float | None = None
     images: tuple[tuple[Any, ...], ...] = ()
     multimodal: Multimodal | None = None
 

@@ -10,6 +10,9 @@ QUIET: Mapping[str, str] = {  # medrl sends no telemetry, nor does what it start
     "RAY_USAGE_STATS_ENABLED": "0",
     "VLLM_NO_USAGE_STATS": "1",
     "TOKENIZERS_PARALLELISM": "false",
+    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+    "TRANSFORMERS_VERBOSITY": "error",
+    "PYTHONWARNINGS": "ignore::FutureWarning:torch.distributed.c10d_logger",  # of functions that DeepSpeed calls
 }
 VLLM: Mapping[str, str] = {
     "VLLM_ENABLE_V1_MULTIPROCESSING": "0",

@@ -1,6 +1,7 @@
 """One rank of a learner as a Ray actor: a thin shell that joins the process group, and that can be watched from outside."""
 
 import os
+import signal
 import socket
 import sys
 import threading
@@ -15,6 +16,7 @@ from typing import Any, Literal
 
 import torch
 import torch.distributed as dist
+import transformers
 
 from medrl.algorithms import Algorithm, Batch
 from medrl.errors import need
@@ -54,7 +56,9 @@ class Beat:
 
     Attributes:
         rank: Which.
-        place: Its host and process id.
+        node: Ray's id of its machine.
+        host: The machine's name.
+        process: Its process id.
         doing: The method it is in, "" when idle.
         since: Seconds it has been in it.
         passes: Passes through the model and gathered weights so far; what stands still is hanging.
@@ -62,7 +66,9 @@ class Beat:
     """
 
     rank: int
-    place: str
+    node: str
+    host: str
+    process: int
     doing: str
     since: float
     passes: int
@@ -87,6 +93,7 @@ class LearnerActor:
     def start(self, address: tuple[str, int], spec: LearnerSpec, policy: Policy | None) -> None:
         """Join the group and make the learner."""
         with self._busy("start"):
+            transformers.utils.logging.disable_progress_bar()
             torch.set_num_threads(spec.cpus)
             host, port = address
             store = self._store or _store(host, port, self.ranks, is_master=False)
@@ -143,9 +150,10 @@ class LearnerActor:
         """Where this rank is, asked in a thread of its own."""
         frame = sys._current_frames().get(self._thread)
         stack = "".join(traceback.format_stack(frame)[-12:]) if frame is not None and self._doing else ""
-        place = f"{socket.gethostname()}, process {os.getpid()}"
         passes = self.learner.passes if self.learner is not None else 0
-        return Beat(self.rank, place, self._doing, time.monotonic() - self._since, passes, stack)
+        node = need("ray", "ray").get_runtime_context().get_node_id()
+        since = time.monotonic() - self._since
+        return Beat(self.rank, node, socket.gethostname(), os.getpid(), self._doing, since, passes, stack)
 
     @contextmanager
     def _busy(self, what: str) -> Iterator[Any]:
@@ -154,3 +162,13 @@ class LearnerActor:
             yield self.learner
         finally:
             self._doing, self._since = "", time.monotonic()
+
+
+def end_rank(process: int) -> None:
+    """Kill a rank by its process id, run on its machine; a process of that id that is no rank is left alone."""
+    try:
+        title = Path(f"/proc/{process}/cmdline").read_bytes()
+        if title.startswith(b"ray::LearnerAct"):
+            os.kill(process, signal.SIGKILL)
+    except (FileNotFoundError, ProcessLookupError):
+        return  # it has ended

@@ -14,10 +14,11 @@ from typing import Any, Literal
 
 from medrl.algorithms import Algorithm, Batch
 from medrl.cluster.environment import learner_environment
-from medrl.cluster.learner_actor import Beat, LearnerActor, LearnerSpec
+from medrl.cluster.learner_actor import Beat, LearnerActor, LearnerSpec, end_rank
 from medrl.errors import LearnerLost, MedrlError, need
 from medrl.knobs import out_of_range
 from medrl.learners import Optimization
+from medrl.learners.deepspeed_learner import ELSEWHERE
 from medrl.learners.deepspeed_settings import DeepSpeedSettings
 from medrl.models import Policy, PolicySpec
 from medrl.models.buckets import AnyBucket
@@ -93,7 +94,7 @@ class RayLearners:
             optimization, deepspeed or DeepSpeedSettings(), reference, source, self.group.cpus, self.group.collective_s
         )
         self._sent = None if source is not None else self._ray.put(policy)
-        self._beats: dict[int, Beat] = {}  # the last that each rank answered
+        self.beats: dict[int, Beat] = {}  # the last that each rank answered
         self._silent: set[int] = set()  # who did not answer when last asked
         self._start()
 
@@ -163,10 +164,23 @@ class RayLearners:
             self.load(folder)
 
     def close(self) -> None:
-        """End the ranks and free what they held."""
+        """End the ranks and free what they held, those too that no longer listen."""
         for actor in self._actors:
             self._ray.kill(actor)
-        self._actors, self._beats = [], {}
+        for rank in self._silent & self.beats.keys():
+            self._end(self.beats[rank])
+        self._actors, self.beats, self._silent = [], {}, set()
+
+    def _end(self, beat: Beat) -> None:
+        """Kill a process that does not hear Ray, from another on its machine."""
+        affinity: Any = need("ray.util.scheduling_strategies", "ray").NodeAffinitySchedulingStrategy(
+            beat.node, soft=False
+        )
+        kill = self._ray.remote(end_rank).options(num_cpus=0, scheduling_strategy=affinity, max_retries=0)
+        try:
+            self._ray.get(kill.remote(beat.process), timeout=GRACE_S)
+        except self._ray.exceptions.RayError:
+            return  # its machine is gone too
 
     def _start(self) -> None:
         ranks, cpus, gpus = self.group.ranks, self.group.cpus, self.group.gpus
@@ -207,7 +221,7 @@ class RayLearners:
             if done or not pending:
                 moved = time.monotonic()
                 continue
-            passes = self._look()
+            passes = self.look()
             if passes != seen:
                 moved, seen = time.monotonic(), passes
             if time.monotonic() - moved > patience:
@@ -225,8 +239,8 @@ class RayLearners:
         for ref in others:
             try:
                 self._ray.get(ref)
-            except exceptions.RayTaskError:
-                continue
+            except exceptions.RayTaskError as other:
+                cause = other.cause if ELSEWHERE in str(cause) else cause
             except exceptions.RayError as death:
                 return self._dead([pending[ref]], method, death)
         if isinstance(cause, MedrlError) and len(others) == len(pending):
@@ -234,7 +248,7 @@ class RayLearners:
         dead = [r for r in range(len(self._actors)) if self._died(r)]
         if dead:
             return self._dead(dead, method, cause)
-        self._look()
+        self.look()
         if silent := [r for r in pending.values() if r in self._silent]:
             return self._hanging(silent, method, GRACE_S)
         if len(others) < len(pending):  # they wait for a rank that has left the step
@@ -252,7 +266,7 @@ class RayLearners:
             return True
         return False
 
-    def _look(self) -> int:
+    def look(self) -> int:
         """Ask every rank where it is; returns the passes of all together."""
         asked = {
             actor.beat.options(concurrency_group="watch").remote(): rank for rank, actor in enumerate(self._actors)
@@ -261,20 +275,20 @@ class RayLearners:
         self._silent = set(asked.values()) - {asked[ref] for ref in answered}
         for ref in answered:
             try:
-                self._beats[asked[ref]] = self._ray.get(ref)
+                self.beats[asked[ref]] = self._ray.get(ref)
             except self._ray.exceptions.RayError:
                 self._silent.add(asked[ref])
-        return sum(beat.passes for beat in self._beats.values())
+        return sum(beat.passes for beat in self.beats.values())
 
     def _hanging(self, pending: list[int], method: str, patience: float) -> LearnerLost:
         """Names who keeps the others waiting: who does not even answer, else who has done the fewest passes."""
         silent = [rank for rank in pending if rank in self._silent]
-        fewest = min((self._beats[r].passes for r in pending if r in self._beats), default=0)
-        ranks = silent or [r for r in pending if r not in self._beats or self._beats[r].passes == fewest]
+        fewest = min((self.beats[r].passes for r in pending if r in self.beats), default=0)
+        ranks = silent or [r for r in pending if r not in self.beats or self.beats[r].passes == fewest]
         shown = ""
         for rank in ranks:
-            beat = self._beats.get(rank)
-            where = f" ({beat.place}) after {beat.passes} passes" if beat else ""
+            beat = self.beats.get(rank)
+            where = f" ({beat.host}, process {beat.process}) after {beat.passes} passes" if beat else ""
             state = "does not answer; its last stack" if rank in silent else "stands still; its stack"
             shown += f"\nrank {rank}{where} {state}:\n{beat.stack if beat else '(none was seen)'}"
         names = ", ".join(map(str, ranks))

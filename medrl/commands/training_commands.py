@@ -1,4 +1,4 @@
-"""Commands that train and evaluate: run, eval, train-verifier, train-reward, eval-reward, rescore.
+"""Commands that train and evaluate: run, eval, export, train-verifier, train-reward, eval-reward, rescore.
 
 What is heavy is imported when a command needs it.
 """
@@ -25,6 +25,15 @@ def add(commands: Commands) -> None:
     evaluate.add_argument("--policy", default="best", help="best, latest or sft of a run, or a folder or hub id")
     evaluate.add_argument("--json", metavar="FILE", help="write the figures here")
     evaluate.set_defaults(command=_eval)
+
+    export = commands.add_parser("export", help="write a policy of a run as a Hugging Face folder")
+    export.add_argument("what", metavar="RUN_OR_CHECKPOINT", help="a run folder, or one of its checkpoints")
+    export.add_argument("folder", help="where the policy goes; must not exist, or be empty")
+    export.add_argument("--policy", default="best", choices=("best", "latest", "sft"), help="which of a run's policies")
+    export.add_argument(
+        "--dtype", choices=("float32", "bfloat16", "float16"), help="type of the weights; default as is"
+    )
+    export.set_defaults(command=_export)
 
     fit = commands.add_parser("train-verifier", help="train a model verifier from a recipe, and write its card")
     fit.add_argument("recipe", help="YAML file, for example examples/verifier/tiny.yaml")
@@ -83,6 +92,18 @@ def _eval(options: argparse.Namespace) -> int:
     if row["accuracy"] is None:
         print(f"medrl: no accuracy: the judge failed on {row['unscored']:.0%} of what it was asked", file=sys.stderr)
         return FAILED
+    return 0
+
+
+def _export(options: argparse.Namespace) -> int:
+    from medrl.commands.export_policy import export_policy
+
+    what = Path(options.what)
+    source = _policy_path(what, options.policy) if (what / "recipe.yaml").is_file() else what
+    found = export_policy(source, options.folder, dtype=options.dtype)
+    print(
+        f"{source} -> {options.folder}: {found['parameters']:,} parameters, {found['dtype']}, {found['bytes']:,} bytes"
+    )
     return 0
 
 

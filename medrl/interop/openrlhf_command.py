@@ -15,6 +15,7 @@ from medrl.errors import RecipeError
 from medrl.knobs import out_of_range
 
 Via = Literal["agent", "file", "url"]
+FAMILY = ("grpo", "dapo", "dr_grpo")  # one loss and one baseline, by other knobs
 EVERYTHING = ("-1000000000.0", "1000000000.0")  # a range that only NaN is outside of
 DTYPES = {"bfloat16": "bf16", "float16": "fp16"}
 SCHEDULES = {"constant": "constant_with_warmup", "linear": "linear", "cosine": "cosine"}  # of transformers
@@ -100,8 +101,8 @@ def command(recipe: Any, launch: Launch, problems: int, folder: str = ".") -> Co
     from medrl.recipes.load import read_algorithm  # brings in torch
 
     algorithm, faults = read_algorithm(recipe.algorithm)
-    if algorithm is not None and algorithm.kind != "grpo":
-        faults = [*faults, f"algorithm: {algorithm.kind!r} has no counterpart here; grpo has"]
+    if algorithm is not None and algorithm.kind not in FAMILY:
+        faults = [*faults, f"algorithm: {algorithm.kind!r} has no counterpart here; {', '.join(FAMILY)} have"]
     if launch.model is None and (recipe.policy.path is None or recipe.sft is not None):
         faults = [*faults, "policy: medrl makes or fine-tunes it first; run `medrl run` up to `sft`, and name that folder "
                   "with --model"]  # fmt: skip
@@ -165,6 +166,11 @@ OTHERWISE = {
     "optimization.microbatch_tokens": "add --train.dynamic_batch_enable and --train.max_tokens_per_gpu where flash "
     "attention is installed; it changes speed and memory only",
     "optimization.logits_mib": "OpenRLHF does not bound them",
+    "optimization.critic": "these algorithms have none",
+    "algorithm.kl_target": "set --algo.kl.target and --algo.kl.horizon by hand; their KL is of a whole response",
+    "algorithm.kl_horizon": "set --algo.kl.target and --algo.kl.horizon by hand; their KL is of a whole response",
+    "algorithm.correction": "see --algo.advantage.is_correction_level and its neighbours; not mapped",
+    "algorithm.correction_cap": "see --algo.advantage.is_correction_level and its neighbours; not mapped",
     "evaluation.greedy": "OpenRLHF evaluates by samples only",
     "evaluation.limit": "held_out.jsonl has been cut to it",
     "evaluation.max_unscored": "an evaluation with a missing number stops with the reward file, and draws again with "
@@ -200,8 +206,12 @@ def _algorithm(made: Command, recipe: Any, algorithm: Any) -> None:
     made.set("actor.eps_clip_low_high", algorithm.clip, high, knob="algorithm.clip")
     made.mapped.add("algorithm.clip_high")
     made.set("algo.kl.init_coef", algorithm.kl_coef, knob="algorithm.kl_coef")
+    made.mapped |= {"algorithm.kl_in", "algorithm.entropy_coef", "algorithm.log_entropy"}
+    if algorithm.entropy_coef or algorithm.log_entropy:
+        made.set("actor.entropy_coef", algorithm.entropy_coef)
     if algorithm.kl_coef:
-        made.set("algo.kl.use_loss")
+        if algorithm.kl_in == "loss":
+            made.set("algo.kl.use_loss")
         made.set("algo.kl.estimator", algorithm.kl_estimator, knob="algorithm.kl_estimator")
     else:
         made.note("algorithm.kl_estimator", "without a KL term it says nothing")
@@ -211,6 +221,8 @@ def _algorithm(made: Command, recipe: Any, algorithm: Any) -> None:
         made.mapped.add("algorithm.mean")
     else:
         made.note("algorithm.mean", "dividing by the token limit is not offered; token-mean stands in")
+    if hasattr(algorithm, "max_rounds"):
+        made.note("algorithm.max_rounds", "add --algo.dynamic_filtering_enable; it asks until there are enough")
     made.set("train.max_epochs", algorithm.epochs, knob="algorithm.epochs")
     # Rewards may be anything; OpenRLHF would clip them to (-10, 10) otherwise.
     made.set("reward.clip_range", *EVERYTHING)

@@ -13,6 +13,52 @@ from medrl.models.buckets import AnyBucket
 
 
 @dataclass(frozen=True)
+class CriticSettings:
+    """The critic of an algorithm that has one (PPO): its model, and how its gradients become weights."""
+
+    trunk: Literal["own", "shared"] = "own"
+    """A model of its "own", which costs its memory and time, or a head on the policy's trunk, which is "shared" by both
+    losses: far cheaper, and each disturbs the other (see the algorithm's `value_coef`)."""
+
+    path: str | None = None
+    """Folder or hub id of an own trunk with the policy's tokenizer, e.g. a smaller model; empty copies the policy's."""
+
+    lr: float = 1e-5
+    """Learning rate of its AdamW. Typical 5 to 20 times the policy's."""
+
+    betas: tuple[float, float] = (0.9, 0.95)
+    """AdamW's decay rates of the gradient's mean and square."""
+
+    weight_decay: float = 0.0
+    """Decoupled weight decay. Typical 0 to 0.1."""
+
+    warmup_steps: int = 0
+    """Its updates over which the learning rate rises from 0; constant after that."""
+
+    alone_updates: int = 0
+    """Its first updates, during which the policy stays as it is: advantages of a critic that knows nothing yet are
+    noise. Typical 0 to 5 % of all. With a shared trunk only the head learns in them."""
+
+    max_grad_norm: float = 1.0
+    """Its gradients are scaled down to this L2 norm."""
+
+    def __post_init__(self) -> None:
+        faults = out_of_range(
+            self, above_0=("lr", "max_grad_norm"), from_0=("weight_decay", "warmup_steps", "alone_updates")
+        ) + bad_betas(self.betas)
+        if self.trunk not in ("own", "shared"):
+            faults.append(f"trunk is {self.trunk!r}; it is own or shared")
+        if self.trunk == "shared" and self.path is not None:
+            faults.append("`path` names a trunk of its own, and `trunk` shares the policy's; give one")
+        if faults:
+            raise ValueError("optimization.critic: " + "; ".join(faults))
+
+    def lr_at(self, update: int) -> float:
+        """The learning rate of the `update`-th update of the critic, counted from 0."""
+        return self.lr * min(1.0, (update + 1) / max(self.warmup_steps, 1))
+
+
+@dataclass(frozen=True)
 class Optimization:
     """How gradients become weights."""
 
@@ -57,6 +103,9 @@ class Optimization:
     lora: LoRA | None = None
     """Train low-rank adapters in place of the weights; the model without them is the reference policy."""
 
+    critic: CriticSettings | None = None
+    """The critic, for an algorithm that has one (PPO); empty for its defaults."""
+
     def __post_init__(self) -> None:
         if self.schedule not in ("constant", "linear", "cosine"):
             raise ValueError(f"optimization: schedule is {self.schedule!r}; it is constant, linear or cosine")
@@ -72,6 +121,18 @@ class Optimization:
     def over(self, total_updates: int) -> "Optimization":
         """The same, with `total_updates` filled in where it was empty."""
         return self if self.total_updates is not None else replace(self, total_updates=total_updates)
+
+    def for_algorithm(self, algorithm: Algorithm) -> "Optimization":
+        """The same, with a critic where the algorithm has one.
+
+        Raises:
+            ValueError: There are knobs of a critic, and the algorithm has none.
+        """
+        if "values" not in algorithm.needs:
+            if self.critic is not None:
+                raise ValueError(f"optimization.critic: {algorithm.kind} has no critic; leave it out, or take ppo")
+            return self
+        return self if self.critic is not None else replace(self, critic=CriticSettings())
 
     def lr_at(self, update: int) -> float:
         """The learning rate of the `update`-th optimizer update, counted from 0."""

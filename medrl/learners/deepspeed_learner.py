@@ -10,8 +10,10 @@ The process group must exist (gloo on CPUs, nccl on GPUs). Methods that say so a
 
 import logging
 import math
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Iterator, Sequence, Set
+from contextlib import contextmanager, redirect_stdout
+from dataclasses import replace
+from io import StringIO
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,18 +23,21 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from medrl.algorithms import Algorithm, Batch, Denominators, Outputs
+from medrl.algorithms import Algorithm, Batch, Denominators, Loss, Outputs
 from medrl.errors import CheckpointError, MedrlError, need
 from medrl.learners import checkpoint, trainable
 from medrl.learners.base import Optimization
+from medrl.learners.critic import Critic
 from medrl.learners.deepspeed_settings import DeepSpeedSettings
 from medrl.learners.deepspeed_state import ShardedState
-from medrl.learners.logprobs import backbone_and_head, head_logprobs, response_logprobs
+from medrl.learners.logprobs import backbone_and_head, head_outputs, response_outputs
 from medrl.learners.microbatches import deal
 from medrl.learners.torch_learner import TorchLearner, probe_batch
 from medrl.models import Policy
 from medrl.models.buckets import AnyBucket, lend, pack
 from medrl.seeds import seed_of
+
+ELSEWHERE = "another rank says why"  # the reason of a rank that fails because another did
 
 
 class _Head(nn.Module):
@@ -46,24 +51,24 @@ class _Head(nn.Module):
             for weight in head.parameters(recurse=False):
                 register(self, weight)
 
-    def forward(self, hidden_ND: Tensor, targets_N: Tensor, **knobs: Any) -> Tensor:
-        return head_logprobs(self._head[0], hidden_ND, targets_N, **knobs)
+    def forward(self, hidden_ND: Tensor, targets_N: Tensor, **knobs: Any) -> tuple[Tensor, Tensor | None]:
+        return head_outputs(self._head[0], hidden_ND, targets_N, **knobs)
 
 
 class _Scored(nn.Module):
-    """A model as DeepSpeed runs it: a micro-batch in, log-probabilities out, (B, T)."""
+    """A model as DeepSpeed runs it: a micro-batch in; log-probabilities, values and entropy out, (B, T) each or None."""
 
     def __init__(self, model: PreTrainedModel, stage: int) -> None:
         super().__init__()
         self.model = model
         self.head = _Head(backbone_and_head(model)[1], stage)
 
-    def forward(self, *, micro: Batch, knobs: dict[str, Any]) -> Tensor:
-        def apply_head(_: nn.Linear, hidden_ND: Tensor, targets_N: Tensor, **more: Any) -> Tensor:
-            logprobs_N: Tensor = self.head(hidden_ND, targets_N, **more)
-            return logprobs_N
+    def forward(self, *, micro: Batch, knobs: dict[str, Any]) -> tuple[Tensor, Tensor | None, Tensor | None]:
+        def apply_head(_: nn.Linear, hidden_ND: Tensor, targets_N: Tensor, **more: Any) -> Any:
+            return self.head(hidden_ND, targets_N, **more)
 
-        return response_logprobs(self.model, micro, apply_head=apply_head, **knobs)
+        found = response_outputs(self.model, micro, apply_head=apply_head, **knobs)
+        return found.logprobs_BT, found.values_BT, found.entropy_BT  # in a tuple: DeepSpeed looks into no other objects
 
 
 class DeepSpeedLearner(TorchLearner):
@@ -84,11 +89,12 @@ class DeepSpeedLearner(TorchLearner):
         self.zero = deepspeed
         self.rank, self.ranks = dist.get_rank(), dist.get_world_size()
         self.policy, self.settings, self.model = policy, settings, policy.model
+        attention = str(getattr(self.model.config, "_attn_implementation", ""))
+        self.pack = settings.packing == "on" or (settings.packing == "auto" and "flash" in attention)
+        self.critic = Critic(policy, settings.critic, pack=self.pack) if settings.critic else None  # whole on each rank
         trainable.choose_trainable(self.model, settings.last_layers, settings.lora)
         if settings.gradient_checkpointing:
             self.model.gradient_checkpointing_enable({"use_reentrant": False})
-        attention = str(getattr(self.model.config, "_attn_implementation", ""))
-        self.pack = settings.packing == "on" or (settings.packing == "auto" and "flash" in attention)
         self.updates = 0
         self.passes = 0  # what a watcher sees grow while this rank works
         logging.getLogger("DeepSpeed").setLevel(logging.WARNING)
@@ -104,12 +110,13 @@ class DeepSpeedLearner(TorchLearner):
     # The engine -------------------------------------------------------------------------------------------------------
 
     def _engine(self, model: PreTrainedModel, optimizer: torch.optim.Optimizer | None) -> Any:
-        return self._deepspeed.initialize(
-            model=_Scored(model, self.zero.stage),
-            optimizer=optimizer,
-            config=self.zero.config(self.settings),
-            dist_init_required=False,
-        )[0]
+        with redirect_stdout(StringIO()):  # DeepSpeed tells of each operator that it has built
+            return self._deepspeed.initialize(
+                model=_Scored(model, self.zero.stage),
+                optimizer=optimizer,
+                config=self.zero.config(self.settings),
+                dist_init_required=False,
+            )[0]
 
     def _adamw(self) -> torch.optim.Optimizer:
         knobs = {"lr": self.settings.lr, "betas": self.settings.betas, "weight_decay": self.settings.weight_decay}
@@ -126,10 +133,6 @@ class DeepSpeedLearner(TorchLearner):
             nn.Module.to(frozen, torch.bfloat16)
         return _Scored(frozen, 0)
 
-    def _gather(self, weights: Sequence[nn.Parameter]) -> AbstractContextManager[Any]:
-        self.passes += 1
-        return self.state.gather(weights)
-
     # One update -------------------------------------------------------------------------------------------------------
 
     def _seed_dropout(self, seed: int) -> None:
@@ -142,24 +145,54 @@ class DeepSpeedLearner(TorchLearner):
         denominators = Denominators.of(minibatch, rows)
         shares = {"loss": 0.0}
         for micro_rows in self._my_share(minibatch, rows):
-            micro = minibatch.rows(micro_rows or rows[:1]).to(self.policy.device)
-            loss = algorithm.loss(Outputs(self._micro_logprobs(self.engine, micro)), micro, denominators)
+            micro = self._with_pixels(minibatch.rows(micro_rows or rows[:1]).to(self.policy.device))
+            loss = algorithm.loss(self._outputs(self.engine, micro, algorithm.outputs), micro, denominators)
             counts = float(bool(micro_rows))  # an empty pass keeps step with the other ranks and adds nothing
-            self._backward(loss.policy * counts)
+            self._backward_of(loss, counts)
             shares["loss"] += loss.policy.item() * counts
             for name, value in loss.parts.items():
                 shares[name] = shares.get(name, 0.0) + value.item() * counts
-        metrics = self._summed(shares)
-        if not math.isfinite(metrics["loss"]):  # then no gradient is finite: DeepSpeed drops such an update itself
-            micro = minibatch.rows(rows[:1]).to(self.policy.device)
-            self._backward(self._micro_logprobs(self.engine, micro).sum() * math.nan)
-        lr = self.settings.lr_at(self.updates)
-        for group in self.optimizer.param_groups:
-            group["lr"] = lr
-        norm = self._apply()
-        self._must_be_finite(metrics["loss"], norm)
-        self.updates += 1
-        return {**metrics, "grad_norm": norm, "lr": lr}
+        metrics, critic = self._summed(shares), self.critic
+        if critic is not None:
+            metrics["critic_grad_norm"] = self._critic_gradient(critic)
+        if critic is not None and critic.alone:
+            self._must_be_finite(metrics | {"grad_norm": 0.0})
+            metrics |= {"grad_norm": 0.0, "lr": 0.0}  # the policy waits for its critic
+        else:
+            if not all(map(math.isfinite, metrics.values())):  # no gradient may count: DeepSpeed drops one that is NaN
+                micro = self._with_pixels(minibatch.rows(rows[:1]).to(self.policy.device))
+                self._backward(self._outputs(self.engine, micro).logprobs_BT.sum() * math.nan)
+            metrics["lr"] = self.settings.lr_at(self.updates)
+            for group in self.optimizer.param_groups:
+                group["lr"] = metrics["lr"]
+            metrics["grad_norm"] = self._apply()
+            self._must_be_finite(metrics)
+            self.updates += 1
+        if critic is not None:
+            critic.step()
+        return metrics
+
+    def _backward_of(self, loss: Loss, counts: float) -> None:
+        critic = self.critic
+        if critic is None or loss.value is None:
+            self._backward(loss.policy * counts)
+        elif critic.alone:
+            (loss.value * counts).backward()
+        elif critic.shared:
+            self._backward((loss.policy + loss.value) * counts)
+        else:
+            self._backward(loss.policy * counts)
+            (loss.value * counts).backward()
+
+    def _critic_gradient(self, critic: Critic) -> float:
+        """Sum the critic's gradients over the ranks and scale them to their bound; their norm before that."""
+        scaled = self.zero.stage and critic.shared and not critic.alone  # it went through `_backward`
+        for weight in critic.weights().values():
+            weight.grad = torch.zeros_like(weight) if weight.grad is None else weight.grad
+            dist.all_reduce(weight.grad)
+            if scaled:
+                weight.grad /= self.ranks
+        return critic.clip_gradient()
 
     def _backward(self, loss: Tensor) -> None:
         self.engine.backward(loss * self.ranks if self.zero.stage else loss)  # ZeRO divides by the number of ranks
@@ -188,59 +221,86 @@ class DeepSpeedLearner(TorchLearner):
         return dict(zip(shares, sums.tolist(), strict=True))
 
     @torch.no_grad()
-    def _logprobs(self, model: Any, batch: Batch) -> Tensor:
-        logprobs_BT = torch.zeros(batch.tokens_BT.shape)
+    def _table(self, model: Any, batch: Batch, of: Callable[[Batch], Tensor]) -> Tensor:
+        table_BT = torch.zeros(batch.tokens_BT.shape)
         was_training = self.model.training
         self.model.eval()
-        model = self.engine if model is self.model else model
         rows = batch.loss_mask_BT.any(-1).nonzero()[:, 0].tolist()
         for micro_rows in self._my_share(batch, rows) if rows else []:
-            part_BT = self._micro_logprobs(model, batch.rows(micro_rows or rows[:1]))
+            part_BT = of(self._with_pixels(batch.rows(micro_rows or rows[:1]).to(self.policy.device)))
             if micro_rows:
-                logprobs_BT[micro_rows, : part_BT.shape[1]] = part_BT.cpu()
+                table_BT[micro_rows, : part_BT.shape[1]] = part_BT.cpu()
         self.model.train(was_training)
-        there = logprobs_BT.to(self.policy.device)
+        there = table_BT.to(self.policy.device)
         dist.all_reduce(there)  # each row is one rank's, and 0 elsewhere
         return there.cpu()
 
-    def _micro_logprobs(self, model: Any, micro: Batch, barred: Sequence[int] | None = None) -> Tensor:
+    def _values(self, batch: Batch) -> Tensor:
+        critic = self.critic
+        if critic is None or not critic.shared:
+            return super()._values(batch)
+
+        def values(micro: Batch) -> Tensor:
+            found = self._outputs(self.engine, micro, {"values"}).values_BT
+            assert found is not None
+            return found
+
+        return self._table(self.engine, batch, values)
+
+    def _outputs(self, model: Any, micro: Batch, want: Set[str] = frozenset()) -> Outputs:
+        return self._scored(self.engine if model is self.model else model, micro, want, self.policy.barred_ids)
+
+    def _scored(self, model: Any, micro: Batch, want: Set[str], barred: Sequence[int]) -> Outputs:
         self.passes += 1
+        critic = self.critic if "values" in want else None
         knobs = {
+            "entropy": "entropy" in want,
+            "values": critic.values if critic is not None and critic.shared else None,
             "logits_mib": self.settings.logits_mib,
             "pack": self.pack,
-            "barred": self.policy.barred_ids if barred is None else barred,
+            "barred": barred,
         }
-        logprobs_BT: Tensor = model(micro=self._with_pixels(micro), knobs=knobs)
-        return logprobs_BT
+        found = Outputs(*model(micro=micro, knobs=knobs))
+        return found if critic is None or critic.shared else replace(found, values_BT=critic.values(micro))
 
     @torch.no_grad()
     def probe_logprobs(self, token_ids: Sequence[int]) -> list[float]:
         """See `Learner.probe_logprobs`; collective."""
-        return [float(value) for value in self._micro_logprobs(self.engine, probe_batch(token_ids), ())[0, 1:]]
+        found = self._scored(self.engine, probe_batch(token_ids).to(self.policy.device), frozenset(), ())
+        return [float(value) for value in found.logprobs_BT[0, 1:]]
+
+    def close(self) -> None:
+        """Take the engines apart, before another is made in the same process; collective."""
+        for engine in (self.engine, self.reference):
+            if hasattr(engine, "destroy"):
+                engine.destroy()
 
     # Weights and checkpoints ------------------------------------------------------------------------------------------
 
     def weights(self, kind: Literal["full", "adapter"] = "full") -> Iterator[AnyBucket]:
         """See `Learner.weights`; collective, and only rank 0 gets any. It holds one bucket at a time."""
-        named = (trainable.whole_weights if kind == "full" else trainable.adapter_weights)(self.model, self._gather)
+        rows = self._gathered(kind)
         if self.rank == 0:
-            yield from (pack if self.state.stage == 3 else lend)(named)
+            yield from (pack if self.state.stage == 3 else lend)(rows)
         else:
-            for _ in named:
+            for _ in rows:
                 pass
 
     def save(self, folder: Path) -> None:
         """See `checkpoint`; collective, and rank 0 writes."""
         self.save_policy(folder)
         if trainable.has_adapter(self.model):
-            rows = trainable.adapter_weights(self.model, self._gather)
+            rows = self._gathered("adapter")
             self._by_rank_0(rows, lambda: checkpoint.save_adapter(self.model, folder, rows))
-        moments = self.state.rows(masters=self.zero.bf16)
+        if self.critic is not None:
+            critic = self.critic
+            self._by_rank_0(iter(()), lambda: critic.save(folder))
+        moments = self._counted(self.state.rows(masters=self.zero.bf16))
         self._by_rank_0(moments, lambda: checkpoint.write_state(folder, self.updates, moments))
 
     def save_policy(self, folder: Path) -> None:
         """See `Learner.save_policy`; collective, and rank 0 writes."""
-        rows = trainable.whole_weights(self.model, self._gather)
+        rows = self._gathered("full")
         self._by_rank_0(rows, lambda: checkpoint.save_model(self.policy, folder, rows))
 
     def load(self, folder: Path) -> None:
@@ -251,7 +311,9 @@ class DeepSpeedLearner(TorchLearner):
             weights = checkpoint.saved_weights(self.model, folder)
         with self._together(f"{folder} is no checkpoint of this model"):
             if trainable.has_adapter(self.model):
-                trainable.check_base(self.model, weights, self._gather)
+                trainable.check_base(self.model, weights, self.state.gather)
+            if self.critic is not None:
+                self.critic.load(folder)
         trainable.assign(self.model, weights, lambda some: self.state.gather(some, writer=0))
         for name, shape in self.state.shapes.items():
             master = saved.get(f"{name}/master")
@@ -261,6 +323,15 @@ class DeepSpeedLearner(TorchLearner):
                 self.state.put(name, key, torch.zeros(shape) if moment is None else moment)
         self.state.step = max((float(saved[key]) for key in saved if key.endswith("/step")), default=0.0)
         self.updates = saved.updates
+
+    def _gathered(self, kind: Literal["full", "adapter"]) -> Iterator[tuple[str, Tensor]]:
+        named = trainable.whole_weights if kind == "full" else trainable.adapter_weights
+        return self._counted(named(self.model, self.state.gather))
+
+    def _counted(self, rows: Iterator[tuple[str, Tensor]]) -> Iterator[tuple[str, Tensor]]:
+        for row in rows:
+            self.passes += 1
+            yield row
 
     def _by_rank_0(self, rows: Iterator[Any], write: Callable[[], None]) -> None:
         """Write on rank 0 while all ranks gather; what fails there fails everywhere."""
@@ -283,5 +354,5 @@ class DeepSpeedLearner(TorchLearner):
         faults = torch.tensor(float(fault is not None), device=self.policy.device)
         dist.all_reduce(faults)
         if faults:
-            reason = str(fault) if fault is not None else "another rank says why"
+            reason = str(fault) if fault is not None else ELSEWHERE
             raise CheckpointError(f"{what}: {reason}; use another folder") from fault

@@ -12,8 +12,9 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from medrl.algorithms import Batch
+from medrl.algorithms import Batch, Outputs
 from medrl.errors import UnsupportedModel
+from medrl.learners.entropy import token_logprobs_and_entropy
 
 
 class _TokenLogprobs(torch.autograd.Function):
@@ -122,59 +123,114 @@ def backbone_and_head(model: PreTrainedModel) -> tuple[nn.Module, nn.Linear]:
     return backbone, head
 
 
-def head_logprobs(
-    head: nn.Linear, hidden_ND: Tensor, targets_N: Tensor, *, barred: Sequence[int], scale: float, logits_mib: int
-) -> Tensor:
-    """`token_logprobs` under a head, with token ids that have no share of the probability. (N,)"""
+def head_outputs(
+    head: nn.Linear,
+    hidden_ND: Tensor,
+    targets_N: Tensor,
+    *,
+    barred: Sequence[int] = (),
+    scale: float = 1.0,
+    logits_mib: int = 64,
+    entropy: bool = False,
+) -> tuple[Tensor, Tensor | None]:
+    """`token_logprobs` under a head, (N,), with token ids that have no share of the probability; and the entropy, (N,)."""
     bias_V: Tensor | None = head.bias
     if barred:
         bias_V = head.weight.new_zeros(len(head.weight)) if bias_V is None else bias_V
         bias_V = bias_V.index_fill(0, torch.tensor(barred, device=head.weight.device), -torch.inf)
-    return token_logprobs(hidden_ND, head.weight, targets_N, bias_V=bias_V, scale=scale, logits_mib=logits_mib)
+    known: dict[str, Any] = {"bias_V": bias_V, "scale": scale, "logits_mib": logits_mib}
+    if entropy:
+        return token_logprobs_and_entropy(hidden_ND, head.weight, targets_N, **known)
+    return token_logprobs(hidden_ND, head.weight, targets_N, **known), None
 
 
-def response_logprobs(
-    model: PreTrainedModel,
-    batch: Batch,
-    *,
-    logits_mib: int = 64,
-    pack: bool = False,
-    barred: Sequence[int] = (),
-    apply_head: Callable[..., Tensor] | None = None,
-) -> Tensor:
-    """Log-probabilities of the trained tokens of a micro-batch, at its sampling temperature.
+def trained_states(trunk: nn.Module, batch: Batch, *, pack: bool = False) -> Tensor:
+    """The hidden states before the trained tokens of a micro-batch, in the order of its loss mask.
 
     Args:
-        model: Its head is applied only where `batch.loss_mask_BT` is True.
+        trunk: Gives `last_hidden_state`.
         batch: Right-padded rows. The causal mask keeps real tokens from seeing the padding, so none is passed.
-        logits_mib: See `token_logprobs`.
         pack: Put all rows into one without padding; positions that start again at 0 keep them apart.
-        barred: Token ids that the policy cannot write, so that they have no share of the probability.
-        apply_head: `head_logprobs` in another coat: a sharded model's makes the head's weight whole meanwhile.
 
     Returns:
-        (B, T) float32, 0 where the loss mask is False.
+        (N, D), N the number of trained tokens: the state before token t predicts token t.
     """
-    backbone, head = backbone_and_head(model)
-    device = head.weight.device
+    device = next(trunk.parameters()).device
     tokens_BT, mask_BT = batch.tokens_BT.to(device), batch.loss_mask_BT.to(device)
     extra = {} if batch.multimodal is None else {k: v.to(device) for k, v in batch.multimodal.tensors.items()}
     if pack:
         real_BT = torch.arange(tokens_BT.shape[1], device=device) < batch.lengths_B.to(device)[:, None]
         positions_BT = torch.arange(tokens_BT.shape[1], device=device).expand_as(tokens_BT)
-        packed = backbone(
+        packed = trunk(
             input_ids=tokens_BT[real_BT][None], position_ids=positions_BT[real_BT][None], use_cache=False, **extra
         ).last_hidden_state[0]
         hidden_BTD = packed.new_zeros(*tokens_BT.shape, packed.shape[-1]).masked_scatter(real_BT[..., None], packed)
     else:
-        hidden_BTD = backbone(input_ids=tokens_BT, use_cache=False, **extra).last_hidden_state
-    hidden_ND = hidden_BTD[:, :-1][mask_BT[:, 1:]]  # the state before token t predicts token t
-    logprobs_N = (apply_head or head_logprobs)(
+        hidden_BTD = trunk(input_ids=tokens_BT, use_cache=False, **extra).last_hidden_state
+    hidden_ND: Tensor = hidden_BTD[:, :-1][mask_BT[:, 1:]]
+    return hidden_ND
+
+
+def response_logprobs(
+    model: PreTrainedModel, batch: Batch, *, logits_mib: int = 64, pack: bool = False, barred: Sequence[int] = ()
+) -> Tensor:
+    """Log-probabilities of the trained tokens of a micro-batch, at its sampling temperature.
+
+    Args:
+        model: Its head is applied only where `batch.loss_mask_BT` is True.
+        batch: See `trained_states`.
+        logits_mib: See `token_logprobs`.
+        pack: See `trained_states`.
+        barred: Token ids that the policy cannot write, so that they have no share of the probability.
+
+    Returns:
+        (B, T) float32, 0 where the loss mask is False.
+    """
+    return response_outputs(model, batch, logits_mib=logits_mib, pack=pack, barred=barred).logprobs_BT
+
+
+def response_outputs(
+    model: PreTrainedModel,
+    batch: Batch,
+    *,
+    entropy: bool = False,
+    values: Callable[[Batch, Tensor], Tensor] | None = None,
+    logits_mib: int = 64,
+    pack: bool = False,
+    barred: Sequence[int] = (),
+    apply_head: Callable[..., tuple[Tensor, Tensor | None]] | None = None,
+) -> Outputs:
+    """What one pass over a micro-batch says of its trained tokens.
+
+    Args:
+        model: See `response_logprobs`.
+        batch: See `trained_states`.
+        entropy: Also the entropy in nats of the distribution that each token was drawn from.
+        values: Also a critic's values: called with the micro-batch and the states of `trained_states`.
+        logits_mib: See `token_logprobs`.
+        pack: See `trained_states`.
+        barred: See `response_logprobs`.
+        apply_head: `head_outputs` in another coat: a sharded model's makes the head's weight whole meanwhile.
+    """
+    backbone, head = backbone_and_head(model)
+    hidden_ND = trained_states(backbone, batch, pack=pack)
+    device = head.weight.device
+    mask_BT = batch.loss_mask_BT.to(device)
+    logprobs_N, entropy_N = (apply_head or head_outputs)(
         head,
         hidden_ND,
-        tokens_BT[mask_BT],
+        batch.tokens_BT.to(device)[mask_BT],
         barred=barred,
         scale=1.0 / batch.temperature if batch.temperature else 1.0,
         logits_mib=logits_mib,
+        entropy=entropy,
     )
-    return logprobs_N.new_zeros(tokens_BT.shape).masked_scatter(mask_BT, logprobs_N)
+
+    def laid_out(found_N: Tensor) -> Tensor:
+        return found_N.new_zeros(mask_BT.shape).masked_scatter(mask_BT, found_N)
+
+    return Outputs(
+        laid_out(logprobs_N),
+        None if values is None else values(batch, hidden_ND),
+        None if entropy_N is None else laid_out(entropy_N),
+    )

@@ -1,7 +1,7 @@
 """The reference learner: plain torch in one process. What it computes is what every other learner must equal."""
 
 import math
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from contextlib import nullcontext
 from dataclasses import replace
 from itertools import accumulate
@@ -17,7 +17,8 @@ from medrl.algorithms import Algorithm, Batch, Denominators, Multimodal, Outputs
 from medrl.errors import CheckpointError, TrainingDiverged
 from medrl.learners import checkpoint, trainable
 from medrl.learners.base import Optimization
-from medrl.learners.logprobs import response_logprobs
+from medrl.learners.critic import Critic
+from medrl.learners.logprobs import backbone_and_head, response_logprobs, response_outputs, trained_states
 from medrl.learners.microbatches import microbatches, minibatches
 from medrl.models import Policy
 from medrl.models.buckets import AnyBucket, lend
@@ -39,6 +40,9 @@ class TorchLearner:
         """
         self.policy, self.settings = policy, settings
         self.model: PreTrainedModel = policy.model
+        attention = str(getattr(self.model.config, "_attn_implementation", ""))
+        self.pack = settings.packing == "on" or (settings.packing == "auto" and "flash" in attention)
+        self.critic = Critic(policy, settings.critic, pack=self.pack) if settings.critic else None
         trainable.choose_trainable(self.model, settings.last_layers, settings.lora)
         self.reference = (self.model if settings.lora else trainable.frozen_copy(self.model)) if reference else None
         if settings.gradient_checkpointing:
@@ -51,8 +55,6 @@ class TorchLearner:
             weight_decay=settings.weight_decay,
             fused=True,
         )
-        attention = str(getattr(self.model.config, "_attn_implementation", ""))
-        self.pack = settings.packing == "on" or (settings.packing == "auto" and "flash" in attention)
 
     def forward(self, batch: Batch, want: Set[str], *, exact_rollouts: bool = False) -> Batch:
         """See `Learner.forward`."""
@@ -66,12 +68,14 @@ class TorchLearner:
             with trainable.adapter_off(self.model) if self.reference is self.model else nullcontext():
                 batch = batch.with_(ref_logprobs_BT=self._logprobs(self.reference, batch))
         if "values" in want:
-            raise ValueError("this learner has no critic, and the algorithm needs values")
+            batch = batch.with_(values_BT=self._values(batch))
         return batch
 
     def update(self, batch: Batch, algorithm: Algorithm, seed: int) -> dict[str, float]:
         """See `Learner.update`. `seed` decides the dealing into minibatches, and dropout where the model has any."""
-        self.model.train()
+        trained = [self.model] if self.critic is None else [self.model, self.critic.model]
+        for model in trained:
+            model.train()
         self._seed_dropout(seed)
         totals: dict[str, float] = {}
         done = idle = 0
@@ -86,8 +90,10 @@ class TorchLearner:
                     for name, value in metrics.items():
                         totals[name] = totals.get(name, 0.0) + value
         finally:
-            self.model.eval()
-            self.optimizer.zero_grad(set_to_none=True)  # what an error in the middle of a minibatch left behind
+            for model in trained:
+                model.eval()
+            for optimizer in [self.optimizer] if self.critic is None else [self.optimizer, self.critic.optimizer]:
+                optimizer.zero_grad(set_to_none=True)  # what an error in the middle of a minibatch left behind
         return {
             **{name: total / done for name, total in totals.items()},
             "updates": float(done),
@@ -101,49 +107,69 @@ class TorchLearner:
             return None
         denominators = Denominators.of(minibatch, rows)
         metrics = {"loss": 0.0}
+        critic = self.critic
         for micro_rows in microbatches(minibatch.lengths_B, rows, self._token_budget):
-            micro = minibatch.rows(micro_rows).to(self.policy.device)
-            logprobs_BT = self._micro_logprobs(self.model, micro)
-            loss = algorithm.loss(Outputs(logprobs_BT), micro, denominators)
-            loss.policy.backward()
+            micro = self._with_pixels(minibatch.rows(micro_rows).to(self.policy.device))
+            loss = algorithm.loss(self._outputs(self.model, micro, algorithm.outputs), micro, denominators)
+            if critic is None or loss.value is None:
+                loss.policy.backward()
+            else:
+                (loss.value if critic.alone else loss.policy + loss.value).backward()
             metrics["loss"] += loss.policy.item()
             for name, value in loss.parts.items():
                 metrics[name] = metrics.get(name, 0.0) + value.item()
-        norm = torch.nn.utils.clip_grad_norm_(
+        metrics["grad_norm"] = torch.nn.utils.clip_grad_norm_(
             trainable.parameters(self.model).values(), self.settings.max_grad_norm
         ).item()
-        self._must_be_finite(metrics["loss"], norm)
-        lr = self.settings.lr_at(self.updates)
-        for group in self.optimizer.param_groups:
-            group["lr"] = lr
-        self.optimizer.step()
+        if critic is not None:
+            metrics["critic_grad_norm"] = critic.clip_gradient()
+        self._must_be_finite(metrics)
+        metrics["lr"] = 0.0  # while the policy waits for its critic
+        if critic is None or not critic.alone:
+            metrics["lr"] = self.settings.lr_at(self.updates)
+            for group in self.optimizer.param_groups:
+                group["lr"] = metrics["lr"]
+            self.optimizer.step()
+            self.updates += 1
+        if critic is not None:
+            critic.step()
         self.optimizer.zero_grad(set_to_none=True)
-        self.updates += 1
-        return {**metrics, "grad_norm": norm, "lr": lr}
+        return metrics
+
+    def _logprobs(self, model: PreTrainedModel, batch: Batch) -> Tensor:
+        return self._table(model, batch, lambda micro: self._outputs(model, micro).logprobs_BT)
+
+    def _values(self, batch: Batch) -> Tensor:
+        def values(micro: Batch) -> Tensor:
+            assert self.critic is not None
+            trunk = backbone_and_head(self.model)[0]
+            return self.critic.values(
+                micro, trained_states(trunk, micro, pack=self.pack) if self.critic.shared else None
+            )
+
+        if self.critic is None:
+            raise ValueError("the algorithm needs values; make the learner with Optimization(critic=CriticSettings())")
+        return self._table(self.model if self.critic.shared else self.critic.model, batch, values)
 
     @torch.no_grad()
-    def _logprobs(self, model: PreTrainedModel, batch: Batch) -> Tensor:
-        logprobs_BT = torch.zeros(batch.tokens_BT.shape)
+    def _table(self, model: torch.nn.Module, batch: Batch, of: Callable[[Batch], Tensor]) -> Tensor:
+        """What `of` says of micro-batches, laid out as the batch is, with `model` in evaluation mode."""
+        table_BT = torch.zeros(batch.tokens_BT.shape)
         was_training = model.training
         model.eval()
         rows = batch.loss_mask_BT.any(-1).nonzero()[:, 0].tolist()
         for micro_rows in microbatches(batch.lengths_B, rows, self._token_budget):
-            part_BT = self._micro_logprobs(model, batch.rows(micro_rows))
-            logprobs_BT[micro_rows, : part_BT.shape[1]] = part_BT.cpu()
+            part_BT = of(self._with_pixels(batch.rows(micro_rows).to(self.policy.device)))
+            table_BT[micro_rows, : part_BT.shape[1]] = part_BT.cpu()
         model.train(was_training)
-        return logprobs_BT
+        return table_BT
 
-    def _must_be_finite(self, loss: float, norm: float) -> None:
-        if not (math.isfinite(norm) and math.isfinite(loss)):
-            raise TrainingDiverged(
-                f"update {self.updates} has loss {loss} and gradient norm {norm}; the weights were left as "
-                "they were. Lower the learning rate, or look for rewards or log-probabilities that are not finite"
-            )
-
-    def _micro_logprobs(self, model: PreTrainedModel, micro: Batch) -> Tensor:
-        return response_logprobs(
+    def _outputs(self, model: PreTrainedModel, micro: Batch, want: Set[str] = frozenset()) -> Outputs:
+        return response_outputs(
             model,
-            self._with_pixels(micro),
+            micro,
+            entropy="entropy" in want,
+            values=self.critic.values if self.critic is not None and "values" in want else None,
             logits_mib=self.settings.logits_mib,
             pack=self.pack,
             barred=self.policy.barred_ids,
@@ -154,6 +180,8 @@ class TorchLearner:
         self.save_policy(folder)
         if trainable.has_adapter(self.model):
             checkpoint.save_adapter(self.model, folder, trainable.adapter_weights(self.model))
+        if self.critic is not None:
+            self.critic.save(folder)
         checkpoint.write_state(folder, self.updates, self._optimizer_rows())
 
     def save_policy(self, folder: Path) -> None:
@@ -181,6 +209,8 @@ class TorchLearner:
             state = self._state_of(saved)
             if trainable.has_adapter(self.model):
                 trainable.check_base(self.model, weights)
+            if self.critic is not None:
+                self.critic.load(folder)
         except (OSError, ValueError, RuntimeError, LookupError, SafetensorError) as error:
             raise CheckpointError(
                 f"{folder} is no whole checkpoint of this model: {error}; use an older one"
@@ -209,6 +239,15 @@ class TorchLearner:
         }
 
     # What other learners share or do in their own way -----------------------------------------------------------------
+
+    def _must_be_finite(self, metrics: Mapping[str, float]) -> None:
+        told = ", ".join(f"{name} {value}" for name, value in metrics.items() if not math.isfinite(value))
+        if told:
+            raise TrainingDiverged(
+                f"update {self.updates} has loss {metrics['loss']} and gradient norm {metrics['grad_norm']} (not finite: "
+                f"{told}); the weights were left as they were. Lower the learning rate, or look for rewards or "
+                "log-probabilities that are not finite"
+            )
 
     def _seed_dropout(self, seed: int) -> None:
         torch.manual_seed(seed)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, Qwen2Config, Qwen2ForCausalLM
 from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
@@ -142,7 +143,7 @@ class Policy:
                 else _outline(loader, path, config, how)
             )
             tokenizer = processor.tokenizer if processor is not None else AutoTokenizer.from_pretrained(path, **common)
-        except (OSError, ValueError, ImportError) as error:
+        except (OSError, ValueError, ImportError, SafetensorError) as error:
             raise MissingFile(f"no model can be read from {path!r}: {error}") from error
         policy = cls(model, tokenizer, processor, name=path)
         if weights:

@@ -79,11 +79,21 @@ def read_recipe(tree: Mapping[str, Any], source: str = "the recipe", overrides: 
     if isinstance(sections.get("reward"), str | Mapping):
         faults += rewards.check(sections["reward"])
     if isinstance(sections.get("algorithm", {}), Mapping | str):
-        _, algorithm_faults = read_algorithm(sections.get("algorithm", {"type": "grpo"}))
+        algorithm, algorithm_faults = read_algorithm(sections.get("algorithm", {"type": "grpo"}))
         faults += algorithm_faults
+        if recipe is not None and algorithm is not None:
+            faults += _misplaced_critic(recipe, algorithm)
     if faults or recipe is None:
         raise RecipeError(source, faults)
     return recipe
+
+
+def _misplaced_critic(recipe: Recipe, algorithm: Algorithm) -> list[str]:
+    try:
+        recipe.optimization.for_algorithm(algorithm)
+    except ValueError as error:
+        return [str(error)]
+    return []
 
 
 def read_recipe_of(cls: type[T], tree: Mapping[str, Any], source: str, overrides: Sequence[str] = ()) -> T:

@@ -193,7 +193,7 @@ def _placement(recipe: Recipe, policy: Policy, run: RunFolder, console: RunConso
     placement = RayPlacement(
         policy,
         replace(recipe.policy, path=_start_folder(recipe, policy, run), new=None),
-        recipe.optimization.over(recipe.trainer.updates(algorithm)),
+        recipe.optimization.for_algorithm(algorithm).over(recipe.trainer.updates(algorithm)),
         cluster,
         reference="ref_logprobs" in algorithm.needs,
     )

@@ -167,7 +167,8 @@ class Recipe:
     """How training responses are drawn."""
 
     algorithm: Mapping[str, Any] | str = field(default_factory=lambda: {"type": "grpo"})
-    """`{type: grpo, knob: value, ...}`; `preset: dapo` or `preset: dr_grpo` sets their knobs first."""
+    """`{type: NAME, knob: value, ...}`, the name being grpo, dapo, dr_grpo, gspo, cispo, rloo, reinforce_pp,
+    reinforce_pp_baseline or ppo; a `preset` sets the knobs of a paper first, e.g. `{type: ppo, preset: huatuogpt_o1}`."""
 
     optimization: Optimization = field(default_factory=Optimization)
     """How gradients become weights."""

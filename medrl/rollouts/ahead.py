@@ -23,15 +23,17 @@ class Ordered:
 
     Attributes:
         step: Which step will train on them, counted from 1.
-        problems: P problems, in the order in which they were drawn.
+        problems: P problems, in the order in which they were drawn; more where an algorithm samples dynamically.
         context: What its rewards are told.
         kept: Groups that have their scores, by the place of their problem.
+        rounds: How often problems were drawn for it.
     """
 
     step: int
-    problems: Sequence[Problem]
+    problems: list[Problem]
     context: RewardContext
     kept: dict[int, ScoredGroup] = field(default_factory=dict)
+    rounds: int = 1
 
 
 class Ahead:

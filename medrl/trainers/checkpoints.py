@@ -52,7 +52,12 @@ def state_of(trainer: "Trainer") -> dict[str, Any]:
         "evaluations_since_best": trainer.evaluations_since_best,
         "evaluated_step": trainer.evaluated_step,
         "ahead": [
-            {"step": one.step, "problems": [problem.id for problem in one.problems], "kept": sorted(one.kept)}
+            {
+                "step": one.step,
+                "problems": [problem.id for problem in one.problems],
+                "kept": sorted(one.kept),
+                "rounds": one.rounds,
+            }
             for one in trainer.ahead.ordered
         ],
     }
@@ -123,4 +128,4 @@ def _ordered(trainer: "Trainer", saved: Mapping[str, Any], checkpoint: Path) -> 
             replace(one, images=images) if isinstance(one, Rollout) else one for one in trace.group.rollouts
         )
         kept[place] = ScoredGroup(Group(problems[place], rollouts), trace.scores)
-    return Ordered(saved["step"], problems, RewardContext(saved["step"], trainer.reward_state), kept)
+    return Ordered(saved["step"], problems, RewardContext(saved["step"], trainer.reward_state), kept, saved["rounds"])

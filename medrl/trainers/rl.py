@@ -91,7 +91,7 @@ class Trainer:
         self.policy.check()
         self.problems = fitting_problems(self.policy, problems, self.sampling, self.settings, "problems to train on")
         self.held_out = fitting_problems(self.policy, held_out, self.sampling, self.settings, "held-out problems")
-        optimization = optimization or Optimization()
+        optimization = (optimization or Optimization()).for_algorithm(self.algorithm)
         self.placement: Placement = placement or LocalPlacement(
             self.policy,
             optimization.over(self.settings.updates(self.algorithm)),
@@ -102,7 +102,7 @@ class Trainer:
         if max_staleness and not self.placement.concurrent:
             raise ValueError(f"max_staleness is {max_staleness}, but this placement samples and trains in turn; take 0")
         self.sampler = ProblemSampler(self.problems, seed=seed_of(seed, "order"))
-        self.ahead = Ahead(self._order, self._collect, max_staleness)
+        self.ahead = Ahead(self._order, self._sample, max_staleness)
         self.step = 0  # finished steps; also the version of the policy
         self.algorithm_state: dict[str, Any] = {}
         self.reward_state: dict[str, Any] = {}
@@ -158,7 +158,7 @@ class Trainer:
         scored = believable(scored, self.unscored, self.settings.max_unscored, self.settings.unscored_window)
 
         # 2. rewards become advantages
-        groups = self.algorithm.select(scored)
+        groups = self.algorithm.select(scored) or scored
         batch = Batch.from_groups(groups, self.sampling.max_tokens, self.sampling.temperature)
         exact = self.ahead.staleness == 0 and engine.exact(self.sampling)
         batch = await self._away(learner.forward, batch, self.algorithm.needs, exact_rollouts=exact)
@@ -173,7 +173,7 @@ class Trainer:
         laps("sync")
 
         # 4. what happened
-        spent = laps.seconds | context.seconds
+        spent, learned = laps.seconds | context.seconds, learned | self.algorithm.figures(batch)
         metrics = step_metrics(scored, learned, spent, self.reward, self.settings.max_unscored, step - 1)
         metrics |= verifier_metrics(counted, self.scorer.statistics()) | self.placement.figures()
         self._log(metrics, scored, groups, batch)
@@ -228,6 +228,15 @@ class Trainer:
     def _order(self, step: int) -> Ordered:
         problems = self.sampler.next(self.settings.problems_per_step)
         return Ordered(step, problems, RewardContext(step, self.reward_state))
+
+    async def _sample(self, ordered: Ordered) -> list[ScoredGroup]:
+        """The scored groups of a step, with more problems for those that the algorithm drops, up to its `rounds`."""
+        scored, wanted = await self._collect(ordered), self.settings.problems_per_step
+        while ordered.rounds < self.algorithm.rounds and (missing := wanted - len(self.algorithm.select(scored))) > 0:
+            ordered.problems += self.sampler.next(missing)
+            ordered.rounds += 1
+            scored = await self._collect(ordered)
+        return scored
 
     async def _collect(self, ordered: Ordered) -> list[ScoredGroup]:
         samples = self.settings.rollouts_per_problem

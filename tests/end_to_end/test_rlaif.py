@@ -1,14 +1,20 @@
 """The RLAIF loop, whole and small: feedback, SFT, reward model, GRPO, and a judge that trains nothing."""
 
+import importlib.util
 import json
 import math
 import os
+import statistics
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from medrl.data.clinic import oracle
+from medrl.data.clinic.consultations import generate_consultations
+from medrl.data.feedback import load_feedback
 from medrl.recipes import load_recipe
 from medrl.recipes.reward_model import load_reward_recipe
 
@@ -27,6 +33,43 @@ SMALL = {
         "sampling.max_tokens=32",
     ],
 }
+
+
+@pytest.fixture
+def data(repository: Path) -> Any:
+    """benchmarks/rlaif_data.py, loaded anew, so that a test may make its numbers small."""
+    spec = importlib.util.spec_from_file_location("rlaif_data", repository / "benchmarks" / "rlaif_data.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    module.PROBLEMS, module.DEMONSTRATIONS, module.QUESTIONS, module.REFERENCE = 60, 60, 60, 20  # type: ignore[attr-defined]
+    return module
+
+
+def test_nothing_that_trains_is_reported_or_knows_the_oracle(data: Any, tmp_path: Path) -> None:
+    data.write_data(tmp_path, 0)
+    held_out = generate_consultations(
+        split="test", count=300, seed=0, known=True, languages=data.LANGUAGES, world=data.world()
+    )
+    asked = {one.question for one in held_out}
+    for name in ("problems", "demonstrations", "feedback", "reference"):
+        text = (tmp_path / f"{name}.jsonl").read_text(encoding="utf-8")
+        assert text and not any(json.dumps(question) in text for question in asked), name
+        assert "oracle" not in text, name
+    raters = {(one.rater.kind, one.rater.name) for one in load_feedback(tmp_path / "feedback.jsonl")}
+    assert raters == {("rule", "clinic-intent")}
+
+
+def test_demonstrations_are_mostly_right_and_seldom_complete(data: Any) -> None:
+    """By the oracle, which does not know what they were meant to be."""
+    shown = generate_consultations(split="train", count=200, seed=5, languages=data.LANGUAGES, world=data.world())
+    scores = [oracle.judge(one, data.demonstrated(one).answer) for one in shown]
+    right = [list(s.notes.get("diseases", ())) == [p.metadata["disease"]] for s, p in zip(scores, shown, strict=True)]
+    assert 0.7 < statistics.fmean(right) < 0.9
+    assert (
+        statistics.fmean(s.parts["informativeness"] == 1.0 for s in scores) < 0.15
+    )  # diagnosis, test, drug, when to return
+    assert statistics.fmean(data.padding(data.demonstrated(one).answer) > 0 for one in shown) > 0.6
 
 
 @pytest.mark.slow

@@ -6,7 +6,29 @@ import pytest
 import torch
 from torch import Tensor
 
-from medrl.algorithms import GRPO, Batch, Denominators, Outputs, clipped_surrogate, group_advantages, kl_estimate
+from medrl.algorithms import (
+    CISPO,
+    DAPO,
+    GRPO,
+    GSPO,
+    PPO,
+    RLOO,
+    Batch,
+    Denominators,
+    DrGRPO,
+    Outputs,
+    PolicyGradient,
+    ReinforcePP,
+    ReinforcePPBaseline,
+    adapted_weight,
+    clipped_surrogate,
+    group_advantages,
+    importance_weights,
+    kl_estimate,
+    penalised_rewards,
+    whiten,
+)
+from medrl.learners.entropy import token_logprobs_and_entropy
 
 pytestmark = pytest.mark.interop
 
@@ -102,3 +124,194 @@ def test_means_of_the_whole_loss(verl: Any, mean: Any, mode: str, knobs: dict[st
     assert ours.item() == pytest.approx(theirs.item(), abs=1e-6)
     gradients = [torch.autograd.grad(loss, new, retain_graph=True)[0] for loss in (theirs, ours)]
     assert torch.allclose(*gradients, atol=1e-6)
+
+
+# Rows of unlike length with holes (a tool's output), as verl's and our masks have them; the last row trains nothing.
+HOLES = torch.tensor(
+    [[1, 1, 1, 1, 1], [1, 0, 0, 1, 0], [0, 1, 1, 0, 1], [1, 0, 1, 0, 0], [1, 1, 1, 0, 0], [0, 0, 0, 0, 0]],
+    dtype=torch.bool,
+)
+REWARDS = torch.tensor([1.0, 0.1, 0.0, 0.7, 0.3, float("nan")], dtype=torch.float64)
+
+
+def sampled(**tensors: Tensor) -> Batch:
+    """Six rollouts in groups of two; the last one has no score."""
+    rows, width = HOLES.shape
+    known: dict[str, Any] = {
+        "old_logprobs_BT": numbers(rows, width, seed=2) - 1.0,
+        "ref_logprobs_BT": numbers(rows, width, seed=7) - 1.0,
+        "values_BT": numbers(rows, width, seed=8),
+        "rollout_logprobs_BT": numbers(rows, width, seed=9) - 1.0,
+        "rewards_B": REWARDS,
+    }
+    return Batch(
+        tokens_BT=torch.zeros(rows, width, dtype=torch.long),
+        lengths_B=torch.full((rows,), width),
+        prompt_lengths_B=torch.zeros(rows, dtype=torch.long),
+        loss_mask_BT=HOLES,
+        group_size=2,
+        max_response_tokens=9,
+        **{**known, **tensors},
+    )
+
+
+def on_last_token(batch: Batch) -> Tensor:
+    """The rewards as verl has them: on the last token that the policy wrote."""
+    table = torch.zeros(HOLES.shape, dtype=torch.float64)
+    for row, mask in enumerate(HOLES.tolist()):
+        if True in mask:
+            table[row, len(mask) - 1 - mask[::-1].index(True)] = batch.rewards_B[row]
+    return table
+
+
+def advantages_of(algorithm: PolicyGradient, batch: Batch) -> Tensor:
+    found = algorithm.advantages(batch, {}).advantages_BT
+    assert found is not None
+    return found
+
+
+@pytest.mark.parametrize(("gamma", "lam"), [(1.0, 0.95), (1.0, 1.0), (0.9, 0.5), (0.99, 0.0)])
+@pytest.mark.parametrize("kl_coef", [0.0, 0.3])
+def test_ppo_advantages_and_returns(verl: Any, gamma: float, lam: float, kl_coef: float) -> None:
+    batch, mask = sampled(), HOLES.double()
+    assert batch.old_logprobs_BT is not None and batch.ref_logprobs_BT is not None
+    rewards = verl.compute_rewards(on_last_token(batch), batch.old_logprobs_BT, batch.ref_logprobs_BT, kl_coef) * mask
+    theirs, returns = verl.compute_gae_advantage_return(rewards, batch.values_BT, mask, gamma, lam)
+    ours = PPO(gamma=gamma, lam=lam, kl_coef=kl_coef).advantages(batch, {})
+    assert ours.advantages_BT is not None and ours.returns_BT is not None
+    assert torch.allclose(ours.advantages_BT, theirs * mask, atol=1e-6)
+    assert torch.allclose(ours.returns_BT, returns * mask, atol=1e-6)
+    assert ours.advantages_BT.abs().max() > 0.5
+    assert torch.allclose(penalised_rewards(batch, kl_coef), rewards, atol=1e-9)
+
+
+@pytest.mark.parametrize("gamma", [1.0, 0.9])
+@pytest.mark.parametrize("kl_coef", [0.0, 0.3])
+def test_reinforce_pp_advantages(verl: Any, gamma: float, kl_coef: float) -> None:
+    from verl.trainer.config import AlgoConfig
+
+    batch, mask = sampled(), HOLES.double()
+    rewards = verl.compute_rewards(on_last_token(batch), batch.old_logprobs_BT, batch.ref_logprobs_BT, kl_coef) * mask
+    theirs, _ = verl.compute_reinforce_plus_plus_outcome_advantage(rewards, mask, AlgoConfig(gamma=gamma))
+    ours = advantages_of(ReinforcePP(gamma=gamma, kl_coef=kl_coef), batch)
+    assert torch.allclose(ours, theirs, atol=1e-6) and ours.abs().max() > 0.5
+
+
+def test_reinforce_pp_baseline_and_rloo_advantages(verl: Any) -> None:
+    import numpy
+
+    index = numpy.array(["a", "a", "b", "b", "c", "c"])
+    batch, mask = sampled(rewards_B=REWARDS.nan_to_num(0.9)), HOLES.double()
+    rewards = torch.zeros(HOLES.shape, dtype=torch.float64)
+    rewards[:, 0] = batch.rewards_B  # what verl adds up
+    for algorithm, function in (
+        (ReinforcePPBaseline(), verl.compute_reinforce_plus_plus_baseline_outcome_advantage),
+        (RLOO(), verl.compute_rloo_outcome_advantage),
+    ):
+        theirs, _ = function(rewards.clone(), mask, index)
+        ours = advantages_of(algorithm, batch)
+        assert torch.allclose(ours, theirs, atol=1e-6), algorithm.kind
+        assert ours.abs().max() > 0.3
+
+
+def test_whitening(verl: Any) -> None:
+    from verl.utils.torch_functional import masked_whiten
+
+    table = numbers(6, 5, seed=4, spread=3.0) + 2.0
+    assert torch.allclose(whiten(table, HOLES), masked_whiten(table, HOLES.double()) * HOLES, atol=1e-6)
+
+
+def test_adaptive_kl(verl: Any) -> None:
+    theirs = verl.AdaptiveKLController(0.05, 0.1, 1000)
+    ours = 0.05
+    for kl in (0.3, 0.11, 0.1, 0.05, 0.0, -0.2, 5.0):
+        theirs.update(kl, 64)
+        ours = adapted_weight(ours, kl, 0.1, 64, 1000)
+        assert ours == pytest.approx(theirs.value, rel=1e-12)
+    assert ours != pytest.approx(0.05)
+
+
+def config(verl: Any, **knobs: Any) -> Any:
+    from verl.workers.config import ActorConfig
+
+    return ActorConfig(
+        strategy="fsdp", rollout_n=2, ppo_micro_batch_size_per_gpu=1, optim=None, clip_ratio_c=1e6, **knobs
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "loss", "mode"),
+    [
+        (GRPO(clip=0.1, clip_high=0.2), "vanilla", "seq-mean-token-mean"),
+        (DAPO(), "vanilla", "token-mean"),
+        (DrGRPO(), "vanilla", "seq-mean-token-sum-norm"),
+        (GSPO(clip=0.05, clip_high=0.1), "gspo", "seq-mean-token-mean"),
+        (GSPO(), "gspo", "seq-mean-token-mean"),
+        (CISPO(clip=0.2, clip_high=0.3), "cispo", "token-mean"),
+        (CISPO(), "cispo", "token-mean"),
+        (ReinforcePP(), "vanilla", "token-mean"),
+        (ReinforcePPBaseline(), "vanilla", "token-mean"),
+        (RLOO(), "vanilla", "seq-mean-token-sum-norm"),
+        (PPO(), "vanilla", "token-mean"),
+        (PPO(correction="token", correction_cap=1.3), "vanilla", "token-mean"),
+        (GRPO(correction="sequence", correction_cap=1.1), "vanilla", "seq-mean-token-mean"),
+        (GSPO(clip=0.05, correction="token"), "gspo", "seq-mean-token-mean"),
+        (CISPO(correction="sequence", correction_cap=3.0), "cispo", "token-mean"),
+    ],
+)
+def test_the_policy_loss_of_every_algorithm(verl: Any, algorithm: PolicyGradient, loss: str, mode: str) -> None:
+    from verl.trainer.ppo.rollout_corr_helper import compute_rollout_correction_weights
+
+    batch = algorithm.advantages(sampled(), {})
+    assert batch.old_logprobs_BT is not None and batch.rollout_logprobs_BT is not None
+    new = (batch.old_logprobs_BT + numbers(*HOLES.shape, seed=4)).requires_grad_()
+    mask, weights = HOLES.double(), None
+    if algorithm.correction != "none":
+        weights, told = compute_rollout_correction_weights(
+            batch.old_logprobs_BT - batch.rollout_logprobs_BT, mask, algorithm.correction, algorithm.correction_cap
+        )
+        mine, cut = importance_weights(batch, algorithm.correction, algorithm.correction_cap)
+        assert torch.allclose(mine, weights, atol=1e-9) and cut.any()
+        figures = algorithm.figures(batch)
+        assert figures["correction_mean"] == pytest.approx(float(weights.sum() / mask.sum()))
+        assert 0.0 < figures["correction_truncated"] < 1.0 and told
+    low, high = algorithm.bounds
+    knobs = config(verl, clip_ratio=low, clip_ratio_low=low, clip_ratio_high=high)
+    if mode == "seq-mean-token-sum-norm":
+        knobs.global_batch_info["loss_scale_factor"] = 9
+    theirs, figures_of_verl = verl.get_policy_loss_fn(loss)(
+        batch.old_logprobs_BT, new, batch.advantages_BT, mask, mode, knobs, weights
+    )
+    outputs = Outputs(new, batch.values_BT)
+    ours = algorithm.loss(outputs, batch, Denominators.of(batch))
+    assert ours.policy.item() == pytest.approx(theirs.item(), abs=1e-6)
+    gradients = [torch.autograd.grad(x, new, retain_graph=True)[0] for x in (theirs, ours.policy)]
+    assert torch.allclose(*gradients, atol=1e-6) and gradients[0].abs().max() > 1e-3
+    assert float(ours.parts["clip_share"]) == pytest.approx(float(figures_of_verl["actor/pg_clipfrac"]), abs=1e-6)
+
+
+@pytest.mark.parametrize("clip", [0.2, 0.05, 5.0])
+def test_value_loss(verl: Any, clip: float) -> None:
+    batch = PPO().advantages(sampled(), {})
+    assert batch.values_BT is not None and batch.old_logprobs_BT is not None
+    new = (batch.values_BT + numbers(*HOLES.shape, seed=11)).requires_grad_()
+    theirs, share = verl.compute_value_loss(new, batch.returns_BT, batch.values_BT, HOLES.double(), clip)
+    ours = PPO(value_clip=clip).loss(Outputs(batch.old_logprobs_BT, new), batch, Denominators.of(batch))
+    assert ours.value is not None and ours.value.item() == pytest.approx(theirs.item(), abs=1e-6)
+    gradients = [torch.autograd.grad(x, new, retain_graph=True)[0] for x in (theirs, ours.value)]
+    assert torch.allclose(*gradients, atol=1e-6)
+    assert float(ours.parts["value_clip_share"]) == pytest.approx(float(share), abs=1e-6)
+
+
+def test_entropy_and_its_gradient(verl: Any) -> None:
+    from verl.utils.torch_functional import entropy_from_logits
+
+    hidden, weight = numbers(9, 6, seed=1, spread=1.0).float(), numbers(17, 6, seed=2, spread=1.0).float()
+    hidden.requires_grad_()
+    targets = torch.arange(9)
+    logits = hidden @ weight.T / 0.7
+    theirs = entropy_from_logits(logits)
+    _, ours = token_logprobs_and_entropy(hidden, weight, targets, scale=1 / 0.7)
+    assert torch.allclose(ours, theirs, atol=1e-5)
+    gradients = [torch.autograd.grad((x * torch.arange(9)).sum(), hidden)[0] for x in (theirs, ours)]
+    assert torch.allclose(*gradients, atol=1e-4)  # float32

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from medrl.algorithms import GRPO, group_advantages
+from medrl.algorithms import CISPO, DAPO, GRPO, GSPO, PPO, DrGRPO, group_advantages
 from medrl.types import Group, Problem, Rollout, Score, ScoredGroup, ask
 
 NAN = float("nan")
@@ -98,11 +98,16 @@ def test_rows_without_an_advantage_are_skipped_unless_a_kl_pulls_on_them() -> No
     assert with_kl.gradient_rows(with_kl.advantages(batch, {})).tolist() == [True, True, False]
 
 
-def test_presets_are_the_published_ones() -> None:
-    dapo, dr = GRPO.dapo(), GRPO.dr_grpo()
-    assert (dapo.clip, dapo.clip_high, dapo.mean, dapo.scale, dapo.kl_coef) == (0.2, 0.28, "token", "group", 0.0)
-    assert (dr.scale, dr.mean, dr.kl_coef) == ("none", "limit", 0.0)
-    assert GRPO.dapo(clip_high=0.3).clip_high == 0.3
+def test_defaults_are_the_published_ones() -> None:
+    dapo, dr, gspo, cispo = DAPO(), DrGRPO(), GSPO(), CISPO()
+    assert (dapo.bounds, dapo.mean, dapo.scale, dapo.kl_coef) == ((0.2, 0.28), "token", "group", 0.0)
+    assert (dr.bounds, dr.scale, dr.mean, dr.kl_coef) == ((0.2, 0.2), "none", "limit", 0.0)
+    assert (gspo.bounds, gspo.mean, gspo.scale) == ((3e-4, 4e-4), "sequence", "group")
+    assert (cispo.bounds, cispo.mean) == ((1.0, 4.0), "token")
+    o1 = PPO.huatuogpt_o1(lam=1.0)
+    assert (o1.kl_coef, o1.kl_in, o1.epochs, o1.gamma, o1.clip, o1.value_coef, o1.lam) == (
+        0.03, "reward", 3, 1.0, 0.2, 1.0, 1.0,
+    )  # fmt: skip
 
 
 def test_what_an_algorithm_needs() -> None:

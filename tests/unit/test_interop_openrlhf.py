@@ -162,8 +162,8 @@ def made(*overrides: str, launch: Launch | None = None) -> Command:
     [
         (),
         ("held_out=null",),
-        ("algorithm={type: grpo, preset: dapo}",),
-        ("algorithm={type: grpo, preset: dr_grpo, kl_coef: 0.05}", "sampling.top_k=5"),
+        ("algorithm={type: dapo}",),
+        ("algorithm={type: dr_grpo, kl_coef: 0.05}", "sampling.top_k=5"),
         ("trainer.steps=7", "trackers=[wandb, tensorboard]", "resume=true", "optimization.packing='on'"),
         ("policy.dtype=bfloat16", "policy.attention=sdpa", "algorithm={type: grpo, scale: batch, minibatches: 3}"),
     ],

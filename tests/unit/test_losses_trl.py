@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from medrl.algorithms import GRPO, Batch, Denominators, Outputs
+from medrl.algorithms import CISPO, DAPO, GRPO, GSPO, RLOO, Batch, Denominators, DrGRPO, Outputs
 from medrl.learners import response_logprobs
 from medrl.models import Policy
 from medrl.types import Group, Problem, Rollout, Score, ScoredGroup, ask
@@ -102,9 +102,14 @@ def test_advantages_equal_trls_with_a_failed_judge(
             {"loss_type": "grpo", "epsilon": 0.1, "epsilon_high": 0.28, "beta": 0.2},
             GRPO(clip=0.1, clip_high=0.28, kl_coef=0.2),
         ),
-        ({"loss_type": "dapo", "epsilon": 0.2, "epsilon_high": 0.28}, GRPO.dapo()),
-        ({"loss_type": "dapo", "epsilon": 0.2, "epsilon_high": 0.28, "beta": 0.3}, GRPO.dapo(kl_coef=0.3)),
-        ({"loss_type": "dr_grpo", "scale_rewards": "none", "beta": 0.05}, GRPO.dr_grpo(kl_coef=0.05)),
+        ({"loss_type": "dapo", "epsilon": 0.2, "epsilon_high": 0.28}, DAPO()),
+        ({"loss_type": "dapo", "epsilon": 0.2, "epsilon_high": 0.28, "beta": 0.3}, DAPO(kl_coef=0.3)),
+        ({"loss_type": "dr_grpo", "scale_rewards": "none", "beta": 0.05}, DrGRPO(kl_coef=0.05)),
+        (
+            {"importance_sampling_level": "sequence", "epsilon": 0.02, "epsilon_high": 0.03},
+            GSPO(clip=0.02, clip_high=0.03),
+        ),
+        ({"loss_type": "cispo", "epsilon_high": 1.2}, CISPO(clip_high=0.2)),
     ],
 )  # fmt: skip
 def test_loss_and_gradient_equal_trls(
@@ -145,3 +150,40 @@ def test_loss_and_gradient_equal_trls(
     for name, parameter in ours.named_parameters():
         assert parameter.grad is not None
         assert torch.allclose(parameter.grad, grads[name].grad, atol=1e-6), name
+
+
+def test_rloo_s_advantages_equal_trls_with_a_failed_judge_and_a_kl(
+    make_policy: Callable[..., Policy], tmp_path: Path
+) -> None:
+    """TRL's RLOOTrainer: the KL of a response in its reward, and a baseline over the scored others alone."""
+    from datasets import Dataset
+    from trl import RLOOConfig, RLOOTrainer
+
+    policy = make_policy()
+    make_policy(seed=1).save(tmp_path / "reference")
+    policy.model.config._name_or_path = str(tmp_path / "reference")  # where TRL loads its reference from
+    reference = make_policy(seed=1).model
+    config = RLOOConfig(
+        output_dir=str(tmp_path), use_cpu=True, bf16=False, report_to=[], per_device_train_batch_size=12,
+        num_generations=4, max_completion_length=LIMIT, disable_tqdm=True, gradient_checkpointing=False,
+        disable_dropout=True, seed=0, beta=0.3, normalize_advantages=False,
+    )  # fmt: skip
+    rows = [{"prompt": [{"role": "user", "content": text}]} for text in ("fever", "give 500 mg", "which colour is it?")]
+    trainer = RLOOTrainer(
+        model=policy.model, reward_funcs=fixed_reward, args=config,
+        train_dataset=Dataset.from_list(rows), processing_class=policy.tokenizer,
+    )  # fmt: skip
+    trainer.current_gradient_accumulation_steps = 1
+    trainer.model.train()
+    inputs = sampled(trainer)
+    batch = to_batch(inputs, REWARDS)
+    with torch.no_grad():
+        batch = batch.with_(
+            old_logprobs_BT=response_logprobs(policy.model, batch), ref_logprobs_BT=response_logprobs(reference, batch)
+        )
+    ours = RLOO(kl_coef=0.3).advantages(batch, {}).advantages_BT
+    assert ours is not None
+    theirs = inputs["advantages"]
+    assert theirs.abs().max() > 0.5 and float(theirs[8:].abs().min()) > 0.0
+    first = batch.loss_mask_BT.int().argmax(-1, keepdim=True)
+    assert torch.allclose(ours.gather(-1, first)[:, 0], theirs, atol=1e-5)

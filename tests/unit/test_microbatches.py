@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from medrl.algorithms import GRPO, Batch
+from medrl.algorithms import DAPO, GRPO, Batch
 from medrl.learners import Optimization, TorchLearner, response_logprobs
 from medrl.learners.microbatches import microbatches, minibatches
 from medrl.models import Policy
@@ -83,7 +83,7 @@ def test_the_test_above_sees_a_mean_per_microbatch(make_policy: MakePolicy, make
     """Averaging micro-batches by themselves, as a naive accumulation does, gives another loss."""
     from medrl.algorithms import Denominators, Outputs
 
-    algorithm, policy = GRPO.dapo(), make_policy()
+    algorithm, policy = DAPO(), make_policy()
     batch = algorithm.advantages(make_batch(policy, REWARDS, 4), {})
     batch = batch.with_(old_logprobs_BT=batch.rollout_logprobs_BT)
     logprobs = response_logprobs(policy.model, batch).detach()

@@ -134,10 +134,10 @@ def test_merge_keys_may_be_replaced(tmp_path: Path) -> None:
 def test_extends_merges_sections_and_replaces_reward_and_algorithm(tmp_path: Path) -> None:
     write(tmp_path, SOUND + "algorithm: {type: grpo, clip: 0.1}\n", "base.yaml")
     over = "extends: base.yaml\nname: over\nproblems: {count: 7}\nreward: {type: format}\n"
-    over += "algorithm: {type: grpo, preset: dapo}\n"
+    over += "algorithm: {type: ppo, preset: huatuogpt_o1}\n"
     recipe = load_recipe(write(tmp_path, over))
     assert (recipe.name, recipe.problems.count, recipe.problems.findings_shown) == ("over", 7, (3, 5))
-    assert recipe.algorithm == {"type": "grpo", "preset": "dapo"} and recipe.reward == {"type": "format"}
+    assert recipe.algorithm == {"type": "ppo", "preset": "huatuogpt_o1"} and recipe.reward == {"type": "format"}
 
 
 def test_extends_may_not_lead_back_nor_to_a_missing_file(tmp_path: Path) -> None:
@@ -209,7 +209,8 @@ def test_knobs_that_the_clinic_does_not_read_are_faults(tmp_path: Path) -> None:
         ("algorithm.type=grop", ["has no component 'grop'", "did you mean 'grpo'?"]),
         ("algorithm={clip: 0.2}", ["it has no `type`"]),
         ("algorithm={type: grpo, kl_coef: -1.0}", ["kl_coef is -1.0"]),
-        ("algorithm={type: grpo, preset: dapoo}", ["no preset 'dapoo'", "did you mean 'dapo'?"]),
+        ("optimization.critic={lr: 1e-5}", ["optimization.critic: grpo has no critic"]),
+        ("algorithm={type: ppo, preset: huatuo_o1}", ["no preset 'huatuo_o1'", "did you mean 'huatuogpt_o1'?"]),
         ("algorithm={type: grpo, preset: loss}", ["no preset 'loss'"]),
         ("algorithm={type: grpo, preset: __init__}", ["no preset '__init__'"]),
         ("=3", ["is no override"]),
@@ -251,9 +252,9 @@ def test_overrides_leave_the_given_mapping_alone() -> None:
 
 
 def test_presets_set_the_knobs_that_are_not_given() -> None:
-    algorithm, none = read_algorithm({"type": "grpo", "preset": "dapo", "clip": 0.1})
+    algorithm, none = read_algorithm({"type": "ppo", "preset": "huatuogpt_o1", "clip": 0.1})
     assert not none and algorithm is not None
-    assert (algorithm.clip, algorithm.clip_high, algorithm.mean) == (0.1, 0.28, "token")  # type: ignore[attr-defined]
+    assert (algorithm.clip, algorithm.kl_coef, algorithm.epochs) == (0.1, 0.03, 3)  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize(

@@ -144,7 +144,7 @@ def test_closed_and_put_back_it_goes_on_from_the_groups_that_were_finished(make_
         )  # fmt: skip
 
     def draw(step: int) -> Ordered:
-        return Ordered(step, PROBLEMS, RewardContext(step))
+        return Ordered(step, list(PROBLEMS), RewardContext(step))
 
     async def interrupted() -> tuple[list[ScoredGroup], list[ScoredGroup]]:
         whole, _ = await Ahead(draw, gather).next(1, 1)

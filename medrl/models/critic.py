@@ -1,0 +1,68 @@
+"""A value model: what a policy can still expect to be paid, read off the hidden state before each token.
+
+A trunk (any transformer without its language head) and a linear head of one output. The head begins at 0, so that a new
+critic says 0 of everything instead of noise.
+"""
+
+import copy
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from medrl.errors import MissingFile
+from medrl.models.policy import Policy
+
+
+class ValueModel(nn.Module):
+    """Values of hidden states; `trunk` is None where the states come from the policy's own trunk."""
+
+    def __init__(self, trunk: nn.Module | None, width: int, like: Tensor) -> None:
+        """A head over states of so many numbers, on the device of `like`. It computes in float32."""
+        super().__init__()
+        self.trunk = trunk
+        self.head = nn.Linear(width, 1, device=like.device, dtype=torch.float32)
+        nn.init.zeros_(self.head.weight)
+        nn.init.zeros_(self.head.bias)
+
+    def forward(self, hidden_ND: Tensor) -> Tensor:
+        """Values of hidden states: (N, D) to (N,) float32."""
+        values_N1: Tensor = self.head(hidden_ND.float())
+        return values_N1[:, 0]
+
+
+def value_model(policy: Policy, trunk: str = "own", path: str | None = None) -> ValueModel:
+    """A critic for a policy: over a copy of its trunk, over another model's, or over its own.
+
+    Args:
+        policy: Whose responses are valued.
+        trunk: "own" for weights apart from the policy's, "shared" for the policy's.
+        path: Folder or hub id that an own trunk is read from; a copy of the policy's present one when empty.
+
+    Raises:
+        MissingFile: Nothing can be read from `path`, or it embeds fewer tokens than the policy's tokenizer has.
+    """
+    weight: Tensor = policy.model.get_input_embeddings().weight  # type: ignore[assignment]
+    width = int(policy.model.config.get_text_config().hidden_size)
+    if trunk == "shared":
+        return ValueModel(None, width, weight)
+    if path is None:
+        return ValueModel(copy.deepcopy(policy.model.base_model).requires_grad_(True), width, weight)
+    model = _read(path, weight)
+    rows = int(model.get_input_embeddings().weight.shape[0])
+    if rows < len(policy.tokenizer):
+        raise MissingFile(
+            f"the critic {path} embeds {rows} tokens, and the policy's tokenizer has {len(policy.tokenizer)}; a critic "
+            "must read the policy's own tokens"
+        )
+    return ValueModel(model, int(model.config.get_text_config().hidden_size), weight)
+
+
+def _read(path: str, like: Tensor) -> Any:
+    from transformers import AutoModel
+
+    try:
+        model: Any = AutoModel.from_pretrained(path, dtype=like.dtype, use_safetensors=True, trust_remote_code=False)
+    except (OSError, ValueError) as error:
+        raise MissingFile(f"no critic can be read from {path!r}: {error}") from error
+    return nn.Module.to(model, like.device)

@@ -1,0 +1,202 @@
+"""The DeepSpeed learner, over real DeepSpeed in one and two processes, against the torch learner."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from medrl.algorithms import Batch
+from medrl.learners import TorchLearner
+from medrl.models import Policy
+
+pytestmark = [pytest.mark.engine, pytest.mark.slow]
+
+STEPS, HALF = 20, 10
+PROGRAM = Path(__file__).resolve().parents[1] / "learner_ranks.py"
+PLAIN: dict[str, dict[str, Any]] = {
+    "stage0": {"zero": {"stage": 0}},
+    "stage1": {"zero": {"stage": 1}},
+    "stage2": {"zero": {"stage": 2}},
+    "stage3": {"zero": {"stage": 3}},
+}
+OTHERS: dict[str, dict[str, Any]] = {
+    "packed_offload2": {"zero": {"stage": 2, "offload": "optimizer"}, "optimization": {"packing": "on"}},
+    "offload3": {"zero": {"stage": 3, "offload": "all"}},
+    "lora3": {"zero": {"stage": 3}, "optimization": {"lora": {"rank": 4}}},
+    "last2": {"zero": {"stage": 2}, "optimization": {"last_layers": 1, "gradient_checkpointing": True}},
+}
+ROUGH: dict[str, dict[str, Any]] = {"bf16_2": {"zero": {"stage": 2, "bf16": True}}}
+ONE = ("stage0", "stage3")  # on one rank too
+AGAIN = ("stage2", "stage3", "lora3", "bf16_2")
+DIVERGED = ("stage0", "stage2", "stage3", "bf16_2")
+
+
+@dataclass
+class Group:
+    """What the cases left on the disk."""
+
+    folder: Path
+
+    def told(self, name: str) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads((self.folder / f"{name}.json").read_text())
+        return found
+
+    def weights(self, name: str) -> dict[str, Tensor]:
+        return load_file(self.folder / f"{name}.safetensors")
+
+
+def ranks_module() -> Any:
+    import learner_ranks
+
+    return learner_ranks
+
+
+def start(folder: Path, ranks: int, cases: list[dict[str, Any]]) -> None:
+    """Run the cases on so many ranks and wait for them."""
+    (folder / f"cases{ranks}.json").write_text(json.dumps(cases))
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    root = PROGRAM.parents[1]
+    environment = {**os.environ, "DS_ACCELERATOR": "cpu", "OMP_NUM_THREADS": "1", "PYTHONPATH": str(root)}
+    programs = [
+        subprocess.Popen(
+            [sys.executable, str(PROGRAM), str(rank), str(ranks), str(port), str(folder), f"cases{ranks}.json"],
+            env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        )
+        for rank in range(ranks)
+    ]  # fmt: skip
+    try:
+        said = [program.communicate(timeout=900)[0] for program in programs]
+    finally:
+        for program in programs:
+            program.kill()
+    assert [program.returncode for program in programs] == [0] * ranks, "\n".join(text[-3000:] for text in said)
+
+
+@pytest.fixture(scope="module")
+def group(
+    make_policy: Callable[..., Policy], make_batch: Callable[..., Batch], tmp_path_factory: pytest.TempPathFactory
+) -> Group:
+    folder = tmp_path_factory.mktemp("ranks")
+    policy = make_policy(hidden_size=36, heads=2)  # 36: parts of odd sizes, so that ZeRO-3 has to pad
+    (folder / "policy").mkdir()
+    policy.save(folder / "policy")
+    rewards = [1.0, 0.0, 0.5, 0.25, None, 1.0, 0.0, 0.0, 0.5, 0.5]
+    batches = [make_batch(policy, rewards, 2, seed=step) for step in range(STEPS)]
+    torch.save(batches, folder / "batches.pt")
+    torch_learner = torch_run(folder, {}, HALF)[0]
+    (folder / "torch").mkdir()
+    torch_learner.save(folder / "torch")
+
+    two = [{"name": name, **case, "save_at": HALF} for name, case in (PLAIN | OTHERS | ROUGH).items()]
+    every = PLAIN | OTHERS | ROUGH
+    two += [{"name": f"{name}_again", **every[name], "load": name, "steps": [HALF, STEPS]} for name in AGAIN]
+    two += [{"name": f"{name}_diverged", **every[name], "steps": [0, 4], "diverge_at": 2} for name in DIVERGED]
+    two.append({"name": "torch_to_3", **PLAIN["stage3"], "load": "torch", "steps": [HALF, STEPS]})
+    two.append({"name": "lora_to_full", **PLAIN["stage2"], "load": "lora3", "steps": [0, 0]})
+    start(folder, 2, two)
+    one = [{"name": f"one_{name}", **PLAIN[name]} for name in ONE]
+    one.append({"name": "3_to_one", **PLAIN["stage2"], "load": "stage3", "steps": [HALF, STEPS]})
+    start(folder, 1, one)
+    return Group(folder)
+
+
+def torch_run(folder: Path, knobs: dict[str, Any], steps: int = STEPS) -> tuple[TorchLearner, list[dict[str, float]]]:
+    tools = ranks_module()
+    learner = TorchLearner(Policy.load(str(folder / "policy")), tools.optimization(knobs), reference=True)
+    batches = torch.load(folder / "batches.pt", weights_only=False)
+    return learner, tools.train(learner, batches[:steps])
+
+
+def weights_of(learner: TorchLearner, *, adapter: bool = False) -> dict[str, Tensor]:
+    kinds: list[Any] = ["full", "adapter"] if adapter else ["full"]
+    return {name: t.clone() for kind in kinds for bucket in learner.weights(kind) for name, t in bucket.tensors()}
+
+
+def apart(left: dict[str, Tensor], right: dict[str, Tensor]) -> float:
+    assert left.keys() == right.keys()
+    return max(float((left[name].detach().float() - right[name].detach().float()).abs().max()) for name in left)
+
+
+def rows_apart(left: list[dict[str, float]], right: list[dict[str, float]]) -> float:
+    assert [row.keys() for row in left] == [row.keys() for row in right]
+    return max(abs(a[key] - b[key]) for a, b in zip(left, right, strict=True) for key in a)
+
+
+@pytest.mark.parametrize("name", [*(f"one_{name}" for name in ONE), *PLAIN, *OTHERS])
+def test_twenty_updates_are_those_of_the_torch_learner(group: Group, name: str) -> None:
+    knobs = (PLAIN | OTHERS)[name.removeprefix("one_")].get("optimization", {})
+    learner, rows = torch_run(group.folder, {k: v for k, v in knobs.items() if k != "packing"})
+    expected = weights_of(learner, adapter="lora" in knobs)
+    begun = dict(Policy.load(str(group.folder / "policy")).model.state_dict())
+    moved = apart({n: t for n, t in expected.items() if n in begun}, {n: t for n, t in begun.items() if n in expected})
+    told = group.told(name)
+    assert moved > 5e-3
+    assert apart(group.weights(name), expected) < 1e-5
+    assert rows_apart(told["rows"], rows) < 1e-5
+    assert told["probe"] == pytest.approx(learner.probe_logprobs(ranks_module().PROBE), abs=1e-5)
+    assert told["updates"] == STEPS
+
+
+@pytest.mark.parametrize("name", ROUGH)
+def test_bfloat16_stays_near(group: Group, name: str) -> None:
+    learner, rows = torch_run(group.folder, {})
+    found, told = group.weights(name), group.told(name)
+    assert {t.dtype for t in found.values()} == {torch.bfloat16}
+    assert apart(found, weights_of(learner)) < 0.02
+    assert rows_apart(told["rows"], rows) < 0.05
+    masters = load_file(group.folder / name / "optimizer.safetensors")
+    assert all(t.dtype == torch.float32 for n, t in masters.items() if n.endswith("/master"))
+
+
+@pytest.mark.parametrize("name", AGAIN)
+def test_going_on_from_a_checkpoint_is_bit_equal(group: Group, name: str) -> None:
+    assert apart(group.weights(f"{name}_again"), group.weights(name)) == 0.0
+    assert group.told(f"{name}_again")["rows"] == group.told(name)["rows"][HALF:]
+
+
+@pytest.mark.parametrize("name", ["torch_to_3", "3_to_one"])
+def test_going_on_with_another_number_of_ranks(group: Group, name: str) -> None:
+    learner, rows = torch_run(group.folder, {})
+    assert apart(group.weights(name), weights_of(learner)) < 1e-5
+    assert rows_apart(group.told(name)["rows"], rows[HALF:]) < 1e-5
+
+
+def test_the_torch_learner_goes_on_from_two_ranks(group: Group) -> None:
+    tools = ranks_module()
+    learner = TorchLearner(Policy.load(str(group.folder / "policy")), tools.optimization({}), reference=True)
+    learner.load(group.folder / "stage3")
+    tools.train(learner, torch.load(group.folder / "batches.pt", weights_only=False)[HALF:], HALF)
+    assert apart(weights_of(learner), weights_of(torch_run(group.folder, {})[0])) < 1e-5
+
+
+@pytest.mark.parametrize("name", ["stage3", "lora3", "bf16_2"])
+def test_a_checkpoint_is_a_whole_hugging_face_folder(group: Group, name: str) -> None:
+    policy = Policy.load(str(group.folder / name))
+    policy.check()
+    knobs = (PLAIN | OTHERS | ROUGH)[name].get("optimization", {})
+    half = weights_of(torch_run(group.folder, knobs, HALF)[0])
+    assert apart(dict(policy.model.named_parameters()), half) < (0.02 if "bf16" in name else 1e-5)
+    assert (group.folder / name / "adapter" / "adapter_config.json").exists() == ("lora" in name)
+
+
+@pytest.mark.parametrize("name", DIVERGED)
+def test_a_loss_that_is_not_finite_on_one_rank_stops_all_and_harms_nothing(group: Group, name: str) -> None:
+    told = group.told(f"{name}_diverged")
+    assert "update 2 has loss nan" in told["diverged"]
+    assert told["rows"] == group.told(name)["rows"][:4], "as if the update that was dropped had never been tried"
+
+
+def test_a_checkpoint_with_adapters_needs_a_learner_with_adapters(group: Group) -> None:
+    assert "set optimization.lora" in group.told("lora_to_full")["refused"]

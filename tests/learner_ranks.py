@@ -1,0 +1,110 @@
+"""One rank of a DeepSpeed group, as a program: `python learner_ranks.py RANK RANKS PORT FOLDER CASES.json`.
+
+Each case trains the policy of FOLDER on FOLDER/batches.pt and leaves NAME.json and NAME.safetensors there. One start serves
+all cases, since imports take longer than the training.
+"""
+
+import faulthandler
+import gc
+import json
+import math
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from safetensors.torch import save_file
+
+from medrl.algorithms import GRPO, Batch
+from medrl.errors import CheckpointError, TrainingDiverged
+from medrl.learners import LoRA, Optimization, TorchLearner
+from medrl.learners.deepspeed_learner import DeepSpeedLearner
+from medrl.learners.deepspeed_settings import DeepSpeedSettings
+from medrl.models import Policy
+
+ALGORITHM = GRPO(kl_coef=0.05)
+HANGS_S = 400  # then every thread's stack is printed
+PROBE = (5, 6, 7, 8, 9, 10)
+
+
+def optimization(knobs: dict[str, Any]) -> Optimization:
+    """Settings under which a wrong norm, a wrong decay or a wrong split into micro-batches shows in the weights."""
+    lora = {"lora": LoRA(**knobs["lora"])} if "lora" in knobs else {}
+    base = {"lr": 1e-3, "microbatch_tokens": 40, "max_grad_norm": 0.3, "weight_decay": 0.1, "warmup_steps": 4}
+    return Optimization(**{**base, **knobs, **lora})
+
+
+def train(learner: TorchLearner, batches: list[Batch], first: int = 0) -> list[dict[str, float]]:
+    """One update on each batch; its metrics."""
+    rows = []
+    for step, batch in enumerate(batches, first):
+        ready = ALGORITHM.advantages(learner.forward(batch, ALGORITHM.needs), {})
+        rows.append(learner.update(ready, ALGORITHM, step))
+    return rows
+
+
+def diverge(learner: TorchLearner, batch: Batch) -> str:
+    """Try an update in which one row, on one rank, has no finite loss; returns what is said."""
+    ready = ALGORITHM.advantages(learner.forward(batch, ALGORITHM.needs), {})
+    assert ready.advantages_BT is not None
+    row = int(ready.advantages_BT.abs().sum(-1).argmax())
+    ready.advantages_BT[row] *= math.nan
+    try:
+        learner.update(ready, ALGORITHM, 0)
+    except TrainingDiverged as error:
+        return str(error)
+    return "it did not"
+
+
+def run(case: dict[str, Any], folder: Path, batches: list[Batch]) -> None:
+    policy = Policy.load(str(folder / "policy"))
+    learner = DeepSpeedLearner(
+        policy, optimization(case.get("optimization", {})), DeepSpeedSettings(**case["zero"]), reference=True
+    )
+    said: dict[str, Any] = {"rows": []}
+    first, last = case.get("steps", [0, len(batches)])
+    if "load" in case:
+        try:
+            learner.load(folder / case["load"])
+        except CheckpointError as error:
+            said["refused"] = str(error)
+    for step in range(first, last):
+        if step == case.get("save_at"):
+            checkpoint = folder / case["name"]
+            if learner.rank == 0:
+                checkpoint.mkdir()
+            dist.barrier()
+            learner.save(checkpoint)
+        if step == case.get("diverge_at"):
+            said["diverged"] = diverge(learner, batches[step])
+        said["rows"] += train(learner, batches[step : step + 1], step)
+    said |= {"probe": learner.probe_logprobs(PROBE), "updates": learner.updates}
+    weights = {name: t.clone() for bucket in learner.weights() for name, t in bucket.tensors()}
+    if "lora" in case.get("optimization", {}):
+        weights |= {name: t.clone() for bucket in learner.weights("adapter") for name, t in bucket.tensors()}
+    if learner.rank == 0:
+        save_file(weights, folder / f"{case['name']}.safetensors")
+        (folder / f"{case['name']}.json").write_text(json.dumps(said))
+    learner.close()
+    del learner, policy
+    gc.collect()  # on all ranks at the same place: an engine that goes in the middle of another's work takes part in it
+    dist.barrier()
+
+
+def main() -> None:
+    rank, ranks, port, place, cases = sys.argv[1:]
+    faulthandler.dump_traceback_later(HANGS_S, exit=True)
+    torch.set_num_threads(1)
+    os.environ.update(RANK=rank, WORLD_SIZE=ranks, LOCAL_RANK=rank, MASTER_ADDR="127.0.0.1", MASTER_PORT=port)
+    dist.init_process_group("gloo", rank=int(rank), world_size=int(ranks))
+    folder = Path(place)
+    batches = torch.load(folder / "batches.pt", weights_only=False)
+    for case in json.loads((folder / cases).read_text()):
+        run(case, folder, batches)
+    dist.destroy_process_group()
+
+
+if __name__ == "__main__":
+    main()
