@@ -10,8 +10,9 @@ of the absolute relative errors of those that no rate was fitted to. All setting
 
     local   the embedded engine and the torch learner in this process. Nothing waits for anything there, so seconds are those
             of the process's CPU clock: what a step would take on an idle core, and no measure of the other programs here
-    ray     `placement: ray` with one and two vLLM engines and DeepSpeed ranks, rates fitted to one of each, by the clock on
-            the wall, so that other programs spoil it; needs ray, vllm and deepspeed
+    ray     `placement: ray` with one and two vLLM engines and DeepSpeed ranks: an engine's rates from runs with one of them,
+            a learner's from runs with as many ranks (what they exchange has to be measured), by the clock on the wall, so
+            that other programs spoil it. It means something where each actor has a core. Needs ray, vllm and deepspeed
 
 **The prediction** feeds the same simulator with published peak figures of GPUs and assumed shares of them
 (`medrl.sizing.Achieved`; all can be given as options), for seven models and 1 to 1,024 GPUs: for each, the fastest split
@@ -84,8 +85,8 @@ def run_check(kind: str, rounds: int) -> dict[str, Any]:
     return report_check(kind, rates, compared)
 
 
-def report_check(kind: str, rates: Any, compared: Sequence[scale_check.Comparison]) -> dict[str, Any]:
-    engine, learner = rates.engine, rates.learner
+def report_check(kind: str, by_ranks: dict[int, Any], compared: Sequence[scale_check.Comparison]) -> dict[str, Any]:
+    engine = by_ranks[1].engine
     rows = [
         ["a decoding step", f"{1e3 * engine.step:.2f} ms"],
         ["  and a row of it", f"{1e6 * engine.row:.0f} us"],
@@ -93,10 +94,13 @@ def report_check(kind: str, rates: Any, compared: Sequence[scale_check.Compariso
         ["a token of a prompt", f"{1e6 * engine.prompt:.0f} us"],
         ["a rollout", f"{1e3 * engine.rollout:.2f} ms"],
         ["a step's call of the engine", f"{1e3 * engine.call:.1f} ms"],
-        ["learner, a token", f"{1e6 * learner.token:.0f} us"],
-        ["learner, an update", f"{1e3 * learner.update:.1f} ms"],
-        ["weight sync", f"{1e3 * rates.sync:.1f} ms"],
     ]
+    for ranks, rates in by_ranks.items():
+        rows += [
+            [f"{ranks} ranks, a token of a rank", f"{1e6 * rates.learner.token:.0f} us"],
+            ["  an update", f"{1e3 * rates.learner.update:.1f} ms"],
+            ["  weight sync", f"{1e3 * rates.sync:.1f} ms"],
+        ]
     print()
     print_table(["rates, fitted to the settings marked *", ""], rows)
     print()
@@ -107,10 +111,13 @@ def report_check(kind: str, rates: Any, compared: Sequence[scale_check.Compariso
             f"{one.measured:.3f}",
             f"{one.error:+.1%}",
             f"{one.of_step:.1%}",
+            *(f"{one.phases[name][0]:.2f} / {one.phases[name][1]:.2f}" for name in ("sampling", "learning")),
         ]
         for one in compared
     ]
-    print_table([f"real runs ({kind})", "predicted s/step", "measured", "error", "error by own lengths"], rows)
+    print_table(
+        [f"real runs ({kind})", "predicted s/step", "measured", "error", "by own lengths", "sampling", "learning"], rows
+    )
     errors = [abs(one.error) for one in compared if not one.setting.fits]
     figures = {
         "prediction_error": statistics.mean(errors),
@@ -198,6 +205,9 @@ def report_predictions(options: argparse.Namespace, found: Sequence[tuple[str, i
 
 def draw(options: argparse.Namespace, found: Sequence[tuple[str, int, int, Any]], check: dict[str, Any]) -> None:
     """Step time and GPU hours over GPUs, and predicted over measured."""
+    from medrl.errors import need
+
+    need("matplotlib", "plot")
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     from matplotlib.ticker import LogLocator
@@ -248,10 +258,12 @@ def draw_check(axes: Any, check: dict[str, Any]) -> None:
 
 
 def checked(work: Callable[[], Any]) -> Any:
-    """What `work` returns; what an option makes impossible ends the program with its message."""
+    """What `work` returns; what options or missing packages make impossible ends the program with its message."""
+    from medrl.errors import MedrlError
+
     try:
         return work()
-    except ValueError as error:
+    except (ValueError, MedrlError) as error:
         fail(str(error))
 
 
@@ -262,7 +274,7 @@ def main() -> None:
     about = machine()
     print_machine(about)
     found = checked(lambda: predict_all(options))
-    check = run_check(options.check, options.rounds) if options.check != "none" else {}
+    check = checked(lambda: run_check(options.check, options.rounds)) if options.check != "none" else {}
     if found:
         report_predictions(options, found)
     if options.plot is not None:

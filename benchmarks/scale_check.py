@@ -169,9 +169,9 @@ def sampling_features(step: Step) -> list[float]:
     return [1.0, float(max(later)), float(sum(later)), context, float(len(lengths)), step.prompt * len(step.lengths)]
 
 
-def learning_features(step: Step) -> list[float]:
-    """What the rates of a learner are multiplied with: update, tokens."""
-    return [1.0, sum(step.prompt + n for group in step.lengths for n in group)]
+def learning_features(step: Step, ranks: int) -> list[float]:
+    """What the rates of a learner are multiplied with: update, tokens of a rank."""
+    return [1.0, sum(step.prompt + n for group in step.lengths for n in group) / ranks]
 
 
 def fit(features: Sequence[Sequence[float]], seconds: Sequence[float]) -> list[float]:
@@ -191,25 +191,31 @@ def fit(features: Sequence[Sequence[float]], seconds: Sequence[float]) -> list[f
     return [float(rate) for rate in rates]
 
 
-def measured_rates(runs: Sequence[Run], gate: float) -> Any:
-    """Rates of the runs that are fitted to."""
+def measured_rates(runs: Sequence[Run], gate: float) -> dict[int, Any]:
+    """Rates by the number of ranks, from the runs that are fitted to.
+
+    Those of an engine are of the runs with one engine; those of a learner of the runs with as many ranks, since what ranks
+    exchange must be measured with so many.
+    """
     from medrl.sizing import EngineRates, LearnerRates, Rates
 
-    steps = [step for run in runs if run.setting.fits for step in run.steps]
+    alone = [step for run in runs if run.setting.fits and run.setting.engines == 1 for step in run.steps]
     call, each, row, context, rollout, prompt = fit(
-        [sampling_features(step) for step in steps], [step.seconds["rollout"] for step in steps]
+        [sampling_features(step) for step in alone], [step.seconds["rollout"] for step in alone]
     )
-    update, token = fit(
-        [learning_features(step) for step in steps],
-        [step.seconds["forward"] + step.seconds["update"] for step in steps],
+    engine = EngineRates(
+        step=each, row=row, context=context, rollout=rollout, call=call, prompt=prompt, slots=256, gate=gate
     )
-    return Rates(
-        engine=EngineRates(
-            step=each, row=row, context=context, rollout=rollout, call=call, prompt=prompt, slots=256, gate=gate
-        ),
-        learner=LearnerRates(token=token, update=update),
-        sync=statistics.median(step.seconds["sync"] for step in steps),
-    )
+    rates = {}
+    for ranks in sorted({run.setting.ranks for run in runs}):
+        steps = [step for run in runs if run.setting.fits and run.setting.ranks == ranks for step in run.steps]
+        update, token = fit(
+            [learning_features(step, ranks) for step in steps],
+            [step.seconds["forward"] + step.seconds["update"] for step in steps],
+        )
+        sync = statistics.median(step.seconds["sync"] for step in steps)
+        rates[ranks] = Rates(engine, LearnerRates(token=token, update=update, ranks=ranks), sync=sync)
+    return rates
 
 
 @dataclass(frozen=True)
@@ -221,12 +227,14 @@ class Comparison:
         predicted: Seconds of a step, median, with lengths drawn from those of the fitted runs.
         measured: Seconds of a step, median.
         of_step: The prediction's relative error for each step by its own lengths, median of the absolute values.
+        phases: Seconds of sampling and of learning, predicted (mean) and measured (median).
     """
 
     setting: Setting
     predicted: float
     measured: float
     of_step: float
+    phases: dict[str, tuple[float, float]]
 
     @property
     def error(self) -> float:
@@ -239,20 +247,23 @@ def compare(run: Run, rates: Any, seen: Sequence[int], prompt: float) -> Compari
     from medrl.sizing import Lengths, Workload, simulate
 
     setting = run.setting
-    there = replace(
-        rates, engine=replace(rates.engine, slots=setting.slots), learner=replace(rates.learner, ranks=setting.ranks)
-    )
+    there = replace(rates, engine=replace(rates.engine, slots=setting.slots))
     work = Workload(setting.problems, setting.samples, round(prompt), Lengths(seen=tuple(seen), limit=setting.limit))
-    steps = simulate(there, work, engines=setting.engines, steps=50, warmup=0).seconds
+    simulated = simulate(there, work, engines=setting.engines, steps=50, warmup=0)
     own = simulate(
         there, work, engines=setting.engines, steps=len(run.steps), warmup=0, lengths=[s.lengths for s in run.steps]
     ).seconds
     errors = [abs(mine / step.seconds["step"] - 1) for mine, step in zip(own, run.steps, strict=True)]
     measured = statistics.median(step.seconds["step"] for step in run.steps)
-    return Comparison(setting, statistics.median(steps), measured, statistics.median(errors))
+    sampling = statistics.median(step.seconds["rollout"] for step in run.steps)
+    learning = statistics.median(step.seconds["forward"] + step.seconds["update"] for step in run.steps)
+    phases = {"sampling": (simulated.sampling, sampling), "learning": (simulated.learning, learning)}
+    return Comparison(setting, statistics.median(simulated.seconds), measured, statistics.median(errors), phases)
 
 
-def check(policy: Any, problems: Sequence[Any], rounds: int, warmup: int = 2) -> tuple[Any, list[Comparison]]:
+def check(
+    policy: Any, problems: Sequence[Any], rounds: int, warmup: int = 2
+) -> tuple[dict[int, Any], list[Comparison]]:
     """Run all settings in this process, fit, and compare."""
     bench, runs = Bench(policy, problems), [Run(setting) for setting in LOCAL]
     for _ in range(warmup + rounds):
@@ -263,10 +274,10 @@ def check(policy: Any, problems: Sequence[Any], rounds: int, warmup: int = 2) ->
     return judge(runs, gate=0.25)
 
 
-def judge(runs: Sequence[Run], gate: float) -> tuple[Any, list[Comparison]]:
+def judge(runs: Sequence[Run], gate: float) -> tuple[dict[int, Any], list[Comparison]]:
     """The rates of the runs that are fitted to, and how well all of them are predicted."""
     fitted = [step for run in runs if run.setting.fits for step in run.steps]
     rates = measured_rates(runs, gate)
     seen = [n for step in fitted for group in step.lengths for n in group]
     prompt = statistics.mean(step.prompt for step in fitted)
-    return rates, [compare(run, rates, seen, prompt) for run in runs]
+    return rates, [compare(run, rates[run.setting.ranks], seen, prompt) for run in runs]

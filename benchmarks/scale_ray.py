@@ -15,6 +15,8 @@ SETTINGS = (
     Setting(8, 8, slots=SLOTS, fits=True),
     Setting(4, 8, slots=SLOTS),
     Setting(16, 8, limit=96, slots=SLOTS),
+    Setting(1, 4, slots=SLOTS, engines=2, ranks=2, fits=True),
+    Setting(4, 8, slots=SLOTS, engines=2, ranks=2, fits=True),
     Setting(8, 8, slots=SLOTS, engines=2, ranks=2),
     Setting(16, 8, limit=96, slots=SLOTS, engines=2, ranks=2),
 )
@@ -40,8 +42,10 @@ def place(policy: Any, folder: str, engines: int, ranks: int) -> Any:
     return RayPlacement(policy, source, Optimization(lr=LR), settings, reference=reference)
 
 
-def check_on_ray(policy: Any, problems: Sequence[Any], rounds: int, warmup: int = 2) -> tuple[Any, list[Comparison]]:
-    """Run all settings, fit to those of one engine and one rank, and compare."""
+def check_on_ray(
+    policy: Any, problems: Sequence[Any], rounds: int, warmup: int = 2
+) -> tuple[dict[int, Any], list[Comparison]]:
+    """Run all settings; fit engines to runs with one of them, learners to runs with as many ranks; compare."""
     from medrl.cluster.ray_start import ray_cluster
 
     sizes = sorted({(setting.engines, setting.ranks) for setting in SETTINGS})

@@ -67,9 +67,9 @@ class Achieved:
     """Which share of the peaks is reached, and what does not scale with them. Replace what you have measured."""
 
     learning: float = 0.40
-    """Share of peak operations in forward and backward passes, recomputation counted as work. Published: 0.36 to 0.59 on 8
-    to 64 H100 with full sharding at 1,024 to 8,192 tokens (LLM Foundry's training benchmarks, column HFU), in pretraining;
-    rows of varied length reach less."""
+    """Share of peak operations in forward and backward passes, recomputation counted as work. Published: 0.40 to 0.59 for
+    7B to 70B on 8 to 64 H100 with full sharding at 1,024 to 8,192 tokens (LLM Foundry's training benchmarks, column HFU), in
+    pretraining; rows of varied length reach less."""
 
     multiplying: float = 0.50
     """Share of peak operations of an engine's matrix products when it is bound by them: prompts, and steps of many rows.

@@ -26,6 +26,9 @@ class Training:
     optimizer_bytes: int = 12
     """Bytes of optimizer state per parameter: 12 is Adam with a float32 copy (K in the ZeRO paper)."""
 
+    gradient_bytes: int = 4
+    """Bytes of accumulated gradient per parameter: 4 is float32, as medrl's DeepSpeed learner has it; in the ZeRO paper 2."""
+
     offload: bool = False
     """Whether optimizer states live in the memory of the host. The time of their transfer is not modelled."""
 
@@ -37,7 +40,9 @@ class Training:
     """Bytes of a GPU that nobody may count on: context, communication buffers, fragments. Assumed; 2e9 to 8e9."""
 
     def __post_init__(self) -> None:
-        faults = out_of_range(self, above_0=("microbatch_tokens",), from_0=("optimizer_bytes", "forwards", "reserve"))
+        faults = out_of_range(
+            self, above_0=("microbatch_tokens",), from_0=("optimizer_bytes", "gradient_bytes", "forwards", "reserve")
+        )
         if self.zero not in (0, 1, 2, 3):
             faults.append(f"zero is {self.zero}; the stages are 0 to 3")
         if faults:
@@ -65,9 +70,11 @@ class Room:
         return self.states + self.gradients + self.activations + self.reserve
 
 
-def zero_bytes(parameters: float, stage: Stage, ranks: int, optimizer_bytes: int = 12) -> tuple[float, float, float]:
+def zero_bytes(
+    parameters: float, stage: Stage, ranks: int, optimizer_bytes: int = 12, gradient_bytes: int = 2
+) -> tuple[float, float, float]:
     """Bytes of weights, gradients and optimizer states on a rank in mixed precision (arXiv 1910.02054, figure 1)."""
-    weights, gradients, optimizer = BF16 * parameters, BF16 * parameters, optimizer_bytes * parameters
+    weights, gradients, optimizer = BF16 * parameters, gradient_bytes * parameters, optimizer_bytes * parameters
     return (
         weights / (ranks if stage >= 3 else 1),
         gradients / (ranks if stage >= 2 else 1),
@@ -84,7 +91,9 @@ def learner_room(shape: Shape, training: Training, ranks: int) -> Room:
     """
     if ranks < 1:
         raise ValueError(f"ranks is {ranks}; a learner has at least 1")
-    weights, gradients, optimizer = zero_bytes(shape.parameters, training.zero, ranks, training.optimizer_bytes)
+    weights, gradients, optimizer = zero_bytes(
+        shape.parameters, training.zero, ranks, training.optimizer_bytes, training.gradient_bytes
+    )
     layer = 34.0 * training.microbatch_tokens * shape.hidden
     inputs = 2.0 * training.microbatch_tokens * shape.hidden * shape.layers
     return Room(

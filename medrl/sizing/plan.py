@@ -191,6 +191,8 @@ def best_split(
     Raises:
         DoesNotFit: None of them fits; the message says what the largest lacks.
     """
+    if staleness < 0:
+        raise ValueError(f"staleness is {staleness}; rollouts cannot be younger than the policy, take at least 0")
     ranked: list[tuple[float, int, Split]] = []
     last = DoesNotFit(f"{gpus} GPU cannot be split between an engine and a learner, and k is {staleness}")
     for split in splits(site, gpus, together=together):

@@ -37,6 +37,7 @@ from medrl.sizing import (
     shape_of,
     simulate,
     splits,
+    sync_seconds,
     zero_bytes,
 )
 
@@ -99,6 +100,7 @@ def test_a_rank_needs_less_of_everything_that_is_split() -> None:
     assert rooms == sorted(rooms, reverse=True)
     assert learner_room(shape, Training(), 16).total < learner_room(shape, Training(), 8).total
     assert learner_room(shape, Training(offload=True), 8).optimizer == 0
+    assert learner_room(shape, Training(), 8).gradients == pytest.approx(4 * shape.parameters / 8)
     assert learner_room(shape, Training(forwards=2), 8).reference == pytest.approx(2 * shape.parameters / 8)
     whole, recomputed = (learner_room(shape, Training(checkpointing=on), 8).activations for on in (False, True))
     assert whole > 10 * recomputed
@@ -169,6 +171,11 @@ def test_one_step_ahead_hides_the_shorter_phase(update: float, slower: float) ->
     ahead = simulate(bound_by_rows, EQUAL, staleness=1)
     assert ahead.step == pytest.approx(slower)
     assert ahead.staleness == {1: 1.0} if update > 1 else set(ahead.staleness) == {0, 1}
+
+
+def test_engines_stand_still_while_weights_arrive() -> None:
+    bound_by_rows = rates(step=0.0, row=0.01 / 8, update=0.4, sync=0.3)
+    assert simulate(bound_by_rows, EQUAL, staleness=1).step == pytest.approx(1.0 + 0.3)
 
 
 def test_one_step_ahead_writes_two_steps_at_once_where_rows_cost_nothing() -> None:
@@ -291,6 +298,25 @@ def test_rates_follow_from_the_figures_of_the_machine() -> None:
     assert split.gather == pytest.approx(3 * 2 * shape.parameters * (7 / 8) / 200e9)
 
 
+def test_links_count_inside_a_node_and_between_nodes() -> None:
+    shape, slow = SHAPES["Llama-3.1-8B"], replace(MACHINES["H100"], between=5e9)
+    reached, size = Achieved(linking=0.5), 2 * SHAPES["Llama-3.1-8B"].parameters
+    two_nodes = learner_rates(shape, slow, reached, Training(forwards=0), 16)
+    assert two_nodes.gather == pytest.approx(3 * size / 2 / (8 * 5e9 * 0.5))  # half of the bytes are on the other node
+    whole = learner_rates(shape, slow, reached, Training(zero=1), 16)
+    assert whole.gather == 0 and whole.update > reached.update + 2 * size / 2 / (8 * 5e9 * 0.5)
+    alone, split = (engine_rates(shape, slow, reached, gpus, 64, 1e6) for gpus in (1, 4))
+    assert split.weights == pytest.approx(alone.weights / 4) and split.context == pytest.approx(alone.context / 4)
+    assert split.step - alone.step == pytest.approx(2 * 32 * reached.all_reduce)
+    assert split.row > alone.row / 4
+    few_heads = SHAPES["Qwen2.5-7B"]  # 4 heads of keys and values, each of which two of eight GPUs must read
+    four, eight = (engine_rates(few_heads, slow, reached, gpus, 64, 1e6).context for gpus in (4, 8))
+    assert eight == pytest.approx(four)
+    assert [sync_seconds(shape, Achieved(transport=1e9, sync=1.0), nodes) for nodes in (1, 2, 9)] == pytest.approx(
+        [1 + size / 1e9, 1 + 2 * size / 1e9, 1 + 2 * size / 1e9]
+    )
+
+
 def test_a_step_of_decoding_never_gets_slower_with_a_faster_machine() -> None:
     shape = SHAPES["Qwen2.5-32B"]
     steps = [
@@ -368,6 +394,8 @@ def test_bad_numbers_are_named_all_at_once() -> None:
         Shape(64, 2, 3, 2, 96, 100)
     with pytest.raises(ValueError, match="gpus is 0"):
         best_split(site(), 0)
+    with pytest.raises(ValueError, match="staleness is -1"):
+        best_split(site(), 8, staleness=-1)
 
 
 @pytest.mark.parametrize(
