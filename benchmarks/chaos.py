@@ -53,12 +53,14 @@ class Run:
     """A run as a user starts it, in a process of its own.
 
     Attributes:
-        arguments: Of `medrl run`.
+        recipe: Of `medrl run`.
+        overrides: Of the recipe.
         folder: Its run folder.
         kills: What was killed, and at which step.
     """
 
-    arguments: Sequence[str]
+    recipe: Path
+    overrides: Sequence[str]
     folder: Path
     process: "subprocess.Popen[bytes] | None" = None
     kills: list[tuple[str, int]] = field(default_factory=list)
@@ -67,10 +69,15 @@ class Run:
         """Begin, or go on."""
         self.folder.parent.mkdir(parents=True, exist_ok=True)
         with (self.folder.parent / f"{self.folder.name}.log").open("ab") as log:
+            command = [sys.executable, "-m", "medrl", "run", str(self.recipe), *self.overrides]
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "medrl", "run", *self.arguments, f"folder={self.folder}", "resume=true"],
-                stdout=log, stderr=log, env={**os.environ, "OMP_NUM_THREADS": "1"}, start_new_session=True,
-            )  # fmt: skip
+                [*command, f"folder={self.folder}", "resume=true"],
+                stdout=log,
+                stderr=log,
+                env={**os.environ, "OMP_NUM_THREADS": "1"},
+                cwd=self.recipe.parent,
+                start_new_session=True,
+            )
 
     @property
     def step(self) -> int:
@@ -147,17 +154,18 @@ def disturb(run: Run, kinds: Sequence[str], steps: int, draw: random.Random, lim
     return run.ended(max(1.0, deadline - time.monotonic()))
 
 
-def audit(folder: Path, recipe: Sequence[str], steps: int) -> dict[str, int]:
+def audit(run: Run) -> dict[str, int]:
     """What was lost or doubled, by the run folder: every step's problems against the sampler's own order."""
-    settings = load_recipe(EXAMPLE, recipe)
+    settings = load_recipe(run.recipe, run.overrides)
+    steps = settings.trainer.steps
     sampler = ProblemSampler(problems_of(settings.problems), seed=seed_of(settings.seed, "order"))
     due = [problem.id for _ in range(steps) for problem in sampler.next(settings.trainer.problems_per_step)]
-    run = RunFolder(folder)
-    logged = [row["step"] for row in run.read_metrics("rl")]
+    kept = RunFolder(run.folder)
+    logged = [row["step"] for row in kept.read_metrics("rl")]
     asked: list[str] = []
     seen: Counter[tuple[str, int]] = Counter()
-    for step in run.rollout_steps():
-        for trace in run.read_rollouts(step):
+    for step in kept.rollout_steps():
+        for trace in kept.read_rollouts(step):
             asked.append(trace.group.problem.id)
             seen.update((one.problem_id, one.seed) for one in trace.group.rollouts)  # type: ignore[attr-defined]
     missing, extra = Counter(due) - Counter(asked), Counter(asked) - Counter(due)
@@ -191,15 +199,16 @@ def main() -> int:
     parser.add_argument("--steps", type=int, default=40)
     parser.add_argument("--seed", type=int, default=0, help="of the killer")
     parser.add_argument("--limit", type=float, default=1500.0, help="seconds that the disturbed run may take")
+    parser.add_argument("--folder", type=Path, help="keep all runs here, and go on with those that are there")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     if not 0 <= options.drivers <= options.kills:
         fail(f"--drivers is {options.drivers}; it is between 0 and --kills, {options.kills}")
     draw = random.Random(options.seed)
     with tempfile.TemporaryDirectory(prefix="medrl-chaos-") as name:
-        root = Path(name)
+        root = (options.folder or Path(name)).absolute()
         begun = time.perf_counter()
-        sft = Run([str(EXAMPLE), *SMALL, "trainer.steps=0"], root / "sft")
+        sft = Run(EXAMPLE, (*SMALL, "trainer.steps=0"), root / "sft")
         sft.start()
         if not sft.ended(600):
             fail(f"the SFT stage failed:\n{(root / 'sft.log').read_text()[-2000:]}")
@@ -207,14 +216,13 @@ def main() -> int:
         print(f"# SFT: {time.perf_counter() - begun:.0f} s", flush=True)
         undisturbed = []
         for seed in range(options.seeds):
-            run = Run([str(EXAMPLE), *start, f"seed={seed}"], root / f"local-{seed}")  # the embedded placement
+            run = Run(EXAMPLE, (*start, f"seed={seed}"), root / f"local-{seed}")  # the embedded placement
             run.start()
             if not run.ended(600):
                 fail(f"an undisturbed run failed:\n{(root / f'local-{seed}.log').read_text()[-2000:]}")
             undisturbed.append(accuracy(run.folder))
         before = float(RunFolder(root / "local-0").read_evaluations("held_out")[0]["accuracy"])
-        recipe = (*start, *CLUSTER, "seed=0")
-        run, begun = Run([str(EXAMPLE), *recipe], root / "chaos"), time.perf_counter()
+        run, begun = Run(EXAMPLE, (*start, *CLUSTER, "seed=0"), root / "chaos"), time.perf_counter()
         kinds = kinds_of(options.kills, options.drivers, draw)
         ended = disturb(run, kinds, options.steps, draw, options.limit)
         log = (root / "chaos.log").read_text(errors="replace")
@@ -224,7 +232,7 @@ def main() -> int:
         found: dict[str, object] = {
             "kills": len(run.kills),
             **{f"kills_{kind}": sum(one == kind for one, _ in run.kills) for kind in (*TITLES, "driver")},
-            **audit(run.folder, recipe, options.steps),
+            **audit(run),
             "accuracy_before": before,
             "accuracy": accuracy(run.folder),
             "accuracy_undisturbed": undisturbed,

@@ -70,9 +70,8 @@ UNNEEDED = {"torchvision"}  # not missed; but one built for another torch breaks
 USES: Mapping[str, tuple[str, ...]] = {
     "verify and score answers by rules": ("PyYAML", "rich"),
     "train in one process (transformers, torch)": ("torch", "transformers", "tokenizers", "safetensors", "trl"),
-    "load vLLM (for judges; no rollout engine uses it yet)": ("torch", "transformers", "vllm"),
-    "load DeepSpeed (no learner of medrl uses it yet)": ("torch", "transformers", "deepspeed"),
-    "load Ray (no placement of medrl uses it yet)": ("ray",),
+    "judge with, and sample from, vLLM in one process": ("torch", "transformers", "vllm"),
+    "train on a Ray cluster (placement: ray)": ("torch", "transformers", "vllm", "deepspeed", "ray"),
 }
 
 _MARK = "medrl-doctor:"
@@ -114,14 +113,15 @@ def main() -> int:
     """Print the report; 1 when something that is installed does not work, else 0."""
     checks = report()
     try:
-        _print_table(checks)
+        print_table(checks)
     except ImportError:
         for check in checks:
             print(f"{check.state:8} {check.section}: {check.name}: {check.found}  {check.advice}".rstrip())
     return int(any(check.state == "broken" for check in checks))
 
 
-def _print_table(checks: Sequence[Check]) -> None:
+def print_table(checks: Sequence[Check]) -> None:
+    """The checks as a table, by section."""
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table

@@ -5,6 +5,7 @@ What is heavy is imported when a command needs it.
 
 import argparse
 import sys
+from pathlib import Path
 
 from medrl.commands.terminal import FAILED, FAULT, Commands, console_of, write_json
 from medrl.errors import did_you_mean
@@ -49,6 +50,11 @@ def add(commands: Commands) -> None:
     config.set_defaults(command=_config)
 
     doctor = commands.add_parser("doctor", help="what this machine can run")
+    doctor.add_argument(
+        "--cluster", nargs="?", const="", metavar="ADDRESS",
+        help="look at a Ray cluster instead (auto, HOST:6379, ray://HOST:10001); without an address one of this machine",
+    )  # fmt: skip
+    doctor.add_argument("--folder", default=".", help="with --cluster: where runs are kept; every node must see it")
     doctor.set_defaults(command=_doctor)
 
 
@@ -119,6 +125,10 @@ def _config(options: argparse.Namespace) -> int:
 
 
 def _doctor(options: argparse.Namespace) -> int:
+    if options.cluster is not None:
+        from medrl.commands import cluster_doctor
+
+        return cluster_doctor.main(options.cluster or None, Path(options.folder))
     from medrl.commands import doctor
 
     return doctor.main()

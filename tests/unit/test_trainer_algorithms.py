@@ -13,6 +13,7 @@ from medrl.learners import CriticSettings, Optimization
 from medrl.models import Policy
 from medrl.plugins import BUILTIN, load
 from medrl.rewards import Verified
+from medrl.rollouts import Ordered
 from medrl.tracking import RunFolder, timeless
 from medrl.trainers import Trainer, TrainerSettings
 from medrl.types import Problem, Verdict, ask
@@ -88,9 +89,9 @@ def test_dapo_asks_for_other_problems_where_groups_teach_nothing(make_policy: Ma
         asked: list[list[str]] = []
         sample = loop._collect
 
-        async def counted(problems: Any, *rest: Any, asked: Any = asked, sample: Any = sample) -> Any:
-            asked.append([problem.id for problem in problems])
-            return await sample(problems, *rest)
+        async def counted(ordered: Ordered, asked: Any = asked, sample: Any = sample) -> Any:
+            asked.append([one.id for place, one in enumerate(ordered.problems) if place not in ordered.kept])
+            return await sample(ordered)
 
         loop._collect = counted  # type: ignore[method-assign]
         loop.fit()
