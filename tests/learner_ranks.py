@@ -17,42 +17,45 @@ import torch
 import torch.distributed as dist
 from safetensors.torch import save_file
 
-from medrl.algorithms import GRPO, Batch
+from medrl.algorithms import GRPO, PPO, Algorithm, Batch
 from medrl.errors import CheckpointError, TrainingDiverged
-from medrl.learners import LoRA, Optimization, TorchLearner
+from medrl.learners import CriticSettings, LoRA, Optimization, TorchLearner
 from medrl.learners.deepspeed_learner import DeepSpeedLearner
 from medrl.learners.deepspeed_settings import DeepSpeedSettings
 from medrl.models import Policy
 
-ALGORITHM = GRPO(kl_coef=0.05)
+ALGORITHMS: dict[str, Algorithm] = {"grpo": GRPO(kl_coef=0.05), "ppo": PPO(kl_coef=0.05, kl_in="loss")}
 HANGS_S = 1500  # then every thread's stack is printed
 PROBE = (5, 6, 7, 8, 9, 10)
 
 
 def optimization(knobs: dict[str, Any]) -> Optimization:
     """Settings under which a wrong norm, a wrong decay or a wrong split into micro-batches shows in the weights."""
-    lora = {"lora": LoRA(**knobs["lora"])} if "lora" in knobs else {}
+    made: dict[str, Any] = {"lora": LoRA, "critic": CriticSettings}
+    parts = {name: cls(**knobs[name]) for name, cls in made.items() if name in knobs}
     base = {"lr": 1e-3, "microbatch_tokens": 40, "max_grad_norm": 0.3, "weight_decay": 0.1, "warmup_steps": 4}
-    return Optimization(**{**base, **knobs, **lora})
+    return Optimization(**{**base, **knobs, **parts})
 
 
-def train(learner: TorchLearner, batches: list[Batch], first: int = 0) -> list[dict[str, float]]:
+def train(
+    learner: TorchLearner, batches: list[Batch], first: int = 0, algorithm: str = "grpo"
+) -> list[dict[str, float]]:
     """One update on each batch; its metrics."""
-    rows = []
+    rows, chosen = list[dict[str, float]](), ALGORITHMS[algorithm]
     for step, batch in enumerate(batches, first):
-        ready = ALGORITHM.advantages(learner.forward(batch, ALGORITHM.needs), {})
-        rows.append(learner.update(ready, ALGORITHM, step))
+        ready = chosen.advantages(learner.forward(batch, chosen.needs), {})
+        rows.append(learner.update(ready, chosen, step))
     return rows
 
 
 def diverge(learner: TorchLearner, batch: Batch) -> str:
     """Try an update in which one row, on one rank, has no finite loss; returns what is said."""
-    ready = ALGORITHM.advantages(learner.forward(batch, ALGORITHM.needs), {})
+    ready = ALGORITHMS["grpo"].advantages(learner.forward(batch, ALGORITHMS["grpo"].needs), {})
     assert ready.advantages_BT is not None
     row = int(ready.advantages_BT.abs().sum(-1).argmax())
     ready.advantages_BT[row] *= math.nan
     try:
-        learner.update(ready, ALGORITHM, 0)
+        learner.update(ready, ALGORITHMS["grpo"], 0)
     except TrainingDiverged as error:
         return str(error)
     return "it did not"
@@ -79,7 +82,7 @@ def run(case: dict[str, Any], folder: Path, batches: list[Batch]) -> None:
             learner.save(checkpoint)
         if step == case.get("diverge_at"):
             said["diverged"] = diverge(learner, batches[step])
-        said["rows"] += train(learner, batches[step : step + 1], step)
+        said["rows"] += train(learner, batches[step : step + 1], step, case.get("algorithm", "grpo"))
     said |= {"probe": learner.probe_logprobs(PROBE), "updates": learner.updates}
     weights = {name: t.clone() for bucket in learner.weights() for name, t in bucket.tensors()}
     if "lora" in case.get("optimization", {}):

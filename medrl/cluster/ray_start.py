@@ -18,7 +18,8 @@ def ray_cluster(address: str | None = None, cpus: int | None = None) -> Iterator
     actors on a small machine share cores.
 
     Args:
-        address: `auto`, `HOST:6379` or `ray://HOST:10001` of a cluster that runs; empty starts one.
+        address: `auto`, `HOST:6379` or `ray://HOST:10001` of a cluster that runs; empty takes RAY_ADDRESS, and starts one
+            where that is not set.
         cpus: Logical CPUs of a cluster that is started; empty for the machine's own number.
 
     Raises:
@@ -27,6 +28,7 @@ def ray_cluster(address: str | None = None, cpus: int | None = None) -> Iterator
     """
     os.environ.update(QUIET)  # before Ray reads it
     ray: Any = need("ray", "ray")
+    address = address or os.environ.get("RAY_ADDRESS")  # set in what `ray job submit` runs
     if ray.is_initialized():
         yield ray
         return

@@ -12,7 +12,6 @@ import logging
 import math
 from collections.abc import Callable, Iterator, Sequence, Set
 from contextlib import contextmanager, redirect_stdout
-from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 from typing import Any, Literal
@@ -56,19 +55,25 @@ class _Head(nn.Module):
 
 
 class _Scored(nn.Module):
-    """A model as DeepSpeed runs it: a micro-batch in; log-probabilities, values and entropy out, (B, T) each or None."""
+    """A model as DeepSpeed runs it: a micro-batch in; log-probabilities (B, T), entropy (B, T) and states (N, D) out."""
 
     def __init__(self, model: PreTrainedModel, stage: int) -> None:
         super().__init__()
         self.model = model
         self.head = _Head(backbone_and_head(model)[1], stage)
 
-    def forward(self, *, micro: Batch, knobs: dict[str, Any]) -> tuple[Tensor, Tensor | None, Tensor | None]:
+    def forward(self, *, micro: Batch, knobs: dict[str, Any]) -> tuple[Tensor, Tensor | None, Tensor]:
         def apply_head(_: nn.Linear, hidden_ND: Tensor, targets_N: Tensor, **more: Any) -> Any:
             return self.head(hidden_ND, targets_N, **more)
 
-        found = response_outputs(self.model, micro, apply_head=apply_head, **knobs)
-        return found.logprobs_BT, found.values_BT, found.entropy_BT  # in a tuple: DeepSpeed looks into no other objects
+        states: list[Tensor] = []
+
+        def keep(_: Batch, hidden_ND: Tensor) -> Tensor:
+            states.append(hidden_ND)
+            return hidden_ND.new_zeros(0)
+
+        found = response_outputs(self.model, micro, apply_head=apply_head, values=keep, **knobs)
+        return found.logprobs_BT, found.entropy_BT, states[0]  # in a tuple: DeepSpeed looks into no other objects
 
 
 class DeepSpeedLearner(TorchLearner):
@@ -252,16 +257,17 @@ class DeepSpeedLearner(TorchLearner):
 
     def _scored(self, model: Any, micro: Batch, want: Set[str], barred: Sequence[int]) -> Outputs:
         self.passes += 1
-        critic = self.critic if "values" in want else None
         knobs = {
             "entropy": "entropy" in want,
-            "values": critic.values if critic is not None and critic.shared else None,
             "logits_mib": self.settings.logits_mib,
             "pack": self.pack,
             "barred": barred,
         }
-        found = Outputs(*model(micro=micro, knobs=knobs))
-        return found if critic is None or critic.shared else replace(found, values_BT=critic.values(micro))
+        logprobs_BT, entropy_BT, states_ND = model(micro=micro, knobs=knobs)
+        if self.critic is None or "values" not in want:
+            return Outputs(logprobs_BT, entropy_BT=entropy_BT)
+        values_BT = self.critic.values(micro, states_ND if self.critic.shared else None)
+        return Outputs(logprobs_BT, values_BT, entropy_BT)
 
     @torch.no_grad()
     def probe_logprobs(self, token_ids: Sequence[int]) -> list[float]:
@@ -307,8 +313,8 @@ class DeepSpeedLearner(TorchLearner):
         """See `TorchLearner.load`; collective. Every rank reads the folder, whoever and however many wrote it."""
         with self._together(f"{folder} is no whole checkpoint of this model"):
             saved = checkpoint.OptimizerState(folder)
-            saved.check(self.state.shapes)
             weights = checkpoint.saved_weights(self.model, folder)
+            saved.check(self.state.shapes)
         with self._together(f"{folder} is no checkpoint of this model"):
             if trainable.has_adapter(self.model):
                 trainable.check_base(self.model, weights, self.state.gather)
