@@ -13,7 +13,7 @@ PINS := requirements/cpu.txt
 PACKAGING := $(PINS) setup.cfg pyproject.toml
 EVERYTHING := torch transformers datasets trl peft accelerate deepspeed ray vllm tensorboard matplotlib medrl
 
-.PHONY: help demo test test-unit test-interop lint browser format doctor cards doctor-model wheel clean
+.PHONY: help demo test test-unit test-interop test-chaos lint browser format doctor cards doctor-model wheel clean
 
 help: ## Print this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-13s %s\n", $$1, $$2 }'
@@ -23,13 +23,16 @@ demo: .venv/.light ## Train a tiny medical policy from scratch on the CPU; insta
 
 test: lint browser ## Lint and run all tests but interop; installs the complete CPU environment first
 	$(BIN)/python -m pytest tests/unit -n 2 --dist loadfile
-	$(BIN)/python -m pytest --ignore tests/unit
+	$(BIN)/python -m pytest --ignore tests/unit -n 2 --dist loadfile
 
 test-unit: .venv/.full ## Only the fast tests, without real engines
 	$(BIN)/python -m pytest tests/unit -m "not slow and not engine" -n 2 --dist loadfile
 
 test-interop: .venv/.full .interop/.done ## Hold medrl against other frameworks' real code, installed into .interop
 	PYTHONPATH=.interop $(BIN)/python -m pytest -m interop
+
+test-chaos: .venv/.full ## Kill processes of a run on a Ray cluster twelve times and look for what was lost; up to 30 minutes
+	$(BIN)/python benchmarks/chaos.py
 
 lint: .venv/.full ## ruff and mypy
 	$(BIN)/ruff check

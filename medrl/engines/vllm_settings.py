@@ -9,6 +9,7 @@ from medrl.knobs import out_of_range
 from medrl.models import Policy
 
 Midway = Literal["recompute", "keep", "refuse"]
+STEP = 4096  # tokens in one step on a CPU
 Transfer = Literal["buckets", "nccl", "ipc"]
 
 
@@ -23,7 +24,8 @@ class EngineSettings:
     """Longest prompt and response together, in tokens; empty is the model's own context."""
 
     max_batched_tokens: int | None = None
-    """Tokens of prompts and responses in one step; empty lets vLLM choose. Typical 2,048 to 16,384."""
+    """Tokens of prompts and responses in one step; empty lets vLLM choose (on a CPU 4,096). On a CPU at least one whole
+    sequence. Typical 2,048 to 16,384."""
 
     kv_cache_gib: float | None = None
     """GiB for keys and values; empty is 1 on a CPU, and on a GPU what `gpu_memory_utilization` leaves."""
@@ -149,10 +151,15 @@ def arguments(served: ServedModel, settings: EngineSettings, cpu: bool) -> dict[
             f"engine: transfer={settings.transfer!r} with sleep_mode={settings.sleep_mode} needs CUDA, and vLLM computes "
             "on the CPU here; take transfer='buckets' and sleep_mode=False"
         )
-    own = settings.transfer == "buckets"
+    own, longest = settings.transfer == "buckets", settings.max_model_len or served.context
     gib = settings.kv_cache_gib if settings.kv_cache_gib is not None else (1.0 if cpu else None)
     optional = {
-        "max_num_batched_tokens": settings.max_batched_tokens,
+        # A prompt that is computed in pieces draws a token too many, and vLLM winds the request's generator back by an
+        # offset, which generators on a CPU do not have: there prompts are computed whole.
+        "enable_chunked_prefill": False if cpu else None,
+        "max_num_batched_tokens": max(settings.max_batched_tokens or STEP, longest)
+        if cpu
+        else settings.max_batched_tokens,
         "kv_cache_memory_bytes": None if gib is None else int(gib * 2**30),
         "block_size": settings.block_size or (32 if cpu else None),
         "worker_extension_cls": "medrl.engines.vllm_weights.Extension" if own else None,
@@ -163,7 +170,7 @@ def arguments(served: ServedModel, settings: EngineSettings, cpu: bool) -> dict[
         "skip_tokenizer_init": not served.sees,
         "trust_remote_code": False,
         "dtype": served.dtype if settings.dtype == "policy" else settings.dtype,
-        "max_model_len": settings.max_model_len or served.context,
+        "max_model_len": longest,
         "max_num_seqs": settings.max_num_seqs,
         "gpu_memory_utilization": settings.gpu_memory_utilization,
         "tensor_parallel_size": settings.tensor_parallel,

@@ -28,12 +28,8 @@ PATIENCE = 25.0
 
 
 @pytest.fixture(scope="module")
-def cluster() -> Iterator[Any]:
-    import ray
-
-    ray.init(address="local", num_cpus=2, include_dashboard=False, namespace="learners", log_to_driver=False)
-    yield ray
-    ray.shutdown()
+def cluster(ray: Any) -> Any:
+    return ray
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +76,8 @@ def test_numbers_faults_and_restarts(
     rows, expected = train(learners, make_batch, range(3)), train(straight, make_batch, range(3))
     assert max(abs(a[key] - b[key]) for a, b in zip(rows, expected, strict=True) for key in a) < 1e-5
     assert apart(weights(learners), weights(straight)) < 1e-5
-    refs = learners.weight_refs()
+    refs, size = learners.weight_refs()
+    assert size == sum(cluster.get(ref).nbytes for ref in refs) > 0
     assert refs and all(isinstance(ref, cluster.ObjectRef) for ref in refs)
     assert learners.probe_logprobs([5, 6, 7, 8]) == pytest.approx(straight.probe_logprobs([5, 6, 7, 8]), abs=1e-5)
     unchanged = weights(TorchLearner(learners.policy, Optimization()))

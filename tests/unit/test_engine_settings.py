@@ -51,6 +51,8 @@ def test_what_vllm_is_told() -> None:
     assert told["weight_transfer_config"] == {"backend": "medrl_buckets"}
     on_gpu = arguments(SERVED, EngineSettings(tensor_parallel=4, dtype="bfloat16"), cpu=False)
     assert on_gpu["tensor_parallel_size"] == 4 and on_gpu["dtype"] == "bfloat16"
+    assert told["enable_chunked_prefill"] is False and "enable_chunked_prefill" not in on_gpu
+    assert arguments(SERVED, EngineSettings(max_batched_tokens=1), cpu=True)["max_num_batched_tokens"] == SERVED.context
     assert "kv_cache_memory_bytes" not in on_gpu and "block_size" not in on_gpu
 
 
