@@ -92,7 +92,7 @@ def run_recipe(recipe: Recipe, console: RunConsole | None = None) -> Outcome:
             f"{recipe.name}: {len(parts.problems)} problems, {len(parts.held_out)} held out, "
             f"{len(parts.demonstrations)} demonstrations; {torch.get_num_threads()} threads"
         )
-        for warning in card_warnings(parts.reward):
+        for warning in [*card_warnings(parts.reward), *staleness_warnings(recipe)]:
             console.say(warning, style="yellow")
         # Whatever would stop the run later is found before the folder is begun and SFT has spent hours.
         start = None if recipe.resume and _is_policy(path / "sft") else checked_start(recipe, parts)
@@ -123,6 +123,17 @@ def _run(recipe: Recipe, parts: Parts, policy: Policy | None, run: RunFolder, co
     names = ("SFT" if recipe.sft else "start", "RL")
     _show(run, console, before, after, names, leaf.name if leaf is not None else "")
     return Outcome(run.path, before, after, trainer.step)
+
+
+def staleness_warnings(recipe: Recipe) -> list[str]:
+    """What to say where rollouts run ahead and the loss takes their tokens for the present policy's."""
+    algorithm, _ = read_algorithm(recipe.algorithm)
+    if not recipe.max_staleness or getattr(algorithm, "correction", "token") != "none":
+        return []
+    return [
+        f"warning: max_staleness is {recipe.max_staleness} and the algorithm corrects for nothing, so tokens of older "
+        "policies count as the present one's; set algorithm.correction=token"
+    ]
 
 
 def may_change(recipe: Recipe) -> tuple[str, ...]:
