@@ -138,7 +138,7 @@ def _leaves(tree: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any]
 
 
 # Sections that are carried out, or written into a file, as they are.
-WHOLE = ("reward", "problems", "held_out", "demonstrations", "sft", "policy.new")
+WHOLE = ("reward", "problems", "held_out", "demonstrations", "sft", "policy.new", "cluster")
 # Why the rest has no flag.
 OTHERWISE = {
     "reward": "it is in reward.yaml, which the written files read",
@@ -152,6 +152,7 @@ OTHERWISE = {
     "policy.trust_remote_code": "OpenRLHF always runs code that comes with a checkpoint; train only what you trust",
     "policy.device": "OpenRLHF trains on GPUs",
     "placement": "OpenRLHF places its models on the GPUs by --*.num_gpus_per_node and --train.colocate_all",
+    "cluster": "it is of medrl's placement; OpenRLHF has --vllm.num_engines and --*.num_gpus_per_node of its own",
     "max_staleness": "0 there too without --train.async_enable",
     "max_rows": "vLLM bounds its own batch, by --vllm.gpu_memory_utilization",
     "threads": "it is of medrl's CPU run",
@@ -166,6 +167,8 @@ OTHERWISE = {
     "optimization.microbatch_tokens": "add --train.dynamic_batch_enable and --train.max_tokens_per_gpu where flash "
     "attention is installed; it changes speed and memory only",
     "optimization.logits_mib": "OpenRLHF does not bound them",
+    "optimization.last_layers": "OpenRLHF trains all layers",
+    "optimization.lora": "its flags for LoRA are not mapped",
     "optimization.critic": "these algorithms have none",
     "algorithm.kl_target": "set --algo.kl.target and --algo.kl.horizon by hand; their KL is of a whole response",
     "algorithm.kl_horizon": "set --algo.kl.target and --algo.kl.horizon by hand; their KL is of a whole response",

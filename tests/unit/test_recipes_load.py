@@ -155,7 +155,7 @@ def test_extends_may_not_lead_back_nor_to_a_missing_file(tmp_path: Path) -> None
 
 def test_all_faults_are_told_at_once_with_the_nearest_name(tmp_path: Path) -> None:
     text = SOUND.replace("count: 40", "cuont: 40").replace("type: typed", "type: tpyed").replace("lr: 3e-4", "lr: fast")
-    text += "trainer: {steps: 1.5}\nalgorithm: {type: grpo, clipp: 0.1}\nplacement: ray\n"
+    text += "trainer: {steps: 1.5}\nalgorithm: {type: grpo, clipp: 0.1}\nplacement: cloud\n"
     found = faults(tmp_path, text, "seed=zero", "x")
     for part in (
         "problems.cuont: there is no such knob; did you mean 'count'?",
@@ -163,7 +163,7 @@ def test_all_faults_are_told_at_once_with_the_nearest_name(tmp_path: Path) -> No
         "optimization.lr: 'fast' is not a number",
         "trainer.steps: 1.5 is not a whole number",
         "algorithm.clipp: there is no such knob; did you mean 'clip'?",
-        "placement: 'ray' cannot be chosen; known: local",
+        "placement: 'cloud' cannot be chosen; known: local, ray",
         "seed: 'zero' is not a whole number",
         "'x' is no override; write section.knob=value",
     ):
