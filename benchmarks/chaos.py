@@ -8,7 +8,8 @@ would (`medrl run RECIPE resume=true`). It must end. Then the run folder is read
 skipped (`prompts_lost`, `prompts_doubled`), no rollout in two steps (`rollouts_trained_twice`), and the held-out accuracy
 beside that of undisturbed runs of the same recipe (`accuracy`, `accuracy_undisturbed`, one for each seed).
 
-All start from one SFT policy. Exits non-zero when anything is lost or doubled, or the run does not end.
+All start from one SFT policy. Exits non-zero when anything is lost or doubled, the run does not end, or it learnt clearly
+less than the worst of the undisturbed ones.
 """
 
 import argparse
@@ -36,6 +37,7 @@ from medrl.seeds import seed_of
 from medrl.tracking import RunFolder
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "huatuogpt_o1" / "tiny.yaml"
+MARGIN = 0.075  # three standard errors of an accuracy of 100 problems, four answers each
 TITLES = {"engine": "ray::EngineActor", "learner": "ray::LearnerActor", "reward": "ray::RewardActor"}
 SMALL = (
     "policy.new.layers=2", "problems.count=200", "problems.diseases=20", "held_out.diseases=20", "held_out.count=100",
@@ -249,6 +251,8 @@ def main() -> int:
         )
     print_machine(machine())
     write_json(options.json, {**found, **machine()})
+    if found["accuracy"] < min(undisturbed, default=0.0) - MARGIN:  # type: ignore[operator]
+        fail(f"the disturbed run learnt less: {found['accuracy']:.3f} beside {min(undisturbed):.3f}")
     wrong = ("prompts_lost", "prompts_doubled", "rollouts_trained_twice", "steps_missing", "steps_doubled")
     return 1 if any(found[name] for name in wrong) or len(run.kills) < options.kills else 0
 

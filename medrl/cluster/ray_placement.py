@@ -51,6 +51,7 @@ class RayPlacement:
             EngineFailed, LearnerLost: One of them does not start.
         """
         settings = settings or ClusterSettings()
+        source, optimization = _absolute(source), _absolute_critic(optimization)
         self.settings, self._rewards, self._stack = settings, list[RayRewards](), ExitStack()
         self.learner_restarts = 0
         try:
@@ -80,10 +81,15 @@ class RayPlacement:
 
     def restart_learner(self, lost: LearnerLost) -> None:
         """See `Placement.restart_learner`."""
-        self.learner_restarts += 1
-        if self.learner_restarts > self.settings.max_learner_restarts:
-            raise lost
-        self.learner.restart()
+        while True:
+            self.learner_restarts += 1
+            if self.learner_restarts > self.settings.max_learner_restarts:
+                raise lost
+            try:
+                self.learner.restart()
+                return
+            except LearnerLost as again:  # a rank died while the group was starting
+                lost = again
 
     def figures(self) -> dict[str, float]:
         """See `Placement.figures`; `cluster/` counts losses since the start, `time/` is how the machines do."""
@@ -108,9 +114,20 @@ class RayPlacement:
         self._stack.close()
 
 
+def _absolute(source: PolicySpec) -> PolicySpec:
+    """Actors have other working folders than the driver."""
+    known = source.path is not None and os.path.isdir(source.path)
+    return replace(source, path=str(Path(str(source.path)).resolve())) if known else source
+
+
+def _absolute_critic(optimization: Optimization) -> Optimization:
+    critic = optimization.critic
+    if critic is None or critic.path is None or not os.path.isdir(critic.path):
+        return optimization
+    return replace(optimization, critic=replace(critic, path=str(Path(critic.path).resolve())))
+
+
 def served_model(policy: Policy, source: PolicySpec) -> ServedModel:
     """The policy as engines need it, by the folder or hub id that they read."""
     assert source.path is not None
-    served = ServedModel.of(policy, source.path, write=False)
-    folder = str(Path(source.path).resolve()) if os.path.isdir(source.path) else source.path
-    return replace(served, folder=folder)
+    return replace(ServedModel.of(policy, source.path, write=False), folder=source.path)

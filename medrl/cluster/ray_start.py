@@ -4,10 +4,24 @@ import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from typing import Any
 
 from medrl.cluster.environment import QUIET
-from medrl.errors import ClusterUnavailable, need
+from medrl.errors import ClusterUnavailable, MissingExtra, need
+
+
+def require_cluster_packages() -> None:
+    """See that what `placement: ray` runs is installed, without importing it.
+
+    Raises:
+        MissingExtra: With everything that is missing.
+    """
+    missing = [name for name in ("ray", "vllm", "deepspeed") if find_spec(name) is None]
+    if missing:
+        raise MissingExtra(
+            f"placement: ray needs {', '.join(missing)}; install what is missing: pip install 'medrl[{','.join(missing)}]'"
+        )
 
 
 @contextmanager

@@ -63,6 +63,7 @@ class RayRewards:
         self._counted: dict[Any, tuple[int, dict[str, Any]]] = {}  # by actor, dead ones too: its latest answer
         self._actors = [self._start() for _ in range(fleet.actors)]
         self._loads = [0] * fleet.actors
+        self._turns: tuple[asyncio.AbstractEventLoop, list[asyncio.Semaphore]] | None = None
         try:
             ray.get([actor.ready.remote() for actor in self._actors], timeout=fleet.start_timeout)
         except ray.exceptions.RayError as error:
@@ -96,22 +97,24 @@ class RayRewards:
         status, reason = "error", ""
         for _ in range(self.fleet.attempts):
             place = self._loads.index(min(self._loads))
-            actor = self._actors[place]
             self._loads[place] += 1
             try:
-                async with asyncio.timeout(self.fleet.start_timeout):
-                    await actor.ready.remote()
-                async with asyncio.timeout(self.fleet.timeout):
-                    scores, seconds, answer, counted = await actor.score.remote(group, context.step, context.state)
-            except TimeoutError:
-                status, reason = "timeout", f"no scores within {self.fleet.timeout:g} s"
-                self._replace(place, actor, reason)
-            except ray.exceptions.RayActorError as error:
-                status, reason = "error", f"the actor died: {_words(error)}"
-                self._replace(place, actor, reason)
-            except ray.exceptions.RayTaskError as error:
-                raise error.cause if isinstance(error.cause, RewardFailed) else error from None
-            else:
+                async with self._turn(place):  # one group at a time: what kills an actor or holds it up costs no other
+                    actor = self._actors[place]
+                    try:
+                        scores, seconds, answer, counted = await self._ask(actor, group, context)
+                    except TimeoutError as error:
+                        status, reason = "timeout", str(error)
+                        self._replace(place, actor, reason)
+                        continue
+                    except ray.exceptions.RayTaskError as error:
+                        raise error.cause if isinstance(error.cause, RewardFailed) else error from None
+                    except (
+                        ray.exceptions.RayError
+                    ) as error:  # died, was out of memory, lost its node, could not be placed
+                        status, reason = "error", f"the actor died: {_words(error)}"
+                        self._replace(place, actor, reason)
+                        continue
                 for phase, spent in seconds.items():
                     context.seconds[phase] = context.seconds.get(phase, 0.0) + spent
                 if answer > self._counted.get(actor, (0, {}))[0]:
@@ -121,6 +124,26 @@ class RayRewards:
             finally:
                 self._loads[place] -= 1
         return [self._failed(status, f"{reason}, {self.fleet.attempts} times")] * len(group)
+
+    async def _ask(self, actor: Any, group: Group, context: RewardContext) -> Any:
+        """The actor's answer; a TimeoutError says what it was too late with."""
+        try:
+            async with asyncio.timeout(self.fleet.start_timeout):
+                await actor.ready.remote()
+        except TimeoutError as error:
+            raise TimeoutError(f"the actor was not there within {self.fleet.start_timeout:g} s") from error
+        try:
+            async with asyncio.timeout(self.fleet.timeout):
+                return await actor.score.remote(group, context.step, context.state)
+        except TimeoutError as error:
+            raise TimeoutError(f"no scores within {self.fleet.timeout:g} s") from error
+
+    def _turn(self, place: int) -> asyncio.Semaphore:
+        """Who may ask an actor; anew for each event loop, for a semaphore belongs to one."""
+        loop = asyncio.get_running_loop()
+        if self._turns is None or self._turns[0] is not loop:
+            self._turns = loop, [asyncio.Semaphore(1) for _ in self._actors]
+        return self._turns[1][place]
 
     def _failed(self, status: Any, reason: str) -> Score:
         part = Part(None, status, reason=reason)

@@ -15,6 +15,7 @@ import torch
 
 from medrl import rewards
 from medrl.cluster import Placement
+from medrl.cluster.ray_start import require_cluster_packages
 from medrl.data.demonstrations import Demonstration
 from medrl.engines import InProcessEngine
 from medrl.errors import DataError, MedrlError
@@ -34,8 +35,13 @@ from medrl.trainers.checks import check_reward, fitting_problems
 from medrl.types import Problem, ScoredGroup
 from medrl.verifiers import run_sync
 
-# What a resumed run may change: what it keeps and how much failure it bears; how long it goes on, see `may_change`.
-MAY_CHANGE = ("resume", "folder", "trackers", "trainer.keep_checkpoints", "trainer.max_unscored")
+# What a resumed run may change: what it keeps, how much failure it bears, and on how many machines it goes on; how long it
+# goes on, see `may_change`.
+MACHINES = ("address", "cpus", "engines", "learners", "rewards", "max_learner_restarts")
+MAY_CHANGE = (
+    "resume", "folder", "trackers", "trainer.keep_checkpoints", "trainer.max_unscored",
+    *(f"cluster.{name}" for name in MACHINES),
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -143,6 +149,8 @@ def may_change(recipe: Recipe) -> tuple[str, ...]:
 
 def checked_start(recipe: Recipe, parts: Parts) -> Policy:
     """The policy before any training, seen to fit the problems, the reward and the format of the demonstrations."""
+    if recipe.placement == "ray":
+        require_cluster_packages()
     check_reward(parts.reward, parts.held_out)
     policy = start_policy(recipe, parts.problems, parts.demonstrations)
     policy.check()

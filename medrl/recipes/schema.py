@@ -138,6 +138,25 @@ def _unread_by_the_clinic(source: ProblemSource | DemonstrationSource, names: Se
     return [f"`{name}` has no effect on the clinic; leave it out" for name in found]
 
 
+def _not_on_ray(cluster: ClusterSettings, max_staleness: int) -> list[str]:
+    """Knobs of engines that a run on Ray does not serve, or that would stop it in the middle."""
+    faults = []
+    if cluster.engine.transfer != "buckets":
+        faults.append(
+            f"cluster.engine.transfer is {cluster.engine.transfer!r}; a run sends weights as buckets through Ray's object "
+            "store, and drives no other way"
+        )
+    if cluster.engine.sleep_mode:
+        faults.append(
+            "cluster.engine.sleep_mode: engines and ranks have GPUs of their own, and no run puts them to sleep"
+        )
+    if max_staleness and cluster.engine.midway == "refuse":
+        faults.append(
+            "cluster.engine.midway is refuse, and with max_staleness above 0 weights change midway: recompute"
+        )
+    return faults
+
+
 @dataclass(frozen=True)
 class Recipe:
     """Everything of a run."""
@@ -217,6 +236,8 @@ class Recipe:
                 f"max_staleness is {self.max_staleness}; with placement local every rollout is of the present policy, "
                 "so it must be 0"
             )
+        if self.placement == "ray":
+            faults += _not_on_ray(self.cluster, self.max_staleness)
         if self.policy.path is None and self.policy.new is None:
             faults.append("policy: give `path` (a folder or hub id) or `new` (the shape of a model from scratch)")
         if self.policy.path is not None and self.policy.new is not None:

@@ -7,6 +7,7 @@ Problems that were drawn for coming steps are kept with those of their groups th
 7; only what was unfinished is sampled again, so that each problem is asked once an epoch and no group is trained on twice.
 """
 
+import copy
 import json
 from collections.abc import Mapping
 from dataclasses import replace
@@ -110,11 +111,17 @@ def recover(trainer: "Trainer", lost: LearnerLost) -> None:
     Raises:
         LearnerLost: `lost` itself, where the placement has no other learner to give.
     """
-    trainer.placement.restart_learner(lost)
-    if trainer.run is None or not restore(trainer, trainer.run):
-        set_state(trainer, trainer.beginning, Path())
-        trainer.placement.sync.publish(trainer.step)
-    trainer.console.say(f"{lost}\nA new learner goes on from step {trainer.step}", style="yellow")
+    while True:
+        trainer.console.say(str(lost), style="yellow")
+        trainer.placement.restart_learner(lost)  # raises `lost` where there is none left
+        try:
+            if trainer.run is None or not restore(trainer, trainer.run):
+                set_state(trainer, copy.deepcopy(trainer.beginning), Path())
+                trainer.placement.sync.publish(trainer.step)
+            break
+        except LearnerLost as again:
+            lost = again
+    trainer.console.say(f"a new learner goes on from step {trainer.step}", style="yellow")
 
 
 def _ordered(trainer: "Trainer", saved: Mapping[str, Any], checkpoint: Path) -> Ordered:

@@ -4,6 +4,7 @@ The loop cannot tell where engine and learner run (`Placement`), nor which algor
 """
 
 import asyncio
+import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
@@ -112,35 +113,33 @@ class Trainer:
         self.evaluations_since_best = 0
         self.evaluated_step = -1
         self.last_evaluation: Evaluation | None = None
-        self.beginning = checkpoints.state_of(self)
+        self.beginning = json.loads(json.dumps(checkpoints.state_of(self)))  # a copy: states change in place
 
     def fit(self, steps: int | None = None) -> None:
         """Train up to `steps` finished steps (the settings' number when empty). Goes on where a resumed run stopped."""
         run_sync(self._fit(self.settings.steps if steps is None else steps))
 
     async def _fit(self, steps: int) -> None:
-        if (
-            self.held_out
-            and self.evaluated_step != self.step
-            and (self.step == 0 or self._due(self.settings.evaluate_every))
-        ):
-            await self.evaluate()
+        await self._evaluate_first()
+        taken = self.step  # the last step whose rollouts were handed out
         try:
             with self.console.phase("RL", total=steps, done=self.step) as progress:
                 while self.step < steps and not self._should_stop():
                     laps, counted = Laps(), self.scorer.statistics()
                     scored, ordered = await self.ahead.next(self.step + 1, steps)
+                    taken = ordered.step
                     laps("rollout")
                     try:
                         await undisturbed(self._train(scored, ordered.context, laps, counted))
                         await self._evaluate_and_save(last=self.step == steps)
                     except LearnerLost as lost:
-                        await self.ahead.close()
-                        checkpoints.recover(self, lost)
+                        await self._recover(lost)
+                        taken = self.step
                     progress.advance(self.step - progress.done)
         except asyncio.CancelledError:  # Ctrl-C
             await self.ahead.close()
-            self._keep()
+            if taken <= self.step:  # else its update was broken off by a second Ctrl-C: an older checkpoint is whole
+                self._keep()
             raise
         finally:
             await self.ahead.close()
@@ -215,6 +214,21 @@ class Trainer:
             if improved:
                 self.save(self.run.best)
         return result
+
+    async def _recover(self, lost: LearnerLost) -> None:
+        """A new learner for a lost one, and the loop where the latest checkpoint left it."""
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():  # Ctrl-C came first: the run is to end
+            raise lost
+        await self.ahead.close()
+        checkpoints.recover(self, lost)
+        await self._evaluate_first()
+
+    async def _evaluate_first(self) -> None:
+        """The evaluation before training, and one that a stop came before."""
+        due = self.step == 0 or self._due(self.settings.evaluate_every)
+        if self.held_out and self.evaluated_step != self.step and due:
+            await self.evaluate()
 
     def _due(self, every: int) -> bool:
         return every > 0 and self.step % every == 0

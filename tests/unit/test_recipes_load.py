@@ -271,3 +271,22 @@ def test_the_resolved_recipe_reads_back_equal(overrides: tuple[str, ...], tmp_pa
     assert load_recipe(write(tmp_path, text, "again.yaml")) == recipe
     assert to_yaml(load_recipe(tmp_path / "again.yaml")) == text
     assert all(f"\n{name}:" in f"\n{text}" for name in Recipe.__dataclass_fields__)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "says"),
+    [
+        (["cluster.engine.transfer=nccl"], "as buckets through Ray's object store"),
+        (["cluster.engine.sleep_mode=true"], "no run puts them to sleep"),
+        (["max_staleness=1", "cluster.engine.midway=refuse"], "weights change midway: recompute"),
+        (["max_staleness=-1"], "at least 0"),
+        (["cluster.address=auto", "cluster.cpus=4"], "with `address` leave it out"),
+    ],
+)
+def test_what_a_run_on_ray_cannot_do_is_told_before_it_begins(
+    overrides: list[str], says: str, repository: Path
+) -> None:
+    tiny = repository / "examples" / "huatuogpt_o1" / "tiny.yaml"
+    assert load_recipe(tiny, ["placement=ray", "max_staleness=2"]).cluster.engine.midway == "recompute"
+    with pytest.raises(RecipeError, match=says):
+        load_recipe(tiny, ["placement=ray", *overrides])

@@ -255,6 +255,68 @@ def stop_after_step_3_with_a_finished_group_ahead(one: Trainer) -> None:
     engine.on_rollout = stop
 
 
+class Fragile(Apart):
+    """A placement whose learner is lost at given steps, and that has new ones, as a group of ranks has."""
+
+    def __init__(self, policy: Policy, lost_at: Sequence[int]) -> None:
+        super().__init__(policy)
+        self.start, self.left = copy.deepcopy(policy.model.state_dict()), list(lost_at)
+        self._watch()
+
+    def _watch(self) -> None:
+        update = self.learner.update
+
+        def fragile(batch: Any, algorithm: Any, seed: int) -> dict[str, float]:
+            found = update(batch, algorithm, seed)  # the weights have moved: nothing of the learner can be kept
+            if self.left and len(self.published) + 1 >= self.left[0]:
+                self.left.pop(0)
+                raise LearnerLost("rank 1 of 2 died in update", [1])
+            return found
+
+        self.learner.update = fragile  # type: ignore[method-assign]
+
+    def restart_learner(self, lost: LearnerLost) -> None:
+        policy = self.learner.policy
+        policy.model.load_state_dict(self.start)
+        self.learner = TorchLearner(policy, Optimization(lr=1e-2))
+        self._watch()
+
+
+@pytest.mark.parametrize("lost_at", [(2,), (4,), (1, 4, 5)], ids=str)
+def test_a_lost_learner_is_made_anew_and_the_run_ends_in_the_same_weights(
+    make_policy: MakePolicy, tmp_path: Path, lost_at: tuple[int, ...]
+) -> None:
+    """Before the first checkpoint everything begins again, the evaluation before training too; later it goes back to one."""
+    expected, policy = make_policy(), make_policy()
+    held_out = [Problem("h0", ask("knee")), Problem("h1", ask("red?"))]
+    knobs: dict[str, Any] = {"save_every": 3, "steps": 6}
+    with folder(tmp_path / "whole") as run:
+        whole = trainer(expected, run=run, **knobs)
+        whole.held_out = held_out
+        whole.fit()
+        rows, evaluations = run.read_metrics("rl"), run.read_evaluations()
+    with folder(tmp_path / "lost") as run:
+        one = trainer(policy, run=run, **knobs)
+        one.held_out, one.placement = held_out, Fragile(policy, lost_at)
+        one.fit()
+        assert not one.placement.left
+        assert [timeless(row) for row in run.read_metrics("rl")] == [timeless(row) for row in rows]
+        assert [timeless(row) for row in run.read_evaluations()] == [timeless(row) for row in evaluations]
+        assert run.read_evaluations()[0]["step"] == 0
+    assert same(policy, expected)
+
+
+def test_a_learner_that_cannot_be_had_again_ends_the_run(make_policy: MakePolicy) -> None:
+    one = trainer(make_policy())
+
+    def lost(*_: Any) -> dict[str, float]:
+        raise LearnerLost("rank 0 of 1 died in update", [0])
+
+    one.placement.learner.update = lost  # type: ignore[method-assign]
+    with pytest.raises(LearnerLost, match="rank 0 of 1 died"):
+        one.fit()
+
+
 def test_what_must_not_be_half_done_is_finished_before_a_cancellation_goes_on() -> None:
     done = []
 
