@@ -72,7 +72,8 @@ def demonstrations_of(source: DemonstrationSource, problems: ProblemSource) -> l
         shuffle_references=False,
         instruction=source.instruction or problems.instruction,
     )
-    return generate_demonstrations(problems_of(shown), wrong_share=source.wrong_share, seed=source.seed)
+    asked = problems_of(shown)
+    return generate_demonstrations(asked, wrong_share=source.wrong_share, chain=source.chain, seed=source.seed)
 
 
 def start_policy(recipe: Recipe, problems: Sequence[Problem], demonstrations: Sequence[Demonstration]) -> Policy:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
 from medrl.cluster.settings import ClusterSettings
+from medrl.data.clinic.demonstrations import CHAINS
 from medrl.engines.base import Sampling
 from medrl.evaluation.evaluate import EvaluationSettings
 from medrl.learners.base import Optimization
@@ -120,8 +121,13 @@ class DemonstrationSource:
     wrong_share: float = 0.0
     """Clinic: share whose conclusion is wrong, one fixed set, as imperfect demonstrations are. Typical 0 to 0.5."""
 
+    chain: str = "simple"
+    """Clinic: the reasoning before the response: `simple`, `complex` (an idea, its verification, another idea) or `none`."""
+
     def __post_init__(self) -> None:
         faults = _unread_by_the_clinic(self, ("limit", "config", "schema"))
+        if self.chain not in CHAINS:
+            faults.append(f"chain is {self.chain!r}; it is one of {', '.join(CHAINS)}")
         if not 0.0 <= self.wrong_share <= 1.0:
             faults.append(f"wrong_share is {self.wrong_share}; it is a share from 0 to 1")
         if faults:

@@ -1,7 +1,9 @@
 """Short worked answers to clinic problems, in the o1 format, to teach a small model the form before RL.
 
-The chain of a patient problem reasons from the tables: findings that two diseases share, then one that decides. A share
-may conclude wrong on purpose, in chain and answer alike, so that RL starts from a policy that is often mistaken.
+The chain of a patient problem reasons from the tables. A simple one names findings that two diseases share, then one that
+decides; a complex one tries an idea, verifies it, and tries another (`searches.py`); and a demonstration may have none, only
+the response: the kinds of HuatuoGPT-o1's ablation (arXiv 2412.18925, table 2). A share may conclude wrong on purpose, in
+chain and answer alike, so that RL starts from a policy that is often mistaken.
 """
 
 from collections.abc import Sequence
@@ -9,6 +11,7 @@ from typing import TypeVar
 
 from medrl.data.clinic.concepts import Disease
 from medrl.data.clinic.patients import fraction, possible
+from medrl.data.clinic.searches import complex_chain
 from medrl.data.clinic.templates import listing
 from medrl.data.clinic.vignettes import answers, rivals
 from medrl.data.clinic.world import World, load_world
@@ -17,11 +20,17 @@ from medrl.errors import DataError
 from medrl.types import Problem
 
 NEAREST = 3  # rivals that a chain may weigh
+CHAINS = ("simple", "complex", "none")
 Item = TypeVar("Item")
 
 
 def generate_demonstrations(
-    problems: Sequence[Problem], *, wrong_share: float = 0.0, seed: int = 0, world: World | None = None
+    problems: Sequence[Problem],
+    *,
+    wrong_share: float = 0.0,
+    chain: str = "simple",
+    seed: int = 0,
+    world: World | None = None,
 ) -> list[Demonstration]:
     """One demonstration for each problem of `generate_problems`.
 
@@ -29,24 +38,31 @@ def generate_demonstrations(
         problems: From `generate_problems`, with their metadata.
         wrong_share: Share that concludes a wrong but plausible answer, 0 to 1. Which ones is a hash of seed and problem
             id; the wrong ones of a smaller share are among those of a larger one.
+        chain: One of `CHAINS`: what comes before the response. "none" has no thinking part at all, so no o1 format. Problems
+            that are not about a patient's findings have the same chain as simple and as complex.
         seed: Another seed chooses other ones.
         world: The tables that the problems were made from, where not the bundled ones.
     """
     if not 0.0 <= wrong_share <= 1.0:
         raise DataError(f"wrong_share is {wrong_share}; it is a share from 0 to 1")
+    if chain not in CHAINS:
+        raise DataError(f"chain is {chain!r}; it is one of {', '.join(CHAINS)}")
     world = world or load_world()
     demonstrations = []
     for problem in problems:
         wrong = fraction(f"clinic-wrong/{seed}/{problem.id}") < wrong_share
-        reasoning, answer = _worked(world, problem, wrong)
-        messages = (*problem.messages, {"role": "assistant", "content": o1_text(reasoning, answer)})
+        reasoning, answer = _worked(world, problem, wrong, chain)
+        if chain == "none":
+            reasoning = ""
+        text = o1_text(reasoning, answer) if reasoning else answer
+        messages = (*problem.messages, {"role": "assistant", "content": text})
         demonstrations.append(
             Demonstration(f"{problem.id}-demo", messages, reasoning, answer, not wrong, problem.id, problem.language)
         )
     return demonstrations
 
 
-def _worked(world: World, problem: Problem, wrong: bool) -> tuple[str, str]:
+def _worked(world: World, problem: Problem, wrong: bool, kind: str) -> tuple[str, str]:
     known = problem.metadata
     if "worked" in known:
         chain: str
@@ -57,17 +73,18 @@ def _worked(world: World, problem: Problem, wrong: bool) -> tuple[str, str]:
         return chain, problem.options[label] if known["answer_type"] == "yes_no" else label
     if known.get("disease") not in world.diseases or not known.get("findings"):
         raise DataError(f"problem {problem.id!r} was not made from these clinic tables; give the world that made it")
-    return _reasoned(world, problem, wrong)
+    return _reasoned(world, problem, wrong, kind)
 
 
-def _reasoned(world: World, problem: Problem, wrong: bool) -> tuple[str, str]:
+def _reasoned(world: World, problem: Problem, wrong: bool, kind: str) -> tuple[str, str]:
     """Chain and answer of a patient problem."""
     language, topic, shown = problem.language, problem.metadata["topic"], problem.metadata["findings"]
     truth = world.diseases[problem.metadata["disease"]]
     answer, rival = problem.metadata["answer"], _rival(world, problem, truth, shown)
     if wrong:
         rival, answer = _mistake(world, problem, truth, shown)
-    chain = _chain(world, language, shown, truth, rival, wrong, problem.id)
+    reason = complex_chain if kind == "complex" else _chain
+    chain = reason(world, language, shown, truth, rival, wrong, problem.id)
     believed = rival if wrong and rival else truth
     if topic != "diagnosis":
         chain += _consequence(language, topic, believed.name.of(language), answer)
