@@ -14,8 +14,7 @@ from medrl.errors import MedrlError
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit status: 2 for what the user can mend, 1 for a run that failed, 130 for Ctrl-C."""
-    parser = make_parser()
-    options = parser.parse_args(arguments)
+    options = read_arguments(make_parser(), arguments)
     if str(Path.cwd()) not in sys.path:
         sys.path.append(str(Path.cwd()))  # so that a recipe may name `module:attribute` of a file beside it
     try:
@@ -33,6 +32,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader has gone, as `| head` does; Python's last flush must not fail too
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
+
+
+def read_arguments(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> argparse.Namespace:
+    """The options; knobs of a recipe may stand behind a flag too, which argparse does not know how to read."""
+    options, rest = parser.parse_known_args(arguments)
+    if rest and all("=" in word and not word.startswith("-") for word in rest) and hasattr(options, "overrides"):
+        options.overrides = [*options.overrides, *rest]
+    elif rest:
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    return options
 
 
 def make_parser() -> argparse.ArgumentParser:

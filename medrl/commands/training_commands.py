@@ -17,6 +17,10 @@ def add(commands: Commands) -> None:
     run = commands.add_parser("run", help="train what a recipe says", description="Train what a recipe says.")
     run.add_argument("recipe", help="YAML file")
     run.add_argument("overrides", nargs="*", metavar="KNOB=VALUE", help="e.g. trainer.steps=3; see `medrl config`")
+    run.add_argument(
+        "--dry-run", action="store_true", help="only look: names, batches, memory and GPU hours; nothing is written"
+    )
+    run.add_argument("--gpu", default="H100", help="GPUs that --dry-run reckons with: A100, H100 or H200")
     run.set_defaults(command=train)
 
     evaluate = commands.add_parser("eval", help="evaluate a policy on a recipe's held-out problems")
@@ -68,10 +72,28 @@ def add(commands: Commands) -> None:
 
 def train(options: argparse.Namespace) -> int:
     from medrl.recipes import load_recipe
+
+    recipe = load_recipe(options.recipe, options.overrides)
+    if options.dry_run:
+        return _dry_run(recipe, options.gpu)
     from medrl.recipes.run import run_recipe
 
-    run_recipe(load_recipe(options.recipe, options.overrides))
+    run_recipe(recipe)
     return 0
+
+
+def _dry_run(recipe: Any, gpu: str) -> int:
+    from medrl.commands.dry_run import dry_run
+
+    found = dry_run(recipe, gpu)
+    lines = [(one.knob, f"{one.name}: {one.state}") for one in found.names] + list(found.lines)
+    width = max(len(title) for title, _ in lines)
+    print(f"{recipe.name}: the recipe is sound; nothing was run")
+    for title, text in lines:
+        print(f"  {title.ljust(width)}  {text}")
+    for fault in found.faults:
+        print(f"fault: {fault}", file=sys.stderr)
+    return 1 if found.faults else 0
 
 
 def _eval(options: argparse.Namespace) -> int:

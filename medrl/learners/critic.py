@@ -26,6 +26,7 @@ class Critic:
         """A new critic for a policy, which says 0 of everything."""
         self.settings, self.pack = settings, pack
         self.model = value_model(policy, settings.trunk, settings.path)
+        self.computes: torch.dtype = policy.model.dtype  # its weights are float32, see `value_model`
         self.updates = 0
         self.optimizer = torch.optim.AdamW(
             self.weights().values(),
@@ -64,7 +65,9 @@ class Critic:
             # while the policy waits, its trunk does too
             hidden_ND = policy_states_ND.detach() if self.alone else policy_states_ND
         else:
-            hidden_ND = trained_states(self.model.trunk, micro, pack=self.pack)
+            device, half = next(self.model.trunk.parameters()).device, self.computes != torch.float32
+            with torch.autocast(device.type, dtype=self.computes if half else None, enabled=half):
+                hidden_ND = trained_states(self.model.trunk, micro, pack=self.pack)
         mask_BT = micro.loss_mask_BT.to(hidden_ND.device)
         return torch.zeros(mask_BT.shape, device=mask_BT.device).masked_scatter(mask_BT, self.model(hidden_ND))
 

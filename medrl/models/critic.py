@@ -1,7 +1,8 @@
 """A value model: what a policy can still expect to be paid, read off the hidden state before each token.
 
 A trunk (any transformer without its language head) and a linear head of one output. The head begins at 0, so that a new
-critic says 0 of everything instead of noise.
+critic says 0 of everything instead of noise. A trunk of its own keeps float32 weights whatever the policy's are: AdamW at the
+rates of RL moves a bfloat16 weight by less than its rounding, so that it would never learn.
 """
 
 import copy
@@ -47,7 +48,8 @@ def value_model(policy: Policy, trunk: str = "own", path: str | None = None) -> 
     if trunk == "shared":
         return ValueModel(None, width, weight)
     if path is None:
-        return ValueModel(copy.deepcopy(policy.model.base_model).requires_grad_(True), width, weight)
+        copied: Any = copy.deepcopy(policy.model.base_model)
+        return ValueModel(nn.Module.float(copied).requires_grad_(True), width, weight)
     model = _read(path, weight)
     rows = int(model.get_input_embeddings().weight.shape[0])
     if rows < len(policy.tokenizer):
@@ -62,7 +64,7 @@ def _read(path: str, like: Tensor) -> Any:
     from transformers import AutoModel
 
     try:
-        model: Any = AutoModel.from_pretrained(path, dtype=like.dtype, use_safetensors=True, trust_remote_code=False)
+        model: Any = AutoModel.from_pretrained(path, dtype=torch.float32, use_safetensors=True, trust_remote_code=False)
     except (OSError, ValueError) as error:
         raise MissingFile(f"no critic can be read from {path!r}: {error}") from error
     return nn.Module.to(model, like.device)

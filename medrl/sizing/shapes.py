@@ -91,6 +91,8 @@ SHAPES: Mapping[str, Shape] = {
     "Qwen2.5-0.5B": Shape(896, 24, 14, 2, 4864, 151_936, tied=True, qkv_bias=True, head_dim=64),
     "Qwen2.5-1.5B": Shape(1536, 28, 12, 2, 8960, 151_936, tied=True, qkv_bias=True),
     "Qwen2.5-7B": Shape(3584, 28, 28, 4, 18_944, 152_064, qkv_bias=True),
+    "Llama-3.2-1B": Shape(2048, 16, 32, 8, 8192, 128_256, tied=True, head_dim=64),
+    "Llama-3.2-3B": Shape(3072, 28, 24, 8, 8192, 128_256, tied=True),
     "Llama-3.1-8B": Shape(4096, 32, 32, 8, 14_336, 128_256),
     "Qwen2.5-32B": Shape(5120, 64, 40, 8, 27_648, 152_064, qkv_bias=True),
     "Llama-3.1-70B": Shape(8192, 80, 64, 8, 28_672, 128_256),

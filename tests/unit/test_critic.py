@@ -241,6 +241,28 @@ def test_another_model_may_be_the_trunk(make_policy: MakePolicy, make_batch: Mak
         learner_of(policy, path=str(tmp_path / "gone"))
 
 
+def test_a_critic_of_a_half_precision_policy_learns_at_the_rates_of_rl(
+    make_policy: MakePolicy, make_batch: MakeBatch
+) -> None:
+    """In bfloat16 an update of 1e-6 would be lost in the rounding of almost every weight."""
+    policy = make_policy()
+    torch.nn.Module.to(policy.model, torch.bfloat16)
+    settings = Optimization(lr=1e-6, critic=CriticSettings(lr=1e-6))
+    learner = TorchLearner(policy, settings, reference=True)
+    assert learner.critic is not None
+    torch.nn.init.normal_(learner.critic.model.head.weight)  # a head of 0 would hand no gradient to the trunk
+    batch = make_batch(policy, [1.0, 0.0], 2)
+    before = {name: weight.clone() for name, weight in learner.critic.weights().items() if weight.dim() == 2}
+    step(learner, batch)
+    moved = [
+        float((weight != before[name]).float().mean())
+        for name, weight in learner.critic.weights().items()
+        if name in before and "embed" not in name
+    ]
+    assert all(weight.dtype == torch.float32 for weight in learner.critic.weights().values())
+    assert min(moved) > 0.9
+
+
 def test_packed_values_equal_padded_ones(make_policy: MakePolicy, make_batch: MakeBatch) -> None:
     policy = make_policy()
     trunk, _ = backbone_and_head(policy.model)

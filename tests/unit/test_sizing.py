@@ -58,6 +58,8 @@ def rates(step: float = 0.01, update: float = 0.0, sync: float = 0.0, **engine: 
         ("Qwen2.5-0.5B", 0.49),
         ("Qwen2.5-1.5B", 1.54),
         ("Qwen2.5-7B", 7.62),
+        ("Llama-3.2-1B", 1.24),
+        ("Llama-3.2-3B", 3.21),
         ("Llama-3.1-8B", 8.03),
         ("Qwen2.5-32B", 32.8),
         ("Llama-3.1-70B", 70.6),

@@ -1,0 +1,252 @@
+"""HuatuoGPT-o1 (arXiv 2412.18925), rebuilt from problems to the paper's tables: one command, which goes on where it stopped.
+
+    python examples/huatuogpt_o1/reproduce.py --scale tiny --json OUT                    main path, one seed
+    python examples/huatuogpt_o1/reproduce.py --scale tiny --ablations --seeds 3         all rows
+
+Main path: SFT on complex chains, then PPO with a critic and the verifier's reward. `--ablations` adds the other chains of
+table 2, the other algorithms of table 3, and exact match in place of the verifier. Every policy answers the same held-out
+problems; each answer is kept, judged by one and the same verifier, and all figures are computed from those files.
+"""
+
+import argparse
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")  # tiny makes all it needs
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE))  # exact_match.py, also where this file is imported
+
+import paper_tables as tables  # noqa: E402
+
+CHAINS = {"response": "none", "simple": "simple", "complex": "complex"}
+VERIFIER = {"type": "typed", "format": "auto", "vocabulary": "clinic"}
+PLAIN = {"type": "verified", "verifier": VERIFIER, "otherwise": 0.0}  # where there is no thinking part to ask for
+EXACT = {
+    "type": "levels", "right": 1.0, "wrong": 0.1, "malformed": 0.0, "format": {"type": "format", "preset": "o1"},
+    "correct": {"type": "verified", "verifier": "exact_match:exact_match", "otherwise": 0.0},
+}  # fmt: skip
+ALGORITHMS: Mapping[str, Mapping[str, Any]] = {
+    "ppo": {},  # that of rebuild.yaml
+    "rloo": {"algorithm": {"type": "rloo", "kl_coef": 0.01, "minibatches": 4}, "optimization.critic": None},
+}
+DPO = {"problems": 600, "responses": 5, "lr": 3.0e-4, "beta": 1.0}
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One way from SFT to a policy.
+
+    Attributes:
+        name: In the tables.
+        chain: Of its demonstrations: response, simple, complex.
+        algorithm: ppo, rloo, dpo.
+        exact: Exact match in place of the verifier.
+    """
+
+    name: str
+    chain: str = "complex"
+    algorithm: str = "ppo"
+    exact: bool = False
+
+
+MAIN = Arm("complex_ppo")
+ABLATIONS = (
+    Arm("simple_ppo", chain="simple"), Arm("response_ppo", chain="response"), Arm("complex_rloo", algorithm="rloo"),
+    Arm("complex_dpo", algorithm="dpo"), Arm("complex_ppo_exact", exact=True),
+)  # fmt: skip
+
+
+class Stages:
+    """Folders of finished work: each stage leaves what it made and how long it took, and is not done again."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def __call__(self, name: str, work: Callable[[Path], object]) -> Path:
+        """The folder of a stage, which `work` fills unless it is done; `work` goes on in what it left unfinished."""
+        from medrl.files import write_atomic
+
+        folder = self.root / name
+        done = folder / "done.json"
+        if not done.is_file():
+            folder.mkdir(parents=True, exist_ok=True)
+            begun = time.perf_counter()
+            print(f"# {name}", flush=True)
+            work(folder)
+            write_atomic(done, json.dumps({"seconds": time.perf_counter() - begun}) + "\n")
+        return folder
+
+    def minutes(self) -> float:
+        """What the finished stages took in all; a stage that was killed counts from its last start."""
+        return sum(json.loads(file.read_text())["seconds"] for file in self.root.rglob("done.json")) / 60
+
+
+def overrides(values: Mapping[str, Any]) -> list[str]:
+    """Knobs as the command line has them; JSON is YAML."""
+    return [f"{name}={json.dumps(value)}" for name, value in values.items()]
+
+
+class Rebuild:
+    """The stages of one seed."""
+
+    def __init__(self, stages: Stages, seed: int, knobs: Sequence[str]) -> None:
+        self.stages, self.seed, self.knobs = stages, seed, knobs
+
+    def recipe(self, values: Mapping[str, Any]) -> Any:
+        from medrl.recipes import load_recipe
+
+        return load_recipe(HERE / "rebuild.yaml", [*overrides({"seed": self.seed, **values}), *self.knobs])
+
+    def run(self, values: Mapping[str, Any], folder: Path) -> None:
+        """`medrl run` of a recipe, or the rest of it."""
+        from medrl.recipes.run import run_recipe
+        from medrl.tracking import RunConsole
+
+        run_recipe(self.recipe({**values, "folder": str(folder / "run"), "resume": True}), RunConsole(quiet=True))
+
+    def sft(self, chain: str) -> Path:
+        """Supervised fine-tuning on demonstrations with this chain, and its answers to the held-out problems."""
+        values = {"demonstrations.chain": CHAINS[chain], "trainer.steps": 0} | self.reward(chain)
+
+        def work(folder: Path) -> None:
+            self.run(values, folder)
+            self.keep_answers(folder)
+
+        return self.stages(f"seed{self.seed}/sft_{chain}", work)
+
+    def reward(self, chain: str, exact: bool = False) -> dict[str, Any]:
+        return {"reward": PLAIN} if chain == "response" else {"reward": EXACT} if exact else {}
+
+    def arm(self, arm: Arm) -> Path:
+        """The policy of an arm and its answers."""
+        policy = self.sft(arm.chain) / "run" / "sft"
+        start = {"policy.path": str(policy), "policy.new": None, "sft": None, "demonstrations": None}
+
+        def work(folder: Path) -> None:
+            if arm.algorithm == "dpo":
+                self.dpo(policy, start, folder)
+                return
+            self.run({**start, **ALGORITHMS[arm.algorithm], **self.reward(arm.chain, arm.exact)}, folder)
+            self.keep_answers(folder)
+
+        return self.stages(f"seed{self.seed}/{arm.name}", work)
+
+    def keep_answers(self, folder: Path) -> None:
+        """The last evaluation's answers of a run, judged by the one verifier."""
+        from medrl.tracking import RunFolder
+
+        run = RunFolder(folder / "run")
+        traces = run.read_rollouts(run.rollout_steps("held_out")[-1], "held_out")
+        write_answers([trace.group for trace in traces], folder / "answers.jsonl")
+
+    def dpo(self, start: Path, knobs: Mapping[str, Any], folder: Path) -> None:
+        """Offline: responses of the SFT policy, right against wrong of the same problem, and DPO on these pairs."""
+        from medrl.data.feedback import Candidate
+        from medrl.data.preferences import PreferencePair
+        from medrl.models import Policy
+        from medrl.recipes.build import problems_of
+        from medrl.recipes.run import evaluate_policy, reproducible
+        from medrl.tracking import RunConsole
+        from medrl.trainers.dpo import DPOSettings, prefer
+
+        recipe, console = self.recipe(knobs), RunConsole(quiet=True)
+        policy = Policy.load(str(start))
+        # Sampling is evaluation on the training problems: same engine, same judge.
+        source = replace(recipe.problems, count=DPO["problems"])
+        asked = replace(
+            recipe, held_out=source, problems=replace(recipe.problems, seed=recipe.problems.seed + 1),
+            evaluation=replace(recipe.evaluation, samples=DPO["responses"]),
+        )  # fmt: skip
+        _, scored = evaluate_policy(asked, policy, console)
+        pairs = []
+        for group in scored:
+            judged = judge([group.group])[0]
+            sides = [
+                [r for r, v in zip(group.group.rollouts, judged, strict=True) if v == value] for value in (1.0, 0.0)
+            ]
+            for number, (right, wrong) in enumerate(zip(*sides, strict=False)):
+                chosen, rejected = (Candidate(r.text, "policy", finish_reason=r.finish_reason) for r in (right, wrong))
+                pairs.append(
+                    PreferencePair(f"{group.group.problem.id}-{number}", group.group.problem, chosen, rejected)
+                )
+        print(f"#   {len(pairs)} pairs of {len(problems_of(source))} problems", flush=True)
+        settings = DPOSettings(
+            epochs=1, lr=DPO["lr"], beta=DPO["beta"], batch_size=32, microbatch_size=16, max_length=256
+        )
+        with reproducible(recipe.threads, policy.device):
+            prefer(policy, pairs, settings, seed=self.seed)
+        _, held_out = evaluate_policy(recipe, policy, console)
+        write_answers([group.group for group in held_out], folder / "answers.jsonl")
+
+
+def judge(groups: Sequence[Any]) -> list[list[float | None]]:
+    """What the one verifier says of every response: 1, 0, or None where it failed."""
+    from medrl import rewards
+    from medrl.rewards import RewardContext
+    from medrl.verifiers import run_sync
+
+    scores = run_sync(rewards.build(PLAIN).score(groups, RewardContext()))
+    return [[score.value for score in group] for group in scores]
+
+
+def write_answers(groups: Sequence[Any], path: Path) -> None:
+    """Every answer with its verdict, a line each."""
+    from medrl.files import json_line, write_atomic
+
+    rows = [
+        {
+            "problem": group.problem.id, "topic": group.problem.metadata["topic"], "sample": number, "correct": value,
+            "tokens": response.token_count, "finish_reason": response.finish_reason, "text": response.text,
+        }
+        for group, values in zip(groups, judge(groups), strict=True)
+        for number, (response, value) in enumerate(zip(group.rollouts, values, strict=True))
+    ]  # fmt: skip
+    write_atomic(path, b"".join(map(json_line, rows)))
+
+
+@contextmanager
+def quiet() -> Any:
+    """Other libraries' progress bars and notes would tear ours apart."""
+    from medrl.recipes.run import quiet_libraries
+
+    quiet_libraries()
+    yield
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--scale", choices=["tiny"], default="tiny", help="larger ones: see README.md")
+    parser.add_argument("--ablations", action="store_true", help="all rows of the tables")
+    parser.add_argument("--seeds", type=int, default=1, help="how many, from 0 on")
+    parser.add_argument("--folder", type=Path, default=Path("runs/huatuogpt-o1-rebuild"), help="what is made; goes on")
+    parser.add_argument("--json", type=Path, help="also write the figures here")
+    parser.add_argument("knobs", nargs="*", metavar="KNOB=VALUE", help="of rebuild.yaml")
+    options = parser.parse_args(arguments)
+    from medrl.files import write_atomic
+
+    stages, arms = Stages(options.folder), [MAIN, *(ABLATIONS if options.ablations else ())]
+    answers: dict[str, dict[int, Path]] = {}
+    with quiet():
+        for seed in range(options.seeds):
+            rebuild = Rebuild(stages, seed, options.knobs)
+            for arm in arms:
+                answers.setdefault(f"sft_{arm.chain}", {})[seed] = rebuild.sft(arm.chain) / "answers.jsonl"
+                answers.setdefault(arm.name, {})[seed] = rebuild.arm(arm) / "answers.jsonl"
+    figures = tables.figures(answers)
+    report = {"minutes": stages.minutes(), "seeds": options.seeds, **figures}
+    print(tables.page(report))
+    write_atomic(options.folder / "report.json", json.dumps(report, indent=1) + "\n")
+    if options.json:
+        write_atomic(options.json, json.dumps(report, indent=1) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

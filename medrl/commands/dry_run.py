@@ -1,0 +1,267 @@
+"""What a recipe would do, before it does anything: `medrl run RECIPE --dry-run`.
+
+Names every model and data set and says whether it can be had, counts batches and steps, and says what the ranks need of their
+memory and what the run would take on GPUs, by the model of `medrl.sizing`. Nothing is downloaded and nothing is written.
+"""
+
+import math
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from medrl.algorithms import Algorithm
+from medrl.learners.base import CriticSettings
+from medrl.recipes import Recipe
+from medrl.recipes.load import read_algorithm
+from medrl.recipes.schema import CLINIC
+from medrl.sizing import (
+    SHAPES,
+    DoesNotFit,
+    Lengths,
+    Shape,
+    Site,
+    Split,
+    Training,
+    Workload,
+    learner_room,
+    machine_of,
+    predict,
+)  # fmt: skip
+
+FILES = (".jsonl", ".json", ".csv", ".parquet")
+PARTS = ("weights", "gradients", "optimizer", "reference", "activations", "reserve")
+MEAN_LENGTH = 0.4  # of the longest response; assumed, since nobody has sampled yet
+
+
+@dataclass(frozen=True)
+class Named:
+    """Something that a recipe names and does not hold.
+
+    Attributes:
+        knob: Where.
+        name: Folder, file or hub id.
+        state: "here", "in the cache", "on the hub", "not reached" or "missing".
+    """
+
+    knob: str
+    name: str
+    state: str
+
+
+@dataclass(frozen=True)
+class DryRun:
+    """What `--dry-run` found.
+
+    Attributes:
+        names: Models and data sets.
+        lines: Titles and what is to be said of them, in order.
+        faults: What would stop the run.
+    """
+
+    names: tuple[Named, ...]
+    lines: tuple[tuple[str, str], ...]
+    faults: tuple[str, ...]
+
+
+def dry_run(recipe: Recipe, gpu: str = "H100") -> DryRun:
+    """Look at a recipe that is sound (`load_recipe` found no fault).
+
+    Args:
+        recipe: The recipe.
+        gpu: For which GPUs memory and hours are estimated; see `medrl.sizing.MACHINES`.
+    """
+    names = tuple(Named(knob, name, where(name, data="source" in knob)) for knob, name in references(recipe))
+    faults = [f"{one.knob}: there is no {one.name}" for one in names if one.state == "missing"]
+    algorithm, _ = read_algorithm(recipe.algorithm)
+    assert algorithm is not None
+    lines = [("algorithm", algorithm.kind), *arithmetic(recipe, algorithm)]
+    shape = shape_of_policy(recipe)
+    if shape is None:
+        lines.append(
+            ("model", f"{recipe.policy.path}: its shape is not known here, so memory and hours are not estimated")
+        )
+    else:
+        found, more = estimate(recipe, algorithm, shape, gpu)
+        lines += found
+        faults += more
+    return DryRun(names, tuple(lines), tuple(faults))
+
+
+def references(recipe: Recipe) -> Iterator[tuple[str, str]]:
+    """Every folder, file or hub id, with the knob that names it."""
+    if recipe.policy.path is not None:
+        yield "policy.path", recipe.policy.path
+    critic = recipe.optimization.critic
+    if critic is not None and critic.path is not None:
+        yield "optimization.critic.path", critic.path
+    sections = {"problems": recipe.problems, "held_out": recipe.held_out, "demonstrations": recipe.demonstrations}
+    for name, section in sections.items():
+        if section is not None and section.source != CLINIC:
+            yield f"{name}.source", section.source
+    yield from _models(recipe.reward, "reward")
+
+
+def _models(config: Any, path: str) -> Iterator[tuple[str, str]]:
+    """Models that a reward's nodes read: the knob `model` of any node."""
+    if isinstance(config, Mapping):
+        for key, value in config.items():
+            if key == "model" and isinstance(value, str) and config.get("type") not in ("openai", "cached"):
+                yield f"{path}.model", value
+            elif key == "preset" and value == "huatuo_o1" and "model" not in config:
+                from medrl.verifiers.classifier import PRESETS
+
+                yield f"{path}.preset", str(PRESETS[value]["model"])
+            else:
+                yield from _models(value, f"{path}.{key}")
+    elif isinstance(config, Sequence) and not isinstance(config, str):
+        for number, value in enumerate(config):
+            yield from _models(value, f"{path}[{number}]")
+
+
+def where(name: str, *, data: bool) -> str:
+    """Whether a folder, file or hub id can be had; the hub is asked for at most some seconds, unless it is switched off."""
+    if Path(name).expanduser().exists():
+        return "here"
+    if (
+        name.count("/") != 1
+        or name.startswith((".", "/", "~"))
+        or Path(name).suffix in (".jsonl", ".json", ".csv", ".parquet")
+    ):
+        return "missing"
+    from huggingface_hub import HfApi, constants
+    from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError
+
+    kind = "dataset" if data else "model"
+    if (Path(constants.HF_HUB_CACHE) / f"{kind}s--{name.replace('/', '--')}").is_dir():
+        return "in the cache"
+    if constants.HF_HUB_OFFLINE:
+        return "not reached"
+    try:
+        HfApi().repo_info(name, repo_type=kind, timeout=10)
+    except (RepositoryNotFoundError, HFValidationError):
+        return "missing"
+    except Exception:  # no network, a proxy's page, a gate: none of it says that the id is wrong
+        return "not reached"
+    return "on the hub"
+
+
+def arithmetic(recipe: Recipe, algorithm: Algorithm) -> list[tuple[str, str]]:
+    """Batches and steps."""
+    trainer, lines = recipe.trainer, []
+    if recipe.sft is not None and recipe.demonstrations is not None:
+        sft, shown = recipe.sft, recipe.demonstrations
+        count = shown.count if shown.source == CLINIC else shown.limit
+        updates = f"{math.ceil(sft.epochs * math.ceil(count / sft.batch_size)):,} updates of" if count else "updates of"
+        lines.append(("SFT", f"{sft.epochs:g} epochs, {updates} {sft.batch_size} demonstrations, lr {sft.lr:g}"))
+    rollouts = trainer.problems_per_step * trainer.rollouts_per_problem
+    passes = algorithm.epochs * algorithm.minibatches
+    lines.append(
+        ("a step", f"{trainer.problems_per_step} problems x {trainer.rollouts_per_problem} rollouts = {rollouts:,} rollouts; "
+                   f"{passes} updates of {math.ceil(rollouts / algorithm.minibatches):,} rollouts")
+    )  # fmt: skip
+    asked = trainer.steps * trainer.problems_per_step
+    source = recipe.problems
+    count = source.count if source.source == CLINIC else max(0, source.limit - source.skip) if source.limit else None
+    epochs = f", {asked / count:.2g} epochs of {count:,}" if count else ""
+    lines.append(
+        ("the run", f"{trainer.steps:,} steps, {trainer.steps * rollouts:,} rollouts of {asked:,} problems{epochs}; "
+                    f"{recipe.trainer.updates(algorithm):,} updates, lr {recipe.optimization.lr:g}")
+    )  # fmt: skip
+    return lines
+
+
+def shape_of_policy(recipe: Recipe) -> Shape | None:
+    """The policy's shape: from the recipe, its config.json, or the table of published ones by its name."""
+    new = recipe.policy.new
+    if new is not None:
+        return Shape(
+            new.hidden_size, new.layers, new.heads, new.key_value_heads, new.intermediate_size, new.vocab_size,
+            tied=True, head_dim=new.hidden_size // new.heads,
+        )  # fmt: skip
+    assert recipe.policy.path is not None
+    return shape_at(recipe.policy.path, recipe.policy.revision)
+
+
+def shape_at(path: str, revision: str | None = None) -> Shape | None:
+    """The shape in a folder's or a cached model's config.json; else the published one that the name begins with; or None."""
+    name = os.path.basename(path.rstrip("/"))
+    known = next((SHAPES[key] for key in sorted(SHAPES, key=len, reverse=True) if name.startswith(key)), None)
+    from transformers import AutoConfig
+
+    try:
+        config = AutoConfig.from_pretrained(path, revision=revision, local_files_only=True)
+        heads = int(config.num_attention_heads)
+        return Shape(
+            int(config.hidden_size), int(config.num_hidden_layers), heads,
+            int(getattr(config, "num_key_value_heads", None) or heads), int(config.intermediate_size),
+            int(config.vocab_size), tied=bool(getattr(config, "tie_word_embeddings", False)),
+            qkv_bias=config.model_type == "qwen2",
+            head_dim=int(getattr(config, "head_dim", None) or config.hidden_size // heads),
+        )  # fmt: skip
+    except (OSError, ValueError, AttributeError, TypeError):
+        return known
+
+
+def critic_bytes(recipe: Recipe, policy: Shape) -> float | None:
+    """Of a critic of its own, whole on each rank in float32: weights, gradients and two moments; None where unknown."""
+    critic = recipe.optimization.critic or CriticSettings()
+    if critic.trunk == "shared":
+        return 0.0
+    shape = policy if critic.path is None else shape_at(critic.path)
+    return None if shape is None else 16.0 * shape.parameters
+
+
+def estimate(recipe: Recipe, algorithm: Algorithm, shape: Shape, gpu: str) -> tuple[list[tuple[str, str]], list[str]]:
+    """Memory of a rank, and hours; and what does not fit."""
+    machine, cluster, ray = machine_of(gpu), recipe.cluster, recipe.placement == "ray"
+    ranks = cluster.learners.ranks if ray else 1
+    reference = "ref_logprobs" in algorithm.needs
+    training = Training(
+        zero=cluster.deepspeed.stage if ray else 0,
+        microbatch_tokens=recipe.optimization.microbatch_tokens,
+        checkpointing=recipe.optimization.gradient_checkpointing,
+        offload=ray and cluster.deepspeed.offload != "none",
+        forwards=1 + reference,
+    )
+    room = learner_room(shape, training, ranks)
+    lines = [
+        ("model", f"{shape.parameters:,} parameters"),
+        ("a rank", f"{room.total / 1e9:.1f} GB of {machine.memory / 1e9:.0f} on {gpu} ({ranks} ranks, ZeRO {training.zero}): "
+                   + ", ".join(f"{part} {getattr(room, part) / 1e9:.1f}" for part in PARTS)),
+    ]  # fmt: skip
+    critic = critic_bytes(recipe, shape) if "values" in algorithm.needs else 0.0
+    faults = []
+    if critic is None:
+        lines.append(("critic", "of a shape that is not known here; its memory comes on top"))
+    elif critic:
+        lines.append(("critic", f"{critic / 1e9:.1f} GB more, whole on each rank; its time is not in the estimate"))
+        if room.total + critic > machine.memory:
+            faults.append(
+                f"a rank needs {(room.total + critic) / 1e9:.0f} GB with its critic, and a {gpu} has "
+                f"{machine.memory / 1e9:.0f}: take a smaller one, trunk=shared, or GPUs with more memory"
+            )
+    if not ray or not recipe.trainer.steps:
+        return lines, faults
+    limit = recipe.sampling.max_tokens
+    site = Site(
+        shape, machine,
+        Workload(
+            problems=recipe.trainer.problems_per_step, samples=recipe.trainer.rollouts_per_problem,
+            lengths=Lengths(mean=max(1.0, MEAN_LENGTH * limit), limit=limit),
+            minibatches=algorithm.minibatches * algorithm.epochs,
+        ),
+        training=training, slots=cluster.engine.max_num_seqs,
+    )  # fmt: skip
+    split = Split(cluster.engines.engines, cluster.engine.tensor_parallel, ranks)
+    try:
+        plan = predict(site, split, recipe.max_staleness)
+    except DoesNotFit as fault:
+        return lines, [*faults, str(fault)]
+    hours, work = plan.gpu_hours(recipe.trainer.steps), site.workload
+    taken = (
+        f"{plan.simulated.step:.0f} s a step on {split.gpus} x {gpu} (engines {split}), {hours:,.0f} GPU hours for RL"
+    )
+    assumed = f"prompts of {work.prompt} and responses of {work.lengths.mean:.0f} tokens on the mean"
+    return [*lines, ("estimate", f"{taken}; assumes {assumed}, see docs/scaling.md")], faults

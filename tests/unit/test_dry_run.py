@@ -1,0 +1,75 @@
+"""`medrl run --dry-run`: what it names, counts and refuses, and that nothing is written or downloaded."""
+
+from pathlib import Path
+
+import pytest
+
+from medrl.cli import main
+from medrl.commands.dry_run import dry_run, where
+from medrl.recipes import load_recipe
+from medrl.sizing import SHAPES
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "huatuogpt_o1"
+
+
+@pytest.fixture(autouse=True)
+def no_hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.mark.parametrize("name", ["tiny", "rebuild", "laptop", "paper_8b", "paper_70b"])
+def test_every_recipe_of_the_example_is_sound_and_fits(name: str) -> None:
+    found = dry_run(load_recipe(EXAMPLE / f"{name}.yaml"), "H200")
+    assert found.faults == ()
+    assert {one.state for one in found.names} <= {"not reached"}
+    assert {"a step", "the run", "model", "a rank"} <= {title for title, _ in found.lines}
+
+
+def test_the_published_figures_are_those_of_the_paper() -> None:
+    said = dict(dry_run(load_recipe(EXAMPLE / "paper_8b.yaml"), "H200").lines)
+    assert "= 128 rollouts; 3 updates of 128" in said["a step"]  # batch 128, three PPO passes
+    assert "156 steps, 19,968 rollouts" in said["the run"]  # 20,000 episodes
+    assert said["model"] == "8,030,261,248 parameters"  # of the published config.json
+    assert "lr 5e-07" in said["the run"]
+
+
+def test_what_does_not_fit_is_a_fault(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    recipe = str(EXAMPLE / "paper_8b.yaml")
+    assert main(["run", recipe, "--dry-run", "--gpu", "H100"]) == 1
+    assert "needs 82 GB with its critic, and a H100 has 80" in capsys.readouterr().err
+    assert main(["run", recipe, "--dry-run", "--gpu", "H200", f"folder={tmp_path / 'run'}"]) == 0
+    assert "GPU hours for RL" in capsys.readouterr().out
+    assert not (tmp_path / "run").exists()
+
+
+def test_names_are_told_apart(tmp_path: Path) -> None:
+    (tmp_path / "rows.jsonl").write_text("{}\n")
+    (tmp_path / "cache" / "datasets--somebody--rows").mkdir(parents=True)
+    assert where(str(tmp_path / "rows.jsonl"), data=True) == "here"
+    assert where(str(tmp_path / "no.jsonl"), data=True) == "missing"
+    assert where("runs/no.jsonl", data=True) == "missing"
+    assert where("somebody/rows", data=True) == "in the cache"
+    assert where("somebody/rows", data=False) == "not reached"
+
+
+def test_a_missing_file_is_a_fault_that_names_its_knob() -> None:
+    overrides = ["problems.source=nowhere/at/all.jsonl", "demonstrations=null", "sft=null", "held_out=null"]
+    found = dry_run(load_recipe(EXAMPLE / "tiny.yaml", overrides))
+    assert found.faults == ("problems.source: there is no nowhere/at/all.jsonl",)
+
+
+def test_the_shape_of_a_folder_goes_before_the_name(tmp_path: Path) -> None:
+    """A fine-tuned model keeps its base's name and may have another vocabulary."""
+    from transformers import LlamaConfig
+
+    folder = tmp_path / "Llama-3.1-8B-medical"
+    LlamaConfig(
+        hidden_size=64, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2, intermediate_size=128,
+        vocab_size=500, head_dim=16, tie_word_embeddings=False,
+    ).save_pretrained(folder)  # fmt: skip
+    settings = ["policy.new=null", f"policy.path={folder}", "demonstrations=null", "sft=null"]
+    said = dict(dry_run(load_recipe(EXAMPLE / "tiny.yaml", settings)).lines)
+    assert int(said["model"].split()[0].replace(",", "")) < 500_000 < SHAPES["Llama-3.1-8B"].parameters
