@@ -102,7 +102,9 @@ class Rebuild:
     def recipe(self, values: Mapping[str, Any]) -> Any:
         from medrl.recipes import load_recipe
 
-        return load_recipe(HERE / "rebuild.yaml", [*overrides({"seed": self.seed, **values}), *self.knobs])
+        made = ("policy.new.", "sft.", "demonstrations.")  # of SFT alone: an arm starts from what it made
+        knobs = [knob for knob in self.knobs if "policy.path" not in values or not knob.startswith(made)]
+        return load_recipe(HERE / "rebuild.yaml", [*overrides({"seed": self.seed, **values}), *knobs])
 
     def run(self, values: Mapping[str, Any], folder: Path) -> None:
         """`medrl run` of a recipe, or the rest of it."""
@@ -151,7 +153,6 @@ class Rebuild:
         from medrl.data.feedback import Candidate
         from medrl.data.preferences import PreferencePair
         from medrl.models import Policy
-        from medrl.recipes.build import problems_of
         from medrl.recipes.run import evaluate_policy, reproducible
         from medrl.tracking import RunConsole
         from medrl.trainers.dpo import DPOSettings, prefer
@@ -159,7 +160,7 @@ class Rebuild:
         recipe, console = self.recipe(knobs), RunConsole(quiet=True)
         policy = Policy.load(str(start))
         # Sampling is evaluation on the training problems: same engine, same judge.
-        source = replace(recipe.problems, count=DPO["problems"])
+        source = replace(recipe.problems, count=min(DPO["problems"], recipe.problems.count))
         asked = replace(
             recipe, held_out=source, problems=replace(recipe.problems, seed=recipe.problems.seed + 1),
             evaluation=replace(recipe.evaluation, samples=DPO["responses"]),
@@ -176,7 +177,7 @@ class Rebuild:
                 pairs.append(
                     PreferencePair(f"{group.group.problem.id}-{number}", group.group.problem, chosen, rejected)
                 )
-        print(f"#   {len(pairs)} pairs of {len(problems_of(source))} problems", flush=True)
+        print(f"#   {len(pairs)} pairs of {len(scored)} problems", flush=True)
         settings = DPOSettings(
             epochs=1, lr=DPO["lr"], beta=DPO["beta"], batch_size=32, microbatch_size=16, max_length=256
         )

@@ -1,0 +1,90 @@
+"""The rebuild of HuatuoGPT-o1: every row of its tables at a size that ends within a minute, and going on where it stopped."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+FOLDER = Path(__file__).parents[2] / "examples" / "huatuogpt_o1"
+SMALL = (
+    "policy.new.layers=1", "policy.new.hidden_size=64", "policy.new.heads=2", "policy.new.intermediate_size=128",
+    "problems.count=60", "held_out.count=12", "problems.diseases=3", "held_out.diseases=3", "demonstrations.count=80",
+    "sft.epochs=15", "trainer.steps=2", "trainer.problems_per_step=2", "trainer.rollouts_per_problem=2",
+    "trainer.save_every=1", "evaluation.samples=2", "threads=1",
+)  # fmt: skip
+
+
+@pytest.fixture
+def reproduce(monkeypatch: pytest.MonkeyPatch) -> object:
+    monkeypatch.syspath_prepend(str(FOLDER))
+    for name in ("reproduce", "paper_tables", "exact_match"):  # other examples have a file of the same name
+        sys.modules.pop(name, None)
+    import reproduce
+
+    return reproduce
+
+
+@pytest.mark.slow
+def test_every_row_is_trained_measured_and_not_done_twice(
+    reproduce: object, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["--ablations", "--folder", str(tmp_path / "all"), "--json", str(tmp_path / "out.json"), *SMALL]
+    assert reproduce.main(arguments) == 0  # type: ignore[attr-defined]
+    report = json.loads((tmp_path / "out.json").read_text())
+    assert [row["name"] for row in report["table"]] == list(sys.modules["paper_tables"].TITLES)
+    assert set(report["shapes"]) == set(sys.modules["paper_tables"].SHAPES)
+    assert all(
+        shape["verdict"] in ("holds", "open", "open (5 seeds are needed to refute)")
+        for shape in report["shapes"].values()
+    )
+    assert all(0 <= row["interval"][0] <= row["accuracy"] <= row["interval"][1] <= 1 for row in report["table"])
+    tokens = {row["name"]: row["tokens"] for row in report["table"]}
+    assert tokens["sft_response"] < tokens["sft_simple"] < tokens["sft_complex"]
+    capsys.readouterr()
+
+    seed = tmp_path / "all" / "seed0"
+    before = (seed / "complex_ppo" / "answers.jsonl").read_bytes()
+    (seed / "complex_ppo" / "done.json").unlink()  # as if it had been killed before its mark
+    (seed / "complex_ppo" / "answers.jsonl").unlink()
+    assert reproduce.main(arguments) == 0  # type: ignore[attr-defined]
+    assert capsys.readouterr().out.count("# seed0/") == 1
+    assert (seed / "complex_ppo" / "answers.jsonl").read_bytes() == before
+    again = json.loads((tmp_path / "out.json").read_text())
+    assert (again["table"], again["shapes"]) == (report["table"], report["shapes"])
+
+
+def test_a_shape_is_refuted_by_five_seeds_only(reproduce: object, tmp_path: Path) -> None:
+    tables = sys.modules["paper_tables"]
+
+    def answers(name: str, seed: int, right: float) -> Path:
+        path = tmp_path / f"{name}-{seed}.jsonl"
+        rows = [
+            {"problem": f"p{i}", "topic": "diagnosis", "sample": k, "correct": float(i < 40 * right), "tokens": 5}
+            for i in range(40)
+            for k in range(2)
+        ]
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        return path
+
+    for seeds, verdict in ((1, "open (5 seeds are needed to refute)"), (5, "refuted")):
+        made = {
+            name: {seed: answers(name, seed, right) for seed in range(seeds)}
+            for name, right in (("sft_complex", 0.9), ("complex_ppo", 0.5))
+        }
+        shape = tables.figures(made)["shapes"]["RL improves on SFT"]
+        assert (shape["verdict"], shape["held"]) == (verdict, False)
+        assert shape["difference"] == pytest.approx(-0.4)
+    better = {name: {0: answers(name, 9, right)} for name, right in (("sft_complex", 0.2), ("complex_ppo", 0.8))}
+    assert tables.figures(better)["shapes"]["RL improves on SFT"]["verdict"] == "holds"
+
+
+def test_failed_judgements_are_no_wrong_answers(reproduce: object, tmp_path: Path) -> None:
+    rows = [
+        {"problem": f"p{i}", "topic": "diagnosis", "sample": 0, "correct": None if i % 2 else 1.0, "tokens": 5}
+        for i in range(10)
+    ]
+    path = tmp_path / "answers.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (row,) = sys.modules["paper_tables"].figures({"sft_complex": {0: path}})["table"]
+    assert (row["accuracy"], row["unscored"]) == (1.0, 0.5)
