@@ -3,10 +3,12 @@
 from medrl.environments.base import Environment, Episode, SingleTurn, check_problems
 from medrl.environments.config import build, check
 from medrl.environments.patient import PatientEpisode, PatientSimulator
+from medrl.environments.patient_llm import LLMPatient
 
 __all__ = [
     "Environment",
     "Episode",
+    "LLMPatient",
     "PatientEpisode",
     "PatientSimulator",
     "SingleTurn",

@@ -41,7 +41,7 @@ class PatientSimulator(Environment):
         )
 
     def reset(self, problem: Problem, seed: int) -> "PatientEpisode":
-        return PatientEpisode(problem, case_of(problem), random.Random(seed), self.questions)
+        return PatientEpisode(problem, case_of(problem), seed, self.questions)
 
 
 @dataclass(frozen=True)
@@ -56,8 +56,8 @@ class Item:
 class PatientEpisode(Episode):
     """One consultation under way."""
 
-    def __init__(self, problem: Problem, case: PatientCase, rng: random.Random, most: int) -> None:
-        self.case, self.language, self.rng, self.most = case, problem.language, rng, most
+    def __init__(self, problem: Problem, case: PatientCase, seed: int, most: int) -> None:
+        self.case, self.language, self.rng, self.most = case, problem.language, random.Random(seed), most
         self.facts = {fact.key: fact for fact in case.facts}
         # What is recognised by its words: facts and tests that the tables do not name.
         self.worded = [(f.key, tuple(map(_pieces, (f.said, *f.names)))) for f in case.facts if _needs_words(f)]
@@ -75,7 +75,7 @@ class PatientEpisode(Episode):
         if len(reply) > READ:
             return self._refuse("too_long")
         sentences = read_turn(reply)
-        if _concludes(sentences):
+        if concludes(sentences):
             self.concluded = True
             return None
         items, refusal = self._items(sentences)
@@ -126,10 +126,9 @@ class PatientEpisode(Episode):
         return list(items.values()), refusal
 
     def _asked_by(self, sentence: Sentence) -> list[Item]:
-        if sentence.orders:
-            return [Item("test", key) for key in sentence.tests]
-        if not sentence.question and not sentence.examines:
-            return [Item("test", key) for key in self._tests_in_words(sentence)]
+        ordered = self._tests_in_words(sentence) if not sentence.question or sentence.orders or sentence.examines else []
+        if ordered or (not sentence.question and not sentence.examines) or sentence.orders:
+            return [Item("test", key) for key in ordered or (sentence.tests if sentence.orders else ())]
         worded = self._in_words(sentence)
         if worded:
             return [Item("fact", key, sentence.examines) for key in worded]
@@ -140,7 +139,11 @@ class PatientEpisode(Episode):
             found = found or [Item("topic", topic) for topic in sentence.topics[:1]]
         if not found and sentence.tests:
             found = [Item("fact", key) for key in sentence.tests]  # "What was your troponin?"
-        return found or [Item("test", key) for key in self._tests_in_words(sentence)] or _bare(sentence)
+        return found or _bare(sentence)
+
+    def words(self, key: str) -> tuple[frozenset[str], ...]:
+        """The words of each name of a fact that the tables do not name."""
+        return next((wanted for known, wanted in self.worded if known == key), ())
 
     def _in_words(self, sentence: Sentence) -> list[str]:
         """Facts of the case that the tables do not name, if the sentence names them."""
@@ -226,7 +229,7 @@ def _bare(sentence: Sentence) -> list[Item]:
     return [Item("topic", "examine" if sentence.examines else "unclear")] if not sentence.diseases else []
 
 
-def _concludes(sentences: tuple[Sentence, ...]) -> bool:
+def concludes(sentences: tuple[Sentence, ...]) -> bool:
     """Whether the doctor says what it is: after a marker, or naming a disease in a turn that neither asks nor orders."""
     if any(one.concludes for one in sentences):
         return True

@@ -17,6 +17,7 @@ from medrl.rewards.consultation_topics import TOPICS
 
 READ = 2000  # characters of a turn that anybody takes in
 SENTENCE = 400  # characters of a sentence
+LONG = 8  # words
 _BREAK = re.compile(r"(?<=[。！？；!?;\n])|(?<=[.])(?=\s)")
 
 # Without one of these pieces in a sentence the topic's pattern cannot match (a test holds both against each other).
@@ -183,9 +184,14 @@ def pieces_of(text: str) -> frozenset[str]:
 
 
 def names_fact(pieces: frozenset[str], wanted: frozenset[str]) -> bool:
-    """Whether words that were said name a thing with these words: six tenths of them, and two where it has two."""
+    """Whether words that were said name a thing with these words.
+
+    Six tenths of its words, and two where it has two. A whole sentence of a case (more than `LONG` words) is named by most of
+    the words of the question.
+    """
     common = len(pieces & wanted)
-    return bool(wanted) and common >= min(2, len(wanted)) and common >= 0.6 * len(wanted)
+    most = min(len(wanted), len(pieces)) if len(wanted) > LONG else len(wanted)
+    return bool(wanted) and common >= min(2, len(wanted)) and common >= 0.6 * most
 
 
 def _of(named: Sequence[Mention], table: str) -> tuple[str, ...]:
@@ -209,3 +215,8 @@ def _tests(named: Sequence[Mention], world: World) -> tuple[str, ...]:
                 found.append(f"{table}:{keys[0]}")
                 break
     return tuple(dict.fromkeys(found))
+
+
+def forget() -> None:
+    """Forget what was read before, to measure reading itself."""
+    _sentence.cache_clear()
