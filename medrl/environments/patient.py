@@ -114,6 +114,8 @@ class PatientEpisode(Episode):
 
     def _items(self, sentences: tuple[Sentence, ...]) -> tuple[list[Item], str]:
         """Everything that the turn asks for, in its order, and how the patient turns down the rest."""
+        if any(sentence.role for sentence in sentences):
+            return [], "role"
         items: dict[tuple[str, str], Item] = {}
         refusal = ""
         for sentence in sentences:
@@ -194,7 +196,7 @@ class PatientEpisode(Episode):
     def _result(self, test: str) -> str:
         self.counts["tests"] += 1
         shown, before = self.case.tests.get(test), self.asked.get(test)
-        if shown is None or before:
+        if shown is None or before == "done":
             self.counts["needless_tests"] += 1
         self.asked[test] = "done"
         self.asked |= dict.fromkeys([key for key in shown or () if key in self.facts], "shown")
@@ -217,8 +219,6 @@ class PatientEpisode(Episode):
 
 def _refused(sentence: Sentence) -> str:
     """The piece by which the patient turns a sentence down; "" where it may be answered."""
-    if sentence.role:
-        return "role"
     if sentence.answer_asked:
         return "diagnosis"
     return "leading" if sentence.leading else ""
