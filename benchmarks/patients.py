@@ -2,12 +2,12 @@
 
     python benchmarks/patients.py [--count 1000] [--seeds 0 1 2] [--json OUT]
 
-Four scripted doctors (`medrl.environments.scripted`) consult the same held-out patients of the clinic, in English and in Chinese; the
-reward `consultation` scores them. `cases_per_second` counts whole consultations of the good doctor on one core, both
-speakers, without any model, in CPU time; `cases_per_second_cold` the same where no sentence was ever read before (what sentences
-say is remembered). `scripted_good`, `random`, `leading_questions` and `never_asks` are mean scores, `NAME_en` and `NAME_zh` by
-language, `NAME_accuracy` the share of right diagnoses. Ends with status 1 where the order is not good > leading, good > random, and
-never asking below all that ask, in each language and for each seed.
+Four scripted doctors (`medrl.environments.scripted`) consult the same held-out patients of the clinic, in English and
+in Chinese; the reward `consultation` scores them. `cases_per_second` counts whole consultations of the good doctor on
+one core, both speakers, without any model, in CPU time; `cases_per_second_cold` the same where no sentence was ever
+read before (what sentences say is remembered). `scripted_good`, `random`, `leading_questions` and `never_asks` are mean
+scores, `NAME_en` and `NAME_zh` by language, `NAME_accuracy` the share of right diagnoses. Ends with status 1 where the
+order is not good > leading, good > random, and never asking below all that ask, in each language and for each seed.
 """
 
 import argparse

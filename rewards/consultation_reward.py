@@ -1,4 +1,4 @@
-"""What a whole consultation is worth: the right diagnosis, as far as it was asked for; what was found out; danger signs asked.
+"""What a consultation is worth: the right diagnosis as far as it rests on answers, what was found out, danger signs asked.
 
     value = diagnosis * D * min(1, gain / enough) + information * min(1, gain / enough) + red_flags * F - costs, at least 0
 
@@ -38,7 +38,7 @@ class Consultation(Reward):
     turn_cost: float = 0.005
     """Taken off for each turn."""
     refused_cost: float = 0.05
-    """Taken off for each time that the patient had to turn something down: leading questions, lists, asking for the answer."""
+    """Taken off each time that the patient turned something down: leading questions, lists, asking for the answer."""
     repeat_cost: float = 0.02
     """Taken off for each question asked again."""
     test_cost: float = 0.02
@@ -54,7 +54,9 @@ class Consultation(Reward):
         faults = not_a(Reward, correct=self.correct)
         faults += not_finite(**weights, **costs, enough=self.enough, worst=self.worst)
         if not faults:
-            faults += [f"`{n}` is {value}; it must not be below 0" for n, value in (weights | costs).items() if value < 0]
+            faults += [
+                f"`{n}` is {value}; it must not be below 0" for n, value in (weights | costs).items() if value < 0
+            ]
             if abs(sum(weights.values()) - 1) > 1e-6:
                 faults.append(f"the weights {', '.join(weights)} add up to {sum(weights.values()):g}; they must make 1")
             if self.diagnosis + self.information <= 0:
@@ -62,7 +64,9 @@ class Consultation(Reward):
             if not 0 < self.enough <= 1:
                 faults.append(f"`enough` is {self.enough}; it is a share above 0, up to 1")
             if self.worst >= 0:
-                faults.append(f"`worst` is {self.worst}; it must be below 0, or never asking would be no worse than asking")
+                faults.append(
+                    f"`worst` is {self.worst}; it must be below 0, or never asking would be no worse than asking"
+                )
         settle(self, "consultation", faults)
 
     async def assess(self, groups: Sequence[Group], context: RewardContext) -> Scores:

@@ -14,8 +14,8 @@ from medrl.types import Message, Problem
 Source = Literal["patient", "examination", "test"]
 ROLE = {
     "en": (
-        "You are the doctor. Ask the patient one to three questions at a time, order tests if you need them, and end with one "
-        "line: Diagnosis: ..."
+        "You are the doctor. Ask the patient one to three questions at a time, order tests if you need them, and end with "
+        "one line: Diagnosis: ..."
     ),
     "zh": "你是医生。每次向患者提一到三个问题，需要时开检查，最后用一行给出：诊断：……",
 }
@@ -93,8 +93,8 @@ def case_of(problem: Problem) -> PatientCase:
     row = problem.metadata.get("patient")
     if not isinstance(row, Mapping) or "facts" not in row:
         raise ProblemError(
-            f"problem {problem.id!r} has no patient behind it (metadata.patient); take problems of source `patients`, or files "
-            "in the schemas `agentclinic` or `dxbench`"
+            f"problem {problem.id!r} has no patient behind it (metadata.patient); take problems of source `patients`, or "
+            "files in the schemas `agentclinic` or `dxbench`"
         )
     try:
         return PatientCase.from_json(row)

@@ -1,8 +1,9 @@
 """Published schemas of patients to consult, as cases for the simulator: AgentClinic's OSCE cases, DxBench's symptom lists.
 
-AgentClinic (arXiv 2405.07960): a script in prose, examinations and tests by name. DxBench (arXiv 2407.13301, also Dxy and Muzhi in its
-layout): symptoms told (explicit) and to be asked for (implicit), each "True" or "False". A fact's weight is counted over the
-file: the share of the other diagnoses with a first complaint in common (of all, where none has) that lack it.
+AgentClinic (arXiv 2405.07960): a script in prose, examinations and tests by name. DxBench (arXiv 2407.13301, also Dxy
+and Muzhi in its layout): symptoms told (explicit) and to be asked for (implicit), each "True" or "False". A fact's
+weight is counted over the file: the share of the other diagnoses with a first complaint in common (of all, where none
+has) that lack it.
 """
 
 import re
@@ -19,9 +20,14 @@ from medrl.types import Problem
 
 PATIENTS = ("agentclinic", "dxbench")
 _SENTENCES = re.compile(r"(?<=[.;])\s+")
-_DENIES = re.compile(r"\b(?:denies|denied|no|without|negative for|not had|has not)\b(?: any| having| experiencing)*", re.IGNORECASE)
+_DENIES = re.compile(
+    r"\b(?:denies|denied|no|without|negative for|not had|has not)\b(?: any| having| experiencing)*", re.IGNORECASE
+)
 _ITEMS = re.compile(r",|;|\bor\b|\band\b|\.")
-_TIME = re.compile(r"\b(?:\d+|one|two|three|several|few|a|an)[- ](?:hour|day|week|month|year)|yesterday|this morning|since|ago", re.IGNORECASE)
+_TIME = re.compile(
+    r"\b(?:\d+|one|two|three|several|few|a|an)[- ](?:hour|day|week|month|year)|yesterday|this morning|since|ago",
+    re.IGNORECASE,
+)
 _AGE = re.compile(r"(\d{1,3})[- ](year|month|week|day)s?[- ]old", re.IGNORECASE)
 _UNITS = {"year": 1.0, "month": 1 / 12, "week": 7 / 365, "day": 1 / 365}
 
@@ -48,10 +54,12 @@ def dxbench(row: Row, number: int, language: str | None) -> Problem:
 
 def _symptoms(value: Any, column: str) -> list[tuple[str, bool]]:
     if not isinstance(value, list):
-        raise RowFault(f"`{column}` is {value!r:.60}; it is a list of [symptom, \"True\" or \"False\"]")
+        raise RowFault(f'`{column}` is {value!r:.60}; it is a list of [symptom, "True" or "False"]')
     found = []
     for one in value:
-        if not (isinstance(one, list | tuple) and len(one) == 2 and str(one[1]) in ("True", "False") and str(one[0]).strip()):
+        if not (
+            isinstance(one, list | tuple) and len(one) == 2 and str(one[1]) in ("True", "False") and str(one[0]).strip()
+        ):
             raise RowFault(f'`{column}` holds {one!r:.60}; each entry is [symptom, "True" or "False"]')
         found.append((str(one[0]).strip(), str(one[1]) == "True"))
     return found
@@ -60,7 +68,9 @@ def _symptoms(value: Any, column: str) -> list[tuple[str, bool]]:
 def _first_words(opening: Sequence[Fact], language: str) -> str:
     has, lacks = ([fact.said for fact in opening if fact.present is so] for so in (True, False))
     if language == "zh":
-        return "医生您好，我" + "，".join(["、".join(has)] * bool(has) + [f"没有{'、'.join(lacks)}"] * bool(lacks)) + "。"
+        return (
+            "医生您好，我" + "，".join(["、".join(has)] * bool(has) + [f"没有{'、'.join(lacks)}"] * bool(lacks)) + "。"
+        )
     parts = [f"I have {', '.join(has)}"] * bool(has) + [f"I have no {', '.join(lacks)}"] * bool(lacks)
     return "Hello doctor. " + ". ".join(parts) + "."
 
@@ -126,7 +136,13 @@ def _line(value: Any) -> str:
 
 def _who(text: str) -> tuple[float | None, str]:
     age = _AGE.search(text)
-    sex = "female" if re.search(r"\b(?:female|woman|girl)\b", text, re.I) else "male" if re.search(r"\b(?:male|man|boy)\b", text, re.I) else ""
+    sex = (
+        "female"
+        if re.search(r"\b(?:female|woman|girl)\b", text, re.I)
+        else "male"
+        if re.search(r"\b(?:male|man|boy)\b", text, re.I)
+        else ""
+    )
     return (float(age[1]) * _UNITS[age[2].lower()] if age else None), sex
 
 

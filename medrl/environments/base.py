@@ -37,8 +37,8 @@ class Environment(ABC):
     """Turns of the policy in an episode; one that wants more is cut, as the policy's fault. Typical 4 to 20."""
 
     max_tokens: int = 1024
-    """Tokens of an episode after its prompt, those of the environment among them; beyond, it is cut as the policy's fault. One
-    turn of the policy has at most `sampling.max_tokens`."""
+    """Tokens of an episode after its prompt, those of the environment among them; beyond, it is cut as the policy's
+    fault. One turn of the policy has at most `sampling.max_tokens`."""
 
     def __post_init__(self) -> None:
         faults = self.faults()

@@ -1,9 +1,9 @@
-"""A patient who answers what is asked, played by rules from a structured case (`medrl.data.patient_cases`): no language model.
+"""A patient who answers what is asked, by rules, from a structured case (`medrl.data.patient_cases`): no language model.
 
 The patient tells nothing unasked, does not know what only an examination or a test shows, and cannot be talked into a
 diagnosis: who asks for it, puts words into the patient's mouth, asks too much at once or speaks to whoever plays the
-patient learns nothing by it. What was asked before is answered again and gains nothing. Test results come when the test is ordered.
-The consultation ends with the doctor's diagnosis. All that is measured is in `PatientEpisode.measured`.
+patient learns nothing by it. What was asked before is answered again and gains nothing. Test results come when the test
+is ordered. The consultation ends with the doctor's diagnosis. All that is measured is in `PatientEpisode.measured`.
 """
 
 import random
@@ -62,7 +62,9 @@ class PatientEpisode(Episode):
         # What is recognised by its words: facts and tests that the tables do not name.
         self.worded = [(f.key, tuple(map(_pieces, (f.said, *f.names)))) for f in case.facts if _needs_words(f)]
         self.worded_tests = [(key, _pieces(key)) for key in case.tests if ":" not in key]
-        self.asked: dict[str, str] = dict.fromkeys(case.opening, "told")  # key to what became of it: told, denied, unknown
+        self.asked: dict[str, str] = dict.fromkeys(
+            case.opening, "told"
+        )  # key to what became of it: told, denied, unknown
         self.counts = dict.fromkeys(("turns", "asked", "repeats", "refused", "tests", "needless_tests"), 0)
         self.concluded = False
 
@@ -91,8 +93,9 @@ class PatientEpisode(Episode):
     def measured(self) -> Mapping[str, Any]:
         """Figures of the consultation.
 
-        `gain` is the sum of the weights of the facts found out, as a share of the weights of all; `asked_gain` the same of what
-        the patient told alone; `red_flags` the share of the danger signs that were asked for, None where the case has none.
+        `gain` is the sum of the weights of the facts found out, as a share of the weights of all; `asked_gain` the same
+        of what the patient told alone; `red_flags` the share of the danger signs that were asked for, None where the
+        case has none.
         """
         found = {key for key, became in self.asked.items() if became in ("told", "denied", "shown")} - set(
             self.case.opening
@@ -128,7 +131,9 @@ class PatientEpisode(Episode):
         return list(items.values()), refusal
 
     def _asked_by(self, sentence: Sentence) -> list[Item]:
-        ordered = self._tests_in_words(sentence) if not sentence.question or sentence.orders or sentence.examines else []
+        ordered = (
+            self._tests_in_words(sentence) if not sentence.question or sentence.orders or sentence.examines else []
+        )
         if ordered or (not sentence.question and not sentence.examines) or sentence.orders:
             return [Item("test", key) for key in ordered or (sentence.tests if sentence.orders else ())]
         worded = self._in_words(sentence)

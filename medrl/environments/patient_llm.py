@@ -25,8 +25,9 @@ from medrl.types import Problem
 PROMPT = {
     "en": (
         "You play a patient who sees a doctor. This is all that you know of yourself:\n{known}\n"
-        "Answer only what the doctor asks, in one or two short sentences and in a lay person's words, in English. Tell nothing "
-        "that was not asked for. Say that you do not know what is not listed. You do not know your diagnosis and never guess it."
+        "Answer only what the doctor asks, in one or two short sentences and in a lay person's words, in English. Tell "
+        "nothing that was not asked for. Say that you do not know what is not listed. You do not know your diagnosis and "
+        "never guess it."
     ),
     "zh": (
         "你扮演一位来看病的患者。你对自己只知道这些：\n{known}\n"
@@ -54,7 +55,9 @@ class LLMPatient(PatientSimulator):
     def faults(self) -> list[str]:
         found = super().faults()
         if self.reply_tokens < 1 or self.temperature < 0:
-            found.append(f"reply_tokens {self.reply_tokens} must be at least 1, temperature {self.temperature} at least 0")
+            found.append(
+                f"reply_tokens {self.reply_tokens} must be at least 1, temperature {self.temperature} at least 0"
+            )
         if not self.chat:
             return [*found, "`chat` is missing: name the chat model that plays the patient"]
         try:

@@ -1,8 +1,8 @@
 """What a doctor's turn asks, orders and concludes, sentence by sentence, in English, Chinese and both mixed.
 
-It is read by the names in the clinic's tables, the topics of a history (`medrl.rewards.consultation_topics`) and cue words, never
-by the templates that made a text. Time is linear in the text: at most `READ` characters of a turn are read, and
-sentences recur, so what they say is remembered.
+It is read by the names in the clinic's tables, the topics of a history (`medrl.rewards.consultation_topics`) and cue
+words, never by the templates that made a text. Time is linear in the text: at most `READ` characters of a turn are
+read, and sentences recur, so what they say is remembered.
 """
 
 import re
@@ -32,48 +32,53 @@ TRIGGERS = {
     "severity": ("how ", "out of", " to 1", " to ten", "getting", "wake", "from", "厉害", "严重", "疼", "痛", "几分", "程度",
                  "加重", "影响"),
     "site": ("where", "which", "spread", "radiate", "travel", "point", "哪", "位置", "部位", "放射", "左边"),
-    "character": ("what ", "feel", "sharp", "dull", "burning", "throbbing", "cramping", "come", "constant", "什么", "阵", "持续",
-                  "刺痛", "隐痛", "胀痛", "绞痛"),
-    "triggers": ("make", "bring", "set", "anything", "what ", "after", "before", "with", "during", "诱因", "什么情况", "活动后",
-                 "饭", "空腹", "缓解", "休息后"),
+    "character": ("what ", "feel", "sharp", "dull", "burning", "throbbing", "cramping", "come", "constant", "什么", "阵",
+                  "持续", "刺痛", "隐痛", "胀痛", "绞痛"),
+    "triggers": ("make", "bring", "set", "anything", "what ", "after", "before", "with", "during", "诱因", "什么情况",
+                 "活动后", "饭", "空腹", "缓解", "休息后"),
     "past": ("history", "other", "chronic", "long-term", "underlying", "existing", "before", "既往", "病史", "慢性", "基础病",
              "以前", "得过"),
-    "family": ("family", "father", "mother", "parents", "sibling", "brother", "sister", "children", "kids", "家", "父母", "兄弟",
-               "姐妹", "遗传"),
+    "family": ("family", "father", "mother", "parents", "sibling", "brother", "sister", "children", "kids", "家", "父母",
+               "兄弟", "姐妹", "遗传"),
     "habits": ("smok", "alcohol", "drink", "travel", "contact", "anyone", "烟", "酒", "外出", "旅行", "接触", "身边"),
-    "life": ("work", "job", "occupation", "living", "live ", "exercis", "diet", "married", "工作", "职业", "做什么", "久坐", "饮食"),
+    "life": ("work", "job", "occupation", "living", "live ", "exercis", "diet", "married", "工作", "职业", "做什么", "久坐",
+             "饮食"),
     "tests": ("had", "done", "have", "result", "measured", "checked", "taken", "做过", "查", "拍过", "化验", "量过"),
     "else": ("other", "any", "along", "together", "还有", "别的", "其他", "其它", "伴"),
     "complaint": ("brings", "going on", "main", "what", "哪里", "怎么", "什么", "主要"),
 }  # fmt: skip
 
 _LEADING = re.compile(
-    r"\b(?:don't you|do you not|didn't you|haven't you|aren't you|isn't (?:it|that so)|surely|obviously|of course|you must (?:have|be)"
-    r"|clearly|admit)\b|\b(?:right|correct|agreed?|no|yes)\s{0,3}\?$"
+    r"\b(?:don't you|do you not|didn't you|haven't you|aren't you|isn't (?:it|that so)|surely|obviously"
+    r"|of course|you must (?:have|be)|admit)\b|\b(?:right|correct|agreed?|no|yes)\s{0,3}\?$"
     r"|^(?:so |and |then |well,? )?you(?:'ve| have| are|'re| feel| do| did)\b(?! (?:had )?any)"
     r"|是吧|对吧|对不对|对吗|没错吧|肯定|一定有|一定是|想必|必然|应该有.{0,12}吧|吧[？?]",
     re.IGNORECASE,
 )
 _ANSWER_ASKED = re.compile(
     r"\b(?:your|the|my|correct|right|true|final) (?:diagnosis|answer)\b|\bwhat (?:disease|illness|condition|diagnosis)\b"
-    r"|\bwhat do you (?:think|believe|suppose)\b|\bwhat (?:is|'s) wrong with you\b|\bwhat have you got\b|\bdiagnos\w{0,8} (?:yourself|is it)"
-    r"|\b(?:tell|give|show|reveal|list)\b.{0,40}\b(?:diagnosis|answer|everything|all (?:of )?(?:your|the) (?:symptoms|findings))\b"
+    r"|\bwhat do you (?:think|believe|suppose)\b|\bwhat (?:is|'s) wrong with you\b|\bwhat have you got\b"
+    r"|\bdiagnos\w{0,8} (?:yourself|is it)|\b(?:tell|give|show|reveal|list)\b.{0,40}\b(?:diagnosis|answer|everything"
+    r"|all (?:of )?(?:your|the) (?:symptoms|findings))\b"
     r"|诊断(?:结果)?是什么|什么病|啥病|正确答案|(?:告诉|说出|列出|透露).{0,12}(?:诊断|答案|病名|所有|全部)|你觉得是",
     re.IGNORECASE,
 )
 _ROLE = re.compile(
-    r"\bignore\b.{0,30}\b(?:instruction|previous|above|rule|role)|\bsystem prompt\b|\byou are (?:now|an? (?:ai|assistant|model|doctor))\b"
-    r"|\bpretend\b|\brole ?-?play|\bout of (?:your )?(?:role|character)|\b(?:reward|score|gain|points|reference)\b|\bmetadata\b|\bjson\b"
-    r"|忽略.{0,10}(?:指令|以上|之前|规则|角色)|系统提示|你(?:现在)?是(?:一个)?(?:AI|助手|医生|模型)|假装|扮演|角色|奖励|得分|满分|参考答案",
+    r"\bignore\b.{0,30}\b(?:instruction|previous|above|rule|role)|\bsystem prompt\b|\bmetadata\b|\bjson\b|\bpretend\b"
+    r"|\byou are (?:now|an? (?:ai|assistant|model|doctor))\b|\brole ?-?play|\bout of (?:your )?(?:role|character)"
+    r"|\b(?:reward|(?:full|high|highest|maximum) (?:score|marks)|the reference)\b"
+    r"|忽略.{0,10}(?:指令|以上|之前|规则|角色)|系统提示|你(?:现在)?是(?:一个)?(?:AI|助手|医生|模型)|假装|扮演|角色|奖励|满分|参考答案",
     re.IGNORECASE,
 )
 _EXAMINE = re.compile(
-    r"\bexamin|\bphysical exam|\b(?:let me|i'll|i will|i'd like to|i want to|may i) (?:\w+ )?(?:look|check|feel|listen|press|measure|see)"
+    r"\bexamin|\bphysical exam"
+    r"|\b(?:let me|i'll|i will|i'd like to|i want to|may i) (?:\w+ )?(?:look|check|feel|listen|press|measure|see)"
     r"|查体|体格检查|触诊|听诊|叩诊|让我(?:看|听|摸|按|查)|我(?:来|给你)(?:看|听|摸|按|查|量)|检查一下",
     re.IGNORECASE,
 )
 _ORDER_ASKED = re.compile(
-    r"^(?:can|could|may|shall|should|would) (?:we|i|you)\b|\blet's\b|可以.{0,6}(?:做|查|开)|能.{0,4}(?:做|查)", re.IGNORECASE
+    r"^(?:can|could|may|shall|should|would) (?:we|i|you)\b|\blet's\b|可以.{0,6}(?:做|查|开)|能.{0,4}(?:做|查)",
+    re.IGNORECASE,
 )
 _NOT_ORDERED = re.compile(
     r"\b(?:no need|not need|don't need|without|not necessary|instead of)\b|不(?:需要|用|必)|无需|没必要", re.IGNORECASE
@@ -83,8 +88,8 @@ _FINAL = re.compile(
 )
 _WORDS = re.compile(r"[a-z0-9]+|[\u3400-\u9fff]")
 _SMALL = frozenset(
-    "a an and any are as at by do does did for from had has have in is it more not of on or than that the there this to was with "
-    "you your when been very some feel feeling noticed ever".split()
+    "a an and any are as at by do does did for from had has have in is it more not of on or than that the there this to "
+    "was with you your when been very some feel feeling noticed ever".split()
 )
 
 

@@ -1,9 +1,9 @@
 """Doctors by rules, to measure the patient simulator with and to make demonstrations from.
 
-`good` narrows the diagnosis down by the clinic's tables, confirms it, orders its test, asks for its danger signs and concludes. The
-others are what must not pay: `random` asks anything and names any disease, `leading` asks for the diagnosis, dumps lists
-and puts words into the patient's mouth, `silent` names the likeliest disease at once. All of them know the tables and the
-words of the patient, never the case.
+`good` narrows the diagnosis down by the clinic's tables, confirms it, orders its test, asks for its danger signs and
+concludes. The others are what must not pay: `random` asks anything and names any disease, `leading` asks for the
+diagnosis, dumps lists and puts words into the patient's mouth, `silent` names the likeliest disease at once. All of
+them know the tables and the words of the patient, never the case.
 """
 
 import random
@@ -79,7 +79,9 @@ class Doctor(ABC):
         return str(getattr(self.world, table)[key].name.of(self.speech.language))
 
     def conclude(self, disease: str) -> str:
-        return ("诊断：{}。" if self.speech.language == "zh" else "Diagnosis: {}.").format(self.name("diseases", disease))
+        return ("诊断：{}。" if self.speech.language == "zh" else "Diagnosis: {}.").format(
+            self.name("diseases", disease)
+        )
 
     def likeliest(self) -> list[str]:
         """Diseases in the order of how well they go with what was heard."""
@@ -118,7 +120,7 @@ class GoodDoctor(Doctor):
 
     def _telling(self, ranked: list[str], count: int) -> list[str]:
         """Findings to ask for: those that split the candidates most evenly; of the likeliest ones first."""
-        carried, keys = _masks(self.world)
+        carried, _ = _masks(self.world)
         place = _places(self.world)
         candidates = sum(1 << place[key] for key in ranked)
         known = self.positive.keys() | self.denied.keys() | self.asked.keys()
@@ -157,7 +159,9 @@ class LeadingDoctor(Doctor):
             names = [self.name("findings", key) for key in self.rng.sample(list(self.world.findings), DUMPED)]
             return ("有没有" + "、".join(names) + "？") if chinese else f"Do you have {', '.join(names)}?"
         if self.turn <= ASKING_TURNS + 2:
-            suggested = [self.name("findings", f) for f in self.world.diseases[best].findings[self.turn - 3 : self.turn]]
+            suggested = [
+                self.name("findings", f) for f in self.world.diseases[best].findings[self.turn - 3 : self.turn]
+            ]
             pattern = "你有{}，对吧？" if chinese else "You have {}, don't you?"
             return self.speech.join([pattern.format(one) for one in suggested])
         return self.conclude(best)
@@ -203,8 +207,8 @@ def demonstrations(
 ) -> list[Demonstration]:
     """Consultations to learn from, one demonstration a turn of the doctor.
 
-    Its prompt is all that came before and its answer that turn alone, so a loss on answers falls on the doctor's words and never on
-    the patient's, and on each of them once.
+    Its prompt is all that came before and its answer that turn alone, so a loss on answers falls on the doctor's words
+    and never on the patient's, and on each of them once.
     """
     found = []
     for problem in problems:

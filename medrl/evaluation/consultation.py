@@ -40,8 +40,8 @@ class Consultations:
     """What came out of consulting.
 
     Attributes:
-        figures: Of `FIGURES` those that could be measured: mean score of the reward, share of right diagnoses, information gain,
-            share of danger signs asked for, turns of the doctor, refusals, share that came to a diagnosis.
+        figures: Of `FIGURES` those that could be measured: mean score of the reward, share of right diagnoses,
+            information gain, share of danger signs asked for, turns of the doctor, refusals, share with a diagnosis.
         by_language: The same for each language.
         patients: How many patients have a scored consultation.
         unscored: Share of consultations without a score.
@@ -107,7 +107,11 @@ def consultation_row(scored: Sequence[ScoredGroup], correct: Reward | None, max_
         return {}
     row = {}
     for name, one in summarise(scored, correct, max_unscored).figures.items():
-        row |= {f"consultation/{name}": one.mean, f"consultation/{name}_low": one.low, f"consultation/{name}_high": one.high}
+        row |= {
+            f"consultation/{name}": one.mean,
+            f"consultation/{name}_low": one.low,
+            f"consultation/{name}_high": one.high,
+        }
     return row
 
 

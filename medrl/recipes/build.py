@@ -26,7 +26,11 @@ def problems_of(source: ProblemSource) -> list[Problem]:
     """The problems that a section of a recipe names."""
     if source.source == PATIENTS:
         problems = generate_patients(
-            split=source.split, count=source.count, seed=source.seed, languages=source.languages, diseases=source.diseases
+            split=source.split,
+            count=source.count,
+            seed=source.seed,
+            languages=source.languages,
+            diseases=source.diseases,
         )
     elif source.source == CLINIC:
         problems = generate_problems(

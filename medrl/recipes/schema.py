@@ -96,7 +96,8 @@ class DemonstrationSource:
     """Where demonstrations for SFT come from."""
 
     source: str = "clinic"
-    """`clinic`, `patients` (consultations of a scripted doctor), a file, or a hub id such as FreedomIntelligence/medical-o1-reasoning-SFT."""
+    """`clinic`, `patients` (consultations of a scripted doctor), a file, or a hub id such as
+    FreedomIntelligence/medical-o1-reasoning-SFT."""
 
     split: str = "train"
     """Split of a hub data set."""

@@ -6,4 +6,14 @@ from medrl.rollouts.episodes import Episodes
 from medrl.rollouts.turns import TurnTemplate
 from medrl.rollouts.unscored import believable, unscored_share
 
-__all__ = ["Ahead", "Episodes", "Ordered", "TurnTemplate", "believable", "collect", "make_requests", "undisturbed", "unscored_share"]
+__all__ = [
+    "Ahead",
+    "Episodes",
+    "Ordered",
+    "TurnTemplate",
+    "believable",
+    "collect",
+    "make_requests",
+    "undisturbed",
+    "unscored_share",
+]

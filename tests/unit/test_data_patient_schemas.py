@@ -13,7 +13,8 @@ from medrl.errors import DataError
 
 DX = [
     {"id": "a", "department": "x", "explicit_symptoms": [["头痛", "True"], ["发热", "False"]],
-     "implicit_symptoms": [["恶心", "True"], ["左手麻木", "True"]], "candidate_diseases": ["偏头痛", "脑梗死"], "disease": "脑梗死"},
+     "implicit_symptoms": [["恶心", "True"], ["左手麻木", "True"]], "candidate_diseases": ["偏头痛", "脑梗死"],
+     "disease": "脑梗死"},
     {"id": "b", "explicit_symptoms": [["头痛", "True"]], "implicit_symptoms": [["恶心", "True"], ["畏光", "True"]],
      "candidate_diseases": [], "disease": "偏头痛"},
     {"id": "c", "explicit_symptoms": [["腹痛", "True"]], "implicit_symptoms": [["恶心", "False"]], "disease": "胃炎"},
@@ -46,12 +47,18 @@ def written(path: Path, rows: object) -> Path:
 def test_dxbench_rows_are_patients_with_weights_counted_over_the_file(tmp_path: Path) -> None:
     first, second, third = load_problems(written(tmp_path / "dx.json", DX))
     assert first.id == "a" and first.reference == "脑梗死" and first.language == "zh" and first.kind == "dialogue"
-    assert first.messages[-1]["content"] == "医生您好，我头痛，没有发热。" and first.metadata["candidates"] == ["偏头痛", "脑梗死"]
+    assert first.messages[-1]["content"] == "医生您好，我头痛，没有发热。" and first.metadata["candidates"] == [
+        "偏头痛",
+        "脑梗死",
+    ]
     weights = {fact.said: fact.weight for fact in case_of(first).facts}
     # the one rival with a headache has nausea too, and no numb hand
     assert weights == {"头痛": 0.0, "发热": 0.0, "恶心": 0.0, "左手麻木": 1.0}
     assert {f.said: f.weight for f in case_of(second).facts} == {"头痛": 0.0, "恶心": 0.0, "畏光": 1.0}
-    assert {f.said: f.weight for f in case_of(third).facts} == {"腹痛": 0.0, "恶心": 1.0}  # denied, and both others have it
+    assert {f.said: f.weight for f in case_of(third).facts} == {
+        "腹痛": 0.0,
+        "恶心": 1.0,
+    }  # denied, and both others have it
     episode = PatientSimulator().reset(first, 0)
     assert "左手麻木" in str(episode.respond("左手麻木有没有？")) and episode.measured()["gain"] == 1.0
     assert episode.respond("诊断：脑梗死") is None
@@ -69,10 +76,14 @@ def test_an_osce_case_is_played(tmp_path: Path) -> None:
     assert "three days ago" in answer("How long has it been?")
     assert "day care" in answer("Any contact with sick people, does anyone smoke?")
     assert "allergies" in answer("Any allergies?")
-    assert "o rash" in answer("Is there a rash?") and "Yes, hoarse voice" in answer("Is the voice hoarse?").replace("I have that: ", "")
+    assert "o rash" in answer("Is there a rash?") and "Yes, hoarse voice" in answer("Is the voice hoarse?").replace(
+        "I have that: ", ""
+    )
     assert "night" in answer("Is it worst at night?")
     assert "vocal cords" not in answer("What did the neck x-ray show?")
-    assert "Stridor" in answer("I want to do a chest examination.") and "vocal cords" in answer("Please get a neck x-ray done.")
+    assert "Stridor" in answer("I want to do a chest examination.") and "vocal cords" in answer(
+        "Please get a neck x-ray done."
+    )
     assert episode.measured()["needless_tests"] == 0
 
 

@@ -1,6 +1,5 @@
 """Environments by name: built from configs, all faults at once, problems that do not fit told apart."""
 
-
 import pytest
 
 from medrl import plugins
@@ -49,5 +48,7 @@ def test_problems_without_a_patient_are_named_before_anything_is_sampled() -> No
     good = generate_patients(split="train", count=3)
     check_problems(PatientSimulator(), good)
     broken = Problem("q2", ask("?"), metadata={"patient": {"facts": [{"kye": 1}]}})
-    with pytest.raises(ProblemError, match=r"2 of 5 problems do not fit the environment 'patient'(.|\n)*'q1'(.|\n)*'q2'"):
+    with pytest.raises(
+        ProblemError, match=r"2 of 5 problems do not fit the environment 'patient'(.|\n)*'q1'(.|\n)*'q2'"
+    ):
         check_problems(PatientSimulator(), [*good, Problem("q1", ask("?")), broken])

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -109,7 +110,7 @@ def test_later_turns_get_the_tokens_of_earlier_ones_and_the_template_continues(
     assert policy.tokenizer.decode(list(rollout.prompt_ids + rollout.token_ids)) == whole
     assert len(said) == 2 and len(rollout.turns) == 5 and rollout.text == texts[0]
     by_turn = [r for r in engine.asked if r.problem_id == "p0"]
-    for earlier, later in zip(by_turn, by_turn[1:], strict=False):
+    for earlier, later in pairwise(by_turn):
         assert later.prompt_ids[: len(earlier.prompt_ids)] == earlier.prompt_ids
     spoken = [t for t, mine in zip(rollout.token_ids, rollout.loss_mask, strict=True) if mine]
     own = [i for turn in range(3) for i in [*policy.tokenizer(texts[turn % 2])["input_ids"], policy.stop_ids[0]]]
@@ -177,7 +178,7 @@ def test_a_turn_never_has_more_tokens_than_the_episode_has_left(make_policy: Cal
     played(policy, engine, Endless(max_turns=50, max_tokens=100), Sampling(max_tokens=64), samples=1)
     for request in engine.asked:
         used = len(request.prompt_ids) - len(policy.prompt_ids(next(p for p in PROBLEMS if p.id == request.problem_id)))
-        assert used + request.sampling.max_tokens <= 100 or request.sampling.max_tokens == 64 and used <= 36
+        assert used + request.sampling.max_tokens <= 100
 
 
 def test_a_failing_environment_costs_its_own_rollouts_their_score(make_policy: Callable[..., Policy]) -> None:
@@ -203,9 +204,12 @@ def test_templates_that_rewrite_earlier_turns_are_refused(make_policy: Callable[
     sound = policy.tokenizer.chat_template
     tokenizer = type(policy.tokenizer)(tokenizer_object=policy.tokenizer.backend_tokenizer, eos_token="<|im_end|>")
     other = replace(policy, tokenizer=tokenizer)
-    last_only = "{% for message in messages %}{% if loop.last or message['role'] != 'assistant' %}" + sound.removeprefix(
-        "{% for message in messages %}"
-    ).replace("{% endfor %}{% if add", "{% endif %}{% endfor %}{% if add", 1)
+    last_only = (
+        "{% for message in messages %}{% if loop.last or message['role'] != 'assistant' %}"
+        + sound.removeprefix("{% for message in messages %}").replace(
+            "{% endfor %}{% if add", "{% endif %}{% endfor %}{% if add", 1
+        )
+    )
     cases = {
         "renders earlier turns otherwise": last_only,
         "does not begin as the prompt": sound + "{% if add_generation_prompt %}{{ '<think>' }}{% endif %}",

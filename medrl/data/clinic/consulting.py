@@ -22,7 +22,9 @@ from medrl.errors import DataError, did_you_mean
 from medrl.seeds import seed_of
 from medrl.types import Problem
 
-_IMAGES = re.compile(r"ct\b|ct_|mri|x_ray|xray|ultraso|radiogra|echo|angiogra|scan|scop|imaging|tomogra|mammogra|slit|fund")
+_IMAGES = re.compile(
+    r"ct\b|ct_|mri|x_ray|xray|ultraso|radiogra|echo|angiogra|scan|scop|imaging|tomogra|mammogra|slit|fund"
+)
 SHOWN = (5, 7)  # findings that a patient has of those of the disease
 TRIES = 200
 GENERAL = (
@@ -155,13 +157,19 @@ def _case(
         told = finding in opening
         weight = 0.0 if told else round(against(finding, present), 4)
         return Fact(
-            f"finding:{finding}", row.name.of(language), present=present, source=source_of(world, finding), weight=weight
+            f"finding:{finding}",
+            row.name.of(language),
+            present=present,
+            source=source_of(world, finding),
+            weight=weight,
         )
 
     facts = [fact(key, True) for key in chosen] + [fact(key, False) for key in disease.excludes]
     for number, flag in enumerate(disease.red_flags):
         both = tuple(flag.of(one) for one in LANGUAGES if one != language)
-        has = any(form in flag.of(one) for key in chosen for one in LANGUAGES for form in world.findings[key].forms(one))
+        has = any(
+            form in flag.of(one) for key in chosen for one in LANGUAGES for form in world.findings[key].forms(one)
+        )
         facts.append(Fact(f"flag:{number}", flag.of(language), both, present=has, red_flag=True))
     about = {"age": person.age, "sex": _sex(person, speech), "duration": speech.word("duration")}
     topics = {topic: speech.say(f"answer.{topic}", **about) for topic in GENERAL}
