@@ -190,8 +190,9 @@ def test_a_turn_is_read_in_time_that_grows_with_its_length_and_never_more_than_a
 
 def test_topics_need_one_of_their_triggers() -> None:
     """The words that are looked for first never hide what a topic's pattern would find."""
-    asked = [text for language in LANGUAGES for name, piece in pieces(language).items() if name.startswith(("ask.", "doctor."))
-             for text in (*piece.train, *piece.held_out)]  # fmt: skip
+    own = [(name, piece) for language in LANGUAGES for name, piece in pieces(language).items()]
+    doctors = [piece for name, piece in own if name.startswith(("ask.", "doctor."))]
+    asked = [text for piece in doctors for text in (*piece.train, *piece.held_out)]
     asked += [
         "Are you taking anything?",
         "Have you reacted badly to a drug?",
