@@ -46,7 +46,8 @@ class Consultation(Reward):
     worst: float = -0.1
     """Value where nothing asked was answered, or where no diagnosis came before the end. Below 0, the least of all others."""
     name: str = ""
-    """Name of this part in metrics and traces; unique in the tree. Default `consultation`."""
+    """Name of this part in metrics and traces; unique in the tree. Default `consultation`; beside it are the parts `gain`,
+    `red_flags` and `turns`, which are called `NAME.gain` and so on where another name is given."""
 
     def __post_init__(self) -> None:
         weights = {"diagnosis": self.diagnosis, "information": self.information, "danger": self.danger}
@@ -90,9 +91,10 @@ class Consultation(Reward):
         value, reason = self._value(response, judged.value)
         verdict = Verdict(min(1.0, max(0.0, value)), reason=reason, stage=self.name, parts=_numbers(measured))
         parts = {self.name: Part(value, verdict=verdict, reason=reason)}
+        prefix = "" if self.name == self.type_name else f"{self.name}."
         for figure in ("gain", "red_flags", "turns"):
             if measured[figure] is not None:
-                parts[f"{self.name}.{figure}"] = Part(float(measured[figure]))
+                parts[prefix + figure] = Part(float(measured[figure]))
         return Score(value, parts={**judged.parts, **parts}, reason=reason)
 
     def _value(self, response: Response, right: float) -> tuple[float, str]:

@@ -95,10 +95,20 @@ def test_a_policy_consults(make_policy: Callable[..., Policy]) -> None:
 
 TINY = [
     "policy.new={vocab_size: 400, hidden_size: 32, layers: 1, heads: 2, key_value_heads: 1, intermediate_size: 64}",
-    "policy.new.context=768", "demonstrations.count=4", "sft.epochs=1", "problems.count=20", "held_out.count=4",
-    "environment={type: patient, max_turns: 2, max_tokens: 150}", "sampling.max_tokens=24",
-    "trainer.steps=2", "trainer.problems_per_step=2", "trainer.rollouts_per_problem=2", "trainer.evaluate_every=2", "evaluation.samples=1", "sft.max_length=768",
-]  # fmt: skip
+    "policy.new.context=768",
+    "demonstrations.count=4",
+    "sft.epochs=1",
+    "sft.max_length=768",
+    "problems.count=20",
+    "held_out.count=4",
+    "environment={type: patient, max_turns: 2, max_tokens: 150}",
+    "sampling.max_tokens=24",
+    "trainer.steps=2",
+    "trainer.problems_per_step=2",
+    "trainer.rollouts_per_problem=2",
+    "trainer.evaluate_every=2",
+    "evaluation.samples=1",
+]
 
 
 def test_a_recipe_with_an_environment_trains_over_several_turns(repository: Path, tmp_path: Path) -> None:

@@ -40,11 +40,7 @@ def test_values_by_hand() -> None:
     assert scored(red_flags=None, gain=0.6).value == pytest.approx(1.0 - costs)
     assert scored(refused=30).value == 0.0
     parts = scored().parts
-    assert (
-        parts["correct"].value == 1.0
-        and parts["consultation.gain"].value == 0.3
-        and parts["consultation.turns"].value == 4
-    )
+    assert parts["correct"].value == 1.0 and parts["gain"].value == 0.3 and parts["turns"].value == 4
     assert parts["consultation"].verdict is not None and parts["consultation"].verdict.parts["refused"] == 2
 
 
