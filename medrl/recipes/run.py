@@ -159,9 +159,9 @@ def checked_start(recipe: Recipe, parts: Parts) -> Policy:
     policy = start_policy(recipe, parts.problems, parts.demonstrations)
     policy.check()
     backbone_and_head(policy.model)
-    whole = _whole(recipe.sampling, parts.environment)
-    fitting_problems(policy, parts.problems, whole, recipe.trainer, "problems to train on")
-    fitting_problems(policy, parts.held_out, whole, recipe.trainer, "held-out problems")
+    whole, limit = _whole(recipe.sampling, parts.environment)
+    fitting_problems(policy, parts.problems, whole, recipe.trainer, "problems to train on", limit)
+    fitting_problems(policy, parts.held_out, whole, recipe.trainer, "held-out problems", limit)
     if parts.environment is not None:
         check_problems(parts.environment, [*parts.problems, *parts.held_out])
         TurnTemplate(policy)  # raises where the chat template cannot carry several turns
@@ -170,9 +170,11 @@ def checked_start(recipe: Recipe, parts: Parts) -> Policy:
     return policy
 
 
-def _whole(sampling: Sampling, environment: Environment | None) -> Sampling:
-    """The limit on all that comes after a prompt."""
-    return sampling if environment is None else replace(sampling, max_tokens=environment.max_tokens)
+def _whole(sampling: Sampling, environment: Environment | None) -> tuple[Sampling, str]:
+    """The limit on all that comes after a prompt, and the knob that sets it."""
+    if environment is None:
+        return sampling, "sampling.max_tokens"
+    return replace(sampling, max_tokens=environment.max_tokens), "environment.max_tokens"
 
 
 def make_trainer(
@@ -362,8 +364,8 @@ def evaluate_policy(
         _check_not_trained_on(recipe, problems, console)
         check_reward(reward, problems)
         policy.check()
-        whole = _whole(recipe.sampling, environment)
-        problems = fitting_problems(policy, problems, whole, recipe.trainer, "held-out problems")
+        whole, limit = _whole(recipe.sampling, environment)
+        problems = fitting_problems(policy, problems, whole, recipe.trainer, "held-out problems", limit)
         engine: Engine = InProcessEngine(policy, recipe.max_rows)
         if environment is not None:
             check_problems(environment, problems)

@@ -21,6 +21,7 @@ from medrl.seeds import seed_of
 from medrl.types import FinishReason, Message, Problem, Rollout, VersionSpan
 
 log = logging.getLogger(__name__)
+STEP = 16  # tokens; where an episode has less left than a turn may have, the turn's limit is a multiple of it
 
 
 @dataclass
@@ -143,11 +144,14 @@ class Episodes:
         live.logprobs += [0.0] * len(between)
         live.mask += [False] * len(between)
         live.turns.append({"role": "user", "content": said})
+        most = live.first.sampling.max_tokens
+        # Few different limits, so that engines which batch by sampling still have large batches near the end.
+        limit = most if room >= most else room - room % STEP or room
         live.request = replace(
             live.first,
             seed=seed_of(live.first.seed, "turn", self._turn(live)),
             prompt_ids=live.first.prompt_ids + tuple(live.tokens),
-            sampling=_limited(live.first.sampling, min(live.first.sampling.max_tokens, room)),
+            sampling=_limited(live.first.sampling, limit),
         )
 
     def _turn(self, live: _Live) -> int:

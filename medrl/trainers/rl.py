@@ -97,8 +97,9 @@ class Trainer:
         self.environment = environment
         self.longest = environment.max_tokens if environment else self.sampling.max_tokens  # tokens after a prompt
         whole = replace(self.sampling, max_tokens=self.longest)
-        self.problems = fitting_problems(self.policy, problems, whole, self.settings, "problems to train on")
-        self.held_out = fitting_problems(self.policy, held_out, whole, self.settings, "held-out problems")
+        limit = "environment.max_tokens" if environment else "sampling.max_tokens"
+        self.problems = fitting_problems(self.policy, problems, whole, self.settings, "problems to train on", limit)
+        self.held_out = fitting_problems(self.policy, held_out, whole, self.settings, "held-out problems", limit)
         if environment is not None:
             check_problems(environment, [*self.problems, *self.held_out])
             TurnTemplate(self.policy)  # raises where the chat template cannot carry several turns
