@@ -30,7 +30,7 @@ def problem(language: str = "en") -> Problem:
 
 
 def begin(server: ChatServer, **knobs: Any) -> Episode:
-    chat = {"type": "openai", "model": "m", "base_url": server.url, "retries": 0, **knobs}
+    chat = {"type": "openai", "model": "m", "base_url": server.url, "max_retries": 0, **knobs}
     return LLMPatient(chat=chat).reset(problem(), 3)
 
 
