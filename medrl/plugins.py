@@ -71,13 +71,18 @@ BUILTIN: Mapping[str, Mapping[str, str]] = {
         "citation": "medrl.rewards:Citation",
         "remote": "medrl.rewards:Remote",
         "preference": "medrl.rewards:PreferenceModel",
+        "consultation": "medrl.rewards.consultation_reward:Consultation",
     },
     "medrl.chat": {
         "openai": "medrl.chat:OpenAIChat",
         "cached": "medrl.chat:CachedChat",
         "vllm": "medrl.engines.vllm_chat:VLLMChat",
     },
-    "medrl.environments": {},
+    "medrl.environments": {
+        "single_turn": "medrl.environments:SingleTurn",
+        "patient": "medrl.environments:PatientSimulator",
+        "llm_patient": "medrl.environments:LLMPatient",
+    },
     "medrl.algorithms": {
         "grpo": "medrl.algorithms:GRPO",
         "dapo": "medrl.algorithms:DAPO",

@@ -103,15 +103,17 @@ class Response:
 
     Attributes:
         text: The policy's last message, without special tokens.
-        turns: The whole episode as messages when it had several turns; empty for a single turn.
+        turns: All messages after the prompt when the episode had several turns; empty for a single turn.
         finish_reason: "stop" (it ended by itself), "length" (cut at the token limit), "abort".
         token_count: Tokens that the policy wrote, or None where nobody counted.
+        measured: What the environment of the episode measured, as JSON data, for rewards to read; empty without one.
     """
 
     text: str
     turns: tuple[Message, ...] = ()
     finish_reason: FinishReason = "stop"
     token_count: int | None = None
+    measured: Mapping[str, Any] = field(default_factory=dict, kw_only=True, hash=False)
 
 
 @dataclass(frozen=True)

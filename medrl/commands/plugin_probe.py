@@ -55,6 +55,10 @@ def kind_of(group: str, found: Any) -> str:
         from medrl.algorithms.base import Algorithm
 
         return _of(found, Algorithm, noun)
+    if group == "medrl.environments":
+        from medrl.environments import Environment
+
+        return _of(found, Environment, noun)
     return noun if isinstance(found, type) else f"{noun} (function)" if callable(found) else ""
 
 

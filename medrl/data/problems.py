@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from medrl.data.patient_schemas import PATIENTS, weighed
 from medrl.data.rows import Row, RowFault, collect, pick_schema, read_rows
 from medrl.data.schemas import SCHEMAS, Reading
 from medrl.types import Problem, Response
@@ -44,7 +45,8 @@ def load_problems(
     name, rows = read_rows(source, split=split, config=config, limit=limit)
     chosen = pick_schema(name, rows, schema, {key: columns for key, (columns, _) in SCHEMAS.items()})
     reading = Reading(name, instruction, language, prompt, reference, options)
-    return collect(name, rows, lambda row, number: SCHEMAS[chosen][1](row, number, reading), "problem")
+    found = collect(name, rows, lambda row, number: SCHEMAS[chosen][1](row, number, reading), "problem")
+    return weighed(found) if chosen in PATIENTS else found
 
 
 def load_responses(

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from string import ascii_uppercase
 from typing import Any
 
+from medrl.data.patient_schemas import agentclinic, dxbench
 from medrl.data.rows import Row, RowFault, language_of, required
 from medrl.data.rubrics import healthbench, kqa
 from medrl.types import Kind, Problem, ask
@@ -201,6 +202,11 @@ SCHEMAS: dict[str, tuple[tuple[str, ...], Schema]] = {
     "medmcqa": (("question", "opa", "opb", "opc", "opd", "cop"), medmcqa),
     "healthbench": (("prompt", "rubrics"), healthbench),
     "kqa": (("Question", "Must_have", "Nice_to_have"), kqa),
+    "agentclinic": (("OSCE_Examination",), lambda row, number, reading: agentclinic(row, number, reading.language)),
+    "dxbench": (
+        ("explicit_symptoms", "implicit_symptoms", "disease"),
+        lambda row, number, reading: dxbench(row, number, reading.language),
+    ),
     "choice": (("question", "options", "answer_idx"), choice),
     "inline_options": (("question", "label"), inline_options),
     "judged": (("question", "reference"), judged),

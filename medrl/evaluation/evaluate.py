@@ -10,10 +10,11 @@ import math
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from medrl.engines import Engine, Sampling
+from medrl.evaluation.consultation import consultation_row
 from medrl.models import Policy
 from medrl.rewards import Format, Reward, RewardContext, Scorer, verified_leaf
 from medrl.rollouts import collect
@@ -74,6 +75,7 @@ class Evaluation:
         seconds: Wall time.
         sampled: The scored samples.
         greedy: The scored greedy answers, empty where none were asked for.
+        consultation: Figures of consultations with their intervals, see `medrl.evaluation.consultation`; empty for others.
     """
 
     name: str
@@ -91,11 +93,13 @@ class Evaluation:
     seconds: float
     sampled: tuple[ScoredGroup, ...] = ()
     greedy: tuple[ScoredGroup, ...] = ()
+    consultation: Mapping[str, float] = field(default_factory=dict)
 
     def row(self) -> dict[str, Any]:
         """The figures as a row for evaluations.jsonl."""
-        numbers = {k: v for k, v in vars(self).items() if k not in ("sampled", "greedy", "seconds", "name")}
-        return {**numbers, "time/evaluation": self.seconds}
+        apart = ("sampled", "greedy", "seconds", "name", "consultation")
+        numbers = {k: v for k, v in vars(self).items() if k not in apart}
+        return {**numbers, **self.consultation, "time/evaluation": self.seconds}
 
 
 async def evaluate(
@@ -160,6 +164,7 @@ async def evaluate(
         seconds=time.perf_counter() - started,
         sampled=tuple(sampled),
         greedy=tuple(greedy),
+        consultation=consultation_row(sampled, correct, settings.max_unscored),
     )
 
 

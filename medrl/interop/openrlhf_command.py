@@ -106,6 +106,8 @@ def command(recipe: Any, launch: Launch, problems: int, folder: str = ".") -> Co
     if launch.model is None and (recipe.policy.path is None or recipe.sft is not None):
         faults = [*faults, "policy: medrl makes or fine-tunes it first; run `medrl run` up to `sft`, and name that folder "
                   "with --model"]  # fmt: skip
+    if recipe.environment is not None:
+        faults = [*faults, "environment: the written agent answers in one turn; consultations are trained by `medrl run`"]
     if faults:
         raise RecipeError("the recipe for OpenRLHF", faults)
     made = Command()
@@ -138,7 +140,7 @@ def _leaves(tree: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any]
 
 
 # Sections that are carried out, or written into a file, as they are.
-WHOLE = ("reward", "problems", "held_out", "demonstrations", "sft", "policy.new", "cluster")
+WHOLE = ("reward", "problems", "held_out", "demonstrations", "sft", "policy.new", "cluster", "environment")
 # Why the rest has no flag.
 OTHERWISE = {
     "reward": "it is in reward.yaml, which the written files read",

@@ -9,19 +9,30 @@ from typing import Any
 import torch
 
 from medrl.data.clinic import generate_demonstrations, generate_problems
+from medrl.data.clinic.consulting import generate_patients
 from medrl.data.demonstrations import Demonstration, load_demonstrations
 from medrl.data.problems import load_problems
+from medrl.environments import PatientSimulator
+from medrl.environments.scripted import demonstrations
 from medrl.errors import DataError
 from medrl.models import Policy
 from medrl.models.policy import DTYPES
-from medrl.recipes.schema import CLINIC, DemonstrationSource, ProblemSource, Recipe
+from medrl.recipes.schema import CLINIC, PATIENTS, DemonstrationSource, ProblemSource, Recipe
 from medrl.seeds import seed_of
 from medrl.types import Message, Problem
 
 
 def problems_of(source: ProblemSource) -> list[Problem]:
     """The problems that a section of a recipe names."""
-    if source.source == CLINIC:
+    if source.source == PATIENTS:
+        problems = generate_patients(
+            split=source.split,
+            count=source.count,
+            seed=source.seed,
+            languages=source.languages,
+            diseases=source.diseases,
+        )
+    elif source.source == CLINIC:
         problems = generate_problems(
             split=source.split,
             count=source.count,
@@ -55,6 +66,8 @@ def problems_of(source: ProblemSource) -> list[Problem]:
 
 def demonstrations_of(source: DemonstrationSource, problems: ProblemSource) -> list[Demonstration]:
     """The demonstrations that a recipe names. Those of the clinic are of the same kind as its problems."""
+    if source.source == PATIENTS:
+        return _consultations(source, problems)
     if source.source != CLINIC:
         found = load_demonstrations(
             source.source, split=source.split, config=source.config, schema=source.schema, limit=source.limit
@@ -74,6 +87,18 @@ def demonstrations_of(source: DemonstrationSource, problems: ProblemSource) -> l
     )
     asked = problems_of(shown)
     return generate_demonstrations(asked, wrong_share=source.wrong_share, chain=source.chain, seed=source.seed)
+
+
+def _consultations(source: DemonstrationSource, problems: ProblemSource) -> list[Demonstration]:
+    """`count` consultations of a scripted doctor, one demonstration a turn; `wrong_share` of them by one who only guesses."""
+    if problems.source != PATIENTS:
+        raise DataError("demonstrations of `patients` go with problems of `patients`; name a file or hub id for both")
+    patients = problems_of(replace(problems, count=source.count, seed=source.seed, split="train"))
+    guessed = round(source.wrong_share * len(patients))
+    return [
+        *demonstrations(PatientSimulator(), patients[guessed:], seed=source.seed),
+        *demonstrations(PatientSimulator(), patients[:guessed], doctor="random", seed=source.seed),
+    ]
 
 
 def start_policy(recipe: Recipe, problems: Sequence[Problem], demonstrations: Sequence[Demonstration]) -> Policy:

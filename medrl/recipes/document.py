@@ -94,8 +94,11 @@ def _knobs(cls: Any, prefix: str) -> Iterator[Knob]:
 
 
 def _components() -> Iterator[Knob]:
-    """Knobs of the algorithms, rewards and verifiers that ship with medrl, as `algorithm(grpo).clip`."""
-    for group, section in (("algorithms", "algorithm"), ("rewards", "reward"), ("verifiers", "verifier")):
+    """Knobs of the algorithms, environments, rewards and verifiers that ship with medrl, as `algorithm(grpo).clip`."""
+    sections = {
+        "algorithms": "algorithm", "environments": "environment", "rewards": "reward", "verifiers": "verifier",
+    }  # fmt: skip
+    for group, section in sections.items():
         for name in sorted(plugins.BUILTIN[f"medrl.{group}"]):
             cls = plugins.load(f"medrl.{group}", name)
             if is_dataclass(cls):

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import yaml
 
-from medrl import plugins, rewards
+from medrl import environments, plugins, rewards
 from medrl.algorithms import Algorithm
 from medrl.errors import MedrlError, MissingFile, RecipeError, did_you_mean
 from medrl.knobs import read_dataclass
@@ -56,7 +56,7 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     """The recipe in a YAML file.
 
     `extends: other.yaml` (relative to the file) starts from another recipe, whose sections are merged key by key;
-    `reward` and `algorithm` are replaced whole, since their knobs depend on their type.
+    `reward`, `algorithm` and `environment` are replaced whole, since their knobs depend on their type.
 
     Args:
         path: The file.
@@ -83,6 +83,8 @@ def read_recipe(tree: Mapping[str, Any], source: str = "the recipe", overrides: 
         faults += algorithm_faults
         if recipe is not None and algorithm is not None:
             faults += _misplaced_critic(recipe, algorithm)
+    if isinstance(sections.get("environment"), str | Mapping):
+        faults += environments.check(sections["environment"])
     if faults or recipe is None:
         raise RecipeError(source, faults)
     return recipe
@@ -186,7 +188,7 @@ def _yaml(text: str) -> tuple[Any, str | None]:
 
 
 def _merged(
-    base: dict[str, Any], over: Mapping[str, Any], whole: Sequence[str] = ("reward", "algorithm")
+    base: dict[str, Any], over: Mapping[str, Any], whole: Sequence[str] = ("reward", "algorithm", "environment")
 ) -> dict[str, Any]:
     merged = dict(base)
     for key, value in over.items():

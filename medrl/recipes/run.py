@@ -13,11 +13,12 @@ from typing import Any
 
 import torch
 
-from medrl import rewards
+from medrl import environments, rewards
 from medrl.cluster import Placement
 from medrl.cluster.ray_start import require_cluster_packages
 from medrl.data.demonstrations import Demonstration
-from medrl.engines import InProcessEngine
+from medrl.engines import Engine, InProcessEngine, Sampling
+from medrl.environments import Environment, check_problems
 from medrl.errors import DataError, MedrlError
 from medrl.evaluation import evaluate
 from medrl.files import atomic_folder, remove_folder
@@ -27,6 +28,7 @@ from medrl.recipes.build import check_held_out, demonstrations_of, problems_of, 
 from medrl.recipes.cards import card_warnings
 from medrl.recipes.load import read_algorithm, to_yaml
 from medrl.recipes.schema import Recipe
+from medrl.rollouts import Episodes, TurnTemplate
 from medrl.seeds import seed_of
 from medrl.tracking import RunConsole, RunFolder, Tracker, make_trackers, plot_curve
 from medrl.tracking.run import step_of
@@ -69,6 +71,7 @@ class Parts:
     held_out: list[Problem]
     demonstrations: list[Demonstration]
     reward: rewards.Reward
+    environment: Environment | None = None
 
 
 def run_folder(recipe: Recipe) -> Path:
@@ -82,7 +85,8 @@ def prepare(recipe: Recipe) -> Parts:
     held_out = problems_of(recipe.held_out) if recipe.held_out else []
     shown = demonstrations_of(recipe.demonstrations, recipe.problems) if recipe.demonstrations else []
     check_held_out(recipe, problems, held_out, shown)
-    return Parts(problems, held_out, shown, rewards.build(recipe.reward))
+    environment = environments.build(recipe.environment) if recipe.environment else None
+    return Parts(problems, held_out, shown, rewards.build(recipe.reward), environment)
 
 
 def run_recipe(recipe: Recipe, console: RunConsole | None = None) -> Outcome:
@@ -155,11 +159,22 @@ def checked_start(recipe: Recipe, parts: Parts) -> Policy:
     policy = start_policy(recipe, parts.problems, parts.demonstrations)
     policy.check()
     backbone_and_head(policy.model)
-    fitting_problems(policy, parts.problems, recipe.sampling, recipe.trainer, "problems to train on")
-    fitting_problems(policy, parts.held_out, recipe.sampling, recipe.trainer, "held-out problems")
+    whole, limit = _whole(recipe.sampling, parts.environment)
+    fitting_problems(policy, parts.problems, whole, recipe.trainer, "problems to train on", limit)
+    fitting_problems(policy, parts.held_out, whole, recipe.trainer, "held-out problems", limit)
+    if parts.environment is not None:
+        check_problems(parts.environment, [*parts.problems, *parts.held_out])
+        TurnTemplate(policy)  # raises where the chat template cannot carry several turns
     if recipe.sft is not None:
         check_demonstrations(policy, parts.demonstrations, recipe.sft.max_length)
     return policy
+
+
+def _whole(sampling: Sampling, environment: Environment | None) -> tuple[Sampling, str]:
+    """The limit on all that comes after a prompt, and the knob that sets it."""
+    if environment is None:
+        return sampling, "sampling.max_tokens"
+    return replace(sampling, max_tokens=environment.max_tokens), "environment.max_tokens"
 
 
 def make_trainer(
@@ -190,6 +205,7 @@ def make_trainer(
         placement=placement,
         max_staleness=recipe.max_staleness,
         max_rows=recipe.max_rows,
+        environment=parts.environment,
         seed=recipe.seed,
     )
 
@@ -344,15 +360,21 @@ def evaluate_policy(
     quiet_libraries()
     with reproducible(recipe.threads, policy.device):
         problems, reward = problems_of(recipe.held_out), rewards.build(recipe.reward)
+        environment = environments.build(recipe.environment) if recipe.environment else None
         _check_not_trained_on(recipe, problems, console)
         check_reward(reward, problems)
         policy.check()
-        problems = fitting_problems(policy, problems, recipe.sampling, recipe.trainer, "held-out problems")
+        whole, limit = _whole(recipe.sampling, environment)
+        problems = fitting_problems(policy, problems, whole, recipe.trainer, "held-out problems", limit)
+        engine: Engine = InProcessEngine(policy, recipe.max_rows)
+        if environment is not None:
+            check_problems(environment, problems)
+            engine = Episodes(engine, policy, environment, problems)
         asked = len(problems[: recipe.evaluation.limit]) * (recipe.evaluation.samples + recipe.evaluation.greedy)
         with console, console.phase("evaluation", total=asked) as progress:
             result = run_sync(
                 evaluate(
-                    InProcessEngine(policy, recipe.max_rows), policy, problems, reward, settings=recipe.evaluation,
+                    engine, policy, problems, reward, settings=recipe.evaluation,
                     sampling=recipe.sampling, seed=(recipe.seed,), on_rollout=progress.advance,
                 )
             )  # fmt: skip

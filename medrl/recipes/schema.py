@@ -14,6 +14,7 @@ from medrl.trainers.settings import TrainerSettings
 from medrl.trainers.sft import SFTSettings
 
 CLINIC = "clinic"
+PATIENTS = "patients"
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,8 @@ class ProblemSource:
     """Where problems come from: the simulated clinic, a file, or a data set of the hub."""
 
     source: str = "clinic"
-    """`clinic`, the path of a .jsonl, .json, .csv or .parquet file, or a hub id."""
+    """`clinic`, `patients` (those of the clinic, to be consulted: needs an environment), the path of a .jsonl, .json, .csv or
+    .parquet file, or a hub id."""
 
     split: str = "train"
     """For the clinic `train` or `held_out`; for the hub the split's name. A file is read whole."""
@@ -95,7 +97,8 @@ class DemonstrationSource:
     """Where demonstrations for SFT come from."""
 
     source: str = "clinic"
-    """`clinic`, a file, or a hub id such as FreedomIntelligence/medical-o1-reasoning-SFT."""
+    """`clinic`, `patients` (consultations of a scripted doctor), a file, or a hub id such as
+    FreedomIntelligence/medical-o1-reasoning-SFT."""
 
     split: str = "train"
     """Split of a hub data set."""
@@ -140,7 +143,7 @@ def _unread_by_the_clinic(source: ProblemSource | DemonstrationSource, names: Se
     The other way round is no fault, so that a recipe of the clinic can be pointed at a file by `source` alone.
     """
     defaults = {knob.name: knob.default for knob in fields(source)}
-    found = [name for name in names if source.source == CLINIC and getattr(source, name) != defaults[name]]
+    found = [name for name in names if source.source in (CLINIC, PATIENTS) and getattr(source, name) != defaults[name]]
     return [f"`{name}` has no effect on the clinic; leave it out" for name in found]
 
 
@@ -188,8 +191,12 @@ class Recipe:
     sft: SFTSettings | None = None
     """Supervised fine-tuning before the reinforcement learning; empty for none."""
 
+    environment: Mapping[str, Any] | str | None = None
+    """What answers the policy between turns: `{type: NAME, knob: value, ...}`, the name being patient, llm_patient or
+    single_turn; empty for problems that one response answers."""
+
     sampling: Sampling = field(default_factory=Sampling)
-    """How training responses are drawn."""
+    """How training responses are drawn; with an environment, each turn."""
 
     algorithm: Mapping[str, Any] | str = field(default_factory=lambda: {"type": "grpo"})
     """`{type: NAME, knob: value, ...}`, the name being grpo, dapo, dr_grpo, gspo, cispo, rloo, reinforce_pp,

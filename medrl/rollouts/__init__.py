@@ -2,6 +2,18 @@
 
 from medrl.rollouts.ahead import Ahead, Ordered, undisturbed
 from medrl.rollouts.collect import collect, make_requests
+from medrl.rollouts.episodes import Episodes
+from medrl.rollouts.turns import TurnTemplate
 from medrl.rollouts.unscored import believable, unscored_share
 
-__all__ = ["Ahead", "Ordered", "believable", "collect", "make_requests", "undisturbed", "unscored_share"]
+__all__ = [
+    "Ahead",
+    "Episodes",
+    "Ordered",
+    "TurnTemplate",
+    "believable",
+    "collect",
+    "make_requests",
+    "undisturbed",
+    "unscored_share",
+]

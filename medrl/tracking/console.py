@@ -105,6 +105,8 @@ class RunConsole:
                     ("length", "length", whole),
                     ("language_kept", "language kept", percent),
                     ("reward", "reward", decimal),
+                    ("consultation/gain", "gain", percent),
+                    ("consultation/turns", "turns", decimal),
                 )
                 if row.get(key) is not None
             },

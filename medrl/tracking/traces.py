@@ -92,6 +92,8 @@ def _response_row(response: Response, tokens: bool) -> dict[str, Any]:
     }
     if response.turns:
         row["turns"] = plain(response.turns)
+    if response.measured:
+        row["measured"] = plain(response.measured)
     if isinstance(response, Rollout):
         row.update(index=response.index, seed=response.seed, versions=[asdict(span) for span in response.versions])
         if response.images:
@@ -109,12 +111,13 @@ def _trace(rows: Sequence[Mapping[str, Any]]) -> Trace:
 
 
 def _response(row: Mapping[str, Any]) -> Response:
-    turns = tuple(row.get("turns", ()))
+    turns, measured = tuple(row.get("turns", ())), row.get("measured", {})
     if "seed" not in row:
-        return Response(row["text"], turns, row["finish_reason"], row["token_count"])
+        return Response(row["text"], turns, row["finish_reason"], row["token_count"], measured=measured)
     return Rollout(
         text=row["text"],
         turns=turns,
+        measured=measured,
         finish_reason=row["finish_reason"],
         token_count=row["token_count"],
         problem_id=row["problem_id"],

@@ -23,9 +23,12 @@ def check_reward(reward: Reward, held_out: Sequence[Problem]) -> None:
 
 
 def fitting_problems(
-    policy: Policy, problems: Sequence[Problem], sampling: Sampling, settings: TrainerSettings, what: str
-) -> list[Problem]:
+    policy: Policy, problems: Sequence[Problem], sampling: Sampling, settings: TrainerSettings, what: str,
+    limit: str = "sampling.max_tokens",
+) -> list[Problem]:  # fmt: skip
     """The problems whose prompts leave room for a response of `sampling.max_tokens` in the model's context.
+
+    `limit` is the knob that says how much room that is; with an environment the whole episode's.
 
     Raises:
         ProblemError: Ids occur twice; prompts are too long (unless they are to be dropped); too few are left for a step.
@@ -36,8 +39,8 @@ def fitting_problems(
     room = policy.context - sampling.max_tokens
     if room < 1:
         raise ProblemError(
-            f"sampling.max_tokens is {sampling.max_tokens} and the model's context {policy.context}: no room is left for "
-            "a prompt; lower max_tokens"
+            f"{limit} is {sampling.max_tokens} and the model's context {policy.context}: no room is left for "
+            "a prompt; lower it"
         )
     lengths = {p.id: len(policy.prompt_ids(p)) for p in problems}
     long = sorted((name for name, n in lengths.items() if n > room), key=lambda name: -lengths[name])
@@ -45,7 +48,7 @@ def fitting_problems(
         raise ProblemError(
             f"{len(long)} of {len(problems)} {what} have prompts of more than {room} tokens (the longest, {long[0]!r}, has "
             f"{lengths[long[0]]}), which leaves no room for a response of {sampling.max_tokens} in a context of "
-            f"{policy.context}; leave them out with trainer.long_prompts=drop, or lower sampling.max_tokens"
+            f"{policy.context}; leave them out with trainer.long_prompts=drop, or lower {limit}"
         )
     fitting = [p for p in problems if lengths[p.id] <= room]
     if what != "held-out problems" and len(fitting) < settings.problems_per_step:

@@ -51,7 +51,7 @@ def step_metrics(
     rollouts = [r for group in scored for r in group.group.rollouts if isinstance(r, Rollout)]
     values = [score.value for score in scores if score.value is not None]
     parts = part_means(scored)
-    tokens = sum(len(r.token_ids) for r in rollouts)
+    tokens = sum(sum(r.loss_mask) for r in rollouts)  # those that the policy wrote
     correct = verified_leaf(reward)
     metrics = {"reward": sum(values) / len(values)} if values else {}
     accuracy = accuracy_of(scored, correct, max_unscored) if correct is not None else None

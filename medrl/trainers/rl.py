@@ -7,20 +7,22 @@ import asyncio
 import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 from medrl.algorithms import GRPO, Algorithm, Batch
 from medrl.cluster import LocalPlacement, Placement
 from medrl.data.mixtures import ProblemSampler
-from medrl.engines import Sampling
+from medrl.engines import Engine, Sampling
+from medrl.environments import Environment, check_problems
 from medrl.errors import LearnerLost
 from medrl.evaluation import Evaluation, EvaluationSettings, evaluate
 from medrl.files import atomic_folder
 from medrl.learners import Optimization
 from medrl.models import Policy
 from medrl.rewards import Reward, RewardContext
-from medrl.rollouts import Ahead, Ordered, believable, collect, undisturbed
+from medrl.rollouts import Ahead, Episodes, Ordered, TurnTemplate, believable, collect, undisturbed
 from medrl.seeds import seed_of
 from medrl.tracking import RunConsole, RunFolder, Tracker
 from medrl.trainers import checkpoints
@@ -54,6 +56,7 @@ class Trainer:
         max_staleness: Versions by which rollouts may be behind the policy that trains on them; 0 is on-policy. Above 0 the
             placement must be able to sample and train at the same time, and the algorithm should correct for it.
         max_rows: Responses that the embedded engine writes at the same time.
+        environment: What answers the policy between turns; None for a single turn.
         seed: Decides every draw.
 
     Raises:
@@ -80,6 +83,7 @@ class Trainer:
         placement: Placement | None = None,
         max_staleness: int = 0,
         max_rows: int = 256,
+        environment: Environment | None = None,
         seed: int = 0,
     ) -> None:
         self.policy = Policy.load(policy) if isinstance(policy, str) else policy
@@ -90,8 +94,15 @@ class Trainer:
         self.console = console or RunConsole(quiet=True)
         check_reward(reward, held_out)
         self.policy.check()
-        self.problems = fitting_problems(self.policy, problems, self.sampling, self.settings, "problems to train on")
-        self.held_out = fitting_problems(self.policy, held_out, self.sampling, self.settings, "held-out problems")
+        self.environment = environment
+        self.longest = environment.max_tokens if environment else self.sampling.max_tokens  # tokens after a prompt
+        whole = replace(self.sampling, max_tokens=self.longest)
+        limit = "environment.max_tokens" if environment else "sampling.max_tokens"
+        self.problems = fitting_problems(self.policy, problems, whole, self.settings, "problems to train on", limit)
+        self.held_out = fitting_problems(self.policy, held_out, whole, self.settings, "held-out problems", limit)
+        if environment is not None:
+            check_problems(environment, [*self.problems, *self.held_out])
+            TurnTemplate(self.policy)  # raises where the chat template cannot carry several turns
         optimization = (optimization or Optimization()).for_algorithm(self.algorithm)
         self.placement: Placement = placement or LocalPlacement(
             self.policy,
@@ -158,7 +169,7 @@ class Trainer:
 
         # 2. rewards become advantages
         groups = self.algorithm.select(scored) or scored
-        batch = Batch.from_groups(groups, self.sampling.max_tokens, self.sampling.temperature)
+        batch = Batch.from_groups(groups, self.longest, self.sampling.temperature)
         exact = self.ahead.staleness == 0 and engine.exact(self.sampling)
         batch = await self._away(learner.forward, batch, self.algorithm.needs, exact_rollouts=exact)
         batch = self.algorithm.advantages(batch, self.algorithm_state)
@@ -183,7 +194,7 @@ class Trainer:
         count = len(self.held_out[: settings.limit]) * (settings.samples + settings.greedy)
         with self.console.phase("evaluation", total=count) as progress:
             result = await evaluate(
-                self.placement.engine,
+                self._engine(self.held_out),
                 self.policy,
                 self.held_out,
                 self.reward,
@@ -257,7 +268,7 @@ class Trainer:
         left = (len(ordered.problems) - len(ordered.kept)) * samples
         with self.console.phase("rollouts", total=left) if self.ahead.staleness == 0 else nullcontext() as progress:
             return await collect(
-                self.placement.engine,
+                self._engine(ordered.problems),
                 self.policy,
                 ordered.problems,
                 self.scorer,
@@ -269,6 +280,11 @@ class Trainer:
                 kept=ordered.kept,
                 on_rollout=progress.advance if progress else lambda: None,
             )
+
+    def _engine(self, problems: Sequence[Problem]) -> Engine:
+        """The placement's engine; with an environment its rollouts are whole episodes."""
+        engine = self.placement.engine
+        return engine if self.environment is None else Episodes(engine, self.policy, self.environment, problems)
 
     async def _away(self, work: Callable[..., T], *arguments: Any, **named: Any) -> T:
         """In a thread where rollouts of coming steps are under way, so that they go on."""

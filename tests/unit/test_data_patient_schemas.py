@@ -1,0 +1,119 @@
+"""AgentClinic's and DxBench's patients as cases: what is told, what is asked for, what only a test shows; broken rows."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from medrl.data.patient_cases import case_of
+from medrl.data.problems import load_problems
+from medrl.environments import PatientSimulator
+from medrl.errors import DataError
+
+DX = [
+    {"id": "a", "department": "x", "explicit_symptoms": [["头痛", "True"], ["发热", "False"]],
+     "implicit_symptoms": [["恶心", "True"], ["左手麻木", "True"]], "candidate_diseases": ["偏头痛", "脑梗死"],
+     "disease": "脑梗死"},
+    {"id": "b", "explicit_symptoms": [["头痛", "True"]], "implicit_symptoms": [["恶心", "True"], ["畏光", "True"]],
+     "candidate_diseases": [], "disease": "偏头痛"},
+    {"id": "c", "explicit_symptoms": [["腹痛", "True"]], "implicit_symptoms": [["恶心", "False"]], "disease": "胃炎"},
+]  # fmt: skip
+OSCE: dict[str, Any] = {
+    "OSCE_Examination": {
+        "Patient_Actor": {
+            "Demographics": "8-month-old boy",
+            "History": "The cough began three days ago. It is worst at night.",
+            "Symptoms": {"Primary_Symptom": "barking cough", "Secondary_Symptoms": ["hoarse voice"]},
+            "Past_Medical_History": "Born at term. No known allergies.",
+            "Social_History": "Goes to day care.",
+            "Review_of_Systems": "Denies rash, vomiting, or diarrhea. Drinks less than usual.",
+        },
+        "Physical_Examination_Findings": {
+            "Vital_Signs": {"Temperature": "38.1 C"},
+            "Chest_Examination": {"Auscultation": "Stridor at rest."},
+        },
+        "Test_Results": {"Imaging": {"Neck_X-Ray": {"Findings": "Narrow below the vocal cords."}}},
+        "Correct_Diagnosis": "Croup",
+    }
+}
+
+
+def written(path: Path, rows: object) -> Path:
+    path.write_text(json.dumps(rows), encoding="utf-8")
+    return path
+
+
+def test_dxbench_rows_are_patients_with_weights_counted_over_the_file(tmp_path: Path) -> None:
+    first, second, third = load_problems(written(tmp_path / "dx.json", DX))
+    assert first.id == "a" and first.reference == "脑梗死" and first.language == "zh" and first.kind == "dialogue"
+    assert first.messages[-1]["content"] == "医生您好，我头痛，没有发热。" and first.metadata["candidates"] == [
+        "偏头痛",
+        "脑梗死",
+    ]
+    weights = {fact.said: fact.weight for fact in case_of(first).facts}
+    # the one rival with a headache has nausea too, and no numb hand
+    assert weights == {"头痛": 0.0, "发热": 0.0, "恶心": 0.0, "左手麻木": 1.0}
+    assert {f.said: f.weight for f in case_of(second).facts} == {"头痛": 0.0, "恶心": 0.0, "畏光": 1.0}
+    assert {f.said: f.weight for f in case_of(third).facts} == {
+        "腹痛": 0.0,
+        "恶心": 1.0,
+    }  # denied, and both others have it
+    episode = PatientSimulator().reset(first, 0)
+    assert "左手麻木" in str(episode.respond("左手麻木有没有？")) and episode.measured()["gain"] == 1.0
+    assert episode.respond("诊断：脑梗死") is None
+
+
+def test_an_osce_case_is_played(tmp_path: Path) -> None:
+    (problem,) = load_problems(written(tmp_path / "osce.json", [OSCE]))
+    case, episode = case_of(problem), PatientSimulator().reset(problem, 0)
+    assert case.sex == "male" and case.age == pytest.approx(8 / 12) and problem.reference == "Croup"
+    assert "Croup" not in json.dumps(problem.metadata) and "arking cough" in problem.messages[-1]["content"]
+
+    def answer(turn: str) -> str:
+        return str(episode.respond(turn))
+
+    assert "three days ago" in answer("How long has it been?")
+    assert "day care" in answer("Any contact with sick people, does anyone smoke?")
+    assert "allergies" in answer("Any allergies?")
+    assert "o rash" in answer("Is there a rash?") and "Yes, hoarse voice" in answer("Is the voice hoarse?").replace(
+        "I have that: ", ""
+    )
+    assert "night" in answer("Is it worst at night?")
+    assert "vocal cords" not in answer("What did the neck x-ray show?")
+    assert "Stridor" in answer("I want to do a chest examination.") and "vocal cords" in answer(
+        "Please get a neck x-ray done."
+    )
+    assert episode.measured()["needless_tests"] == 0
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        ({**DX[0], "explicit_symptoms": []}, "`explicit_symptoms` is empty"),
+        ({**DX[0], "implicit_symptoms": "cough"}, "`implicit_symptoms` is 'cough'"),
+        ({**DX[0], "implicit_symptoms": [["cough", "maybe"]]}, r"each entry is \[symptom"),
+        ({**DX[0], "disease": ""}, "column 'disease' is empty"),
+        ({"OSCE_Examination": {"Correct_Diagnosis": "x"}}, "`Patient_Actor` is missing"),
+        ({"OSCE_Examination": 3}, "`OSCE_Examination` is no object"),
+    ],
+)
+def test_broken_rows_are_told(tmp_path: Path, row: dict[str, Any], said: str) -> None:
+    with pytest.raises(DataError, match=said):
+        load_problems(written(tmp_path / "rows.json", [row]))
+
+
+def test_the_published_cases_can_all_be_played(shared_data: Path) -> None:
+    found = load_problems(shared_data / "agentclinic.jsonl")
+    environment = PatientSimulator()
+    for problem in found:
+        episode = environment.reset(problem, 0)
+        assert str(problem.reference).casefold() not in str(problem.messages[-1]["content"]).casefold()
+        for turn in ("How long has this been going on?", "Any past medical history?", "Do you smoke?"):
+            assert episode.respond(turn)
+        for test in case_of(problem).tests:
+            episode.respond(f"I would like the {test}.")
+        measured = episode.measured()
+        assert 0 < measured["gain"] <= 1 and measured["answered"] >= 1, problem.id
+        assert episode.respond(f"Diagnosis: {problem.reference}") is None
+    assert len(found) > 50
