@@ -3,9 +3,10 @@
     python benchmarks/construct.py [--stage reasoning|problems] [--server vllm|scripted] [--rows N] [--kills N] [--json FILE]
 
 `medrl construct` runs in a process of its own against a real server on loopback, `vllm serve` with a model of half a
-million parameters that is first fine-tuned on the clinic (`construct_clinic.py`), so that its replies mean something; its folder is
-kept with `--model`. With `--server scripted` no model is served: the clinic's own answers come at once, and a share of the
-HTTP requests (`--faults`) gets 429, 500, half a body or no reply. A proxy between the two counts whole replies by request.
+million parameters that is first fine-tuned on the clinic (`construct_clinic.py`), so that its replies mean something; its
+folder is kept with `--model`. With `--server scripted` no model is served: the clinic's own answers come at once, and a share
+of the HTTP requests (`--faults`) gets 429, 500, half a body or no reply. A proxy between the two counts whole replies by
+request.
 
 First a construction that nobody disturbs, for the speed. Then the same one from the start, killed (SIGKILL) at random moments
 after it has begun to ask, and started again until it is done.

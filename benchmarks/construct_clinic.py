@@ -167,7 +167,7 @@ def train(folder: Path, cases_seen: int, epochs: float, seed: int = 0) -> dict[s
     )
     policy = Policy.new(texts, shape, seed)
     settings = SFTSettings(
-        epochs=epochs, lr=3e-3, batch_size=16, microbatch_size=8, betas=(0.9, 0.95), weight_decay=0.0, max_length=2048
+        epochs=epochs, lr=3e-3, batch_size=8, microbatch_size=8, betas=(0.9, 0.95), weight_decay=0.0, max_length=2048
     )
 
     def told(update: int, of: int, figures: dict[str, float]) -> None:

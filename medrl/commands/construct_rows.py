@@ -53,6 +53,9 @@ def construct_rows(recipe: Construction, progress: Progress | None = None) -> Ta
                 shown.say(f"{stage.name}: cut {store.cut} bytes of a half-written line off")
             try:
                 run_sync(pipeline.run())
+            except KeyboardInterrupt:
+                shown.say(f"{stage.name}: stopped; the same command goes on from here")
+                raise
             finally:
                 report(folder, pipeline.tally)
                 shown.end(pipeline.tally, tuple(stage.reasons))

@@ -9,6 +9,7 @@ need nothing of each other; their rows.jsonl together are the whole.
 """
 
 import asyncio
+import json
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -134,6 +135,12 @@ def items_of(rows: Iterable[Mapping[str, Any]], *, column: str, limit: int | Non
             yield item
 
 
+def plain(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row as JSON can say it: Parquet has dates and bytes, which become text."""
+    found: dict[str, Any] = json.loads(json.dumps(dict(row), default=str))
+    return found
+
+
 def shard_of(text: str) -> tuple[int, int]:
     """`"1/4"` as (1, 4): the second of four.
 
@@ -244,6 +251,9 @@ class Pipeline:
             self.tally.failed(error.kind, reason, work.bill)
             self.on_change(self.tally)
             return Failure(item.id, item.number, error.kind, reason[:2000])
+        except Exception as error:
+            error.add_note(f"while row {item.number} of the source was under way, id {item.id!r}")
+            raise
         self._failed_in_a_row = 0
         outcome = KEPT if isinstance(found, Kept) else found.reason
         about = {
@@ -257,7 +267,8 @@ class Pipeline:
         if isinstance(found, Kept):
             line = {"id": item.id, **found.row, "provenance": about}
         else:
-            line = {"id": item.id, "reason": found.reason, "words": found.words, "row": item.row, "provenance": about}
+            line = {"id": item.id, "reason": found.reason, "words": found.words, "row": plain(item.row)}
+            line["provenance"] = about
         self.tally.ended(outcome, work.bill)
         self.on_change(self.tally)
         return Ended(item.id, item.number, outcome, work.bill, line)

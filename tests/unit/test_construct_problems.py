@@ -62,7 +62,8 @@ def recipe(tmp_path: Path, server: ChatServer, *overrides: str, rows: Any = (ROW
     path = tmp_path / "problems.yaml"
     path.write_text(
         f"name: p\nfolder: {tmp_path / 'out'}\nrows: {{source: {source}}}\nstage:\n  grader: {roles[0]}\n"
-        f"  rewriter: {roles[1]}\n  small_models: [{', '.join(roles[2:])}]\n  verifier: {{type: typed, vocabulary: clinic}}\n",
+        f"  rewriter: {roles[1]}\n  small_models: [{', '.join(roles[2:])}]\n"
+        "  verifier: {type: typed, vocabulary: clinic}\n",
         "utf-8",
     )
     return load_construction("problems", path, overrides)
