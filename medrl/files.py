@@ -12,7 +12,7 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from typing import Any
 from medrl.errors import CheckpointError, DataError, MedrlError, MissingFile
 
 LEFTOVER = re.compile(r"\.(?P<name>.+)\.(?P<kind>partial|old)-(?P<pid>\d+)")
+_BLOCK = 1 << 20
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -137,15 +138,24 @@ def append_jsonl(path: str | os.PathLike[str], row: Mapping[str, Any]) -> None:
 
     A half-written last line (of a killed process) is dropped first, so that it cannot spoil the new one.
     """
-    path, line = _absolute(path), json_line(row)
+    append_rows(path, [row])
+
+
+def append_rows(path: str | os.PathLike[str], rows: Iterable[Mapping[str, Any]]) -> int:
+    """Append rows as `append_jsonl` does, with one sync for all; returns the file's new size in bytes.
+
+    A kill may leave the first few of them, and a half-written line after these.
+    """
+    path, lines = _absolute(path), b"".join(json_line(row) for row in rows)
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
         try:
             end = _end_of_whole_lines(descriptor)
             os.ftruncate(descriptor, end)
             try:
-                if os.write(descriptor, line) != len(line):
-                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+                left = memoryview(lines)
+                while left:  # one call writes 2 GiB at most
+                    left = left[os.write(descriptor, left) :]
                 os.fsync(descriptor)
             except OSError:
                 os.ftruncate(descriptor, end)
@@ -154,6 +164,26 @@ def append_jsonl(path: str | os.PathLike[str], row: Mapping[str, Any]) -> None:
             os.close(descriptor)
     except OSError as error:
         raise CheckpointError(_cannot_write(path, error)) from error
+    return end + len(lines)
+
+
+def cut_half_line(path: str | os.PathLike[str]) -> int:
+    """Cut a last line without a newline off a file, as a kill leaves it; returns how many bytes went."""
+    path = _absolute(path)
+    if not path.exists():
+        return 0
+    try:
+        descriptor = os.open(path, os.O_RDWR)
+        try:
+            size, end = os.fstat(descriptor).st_size, _end_of_whole_lines(descriptor)
+            if end < size:
+                os.ftruncate(descriptor, end)
+                os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise CheckpointError(_cannot_write(path, error)) from error
+    return size - end
 
 
 def read_jsonl(path: str | os.PathLike[str], *, tolerate_half_line: bool = False) -> list[dict[str, Any]]:
@@ -208,7 +238,12 @@ def _end_of_whole_lines(descriptor: int) -> int:
     size = os.fstat(descriptor).st_size
     if not size or os.pread(descriptor, 1, size - 1) == b"\n":
         return size
-    return os.pread(descriptor, size, 0).rfind(b"\n") + 1
+    while size:  # from the end, a block at a time: the file may be larger than memory
+        start = max(0, size - _BLOCK)
+        if (found := os.pread(descriptor, size - start, start).rfind(b"\n")) >= 0:
+            return start + found + 1
+        size = start
+    return 0
 
 
 def _absolute(path: str | os.PathLike[str]) -> Path:

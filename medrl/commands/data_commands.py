@@ -11,9 +11,13 @@ from medrl.errors import DataError
 
 def add(commands: Commands) -> None:
     """Declare these commands."""
-    make = commands.add_parser("construct", help="construct data from a recipe: feedback (AI feedback on responses)")
-    make.add_argument("what", choices=("feedback",), help="feedback: sample responses, have them judged, make pairs")
-    make.add_argument("recipe", help="YAML file, for example examples/feedback/tiny.yaml")
+    make = commands.add_parser("construct", help="construct data from a recipe: problems, reasoning, feedback")
+    make.add_argument(
+        "what", choices=("problems", "reasoning", "feedback"),
+        help="problems: multiple-choice questions to verifiable problems; reasoning: these to worked answers for SFT; "
+        "feedback: sample responses, have them judged, make pairs",
+    )  # fmt: skip
+    make.add_argument("recipe", help="YAML file, for example examples/huatuogpt_o1/problems.yaml")
     make.add_argument("overrides", nargs="*", metavar="KNOB=VALUE")
     make.set_defaults(command=_construct)
 
@@ -53,6 +57,12 @@ def add(commands: Commands) -> None:
 
 
 def _construct(options: argparse.Namespace) -> int:
+    if options.what != "feedback":
+        from medrl.commands.construct_rows import construct_rows
+        from medrl.recipes.construction import load_construction
+
+        construct_rows(load_construction(options.what, options.recipe, options.overrides))
+        return 0
     from medrl.commands.construct_feedback import construct_feedback
     from medrl.recipes.feedback import load_feedback_recipe
 

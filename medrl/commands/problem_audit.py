@@ -15,8 +15,8 @@ from typing import Any
 
 from medrl import __version__
 from medrl.commands.attack_answers import right_answer
-from medrl.commands.problem_flaws import KINDS, Flaw, flaws, shown
-from medrl.commands.problem_overlap import overlaps, repeats
+from medrl.construct.problem_flaws import KINDS, Flaw, flaws, shown
+from medrl.construct.problem_overlap import overlaps, repeats
 from medrl.data.rows import Row, collect, pick_schema, read_rows
 from medrl.data.schemas import SCHEMAS, Reading, Schema
 from medrl.errors import DataError, did_you_mean

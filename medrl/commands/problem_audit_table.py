@@ -5,7 +5,7 @@ from rich.console import Console
 from rich.table import Table
 
 from medrl.commands.problem_audit import Audit
-from medrl.commands.problem_flaws import KINDS
+from medrl.construct.problem_flaws import KINDS
 
 EXAMPLES = 3
 

@@ -83,6 +83,14 @@ def _o1(row: Row, number: int, language: str | None) -> Demonstration:
     return Demonstration(key, messages, chain, answer, language=language or language_of(question))
 
 
+def _response(row: Row, number: int, language: str | None) -> Demonstration:
+    """The rows of `medrl construct reasoning` in its arm `response`: an answer without reasoning, and so without headers."""
+    question, answer = required(row, "Question"), required(row, "Response")
+    messages = ({"role": "user", "content": question}, {"role": "assistant", "content": answer})
+    key = str(row.get("id", f"row-{number}"))
+    return Demonstration(key, messages, "", answer, language=language or language_of(question))
+
+
 def _conversations(row: Row, number: int, language: str | None) -> Demonstration:
     turns = row["conversations"]
     if not isinstance(turns, list) or not all(isinstance(turn, Mapping) for turn in turns):
@@ -132,6 +140,7 @@ def _halves(text: str) -> tuple[str, str]:
 SCHEMAS: dict[str, tuple[tuple[str, ...], Callable[[Row, int, str | None], Demonstration]]] = {
     "demonstration": (("id", "messages", "reasoning", "answer"), _own),
     "o1_sft": (("Question", "Complex_CoT", "Response"), _o1),
+    "response": (("Question", "Response"), _response),
     "conversations": (("conversations",), _conversations),
     "messages": (("messages",), _messages),
 }

@@ -7,7 +7,7 @@ only then.
 import csv
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
@@ -48,6 +48,60 @@ def read_rows(
     return str(source), taken
 
 
+def stream_rows(source: str | Path, *, split: str = "train", config: str | None = None) -> Iterator[Row]:
+    """The rows of a file or hub data set one after the other, never all in memory (a .json list is read whole).
+
+    Raises:
+        MissingFile: A path that does not exist, with the nearest name beside it.
+        DataError: While it is read: wrong JSON (with its line), an unknown kind of file, a data set that cannot be had.
+    """
+    path = Path(source).expanduser()
+    if path.is_file():
+        return _file_stream(path)
+    if _is_hub_id(str(source), path):
+        return _hub_rows(str(source), split, config, streaming=True)
+    raise _missing(path)
+
+
+def count_rows(source: str | Path) -> int | None:
+    """How many rows a local JSON lines or parquet file holds, without keeping them; None where only reading would tell."""
+    path = Path(source).expanduser()
+    if not path.is_file() or path.suffix not in (".jsonl", ".parquet"):
+        return None
+    if path.suffix == ".parquet":
+        return int(need("pyarrow.parquet", "data").ParquetFile(path).metadata.num_rows)
+    with open(path, "rb") as file:
+        return sum(1 for line in file if not line.isspace())
+
+
+def _file_stream(path: Path) -> Iterator[Row]:
+    if path.suffix == ".parquet":
+        for batch in need("pyarrow.parquet", "data").ParquetFile(path).iter_batches(batch_size=1024):
+            yield from batch.to_pylist()
+    elif path.suffix == ".jsonl":
+        with open(path, "rb") as file:
+            for number, line in enumerate(file, 1):
+                if line.strip():
+                    yield _json_object(path, number, line)
+    elif path.suffix == ".csv":
+        with open(path, encoding="utf-8-sig", newline="") as file:
+            yield from _csv_rows(path, file)
+    else:
+        yield from _file_rows(path)
+
+
+def _json_object(path: Path, number: int, line: bytes) -> Row:
+    try:
+        row = json.loads(line.decode("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} line {number} is not UTF-8 text ({error.reason}); save it as UTF-8") from error
+    except json.JSONDecodeError as error:
+        raise DataError(
+            f"{path} line {number}: not JSON: {error.msg} at column {error.colno}; mend that line"
+        ) from error
+    return _object(path, f"line {number}", row)
+
+
 def _is_hub_id(source: str, path: Path) -> bool:
     looks = re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", source) is not None
     return looks and path.suffix not in SUFFIXES and not path.parent.is_dir()
@@ -75,15 +129,15 @@ def _file_rows(path: Path) -> Iterator[Row]:
     except UnicodeDecodeError as error:
         raise DataError(f"{path} is not UTF-8 text ({error.reason} at byte {error.start}); save it as UTF-8") from error
     if path.suffix == ".csv":
-        yield from _csv_rows(path, text)
+        yield from _csv_rows(path, text.splitlines(keepends=True))
     elif path.suffix == ".json" and text.lstrip().startswith("["):
         yield from _json_list(path, text)
     else:
         yield from _json_lines(path, text)
 
 
-def _csv_rows(path: Path, text: str) -> Iterator[Row]:
-    reader = csv.DictReader(text.splitlines(keepends=True))
+def _csv_rows(path: Path, lines: Iterable[str]) -> Iterator[Row]:
+    reader = csv.DictReader(lines)
     for row in reader:
         if None in row or None in row.values():
             columns = len(reader.fieldnames or ())
@@ -130,10 +184,10 @@ def _object(path: Path, where: str, row: Any) -> Row:
     return row
 
 
-def _hub_rows(source: str, split: str, config: str | None) -> Iterator[Row]:
+def _hub_rows(source: str, split: str, config: str | None, streaming: bool = False) -> Iterator[Row]:
     datasets = need("datasets", "data")
     try:
-        loaded = datasets.load_dataset(source, config, split=split)
+        loaded = datasets.load_dataset(source, config, split=split, streaming=streaming)
     except (OSError, ValueError, RuntimeError) as error:
         first = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise DataError(

@@ -11,9 +11,9 @@ from rich.console import Console
 
 from medrl.commands.problem_audit import Audit, audit, check_kinds, undecided, write_kept
 from medrl.commands.problem_audit_table import show
-from medrl.commands.problem_flaws import KINDS, flaws, stem
-from medrl.commands.problem_overlap import RUN, overlaps, plain, repeats, runs
-from medrl.commands.problem_wording import asking, lost_figure, negation
+from medrl.construct.problem_flaws import KINDS, flaws, stem
+from medrl.construct.problem_overlap import RUN, overlaps, plain, repeats, runs
+from medrl.construct.problem_wording import asking, lost_figure, negation
 from medrl.errors import DataError, MissingFile
 from medrl.types import Problem, Verdict, ask
 from medrl.verifiers import RuleVerifier, Typed
@@ -236,7 +236,7 @@ def test_the_index_is_held_in_portions(monkeypatch: pytest.MonkeyPatch) -> None:
     texts = [f"{number} " + " ".join(f"word{number}x{i}" for i in range(20)) for number in range(8)]
     problems, held_out = ([a_problem(text, id=f"{name}{i}") for i, text in enumerate(texts)] for name in "ph")
     at_once = overlaps(problems, held_out)
-    monkeypatch.setattr("medrl.commands.problem_overlap.HELD", 100)
+    monkeypatch.setattr("medrl.construct.problem_overlap.HELD", 100)
     assert overlaps(problems, held_out) == at_once and at_once[5][0].other == "h5" and len(at_once) == 8
 
 

@@ -14,9 +14,10 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from medrl.commands.problem_flaws import Flaw, shown, stem
+from medrl.construct.problem_flaws import Flaw, shown, stem
 from medrl.types import Problem
 from medrl.verifiers.normalise import normal
+from medrl.verifiers.protocol import digest
 
 RUN = 64  # characters
 HELD = 4_000_000  # runs of evaluation sets held at a time
@@ -89,6 +90,32 @@ def overlaps(problems: Sequence[Problem], against: Sequence[Problem]) -> dict[in
             if share >= CONTAINED:
                 result[place].append(Flaw("contained", f"{share:.0%} of it, with {shown(words)}", other_id))
     return result
+
+
+class HeldOut:
+    """Evaluation problems with which rows of a stream are compared one by one; about 100 bytes of memory a character."""
+
+    def __init__(self, against: Sequence[Problem]) -> None:
+        self._passages = [passage(one) for one in against]
+        self._whole = {one.text: one for one in reversed(self._passages) if one.text}
+        places = reversed(range(len(self._passages)))
+        self._index = {value: number for number in places for value in runs(self._passages[number].text)}
+
+    @property
+    def digest(self) -> str:
+        """16 hex digits of their texts."""
+        return digest(sorted(one.text for one in self._passages))
+
+    def shared(self, problem: Problem) -> tuple[str, str]:
+        """The words that a problem shares with an evaluation problem, and the latter's id; empty where it shares none."""
+        text = passage(problem).text
+        if equal := self._whole.get(text):
+            return text, equal.id
+        for start, value in enumerate(runs(text)):
+            other = self._index.get(value)
+            if other is not None and (words := _shared(text, start, self._passages[other].text)):
+                return words, self._passages[other].id
+        return "", ""
 
 
 def _parts(passages: Sequence[Passage]) -> Iterator[list[int]]:

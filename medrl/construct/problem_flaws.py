@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from medrl.commands.problem_wording import asking, lost_figure, lost_options, negation, one_of_many
+from medrl.construct.problem_wording import asking, lost_figure, lost_options, negation, one_of_many
 from medrl.types import Problem
 from medrl.verifiers.normalise import normal
 

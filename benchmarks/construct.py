@@ -1,0 +1,297 @@
+"""Kill a construction again and again, let it go on, and see what was lost, doubled or paid for twice.
+
+    python benchmarks/construct.py [--stage reasoning|problems] [--server vllm|scripted] [--rows N] [--kills N] [--json FILE]
+
+`medrl construct` runs in a process of its own against a real server on loopback, `vllm serve` with a model of half a
+million parameters that is first fine-tuned on the clinic (`construct_clinic.py`), so that its replies mean something; its
+folder is kept with `--model`. With `--server scripted` no model is served: the clinic's own answers come at once, and a share
+of the HTTP requests (`--faults`) gets 429, 500, half a body or no reply. A proxy between the two counts whole replies by
+request.
+
+First a construction that nobody disturbs, for the speed. Then the same one from the start, killed (SIGKILL) at random moments
+after it has begun to ask, and started again until it is done.
+
+    rows_per_second     rows done a second, undisturbed, from the first call on
+    rows_lost           rows of the source that ended nowhere: neither kept, nor dropped, nor named in failed.jsonl
+    rows_doubled        rows that ended more than once
+    calls_paid_twice    requests that were answered whole more than once: those that were under way at a kill
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from collections import Counter
+from collections.abc import Callable
+from hashlib import sha256
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from common import fail, machine, print_machine, print_table, write_json
+from construct_clinic import VERIFIER, Teacher, cases, problem_row, reasoning_row, train
+
+from medrl.chat.base import ChatRequest, Message
+from medrl.files import read_jsonl
+
+START = 300.0  # seconds that vLLM may take to start on a busy machine
+ENVIRONMENT = {
+    "HF_HUB_OFFLINE": "1",
+    "VLLM_CPU_KVCACHE_SPACE": "1",
+    "VLLM_CPU_OMP_THREADS_BIND": "nobind",
+    "VLLM_NO_USAGE_STATS": "1",
+    "VLLM_LOGGING_LEVEL": "WARNING",
+}
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--stage", choices=("reasoning", "problems"), default="reasoning")
+    parser.add_argument("--server", choices=("vllm", "scripted"), default="vllm")
+    parser.add_argument("--rows", type=int, default=100)
+    parser.add_argument("--kills", type=int, default=4)
+    parser.add_argument("--faults", type=float, default=0.1, help="scripted: share of requests that fail")
+    parser.add_argument("--model", type=Path, help="folder of the model; made there if it is empty")
+    parser.add_argument("--cases", type=int, default=150, help="cases that the model is fine-tuned on")
+    parser.add_argument("--epochs", type=float, default=2.0)
+    parser.add_argument("--concurrency", type=int, default=16, help="rows under way")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--json", type=Path, help="also write the figures here")
+    return parser.parse_args()
+
+
+class Proxy:
+    """Passes requests on, or answers them by script, and counts whole replies by request.
+
+    Attributes:
+        paid: Request digest to whole replies sent back, since `paid` was last cleared.
+    """
+
+    def __init__(self, answer: Callable[[bytes], "bytes | str"], faults: float, seed: int) -> None:
+        from aiohttp import web
+
+        self.paid: Counter[str] = Counter()
+        self._answer, self._faults, self._draw = answer, faults, random.Random(seed)
+        self._loop = asyncio.new_event_loop()
+        app = web.Application(client_max_size=1 << 24)
+        app.add_routes([web.post("/v1/chat/completions", self._complete)])
+        runner = web.AppRunner(app, access_log=None)
+        started: threading.Event = threading.Event()
+
+        async def begin() -> None:
+            await runner.setup()
+            site = web.TCPSite(runner, "127.0.0.1", 0, backlog=1024)
+            await site.start()
+            self.port = runner.addresses[0][1]
+            started.set()
+
+        def serve() -> None:
+            self._loop.run_until_complete(begin())
+            self._loop.run_forever()
+
+        threading.Thread(target=serve, name="proxy", daemon=True).start()
+        started.wait(30)
+        self.url = f"http://127.0.0.1:{self.port}/v1"
+
+    async def _complete(self, request: Any) -> Any:
+        from aiohttp import web
+
+        asked = await request.read()
+        fault = self._draw.choice(("429", "500", "half", "closed")) if self._draw.random() < self._faults else ""
+        if fault in ("429", "500"):
+            return web.json_response({"error": {"message": "not now"}}, status=int(fault))
+        if fault == "closed":
+            request.transport.close()
+            return web.Response()
+        found = await asyncio.to_thread(self._answer, asked)
+        if isinstance(found, str):
+            return web.json_response({"error": {"message": found}}, status=500)
+        if fault == "half":
+            return web.Response(body=found[: len(found) // 2], content_type="application/json")
+        self.paid[sha256(asked).hexdigest()] += 1
+        return web.Response(body=found, content_type="application/json")
+
+
+def scripted(teacher: Teacher) -> Callable[[bytes], bytes]:
+    """The teacher behind the wire format."""
+
+    def answer(asked: bytes) -> bytes:
+        body = json.loads(asked)
+        messages = tuple(Message(one["role"], one["content"]) for one in body["messages"])
+        text = teacher.reply(ChatRequest(messages, seed=body.get("seed")))
+        time.sleep(0.05)
+        message = {"role": "assistant", "content": text}
+        choice = {"index": 0, "message": message, "finish_reason": "stop", "logprobs": None}
+        usage = {"prompt_tokens": 400, "completion_tokens": 50, "total_tokens": 450}
+        head = {"id": "c", "object": "chat.completion", "created": 1, "model": body["model"]}
+        return json.dumps({**head, "choices": [choice], "usage": usage}).encode()
+
+    return answer
+
+
+def forwarded(url: str) -> Callable[[bytes], "bytes | str"]:
+    """Another server; what is no whole reply is passed on as its error."""
+
+    def answer(asked: bytes) -> bytes | str:
+        request = urllib.request.Request(f"{url}/chat/completions", asked, {"Content-Type": "application/json"})
+        try:
+            with urllib.request.urlopen(request, timeout=300) as reply:
+                return bytes(reply.read())
+        except OSError as error:
+            return f"{error}"
+
+    return answer
+
+
+def vllm(folder: Path, log: Path) -> "tuple[subprocess.Popen[bytes], str]":
+    """`vllm serve` of a folder, once it is healthy."""
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        port = one.getsockname()[1]
+    form = json.dumps({"backend": "xgrammar", "disable_any_whitespace": False})
+    command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", str(folder), "--port", str(port)]
+    command += "--dtype float32 --enforce-eager --max-num-seqs 32 --host 127.0.0.1 --served-model-name writer".split()
+    command += ["--max-model-len", "2048", "--structured-outputs-config", form]
+    with log.open("wb") as out:
+        environment = {**os.environ, **ENVIRONMENT}
+        process = subprocess.Popen(command, stdout=out, stderr=out, env=environment, start_new_session=True)
+    deadline = time.monotonic() + START
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            fail(f"vllm serve ended: {log.read_text()[-2000:]}")
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=2):
+                return process, f"http://127.0.0.1:{port}/v1"
+        except OSError:
+            time.sleep(0.5)
+    os.killpg(process.pid, signal.SIGKILL)
+    fail(f"vllm serve was not healthy within {START:g} s: {log.read_text()[-2000:]}")
+
+
+def write_recipe(place: Path, options: argparse.Namespace, url: str) -> Path:
+    """The rows and the recipe of one construction."""
+    row = problem_row if options.stage == "problems" else reasoning_row
+    rows = place / "source.jsonl"
+    rows.write_text("".join(json.dumps(row(one)) + "\n" for one in unseen(options)), "utf-8")
+    client = {"type": "openai", "model": "writer", "base_url": url, "timeout": 120.0, "max_retries": 8, "backoff": 0.1}
+    role = {"client": client, "max_tokens": 400, "temperature": 0.7}
+    roles = (
+        {"grader": role, "rewriter": role, "small_models": [role]} if options.stage == "problems" else {"writer": role}
+    )
+    recipe = {
+        "rows": {"source": str(rows)},
+        "seed": options.seed,
+        "concurrency": options.concurrency,
+        "stop_after": 10_000,
+        "stage": {**roles, "verifier": VERIFIER},
+    }
+    path = place / "recipe.yaml"
+    path.write_text(json.dumps(recipe), "utf-8")  # JSON is YAML
+    return path
+
+
+def unseen(options: argparse.Namespace) -> list[Any]:
+    return cases(options.rows, options.seed + 1000)
+
+
+def start(options: argparse.Namespace, recipe: Path, folder: Path) -> "subprocess.Popen[bytes]":
+    command = [sys.executable, "-m", "medrl", "construct", options.stage, str(recipe), f"folder={folder}"]
+    with (recipe.parent / "log.txt").open("ab") as log:
+        return subprocess.Popen(command, stdout=log, stderr=log)
+
+
+def finished(process: "subprocess.Popen[bytes]", place: Path) -> None:
+    if process.wait() != 0:
+        fail(f"the construction ended with {process.returncode}: {(place / 'log.txt').read_text()[-2000:]}")
+
+
+def killed(options: argparse.Namespace, proxy: Proxy, recipe: Path, folder: Path, seconds: float) -> int:
+    """Run one to its end through so many kills; how many there really were."""
+    draw, kills = random.Random(options.seed), 0
+    while kills < options.kills:
+        before, process = proxy.paid.total(), start(options, recipe, folder)
+        while process.poll() is None and proxy.paid.total() == before:
+            time.sleep(0.01)
+        time.sleep(draw.uniform(0.0, 1.2 * seconds / (options.kills + 1)))
+        if process.poll() is not None:
+            break
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        kills += 1
+    finished(start(options, recipe, folder), recipe.parent)
+    return kills
+
+
+def ended(folder: Path) -> tuple[Counter[str], Counter[str]]:
+    """Ids by how often they ended, and outcomes."""
+    names = [folder / name for name in ("rows.jsonl", "dropped.jsonl") if (folder / name).exists()]
+    rows = [row for name in names for row in read_jsonl(name)]
+    failed = read_jsonl(folder / "failed.jsonl") if (folder / "failed.jsonl").exists() else []
+    ids = Counter(row["id"] for row in rows) + Counter(row["id"] for row in failed)
+    outcomes = Counter(row["provenance"]["outcome"] for row in rows) + Counter("failed" for _ in failed)
+    return ids, outcomes
+
+
+def measure(options: argparse.Namespace, proxy: Proxy, place: Path) -> dict[str, Any]:
+    """The construction undisturbed, then killed."""
+    recipe = write_recipe(place, options, proxy.url)
+    finished(start(options, recipe, place / "whole"), place)
+    report = json.loads((place / "whole" / "report.json").read_text())
+    _, outcomes = ended(place / "whole")
+    print(f"undisturbed: {dict(outcomes)}", flush=True)
+    proxy.paid.clear()
+    kills = killed(options, proxy, recipe, place / "killed", report["this_start"]["seconds"])
+    ids, outcomes = ended(place / "killed")
+    wanted = {one.id for one in unseen(options)}
+    calls = proxy.paid.total()
+    return {
+        "rows_per_second": report["this_start"]["rows_per_second"],
+        "rows": len(wanted),
+        "kills": kills,
+        "rows_lost": len(wanted - set(ids)),
+        "rows_doubled": sum(count - 1 for count in ids.values()),
+        "rows_kept": outcomes["kept"],
+        "outcomes": dict(outcomes),
+        "calls": calls,
+        "calls_paid_twice": calls - len(proxy.paid),
+    }
+
+
+def main() -> None:
+    options = arguments()
+    with TemporaryDirectory(prefix="medrl-construct-") as temporary:
+        place, server = Path(temporary), None
+        figures: dict[str, Any] = {"stage": options.stage, "server": options.server}
+        if options.server == "scripted":
+            proxy = Proxy(scripted(Teacher.of(unseen(options))), options.faults, options.seed)
+        else:
+            folder = options.model or place / "model"
+            if not (folder / "config.json").exists():
+                began = time.monotonic()
+                print(train(folder, options.cases, options.epochs, options.seed))
+                figures["training_seconds"] = round(time.monotonic() - began, 1)
+            server, url = vllm(folder, place / "vllm.txt")
+            proxy = Proxy(forwarded(url), 0.0, options.seed)
+        try:
+            figures |= measure(options, proxy, place)
+        finally:
+            if server is not None:
+                os.killpg(server.pid, signal.SIGKILL)
+                server.wait()
+    figures["machine"] = machine()
+    names = ("rows_per_second", "rows", "kills", "rows_lost", "rows_doubled", "rows_kept", "calls", "calls_paid_twice")
+    print_table(("figure", "value"), [(name, f"{figures[name]:,g}") for name in names])
+    print_machine(machine())
+    write_json(options.json, figures)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,142 @@
+"""The recipes of data construction: a source of rows, a stage, and how it is run."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from medrl.construct.pipeline import Stage, shard_of
+from medrl.construct.reasoning import ReasoningStage
+from medrl.construct.verifiable import VerifiableStage
+from medrl.errors import RecipeError
+from medrl.knobs import out_of_range
+from medrl.recipes.load import read_recipe_of, read_tree
+
+
+@dataclass(frozen=True)
+class RowSource:
+    """Rows that are read one after the other, never all in memory."""
+
+    source: str
+    """File (.jsonl, .csv, .parquet, .json) or hub id; a hub data set is streamed, not downloaded."""
+
+    split: str = "train"
+    """Split of a hub data set."""
+
+    config: str | None = None
+    """Configuration of a hub data set, e.g. `en`."""
+
+    limit: int | None = None
+    """Only so many rows, from the head. May be raised later: what is done stays done."""
+
+    id_column: str = "id"
+    """Column that names a row, unique in the source; without it a row is named after its place (row-17)."""
+
+    def __post_init__(self) -> None:
+        if self.limit is not None and self.limit < 1:
+            raise RecipeError("rows", [f"limit is {self.limit}; read at least one row, or leave it out for all"])
+
+
+@dataclass(frozen=True)
+class Construction:
+    """What every construction of rows says. `stage` is said by each kind."""
+
+    rows: RowSource
+    """What it is made of."""
+
+    name: str = "construction"
+    """Name of the folder below runs/."""
+
+    seed: int = 0
+    """Decides every draw, with the id of the row."""
+
+    concurrency: int = 32
+    """Rows under way at once; `concurrency` of each client bounds its requests. 8 to 512."""
+
+    stop_after: int = 50
+    """So many rows that fail one after the other stop the construction; a server is down then. 10 to 1000."""
+
+    shard: str = "0/1"
+    """I/N: only the I-th of N shares of the rows, told by a hash of their id, in a folder of its own below `folder`. For N
+    processes or machines that need nothing of each other."""
+
+    folder: str | None = None
+    """Where everything is written; empty for runs/NAME. A stopped construction goes on there."""
+
+    cache: str | None = None
+    """File that keeps the replies; empty for chat.sqlite in the folder. On a disk of this machine."""
+
+    def __post_init__(self) -> None:
+        faults = out_of_range(self, above_0=("concurrency", "stop_after"))
+        try:
+            shard_of(self.shard)
+        except ValueError as error:
+            faults.append(str(error))
+        if faults:
+            raise RecipeError("the construction", faults)
+
+    @property
+    def target(self) -> Path:
+        """The folder of this shard."""
+        whole = Path(self.folder or Path("runs") / self.name)
+        place, shards = shard_of(self.shard)
+        return whole if shards == 1 else whole / f"shard-{place}-of-{shards}"
+
+    @property
+    def work(self) -> Stage:
+        """The stage, whatever its kind."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class ProblemsRecipe(Construction):
+    """Multiple-choice questions to verifiable problems."""
+
+    kind: ClassVar[str] = "problems"
+
+    stage: VerifiableStage | None = None
+    """What becomes of a question; it must be given."""
+
+    @property
+    def work(self) -> Stage:
+        return _given(self.stage)
+
+
+@dataclass(frozen=True)
+class ReasoningRecipe(Construction):
+    """Verifiable problems to worked answers with reasoning."""
+
+    kind: ClassVar[str] = "reasoning"
+
+    stage: ReasoningStage | None = None
+    """What becomes of a problem; it must be given."""
+
+    @property
+    def work(self) -> Stage:
+        return _given(self.stage)
+
+
+def _given(stage: Stage | None) -> Stage:
+    if stage is None:
+        raise RecipeError("the recipe", ["stage: it is missing; it names the models"])
+    return stage
+
+
+KINDS: dict[str, type[Construction]] = {one.kind: one for one in (ProblemsRecipe, ReasoningRecipe)}
+
+
+def load_construction(kind: str, path: str | Path, overrides: Sequence[str] = ()) -> Construction:
+    """The recipe in a YAML file, with `extends` and overrides as in `medrl.recipes.load_recipe`.
+
+    Args:
+        kind: `problems` or `reasoning`.
+        path: The file.
+        overrides: `a.b=c` each.
+
+    Raises:
+        MissingFile: There is no such file.
+        RecipeError: With every fault found.
+    """
+    recipe = read_recipe_of(KINDS[kind], read_tree(Path(path), ()), str(path), overrides)
+    recipe.work.identity()
+    return recipe
