@@ -1,6 +1,6 @@
 """Does a step cost no more than its slower half when rollouts run one version ahead?
 
-    python benchmarks/overlap.py [--rounds N] [--steps N] [--json FILE]                      five to ten minutes, two cores
+    python benchmarks/overlap.py [--rounds N] [--steps N] [--json FILE]                                  five minutes, two cores
 
 One vLLM engine and one DeepSpeed rank, a process and a core each, train the policy of examples/huatuogpt_o1 (`placement:
 ray`) from one SFT policy, by a learning rate so small that all steps are the same work.
@@ -36,7 +36,7 @@ SMALL = (
     "problems.languages=[en]", "held_out.languages=[en]", "demonstrations.count=600", "trainer.evaluate_every=0",
     "trainer.save_every=0", "optimization.schedule=constant",
 )  # fmt: skip
-CLUSTER = ("placement=ray", "cluster.engines.engines=1", "cluster.learners.ranks=1", "optimization.learning_rate=1e-7")
+CLUSTER = ("placement=ray", "cluster.engines.engines=1", "cluster.learners.ranks=1", "optimization.lr=1e-7")
 
 
 class Clock:
