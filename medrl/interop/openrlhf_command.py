@@ -107,7 +107,10 @@ def command(recipe: Any, launch: Launch, problems: int, folder: str = ".") -> Co
         faults = [*faults, "policy: medrl makes or fine-tunes it first; run `medrl run` up to `sft`, and name that folder "
                   "with --model"]  # fmt: skip
     if recipe.environment is not None:
-        faults = [*faults, "environment: the written agent answers in one turn; consultations are trained by `medrl run`"]
+        faults = [
+            *faults,
+            "environment: the written agent answers in one turn; consultations are trained by `medrl run`",
+        ]
     if faults:
         raise RecipeError("the recipe for OpenRLHF", faults)
     made = Command()
