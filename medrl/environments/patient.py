@@ -206,7 +206,9 @@ class PatientEpisode(Episode):
         self.asked[test] = "done"
         self.asked |= dict.fromkeys([key for key in shown or () if key in self.facts], "shown")
         it, name = _listed([self._named(key) for key in shown or ()], self.language), self._named(test)
-        return self._say("result", test=name, it=it) if shown else self._say("normal", test=name)
+        if not shown:  # a test of the diagnosis whose result the case does not hold cannot be called normal
+            return self._say("normal" if shown is None else "nothing_new", test=name)
+        return self._say("result", test=name, it=it)
 
     def _named(self, key: str) -> str:
         fact = self.facts.get(key)
