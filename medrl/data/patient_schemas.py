@@ -190,6 +190,8 @@ def weighed(problems: Sequence[Problem]) -> list[Problem]:
             return round(sum((fact.key in has[n]) != fact.present for n in rivals) / len(rivals), 4)
 
         facts = tuple(f if f.key in case.opening else replace(f, weight=against(f)) for f in case.facts)
+        if not any(fact.weight for fact in facts):  # nothing parts it from its rivals: then all facts count alike
+            facts = tuple(f if f.key in case.opening else replace(f, weight=1.0) for f in case.facts)
         patient = replace(case, facts=facts).to_json()
         found.append(replace(problem, metadata={**problem.metadata, "patient": patient}))
     return found

@@ -58,6 +58,10 @@ class Environment(ABC):
             ProblemError: The problem lacks what this environment needs.
         """
 
+    def longest(self, turn: int) -> int:
+        """Most tokens of an episode after its prompt, where a turn of the policy has at most `turn`."""
+        return min(self.max_tokens, turn) if self.max_turns == 1 else self.max_tokens
+
     def to_config(self) -> dict[str, Any]:
         """`{"type": ..., knob: value}`, which a recipe can hold."""
         kind = type(self).type_name or f"{type(self).__module__}:{type(self).__qualname__}"

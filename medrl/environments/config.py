@@ -1,7 +1,7 @@
 """An environment from a recipe: `{type: NAME, knob: value}` or the bare NAME, with all faults at once."""
 
 from collections.abc import Mapping
-from typing import Any, TypeAlias, cast
+from typing import Any, TypeAlias
 
 from medrl import plugins
 from medrl.environments.base import GROUP, Environment
@@ -46,4 +46,4 @@ def read(config: Config) -> tuple[Environment | None, list[str]]:
     if not (isinstance(found, type) and issubclass(found, Environment)):
         return None, [f"environment: {kind!r} is {found!r:.80}, which is not an environment"]
     faults: list[str] = []
-    return read_dataclass(cast(type[Environment], found), knobs, "environment", faults), faults
+    return read_dataclass(found, knobs, "environment", faults), faults

@@ -62,9 +62,8 @@ class PatientEpisode(Episode):
         # What is recognised by its words: facts and tests that the tables do not name.
         self.worded = [(f.key, tuple(map(_pieces, (f.said, *f.names)))) for f in case.facts if _needs_words(f)]
         self.worded_tests = [(key, _pieces(key)) for key in case.tests if ":" not in key]
-        self.asked: dict[str, str] = dict.fromkeys(
-            case.opening, "told"
-        )  # key to what became of it: told, denied, unknown
+        # Key to what became of it: told, denied, unknown, shown; of a test: done.
+        self.asked: dict[str, str] = dict.fromkeys(case.opening, "told")
         self.counts = dict.fromkeys(("turns", "asked", "repeats", "refused", "tests", "needless_tests"), 0)
         self.concluded = False
 
@@ -95,7 +94,7 @@ class PatientEpisode(Episode):
 
         `gain` is the sum of the weights of the facts found out, as a share of the weights of all; `asked_gain` the same
         of what the patient told alone; `red_flags` the share of the danger signs that were asked for, None where the
-        case has none.
+        case has none. A case in which nothing tells the diagnosis from its rivals has gain 0, whatever is asked.
         """
         found = {key for key, became in self.asked.items() if became in ("told", "denied", "shown")} - set(
             self.case.opening
@@ -105,8 +104,8 @@ class PatientEpisode(Episode):
         told = sum(fact.weight for fact in self.case.facts if fact.key in found and fact.source == "patient")
         flags = [fact.key for fact in self.case.facts if fact.red_flag]
         return {
-            "gain": gained / total if total else 1.0,
-            "asked_gain": told / total if total else 1.0,
+            "gain": gained / total if total else 0.0,
+            "asked_gain": told / total if total else 0.0,
             "red_flags": sum(key in self.asked for key in flags) / len(flags) if flags else None,
             "answered": sum(became in ("told", "denied") for became in self.asked.values()) - len(self.case.opening),
             "concluded": self.concluded,
@@ -206,7 +205,9 @@ class PatientEpisode(Episode):
         self.asked[test] = "done"
         self.asked |= dict.fromkeys([key for key in shown or () if key in self.facts], "shown")
         it, name = _listed([self._named(key) for key in shown or ()], self.language), self._named(test)
-        return self._say("result", test=name, it=it) if shown else self._say("normal", test=name)
+        if not shown:  # a test of the diagnosis whose result the case does not hold cannot be called normal
+            return self._say("normal" if shown is None else "nothing_new", test=name)
+        return self._say("result", test=name, it=it)
 
     def _named(self, key: str) -> str:
         fact = self.facts.get(key)

@@ -19,6 +19,7 @@ WORDS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "look_where": (("All right. What are you looking for?",), ("好的，您要看什么？",)),
     "result": (("The result of {test}: {it}.",), ("{test}结果：{it}。",)),
     "normal": (("The result of {test}: nothing abnormal.",), ("{test}结果：未见异常。",)),
+    "nothing_new": (("The result of {test}: nothing that tells more.",), ("{test}结果：没有更多提示。",)),
     "again": (("As I said: {it}.", "I told you already: {it}."), ("刚才说过了：{it}。", "我已经说了：{it}。")),
     "again_yes": (("yes, {it}",), ("有{it}",)),
     "again_no": (("no {it}",), ("没有{it}",)),

@@ -105,7 +105,7 @@ def consultation_row(scored: Sequence[ScoredGroup], correct: Reward | None, max_
     """The figures as flat numbers for an evaluation's row; none where nothing was measured, as without an environment."""
     if not any(response.measured for group in scored for response in group.group.rollouts):
         return {}
-    row = {}
+    row: dict[str, float] = {}
     for name, one in summarise(scored, correct, max_unscored).figures.items():
         row |= {
             f"consultation/{name}": one.mean,

@@ -164,7 +164,8 @@ def checked_start(recipe: Recipe, parts: Parts) -> Policy:
     fitting_problems(policy, parts.held_out, whole, recipe.trainer, "held-out problems", limit)
     if parts.environment is not None:
         check_problems(parts.environment, [*parts.problems, *parts.held_out])
-        TurnTemplate(policy)  # raises where the chat template cannot carry several turns
+        if parts.environment.max_turns > 1:
+            TurnTemplate(policy)  # raises where the chat template cannot carry several turns
     if recipe.sft is not None:
         check_demonstrations(policy, parts.demonstrations, recipe.sft.max_length)
     return policy
@@ -174,7 +175,7 @@ def _whole(sampling: Sampling, environment: Environment | None) -> tuple[Samplin
     """The limit on all that comes after a prompt, and the knob that sets it."""
     if environment is None:
         return sampling, "sampling.max_tokens"
-    return replace(sampling, max_tokens=environment.max_tokens), "environment.max_tokens"
+    return replace(sampling, max_tokens=environment.longest(sampling.max_tokens)), "environment.max_tokens"
 
 
 def make_trainer(

@@ -95,14 +95,16 @@ class Trainer:
         check_reward(reward, held_out)
         self.policy.check()
         self.environment = environment
-        self.longest = environment.max_tokens if environment else self.sampling.max_tokens  # tokens after a prompt
+        turn = self.sampling.max_tokens
+        self.longest = environment.longest(turn) if environment else turn  # tokens after a prompt
         whole = replace(self.sampling, max_tokens=self.longest)
         limit = "environment.max_tokens" if environment else "sampling.max_tokens"
         self.problems = fitting_problems(self.policy, problems, whole, self.settings, "problems to train on", limit)
         self.held_out = fitting_problems(self.policy, held_out, whole, self.settings, "held-out problems", limit)
         if environment is not None:
             check_problems(environment, [*self.problems, *self.held_out])
-            TurnTemplate(self.policy)  # raises where the chat template cannot carry several turns
+            if environment.max_turns > 1:
+                TurnTemplate(self.policy)  # raises where the chat template cannot carry several turns
         optimization = (optimization or Optimization()).for_algorithm(self.algorithm)
         self.placement: Placement = placement or LocalPlacement(
             self.policy,

@@ -19,6 +19,11 @@ def test_every_built_in_environment_loads_and_is_documented() -> None:
         assert {f"environment({name}).max_turns"} <= {one.path for one in found} and all(one.doc for one in found)
 
 
+def test_an_episode_of_one_turn_needs_no_more_room_than_the_turn() -> None:
+    assert SingleTurn().longest(64) == 64 and SingleTurn(max_tokens=32).longest(64) == 32
+    assert PatientSimulator(max_tokens=500).longest(64) == 500
+
+
 def test_a_config_makes_an_environment_and_reads_back() -> None:
     made = build({"type": "patient", "questions": 2, "max_turns": 5})
     assert made == PatientSimulator(questions=2, max_turns=5) and build(made.to_config()) == made

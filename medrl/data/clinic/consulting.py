@@ -100,6 +100,8 @@ def _draw(
         person = patient(disease, rng, chosen)
         opening = symptoms[: rng.randint(1, min(2, len(symptoms)))] if len(symptoms) > 2 else symptoms[:1]
         case = _case(world, disease, person, tuple(chosen), tuple(opening), speech)
+        if not any(fact.weight for fact in case.facts):
+            continue  # its first words tell it apart already
         said = _opening(world, opening, person, speech)
         name = disease.name.of(language)
         key = f"clinic-patient-{split}-s{seed}-{index:05d}"
