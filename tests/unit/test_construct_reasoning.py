@@ -280,6 +280,7 @@ def test_what_is_no_chain(text: str) -> None:
     ("text", "language"),
     [
         ("", "en"), ("右下腹疼痛，是阑尾炎。", "en"), ("It is appendicitis.", "zh"), ("I read CHAIN: it is that.", "en"),
+        ("So it is.\n\n## Final Response\n\nThat.", "en"), ("</think>So it is.", "en"), ("Hm.\n**Final response:**\nX", "en"),
         ("The reference answer is that.", "en"), ("已知的正确答案是阑尾炎。", "zh"), ("参考答案为阑尾炎", "zh"),
     ],
 )  # fmt: skip
