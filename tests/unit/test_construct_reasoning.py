@@ -204,6 +204,7 @@ def test_the_response_is_verified_once_more(tmp_path: Path, chat_server: Serve) 
     assert [row["reason"] for row in made(tmp_path, "dropped")] == ["response_wrong"] and not made(tmp_path)
     assert asked(server) == ["first", "rewrite", "respond", "respond", "respond"]
     assert len({one["seed"] for one in server.requests[2:]}) == 3
+    assert [one["temperature"] for one in server.requests[2:]] == [0.0, 0.3, 0.6]  # three greedy draws would be one
 
 
 def test_the_other_arms(tmp_path: Path, chat_server: Serve) -> None:
