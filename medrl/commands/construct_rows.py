@@ -59,7 +59,8 @@ def construct_rows(recipe: Construction, progress: Progress | None = None) -> Ta
             finally:
                 report(folder, pipeline.tally)
                 shown.end(pipeline.tally, tuple(stage.reasons))
-            shown.say(f"{pipeline.tally.outcomes[KEPT]:,} rows are in {folder / ROWS}")
+            if pipeline.tally.outcomes[KEPT]:
+                shown.say(f"{pipeline.tally.outcomes[KEPT]:,} rows are in {folder / ROWS}")
         return pipeline.tally
     finally:
         store.close()

@@ -5,7 +5,7 @@ What is heavy is imported when a command needs it.
 
 import argparse
 
-from medrl.commands.terminal import Commands, console_of, verifier_of, write_json
+from medrl.commands.terminal import FAILED, Commands, console_of, verifier_of, write_json
 from medrl.errors import DataError
 
 
@@ -61,8 +61,8 @@ def _construct(options: argparse.Namespace) -> int:
         from medrl.commands.construct_rows import construct_rows
         from medrl.recipes.construction import load_construction
 
-        construct_rows(load_construction(options.what, options.recipe, options.overrides))
-        return 0
+        tally = construct_rows(load_construction(options.what, options.recipe, options.overrides))
+        return FAILED if tally.failures else 0
     from medrl.commands.construct_feedback import construct_feedback
     from medrl.recipes.feedback import load_feedback_recipe
 

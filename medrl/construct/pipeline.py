@@ -92,8 +92,8 @@ class Work:
         draw: int = 0,
     ) -> Found:
         """A reply of a role that `read` takes; another `draw` of the same messages is another reply."""
-        seed = seed_of("construct", self.seed, self.item.id, draw)
-        return await role.ask(messages, schema, read, seed=seed, bill=self.bill, rounds=self.rounds)
+        seed = seed_of("row", self.seed, self.item.id)
+        return await role.ask(messages, schema, read, seed=seed, bill=self.bill, rounds=self.rounds, draw=draw)
 
 
 class Stage(ABC):

@@ -111,10 +111,16 @@ _REVIEWED = re.compile(
     r"answer (?:that )?(?:was|is|has been) (?:given|provided|told|revealed)|(?:question|chain|label|thoughts) slot))|"
     r"\b(?:CHAIN|LABEL|THOUGHTS)\b|经复核|参考答案|标准答案|(?:给出|提供|已知)的(?:正确)?答案",
 )
+# What would be read as the headers or tags that SFT puts around reasoning and answer.
+_HEADERS = re.compile(
+    r"#[ \t]{0,8}\**(?:thinking|final response|思考|最终回答|最终回复)|</?think|"
+    r"^[ \t]{0,8}\**final response\**[:：]?\**[ \t]{0,8}$",
+    re.IGNORECASE | re.MULTILINE,
+)
 VERSION = digest(
     [dict(RULES), dict(REMINDER), dict(CHAIN), dict(FIRST), dict(AGAIN), [dict(one) for one in STRATEGIES.values()],
      dict(REVEALED), [dict(one) for one in REWRITE.values()], dict(MONOLOGUE), [dict(one) for one in RESPOND.values()],
-     dict(RESPONSE), CHAIN_SCHEMA, MONOLOGUE_SCHEMA, RESPONSE_SCHEMA, _REVIEWED.pattern]
+     dict(RESPONSE), CHAIN_SCHEMA, MONOLOGUE_SCHEMA, RESPONSE_SCHEMA, _REVIEWED.pattern, _HEADERS.pattern]
 )  # fmt: skip
 """A hash of every text above: rows say which prompts made them."""
 
@@ -198,4 +204,6 @@ def read_text(text: str, schema: Mapping[str, Any], language: Language) -> str:
         raise ChatBadReply(f"the writer's text is not in {language!r}: {found!r:.80}")
     if spoiled := _REVIEWED.search(found):
         raise ChatBadReply(f"the writer's text speaks of how it came about: {spoiled.group()!r}")
+    if header := _HEADERS.search(found):
+        raise ChatBadReply(f"the writer's text holds {header.group()!r}, which would end its part of a demonstration")
     return found

@@ -19,7 +19,7 @@ from medrl.seeds import seed_of
 from medrl.verifiers.protocol import digest
 
 Found = TypeVar("Found")
-WARMER = 0.3  # temperature that each further try adds to a role that is greedy
+WARMER = 0.3  # temperature that each further try or draw adds to a role that is greedy
 
 
 @dataclass
@@ -61,7 +61,7 @@ class Role:
     """A `ChatClient`, or {type: openai, model: NAME}. The server is $OPENAI_BASE_URL, or `base_url`; a key stands in the
     environment, never here."""
     temperature: float = 0.0
-    """0 is greedy. Search for reasoning wants draws that differ: 0.7 to 1."""
+    """0 is greedy, and a little warmer in each further try. Search for reasoning wants draws that differ: 0.7 to 1."""
     max_tokens: int = 2048
     """Longest reply in tokens; a reply that is cut off there cannot be read. 512 to 8192."""
     tries: int = 3
@@ -106,6 +106,7 @@ class Role:
         seed: int,
         bill: Bill,
         rounds: int = 1,
+        draw: int = 0,
     ) -> Found:
         """The first reply that `read` takes.
 
@@ -117,6 +118,7 @@ class Role:
             bill: Where calls and tokens are written down.
             rounds: How many times `tries` there are: one more for each earlier start that failed on the row, so that a
                 cache, which answers the old tries, leaves new ones.
+            draw: Which of several replies to the same messages; a greedy role has some temperature from the second on.
 
         Raises:
             ChatBadReply: No reply could be read.
@@ -124,9 +126,9 @@ class Role:
         """
         key, unreadable = digest([one.content for one in messages]), None
         for number in range(self.tries * rounds):
-            temperature = self.temperature or min(1.0, WARMER * number)
+            temperature = self.temperature or min(1.0, WARMER * (number + draw))
             request = ChatRequest(
-                messages, self.max_tokens, temperature, seed_of("construct", seed, key, number), schema
+                messages, self.max_tokens, temperature, seed_of("construct", seed, key, draw, number), schema
             )
             try:
                 reply = await self.chat.complete(request)

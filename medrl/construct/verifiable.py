@@ -106,13 +106,15 @@ class VerifiableStage(Stage):
         return HeldOut([problem for source in self.held_out for problem in load_problems(source)])
 
     def cached(self, path: Path) -> "VerifiableStage":
-        return replace(
+        found = replace(
             self,
             grader=self.grader.cached(path),
             rewriter=self.rewriter.cached(path),
             small_models=tuple(one.cached(path) for one in self.small_models),
             verifier=cached_clients(self.verifier, path),
         )
+        vars(found)["contamination"] = self.contamination  # hundreds of megabytes for large sets: read them once
+        return found
 
     def identity(self) -> Mapping[str, Any]:
         models = {

@@ -208,6 +208,9 @@ def test_the_command_prints_a_funnel_and_shards_share_out(
     parts = [read_jsonl(one) for place in "012" if main(["construct", "problems", path, f"shard={place}/3"]) == 0
              for one in (tmp_path / "out" / f"shard-{place}-of-3").glob("[rd]*.jsonl")]  # fmt: skip
     assert Counter(row["id"] for part in parts for row in part) == Counter(f"q{i}" for i in range(12))
+    server.behaviour = lambda request, n: failing(500)
+    assert main(["construct", "problems", path, "seed=5", f"folder={tmp_path / 'down'}"]) == 1  # some rows wait
+    capsys.readouterr()
     assert main(["construct", "problems", path, "stage.min_words=3"]) == 2
     assert "knobs changed since" in capsys.readouterr().err
 

@@ -204,6 +204,7 @@ def test_the_response_is_verified_once_more(tmp_path: Path, chat_server: Serve) 
     assert [row["reason"] for row in made(tmp_path, "dropped")] == ["response_wrong"] and not made(tmp_path)
     assert asked(server) == ["first", "rewrite", "respond", "respond", "respond"]
     assert len({one["seed"] for one in server.requests[2:]}) == 3
+    assert [one["temperature"] for one in server.requests[2:]] == [0.0, 0.3, 0.6]  # three greedy draws would be one
 
 
 def test_the_other_arms(tmp_path: Path, chat_server: Serve) -> None:
@@ -280,6 +281,7 @@ def test_what_is_no_chain(text: str) -> None:
     ("text", "language"),
     [
         ("", "en"), ("右下腹疼痛，是阑尾炎。", "en"), ("It is appendicitis.", "zh"), ("I read CHAIN: it is that.", "en"),
+        ("So it is.\n\n## Final Response\n\nThat.", "en"), ("</think>So it is.", "en"), ("Hm.\n**Final response:**\nX", "en"),
         ("The reference answer is that.", "en"), ("已知的正确答案是阑尾炎。", "zh"), ("参考答案为阑尾炎", "zh"),
     ],
 )  # fmt: skip
