@@ -114,6 +114,12 @@ def _run(recipe: Recipe, parts: Parts, policy: Policy | None, run: RunFolder, co
             trainer = make_trainer(
                 recipe, parts, policy, run=run, console=console, trackers=trackers, placement=placement
             )
+            if unusable := trainer.classroom.unusable:
+                name, fault = next(iter(unusable.items()))
+                console.say(
+                    f"warning: {len(unusable)} answers of the teacher are passed over; of {name!r}, {fault}",
+                    style="yellow",
+                )
             if run.resumed and trainer.resume():
                 console.say(f"going on from step {trainer.step}")
             trainer.fit()
@@ -151,7 +157,7 @@ def checked_start(recipe: Recipe, parts: Parts) -> Policy:
     """The policy before any training, seen to fit the problems, the reward and the format of the demonstrations."""
     if recipe.placement == "ray":
         require_cluster_packages()
-    check_reward(parts.reward, parts.held_out)
+    check_reward(parts.reward, parts.held_out, recipe.teacher)
     policy = start_policy(recipe, parts.problems, parts.demonstrations)
     policy.check()
     backbone_and_head(policy.model)
@@ -188,6 +194,7 @@ def make_trainer(
         trackers=trackers,
         console=console,
         placement=placement,
+        teacher=recipe.teacher,
         max_staleness=recipe.max_staleness,
         max_rows=recipe.max_rows,
         seed=recipe.seed,

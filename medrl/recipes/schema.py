@@ -9,6 +9,7 @@ from medrl.engines.base import Sampling
 from medrl.evaluation.evaluate import EvaluationSettings
 from medrl.learners.base import Optimization
 from medrl.models.policy import PolicySpec
+from medrl.rollouts.teacher import Teacher
 from medrl.trainers.settings import TrainerSettings
 from medrl.trainers.sft import SFTSettings
 
@@ -186,8 +187,12 @@ class Recipe:
     """How training responses are drawn."""
 
     algorithm: Mapping[str, Any] | str = field(default_factory=lambda: {"type": "grpo"})
-    """`{type: NAME, knob: value, ...}`, the name being grpo, dapo, dr_grpo, gspo, cispo, rloo, reinforce_pp,
+    """`{type: NAME, knob: value, ...}`, the name being grpo, dapo, onepo, dr_grpo, gspo, cispo, rloo, reinforce_pp,
     reinforce_pp_baseline or ppo; a `preset` sets the knobs of a paper first, e.g. `{type: ppo, preset: huatuogpt_o1}`."""
+
+    teacher: Teacher | None = None
+    """Whose answers may take places in groups, until the policy's are as good (HuatuoGPT-3); goes with `algorithm: onepo`.
+    `teacher: {}` takes the answers in column `teacher_response`; empty for none."""
 
     optimization: Optimization = field(default_factory=Optimization)
     """How gradients become weights."""

@@ -2,6 +2,18 @@
 
 from medrl.rollouts.ahead import Ahead, Ordered, undisturbed
 from medrl.rollouts.collect import collect, make_requests
+from medrl.rollouts.teacher import Classroom, Teacher, policy_written
 from medrl.rollouts.unscored import believable, unscored_share
 
-__all__ = ["Ahead", "Ordered", "believable", "collect", "make_requests", "undisturbed", "unscored_share"]
+__all__ = [
+    "Ahead",
+    "Classroom",
+    "Ordered",
+    "Teacher",
+    "believable",
+    "collect",
+    "make_requests",
+    "policy_written",
+    "undisturbed",
+    "unscored_share",
+]

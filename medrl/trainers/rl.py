@@ -20,7 +20,7 @@ from medrl.files import atomic_folder
 from medrl.learners import Optimization
 from medrl.models import Policy
 from medrl.rewards import Reward, RewardContext
-from medrl.rollouts import Ahead, Ordered, believable, collect, undisturbed
+from medrl.rollouts import Ahead, Classroom, Ordered, Teacher, believable, collect, policy_written, undisturbed
 from medrl.seeds import seed_of
 from medrl.tracking import RunConsole, RunFolder, Tracker
 from medrl.trainers import checkpoints
@@ -51,6 +51,7 @@ class Trainer:
         trackers: Further places for metrics.
         console: Where progress is printed; None prints nothing.
         placement: Where engine and learner run; the embedded one when empty.
+        teacher: Whose answers may take places in groups, until the policy's are as good; none when empty.
         max_staleness: Versions by which rollouts may be behind the policy that trains on them; 0 is on-policy. Above 0 the
             placement must be able to sample and train at the same time, and the algorithm should correct for it.
         max_rows: Responses that the embedded engine writes at the same time.
@@ -78,6 +79,7 @@ class Trainer:
         trackers: Sequence[Tracker] = (),
         console: RunConsole | None = None,
         placement: Placement | None = None,
+        teacher: Teacher | None = None,
         max_staleness: int = 0,
         max_rows: int = 256,
         seed: int = 0,
@@ -88,10 +90,11 @@ class Trainer:
         self.evaluation_settings = evaluation or EvaluationSettings()
         self.run, self.trackers, self.seed = run, trackers, seed
         self.console = console or RunConsole(quiet=True)
-        check_reward(reward, held_out)
+        check_reward(reward, held_out, teacher)
         self.policy.check()
         self.problems = fitting_problems(self.policy, problems, self.sampling, self.settings, "problems to train on")
         self.held_out = fitting_problems(self.policy, held_out, self.sampling, self.settings, "held-out problems")
+        self.classroom = Classroom(teacher, self.policy, self.problems, self.sampling.max_tokens)
         optimization = (optimization or Optimization()).for_algorithm(self.algorithm)
         self.placement: Placement = placement or LocalPlacement(
             self.policy,
@@ -153,13 +156,14 @@ class Trainer:
         learner, engine, step = self.placement.learner, self.placement.engine, self.step + 1
 
         # 1. P problems, G rollouts of each, all scored: what cannot be believed trains nothing
-        self.reward.learn(scored, self.reward_state)
+        self.reward.learn(policy_written(scored), self.reward_state)
+        taught = self.classroom.learn(scored)
         scored = believable(scored, self.unscored, self.settings.max_unscored, self.settings.unscored_window)
 
         # 2. rewards become advantages
         groups = self.algorithm.select(scored) or scored
         batch = Batch.from_groups(groups, self.sampling.max_tokens, self.sampling.temperature)
-        exact = self.ahead.staleness == 0 and engine.exact(self.sampling)
+        exact = self.ahead.staleness == 0 and batch.teacher_mask_BT is None and engine.exact(self.sampling)
         batch = await self._away(learner.forward, batch, self.algorithm.needs, exact_rollouts=exact)
         batch = self.algorithm.advantages(batch, self.algorithm_state)
         laps("forward")
@@ -172,7 +176,7 @@ class Trainer:
         laps("sync")
 
         # 4. what happened
-        spent, learned = laps.seconds | context.seconds, learned | self.algorithm.figures(batch)
+        spent, learned = laps.seconds | context.seconds, learned | self.algorithm.figures(batch) | taught
         metrics = step_metrics(scored, learned, spent, self.reward, self.settings.max_unscored, step - 1)
         metrics |= verifier_metrics(counted, self.scorer.statistics()) | self.placement.figures()
         self._log(metrics, scored, groups, batch)
@@ -267,6 +271,7 @@ class Trainer:
                 version=self.step,
                 context=ordered.context,
                 kept=ordered.kept,
+                classroom=self.classroom,
                 on_rollout=progress.advance if progress else lambda: None,
             )
 
@@ -290,7 +295,9 @@ class Trainer:
     def _log(
         self, metrics: dict[str, float], scored: Sequence[ScoredGroup], groups: Sequence[ScoredGroup], batch: Batch
     ) -> None:
-        metrics |= watch_unscored(scored, self.reward, self.settings, self.alarm_state, self.console.say)
+        metrics |= watch_unscored(
+            policy_written(scored), self.reward, self.settings, self.alarm_state, self.console.say
+        )
         self.console.row({"step": self.step, **metrics})
         for tracker in self.trackers:
             tracker.log(self.step, metrics)
