@@ -13,12 +13,12 @@ from typing import Any
 
 from medrl.cluster.engine_actor import Card, EngineActor, Harvest, stack_of
 from medrl.cluster.environment import engine_environment
-from medrl.cluster.fleet import EngineFigures, FleetFigures, FleetSettings
+from medrl.cluster.fleet import EngineFigures, FleetFigures, FleetSettings, Proof
 from medrl.engines.base import Request
 from medrl.engines.vllm_loop import Pulse
 from medrl.engines.vllm_requests import finished
 from medrl.engines.vllm_settings import EngineSettings, ServedModel
-from medrl.errors import EngineFailed, MedrlError, need
+from medrl.errors import EngineFailed, LearnerLost, MedrlError, WeightDrift, need
 from medrl.types import Rollout
 
 ray: Any = need("ray", "ray")
@@ -60,6 +60,7 @@ class Slot:
     held: dict[int, Ticket] = field(default_factory=dict)
     pulse: Pulse = STILL
     ready: bool = False
+    loaded: bool = False  # whether its engine is there, and waits for weights that can be had
     version: int = -1
     refs: tuple[Any, ...] | None = None  # of the weights that it has; None where they are the folder's
     past_tokens: int = 0  # of the actors that were here before
@@ -89,7 +90,11 @@ class Desk:
         self.slots = [Slot(index) for index in range(fleet.engines)]
         self.waiting: deque[list[Ticket]] = deque()
         self.count = self.restarts = self.resampled = 0
-        self.failed: EngineFailed | None = None
+        self.proof: Proof | None = None  # of the weights of `target`
+        self.failed: MedrlError | None = None
+        self.starved: LearnerLost | None = (
+            None  # why no engine has weights to sample from, until the next are published
+        )
         self.tasks: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
@@ -111,13 +116,18 @@ class Desk:
     def take_in(self, groups: Sequence[list[Ticket]]) -> None:
         """Queue groups of requests."""
         late = next((t for group in groups for t in group if t.version > self.version), None)
-        failed = self.failed or (
-            EngineFailed(
-                f"rollouts of policy version {late.version} are asked for and version {self.version} was published "
-                "last; publish the weights first"
+        starved = self.starved if not any(slot.ready for slot in self.slots) else None
+        failed = (
+            self.failed
+            or starved
+            or (
+                EngineFailed(
+                    f"rollouts of policy version {late.version} are asked for and version {self.version} was published "
+                    "last; publish the weights first"
+                )
+                if late
+                else None
             )
-            if late
-            else None
         )
         if failed is not None:
             for ticket in (ticket for group in groups for ticket in group):
@@ -182,12 +192,16 @@ class Desk:
 
     # Weights and questions to all
 
-    async def update(self, refs: tuple[Any, ...], version: int) -> None:
-        """New weights for all that are up; those that are coming up take them before they get work."""
+    async def update(self, refs: tuple[Any, ...], version: int, proof: Proof | None = None) -> None:
+        """New weights for all that are up; those that are coming up take them, and are proved, before they get work."""
         self._check()
-        self.refs, self.target = refs, version
+        self.refs, self.target, self.proof, self.starved = refs, version, proof, None
         await asyncio.gather(*(self._update(slot) for slot in self.slots if slot.ready))
         self.version = version
+        for slot in self.slots:
+            if slot.loaded:
+                slot.loaded = False
+                self._task(self._replace(slot, slot.actor))
 
     async def _update(self, slot: Slot) -> None:
         actor, refs, version = slot.actor, self.refs, self.target
@@ -197,7 +211,11 @@ class Desk:
         except ray.exceptions.RayActorError as error:
             self._lost(slot, actor, f"died during the update to version {version}: {_last_words(error)}")
         except ray.exceptions.RayTaskError as error:
-            raise cause_of(error) from error
+            cause = cause_of(error)
+            if isinstance(cause, ray.exceptions.ObjectLostError):  # its owner's death is one, too
+                raise LearnerLost(f"the weights of version {version} are gone with the rank or the machine that had them: "
+                                  f"{_last_words(cause)}", [0]) from error  # fmt: skip
+            raise cause from error
 
     def published(self, version: int) -> None:
         """Weights came by another way than through here; an engine that starts anew cannot be given them."""
@@ -250,13 +268,43 @@ class Desk:
         except ray.exceptions.RayTaskError as error:
             raise cause_of(error) from error
         slot.refs, slot.version = None, self.first_version
-        while slot.refs is not self.refs:  # more may be published while it takes in the last
+        await self._put_to_work(slot, actor)
+
+    async def _put_to_work(self, slot: Slot, actor: Any) -> None:
+        """Give an engine that is loaded the present weights, see that it computes with them, and let it sample."""
+        proved = self.refs is None  # the folder's own
+        while slot.refs is not self.refs or not proved:  # more may be published while it takes in the last
+            refs, proof = self.refs, self.proof
             await self._update(slot)
             if slot.actor is not actor:
                 return
+            proved = proof is None or await self._passes(slot, actor, proof)
+            if slot.actor is not actor:
+                return
+            proved = proved and refs is self.refs
         slot.ready = True
         slot.pump = self._task(self._pump(slot, actor))
         self._give_out()
+
+    async def _passes(self, slot: Slot, actor: Any, proof: Proof) -> bool:
+        """Whether an engine that took weights by itself computes with them what the learner does.
+
+        Raises:
+            WeightDrift: It does not.
+        """
+        try:
+            gap = proof.gap(await actor.probe.remote(proof.token_ids))
+        except ray.exceptions.RayActorError as error:
+            self._lost(slot, actor, f"died while it was probed: {_last_words(error)}")
+            return False
+        except ray.exceptions.RayTaskError as error:
+            raise cause_of(error) from error
+        if proof is self.proof and not gap <= proof.tolerance:
+            raise WeightDrift(
+                f"{slot.name}, which took another's place, does not compute what the learner does at version {slot.version}: "
+                f"the log-probabilities of the probe differ by up to {gap:.2g} nats, and {proof.tolerance:g} is allowed"
+            )
+        return True
 
     async def _pump(self, slot: Slot, actor: Any) -> None:
         """Take what ends, until the engine is lost."""
@@ -290,7 +338,7 @@ class Desk:
             return
         name, going = slot.name, [ticket for ticket in slot.held.values() if not ticket.done]
         self._kill(slot)
-        slot.ready, slot.held, slot.version = False, {}, -1
+        slot.ready, slot.loaded, slot.held, slot.version = False, False, {}, -1
         slot.past_tokens, slot.pulse = slot.past_tokens + slot.pulse.tokens, STILL
         self.waiting.extendleft(reversed(_regrouped(going)))
         self.resampled += len(going)
@@ -309,19 +357,36 @@ class Desk:
             *(name, why, self.restarts, self.fleet.max_restarts, len(going)),
         )
         self._task(self._replace(slot))
+        self._starve()
         self._give_out()
 
-    async def _replace(self, slot: Slot) -> None:
+    async def _replace(self, slot: Slot, loaded: Any = None) -> None:
+        """Another engine in a slot; with `loaded`, the one that is there and has no weights yet."""
         try:
-            await self._bring_up(slot)
+            await (self._put_to_work(slot, loaded) if loaded is not None else self._bring_up(slot))
+        except (
+            LearnerLost
+        ) as lost:  # no other engine would fare better: whoever makes a new learner publishes its weights
+            slot.loaded, self.starved = True, lost
+            self._starve()
+        except WeightDrift as drift:
+            self._fail(drift)
         except (MedrlError, ValueError, ray.exceptions.RayError) as error:
             self._lost(slot, slot.actor, f"could not be replaced: {_last_words(error)}")
+
+    def _starve(self) -> None:
+        """Where no engine has weights, tell those who wait, for nobody else would."""
+        if self.starved is None or any(slot.ready for slot in self.slots):
+            return
+        for ticket in [ticket for group in self.waiting for ticket in group]:
+            ticket.end(self.starved)
+        self.waiting.clear()
 
     def _check(self) -> None:
         if self.failed is not None:
             raise self.failed
 
-    def _fail(self, error: EngineFailed) -> None:
+    def _fail(self, error: MedrlError) -> None:
         self.failed = self.failed or error
         for ticket in [t for slot in self.slots for t in slot.held.values()] + [t for g in self.waiting for t in g]:
             ticket.end(error)

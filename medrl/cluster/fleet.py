@@ -1,5 +1,7 @@
 """Knobs and figures of engines, of actors that score, and of the probe that compares engines with their learner."""
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from medrl.knobs import out_of_range
@@ -92,6 +94,26 @@ class ProbeSettings:
             faults.append(f"tokens is {self.tokens}; a probe of fewer than 8 tells little")
         if faults:
             raise ValueError("probe: " + "; ".join(faults))
+
+
+@dataclass(frozen=True)
+class Proof:
+    """What an engine must say of the weights of a version, so that it may sample from them.
+
+    Attributes:
+        token_ids: The probe's prompt.
+        logprobs: The learner's log-probability of each of them but the first.
+        tolerance: Largest difference, in nats.
+    """
+
+    token_ids: tuple[int, ...]
+    logprobs: tuple[float, ...]
+    tolerance: float
+
+    def gap(self, answer: Sequence[float]) -> float:
+        """The largest difference of an engine's answer; NaN where either side has one."""
+        gaps = [abs(one - other) for one, other in zip(self.logprobs, answer, strict=True)]
+        return math.nan if any(map(math.isnan, gaps)) else max(gaps)
 
 
 @dataclass(frozen=True)

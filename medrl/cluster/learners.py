@@ -114,6 +114,11 @@ class RayLearners:
         metrics: dict[str, float] = self._all("update", self._ray.put(batch), algorithm, seed)[0]
         return metrics
 
+    def interrupt(self, on: bool = True) -> None:
+        """See `Learner.interrupt`; a rank that has died is not asked."""
+        asked = [actor.interrupt.options(concurrency_group="watch").remote(on) for actor in self._actors]
+        self._ray.wait(asked, num_returns=len(asked), timeout=GRACE_S) if asked else None
+
     def save(self, folder: Path) -> None:
         """See `Learner.save`; rank 0 writes, so the folder must be on a disk that its machine shares."""
         self._all("save", Path(folder).absolute())
@@ -130,7 +135,10 @@ class RayLearners:
         """See `Learner.weights`; this opens them in the driver. What sends them on takes `weight_refs`."""
         refs, _ = self.weight_refs(kind)
         for ref in refs:
-            yield self._ray.get(ref)
+            try:
+                yield self._ray.get(ref)
+            except self._ray.exceptions.ObjectLostError as error:
+                raise self._dead([0], "weights", error) from error
 
     def weight_refs(self, kind: Literal["full", "adapter"] = "full") -> tuple[list[Any], int]:
         """References to the buckets of the present weights, in order, and their bytes in all.

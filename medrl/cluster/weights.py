@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, Protocol, runtime_checkable
 
 from medrl.cluster.engines import RayEngines
-from medrl.cluster.fleet import ProbeSettings
+from medrl.cluster.fleet import ProbeSettings, Proof
 from medrl.engines.vllm_engine import VLLMEngine
 from medrl.engines.vllm_settings import EngineSettings, ServedModel
 from medrl.errors import WeightDrift, need
@@ -124,11 +124,12 @@ class RaySync:
 
         Raises:
             WeightDrift: An engine does not compute what the learner does.
+            LearnerLost: The weights died on their way, with the rank or the machine that had them.
         """
         begun = time.perf_counter()
         refs, size = references(self.learner, kind)
-        self.engines.update(refs, version)
         expected = self.learner.probe_logprobs(self.probe.token_ids)
+        self.engines.update(refs, version, Proof(self.probe.token_ids, tuple(expected), self.probe.tolerance))
         gap = self.probe.check(version, expected, self.engines.probe(self.probe.token_ids))
         self.last = SyncFigures(version, size / 2**20, time.perf_counter() - begun, gap)
 

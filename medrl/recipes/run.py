@@ -39,7 +39,7 @@ from medrl.verifiers import run_sync
 # goes on, see `may_change`.
 MACHINES = ("address", "cpus", "engines", "learners", "rewards", "max_learner_restarts")
 MAY_CHANGE = (
-    "resume", "folder", "trackers", "trainer.keep_checkpoints", "trainer.max_unscored",
+    "resume", "folder", "trackers", "trainer.keep_checkpoints", "trainer.max_unscored", "trainer.stop_grace",
     *(f"cluster.{name}" for name in MACHINES),
 )  # fmt: skip
 

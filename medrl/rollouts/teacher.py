@@ -136,8 +136,9 @@ class Classroom:
 
         Returns:
             `teacher/retirement`, the share of the step's problems with a verdict on the teacher, of this step or an earlier
-            one, for which it has retired; `teacher/seated` and `teacher/failed`, the shares of groups where it took a place and
-            where its answer could not be had or scored; `teacher/retired_problems`, the share of all problems with a teacher.
+            one, for which it has retired; `teacher/seated` and `teacher/failed`, the shares of groups where it took a place
+            and where its answer could not be had or scored; `teacher/retired_problems`, the share of all problems with a
+            teacher.
         """
         if self.teacher is None:
             return {}

@@ -27,6 +27,8 @@ from medrl.types import Group, Rollout, Score, ScoredGroup
 if TYPE_CHECKING:
     from medrl.trainers.rl import Trainer
 
+STEP_STATE = ("algorithm_state", "reward_state", "unscored")  # of a `Trainer`, changed while a step is under way
+
 
 def save(trainer: "Trainer", run: RunFolder) -> None:
     """Write a checkpoint of the present step, and remove those past `keep_checkpoints`."""
@@ -106,6 +108,21 @@ def set_state(trainer: "Trainer", state: Mapping[str, Any], checkpoint: Path) ->
     trainer.evaluations_since_best = state["evaluations_since_best"]
     trainer.evaluated_step = state["evaluated_step"]
     trainer.ahead.put_back([_ordered(trainer, one, checkpoint) for one in state.get("ahead", [])])
+
+
+def step_state(trainer: "Trainer") -> dict[str, Any]:
+    """A copy of what a step changes before its update ends."""
+    found = {name: getattr(trainer, name) for name in STEP_STATE} | {"teacher": trainer.classroom.state}
+    return copy.deepcopy(found)
+
+
+def take_back(trainer: "Trainer", state: Mapping[str, Any], ordered: Ordered) -> None:
+    """As if the step that `ordered` was for had not begun: `state` is of before it, and its groups wait to be trained on."""
+    for name in STEP_STATE:
+        setattr(trainer, name, state[name])
+    trainer.classroom.state = state["teacher"]
+    ordered.context = RewardContext(ordered.step, trainer.reward_state)
+    trainer.ahead.put_back([ordered, *trainer.ahead.ordered])
 
 
 def recover(trainer: "Trainer", lost: LearnerLost) -> None:

@@ -14,7 +14,7 @@ from medrl.algorithms import GRPO, Algorithm, Batch
 from medrl.cluster import LocalPlacement, Placement
 from medrl.data.mixtures import ProblemSampler
 from medrl.engines import Sampling
-from medrl.errors import LearnerLost
+from medrl.errors import LearnerLost, UpdateBrokenOff
 from medrl.evaluation import Evaluation, EvaluationSettings, evaluate
 from medrl.files import atomic_folder
 from medrl.learners import Optimization
@@ -28,6 +28,7 @@ from medrl.trainers.alarm import watch_unscored
 from medrl.trainers.checks import check_reward, fitting_problems
 from medrl.trainers.metrics import Laps, advantages_by_group, step_metrics, verifier_metrics
 from medrl.trainers.settings import TrainerSettings
+from medrl.trainers.stopping import bounded_by
 from medrl.types import Problem, ScoredGroup
 from medrl.verifiers.protocol import run_sync
 
@@ -123,32 +124,35 @@ class Trainer:
         run_sync(self._fit(self.settings.steps if steps is None else steps))
 
     async def _fit(self, steps: int) -> None:
-        await self._evaluate_first()
         taken = self.step  # the last step whose rollouts were handed out
+        stop = bounded_by(self.settings.stop_grace, lambda: self.placement.learner)
         try:
-            with self.console.phase("RL", total=steps, done=self.step) as progress:
-                while self.step < steps and not self._should_stop():
-                    laps, counted = Laps(), self.scorer.statistics()
-                    scored, ordered = await self.ahead.next(self.step + 1, steps)
-                    taken = ordered.step
-                    laps("rollout")
+            with stop, self.console.phase("RL", total=steps, done=self.step) as progress:
+                while True:
                     try:
+                        await self._evaluate_first()
+                        if self.step >= steps or self._should_stop():
+                            return await self._finish()
+                        laps, counted, before = Laps(), self.scorer.statistics(), checkpoints.step_state(self)
+                        scored, ordered = await self.ahead.next(self.step + 1, steps)
+                        taken = ordered.step
+                        laps("rollout")
                         await undisturbed(self._train(scored, ordered.context, laps, counted))
                         await self._evaluate_and_save(last=self.step == steps)
                     except LearnerLost as lost:
                         await self._recover(lost)
                         taken = self.step
+                    except UpdateBrokenOff as broken:
+                        taken = await self._back(broken, before, ordered)
+                        raise asyncio.CancelledError from broken
                     progress.advance(self.step - progress.done)
         except asyncio.CancelledError:  # Ctrl-C
             await self.ahead.close()
-            if taken <= self.step:  # else its update was broken off by a second Ctrl-C: an older checkpoint is whole
+            if taken <= self.step:  # else half an update is done that cannot be undone: an older checkpoint is whole
                 self._keep()
             raise
         finally:
             await self.ahead.close()
-        self._keep()
-        if self.held_out and self.evaluated_step != self.step:
-            await self.evaluate()
 
     async def _train(
         self, scored: list[ScoredGroup], context: RewardContext, laps: Laps, counted: Mapping[str, Mapping[str, Any]]
@@ -226,7 +230,14 @@ class Trainer:
             raise lost
         await self.ahead.close()
         checkpoints.recover(self, lost)
-        await self._evaluate_first()
+
+    async def _back(self, broken: UpdateBrokenOff, before: Mapping[str, Any], ordered: Ordered) -> int:
+        """After an update that Ctrl-C broke off: the loop before it, if the learner is; the last step begun."""
+        if not broken.whole:
+            return ordered.step
+        await self.ahead.close()
+        checkpoints.take_back(self, before, ordered)
+        return self.step
 
     async def _evaluate_first(self) -> None:
         """The evaluation before training, and one that a stop came before."""
@@ -281,9 +292,16 @@ class Trainer:
             return work(*arguments, **named)
         return await asyncio.to_thread(work, *arguments, **named)
 
+    async def _finish(self) -> None:
+        """The last checkpoint and the last evaluation, where the last step had none."""
+        self._keep()
+        if self.held_out and self.evaluated_step != self.step:
+            await self.evaluate()
+
     def _keep(self) -> None:
-        """Save where the run ends between two checkpoints."""
-        if self.run is not None and self.step > 0 and checkpoints.latest_step(self.run) != self.step:
+        """Save where the run ends between two checkpoints; before the first step, if there are groups to keep."""
+        begun = self.step > 0 or any(one.kept for one in self.ahead.ordered)
+        if self.run is not None and begun and checkpoints.latest_step(self.run) != self.step:
             checkpoints.save(self, self.run)
 
     def _should_stop(self) -> bool:

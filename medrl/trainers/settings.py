@@ -26,6 +26,10 @@ class TrainerSettings:
     save_every: int = 20
     """Steps between checkpoints, from which a killed run goes on; 0 for the last step only."""
 
+    stop_grace: float = 3.0
+    """Seconds that an update may go on after Ctrl-C. Then it is broken off between two micro-batches, and the step before it
+    is saved, with the step's rollouts. Typical 1 to 5; more where a step is dear and nothing waits for the machine."""
+
     keep_checkpoints: int = 2
     """Newest checkpoints kept. The best policy by held-out accuracy is kept apart, in `best`."""
 
@@ -62,7 +66,7 @@ class TrainerSettings:
             f"{name} is {getattr(self, name)}, below {least}"
             for name, least in (
                 ("steps", 0), ("problems_per_step", 1), ("rollouts_per_problem", 2),
-                ("evaluate_every", 0), ("save_every", 0), ("keep_checkpoints", 1), ("unscored_window", 1),
+                ("evaluate_every", 0), ("stop_grace", 0), ("save_every", 0), ("keep_checkpoints", 1), ("unscored_window", 1),
             )
             if getattr(self, name) < least
         ]  # fmt: skip
