@@ -64,6 +64,7 @@ class Slot:
     version: int = -1
     refs: tuple[Any, ...] | None = None  # of the weights that it has; None where they are the folder's
     past_tokens: int = 0  # of the actors that were here before
+    past_busy: float = 0.0
     lives: int = 0
 
     @property
@@ -339,7 +340,8 @@ class Desk:
         name, going = slot.name, [ticket for ticket in slot.held.values() if not ticket.done]
         self._kill(slot)
         slot.ready, slot.loaded, slot.held, slot.version = False, False, {}, -1
-        slot.past_tokens, slot.pulse = slot.past_tokens + slot.pulse.tokens, STILL
+        slot.past_tokens, slot.past_busy = slot.past_tokens + slot.pulse.tokens, slot.past_busy + slot.pulse.busy
+        slot.pulse = STILL
         self.waiting.extendleft(reversed(_regrouped(going)))
         self.resampled += len(going)
         if self.restarts >= self.fleet.max_restarts:
@@ -418,7 +420,7 @@ class Desk:
                 slot.version,
                 len(slot.held),
                 slot.past_tokens + slot.pulse.tokens,
-                slot.pulse.tokens / slot.pulse.busy if slot.pulse.busy else 0.0,
+                slot.past_busy + slot.pulse.busy,
             )
             for slot in self.slots
         )

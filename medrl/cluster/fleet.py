@@ -126,7 +126,7 @@ class EngineFigures:
         version: The policy version that it samples from.
         load: Requests that it holds.
         tokens: Tokens of the responses that it finished.
-        tokens_per_second: The same, by the second that it was at work.
+        busy: Seconds that it was at work.
     """
 
     name: str
@@ -134,7 +134,12 @@ class EngineFigures:
     version: int
     load: int
     tokens: int
-    tokens_per_second: float
+    busy: float
+
+    @property
+    def tokens_per_second(self) -> float:
+        """Tokens by the second that it was at work."""
+        return self.tokens / self.busy if self.busy else 0.0
 
 
 @dataclass(frozen=True)

@@ -146,6 +146,11 @@ class LearnerActor:
             logprobs: list[float] = learner.probe_logprobs(token_ids)
             return logprobs
 
+    def peak_flops(self) -> float:
+        with self._busy("peak_flops") as learner:
+            peak: float = learner.peak_flops()
+            return peak
+
     def interrupt(self, on: bool) -> None:
         """Break off the update under way; called beside it."""
         if self.learner is not None:

@@ -114,6 +114,10 @@ class RayLearners:
         metrics: dict[str, float] = self._all("update", self._ray.put(batch), algorithm, seed)[0]
         return metrics
 
+    def peak_flops(self) -> float:
+        """See `Learner.peak_flops`: of all ranks, measured at the same time, since they may share cores."""
+        return float(sum(self._all("peak_flops").values()))
+
     def interrupt(self, on: bool = True) -> None:
         """See `Learner.interrupt`; a rank that has died is not asked."""
         asked = [actor.interrupt.options(concurrency_group="watch").remote(on) for actor in self._actors]

@@ -193,6 +193,10 @@ class Learner(Protocol):
         """
         ...
 
+    def peak_flops(self) -> float:
+        """Floating-point operations per second that its devices reach together, measured now (see `efficiency.py`)."""
+        ...
+
     @property
     def policy(self) -> Any:
         """The policy whose weights it changes."""

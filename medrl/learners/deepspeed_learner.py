@@ -151,6 +151,7 @@ class DeepSpeedLearner(TorchLearner):
             return super().update(batch, algorithm, seed)
         except UpdateBrokenOff:
             self._stale = True  # weights, moments and counters are right, and can be saved
+            self.state.let_go()
             raise
 
     def _must_go_on(self) -> None:

@@ -71,6 +71,12 @@ class ShardedState:
         here = [weight.ds_tensor if self.stage == 3 else weight.data for weight in self.weights.values()]  # type: ignore[attr-defined]
         return [*here, *(owned.data for owned in self._owned if self.stage)]
 
+    def let_go(self) -> None:
+        """After the parts were set: small weights that stage 3 keeps gathered are gathered anew when they are needed."""
+        for weight in self.weights.values() if self.stage == 3 else ():
+            if weight.ds_status == self._deepspeed.zero.partition_parameters.ZeroParamStatus.AVAILABLE:  # type: ignore[attr-defined]
+                weight.partition(has_been_updated=False)  # type: ignore[attr-defined]
+
     def rows(self, *, masters: bool) -> Iterator[tuple[str, Tensor]]:
         """Steps, moments and, where asked for, fp32 weights, as `checkpoint` names them; collective."""
         step = torch.tensor(self.step)

@@ -19,6 +19,7 @@ from medrl.errors import CheckpointError, TrainingDiverged, UpdateBrokenOff
 from medrl.learners import checkpoint, trainable
 from medrl.learners.base import Optimization
 from medrl.learners.critic import Critic
+from medrl.learners.efficiency import measured_flops
 from medrl.learners.logprobs import backbone_and_head, response_logprobs, response_outputs, trained_states
 from medrl.learners.microbatches import microbatches, minibatches
 from medrl.learners.undo import Undo, mib
@@ -185,28 +186,10 @@ class TorchLearner:
             barred=self.policy.barred_ids,
         )
 
-    def interrupt(self, on: bool = True) -> None:
-        """See `Learner.interrupt`."""
-        (self.broken_off.set if on else self.broken_off.clear)()
-
     def _must_go_on(self) -> None:
         """Before each micro-batch: whether the update was broken off."""
         if self.broken_off.is_set():
             raise UpdateBrokenOff
-
-    def _undo(self) -> Undo | None:
-        """The way back to now, where the memory for it is allowed."""
-        weights = [*self._weights_here(), *(self.critic.weights().values() if self.critic is not None else ())]
-        optimizers = [self._adam(), *([self.critic.optimizer] if self.critic is not None else [])]
-        counters = [self, *([self.critic] if self.critic is not None else [])]
-        return Undo(weights, optimizers, counters) if mib(weights) <= self.settings.undo_mib else None
-
-    def _weights_here(self) -> list[Tensor]:
-        """All that an update of the policy changes in this process, moments apart."""
-        return list(trainable.parameters(self.model).values())
-
-    def _adam(self) -> torch.optim.Optimizer:
-        return self.optimizer
 
     def save(self, folder: Path) -> None:
         """A Hugging Face folder (weights, tokenizer) with the optimizer's state beside it: see `checkpoint`."""
@@ -227,6 +210,14 @@ class TorchLearner:
     def weights(self, kind: Literal["full", "adapter"] = "full") -> Iterator[AnyBucket]:
         """See `Learner.weights`."""
         return lend((trainable.whole_weights if kind == "full" else trainable.adapter_weights)(self.model))
+
+    def interrupt(self, on: bool = True) -> None:
+        """See `Learner.interrupt`."""
+        (self.broken_off.set if on else self.broken_off.clear)()
+
+    def peak_flops(self) -> float:
+        """See `Learner.peak_flops`."""
+        return measured_flops(self.policy.device, self.model.dtype)
 
     @torch.no_grad()
     def probe_logprobs(self, token_ids: Sequence[int]) -> list[float]:
@@ -296,6 +287,20 @@ class TorchLearner:
     def _token_budget(self) -> int:
         tokens = self.settings.microbatch_tokens
         return min(tokens, CPU_TOKENS * torch.get_num_threads()) if self.policy.device.type == "cpu" else tokens
+
+    def _undo(self) -> Undo | None:
+        """The way back to now, where the memory for it is allowed."""
+        weights = [*self._weights_here(), *(self.critic.weights().values() if self.critic is not None else ())]
+        optimizers = [self._adam(), *([self.critic.optimizer] if self.critic is not None else [])]
+        counters = [self, *([self.critic] if self.critic is not None else [])]
+        return Undo(weights, optimizers, counters) if mib(weights) <= self.settings.undo_mib else None
+
+    def _weights_here(self) -> list[Tensor]:
+        """All that an update of the policy changes in this process, moments apart."""
+        return list(trainable.parameters(self.model).values())
+
+    def _adam(self) -> torch.optim.Optimizer:
+        return self.optimizer
 
 
 def probe_batch(token_ids: Sequence[int]) -> Batch:

@@ -40,7 +40,7 @@ from medrl.verifiers import run_sync
 MACHINES = ("address", "cpus", "engines", "learners", "rewards", "max_learner_restarts")
 MAY_CHANGE = (
     "resume", "folder", "trackers", "trainer.keep_checkpoints", "trainer.max_unscored", "trainer.stop_grace",
-    *(f"cluster.{name}" for name in MACHINES),
+    "trainer.peak_tflops", *(f"cluster.{name}" for name in MACHINES),
 )  # fmt: skip
 
 

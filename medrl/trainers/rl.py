@@ -26,6 +26,7 @@ from medrl.tracking import RunConsole, RunFolder, Tracker
 from medrl.trainers import checkpoints
 from medrl.trainers.alarm import watch_unscored
 from medrl.trainers.checks import check_reward, fitting_problems
+from medrl.trainers.efficiency import Meter
 from medrl.trainers.metrics import Laps, advantages_by_group, step_metrics, verifier_metrics
 from medrl.trainers.settings import TrainerSettings
 from medrl.trainers.stopping import bounded_by
@@ -97,6 +98,7 @@ class Trainer:
         self.held_out = fitting_problems(self.policy, held_out, self.sampling, self.settings, "held-out problems")
         self.classroom = Classroom(teacher, self.policy, self.problems, self.sampling.max_tokens)
         optimization = (optimization or Optimization()).for_algorithm(self.algorithm)
+        self.meter = Meter(self.policy, optimization, self.settings.peak_tflops)
         self.placement: Placement = placement or LocalPlacement(
             self.policy,
             optimization.over(self.settings.updates(self.algorithm)),
@@ -116,6 +118,7 @@ class Trainer:
         self.best: dict[str, float] = {}  # step and accuracy of the best policy so far, the unscored taken as wrong
         self.evaluations_since_best = 0
         self.evaluated_step = -1
+        self.tracked: dict[str, int] = {}  # the last step that trackers know, by phase
         self.last_evaluation: Evaluation | None = None
         self.beginning = json.loads(json.dumps(checkpoints.state_of(self)))  # a copy: states change in place
 
@@ -183,6 +186,7 @@ class Trainer:
         spent, learned = laps.seconds | context.seconds, learned | self.algorithm.figures(batch) | taught
         metrics = step_metrics(scored, learned, spent, self.reward, self.settings.max_unscored, step - 1)
         metrics |= verifier_metrics(counted, self.scorer.statistics()) | self.placement.figures()
+        metrics |= await self._away(self.meter.figures, learner, self.algorithm, batch, spent["update"])
         self._log(metrics, scored, groups, batch)
 
     async def evaluate(self) -> Evaluation:
@@ -212,8 +216,7 @@ class Trainer:
             self.evaluations_since_best = 0 if improved else self.evaluations_since_best + 1
             if improved:
                 self.best = {"step": self.step, "accuracy": sure}
-        for tracker in self.trackers:
-            tracker.log(self.step, result.row(), phase=result.name)
+        self._track(result.name, result.row())
         if self.run is not None:
             self.run.log_evaluation(self.step, result.name, result.row())
             for name, asked in ((result.name, result.sampled), (f"{result.name}_greedy", result.greedy)):
@@ -310,6 +313,13 @@ class Trainer:
             return True
         return patience is not None and self.evaluations_since_best >= patience
 
+    def _track(self, phase: str, row: Mapping[str, Any]) -> None:
+        """Tell the trackers, who cannot be cut back as the run's own logs are: of a step that is done again, once."""
+        if self.step > self.tracked.get(phase, -1):
+            self.tracked[phase] = self.step
+            for tracker in self.trackers:
+                tracker.log(self.step, row, phase=phase)
+
     def _log(
         self, metrics: dict[str, float], scored: Sequence[ScoredGroup], groups: Sequence[ScoredGroup], batch: Batch
     ) -> None:
@@ -317,8 +327,7 @@ class Trainer:
             policy_written(scored), self.reward, self.settings, self.alarm_state, self.console.say
         )
         self.console.row({"step": self.step, **metrics})
-        for tracker in self.trackers:
-            tracker.log(self.step, metrics)
+        self._track("rl", metrics)
         if self.run is not None:
             self.run.log_metrics(self.step, metrics)
             if self.settings.log_rollouts:

@@ -54,6 +54,10 @@ class TrainerSettings:
     """What to do with problems whose prompt leaves no room for a response in the model's context. Nothing is ever cut
     off a prompt: it would lose the assistant's header or the question."""
 
+    peak_tflops: float | None = None
+    """10^12 operations per second that the learner's devices can do together, as published, for `time/learner/mfu` (H100,
+    dense bfloat16: 989 each). Empty measures a product of matrices at the first step, in less than a second."""
+
     log_rollouts: bool = True
     """Write every rollout with its verdicts to rollouts/."""
 
@@ -76,6 +80,8 @@ class TrainerSettings:
             faults.append(
                 f"unscored_alarm is {self.unscored_alarm}; it must be above 0 and below 1, or empty for never"
             )
+        if self.peak_tflops is not None and not self.peak_tflops > 0:
+            faults.append(f"peak_tflops is {self.peak_tflops}; it must be above 0, or empty to be measured")
         if self.patience is not None and self.patience < 1:
             faults.append(f"patience is {self.patience}; it must be at least 1, or empty for never")
         if faults:

@@ -255,6 +255,19 @@ def stop_after_step_3_with_a_finished_group_ahead(one: Trainer) -> None:
     engine.on_rollout = stop
 
 
+class Told:
+    """A tracker that keeps what it was told of."""
+
+    def __init__(self, rows: list[tuple[str, int]]) -> None:
+        self.rows = rows
+
+    def log(self, step: int, metrics: Any, *, phase: str = "rl") -> None:
+        self.rows.append((phase, step))
+
+    def close(self) -> None:
+        pass
+
+
 class Fragile(Apart):
     """A placement whose learner is lost at given steps, and that has new ones, as a group of ranks has."""
 
@@ -298,7 +311,11 @@ def test_a_lost_learner_is_made_anew_and_the_run_ends_in_the_same_weights(
     with folder(tmp_path / "lost") as run:
         one = trainer(policy, run=run, **knobs)
         one.held_out, one.placement = held_out, Fragile(policy, lost_at)
+        told: list[tuple[str, int]] = []
+        one.trackers = [Told(told)]
         one.fit()
+        assert [step for phase, step in told if phase == "rl"] == [1, 2, 3, 4, 5, 6], "trackers cannot be cut back"
+        assert len(told) == len(set(told))
         assert not one.placement.left
         assert [timeless(row) for row in run.read_metrics("rl")] == [timeless(row) for row in rows]
         assert [timeless(row) for row in run.read_evaluations()] == [timeless(row) for row in evaluations]
