@@ -92,6 +92,7 @@ class Desk:
         self.waiting: deque[list[Ticket]] = deque()
         self.count = self.restarts = self.resampled = 0
         self.proof: Proof | None = None  # of the weights of `target`
+        self.scale: float | None = None  # of adapters, where those are what is sent
         self.failed: MedrlError | None = None
         self.starved: LearnerLost | None = (
             None  # why no engine has weights to sample from, until the next are published
@@ -193,10 +194,12 @@ class Desk:
 
     # Weights and questions to all
 
-    async def update(self, refs: tuple[Any, ...], version: int, proof: Proof | None = None) -> None:
+    async def update(
+        self, refs: tuple[Any, ...], version: int, proof: Proof | None = None, scale: float | None = None
+    ) -> None:
         """New weights for all that are up; those that are coming up take them, and are proved, before they get work."""
         self._check()
-        self.refs, self.target, self.proof, self.starved = refs, version, proof, None
+        self.refs, self.target, self.proof, self.scale, self.starved = refs, version, proof, scale, None
         await asyncio.gather(*(self._update(slot) for slot in self.slots if slot.ready))
         self.version = version
         for slot in self.slots:
@@ -207,7 +210,7 @@ class Desk:
     async def _update(self, slot: Slot) -> None:
         actor, refs, version = slot.actor, self.refs, self.target
         try:
-            await actor.update.remote(list(refs or ()), version)
+            await actor.update.remote(list(refs or ()), version, self.scale)
             slot.refs, slot.version = refs, version
         except ray.exceptions.RayActorError as error:
             self._lost(slot, actor, f"died during the update to version {version}: {_last_words(error)}")

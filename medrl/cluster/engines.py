@@ -99,14 +99,14 @@ class RayEngines:
         """End the unfinished rollouts of these problems now; each is still yielded, with what it has, as "abort"."""
         return self._run(self._desk.abort(tuple(problem_ids)))
 
-    def update(self, refs: Sequence[Any], version: int, proof: Proof | None = None) -> None:
+    def update(self, refs: Sequence[Any], version: int, proof: Proof | None = None, scale: float | None = None) -> None:
         """Give all engines the buckets behind these object references; an engine that starts later gets them too, and must
-        pass the proof before it samples.
+        pass the proof before it samples. With a scale they are adapters, see `merged_weights`.
 
         Raises:
             LearnerLost: The buckets died with the rank or the machine that had them.
         """
-        self._run(self._desk.update(tuple(refs), version, proof))
+        self._run(self._desk.update(tuple(refs), version, proof, scale))
 
     def probe(self, token_ids: Sequence[int]) -> dict[str, list[float]]:
         """Engine to log-probabilities of `token_ids` but the first; see `VLLMEngine.probe`."""

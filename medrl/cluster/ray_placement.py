@@ -68,7 +68,9 @@ class RayPlacement:
                 if one.exception() is None:
                     self._stack.callback(one.result().close)
             self.engine, self.learner = engines.result(), learner.result()
-            self.sync = RaySync(self.learner, self.engine, settings.probe)
+            local = os.path.isdir(str(source.path))  # engines read its files again
+            lora = optimization.lora if settings.adapters_only and local else None
+            self.sync = RaySync(self.learner, self.engine, settings.probe, lora=lora)
         except BaseException:
             self._stack.close()
             raise

@@ -37,7 +37,7 @@ from medrl.verifiers import run_sync
 
 # What a resumed run may change: what it keeps, how much failure it bears, and on how many machines it goes on; how long it
 # goes on, see `may_change`.
-MACHINES = ("address", "cpus", "engines", "learners", "rewards", "max_learner_restarts")
+MACHINES = ("address", "cpus", "engines", "learners", "rewards", "adapters_only", "max_learner_restarts")
 MAY_CHANGE = (
     "resume", "folder", "trackers", "trainer.keep_checkpoints", "trainer.max_unscored", "trainer.stop_grace",
     "trainer.peak_tflops", *(f"cluster.{name}" for name in MACHINES),

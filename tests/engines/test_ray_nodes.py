@@ -107,7 +107,8 @@ def test_a_run_outlives_the_machine_of_an_engine_and_then_that_of_a_rank(
     assert not failures and built == [[cluster.head_node.node_id, of_engine.node_id]]
     rows = RunFolder(folder).read_metrics("rl")
     assert [row["step"] for row in rows] == list(range(1, STEPS + 1))
-    assert rows[-1]["cluster/engine_restarts"] == 1 and rows[-1]["cluster/learner_restarts"] == 1
+    # Until Ray knows that a machine is gone, it may put the next engine, or group, there.
+    assert 1 <= rows[-1]["cluster/engine_restarts"] <= 4 and 1 <= rows[-1]["cluster/learner_restarts"] <= 2
     assert all(row["cluster/sync_gap"] < 1e-4 for row in rows)
     found = chaos.audit(chaos.Run(tiny, KNOBS, folder))
     assert set(found.values()) == {0}, found
