@@ -12,7 +12,8 @@ from collections.abc import AsyncIterator, Coroutine, Iterable, Sequence
 from itertools import groupby
 from typing import Any, TypeVar
 
-from medrl.cluster.engine_desk import Desk, Ticket
+from medrl.cluster.engine_desk import Desk
+from medrl.cluster.engine_slots import Ticket
 from medrl.cluster.fleet import FleetFigures, FleetSettings, Proof
 from medrl.engines.base import Request, Sampling
 from medrl.engines.stream import Inbox
