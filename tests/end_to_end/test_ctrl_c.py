@@ -64,8 +64,10 @@ def test_ctrl_c_ends_a_run_in_ten_seconds_and_the_step_before_is_whole(
         code = process.wait(timeout=120.0)
     finally:
         process.kill()
+    took = time.monotonic() - began
+    print(f"ended {took:.1f} s after the signal")
     assert code == 130, log.read_text()[-3000:]
-    assert time.monotonic() - began < LIMIT * BUSY, "far less than the update would take"
+    assert took < LIMIT * BUSY, "far less than the update would take"
     assert steps(run) == 1, "the second step was not ended"
     checkpoint = run / "checkpoints" / "step-000001"
     assert [path.name for path in checkpoint.parent.iterdir()] == [checkpoint.name]
