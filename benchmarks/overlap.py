@@ -1,6 +1,6 @@
 """Does a step cost no more than its slower half when rollouts run one version ahead?
 
-    python benchmarks/overlap.py [--rounds N] [--steps N] [--json FILE]                                  five minutes, two cores
+    python benchmarks/overlap.py [--rounds N] [--steps N] [--json FILE]                      five minutes, two cores
 
 One vLLM engine and one DeepSpeed rank, a process and a core each, train the policy of examples/huatuogpt_o1 (`placement:
 ray`) from one SFT policy, by a learning rate so small that all steps are the same work.

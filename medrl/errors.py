@@ -103,6 +103,18 @@ class LearnerLost(MedrlError, RuntimeError):
         return str(self.args[0])
 
 
+class UpdateBrokenOff(MedrlError, RuntimeError):
+    """An update was broken off by `Learner.interrupt`. `whole`: weights and moments are those of before it."""
+
+    def __init__(self, whole: bool = True) -> None:
+        super().__init__(whole)
+        self.whole = whole
+
+    def __str__(self) -> str:
+        left = "weights and moments are as before it" if self.whole else "half of it is done; go back to a checkpoint"
+        return f"an update was broken off; {left}"
+
+
 def did_you_mean(wrong: str, known: Iterable[str]) -> str:
     """`; did you mean 'dosage'?` where a known name is near, else the list of known names."""
     names = sorted(known)

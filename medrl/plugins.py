@@ -86,6 +86,7 @@ BUILTIN: Mapping[str, Mapping[str, str]] = {
     "medrl.algorithms": {
         "grpo": "medrl.algorithms:GRPO",
         "dapo": "medrl.algorithms:DAPO",
+        "onepo": "medrl.algorithms:OnePO",
         "dr_grpo": "medrl.algorithms:DrGRPO",
         "gspo": "medrl.algorithms:GSPO",
         "cispo": "medrl.algorithms:CISPO",

@@ -140,6 +140,7 @@ class Rollout(Response):
         loss_mask: False on tokens that the policy did not write (tool output, another speaker).
         versions: Which policy version wrote which tokens.
         images: References of the images in the prompt, in order.
+        source: Who wrote it. A "teacher" drew no tokens, so `logprobs` are 0.0 and say nothing, and `versions` is empty.
     """
 
     problem_id: str = ""
@@ -151,6 +152,7 @@ class Rollout(Response):
     loss_mask: tuple[bool, ...] = ()
     versions: tuple[VersionSpan, ...] = ()
     images: tuple[Any, ...] = ()
+    source: Literal["policy", "teacher"] = "policy"
 
     def __post_init__(self) -> None:
         if not len(self.token_ids) == len(self.logprobs) == len(self.loss_mask):
@@ -318,10 +320,13 @@ class Score:
 
 @dataclass(frozen=True)
 class ScoredGroup:
-    """A group with what each of its rollouts is worth, in the same order."""
+    """A group with what each of its rollouts is worth, in the same order; `teacher` is what a teacher's answer to the problem
+    was worth, whether or not it took a place in the group, and None where none was asked.
+    """
 
     group: Group
     scores: tuple[Score, ...]
+    teacher: Score | None = None
 
     def __post_init__(self) -> None:
         if len(self.scores) != len(self.group):

@@ -10,6 +10,7 @@ import json
 import math
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ import torch.distributed as dist
 from safetensors.torch import save_file
 
 from medrl.algorithms import GRPO, PPO, Algorithm, Batch
-from medrl.errors import CheckpointError, TrainingDiverged
+from medrl.errors import CheckpointError, LearnerLost, TrainingDiverged, UpdateBrokenOff
 from medrl.learners import CriticSettings, LoRA, Optimization, TorchLearner
 from medrl.learners.deepspeed_learner import DeepSpeedLearner
 from medrl.learners.deepspeed_settings import DeepSpeedSettings
@@ -61,6 +62,45 @@ def diverge(learner: TorchLearner, batch: Batch) -> str:
     return "it did not"
 
 
+def everything(learner: DeepSpeedLearner) -> dict[str, torch.Tensor]:
+    """Weights, moments and the critic, whole; on rank 0."""
+    weights = {name: t.clone() for bucket in learner.weights("full") for name, t in bucket.tensors()}
+    moments = {name: t.clone() for name, t in learner.state.rows(masters=learner.zero.bf16)}
+    critic = {} if learner.critic is None else {f"critic/{n}": t.clone() for n, t in learner.critic.weights().items()}
+    return weights | moments | critic
+
+
+def break_off(learner: DeepSpeedLearner, batch: Batch, algorithm: str) -> dict[str, Any]:
+    """Interrupt one rank after the first of an update's two optimizer steps; what that leaves."""
+    chosen = replace(ALGORITHMS[algorithm], minibatches=2)
+    ready = chosen.advantages(learner.forward(batch, chosen.needs), {})
+    before, updates, step, moved = everything(learner), learner.updates, learner._step, False
+
+    def interrupted(minibatch: Batch, one: Algorithm) -> Any:
+        nonlocal moved
+        found = step(minibatch, one)
+        half = everything(learner)
+        moved = any(not torch.equal(half[name], before[name]) for name in half)
+        if learner.rank == learner.ranks - 1:
+            learner.interrupt()
+        return found
+
+    learner._step = interrupted  # type: ignore[method-assign]
+    said: dict[str, Any] = {"broken": "", "refused": "", "moved": False}
+    try:
+        learner.update(ready, chosen, 0)
+    except UpdateBrokenOff as error:
+        said["broken"] = str(error)
+    after = everything(learner)
+    said |= {"moved": moved, "undone": all(torch.equal(after[name], before[name]) for name in before)}
+    said["counted"] = learner.updates - updates
+    try:
+        learner.update(ready, chosen, 0)
+    except LearnerLost as error:
+        said["refused"] = str(error)
+    return said
+
+
 def run(case: dict[str, Any], folder: Path, batches: list[Batch]) -> None:
     policy = Policy.load(str(folder / "policy"))
     learner = DeepSpeedLearner(
@@ -82,6 +122,9 @@ def run(case: dict[str, Any], folder: Path, batches: list[Batch]) -> None:
             learner.save(checkpoint)
         if step == case.get("diverge_at"):
             said["diverged"] = diverge(learner, batches[step])
+        if step == case.get("break_at"):
+            said["broke"] = break_off(learner, batches[step], case.get("algorithm", "grpo"))
+            break
         said["rows"] += train(learner, batches[step : step + 1], step, case.get("algorithm", "grpo"))
     said |= {"probe": learner.probe_logprobs(PROBE), "updates": learner.updates}
     weights = {name: t.clone() for bucket in learner.weights() for name, t in bucket.tensors()}

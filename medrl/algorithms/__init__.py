@@ -10,6 +10,7 @@ from medrl.algorithms.dr_grpo import DrGRPO
 from medrl.algorithms.grpo import GRPO
 from medrl.algorithms.gspo import GSPO
 from medrl.algorithms.kl import adapted_weight, kl_estimate, penalised_rewards
+from medrl.algorithms.onepo import OnePO
 from medrl.algorithms.policy_gradient import PolicyGradient, clipped_surrogate
 from medrl.algorithms.ppo import PPO, clipped_value_loss
 from medrl.algorithms.reinforce_pp import ReinforcePP, ReinforcePPBaseline
@@ -28,6 +29,7 @@ __all__ = [
     "DrGRPO",
     "Loss",
     "Multimodal",
+    "OnePO",
     "Outputs",
     "PolicyGradient",
     "ReinforcePP",

@@ -50,6 +50,8 @@ class Batch:
         max_response_tokens: The limit that the rollouts were sampled under (Dr. GRPO divides by it).
         temperature: The sampling temperature; learners divide logits by it, so that logprobs are of the same
             distribution.
+        teacher_mask_BT: True on tokens that a teacher wrote; None where there are none. `rollout_logprobs_BT` says nothing
+            there.
         rollout_logprobs_BT: As the engine reported them when it sampled.
         old_logprobs_BT: Under the policy before this step's first update.
         ref_logprobs_BT: Under the reference policy.
@@ -71,6 +73,7 @@ class Batch:
     max_response_tokens: int
     temperature: float = 1.0
     weights_B: Tensor | None = None
+    teacher_mask_BT: Tensor | None = None
     rollout_logprobs_BT: Tensor | None = None
     old_logprobs_BT: Tensor | None = None
     ref_logprobs_BT: Tensor | None = None
@@ -131,12 +134,13 @@ class Batch:
         lengths = [len(r.prompt_ids) + len(r.token_ids) for r in rollouts]  # type: ignore[attr-defined]
         shape = (len(rollouts), max(lengths))
         tokens, logprobs = torch.zeros(shape, dtype=torch.long), torch.zeros(shape)
-        mask = torch.zeros(shape, dtype=torch.bool)
+        mask, taught = torch.zeros(shape, dtype=torch.bool), torch.zeros(shape, dtype=torch.bool)
         for b, (rollout, score) in enumerate(zip(rollouts, scores, strict=True)):
             assert isinstance(rollout, Rollout)
             start, end = len(rollout.prompt_ids), lengths[b]
             tokens[b, :end] = torch.tensor(rollout.prompt_ids + rollout.token_ids)
             logprobs[b, start:end] = torch.tensor(rollout.logprobs)
+            taught[b, start:end] = rollout.source == "teacher"
             if score.value is not None:
                 mask[b, start:end] = torch.tensor(rollout.loss_mask, dtype=torch.bool)
         return cls(
@@ -149,6 +153,7 @@ class Batch:
             max_response_tokens=max_response_tokens,
             temperature=temperature,
             weights_B=torch.tensor([s.weight for s in scores]) if any(s.weight < 1 for s in scores) else None,
+            teacher_mask_BT=taught if bool(taught.any()) else None,
             rollout_logprobs_BT=logprobs,
             images=tuple(r.images for r in rollouts) if any(r.images for r in rollouts) else (),  # type: ignore[attr-defined]
         )

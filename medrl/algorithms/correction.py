@@ -10,7 +10,8 @@ which distribution each token was really drawn. The loss of a token is multiplie
 
 which is apart from the ratio pi / pi_old that clipping bounds (decoupled PPO, arXiv 2110.00641; AReaL, arXiv 2505.24298,
 section 5.2). Without the cap the token's weights are unbiased for the first token alone, and the sequence's throughout;
-the cap trades that for variance. Where the learner takes the engine's log-probabilities as the old ones, w is 1.
+the cap trades that for variance. Where the learner takes the engine's log-probabilities as the old ones, w is 1, and so it is
+on a teacher's tokens, which nobody drew.
 """
 
 from typing import Literal
@@ -30,7 +31,8 @@ def importance_weights(batch: Batch, kind: Correction, cap: float) -> tuple[Tens
     if batch.rollout_logprobs_BT is None:
         raise ValueError(f"correction {kind!r} needs the log-probabilities that the engine sampled with; it gave none")
     mask_BT = batch.loss_mask_BT
-    log_BT = torch.where(mask_BT, batch.old_logprobs_BT - batch.rollout_logprobs_BT, 0.0).detach()
+    drawn_BT = mask_BT if batch.teacher_mask_BT is None else mask_BT & ~batch.teacher_mask_BT
+    log_BT = torch.where(drawn_BT, batch.old_logprobs_BT - batch.rollout_logprobs_BT, 0.0).detach()
     if kind == "sequence":
         log_BT = log_BT.sum(-1, keepdim=True).expand_as(log_BT)
     weights_BT = log_BT.clamp(-LARGEST_LOG, LARGEST_LOG).exp() * mask_BT

@@ -16,12 +16,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import torch
+
+from medrl.engines.adapters import merged_weights
 from medrl.engines.base import Request
 from medrl.engines.stream import Inbox
 from medrl.engines.vllm_engine import VLLMEngine
 from medrl.engines.vllm_loop import Pulse
 from medrl.engines.vllm_settings import EngineSettings, ServedModel
 from medrl.errors import need
+from medrl.models.buckets import lend
 from medrl.types import Rollout
 
 ray: Any = need("ray", "ray")
@@ -91,9 +95,16 @@ class EngineActor:
         """End these now; each is still handed out, with what it has."""
         return await asyncio.to_thread(self._engine.abort, problem_ids)
 
-    async def update(self, refs: Sequence[Any], version: int) -> None:
-        """New weights, out of the object store: on the learner's node their bytes are read where they lie."""
-        buckets = await asyncio.gather(*refs)
+    async def update(self, refs: Sequence[Any], version: int, scale: float | None = None) -> None:
+        """New weights, out of the object store: on the learner's node their bytes are read where they lie.
+
+        With a scale they are adapters alone, which are added to the weights of the folder.
+        """
+        buckets: Any = await asyncio.gather(*refs)
+        if scale is not None:
+            adapters = {name: tensor for bucket in buckets for name, tensor in bucket.tensors()}
+            dtype: torch.dtype = getattr(torch, self.served.dtype)
+            buckets = lend(merged_weights(self.served.folder, dtype, adapters, scale))
         await asyncio.to_thread(self._engine.update, buckets, version)
 
     async def native(self, step: str, payload: tuple[Any, ...], version: int | None) -> None:

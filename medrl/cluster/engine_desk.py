@@ -7,67 +7,20 @@ import asyncio
 import contextlib
 import logging
 from collections import deque
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from typing import Any
 
-from medrl.cluster.engine_actor import Card, EngineActor, Harvest, stack_of
+from medrl.cluster.engine_actor import EngineActor, Harvest
+from medrl.cluster.engine_slots import STILL, Slot, Ticket, cause_of, last_words, regrouped, stack_on_its_node
 from medrl.cluster.environment import engine_environment
-from medrl.cluster.fleet import EngineFigures, FleetFigures, FleetSettings
+from medrl.cluster.fleet import EngineFigures, FleetFigures, FleetSettings, Proof
 from medrl.engines.base import Request
-from medrl.engines.vllm_loop import Pulse
 from medrl.engines.vllm_requests import finished
 from medrl.engines.vllm_settings import EngineSettings, ServedModel
-from medrl.errors import EngineFailed, MedrlError, need
-from medrl.types import Rollout
+from medrl.errors import EngineFailed, LearnerLost, MedrlError, WeightDrift, need
 
 ray: Any = need("ray", "ray")
 log = logging.getLogger("medrl.cluster")
-STILL = Pulse(version=-1, running=0, waiting=0, quiet=0.0, steps=0, tokens=0, busy=0.0)
-
-
-@dataclass(eq=False)
-class Ticket:
-    """One request on its way.
-
-    Attributes:
-        request: What is asked.
-        version: The policy version that it is asked of, at least.
-        deliver: Takes the rollout or the error; called once.
-        done: Whether it was called, or nobody waits any more.
-    """
-
-    request: Request
-    version: int
-    deliver: Callable[[Rollout | BaseException], None]
-    done: bool = False
-
-    def end(self, result: Rollout | BaseException) -> None:
-        """Deliver, unless that has happened: a request that was sampled twice is heard of once."""
-        if not self.done:
-            self.done = True
-            self.deliver(result)
-
-
-@dataclass(eq=False)
-class Slot:
-    """A place for an engine: whichever actor is in it, it has one number."""
-
-    index: int
-    actor: Any = None
-    card: Card | None = None
-    pump: "asyncio.Task[None] | None" = None
-    held: dict[int, Ticket] = field(default_factory=dict)
-    pulse: Pulse = STILL
-    ready: bool = False
-    version: int = -1
-    refs: tuple[Any, ...] | None = None  # of the weights that it has; None where they are the folder's
-    past_tokens: int = 0  # of the actors that were here before
-    lives: int = 0
-
-    @property
-    def name(self) -> str:
-        return f"engine-{self.index}" + (f".{self.lives}" if self.lives else "")
 
 
 class Desk:
@@ -89,7 +42,10 @@ class Desk:
         self.slots = [Slot(index) for index in range(fleet.engines)]
         self.waiting: deque[list[Ticket]] = deque()
         self.count = self.restarts = self.resampled = 0
-        self.failed: EngineFailed | None = None
+        self.proof: Proof | None = None  # of the weights of `target`
+        self.scale: float | None = None  # of adapters, where those are what is sent
+        self.failed: MedrlError | None = None
+        self.starved: LearnerLost | None = None  # why an engine has no weights, until the next are published
         self.tasks: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
@@ -111,14 +67,14 @@ class Desk:
     def take_in(self, groups: Sequence[list[Ticket]]) -> None:
         """Queue groups of requests."""
         late = next((t for group in groups for t in group if t.version > self.version), None)
-        failed = self.failed or (
-            EngineFailed(
+        failed = self.failed
+        if failed is None and not any(slot.ready for slot in self.slots):
+            failed = self.starved
+        if failed is None and late is not None:
+            failed = EngineFailed(
                 f"rollouts of policy version {late.version} are asked for and version {self.version} was published "
                 "last; publish the weights first"
             )
-            if late
-            else None
-        )
         if failed is not None:
             for ticket in (ticket for group in groups for ticket in group):
                 ticket.end(failed)
@@ -148,7 +104,7 @@ class Desk:
         try:
             await actor.submit.remote(jobs, version)
         except ray.exceptions.RayActorError as error:
-            self._lost(slot, actor, f"died: {_last_words(error)}")
+            self._lost(slot, actor, f"died: {last_words(error)}")
         except ray.exceptions.RayTaskError as error:
             for number, _ in jobs:
                 if (ticket := slot.held.pop(number, None)) is not None:
@@ -182,22 +138,32 @@ class Desk:
 
     # Weights and questions to all
 
-    async def update(self, refs: tuple[Any, ...], version: int) -> None:
-        """New weights for all that are up; those that are coming up take them before they get work."""
+    async def update(
+        self, refs: tuple[Any, ...], version: int, proof: Proof | None = None, scale: float | None = None
+    ) -> None:
+        """New weights for all that are up; those that are coming up take them, and are proved, before they get work."""
         self._check()
-        self.refs, self.target = refs, version
+        self.refs, self.target, self.proof, self.scale, self.starved = refs, version, proof, scale, None
         await asyncio.gather(*(self._update(slot) for slot in self.slots if slot.ready))
         self.version = version
+        for slot in self.slots:
+            if slot.loaded:
+                slot.loaded = False
+                self._task(self._replace(slot, slot.actor))
 
     async def _update(self, slot: Slot) -> None:
         actor, refs, version = slot.actor, self.refs, self.target
         try:
-            await actor.update.remote(list(refs or ()), version)
+            await actor.update.remote(list(refs or ()), version, self.scale)
             slot.refs, slot.version = refs, version
         except ray.exceptions.RayActorError as error:
-            self._lost(slot, actor, f"died during the update to version {version}: {_last_words(error)}")
+            self._lost(slot, actor, f"died during the update to version {version}: {last_words(error)}")
         except ray.exceptions.RayTaskError as error:
-            raise cause_of(error) from error
+            cause = cause_of(error)
+            if isinstance(cause, ray.exceptions.ObjectLostError):  # its owner's death is one, too
+                gone = f"the weights of version {version} are gone with the rank or the machine that had them"
+                raise LearnerLost(f"{gone}: {last_words(cause)}", [0]) from error
+            raise cause from error
 
     def published(self, version: int) -> None:
         """Weights came by another way than through here; an engine that starts anew cannot be given them."""
@@ -213,7 +179,7 @@ class Desk:
             try:
                 return name, await getattr(actor, method).remote(*arguments)
             except ray.exceptions.RayActorError as error:
-                self._lost(slot, actor, f"died while it was asked to {method}: {_last_words(error)}")
+                self._lost(slot, actor, f"died while it was asked to {method}: {last_words(error)}")
                 return None
             except ray.exceptions.RayTaskError as error:
                 raise cause_of(error) from error
@@ -246,17 +212,52 @@ class Desk:
                 f"({self.fleet.cpus:g} CPUs, {self.fleet.gpus:g} GPUs), `ray status` says so; else raise start_timeout"
             ) from error
         except ray.exceptions.RayActorError as error:
-            raise EngineFailed(f"{slot.name} died while it was loading: {_last_words(error)}") from error
+            raise EngineFailed(f"{slot.name} died while it was loading: {last_words(error)}") from error
         except ray.exceptions.RayTaskError as error:
             raise cause_of(error) from error
         slot.refs, slot.version = None, self.first_version
-        while slot.refs is not self.refs:  # more may be published while it takes in the last
-            await self._update(slot)
+        await self._put_to_work(slot, actor)
+
+    async def _put_to_work(self, slot: Slot, actor: Any) -> None:
+        """Give an engine that is loaded the present weights, see that it computes with them, and let it sample."""
+        proved = self.refs is None  # the folder's own
+        while slot.refs is not self.refs or not proved:  # more may be published while it takes in the last
+            refs, proof = self.refs, self.proof
+            try:
+                await self._update(slot)
+            except LearnerLost:
+                if refs is self.refs:
+                    raise
+                continue  # of others than those that are to be had now
             if slot.actor is not actor:
                 return
+            proved = proof is None or await self._passes(slot, actor, proof)
+            if slot.actor is not actor:
+                return
+            proved = proved and refs is self.refs
         slot.ready = True
         slot.pump = self._task(self._pump(slot, actor))
         self._give_out()
+
+    async def _passes(self, slot: Slot, actor: Any, proof: Proof) -> bool:
+        """Whether an engine that took weights by itself computes with them what the learner does.
+
+        Raises:
+            WeightDrift: It does not.
+        """
+        try:
+            gap = proof.gap(await actor.probe.remote(proof.token_ids))
+        except ray.exceptions.RayActorError as error:
+            self._lost(slot, actor, f"died while it was probed: {last_words(error)}")
+            return False
+        except ray.exceptions.RayTaskError as error:
+            raise cause_of(error) from error
+        if proof is self.proof and not gap <= proof.tolerance:
+            raise WeightDrift(
+                f"{slot.name}, which took another's place, does not compute what the learner does at version {slot.version}: "
+                f"the log-probabilities of the probe differ by up to {gap:.2g} nats, and {proof.tolerance:g} is allowed"
+            )
+        return True
 
     async def _pump(self, slot: Slot, actor: Any) -> None:
         """Take what ends, until the engine is lost."""
@@ -267,7 +268,7 @@ class Desk:
             except TimeoutError:
                 return await self._hangs(slot, actor, f"has given no sign of life for {self.fleet.hang_after:g} s")
             except ray.exceptions.RayError as error:
-                return self._lost(slot, actor, f"died: {_last_words(error)}")
+                return self._lost(slot, actor, f"died: {last_words(error)}")
             slot.pulse = harvest.pulse
             for number, result in harvest.ended:
                 if isinstance(result, EngineFailed):
@@ -280,7 +281,7 @@ class Desk:
 
     async def _hangs(self, slot: Slot, actor: Any, what: str) -> None:
         assert slot.card is not None
-        stack = await _stack(slot.card)
+        stack = await stack_on_its_node(slot.card)
         where = f"process {slot.card.pid} on node {slot.card.node[:8]}"
         self._lost(slot, actor, f"{what} ({where}) while it held {len(slot.held)} requests; its last stack:\n{stack}")
 
@@ -290,9 +291,10 @@ class Desk:
             return
         name, going = slot.name, [ticket for ticket in slot.held.values() if not ticket.done]
         self._kill(slot)
-        slot.ready, slot.held, slot.version = False, {}, -1
-        slot.past_tokens, slot.pulse = slot.past_tokens + slot.pulse.tokens, STILL
-        self.waiting.extendleft(reversed(_regrouped(going)))
+        slot.ready, slot.loaded, slot.held, slot.version = False, False, {}, -1
+        slot.past_tokens, slot.past_busy = slot.past_tokens + slot.pulse.tokens, slot.past_busy + slot.pulse.busy
+        slot.pulse = STILL
+        self.waiting.extendleft(reversed(regrouped(going)))
         self.resampled += len(going)
         if self.restarts >= self.fleet.max_restarts:
             self._fail(
@@ -309,19 +311,34 @@ class Desk:
             *(name, why, self.restarts, self.fleet.max_restarts, len(going)),
         )
         self._task(self._replace(slot))
+        self._starve()
         self._give_out()
 
-    async def _replace(self, slot: Slot) -> None:
+    async def _replace(self, slot: Slot, loaded: Any = None) -> None:
+        """Another engine in a slot; with `loaded`, the one that is there and has no weights yet."""
         try:
-            await self._bring_up(slot)
+            await (self._put_to_work(slot, loaded) if loaded is not None else self._bring_up(slot))
+        except LearnerLost as lost:  # no other engine would fare better; a new learner's weights will be published
+            slot.loaded, self.starved = True, lost
+            self._starve()
+        except WeightDrift as drift:
+            self._fail(drift)
         except (MedrlError, ValueError, ray.exceptions.RayError) as error:
-            self._lost(slot, slot.actor, f"could not be replaced: {_last_words(error)}")
+            self._lost(slot, slot.actor, f"could not be replaced: {last_words(error)}")
+
+    def _starve(self) -> None:
+        """Where no engine has weights, tell those who wait, for nobody else would."""
+        if self.starved is None or any(slot.ready for slot in self.slots):
+            return
+        for ticket in [ticket for group in self.waiting for ticket in group]:
+            ticket.end(self.starved)
+        self.waiting.clear()
 
     def _check(self) -> None:
         if self.failed is not None:
             raise self.failed
 
-    def _fail(self, error: EngineFailed) -> None:
+    def _fail(self, error: MedrlError) -> None:
         self.failed = self.failed or error
         for ticket in [t for slot in self.slots for t in slot.held.values()] + [t for g in self.waiting for t in g]:
             ticket.end(error)
@@ -353,40 +370,8 @@ class Desk:
                 slot.version,
                 len(slot.held),
                 slot.past_tokens + slot.pulse.tokens,
-                slot.pulse.tokens / slot.pulse.busy if slot.pulse.busy else 0.0,
+                slot.past_busy + slot.pulse.busy,
             )
             for slot in self.slots
         )
         return FleetFigures(engines, sum(map(len, list(self.waiting))), self.restarts, self.resampled)
-
-
-def cause_of(error: Any) -> Exception:
-    """What was raised in the actor, as the error that it was."""
-    cause = getattr(error, "cause", None)
-    return cause if isinstance(cause, Exception) else error
-
-
-def _last_words(error: BaseException) -> str:
-    return " ".join(str(error).split())[:1500]
-
-
-def _regrouped(tickets: Sequence[Ticket]) -> list[list[Ticket]]:
-    """Tickets of one problem together again, in the order in which they were given out."""
-    groups: dict[tuple[Any, ...], list[Ticket]] = {}
-    for ticket in tickets:
-        groups.setdefault((ticket.request.problem_id, ticket.request.prompt_ids), []).append(ticket)
-    return list(groups.values())
-
-
-async def _stack(card: Card) -> str:
-    """The stack of an actor that hangs, read on its own node."""
-    if card.node == ray.get_runtime_context().get_node_id():
-        return await asyncio.to_thread(stack_of, card)
-    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
-
-    there = NodeAffinitySchedulingStrategy(node_id=card.node, soft=False)
-    try:
-        async with asyncio.timeout(30.0):
-            return str(await ray.remote(stack_of).options(num_cpus=0, scheduling_strategy=there).remote(card))
-    except (TimeoutError, ray.exceptions.RayError) as error:
-        return f"(no stack: {type(error).__name__} on its node)"

@@ -12,8 +12,9 @@ from collections.abc import AsyncIterator, Coroutine, Iterable, Sequence
 from itertools import groupby
 from typing import Any, TypeVar
 
-from medrl.cluster.engine_desk import Desk, Ticket
-from medrl.cluster.fleet import FleetFigures, FleetSettings
+from medrl.cluster.engine_desk import Desk
+from medrl.cluster.engine_slots import Ticket
+from medrl.cluster.fleet import FleetFigures, FleetSettings, Proof
 from medrl.engines.base import Request, Sampling
 from medrl.engines.stream import Inbox
 from medrl.engines.vllm_requests import check_prompts, exact
@@ -99,9 +100,14 @@ class RayEngines:
         """End the unfinished rollouts of these problems now; each is still yielded, with what it has, as "abort"."""
         return self._run(self._desk.abort(tuple(problem_ids)))
 
-    def update(self, refs: Sequence[Any], version: int) -> None:
-        """Give all engines the buckets behind these object references; an engine that starts later gets them too."""
-        self._run(self._desk.update(tuple(refs), version))
+    def update(self, refs: Sequence[Any], version: int, proof: Proof | None = None, scale: float | None = None) -> None:
+        """Give all engines the buckets behind these object references; an engine that starts later gets them too, and must
+        pass the proof before it samples. With a scale they are adapters, see `merged_weights`.
+
+        Raises:
+            LearnerLost: The buckets died with the rank or the machine that had them.
+        """
+        self._run(self._desk.update(tuple(refs), version, proof, scale))
 
     def probe(self, token_ids: Sequence[int]) -> dict[str, list[float]]:
         """Engine to log-probabilities of `token_ids` but the first; see `VLLMEngine.probe`."""

@@ -1,5 +1,7 @@
 """Knobs and figures of engines, of actors that score, and of the probe that compares engines with their learner."""
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from medrl.knobs import out_of_range
@@ -95,6 +97,26 @@ class ProbeSettings:
 
 
 @dataclass(frozen=True)
+class Proof:
+    """What an engine must say of the weights of a version, so that it may sample from them.
+
+    Attributes:
+        token_ids: The probe's prompt.
+        logprobs: The learner's log-probability of each of them but the first.
+        tolerance: Largest difference, in nats.
+    """
+
+    token_ids: tuple[int, ...]
+    logprobs: tuple[float, ...]
+    tolerance: float
+
+    def gap(self, answer: Sequence[float]) -> float:
+        """The largest difference of an engine's answer; NaN where either side has one."""
+        gaps = [abs(one - other) for one, other in zip(self.logprobs, answer, strict=True)]
+        return math.nan if any(map(math.isnan, gaps)) else max(gaps)
+
+
+@dataclass(frozen=True)
 class EngineFigures:
     """One engine, for tables.
 
@@ -104,7 +126,7 @@ class EngineFigures:
         version: The policy version that it samples from.
         load: Requests that it holds.
         tokens: Tokens of the responses that it finished.
-        tokens_per_second: The same, by the second that it was at work.
+        busy: Seconds that it was at work.
     """
 
     name: str
@@ -112,7 +134,12 @@ class EngineFigures:
     version: int
     load: int
     tokens: int
-    tokens_per_second: float
+    busy: float
+
+    @property
+    def tokens_per_second(self) -> float:
+        """Tokens by the second that it was at work."""
+        return self.tokens / self.busy if self.busy else 0.0
 
 
 @dataclass(frozen=True)

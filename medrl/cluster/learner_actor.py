@@ -146,6 +146,16 @@ class LearnerActor:
             logprobs: list[float] = learner.probe_logprobs(token_ids)
             return logprobs
 
+    def peak_flops(self) -> float:
+        with self._busy("peak_flops") as learner:
+            peak: float = learner.peak_flops()
+            return peak
+
+    def interrupt(self, on: bool) -> None:
+        """Break off the update under way; called beside it."""
+        if self.learner is not None:
+            self.learner.interrupt(on)
+
     def beat(self) -> Beat:
         """Where this rank is, asked in a thread of its own."""
         frame = sys._current_frames().get(self._thread)

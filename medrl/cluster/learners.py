@@ -15,7 +15,7 @@ from typing import Any, Literal
 from medrl.algorithms import Algorithm, Batch
 from medrl.cluster.environment import learner_environment
 from medrl.cluster.learner_actor import Beat, LearnerActor, LearnerSpec, end_rank
-from medrl.errors import LearnerLost, MedrlError, need
+from medrl.errors import LearnerLost, MedrlError, UpdateBrokenOff, need
 from medrl.knobs import out_of_range
 from medrl.learners import Optimization
 from medrl.learners.deepspeed_learner import ELSEWHERE
@@ -24,6 +24,8 @@ from medrl.models import Policy, PolicySpec
 from medrl.models.buckets import AnyBucket
 
 GRACE_S = 15.0  # how long after a rank's error another rank's death may show
+LEAVE_S = 4.0  # how long ranks may take to leave an update that is broken off
+SLICE_S = 0.5  # how long the driver waits without a look at whether it was
 
 
 @dataclass(frozen=True)
@@ -95,6 +97,7 @@ class RayLearners:
         )
         self._sent = None if source is not None else self._ray.put(policy)
         self.beats: dict[int, Beat] = {}  # the last that each rank answered
+        self._broken_off: float | None = None  # when an update was, until it may go on
         self._silent: set[int] = set()  # who did not answer when last asked
         self._start()
 
@@ -114,6 +117,18 @@ class RayLearners:
         metrics: dict[str, float] = self._all("update", self._ray.put(batch), algorithm, seed)[0]
         return metrics
 
+    def peak_flops(self) -> float:
+        """See `Learner.peak_flops`: of all ranks, measured at the same time, since they may share cores."""
+        return float(sum(self._all("peak_flops").values()))
+
+    def interrupt(self, on: bool = True) -> None:
+        """See `Learner.interrupt`. Ranks that do not leave within seconds, for they hang or a micro-batch takes longer, are
+        given up: the learner is lost, and the update not undone.
+        """
+        self._broken_off = time.monotonic() if on else None
+        for actor in self._actors:
+            actor.interrupt.options(concurrency_group="watch").remote(on)
+
     def save(self, folder: Path) -> None:
         """See `Learner.save`; rank 0 writes, so the folder must be on a disk that its machine shares."""
         self._all("save", Path(folder).absolute())
@@ -130,7 +145,10 @@ class RayLearners:
         """See `Learner.weights`; this opens them in the driver. What sends them on takes `weight_refs`."""
         refs, _ = self.weight_refs(kind)
         for ref in refs:
-            yield self._ray.get(ref)
+            try:
+                yield self._ray.get(ref)
+            except self._ray.exceptions.ObjectLostError as error:
+                raise self._dead([0], "weights", error) from error
 
     def weight_refs(self, kind: Literal["full", "adapter"] = "full") -> tuple[list[Any], int]:
         """References to the buckets of the present weights, in order, and their bytes in all.
@@ -209,9 +227,10 @@ class RayLearners:
     def _wait(self, refs: dict[Any, int], method: str) -> dict[int, Any]:
         patience = self.group.start_s if method in ("open_store", "start") else self.group.patience_s
         pending, results = dict(refs), dict[int, Any]()
-        moved, seen = time.monotonic(), -1
+        began = moved = looked = time.monotonic()
+        seen = -1
         while pending:
-            done, _ = self._ray.wait(list(pending), timeout=self.group.beat_s)
+            done, _ = self._ray.wait(list(pending), timeout=min(SLICE_S, self.group.beat_s))
             for ref in done:
                 rank = pending.pop(ref)
                 try:
@@ -221,7 +240,13 @@ class RayLearners:
             if done or not pending:
                 moved = time.monotonic()
                 continue
-            passes = self.look()
+            off = self._broken_off
+            if off is not None and method in ("forward", "update") and time.monotonic() - max(off, began) > LEAVE_S:
+                self._loses(f"an update was broken off, and rank {min(pending.values())} did not leave it", [])
+                raise UpdateBrokenOff(whole=False)
+            if time.monotonic() - looked < self.group.beat_s:
+                continue
+            passes, looked = self.look(), time.monotonic()
             if passes != seen:
                 moved, seen = time.monotonic(), passes
             if time.monotonic() - moved > patience:

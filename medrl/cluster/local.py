@@ -20,6 +20,11 @@ class SharedModule:
         self.version = version
 
 
+def engine_speed(number: int, tokens: int, busy: float) -> dict[str, float]:
+    """An engine's tokens per second while it was at work, for the log; nothing where it was not."""
+    return {f"time/engine/{number}/tokens_per_second": tokens / busy} if busy > 0 else {}
+
+
 class LocalPlacement:
     """One process, one module: it samples and trains in turn."""
 
@@ -30,6 +35,7 @@ class LocalPlacement:
         self.engine = InProcessEngine(policy, max_rows)
         self.learner = TorchLearner(policy, optimization, reference=reference)
         self.sync = SharedModule()
+        self._before = 0, 0.0
 
     def scorer(self, reward: Reward) -> Scorer:
         return reward
@@ -38,7 +44,9 @@ class LocalPlacement:
         raise lost
 
     def figures(self) -> dict[str, float]:
-        return {}
+        """See `Placement.figures`."""
+        (tokens, busy), self._before = self._before, (self.engine.tokens, self.engine.busy)
+        return engine_speed(0, self.engine.tokens - tokens, self.engine.busy - busy)
 
     def close(self) -> None:
         pass

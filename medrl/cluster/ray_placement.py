@@ -12,6 +12,7 @@ from pathlib import Path
 
 from medrl.cluster.engines import RayEngines
 from medrl.cluster.learners import RayLearners
+from medrl.cluster.local import engine_speed
 from medrl.cluster.ray_start import ray_cluster
 from medrl.cluster.rewards import RayRewards
 from medrl.cluster.settings import ClusterSettings
@@ -54,6 +55,7 @@ class RayPlacement:
         source, optimization = _absolute(source), _absolute_critic(optimization)
         self.settings, self._rewards, self._stack = settings, list[RayRewards](), ExitStack()
         self.learner_restarts = 0
+        self._before: dict[int, tuple[int, float]] = {}  # tokens and seconds of each engine when last asked
         try:
             self._stack.enter_context(ray_cluster(settings.address, settings.cpus or settings.logical_cpus))
             with ThreadPoolExecutor(2) as pool:
@@ -66,7 +68,9 @@ class RayPlacement:
                 if one.exception() is None:
                     self._stack.callback(one.result().close)
             self.engine, self.learner = engines.result(), learner.result()
-            self.sync = RaySync(self.learner, self.engine, settings.probe)
+            local = os.path.isdir(str(source.path))  # engines read its files again
+            lora = optimization.lora if settings.adapters_only and local else None
+            self.sync = RaySync(self.learner, self.engine, settings.probe, lora=lora)
         except BaseException:
             self._stack.close()
             raise
@@ -95,7 +99,9 @@ class RayPlacement:
         """See `Placement.figures`; `cluster/` counts losses since the start, `time/` is how the machines do."""
         fleet, found = self.engine.figures(), dict[str, float]()
         for number, one in enumerate(fleet.engines):
-            found[f"time/engine/{number}/tokens_per_second"] = one.tokens_per_second
+            tokens, busy = self._before.get(number, (0, 0.0))
+            self._before[number] = one.tokens, one.busy
+            found |= engine_speed(number, one.tokens - tokens, one.busy - busy)
             found[f"time/engine/{number}/load"] = float(one.load)
         found |= {
             "time/queue": float(fleet.waiting),

@@ -36,6 +36,10 @@ class ClusterSettings:
     rewards: RewardFleet = field(default_factory=RewardFleet)
     """How many actors score, and on what; none scores in the driver."""
 
+    adapters_only: bool = True
+    """With LoRA, send adapters alone after each step; engines add them to the weights of the folder that they started from.
+    false sends whole weights, as it is done where the policy is a hub id."""
+
     probe: ProbeSettings = field(default_factory=ProbeSettings)
     """How engines are compared with the learner after every sync."""
 

@@ -14,10 +14,11 @@ from dataclasses import dataclass
 from typing import Any, Literal, Protocol, runtime_checkable
 
 from medrl.cluster.engines import RayEngines
-from medrl.cluster.fleet import ProbeSettings
+from medrl.cluster.fleet import ProbeSettings, Proof
 from medrl.engines.vllm_engine import VLLMEngine
 from medrl.engines.vllm_settings import EngineSettings, ServedModel
 from medrl.errors import WeightDrift, need
+from medrl.learners import LoRA
 from medrl.models.buckets import AnyBucket
 from medrl.seeds import seed_of
 
@@ -102,16 +103,26 @@ class SyncFigures:
 class RaySync:
     """`WeightSync` between a learner and engines in Ray actors."""
 
-    def __init__(self, learner: WeightSource, engines: RayEngines, probe: ProbeSettings | None = None) -> None:
+    def __init__(
+        self,
+        learner: WeightSource,
+        engines: RayEngines,
+        probe: ProbeSettings | None = None,
+        *,
+        lora: LoRA | None = None,
+    ) -> None:
         """Bind both sides.
 
         Args:
             learner: What has the weights: in this process, or a shell around a learner in actors.
             engines: What samples.
             probe: How the sync is checked.
+            lora: The learner's adapters, where they alone are sent; engines add them to the weights of their folder, which
+                must be those that the learner began with.
         """
         self.learner, self.engines = learner, engines
         self.probe = Probe(engines.served, engines.settings, probe)
+        self.scale = None if lora is None else lora.alpha / lora.rank
         self.last: SyncFigures | None = None
 
     @property
@@ -120,15 +131,17 @@ class RaySync:
         return self.engines.version
 
     def publish(self, version: int, kind: Kind = "full") -> None:
-        """See `WeightSync.publish`.
+        """See `WeightSync.publish`; with `lora` always of adapters alone.
 
         Raises:
             WeightDrift: An engine does not compute what the learner does.
+            LearnerLost: The weights died on their way, with the rank or the machine that had them.
         """
         begun = time.perf_counter()
-        refs, size = references(self.learner, kind)
-        self.engines.update(refs, version)
+        refs, size = references(self.learner, kind if self.scale is None else "adapter")
         expected = self.learner.probe_logprobs(self.probe.token_ids)
+        proof = Proof(self.probe.token_ids, tuple(expected), self.probe.tolerance)
+        self.engines.update(refs, version, proof, self.scale)
         gap = self.probe.check(version, expected, self.engines.probe(self.probe.token_ids))
         self.last = SyncFigures(version, size / 2**20, time.perf_counter() - begun, gap)
 

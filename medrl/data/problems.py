@@ -1,11 +1,14 @@
 """Problems and judged responses from local files and the hub, in the published schemas."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from medrl.data.patient_schemas import PATIENTS, weighed
 from medrl.data.rows import Row, RowFault, collect, pick_schema, read_rows
 from medrl.data.schemas import SCHEMAS, Reading
 from medrl.types import Problem, Response
+
+TEACHER = "teacher_response"
 
 
 def load_problems(
@@ -45,8 +48,16 @@ def load_problems(
     name, rows = read_rows(source, split=split, config=config, limit=limit)
     chosen = pick_schema(name, rows, schema, {key: columns for key, (columns, _) in SCHEMAS.items()})
     reading = Reading(name, instruction, language, prompt, reference, options)
-    found = collect(name, rows, lambda row, number: SCHEMAS[chosen][1](row, number, reading), "problem")
+    found = collect(name, rows, lambda row, number: _taught(SCHEMAS[chosen][1](row, number, reading), row), "problem")
     return weighed(found) if chosen in PATIENTS else found
+
+
+def _taught(problem: Problem, row: Row) -> Problem:
+    """The problem with the answer of a teacher that a row of any schema may hold (HuatuoGPT-3)."""
+    answer = row.get(TEACHER)
+    if not isinstance(answer, str) or TEACHER in problem.metadata:
+        return problem
+    return replace(problem, metadata={**problem.metadata, TEACHER: answer})
 
 
 def load_responses(

@@ -7,6 +7,7 @@ depend on each request's seed alone.
 """
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
@@ -58,6 +59,7 @@ class InProcessEngine:
             max_rows: Responses written at the same time; bounds the cache's memory. Typical 64 to 512.
         """
         self.policy, self.max_rows = policy, max_rows
+        self.tokens, self.busy = 0, 0.0  # drawn so far, and seconds that it took
         self.stops = torch.tensor(policy.stop_ids, device=policy.device)
         self.barred = torch.tensor(policy.barred_ids, dtype=torch.long, device=policy.device)
 
@@ -78,7 +80,9 @@ class InProcessEngine:
                 waiting = deque(same)
                 live: _Live | None = None
                 while waiting or live is not None:
+                    began = time.perf_counter()
                     live = self._step(live, waiting, sampling)
+                    self.busy += time.perf_counter() - began
                     ended = [row for row in live.rows if row.finish]
                     live = self._drop_ended(live)
                     for row in ended:
@@ -159,6 +163,7 @@ class InProcessEngine:
 
     def _draw(self, live: _Live, logits_BV: Tensor, sampling: Sampling) -> None:
         """Draw every row's next token and mark the rows that end with it."""
+        self.tokens += len(live.rows)
         if len(self.barred):
             logits_BV = logits_BV.index_fill(-1, self.barred, -torch.inf)
         logits_BV = process_logits(logits_BV, sampling.temperature, sampling.top_k, sampling.top_p)

@@ -94,6 +94,10 @@ class Optimization:
     """Padding-free micro-batches: sequences in one row, kept apart by their positions. "auto" turns it on for flash
     attention, where it is faster; elsewhere rows of similar length are padded together."""
 
+    undo_mib: int = 1024
+    """MiB of host memory (of each rank) for a copy of weights and moments from before a step of several updates, so that
+    Ctrl-C in its middle can go back to the step before; a policy that needs more goes back to its latest checkpoint."""
+
     gradient_checkpointing: bool = False
     """Recompute activations in the backward pass: about a third slower, far less memory."""
 
@@ -110,7 +114,8 @@ class Optimization:
         if self.schedule not in ("constant", "linear", "cosine"):
             raise ValueError(f"optimization: schedule is {self.schedule!r}; it is constant, linear or cosine")
         positive = ("lr", "max_grad_norm", "microbatch_tokens", "logits_mib")
-        faults = out_of_range(self, above_0=positive, from_0=("weight_decay", "warmup_steps")) + bad_betas(self.betas)
+        faults = out_of_range(self, above_0=positive, from_0=("weight_decay", "warmup_steps", "undo_mib"))
+        faults += bad_betas(self.betas)
         if self.last_layers is not None and self.last_layers < 1:
             faults.append(f"last_layers is {self.last_layers}; it must be at least 1, or empty for all")
         if self.last_layers is not None and self.lora is not None:
@@ -159,6 +164,12 @@ class Learner(Protocol):
         """All epochs and minibatches of one step; metrics averaged over its optimizer updates."""
         ...
 
+    def interrupt(self, on: bool = True) -> None:
+        """Break off what `forward` or `update` is doing, from another thread: it raises `UpdateBrokenOff` after the present
+        micro-batch, and so does each later one until this is called with False.
+        """
+        ...
+
     def save(self, folder: Path) -> None:
         """Write weights, optimizer state and counters into an existing folder."""
         ...
@@ -180,6 +191,10 @@ class Learner(Protocol):
 
         What an engine gives for the same tokens says whether it has the same weights.
         """
+        ...
+
+    def peak_flops(self) -> float:
+        """Floating-point operations per second that its devices reach together, measured now (see `efficiency.py`)."""
         ...
 
     @property

@@ -10,6 +10,7 @@ The process group must exist (gloo on CPUs, nccl on GPUs). Methods that say so a
 
 import logging
 import math
+import threading
 from collections.abc import Callable, Iterator, Sequence, Set
 from contextlib import contextmanager, redirect_stdout
 from io import StringIO
@@ -23,7 +24,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from medrl.algorithms import Algorithm, Batch, Denominators, Loss, Outputs
-from medrl.errors import CheckpointError, MedrlError, need
+from medrl.errors import CheckpointError, LearnerLost, MedrlError, UpdateBrokenOff, need
 from medrl.learners import checkpoint, trainable
 from medrl.learners.base import Optimization
 from medrl.learners.critic import Critic
@@ -101,6 +102,8 @@ class DeepSpeedLearner(TorchLearner):
         if settings.gradient_checkpointing:
             self.model.gradient_checkpointing_enable({"use_reentrant": False})
         self.updates = 0
+        self.broken_off = threading.Event()
+        self._stale = False  # after an update that was broken off
         self.passes = 0  # what a watcher sees grow while this rank works
         logging.getLogger("DeepSpeed").setLevel(logging.WARNING)
         self._deepspeed: Any = need("deepspeed", "deepspeed")
@@ -140,6 +143,31 @@ class DeepSpeedLearner(TorchLearner):
 
     # One update -------------------------------------------------------------------------------------------------------
 
+    def update(self, batch: Batch, algorithm: Algorithm, seed: int) -> dict[str, float]:
+        """See `Learner.update`; collective."""
+        if self._stale:
+            raise LearnerLost("an update of this learner was broken off, and DeepSpeed keeps half a gradient of it")
+        try:
+            return super().update(batch, algorithm, seed)
+        except UpdateBrokenOff:
+            self._stale = True  # weights, moments and counters are right, and can be saved
+            self.state.let_go()
+            raise
+
+    def _must_go_on(self) -> None:
+        """Collective, so that all ranks leave the update before the same micro-batch."""
+        asked = torch.tensor(float(self.broken_off.is_set()), device=self.policy.device)
+        dist.all_reduce(asked)
+        if asked:
+            raise UpdateBrokenOff
+
+    def _weights_here(self) -> list[Tensor]:
+        return self.state.parts()
+
+    def _adam(self) -> torch.optim.Optimizer:
+        adam: torch.optim.Optimizer = self.state.adam
+        return adam
+
     def _seed_dropout(self, seed: int) -> None:
         super()._seed_dropout(seed if self.rank == 0 else seed_of(seed, "rank", self.rank))
 
@@ -150,6 +178,7 @@ class DeepSpeedLearner(TorchLearner):
         denominators = Denominators.of(minibatch, rows)
         shares = {"loss": 0.0}
         for micro_rows in self._my_share(minibatch, rows):
+            self._must_go_on()
             micro = self._with_pixels(minibatch.rows(micro_rows or rows[:1]).to(self.policy.device))
             loss = algorithm.loss(self._outputs(self.engine, micro, algorithm.outputs), micro, denominators)
             counts = float(bool(micro_rows))  # an empty pass keeps step with the other ranks and adds nothing
@@ -232,6 +261,7 @@ class DeepSpeedLearner(TorchLearner):
         self.model.eval()
         rows = batch.loss_mask_BT.any(-1).nonzero()[:, 0].tolist()
         for micro_rows in self._my_share(batch, rows) if rows else []:
+            self._must_go_on()
             part_BT = of(self._with_pixels(batch.rows(micro_rows or rows[:1]).to(self.policy.device)))
             if micro_rows:
                 table_BT[micro_rows, : part_BT.shape[1]] = part_BT.cpu()

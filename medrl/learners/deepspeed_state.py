@@ -32,7 +32,7 @@ class ShardedState:
         self.weights, self.stage, self.rank, self.ranks = weights, stage, rank, ranks
         self.shapes = {name: tuple(getattr(weight, "ds_shape", weight.shape)) for name, weight in weights.items()}
         self._deepspeed: Any = need("deepspeed", "deepspeed")
-        self._adam: Any = optimizer.optimizer if stage else optimizer  # torch's own, beneath DeepSpeed's
+        self.adam: Any = optimizer.optimizer if stage else optimizer  # torch's own, beneath DeepSpeed's
         self._owned: list[Tensor] = list(weights.values())  # what this rank's AdamW steps
         if stage:
             self._owned = (
@@ -40,7 +40,7 @@ class ShardedState:
             )
         for owned in self._owned:
             zeros = {key: torch.zeros_like(owned.data) for key in MOMENTS}
-            self._adam.state[owned] = {"step": torch.zeros((), device=owned.device), **zeros}
+            self.adam.state[owned] = {"step": torch.zeros((), device=owned.device), **zeros}
         if stage in (1, 2):
             optimizer._lazy_init_hp_params_optimizer_state()
         self.step = 0.0
@@ -48,13 +48,13 @@ class ShardedState:
     @property
     def step(self) -> float:
         """Updates that AdamW corrects its moments' bias for; one count for all weights."""
-        return float(self._adam.state[self._owned[0]]["step"])
+        return float(self.adam.state[self._owned[0]]["step"])
 
     @step.setter
     def step(self, step: float) -> None:
-        of_torch = isinstance(self._adam, torch.optim.AdamW)  # DeepSpeed's for the CPU counts in Python
+        of_torch = isinstance(self.adam, torch.optim.AdamW)  # DeepSpeed's for the CPU counts in Python
         for owned in self._owned:
-            state = self._adam.state[owned]
+            state = self.adam.state[owned]
             state["step"] = torch.full((), step, device=owned.device) if of_torch else int(step)
 
     def gather(self, weights: Sequence[nn.Parameter], writer: int | None = None) -> AbstractContextManager[Any]:
@@ -65,6 +65,17 @@ class ShardedState:
             list(weights), modifier_rank=writer
         )
         return block
+
+    def parts(self) -> list[Tensor]:
+        """The weights as this rank has them, and their fp32 selves: all that an update changes here, moments apart."""
+        here = [weight.ds_tensor if self.stage == 3 else weight.data for weight in self.weights.values()]  # type: ignore[attr-defined]
+        return [*here, *(owned.data for owned in self._owned if self.stage)]
+
+    def let_go(self) -> None:
+        """After the parts were set: small weights that stage 3 keeps gathered are gathered anew when they are needed."""
+        for weight in self.weights.values() if self.stage == 3 else ():
+            if weight.ds_status == self._deepspeed.zero.partition_parameters.ZeroParamStatus.AVAILABLE:  # type: ignore[attr-defined]
+                weight.partition(has_been_updated=False)  # type: ignore[attr-defined]
 
     def rows(self, *, masters: bool) -> Iterator[tuple[str, Tensor]]:
         """Steps, moments and, where asked for, fp32 weights, as `checkpoint` names them; collective."""
@@ -81,7 +92,7 @@ class ShardedState:
         if self.stage:
             state = self._deepspeed.utils.safe_get_full_optimizer_state(weight, key)
         else:
-            state = self._adam.state[weight][key]
+            state = self.adam.state[weight][key]
         return state
 
     def put(self, name: str, key: str | None, value: Tensor) -> None:
@@ -90,7 +101,7 @@ class ShardedState:
         tools, value = self._deepspeed.utils, value.to(torch.float32)
         if self.stage == 0:
             if key is not None:
-                self._adam.state[weight][key].copy_(value)
+                self.adam.state[weight][key].copy_(value)
         elif self.stage < 3:
             weight.set_full_hp_param(value, key)
         else:

@@ -1,6 +1,7 @@
 """The reference learner: plain torch in one process. What it computes is what every other learner must equal."""
 
 import math
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from contextlib import nullcontext
 from dataclasses import replace
@@ -14,12 +15,14 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from medrl.algorithms import Algorithm, Batch, Denominators, Multimodal, Outputs
-from medrl.errors import CheckpointError, TrainingDiverged
+from medrl.errors import CheckpointError, TrainingDiverged, UpdateBrokenOff
 from medrl.learners import checkpoint, trainable
 from medrl.learners.base import Optimization
 from medrl.learners.critic import Critic
+from medrl.learners.efficiency import measured_flops
 from medrl.learners.logprobs import backbone_and_head, response_logprobs, response_outputs, trained_states
 from medrl.learners.microbatches import microbatches, minibatches
+from medrl.learners.undo import Undo, mib
 from medrl.models import Policy
 from medrl.models.buckets import AnyBucket, lend
 from medrl.seeds import seed_of
@@ -48,6 +51,7 @@ class TorchLearner:
         if settings.gradient_checkpointing:
             self.model.gradient_checkpointing_enable({"use_reentrant": False})
         self.updates = 0
+        self.broken_off = threading.Event()
         self.optimizer = torch.optim.AdamW(
             trainable.parameters(self.model).values(),
             lr=settings.lr,
@@ -79,6 +83,7 @@ class TorchLearner:
         self._seed_dropout(seed)
         totals: dict[str, float] = {}
         done = idle = 0
+        undo = self._undo() if algorithm.epochs * algorithm.minibatches > 1 else None
         try:
             for epoch in range(algorithm.epochs):
                 for rows in minibatches(batch, algorithm.minibatches, seed_of(seed, "minibatches", epoch)):
@@ -89,6 +94,10 @@ class TorchLearner:
                     done += 1
                     for name, value in metrics.items():
                         totals[name] = totals.get(name, 0.0) + value
+        except UpdateBrokenOff:
+            if done and undo is not None:
+                undo.put_back()
+            raise UpdateBrokenOff(whole=not done or undo is not None) from None
         finally:
             for model in trained:
                 model.eval()
@@ -109,6 +118,7 @@ class TorchLearner:
         metrics = {"loss": 0.0}
         critic = self.critic
         for micro_rows in microbatches(minibatch.lengths_B, rows, self._token_budget):
+            self._must_go_on()
             micro = self._with_pixels(minibatch.rows(micro_rows).to(self.policy.device))
             loss = algorithm.loss(self._outputs(self.model, micro, algorithm.outputs), micro, denominators)
             if critic is None or loss.value is None:
@@ -159,6 +169,7 @@ class TorchLearner:
         model.eval()
         rows = batch.loss_mask_BT.any(-1).nonzero()[:, 0].tolist()
         for micro_rows in microbatches(batch.lengths_B, rows, self._token_budget):
+            self._must_go_on()
             part_BT = of(self._with_pixels(batch.rows(micro_rows).to(self.policy.device)))
             table_BT[micro_rows, : part_BT.shape[1]] = part_BT.cpu()
         model.train(was_training)
@@ -174,6 +185,11 @@ class TorchLearner:
             pack=self.pack,
             barred=self.policy.barred_ids,
         )
+
+    def _must_go_on(self) -> None:
+        """Before each micro-batch: whether the update was broken off."""
+        if self.broken_off.is_set():
+            raise UpdateBrokenOff
 
     def save(self, folder: Path) -> None:
         """A Hugging Face folder (weights, tokenizer) with the optimizer's state beside it: see `checkpoint`."""
@@ -194,6 +210,14 @@ class TorchLearner:
     def weights(self, kind: Literal["full", "adapter"] = "full") -> Iterator[AnyBucket]:
         """See `Learner.weights`."""
         return lend((trainable.whole_weights if kind == "full" else trainable.adapter_weights)(self.model))
+
+    def interrupt(self, on: bool = True) -> None:
+        """See `Learner.interrupt`."""
+        (self.broken_off.set if on else self.broken_off.clear)()
+
+    def peak_flops(self) -> float:
+        """See `Learner.peak_flops`."""
+        return measured_flops(self.policy.device, self.model.dtype)
 
     @torch.no_grad()
     def probe_logprobs(self, token_ids: Sequence[int]) -> list[float]:
@@ -263,6 +287,20 @@ class TorchLearner:
     def _token_budget(self) -> int:
         tokens = self.settings.microbatch_tokens
         return min(tokens, CPU_TOKENS * torch.get_num_threads()) if self.policy.device.type == "cpu" else tokens
+
+    def _undo(self) -> Undo | None:
+        """The way back to now, where the memory for it is allowed."""
+        weights = [*self._weights_here(), *(self.critic.weights().values() if self.critic is not None else ())]
+        optimizers = [self._adam(), *([self.critic.optimizer] if self.critic is not None else [])]
+        counters = [self, *([self.critic] if self.critic is not None else [])]
+        return Undo(weights, optimizers, counters) if mib(weights) <= self.settings.undo_mib else None
+
+    def _weights_here(self) -> list[Tensor]:
+        """All that an update of the policy changes in this process, moments apart."""
+        return list(trainable.parameters(self.model).values())
+
+    def _adam(self) -> torch.optim.Optimizer:
+        return self.optimizer
 
 
 def probe_batch(token_ids: Sequence[int]) -> Batch:

@@ -199,6 +199,14 @@ class Policy:
         return tuple(dict.fromkeys(i for i in ids if i is not None))
 
     @cached_property
+    def end_id(self) -> int:
+        """The stop token with which the chat template ends an assistant's turn; the first one where there is no template."""
+        if not self.renderer.chat_template:
+            return self.stop_ids[0]
+        tail = _ids_of_a_turn(self)[1]
+        return next((i for i in tail if i in self.stop_ids), self.stop_ids[0])
+
+    @cached_property
     def barred_ids(self) -> tuple[int, ...]:
         """Token ids that no response may hold: placeholders that the model takes for an image of the prompt."""
         if self.processor is None:
@@ -308,10 +316,7 @@ def _eos(policy: Policy) -> str | None:
         return "it has no EOS token, so no response would ever end; set tokenizer.eos_token"
     if not policy.renderer.chat_template:
         return None
-    turn = [{"role": "user", "content": "ping"}, {"role": "assistant", "content": "pong"}]
-    text = policy.renderer.apply_chat_template(turn, tokenize=False)
-    ids = policy.tokenizer(text, add_special_tokens=False)["input_ids"]
-    tail = policy.tokenizer(text[text.rindex("pong") :], add_special_tokens=False)["input_ids"]
+    ids, tail = _ids_of_a_turn(policy)
     if not set(policy.stop_ids) & set(tail):
         stops = ", ".join(repr(policy.tokenizer.convert_ids_to_tokens(i)) for i in policy.stop_ids)
         return (
@@ -321,6 +326,15 @@ def _eos(policy: Policy) -> str | None:
     if bos is not None and list(ids[:2]) == [bos, bos]:
         return "its chat template and its tokenizer both add BOS, so prompts begin with two"
     return None
+
+
+def _ids_of_a_turn(policy: Policy) -> tuple[list[int], list[int]]:
+    """Tokens of a chat of one turn, and of its end from the answer's last word on."""
+    turn = [{"role": "user", "content": "ping"}, {"role": "assistant", "content": "pong"}]
+    text = policy.renderer.apply_chat_template(turn, tokenize=False)
+    parts = (text, text[text.rindex("pong") :])
+    whole, tail = (list(policy.tokenizer(part, add_special_tokens=False)["input_ids"]) for part in parts)
+    return whole, tail
 
 
 def _vocabulary(policy: Policy) -> str | None:

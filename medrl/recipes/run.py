@@ -39,10 +39,10 @@ from medrl.verifiers import run_sync
 
 # What a resumed run may change: what it keeps, how much failure it bears, and on how many machines it goes on; how long it
 # goes on, see `may_change`.
-MACHINES = ("address", "cpus", "engines", "learners", "rewards", "max_learner_restarts")
+MACHINES = ("address", "cpus", "engines", "learners", "rewards", "adapters_only", "max_learner_restarts")
 MAY_CHANGE = (
-    "resume", "folder", "trackers", "trainer.keep_checkpoints", "trainer.max_unscored",
-    *(f"cluster.{name}" for name in MACHINES),
+    "resume", "folder", "trackers", "trainer.keep_checkpoints", "trainer.max_unscored", "trainer.stop_grace",
+    "trainer.peak_tflops", *(f"cluster.{name}" for name in MACHINES),
 )  # fmt: skip
 
 
@@ -118,6 +118,12 @@ def _run(recipe: Recipe, parts: Parts, policy: Policy | None, run: RunFolder, co
             trainer = make_trainer(
                 recipe, parts, policy, run=run, console=console, trackers=trackers, placement=placement
             )
+            if unusable := trainer.classroom.unusable:
+                name, fault = next(iter(unusable.items()))
+                console.say(
+                    f"warning: {len(unusable)} answers of the teacher are passed over; of {name!r}, {fault}",
+                    style="yellow",
+                )
             if run.resumed and trainer.resume():
                 console.say(f"going on from step {trainer.step}")
             trainer.fit()
@@ -155,7 +161,7 @@ def checked_start(recipe: Recipe, parts: Parts) -> Policy:
     """The policy before any training, seen to fit the problems, the reward and the format of the demonstrations."""
     if recipe.placement == "ray":
         require_cluster_packages()
-    check_reward(parts.reward, parts.held_out)
+    check_reward(parts.reward, parts.held_out, recipe.teacher)
     policy = start_policy(recipe, parts.problems, parts.demonstrations)
     policy.check()
     backbone_and_head(policy.model)
@@ -204,6 +210,7 @@ def make_trainer(
         trackers=trackers,
         console=console,
         placement=placement,
+        teacher=recipe.teacher,
         max_staleness=recipe.max_staleness,
         max_rows=recipe.max_rows,
         environment=parts.environment,

@@ -10,6 +10,7 @@ from medrl.engines.base import Sampling
 from medrl.evaluation.evaluate import EvaluationSettings
 from medrl.learners.base import Optimization
 from medrl.models.policy import PolicySpec
+from medrl.rollouts.teacher import Teacher
 from medrl.trainers.settings import TrainerSettings
 from medrl.trainers.sft import SFTSettings
 
@@ -199,8 +200,12 @@ class Recipe:
     """How training responses are drawn; with an environment, each turn."""
 
     algorithm: Mapping[str, Any] | str = field(default_factory=lambda: {"type": "grpo"})
-    """`{type: NAME, knob: value, ...}`, the name being grpo, dapo, dr_grpo, gspo, cispo, rloo, reinforce_pp,
+    """`{type: NAME, knob: value, ...}`, the name being grpo, dapo, onepo, dr_grpo, gspo, cispo, rloo, reinforce_pp,
     reinforce_pp_baseline or ppo; a `preset` sets the knobs of a paper first, e.g. `{type: ppo, preset: huatuogpt_o1}`."""
+
+    teacher: Teacher | None = None
+    """Whose answers may take places in groups, until the policy's are as good (HuatuoGPT-3); goes with `algorithm: onepo`.
+    `teacher: {}` takes the answers in column `teacher_response`; empty for none."""
 
     optimization: Optimization = field(default_factory=Optimization)
     """How gradients become weights."""
@@ -249,6 +254,8 @@ class Recipe:
                 f"max_staleness is {self.max_staleness}; with placement local every rollout is of the present policy, "
                 "so it must be 0"
             )
+        if self.teacher is not None and self.environment is not None:
+            faults.append("teacher: it answers in one turn, and `environment` asks for several; leave one of them out")
         if self.placement == "ray":
             faults += _not_on_ray(self.cluster, self.max_staleness)
         if self.policy.path is None and self.policy.new is None:

@@ -13,6 +13,7 @@ from medrl.engines import Engine, Request, Sampling
 from medrl.models import Policy
 from medrl.models.policy import images_of
 from medrl.rewards import RewardContext, Scorer
+from medrl.rollouts.teacher import Classroom
 from medrl.seeds import seed_of
 from medrl.types import Group, Problem, Rollout, ScoredGroup
 
@@ -49,6 +50,7 @@ async def collect(
     version: int,
     context: RewardContext | None = None,
     kept: dict[int, ScoredGroup] | None = None,
+    classroom: Classroom | None = None,
     on_rollout: Callable[[], None] = lambda: None,
 ) -> list[ScoredGroup]:
     """Groups of `samples` rollouts for each problem, scored, in the order of `problems`.
@@ -65,6 +67,7 @@ async def collect(
         context: Step and state for the reward tree.
         kept: Scored groups by their place in `problems`. Those in it are not sampled; each new one is put there as soon as
             it has its scores, so that whoever holds it has all finished work when this is cancelled.
+        classroom: The teacher, who may take a place in a group that has its scores.
         on_rollout: Called as each rollout finishes, for progress.
     """
     context, kept = context or RewardContext(), {} if kept is None else kept
@@ -77,7 +80,8 @@ async def collect(
     async def score(place: int) -> None:
         whole = Group(problems[place], tuple(waiting[place][i] for i in range(samples)))
         (scores,) = await reward.score([whole], context)
-        kept[place] = ScoredGroup(whole, tuple(scores))
+        scored = ScoredGroup(whole, tuple(scores))
+        kept[place] = await classroom.join(scored, reward, context) if classroom is not None else scored
 
     requests = make_requests(policy, problems, samples, sampling, *seed)
     stream = engine.generate([r for i, r in enumerate(requests) if i // samples not in kept], version)

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from medrl.errors import RewardFailed
+from medrl.rollouts.teacher import policy_written
 from medrl.types import Score, ScoredGroup
 
 
@@ -62,11 +63,11 @@ def believable(scored: Sequence[ScoredGroup], past: list[list[int]], bound: floa
 
 
 def _failed(scored: Sequence[ScoredGroup]) -> list[Score]:
-    return [score for group in scored for score in group.scores if score.value is None]
+    return [score for group in policy_written(scored) for score in group.scores if score.value is None]
 
 
 def _asked(scored: Sequence[ScoredGroup]) -> int:
-    scores = [score for group in scored for score in group.scores]
+    scores = [score for group in policy_written(scored) for score in group.scores]
     judged = [any(part.verdict is not None for part in score.parts.values()) for score in scores]
     return sum(j or s.value is None for j, s in zip(judged, scores, strict=True)) if any(judged) else len(scores)
 

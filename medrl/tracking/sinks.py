@@ -1,5 +1,6 @@
 """Where metrics go besides metrics.jsonl: TensorBoard and Weights & Biases, extras that are imported when asked for."""
 
+import json
 import math
 import os
 import sys
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from medrl.errors import PluginError, did_you_mean, need
+from medrl.files import write_atomic
 
 
 class Tracker(Protocol):
@@ -65,6 +67,7 @@ class WandbTracker:
     ) -> None:
         self._wandb = need("wandb", "wandb")
         self._phases: set[str] = set()
+        self._sent_file = folder / "wandb" / "sent.json"  # the last step sent, by phase
         id_file = folder / "wandb" / "id"
         id_file.parent.mkdir(parents=True, exist_ok=True)
         if not id_file.exists():
@@ -76,6 +79,8 @@ class WandbTracker:
             "dir": str(folder),
             "id": id_file.read_text(),
         }
+        known = self._sent_file.exists()
+        self._sent: dict[str, int] = json.loads(self._sent_file.read_text()) if known else {}
         self.mode = os.environ.get("WANDB_MODE") or ("online" if self._wandb.login(prompt=False) else "offline")
         try:
             resume = "allow" if self.mode == "online" else None  # what is offline cannot be resumed, only added to
@@ -87,12 +92,16 @@ class WandbTracker:
             self._run = self._wandb.init(**settings, mode="offline")
 
     def log(self, step: int, metrics: Mapping[str, Any], *, phase: str = "rl") -> None:
+        if step <= self._sent.get(phase, -1):  # a resumed run does it again, and nothing can be cut back there
+            return
         # Each phase counts its own steps, which W&B's one ascending counter would drop.
         if phase not in self._phases:
             self._phases.add(phase)
             self._run.define_metric(f"{phase}/step")
             self._run.define_metric(f"{phase}/*", step_metric=f"{phase}/step")
         self._run.log({f"{phase}/step": step, **{f"{phase}/{name}": v for name, v in _finite(metrics).items()}})
+        self._sent[phase] = step
+        write_atomic(self._sent_file, json.dumps(self._sent))
 
     def close(self) -> None:
         self._run.finish()

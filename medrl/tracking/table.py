@@ -62,6 +62,7 @@ AFTER_PARTS = (
     Column("grad_norm", "grad", decimal, 6, 21),
     Column("tokens_per_second", "tok/s", whole, 6, 6),
     Column("time/step", "s/step", seconds, 6, 22),
+    Column("time/learner/mfu", "MFU", percent, 6, 24),
 )
 
 

@@ -96,6 +96,8 @@ def _response_row(response: Response, tokens: bool) -> dict[str, Any]:
         row["measured"] = plain(response.measured)
     if isinstance(response, Rollout):
         row.update(index=response.index, seed=response.seed, versions=[asdict(span) for span in response.versions])
+        if response.source != "policy":
+            row["source"] = response.source
         if response.images:
             row["images"] = plain(response.images)
         if tokens:
@@ -129,4 +131,5 @@ def _response(row: Mapping[str, Any]) -> Response:
         loss_mask=tuple(row.get("loss_mask", ())),
         versions=tuple(VersionSpan(**span) for span in row["versions"]),
         images=tuple(row.get("images", ())),
+        source=row.get("source", "policy"),
     )

@@ -22,10 +22,12 @@ from medrl.rollouts import Ordered
 from medrl.tracking import RunFolder
 from medrl.tracking.run import step_of
 from medrl.tracking.traces import trace_rows, traces_from_rows
-from medrl.types import Group, Rollout, ScoredGroup
+from medrl.types import Group, Rollout, Score, ScoredGroup
 
 if TYPE_CHECKING:
     from medrl.trainers.rl import Trainer
+
+STEP_STATE = ("algorithm_state", "reward_state", "unscored")  # of a `Trainer`, changed while a step is under way
 
 
 def save(trainer: "Trainer", run: RunFolder) -> None:
@@ -48,6 +50,7 @@ def state_of(trainer: "Trainer") -> dict[str, Any]:
         "algorithm": trainer.algorithm_state,
         "reward": trainer.reward_state,
         "alarm": trainer.alarm_state,
+        "teacher": trainer.classroom.state,
         "unscored": trainer.unscored,
         "best": trainer.best,
         "evaluations_since_best": trainer.evaluations_since_best,
@@ -57,6 +60,7 @@ def state_of(trainer: "Trainer") -> dict[str, Any]:
                 "step": one.step,
                 "problems": [problem.id for problem in one.problems],
                 "kept": sorted(one.kept),
+                "teachers": {str(p): g.teacher.to_json() for p, g in sorted(one.kept.items()) if g.teacher is not None},
                 "rounds": one.rounds,
             }
             for one in trainer.ahead.ordered
@@ -99,10 +103,26 @@ def set_state(trainer: "Trainer", state: Mapping[str, Any], checkpoint: Path) ->
     trainer.step, trainer.best = state["step"], dict(state["best"])
     trainer.algorithm_state, trainer.reward_state = dict(state["algorithm"]), dict(state["reward"])
     trainer.alarm_state = dict(state.get("alarm", {}))  # checkpoints from before there was an alarm have none
+    trainer.classroom.state = state.get("teacher", {})
     trainer.unscored = list(state.get("unscored", []))
     trainer.evaluations_since_best = state["evaluations_since_best"]
     trainer.evaluated_step = state["evaluated_step"]
     trainer.ahead.put_back([_ordered(trainer, one, checkpoint) for one in state.get("ahead", [])])
+
+
+def step_state(trainer: "Trainer") -> dict[str, Any]:
+    """A copy of what a step changes before its update ends."""
+    found = {name: getattr(trainer, name) for name in STEP_STATE} | {"teacher": trainer.classroom.state}
+    return copy.deepcopy(found)
+
+
+def take_back(trainer: "Trainer", state: Mapping[str, Any], ordered: Ordered) -> None:
+    """As if the step that `ordered` was for had not begun: `state` is of before it, and its groups wait to be trained on."""
+    for name in STEP_STATE:
+        setattr(trainer, name, state[name])
+    trainer.classroom.state = state["teacher"]
+    ordered.context = RewardContext(ordered.step, trainer.reward_state)
+    trainer.ahead.put_back([ordered, *trainer.ahead.ordered])
 
 
 def recover(trainer: "Trainer", lost: LearnerLost) -> None:
@@ -128,11 +148,12 @@ def _ordered(trainer: "Trainer", saved: Mapping[str, Any], checkpoint: Path) -> 
     by_id = {problem.id: problem for problem in trainer.problems}
     problems = [by_id[name] for name in saved["problems"]]
     file = checkpoint / f"ahead-{saved['step']:06d}.jsonl"
-    kept = {}
+    kept, taught = {}, saved.get("teachers", {})
     for place, trace in zip(saved["kept"], traces_from_rows(read_jsonl(file), str(file)), strict=True):
         images = images_of(problems[place].messages)  # JSON holds no bytes
         rollouts = tuple(
             replace(one, images=images) if isinstance(one, Rollout) else one for one in trace.group.rollouts
         )
-        kept[place] = ScoredGroup(Group(problems[place], rollouts), trace.scores)
+        teacher = Score.from_json(taught[str(place)]) if str(place) in taught else None
+        kept[place] = ScoredGroup(Group(problems[place], rollouts), trace.scores, teacher)
     return Ordered(saved["step"], problems, RewardContext(saved["step"], trainer.reward_state), kept, saved["rounds"])

@@ -7,13 +7,19 @@ from medrl.engines import Sampling
 from medrl.errors import ProblemError, RecipeError
 from medrl.models import Policy
 from medrl.rewards import Reward, verified_leaf
+from medrl.rollouts import Teacher
 from medrl.trainers.settings import TrainerSettings
 from medrl.types import Problem
 
 
-def check_reward(reward: Reward, held_out: Sequence[Problem]) -> None:
+def check_reward(reward: Reward, held_out: Sequence[Problem], teacher: Teacher | None = None) -> None:
     """Refuse a tree that would mislead, or that says nothing about accuracy when there is something to evaluate."""
     faults = reward.faults()
+    if teacher is not None and (comparing := [node.name for node in reward.walk() if node.compares]):
+        faults.append(
+            f"{', '.join(comparing)} compares rollouts of a group, and a teacher's answer is scored alone; take a reward "
+            "that scores each for itself, or leave `teacher` out"
+        )
     if held_out and verified_leaf(reward) is None:
         faults.append(
             "it has no `verified` part, so held-out accuracy cannot be measured; add one, or leave held_out out"

@@ -8,6 +8,7 @@ from typing import Any
 from medrl.algorithms import Batch
 from medrl.evaluation.evaluate import abstained_share, accuracy_of, part_means
 from medrl.rewards import Reward, verified_leaf
+from medrl.rollouts import policy_written
 from medrl.types import Rollout, ScoredGroup
 from medrl.verifiers.cascade_counts import difference
 
@@ -45,23 +46,25 @@ def step_metrics(
     verifier of a node spent on the step (calls, tokens, ...); `time/reward/NODE` the seconds that a node took, see
     `RewardContext.seconds`; `time/share/PHASE` each phase's share of the step. `staleness` is by how many versions the
     policy that wrote a token was older than `version`, the one that is trained, as mean over tokens; `staleness/K` the share
-    of tokens that were K behind. Both are left out where all are of the present policy.
+    of tokens that were K behind. Both are left out where all are of the present policy. All but `equal_groups` and the
+    costs are of the policy's own rollouts, without a teacher's.
     """
-    scores = [score for group in scored for score in group.scores]
-    rollouts = [r for group in scored for r in group.group.rollouts if isinstance(r, Rollout)]
+    own = policy_written(scored)
+    scores = [score for group in own for score in group.scores]
+    rollouts = [r for group in own for r in group.group.rollouts if isinstance(r, Rollout)]
     values = [score.value for score in scores if score.value is not None]
-    parts = part_means(scored)
+    parts = part_means(own)
     tokens = sum(sum(r.loss_mask) for r in rollouts)  # those that the policy wrote
     correct = verified_leaf(reward)
     metrics = {"reward": sum(values) / len(values)} if values else {}
-    accuracy = accuracy_of(scored, correct, max_unscored) if correct is not None else None
+    accuracy = accuracy_of(own, correct, max_unscored) if correct is not None else None
     if accuracy is not None:
         metrics["accuracy"] = accuracy
     elif correct is not None:
         parts.pop(correct.name, None)  # the same figure by another name
     metrics |= {f"part/{name}": value for name, value in parts.items() if name != reward.name}
     if correct is not None:
-        metrics["abstained"] = abstained_share(scored, correct)
+        metrics["abstained"] = abstained_share(own, correct)
     metrics["unscored"] = 1 - len(values) / len(scores)
     metrics |= {
         f"unscored/{status}": float(n) for status, n in Counter(s.status for s in scores).items() if status != "ok"
@@ -96,7 +99,9 @@ def staleness(rollouts: Sequence[Rollout], version: int) -> dict[str, float]:
 def costs(scored: Sequence[ScoredGroup]) -> dict[str, float]:
     """What the verdicts cost in all, as NODE/WHAT: what each verifier counts in `Verdict.cost`."""
     spent: Counter[str] = Counter()
-    for name, part in (item for group in scored for score in group.scores for item in score.parts.items()):
+    refused = [g.teacher for g in scored if g.teacher is not None and all(g.teacher is not score for score in g.scores)]
+    scores = [score for group in scored for score in group.scores] + refused
+    for name, part in (item for score in scores for item in score.parts.items()):
         if part.verdict is not None:
             spent.update({f"{name}/{what}": amount for what, amount in part.verdict.cost.items()})
     return dict(spent)

@@ -16,20 +16,33 @@ from medrl.cluster import LocalPlacement, Placement
 from medrl.data.mixtures import ProblemSampler
 from medrl.engines import Engine, Sampling
 from medrl.environments import Environment, check_problems
-from medrl.errors import LearnerLost
+from medrl.errors import LearnerLost, UpdateBrokenOff
 from medrl.evaluation import Evaluation, EvaluationSettings, evaluate
 from medrl.files import atomic_folder
 from medrl.learners import Optimization
 from medrl.models import Policy
 from medrl.rewards import Reward, RewardContext
-from medrl.rollouts import Ahead, Episodes, Ordered, TurnTemplate, believable, collect, undisturbed
+from medrl.rollouts import (
+    Ahead,
+    Classroom,
+    Episodes,
+    Ordered,
+    Teacher,
+    TurnTemplate,
+    believable,
+    collect,
+    policy_written,
+    undisturbed,
+)  # fmt: skip
 from medrl.seeds import seed_of
 from medrl.tracking import RunConsole, RunFolder, Tracker
 from medrl.trainers import checkpoints
 from medrl.trainers.alarm import watch_unscored
 from medrl.trainers.checks import check_reward, fitting_problems
+from medrl.trainers.efficiency import Meter
 from medrl.trainers.metrics import Laps, advantages_by_group, step_metrics, verifier_metrics
 from medrl.trainers.settings import TrainerSettings
+from medrl.trainers.stopping import bounded_by
 from medrl.types import Problem, ScoredGroup
 from medrl.verifiers.protocol import run_sync
 
@@ -53,6 +66,7 @@ class Trainer:
         trackers: Further places for metrics.
         console: Where progress is printed; None prints nothing.
         placement: Where engine and learner run; the embedded one when empty.
+        teacher: Whose answers may take places in groups, until the policy's are as good; none when empty.
         max_staleness: Versions by which rollouts may be behind the policy that trains on them; 0 is on-policy. Above 0 the
             placement must be able to sample and train at the same time, and the algorithm should correct for it.
         max_rows: Responses that the embedded engine writes at the same time.
@@ -81,6 +95,7 @@ class Trainer:
         trackers: Sequence[Tracker] = (),
         console: RunConsole | None = None,
         placement: Placement | None = None,
+        teacher: Teacher | None = None,
         max_staleness: int = 0,
         max_rows: int = 256,
         environment: Environment | None = None,
@@ -92,8 +107,10 @@ class Trainer:
         self.evaluation_settings = evaluation or EvaluationSettings()
         self.run, self.trackers, self.seed = run, trackers, seed
         self.console = console or RunConsole(quiet=True)
-        check_reward(reward, held_out)
+        check_reward(reward, held_out, teacher)
         self.policy.check()
+        if teacher is not None and environment is not None:
+            raise ValueError("a teacher answers in one turn, and an environment asks for several; give one of them")
         self.environment = environment
         turn = self.sampling.max_tokens
         self.longest = environment.longest(turn) if environment else turn  # tokens after a prompt
@@ -105,7 +122,9 @@ class Trainer:
             check_problems(environment, [*self.problems, *self.held_out])
             if environment.max_turns > 1:
                 TurnTemplate(self.policy)  # raises where the chat template cannot carry several turns
+        self.classroom = Classroom(teacher, self.policy, self.problems, self.sampling.max_tokens)
         optimization = (optimization or Optimization()).for_algorithm(self.algorithm)
+        self.meter = Meter(self.policy, optimization, self.settings.peak_tflops)
         self.placement: Placement = placement or LocalPlacement(
             self.policy,
             optimization.over(self.settings.updates(self.algorithm)),
@@ -125,6 +144,7 @@ class Trainer:
         self.best: dict[str, float] = {}  # step and accuracy of the best policy so far, the unscored taken as wrong
         self.evaluations_since_best = 0
         self.evaluated_step = -1
+        self.tracked: dict[str, int] = {}  # the last step that trackers know, by phase
         self.last_evaluation: Evaluation | None = None
         self.beginning = json.loads(json.dumps(checkpoints.state_of(self)))  # a copy: states change in place
 
@@ -133,32 +153,35 @@ class Trainer:
         run_sync(self._fit(self.settings.steps if steps is None else steps))
 
     async def _fit(self, steps: int) -> None:
-        await self._evaluate_first()
         taken = self.step  # the last step whose rollouts were handed out
+        stop = bounded_by(self.settings.stop_grace, lambda: self.placement.learner)
         try:
-            with self.console.phase("RL", total=steps, done=self.step) as progress:
-                while self.step < steps and not self._should_stop():
-                    laps, counted = Laps(), self.scorer.statistics()
-                    scored, ordered = await self.ahead.next(self.step + 1, steps)
-                    taken = ordered.step
-                    laps("rollout")
+            with stop, self.console.phase("RL", total=steps, done=self.step) as progress:
+                while True:
                     try:
+                        await self._evaluate_first()
+                        if self.step >= steps or self._should_stop():
+                            return await self._finish()
+                        laps, counted, before = Laps(), self.scorer.statistics(), checkpoints.step_state(self)
+                        scored, ordered = await self.ahead.next(self.step + 1, steps)
+                        taken = ordered.step
+                        laps("rollout")
                         await undisturbed(self._train(scored, ordered.context, laps, counted))
                         await self._evaluate_and_save(last=self.step == steps)
                     except LearnerLost as lost:
                         await self._recover(lost)
                         taken = self.step
+                    except UpdateBrokenOff as broken:
+                        taken = await self._back(broken, before, ordered)
+                        raise asyncio.CancelledError from broken
                     progress.advance(self.step - progress.done)
         except asyncio.CancelledError:  # Ctrl-C
             await self.ahead.close()
-            if taken <= self.step:  # else its update was broken off by a second Ctrl-C: an older checkpoint is whole
+            if taken <= self.step:  # else half an update is done that cannot be undone: an older checkpoint is whole
                 self._keep()
             raise
         finally:
             await self.ahead.close()
-        self._keep()
-        if self.held_out and self.evaluated_step != self.step:
-            await self.evaluate()
 
     async def _train(
         self, scored: list[ScoredGroup], context: RewardContext, laps: Laps, counted: Mapping[str, Mapping[str, Any]]
@@ -166,13 +189,14 @@ class Trainer:
         learner, engine, step = self.placement.learner, self.placement.engine, self.step + 1
 
         # 1. P problems, G rollouts of each, all scored: what cannot be believed trains nothing
-        self.reward.learn(scored, self.reward_state)
+        self.reward.learn(policy_written(scored), self.reward_state)
+        taught = self.classroom.learn(scored)
         scored = believable(scored, self.unscored, self.settings.max_unscored, self.settings.unscored_window)
 
         # 2. rewards become advantages
         groups = self.algorithm.select(scored) or scored
         batch = Batch.from_groups(groups, self.longest, self.sampling.temperature)
-        exact = self.ahead.staleness == 0 and engine.exact(self.sampling)
+        exact = self.ahead.staleness == 0 and batch.teacher_mask_BT is None and engine.exact(self.sampling)
         batch = await self._away(learner.forward, batch, self.algorithm.needs, exact_rollouts=exact)
         batch = self.algorithm.advantages(batch, self.algorithm_state)
         laps("forward")
@@ -185,9 +209,10 @@ class Trainer:
         laps("sync")
 
         # 4. what happened
-        spent, learned = laps.seconds | context.seconds, learned | self.algorithm.figures(batch)
+        spent, learned = laps.seconds | context.seconds, learned | self.algorithm.figures(batch) | taught
         metrics = step_metrics(scored, learned, spent, self.reward, self.settings.max_unscored, step - 1)
         metrics |= verifier_metrics(counted, self.scorer.statistics()) | self.placement.figures()
+        metrics |= await self._away(self.meter.figures, learner, self.algorithm, batch, spent["update"])
         self._log(metrics, scored, groups, batch)
 
     async def evaluate(self) -> Evaluation:
@@ -217,8 +242,7 @@ class Trainer:
             self.evaluations_since_best = 0 if improved else self.evaluations_since_best + 1
             if improved:
                 self.best = {"step": self.step, "accuracy": sure}
-        for tracker in self.trackers:
-            tracker.log(self.step, result.row(), phase=result.name)
+        self._track(result.name, result.row())
         if self.run is not None:
             self.run.log_evaluation(self.step, result.name, result.row())
             for name, asked in ((result.name, result.sampled), (f"{result.name}_greedy", result.greedy)):
@@ -235,7 +259,14 @@ class Trainer:
             raise lost
         await self.ahead.close()
         checkpoints.recover(self, lost)
-        await self._evaluate_first()
+
+    async def _back(self, broken: UpdateBrokenOff, before: Mapping[str, Any], ordered: Ordered) -> int:
+        """After an update that Ctrl-C broke off: the loop before it, if the learner is; the last step begun."""
+        if not broken.whole:
+            return ordered.step
+        await self.ahead.close()
+        checkpoints.take_back(self, before, ordered)
+        return self.step
 
     async def _evaluate_first(self) -> None:
         """The evaluation before training, and one that a stop came before."""
@@ -280,6 +311,7 @@ class Trainer:
                 version=self.step,
                 context=ordered.context,
                 kept=ordered.kept,
+                classroom=self.classroom,
                 on_rollout=progress.advance if progress else lambda: None,
             )
 
@@ -294,9 +326,16 @@ class Trainer:
             return work(*arguments, **named)
         return await asyncio.to_thread(work, *arguments, **named)
 
+    async def _finish(self) -> None:
+        """The last checkpoint and the last evaluation, where the last step had none."""
+        self._keep()
+        if self.held_out and self.evaluated_step != self.step:
+            await self.evaluate()
+
     def _keep(self) -> None:
-        """Save where the run ends between two checkpoints."""
-        if self.run is not None and self.step > 0 and checkpoints.latest_step(self.run) != self.step:
+        """Save where the run ends between two checkpoints; before the first step, if there are groups to keep."""
+        begun = self.step > 0 or any(one.kept for one in self.ahead.ordered)
+        if self.run is not None and begun and checkpoints.latest_step(self.run) != self.step:
             checkpoints.save(self, self.run)
 
     def _should_stop(self) -> bool:
@@ -305,13 +344,21 @@ class Trainer:
             return True
         return patience is not None and self.evaluations_since_best >= patience
 
+    def _track(self, phase: str, row: Mapping[str, Any]) -> None:
+        """Tell the trackers, who cannot be cut back as the run's own logs are: of a step that is done again, once."""
+        if self.step > self.tracked.get(phase, -1):
+            self.tracked[phase] = self.step
+            for tracker in self.trackers:
+                tracker.log(self.step, row, phase=phase)
+
     def _log(
         self, metrics: dict[str, float], scored: Sequence[ScoredGroup], groups: Sequence[ScoredGroup], batch: Batch
     ) -> None:
-        metrics |= watch_unscored(scored, self.reward, self.settings, self.alarm_state, self.console.say)
+        metrics |= watch_unscored(
+            policy_written(scored), self.reward, self.settings, self.alarm_state, self.console.say
+        )
         self.console.row({"step": self.step, **metrics})
-        for tracker in self.trackers:
-            tracker.log(self.step, metrics)
+        self._track("rl", metrics)
         if self.run is not None:
             self.run.log_metrics(self.step, metrics)
             if self.settings.log_rollouts:

@@ -26,6 +26,10 @@ class TrainerSettings:
     save_every: int = 20
     """Steps between checkpoints, from which a killed run goes on; 0 for the last step only."""
 
+    stop_grace: float = 3.0
+    """Seconds that an update may go on after Ctrl-C. Then it is broken off between two micro-batches, and the step before it
+    is saved, with the step's rollouts. Typical 1 to 5; more where a step is dear and nothing waits for the machine."""
+
     keep_checkpoints: int = 2
     """Newest checkpoints kept. The best policy by held-out accuracy is kept apart, in `best`."""
 
@@ -50,6 +54,10 @@ class TrainerSettings:
     """What to do with problems whose prompt leaves no room for a response in the model's context. Nothing is ever cut
     off a prompt: it would lose the assistant's header or the question."""
 
+    peak_tflops: float | None = None
+    """10^12 operations per second that the learner's devices can do together, as published, for `time/learner/mfu` (H100,
+    dense bfloat16: 989 each). Empty measures a product of matrices at the first step, in less than a second."""
+
     log_rollouts: bool = True
     """Write every rollout with its verdicts to rollouts/."""
 
@@ -62,7 +70,7 @@ class TrainerSettings:
             f"{name} is {getattr(self, name)}, below {least}"
             for name, least in (
                 ("steps", 0), ("problems_per_step", 1), ("rollouts_per_problem", 2),
-                ("evaluate_every", 0), ("save_every", 0), ("keep_checkpoints", 1), ("unscored_window", 1),
+                ("evaluate_every", 0), ("stop_grace", 0), ("save_every", 0), ("keep_checkpoints", 1), ("unscored_window", 1),
             )
             if getattr(self, name) < least
         ]  # fmt: skip
@@ -72,6 +80,8 @@ class TrainerSettings:
             faults.append(
                 f"unscored_alarm is {self.unscored_alarm}; it must be above 0 and below 1, or empty for never"
             )
+        if self.peak_tflops is not None and not self.peak_tflops > 0:
+            faults.append(f"peak_tflops is {self.peak_tflops}; it must be above 0, or empty to be measured")
         if self.patience is not None and self.patience < 1:
             faults.append(f"patience is {self.patience}; it must be at least 1, or empty for never")
         if faults:

@@ -92,17 +92,22 @@ def start(folder: Path, ranks: int, cases: list[dict[str, Any]]) -> None:
     assert codes == [0] * ranks, "\n".join(log.read_text(errors="replace")[-3000:] for log in logs)
 
 
-@pytest.fixture(scope="module")
-def group(
-    make_policy: Callable[..., Policy], make_batch: Callable[..., Batch], tmp_path_factory: pytest.TempPathFactory
-) -> Group:
-    folder = tmp_path_factory.mktemp("ranks")
+def prepared(folder: Path, make_policy: Callable[..., Policy], make_batch: Callable[..., Batch]) -> Path:
+    """A folder with a policy and its batches."""
     policy = make_policy(hidden_size=36, heads=2)  # 36: parts of odd sizes, so that ZeRO-3 has to pad
     (folder / "policy").mkdir()
     policy.save(folder / "policy")
     rewards = [1.0, 0.0, 0.5, 0.25, None, 1.0, 0.0, 0.0, 0.5, 0.5]
     batches = [make_batch(policy, rewards, 2, seed=step) for step in range(STEPS)]
     torch.save(batches, folder / "batches.pt")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def group(
+    make_policy: Callable[..., Policy], make_batch: Callable[..., Batch], tmp_path_factory: pytest.TempPathFactory
+) -> Group:
+    folder = prepared(tmp_path_factory.mktemp("ranks"), make_policy, make_batch)
     torch_learner = torch_run(folder, {}, HALF)[0]
     (folder / "torch").mkdir()
     torch_learner.save(folder / "torch")
@@ -142,6 +147,19 @@ def apart(left: dict[str, Tensor], right: dict[str, Tensor]) -> float:
 def rows_apart(left: list[dict[str, float]], right: list[dict[str, float]]) -> float:
     assert [row.keys() for row in left] == [row.keys() for row in right]
     return max(abs(a[key] - b[key]) for a, b in zip(left, right, strict=True) for key in a)
+
+
+def test_an_update_that_is_broken_off_on_one_rank_is_undone_on_all(
+    make_policy: Callable[..., Policy], make_batch: Callable[..., Batch], tmp_path: Path
+) -> None:
+    folder, every = prepared(tmp_path, make_policy, make_batch), PLAIN | OTHERS | ROUGH
+    names = [*PLAIN, "bf16_2", "lora3", "own_critic3", "shared_critic3"]
+    start(folder, 2, [{"name": name, **every[name], "steps": [0, 3], "break_at": 2} for name in names])
+    for name in names:
+        said = json.loads((folder / f"{name}.json").read_text())["broke"]
+        assert said["broken"].endswith("weights and moments are as before it"), name
+        assert said["moved"] and said["undone"] and said["counted"] == 0, (name, said)
+        assert "was broken off" in said["refused"], name
 
 
 @pytest.mark.parametrize("name", [*(f"one_{name}" for name in ONE), *PLAIN, *OTHERS])

@@ -5,6 +5,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from torch import Tensor
 
 from medrl.algorithms import GRPO, Batch
 from medrl.cluster import LearnerGroup, RayLearners
-from medrl.errors import CheckpointError, LearnerLost, TrainingDiverged
+from medrl.errors import CheckpointError, LearnerLost, TrainingDiverged, UpdateBrokenOff
 from medrl.learners import Optimization, TorchLearner
 from medrl.learners.deepspeed_settings import DeepSpeedSettings
 from medrl.models import Policy
@@ -130,3 +131,32 @@ def test_numbers_faults_and_restarts(
     assert not os.path.exists(f"/proc/{victim}"), "what hangs is ended, so that its memory is free"
     train(learners, make_batch, range(3, 5))
     assert apart(weights(learners), weights(straight)) < 1e-5
+
+    # 5. An update is broken off from another thread: undone on all ranks, and what there was before can be saved
+    before, long = weights(learners), replace(ALGORITHM, epochs=400, minibatches=2)
+    threading.Timer(2.0, learners.interrupt).start()
+    begun = time.monotonic()
+    with pytest.raises(UpdateBrokenOff, match="as before it"):
+        learners.update(batch, long, 5)
+    assert time.monotonic() - begun < 15
+    assert apart(weights(learners), before) == 0.0
+    (tmp_path / "undone").mkdir()
+    learners.save(tmp_path / "undone")
+    learners.interrupt(False)
+    with pytest.raises(LearnerLost, match="half a gradient"):
+        learners.update(batch, ALGORITHM, 5)
+    learners.restart(tmp_path / "undone")
+    train(learners, make_batch, range(5, 6))
+    train(straight, make_batch, range(5, 6))
+    assert apart(weights(learners), weights(straight)) < 1e-5
+
+    # 6. A rank that cannot leave it is not waited for
+    victim = process_of(learners, 0)
+    threading.Timer(1.0, os.kill, (victim, signal.SIGSTOP)).start()
+    threading.Timer(2.0, learners.interrupt).start()
+    begun = time.monotonic()
+    with pytest.raises(UpdateBrokenOff, match="half of it is done"):
+        learners.update(batch, long, 6)
+    assert time.monotonic() - begun < 15
+    with pytest.raises(LearnerLost, match="did not leave it"):
+        learners.probe_logprobs([5, 6])

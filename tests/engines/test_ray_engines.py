@@ -17,7 +17,9 @@ import torch
 
 from medrl.engines import Request, Sampling
 from medrl.engines.vllm_settings import EngineSettings, ServedModel
-from medrl.errors import EngineFailed, WeightDrift
+from medrl.errors import EngineFailed, LearnerLost, WeightDrift
+from medrl.learners import LoRA, Optimization, TorchLearner
+from medrl.learners.trainable import adapter_off
 from medrl.models import Policy
 from medrl.models.buckets import LentBucket, lend
 from medrl.rewards import Verified
@@ -129,6 +131,20 @@ def side(started: None, make_policy: Callable[..., Policy], tmp_path_factory: py
     engines = RayEngines(served, EngineSettings(max_num_seqs=32), fleet)
     yield Side(policy, engines)
     engines.close()
+
+
+def kill(side: Side, number: int) -> None:
+    """End an engine's process."""
+    card = side.engines._desk.slots[number].card
+    assert card is not None
+    os.kill(card.pid, signal.SIGKILL)
+
+
+def all_ready(side: Side) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not all(one.ready for one in side.engines.figures().engines):
+        assert time.monotonic() < deadline, side.engines.figures()
+        time.sleep(0.2)
 
 
 @verifier("long_enough")
@@ -348,3 +364,78 @@ def test_an_engine_that_cannot_start_says_why(
         RayEngines(served, EngineSettings(), FleetSettings(cpus=0.5))
     with pytest.raises(EngineFailed, match=r"was not loaded within 2 s.*ray status"):
         RayEngines(served, EngineSettings(), FleetSettings(cpus=64, start_timeout=2.0))
+
+
+def test_adapters_alone_are_sent_and_an_engine_that_takes_anothers_place_gets_them_too(side: Side) -> None:
+    """A learner with LoRA over the weights of the engines' own folder: a tenth of the bytes, the same log-probabilities."""
+    from medrl.cluster.weights import RaySync
+
+    lora = LoRA(rank=2, alpha=6.0)
+    policy = Policy.load(side.engines.served.folder)
+    learner = TorchLearner(policy, Optimization(lora=lora))
+    with torch.no_grad():
+        for index, weight in enumerate(w for w in policy.model.parameters() if w.requires_grad):
+            weight += 0.05 * torch.randn(weight.shape, generator=torch.Generator().manual_seed(index))
+    whole, sync, asked = RaySync(learner, side.engines), RaySync(learner, side.engines, lora=lora), requests(4)
+    whole.publish(side.engines.version + 1)
+    sync.publish(side.engines.version + 1)
+    assert whole.last is not None and sync.last is not None
+    assert sync.last.gap < 1e-5 and sync.last.mib < whole.last.mib / 5
+    kill(side, 0)
+    rollouts = sample(side, asked)
+    all_ready(side)
+    rollouts += sample(side, asked)
+    with adapter_off(policy.model):
+        assert max(gap(policy.model, rollout) for rollout in rollouts) > 1e-2
+    assert max(gap(policy.model, rollout) for rollout in rollouts) < 1e-5
+
+
+def test_weights_that_die_with_their_owner_are_a_lost_learner_and_not_a_broken_engine(side: Side) -> None:
+    """The rank that had put them is gone, then every engine: who waits is told, and the next weights are taken."""
+    import ray
+
+    from medrl.cluster.weights import RaySync
+
+    @ray.remote(num_cpus=0)
+    class Rank:
+        def put(self, buckets: list[Any]) -> list[Any]:
+            return [ray.put(bucket) for bucket in buckets]
+
+    rank = Rank.remote()
+    version, before = side.engines.version + 1, side.engines.figures()
+    side.engines.update(ray.get(rank.put.remote(list(side.weights()))), version)
+    asked = requests(4, max_tokens=60)
+    assert once_each(sample(side, asked), asked)
+    ray.kill(rank)
+    for number in range(2):
+        kill(side, number)
+    with pytest.raises(LearnerLost, match=f"the weights of version {version} are gone"):
+        sample(side, asked)
+    with pytest.raises(LearnerLost, match="are gone"):  # whoever asks before there are new ones is told as well
+        sample(side, asked)
+    assert side.engines.figures().restarts == before.restarts + 2, "no engine was given up for what is not its fault"
+    RaySync(side, side.engines).publish(version + 1)
+    rollouts = sample(side, asked)
+    assert once_each(rollouts, asked) and max(gap(side.policy.model, rollout) for rollout in rollouts) < 1e-5
+
+
+def test_an_engine_that_takes_anothers_place_is_probed_before_it_samples(side: Side) -> None:
+    """Last of this file: the run of these engines is over."""
+    import ray
+
+    from medrl.cluster.fleet import Proof
+
+    ids = tuple(range(5, 40))
+    right = tuple(logprobs(side.policy.model, ids))
+    all_ready(side)
+    asked, version = requests(2, max_tokens=60), side.engines.version + 1
+    refs = [ray.put(bucket) for bucket in side.weights()]
+    side.engines.update(refs, version, Proof(ids, right, 1e-4))
+    kill(side, 0)
+    assert once_each(sample(side, asked), asked)
+    all_ready(side)
+    side.engines.update(refs, version + 1, Proof(ids, tuple(value - 0.01 for value in right), 1e-4))
+    kill(side, 0)
+    with pytest.raises(WeightDrift, match="took another's place"):
+        while True:
+            sample(side, asked)

@@ -255,6 +255,19 @@ def stop_after_step_3_with_a_finished_group_ahead(one: Trainer) -> None:
     engine.on_rollout = stop
 
 
+class Told:
+    """A tracker that keeps what it was told of."""
+
+    def __init__(self, rows: list[tuple[str, int]]) -> None:
+        self.rows = rows
+
+    def log(self, step: int, metrics: Any, *, phase: str = "rl") -> None:
+        self.rows.append((phase, step))
+
+    def close(self) -> None:
+        pass
+
+
 class Fragile(Apart):
     """A placement whose learner is lost at given steps, and that has new ones, as a group of ranks has."""
 
@@ -298,12 +311,50 @@ def test_a_lost_learner_is_made_anew_and_the_run_ends_in_the_same_weights(
     with folder(tmp_path / "lost") as run:
         one = trainer(policy, run=run, **knobs)
         one.held_out, one.placement = held_out, Fragile(policy, lost_at)
+        told: list[tuple[str, int]] = []
+        one.trackers = [Told(told)]
         one.fit()
+        assert [step for phase, step in told if phase == "rl"] == [1, 2, 3, 4, 5, 6], "trackers cannot be cut back"
+        assert len(told) == len(set(told))
         assert not one.placement.left
         assert [timeless(row) for row in run.read_metrics("rl")] == [timeless(row) for row in rows]
         assert [timeless(row) for row in run.read_evaluations()] == [timeless(row) for row in evaluations]
         assert run.read_evaluations()[0]["step"] == 0
     assert same(policy, expected)
+
+
+def test_a_learner_that_is_lost_while_the_last_checkpoint_is_written_is_made_anew(
+    make_policy: MakePolicy, tmp_path: Path
+) -> None:
+    """The run stops by its patience, between two checkpoints; and later it is evaluated once more."""
+    policies, held_out = (make_policy(), make_policy()), [Problem("h0", ask("knee"))]
+    knobs: dict[str, Any] = {"save_every": 0, "steps": 6, "evaluate_every": 2, "patience": 1}
+    for name, policy in zip(("whole", "lost"), policies, strict=True):
+        with folder(tmp_path / name) as run:
+            one = trainer(policy, run=run, **knobs)
+            one.held_out, one.placement = held_out, Fragile(policy, ())
+            one._should_stop = lambda one=one: one.step >= 2  # type: ignore[method-assign,misc]
+            if name == "lost":
+                lose_once(one, "save")
+            one.fit()
+            assert one.step == 2 and [path.name for path in run.checkpoints()] == ["step-000002"]
+            assert [row["step"] for row in run.read_metrics("rl")] == [1, 2]
+            one.best, one.evaluated_step = {}, -1
+            if name == "lost":
+                lose_once(one, "save_policy")
+            one.fit()  # nothing is left to train: the evaluation that is missing, and the best policy
+            assert one.evaluated_step == 2 and one.best and (run.best / "model.safetensors").is_file()
+    assert same(*policies)
+
+
+def lose_once(one: Trainer, method: str) -> None:
+    """The learner is lost when this is called next."""
+    learner = one.placement.learner
+
+    def lost(*_: Any) -> None:
+        raise LearnerLost(f"rank 0 of 2 died in {method}", [0])
+
+    setattr(learner, method, lost)  # another learner takes its place
 
 
 def test_a_learner_that_cannot_be_had_again_ends_the_run(make_policy: MakePolicy) -> None:

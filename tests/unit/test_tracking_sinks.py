@@ -58,3 +58,10 @@ def test_wandb_without_an_account_logs_to_the_disk(tmp_path: Path, monkeypatch: 
     while b"rl/reward" not in stored.read_bytes() and time.monotonic() < deadline:
         time.sleep(0.01)
     assert b"rl/reward" in stored.read_bytes() and b"sft/loss" in stored.read_bytes()
+    resumed = WandbTracker(tmp_path, name="x", config={"seed": 1})
+    logged: list[dict[str, float]] = []
+    monkeypatch.setattr(resumed._run, "log", logged.append)
+    for step in (1, 2):
+        resumed.log(step, {"reward": 0.75})
+    resumed.close()
+    assert logged == [{"rl/step": 2, "rl/reward": 0.75}], "what a resumed run does again is there already"

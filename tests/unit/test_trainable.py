@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from medrl.algorithms import GRPO, Batch
-from medrl.errors import CheckpointError, UnsupportedModel
+from medrl.engines.adapters import merged_weights
+from medrl.errors import CheckpointError, MissingFile, UnsupportedModel
 from medrl.learners import LoRA, Optimization, TorchLearner, response_logprobs
 from medrl.learners.checkpoint import OptimizerState
 from medrl.learners.trainable import adapter_off, frozen_copy, parameters
@@ -196,3 +197,21 @@ def test_knobs_that_do_not_fit_are_refused(knobs: dict[str, Any], said: str) -> 
 def test_knobs_of_adapters_out_of_range_are_refused(knobs: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=f"lora: {next(iter(knobs))}"):
         LoRA(**knobs)
+
+
+def test_an_engine_makes_of_adapters_and_its_folder_what_the_learner_has(
+    make_policy: MakePolicy, make_batch: MakeBatch, tmp_path: Path
+) -> None:
+    policy = make_policy()
+    policy.save(tmp_path / "start")
+    learner = TorchLearner(policy, Optimization(lr=1e-2, lora=SMALL))
+    learn(learner, make_batch, range(2))
+    adapters, folder = sent(learner, "adapter"), str(tmp_path / "start")
+    made = dict(merged_weights(folder, torch.float32, adapters, SMALL.alpha / SMALL.rank))
+    assert not changed(made, sent(learner)), "bit for bit"
+    assert changed(made, dict(merged_weights(folder, torch.float32, {}, 1.0)))
+    strange = {**adapters, "base_model.model.model.layers.9.mlp.up_proj.lora_A.weight": torch.zeros(4, 32)}
+    with pytest.raises(ValueError, match=r"no weight for 1 tensors of adapters, the first being .*layers\.9"):
+        dict(merged_weights(folder, torch.float32, strange, 2.0))
+    with pytest.raises(MissingFile, match="adapters_only=false"):
+        dict(merged_weights(str(tmp_path), torch.float32, adapters, 2.0))

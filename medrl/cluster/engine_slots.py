@@ -1,0 +1,93 @@
+"""What the desk of the engines deals in: requests on their way, places for engines, and words on what ended one."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from medrl.cluster.engine_actor import Card, stack_of
+from medrl.engines.base import Request
+from medrl.engines.vllm_loop import Pulse
+from medrl.errors import need
+from medrl.types import Rollout
+
+ray: Any = need("ray", "ray")
+STILL = Pulse(version=-1, running=0, waiting=0, quiet=0.0, steps=0, tokens=0, busy=0.0)
+
+
+@dataclass(eq=False)
+class Ticket:
+    """One request on its way.
+
+    Attributes:
+        request: What is asked.
+        version: The policy version that it is asked of, at least.
+        deliver: Takes the rollout or the error; called once.
+        done: Whether it was called, or nobody waits any more.
+    """
+
+    request: Request
+    version: int
+    deliver: Callable[[Rollout | BaseException], None]
+    done: bool = False
+
+    def end(self, result: Rollout | BaseException) -> None:
+        """Deliver, unless that has happened: a request that was sampled twice is heard of once."""
+        if not self.done:
+            self.done = True
+            self.deliver(result)
+
+
+@dataclass(eq=False)
+class Slot:
+    """A place for an engine: whichever actor is in it, it has one number."""
+
+    index: int
+    actor: Any = None
+    card: Card | None = None
+    pump: "asyncio.Task[None] | None" = None
+    held: dict[int, Ticket] = field(default_factory=dict)
+    pulse: Pulse = STILL
+    ready: bool = False
+    loaded: bool = False  # whether its engine is there, and waits for weights that can be had
+    version: int = -1
+    refs: tuple[Any, ...] | None = None  # of the weights that it has; None where they are the folder's
+    past_tokens: int = 0  # of the actors that were here before
+    past_busy: float = 0.0
+    lives: int = 0
+
+    @property
+    def name(self) -> str:
+        return f"engine-{self.index}" + (f".{self.lives}" if self.lives else "")
+
+
+def cause_of(error: Any) -> Exception:
+    """What was raised in the actor, as the error that it was."""
+    cause = getattr(error, "cause", None)
+    return cause if isinstance(cause, Exception) else error
+
+
+def last_words(error: BaseException) -> str:
+    return " ".join(str(error).split())[:1500]
+
+
+def regrouped(tickets: Sequence[Ticket]) -> list[list[Ticket]]:
+    """Tickets of one problem together again, in the order in which they were given out."""
+    groups: dict[tuple[Any, ...], list[Ticket]] = {}
+    for ticket in tickets:
+        groups.setdefault((ticket.request.problem_id, ticket.request.prompt_ids), []).append(ticket)
+    return list(groups.values())
+
+
+async def stack_on_its_node(card: Card) -> str:
+    """The stack of an actor that hangs, read on its own node."""
+    if card.node == ray.get_runtime_context().get_node_id():
+        return await asyncio.to_thread(stack_of, card)
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    there = NodeAffinitySchedulingStrategy(node_id=card.node, soft=False)
+    try:
+        async with asyncio.timeout(30.0):
+            return str(await ray.remote(stack_of).options(num_cpus=0, scheduling_strategy=there).remote(card))
+    except (TimeoutError, ray.exceptions.RayError) as error:
+        return f"(no stack: {type(error).__name__} on its node)"
