@@ -19,7 +19,7 @@ from medrl.cluster.ray_start import require_cluster_packages
 from medrl.data.demonstrations import Demonstration
 from medrl.engines import InProcessEngine
 from medrl.errors import DataError, MedrlError
-from medrl.evaluation import evaluate
+from medrl.evaluation.evaluate import evaluate
 from medrl.files import atomic_folder, remove_folder
 from medrl.learners import backbone_and_head
 from medrl.models import Policy

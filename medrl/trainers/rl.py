@@ -15,7 +15,7 @@ from medrl.cluster import LocalPlacement, Placement
 from medrl.data.mixtures import ProblemSampler
 from medrl.engines import Sampling
 from medrl.errors import LearnerLost
-from medrl.evaluation import Evaluation, EvaluationSettings, evaluate
+from medrl.evaluation.evaluate import Evaluation, EvaluationSettings, evaluate
 from medrl.files import atomic_folder
 from medrl.learners import Optimization
 from medrl.models import Policy
