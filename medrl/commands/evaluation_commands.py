@@ -40,6 +40,24 @@ def add(commands: Commands) -> None:
     evaluate.add_argument("--json", metavar="FILE", help="write the figures here too")
     evaluate.set_defaults(command=_eval)
 
+    pair = commands.add_parser(
+        "compare", help="two models side by side, blinded, with paired tests",
+        description="Compare two models on the same problems. A and B are files of answers, runs, folders or hub ids of "
+        "models, or chat models ('{type: openai, model: M, base_url: URL}').",
+    )  # fmt: skip
+    pair.add_argument("a", metavar="A")
+    pair.add_argument("b", metavar="B")
+    _asking(pair, "--prompts")
+    pair.add_argument("--policy", default="best", help="which policy of a run: best, latest or sft")
+    pair.add_argument("--verifier", help="who says what is right; default typed (rules)")
+    pair.add_argument("--judge", metavar="CONFIG", help="a chat model that judges each pair in both orders")
+    pair.add_argument(
+        "--metrics", nargs="+", choices=TOKENIZERS, default=[], metavar="TOKENIZER", help="as of `medrl eval`"
+    )
+    pair.add_argument("--out", metavar="FOLDER", default="comparison", help="default ./comparison")
+    pair.add_argument("--json", metavar="FILE", help="write the figures here too")
+    pair.set_defaults(command=_compare)
+
 
 def _asking(parser: argparse.ArgumentParser, problems: str) -> None:
     """What says which problems are asked, and how."""
@@ -136,6 +154,39 @@ def _eval_recipe(options: argparse.Namespace) -> int:
     if row["accuracy"] is None:
         print(f"medrl: no accuracy: the judge failed on {row['unscored']:.0%} of what it was asked", file=sys.stderr)
         return FAILED
+    return 0
+
+
+def _compare(options: argparse.Namespace) -> int:
+    from medrl.commands.compare_models import answers_of, compare_models
+    from medrl.evaluation.answer_files import load_sets
+    from medrl.evaluation.comparing import verdict
+
+    console, out = console_of(120), Path(options.out)
+    prompts = load_sets(options.problems, schema=options.schema, limit=options.limit)
+    sides = [
+        answers_of(
+            what, prompts, _how(options), policy=options.policy, schema=options.schema, cache=out / "replies.sqlite",
+            say=console.print,
+        )
+        for what in (options.a, options.b)
+    ]  # fmt: skip
+    found = compare_models(
+        sides[0], sides[1], out, seed=options.seed, metrics=options.metrics, say=console.print,
+        verifier=verifier_of(options.verifier) if options.verifier else None,
+        judge=chat_of(options.judge) if options.judge else None,
+    )  # fmt: skip
+    names = (found["A"]["name"], found["B"]["name"])
+    for name, row in found["sets"].items():
+        strict = row.get("strict")
+        figures = f"{100 * strict['first']:.1f} and {100 * strict['second']:.1f} %; " if strict else ""
+        console.print(f"{name}: {row['problems']} problems; {figures}{verdict(row, names)}")
+    if "judged" in found:
+        said = found["judged"]
+        console.print(f"{said['judge']}: {said['win']} won, {said['tie']} ties, {said['loss']} lost by {names[0]}")
+    console.print(f"blinded: {out / 'page.html'}   key: {out / 'key.json'}   tests: {out / 'compare.html'}")
+    if options.json:
+        write_json(options.json, found)
     return 0
 
 

@@ -63,7 +63,7 @@ def cmb(row: Row, number: int, reading: Reading) -> Problem:
         given = {label: text for label, text in given.items() if str(text or "").strip()}
     options = options_of(given)
     label = label_of(row["answer"], options)
-    about = {"topic": row.get("exam_subject") or row.get("exam_class"), "exam": row.get("exam_type")}
+    about: dict[str, Any] = {"topic": row.get("exam_subject") or row.get("exam_class"), "exam": row.get("exam_type")}
     return problem_of(row, number, reading, required(row, "question"), label, "choice", options, **about)
 
 
@@ -72,7 +72,7 @@ def cmexam(row: Row, number: int, reading: Reading) -> Problem:
     given = row["Options"]
     options = options_of(given) if isinstance(given, list | Mapping) else _lines(required(row, "Options"))
     label = label_of(row["Answer"], options)
-    about = {
+    about: dict[str, Any] = {
         "topic": row.get("Medical Discipline"),
         "department": row.get("Clinical Department"),
         "difficulty": row.get("Difficulty Level"),
