@@ -108,7 +108,8 @@ def _eval_answers(options: argparse.Namespace) -> int:
         raise DataError("name the problems that are to be answered: --problems FILE ...")
     else:
         chat = chat_of(options.chat) if options.chat else None
-        out = Path(options.out or _folder(options.name or options.model or chat["model"]))
+        called = options.name or options.model or (chat["model"] if chat else "model")
+        out = Path(options.out or _folder(called))
         answers = ask(
             problems, _how(options), model=options.model, chat=chat, name=options.name,
             cache=out / "replies.sqlite", say=console.print,

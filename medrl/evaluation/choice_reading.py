@@ -17,6 +17,8 @@ from medrl.verifiers.choice import wanted_labels
 from medrl.verifiers.extract import sections
 
 Lenient = Literal["first", "last"]
+# After these "A" is no article.
+_VERBS = r"(?:is|was|are|and|or|not|but|because|would|could|can|may|might|seems|as|since|due|looks|fits|has|does)\b"
 READ = 200_000  # characters of a visible answer that are read, half from either end
 
 
@@ -78,4 +80,5 @@ def _labels(labels: str, several: bool) -> re.Pattern[str] | None:
         return None
     one = f"[{re.escape(labels)}]"
     run = rf"{one}(?:[ ,、，和及&]{{0,2}}{one})*" if several else one
-    return re.compile(rf"(?<![A-Za-z0-9'’-])(?!A [a-z]{{2}})(?!I ['’a-z]|I['’]){run}(?![A-Za-z0-9'’]|-[A-Za-z])")
+    article = rf"(?!A (?!{_VERBS})[a-z]{{2}})(?!I ['’a-z]|I['’])"
+    return re.compile(rf"(?<![A-Za-z0-9'’-]){article}{run}(?![A-Za-z0-9'’]|-[A-Za-z])")

@@ -34,7 +34,7 @@ def report(
     sets = []
     for name, items in answers.sets.items():
         some = [one for one in scored if one.answered.set == name]
-        row = set_figures(name, some) if some else {"set": name, "problems": 0}
+        row: dict[str, Any] = set_figures(name, some) if some else {"set": name, "problems": 0}
         row["not_checked"] = dict(Counter(one.problem.kind for one in items)) if not some else len(items) - len(some)
         if flaws is not None:
             row |= _audited(name, items, some, flaws_of)

@@ -134,7 +134,8 @@ def _scored(item: Answered, number: int, verdict: Verdict | None) -> ScoredReply
         return ScoredReply(None, None, None, "error", None, truncated, reason=f"there is no reply: {reply.error}")
     value, reason = verdict.score, verdict.reason
     visible = sections(reply.text).answer
-    answered: bool | None = bool(visible.strip())
+    cut_short = verdict.decided and verdict.answer is None and bool(truncated)
+    answered: bool | None = bool(visible.strip()) and not cut_short
     first = last = None
     if is_choice(problem):
         if verdict.status == "abstain":
