@@ -4,7 +4,6 @@ What the folder holds afterwards: `a.jsonl` and `b.jsonl` (all answers), `page.h
 `items.jsonl` (for `medrl annotate`), `records.jsonl` (what a judge said), `compare.json` and `compare.html` (the tests).
 """
 
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from medrl.commands.evaluate_answers import ask
 from medrl.commands.terminal import policy_path
 from medrl.errors import DataError
 from medrl.evaluation.answer_files import load_answers
-from medrl.evaluation.answers import Answered, Answers
+from medrl.evaluation.answers import Answered, Answers, json_text
 from medrl.evaluation.asking import Asking, Sets
 from medrl.evaluation.compare_page import compare_page
 from medrl.evaluation.comparing import compare, same_problems
@@ -43,7 +42,7 @@ def compare_models(
     write_atomic(
         folder / "items.jsonl", b"".join(json_line(dict(row)) for row in items(problems, order, first, second))
     )
-    _write(folder / "key.json", key_of(problems, order, names, seed), mode=0o600)
+    write_atomic(folder / "key.json", json_text(key_of(problems, order, names, seed)), mode=0o600)
     shared = {(name, one.id) for name, one in problems}
     sides = [_only(answers, shared) for answers in (first, second)]
     found: dict[str, Any] = {
@@ -61,7 +60,7 @@ def compare_models(
         found["text"] = {name: [both[0][name], both[1][name]] for name in both[0] if name in both[1]}
     if judge is not None:
         found["judged"] = _judged(judge, problems, sides[0], sides[1], folder, seed, say)
-    _write(folder / "compare.json", found)
+    write_atomic(folder / "compare.json", json_text(found))
     write_atomic(folder / "compare.html", compare_page(found))
     return found
 
@@ -148,7 +147,3 @@ def _judged(
             f"the judge judged none of {len(tasks)} pairs ({kind}: {reason}); start again when it is mended"
         )
     return judged_figures(pairs, outcome.records, failed, client.model, seed)
-
-
-def _write(path: Path, row: dict[str, Any], mode: int | None = None) -> None:
-    write_atomic(path, json.dumps(row, ensure_ascii=False, indent=1) + "\n", mode=mode)

@@ -1,6 +1,5 @@
 """Score answers and write what came out (`medrl eval`): per-sample outputs first, then the report that is made of them."""
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,12 +8,13 @@ from medrl.commands.problem_audit import undecided
 from medrl.commands.problem_flaws import flaws
 from medrl.commands.problem_overlap import repeats
 from medrl.errors import DataError
-from medrl.evaluation.answers import Answers
+from medrl.evaluation.answers import Answers, json_text
 from medrl.evaluation.asking import Asking, Sets, ask_chat, ask_policy
 from medrl.evaluation.report import report
 from medrl.evaluation.report_page import report_page
-from medrl.evaluation.scoring import score
+from medrl.evaluation.scoring import checkable, score
 from medrl.files import json_line, write_atomic
+from medrl.types import Problem
 from medrl.verifiers import Typed, Verifier, run_sync
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def evaluate_answers(
     write_atomic(folder / SCORED, b"".join(json_line(row) for one in scored for row in one.rows()))
     found = report(answers, scored, distrusted(answers) if audit else None, _texts(answers, metrics))
     found["verifier"] = (verifier or Typed()).to_config()
-    write_atomic(folder / REPORT, json.dumps(found, ensure_ascii=False, indent=1) + "\n")
+    write_atomic(folder / REPORT, json_text(found))
     write_atomic(folder / PAGE, report_page(found))
     return found
 
@@ -55,10 +55,18 @@ def distrusted(answers: Answers) -> Flaws:
         problems = [one.problem for one in items]
         repeated, decided = repeats(problems), undecided(problems, Typed())
         for place, one in enumerate(items):
-            some = [*flaws(one.problem), *repeated.get(place, []), *decided.get(place, [])]
+            every = [*flaws(one.problem), *repeated.get(place, []), *decided.get(place, [])]
+            some = [flaw for flaw in every if flaw.kind not in _harmless(one.problem)]
             if some:
                 found[one.key] = [(flaw.kind, flaw.words) for flaw in some]
     return found
+
+
+def _harmless(problem: Problem) -> tuple[str, ...]:
+    """Flaws that spoil a problem for training on an open question, and do no harm to this one."""
+    if problem.options:
+        return ("negated",)  # with its options, "which is not" has one answer
+    return () if checkable(problem) else ("several_sentences", "general_reference", "undecided")
 
 
 def _texts(answers: Answers, metrics: Sequence[str]) -> dict[str, dict[str, Any]] | None:

@@ -24,11 +24,16 @@ def add(commands: Commands) -> None:
     evaluate.add_argument(
         "--answers", metavar="FILE", help="answers: medrl's, a run's rollouts, lm-evaluation-harness samples"
     )
+    evaluate.add_argument("--response", metavar="COLUMN", help="of --answers: which column holds the replies")
     evaluate.add_argument("--model", metavar="FOLDER", help="folder or hub id of a policy that answers --problems")
     evaluate.add_argument(
         "--chat", metavar="CONFIG", help="chat model that answers: '{type: openai, model: M, base_url: URL}'"
     )
     _asking(evaluate, "--problems")
+    evaluate.add_argument(
+        "--tasks", nargs="+", default=[], metavar="TASK", help="of lm-evaluation-harness, for --model to answer"
+    )
+    evaluate.add_argument("--tasks-from", metavar="FOLDER", help="where tasks of your own are described")
     evaluate.add_argument("--verifier", help="who says what is right; default typed (rules)")
     evaluate.add_argument(
         "--metrics", nargs="+", choices=TOKENIZERS, default=[], metavar="TOKENIZER",
@@ -101,9 +106,18 @@ def _eval_answers(options: argparse.Namespace) -> int:
     console = console_of(130)
     problems = load_sets(options.problems, schema=options.schema, limit=options.limit)
     if options.answers:
-        asked = {"name": options.name, "schema": options.schema, "limit": None if problems else options.limit}
-        answers = load_answers(options.answers, problems, **asked)
+        answers = load_answers(
+            options.answers, problems, name=options.name, schema=options.schema, response=options.response,
+            limit=None if problems else options.limit,
+        )  # fmt: skip
         out = Path(options.out or _folder(answers.name))
+    elif options.model and options.tasks:
+        from medrl.evaluation.harness_run import run_tasks
+
+        out = Path(options.out or _folder(options.name or options.model))
+        answers = run_tasks(
+            options.model, options.tasks, include=options.tasks_from, limit=options.limit, name=options.name
+        )
     elif not problems:
         raise DataError("name the problems that are to be answered: --problems FILE ...")
     else:

@@ -13,7 +13,7 @@ from medrl.data.rows import Row, RowFault, collect, pick_schema, read_rows
 from medrl.data.schemas import SCHEMAS, Reading
 from medrl.errors import DataError
 from medrl.evaluation.answers import Answered, Answers, Reply, set_name
-from medrl.evaluation.harness import is_sample, sample
+from medrl.evaluation.harness import is_sample, of_one_filter, sample
 from medrl.types import Problem
 
 RESPONSE = ("replies", "responses", "response", "output", "prediction", "answer_text")
@@ -40,7 +40,7 @@ def load_sets(
 
 def load_answers(
     path: str | Path, problems: Sequence[tuple[str, Problem]] = (), *, name: str | None = None, schema: str = "auto",
-    limit: int | None = None,
+    limit: int | None = None, response: str | None = None,
 ) -> Answers:  # fmt: skip
     """Read answers, or say which rows are broken and why.
 
@@ -50,6 +50,7 @@ def load_answers(
         name: What the model is called; by default the file's name.
         schema: Of rows that hold the columns of a published schema.
         limit: Only so many rows.
+        response: The column that holds the reply or replies, where rows have columns; found by its name when empty.
 
     Raises:
         MissingFile: The file does not exist.
@@ -64,13 +65,14 @@ def load_answers(
     elif "problem" in rows[0] and "text" in rows[0]:
         items = _rollouts(source, rows)
     elif is_sample(rows[0]):
+        rows = of_one_filter(rows)
         items = collect(
             source, rows, lambda row, number: sample(row, number, source), "sample of a harness", unique=False
         )
     elif problems:
-        items = _by_id(source, rows, problems)
+        items = _by_id(source, rows, problems, response)
     else:
-        items = _with_columns(source, rows, schema)
+        items = _with_columns(source, rows, schema, response)
     return Answers(called, tuple(_together(items)), {"file": Path(path).name})
 
 
@@ -86,9 +88,9 @@ def _rollouts(source: str, rows: Sequence[Row]) -> list[Answered]:
     return collect(source, rows, made, "rollout", unique=False)
 
 
-def _with_columns(source: str, rows: Sequence[Row], schema: str) -> list[Answered]:
+def _with_columns(source: str, rows: Sequence[Row], schema: str, response: str | None) -> list[Answered]:
     """Rows of a published schema, with what was replied in a column beside it."""
-    column = _column(source, rows[0])
+    column = _column(source, rows[0], response)
     plain = [{key: value for key, value in row.items() if key != column} for row in rows]
     known = {key: columns for key, (columns, _) in SCHEMAS.items()}
     chosen = pick_schema(source, plain, schema, known)
@@ -100,9 +102,11 @@ def _with_columns(source: str, rows: Sequence[Row], schema: str) -> list[Answere
     return collect(source, rows, made, "problem with its replies", unique=False)
 
 
-def _by_id(source: str, rows: Sequence[Row], problems: Sequence[tuple[str, Problem]]) -> list[Answered]:
+def _by_id(
+    source: str, rows: Sequence[Row], problems: Sequence[tuple[str, Problem]], response: str | None
+) -> list[Answered]:
     """Rows that name the problem that they answer."""
-    column = _column(source, rows[0])
+    column = _column(source, rows[0], response)
     key = next((one for one in IDS if one in rows[0]), None)
     if key is None:
         raise DataError(f"{source} does not say which problem each row answers; give it a column `problem_id`")
@@ -135,12 +139,12 @@ def _by_id(source: str, rows: Sequence[Row], problems: Sequence[tuple[str, Probl
     return found
 
 
-def _column(source: str, row: Row) -> str:
-    found = next((one for one in RESPONSE if one in row), None)
+def _column(source: str, row: Row, response: str | None) -> str:
+    found = next((one for one in ((response,) if response else RESPONSE) if one in row), None)
     if found is None:
         raise DataError(
             f"{source} has the columns {', '.join(row)} and none with replies; name it `response` (a text) or `responses` "
-            "(a list of texts)"
+            "(a list of texts), or say which one it is (--response COLUMN)"
         )
     return found
 

@@ -5,6 +5,7 @@ file alone, to the same figures. A reply that could not be had (a server that fa
 has no score, and is never a wrong answer. `answer_files.py` reads what others wrote.
 """
 
+import json
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -125,6 +126,16 @@ class Answers:
     def write(self, path: str | Path) -> None:
         """One problem a line, whole or not at all."""
         write_atomic(path, b"".join(json_line(one.to_json()) for one in self.items))
+
+
+def json_text(row: Mapping[str, Any]) -> str:
+    """A report as JSON that people can read; one that holds half of a surrogate pair is written in ASCII."""
+    text = json.dumps(row, ensure_ascii=False, indent=1)
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        text = json.dumps(row, indent=1)
+    return text + "\n"
 
 
 def set_name(source: str) -> str:
