@@ -6,11 +6,12 @@ their data sets from the hub, or read files that a task of one's own names.
 """
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from medrl.data.rows import collect
-from medrl.errors import DataError, MissingExtra
+from medrl.data.rows import Row, collect
+from medrl.errors import DataError, need
 from medrl.evaluation.answers import Answered, Answers
 from medrl.evaluation.harness import of_one_filter, sample
 
@@ -34,12 +35,9 @@ def run_tasks(
         MissingExtra: `lm_eval` is not installed.
         DataError: A task is not known, its data cannot be had, or its documents are in no schema that medrl reads.
     """
-    try:
-        import lm_eval
-        from lm_eval.tasks import TaskManager
-    except ImportError as error:
-        raise MissingExtra(f"lm_eval cannot be imported ({error}); install it with: pip install lm_eval") from error
-    manager = TaskManager(include_path=None if include is None else str(include), include_defaults=include is None)
+    lm_eval = need("lm_eval", "harness")
+    tasks_of = need("lm_eval.tasks", "harness").TaskManager
+    manager = tasks_of(include_path=None if include is None else str(include), include_defaults=include is None)
     unknown = [task for task in tasks if task not in manager.all_tasks]
     if unknown:
         raise DataError(f"lm_eval has no task {unknown[0]!r}{f' in {include}' if include else ''}")
@@ -58,16 +56,14 @@ def run_tasks(
     items: list[Answered] = []
     for task, rows in found["samples"].items():
         source = f"samples_{task}_.jsonl"
-        items += collect(
-            f"task {task}",
-            of_one_filter(rows),
-            lambda row, number, of=source: sample(row, number, of),
-            "problem",
-            unique=False,
-        )
+        items += collect(f"task {task}", of_one_filter(rows), partial(_item, source), "problem", unique=False)
     theirs = {task: _plain(row) for task, row in found["results"].items()}
     made = {"model": model, "harness": getattr(lm_eval, "__version__", "?"), "tasks": list(tasks), "metrics": theirs}
     return Answers(name or model, tuple(items), made)
+
+
+def _item(source: str, row: Row, number: int) -> Answered:
+    return sample(row, number, source)
 
 
 def _plain(row: Any) -> dict[str, float]:
