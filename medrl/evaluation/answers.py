@@ -75,6 +75,10 @@ class Answered:
     replies: tuple[Reply, ...]
     set: str = "problems"
 
+    def __post_init__(self) -> None:
+        if not self.replies:
+            raise RowFault(f"problem {self.problem.id!r} has no reply; write an empty text for an empty answer")
+
     @property
     def key(self) -> tuple[str, str]:
         """Unique in an evaluation: ids are unique within a set."""

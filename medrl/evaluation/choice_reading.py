@@ -33,7 +33,8 @@ def first_and_last(text: str, problem: Problem) -> tuple[frozenset[str] | None, 
     """The options that the first and the last mention of the visible answer name; None twice where there is none."""
     options = {label.strip().upper(): option for label, option in problem.options.items()}
     wanted = wanted_labels(str(problem.reference), options) or frozenset()
-    found = mentions(bounded(sections(text).answer, READ), options, several=len(wanted) > 1)
+    answer = bounded(sections(text).answer, READ)
+    found = mentions(answer.upper() if len(answer) <= 3 else answer, options, several=len(wanted) > 1)
     return (found[0].labels, found[-1].labels) if found else (None, None)
 
 

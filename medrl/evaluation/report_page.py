@@ -63,6 +63,10 @@ def _set(row: Mapping[str, Any]) -> Child:
     if strict["bounds"] and strict["missing"]:
         low, high = strict["bounds"]
         body.append(tag("p", f"With every missing score as wrong {said(low)}, as right {said(high)}."))
+    if row["not_checked"]:
+        body.append(
+            tag("p", f"{row['not_checked']} further problems have no reference to check against.", class_="warn")
+        )
     if row["unscored"]:
         body.append(tag("p", "No score: " + ", ".join(f"{count} {why}" for why, count in row["unscored"].items())))
     if row.get("accuracy_trusted"):

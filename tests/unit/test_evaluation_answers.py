@@ -43,6 +43,7 @@ def scored(*texts: str, problem: Problem | None = None) -> list[ScoredAnswer]:
     ("text", "strict", "first", "last"),
     [
         ("B", 1, 1, 1),
+        ("b.", 1, 1, 1),
         ("The answer is (B) measles.", 1, 1, 1),
         ("答案：B", 1, 1, 1),
         ("<think>A or C</think>B", 1, 1, 1),

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from chat_server import ChatServer, failing
+from chat_server import Reply as Sent
 
 from medrl.cli import main
 from medrl.commands.compare_models import compare_models
@@ -268,3 +269,23 @@ def test_answers_in_a_file_are_scored_without_torch(tmp_path: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_chat_model_is_asked_from_the_command_line_and_a_second_time_from_its_cache(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chat_server: Serve
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    rows = [{"id": f"p{i}", "question": f"Question {i}?", "options": OPTIONS, "answer_idx": "B"} for i in range(5)]
+    Path("set.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+    def behaviour(request: dict[str, Any], number: int) -> Any:
+        asked = request["messages"][-1]["content"]
+        return Sent("The answer is", finish_reason="length") if "Question 4" in asked else "The answer is B."
+
+    server = chat_server(behaviour)
+    chat = f"{{model: m, base_url: '{server.url}', max_retries: 0, timeout: 20.0}}"
+    for out in ("out", "out"):
+        assert main(["eval", "--chat", chat, "--problems", "set.jsonl", "--out", out, "--max-tokens", "9"]) == 0
+    found = json.loads(Path("out/report.json").read_text())["sets"][0]
+    assert found["accuracy"]["strict"]["value"] == pytest.approx(4 / 5) and found["truncated"] == pytest.approx(1 / 5)
+    assert found["unscored"] == {} and len(server.requests) == 6  # the one that was cut off is no reply to keep
