@@ -60,6 +60,14 @@ def mentions(text: str, options: Mapping[str, str], several: bool = False) -> li
     return sorted(found, key=lambda one: one.start)
 
 
+def without_options(text: str, problem: Problem) -> str:
+    """A text with the options' own words blanked: the answer "maybe" says nothing of how sure it is."""
+    for option in problem.options.values():
+        if option.strip():
+            text = _words(option.strip()).sub(" ", text)
+    return text
+
+
 def bounded(text: str, most: int) -> str:
     """A text, or its two ends where it has more than `most` characters."""
     return text if len(text) <= most else f"{text[: most // 2]}\n{text[-(most // 2) :]}"

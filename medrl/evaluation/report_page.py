@@ -20,7 +20,7 @@ def report_page(report: Mapping[str, Any]) -> str:
             class_="soft",
         ),
         _overview(sets, report["mean_of_sets"]),
-        [_unchecked(row) for row in report["sets"] if not row.get("problems")],
+        [[_unchecked(row), _texts(row)] for row in report["sets"] if not row.get("problems")],
     ]
     body += [_set(row) for row in sets]
     body += [_worst(report["worst"]), _distrusted(report)]
@@ -69,7 +69,7 @@ def _set(row: Mapping[str, Any]) -> Child:
         )
     if row["unscored"]:
         body.append(tag("p", "No score: " + ", ".join(f"{count} {why}" for why, count in row["unscored"].items())))
-    if row.get("accuracy_trusted"):
+    if row.get("distrusted"):
         trusted = row["accuracy_trusted"]
         body.append(
             tag(
@@ -86,10 +86,15 @@ def _set(row: Mapping[str, Any]) -> Child:
         body += [tag("h3", f"By {dimension}"), table([dimension, "problems", "strict", ""], rows)]
     if row["calibration"]:
         body.append(_calibration(row["calibration"]))
-    if row.get("text"):
-        rows = [[name, number(value)] for name, value in row["text"].items()]
-        body += [tag("h3", "Against the reference text"), table(["figure", "value"], rows)]
+    body.append(_texts(row))
     return tag("section", body)
+
+
+def _texts(row: Mapping[str, Any]) -> Child:
+    if not row.get("text"):
+        return None
+    rows = [[name, number(value)] for name, value in row["text"].items()]
+    return [tag("h3", f"{row['set']} against the reference text"), table(["figure", "value"], rows)]
 
 
 def _calibration(found: Mapping[str, Any]) -> Child:

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from medrl.evaluation.answers import Answered, Answers
-from medrl.evaluation.choice_reading import bounded, first_and_last
+from medrl.evaluation.choice_reading import bounded, first_and_last, without_options
 from medrl.rewards.safety.confidence import stated_confidences
 from medrl.types import Problem, Status, Verdict
 from medrl.verifiers import Typed, Verifier, judge, run_sync
@@ -142,7 +142,7 @@ def _scored(item: Answered, number: int, verdict: Verdict | None) -> ScoredReply
             value, answered, reason = 0.0, False, f"no option that it commits to: {reason}"
         if verdict.status != "invalid" and reply.finish_reason != "abort":
             first, last = _lenient(reply.text, problem)
-    stated = stated_confidences(bounded(visible, CONFIDENCE)) if visible else []
+    stated = stated_confidences(without_options(bounded(visible, CONFIDENCE), problem)) if visible else []
     right = 0.0 if value is None else float(value >= RIGHT)
     return ScoredReply(
         strict=value,

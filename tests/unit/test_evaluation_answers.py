@@ -168,6 +168,14 @@ def test_confidence_is_calibrated_over_problems_and_slices_speak_of_metadata() -
     assert set(found["slices"]["language"]) == {"en", "zh"} and "kind" not in found["slices"]
 
 
+def test_an_option_is_no_stated_confidence() -> None:
+    sure = Problem("q", ask("Does it help?"), "maybe", "choice", {one: one for one in ("yes", "no", "maybe")})
+    found = [
+        one.scores[0].confidence for one in scored("maybe", "Maybe. I am 70% sure.", "Probably yes.", problem=sure)
+    ]
+    assert found == [None, 0.7, 0.75]
+
+
 def test_a_report_is_made_again_from_the_written_answers(tmp_path: Path) -> None:
     texts = ["B", "The answer is C. I am 70% sure.", "", "B or C"]
     items = tuple(
