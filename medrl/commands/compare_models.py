@@ -76,8 +76,7 @@ def answers_of(
     """
     place = Path(what)
     if place.is_file():
-        answers = load_answers(what, prompts, schema=schema)
-        return _restricted(answers, prompts) if prompts else answers
+        return load_answers(what, prompts, schema=schema)
     if not prompts:
         raise DataError(f"{what} is a model, so it needs problems to answer: --prompts FILE")
     if what.lstrip().startswith("{"):
@@ -86,26 +85,6 @@ def answers_of(
         return ask(prompts, asking, chat=chat_of(what), cache=cache, say=say)
     model = policy_path(place, policy) if (place / "recipe.yaml").is_file() else what
     return ask(prompts, asking, model=model, name=what, say=say)
-
-
-def _restricted(answers: Answers, prompts: Sets) -> Answers:
-    """The answers to the prompts alone, under the names of the prompts' sets."""
-    by_id: dict[str, list[Answered]] = {}
-    for one in answers.items:
-        by_id.setdefault(one.problem.id, []).append(one)
-    kept, missing = [], []
-    for name, problem in prompts:
-        same = [one for one in by_id.get(problem.id, ()) if one.problem.question == problem.question]
-        if same:
-            kept.append(Answered(problem, same[0].replies, name))
-        else:
-            missing.append(problem.id)
-    if missing:
-        raise DataError(
-            f"{answers.name} has no answer to {len(missing)} of {len(prompts)} prompts (the first is {missing[0]!r}); both "
-            "sides must have answered the same prompts"
-        )
-    return Answers(answers.name, tuple(kept), answers.made)
 
 
 def _aligned(first: Answers, second: Answers) -> tuple[Answers, Answers]:

@@ -46,7 +46,7 @@ def load_answers(
 
     Args:
         path: The file.
-        problems: What was asked, with the names of the sets, where rows hold no problem of their own.
+        problems: What was asked, with the names of the sets; where given, each must have its answer, and no other counts.
         name: What the model is called; by default the file's name.
         schema: Of rows that hold the columns of a published schema.
         limit: Only so many rows.
@@ -73,7 +73,33 @@ def load_answers(
         items = _by_id(source, rows, problems, response)
     else:
         items = _with_columns(source, rows, schema, response)
-    return Answers(called, tuple(_together(items)), {"file": Path(path).name})
+    whole = _together(items)
+    return Answers(
+        called, tuple(_restricted(source, whole, problems) if problems else whole), {"file": Path(path).name}
+    )
+
+
+def _restricted(source: str, items: Sequence[Answered], problems: Sequence[tuple[str, Problem]]) -> list[Answered]:
+    """The answers to the problems that were asked for, under their sets; every one must have its answer."""
+    by_id: dict[str, list[Answered]] = {}
+    for one in items:
+        by_id.setdefault(one.problem.id, []).append(one)
+    kept, missing = [], []
+    for name, problem in problems:
+        same = [one for one in by_id.get(problem.id, ()) if one.problem.question == problem.question]
+        same = [one for one in same if one.set == name] or same
+        if same:
+            kept.append(Answered(problem, same[0].replies, name))
+        else:
+            missing.append(problem.id)
+    if missing:
+        shown = ", ".join(missing[:5]) + (", ..." if len(missing) > 5 else "")
+        raise DataError(
+            f"{source} has no answer to {len(missing)} of {len(problems)} problems ({shown}); a model is not measured on the "
+            "problems that it happens to have answered: add them, an empty text for an empty answer, or give only those "
+            "problems that were asked"
+        )
+    return kept
 
 
 def _rollouts(source: str, rows: Sequence[Row]) -> list[Answered]:
@@ -127,16 +153,7 @@ def _by_id(
             raise RowFault(f"the id {named!r} {why}")
         return Answered(by_key[among[0], named], _replies(row, column), among[0])
 
-    found = collect(source, rows, made, "answer", unique=False)
-    missing = [one.id for name, one in problems if (name, one.id) not in {item.key for item in found}]
-    if missing:
-        shown = ", ".join(missing[:5]) + (", ..." if len(missing) > 5 else "")
-        raise DataError(
-            f"{source} has no answer to {len(missing)} of {len(problems)} problems ({shown}); a model is not measured on the "
-            "problems that it happens to have answered: add them, an empty text for an empty answer, or give only those "
-            "problems that were asked"
-        )
-    return found
+    return collect(source, rows, made, "answer", unique=False)
 
 
 def _column(source: str, row: Row, response: str | None) -> str:

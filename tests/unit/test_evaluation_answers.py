@@ -204,7 +204,12 @@ def test_files_of_many_kinds_are_read(tmp_path: Path) -> None:
     stored = {"problem": choice("r").to_json(), "text": "B", "finish_reason": "stop", "token_count": 2, "group": 0}
     rollouts = load_answers(file("step.jsonl", stored, {**stored, "text": "C"}))
     assert [one.text for one in rollouts.items[0].replies] == ["B", "C"]
+    own = file("own.jsonl", Answered(choice("r"), (Reply("B"),), "else").to_json(), by_id.items[0].to_json())
+    assert [one.key for one in load_answers(own, problems).items] == [
+        ("set", "a")
+    ]  # what was not asked for is left out
     for rows, message in (
+        ([by_id.items[0].to_json()], r"no answer to 1 of 2 problems \(b\)"),
         ([{"problem_id": "a", "response": "B"}], r"no answer to 1 of 2 problems \(b\)"),
         ([{"problem_id": "zz", "response": "B"}], "the id 'zz' is no problem's"),
         ([{"problem_id": "a", "response": 3}], "column 'response' is 3"),
