@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from medrl import __version__
-from medrl.commands import data_commands, judging_commands, setup_commands, training_commands
+from medrl.commands import data_commands, evaluation_commands, judging_commands, setup_commands, training_commands
 from medrl.commands.terminal import FAILED, FAULT, INTERRUPTED
 from medrl.errors import MedrlError
 
@@ -49,7 +49,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="medrl", description="Reinforcement learning of medical language models.")
     parser.add_argument("--version", action="version", version=f"medrl {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for group in (training_commands, judging_commands, data_commands, setup_commands):
+    for group in (training_commands, evaluation_commands, judging_commands, data_commands, setup_commands):
         group.add(commands)
     return parser
 

@@ -1,4 +1,4 @@
-"""How well probabilities agree with labels: the reliability table and its summaries."""
+"""How well probabilities agree with labels: the reliability table and its summaries; the interval of a share."""
 
 import math
 from collections.abc import Sequence
@@ -8,6 +8,7 @@ from typing import Any
 from medrl.errors import DataError
 
 BINS = 10
+Z_95 = 1.959963984540054
 
 
 @dataclass(frozen=True)
@@ -75,3 +76,17 @@ def check(values: Sequence[float], labels: Sequence[bool]) -> None:
         raise DataError(f"{len(values)} scores and {len(labels)} labels; give as many of one as of the other, and some")
     if not all(map(math.isfinite, values)):
         raise DataError("some scores are not finite numbers, so nothing can be calibrated on them")
+
+
+def wilson(hits: int, n: int) -> list[float] | None:
+    """The 95 % score interval of a share p = hits / n (Wilson 1927), None for n = 0.
+
+    (p + z^2/2n ± z sqrt(p (1 - p)/n + z^2/4n^2)) / (1 + z^2/n) with z = 1.96; it holds for small n and for p = 0, where
+    0 of 100 still allows 3.7 %.
+    """
+    if not n:
+        return None
+    p, square = hits / n, Z_95 * Z_95 / n
+    middle, reach = p + square / 2, math.sqrt(p * (1 - p) * square + square * square / 4)
+    low, high = (middle - reach) / (1 + square), (middle + reach) / (1 + square)
+    return [0.0 if hits == 0 else low, 1.0 if hits == n else high]

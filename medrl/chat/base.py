@@ -39,9 +39,21 @@ class ChatRefused(ChatError, PermissionError):
 
 
 class ChatBadReply(ChatError, ValueError):
-    """There was a reply, but it is empty, cut off at its token limit, filtered, or not what was asked for."""
+    """There was a reply, but it is empty, cut off at its token limit, filtered, or not what was asked for.
+
+    Attributes:
+        why: "length" (cut off), "empty", "refusal", "content_filter", or another word; "" where nobody says.
+        text: What there is of it. A judge's broken reply is no verdict; of a model under evaluation it is the answer.
+    """
 
     kind = "bad_reply"
+    why: str = ""
+    text: str = ""
+
+    def of(self, why: str, text: str = "") -> "ChatBadReply":
+        """This error with what the reply was."""
+        self.why, self.text = why, text
+        return self
 
 
 class BudgetSpent(ChatError):

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from medrl.chat.base import ChatError, ChatReply, ChatRequest
+from medrl.chat.base import ChatBadReply, ChatError, ChatReply, ChatRequest
 from medrl.chat.config import KnobbedChat, digest
 from medrl.chat.connections import Connections, Endpoint
 from medrl.chat.counts import ChatStatistics, Counts
@@ -157,7 +157,8 @@ class OpenAIChat(KnobbedChat):
         else:
             shared.breaker.succeeded()
         times = f" ({attempt + 1} attempts)" if attempt else ""
-        raise outcome.error(f"{self.model}: {outcome.message}{times}{self._advice(outcome)}")
+        error = outcome.error(f"{self.model}: {outcome.message}{times}{self._advice(outcome)}")
+        raise error.of(outcome.name, outcome.text) if isinstance(error, ChatBadReply) else error
 
     async def _attempt(
         self, request: ChatRequest, body: Mapping[str, Any], *, retry: bool

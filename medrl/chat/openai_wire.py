@@ -65,7 +65,9 @@ def read_reply(content: bytes, request: ChatRequest, model: str, structured: boo
     if fault is not None:
         name, message = fault
         broken = name in BROKEN_OFF
-        return Fault(name, ChatBadReply, message, again=broken, down=broken, tokens=tokens)
+        text = choice["message"].get("content")
+        said = text if isinstance(text, str) else ""
+        return Fault(name, ChatBadReply, message, again=broken, down=broken, tokens=tokens, text=said)
     named = row.get("model")
     return ChatReply(choice["message"]["content"], named if isinstance(named, str) and named else model, read, wrote)
 

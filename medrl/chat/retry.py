@@ -38,6 +38,8 @@ class Fault:
     """False when no connection came about, so that the server has seen nothing."""
     tokens: int | None = 0
     """Tokens that it cost; None where nobody knows."""
+    text: str = ""
+    """What there is of a reply that cannot be used."""
 
 
 def of_status(status: int, message: str, headers: Mapping[str, str]) -> Fault:

@@ -1,11 +1,12 @@
-"""What the commands share: exit statuses, a console, JSON files, verifiers and rewards as words on the command line."""
+"""What the commands share: exit statuses, a console, JSON files, verifiers and policies as words on the command line."""
 
 import argparse
 import json
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from medrl.errors import DataError
+from medrl.errors import DataError, MissingFile
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -49,3 +50,32 @@ def verifier_of(text: str) -> Any:
     if isinstance(config, str) or (isinstance(config, dict) and list(config.values()) == [None]):
         config = text  # a `module:attribute` without quotes reads as text or as a mapping
     return verifiers.build(config)
+
+
+def chat_of(text: str) -> dict[str, Any]:
+    """The config of a chat client that YAML on the command line describes."""
+    import yaml
+
+    try:
+        config = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise DataError(f"{text!r} is no YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(config, dict) or not config.get("model"):
+        raise DataError(f"{text!r} describes no chat model; write {{type: openai, model: NAME, base_url: URL}}")
+    return {"type": "openai", **config}
+
+
+def policy_path(what: Path, policy: str) -> str:
+    """What `--policy` names: one that the run kept, or a folder or hub id."""
+    if policy not in ("best", "latest", "sft"):
+        return policy
+    if not what.is_dir():
+        raise MissingFile(f"{what} is a recipe, which has no {policy!r} policy; name a folder or hub id with --policy")
+    from medrl.tracking import RunFolder
+
+    run = RunFolder(what)
+    places = {"best": run.best, "latest": run.latest_checkpoint(), "sft": run.sft}
+    kept = {name: place for name, place in places.items() if place is not None and place.is_dir()}
+    if policy not in kept:
+        raise MissingFile(f"the run {what} has no {policy!r} policy; it has: {', '.join(kept) or 'none'}")
+    return str(kept[policy])

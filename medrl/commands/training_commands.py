@@ -1,4 +1,4 @@
-"""Commands that train and evaluate: run, eval, export, train-verifier, train-reward, eval-reward, rescore.
+"""Commands that train: run, export, train-verifier, train-reward, eval-reward, rescore.
 
 What is heavy is imported when a command needs it.
 """
@@ -8,8 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from medrl.commands.terminal import FAILED, Commands, console_of, write_json
-from medrl.errors import MissingFile
+from medrl.commands.terminal import Commands, console_of, policy_path, write_json
 
 
 def add(commands: Commands) -> None:
@@ -22,13 +21,6 @@ def add(commands: Commands) -> None:
     )
     run.add_argument("--gpu", default="H100", help="GPUs that --dry-run reckons with: A100, H100 or H200")
     run.set_defaults(command=train)
-
-    evaluate = commands.add_parser("eval", help="evaluate a policy on a recipe's held-out problems")
-    evaluate.add_argument("what", metavar="RUN_OR_RECIPE", help="a run folder, or a recipe")
-    evaluate.add_argument("overrides", nargs="*", metavar="KNOB=VALUE")
-    evaluate.add_argument("--policy", default="best", help="best, latest or sft of a run, or a folder or hub id")
-    evaluate.add_argument("--json", metavar="FILE", help="write the figures here")
-    evaluate.set_defaults(command=_eval)
 
     export = commands.add_parser("export", help="write a policy of a run as a Hugging Face folder")
     export.add_argument("what", metavar="RUN_OR_CHECKPOINT", help="a run folder, or one of its checkpoints")
@@ -96,32 +88,11 @@ def _dry_run(recipe: Any, gpu: str) -> int:
     return 1 if found.faults else 0
 
 
-def _eval(options: argparse.Namespace) -> int:
-    from medrl.models import Policy
-    from medrl.recipes import load_recipe
-    from medrl.recipes.run import evaluate_policy, quiet_libraries
-    from medrl.tracking import RunConsole
-
-    what = Path(options.what)
-    recipe = load_recipe(what / "recipe.yaml" if what.is_dir() else what, options.overrides)
-    quiet_libraries()
-    policy = Policy.load(_policy_path(what, options.policy), recipe.policy)
-    console = RunConsole()
-    row, _ = evaluate_policy(recipe, policy, console)
-    console.show(_figures(f"{options.policy} on {row['name']}", row))
-    if options.json:
-        write_json(options.json, {"policy": options.policy, **row})
-    if row["accuracy"] is None:
-        print(f"medrl: no accuracy: the judge failed on {row['unscored']:.0%} of what it was asked", file=sys.stderr)
-        return FAILED
-    return 0
-
-
 def _export(options: argparse.Namespace) -> int:
     from medrl.commands.export_policy import export_policy
 
     what = Path(options.what)
-    source = _policy_path(what, options.policy) if (what / "recipe.yaml").is_file() else what
+    source = policy_path(what, options.policy) if (what / "recipe.yaml").is_file() else what
     found = export_policy(source, options.folder, dtype=options.dtype)
     print(
         f"{source} -> {options.folder}: {found['parameters']:,} parameters, {found['dtype']}, {found['bytes']:,} bytes"
@@ -173,31 +144,3 @@ def _rescore(options: argparse.Namespace) -> int:
     if options.json:
         write_json(options.json, found.report)
     return 0
-
-
-def _policy_path(what: Path, policy: str) -> str:
-    """What `--policy` names: one that the run kept, or a folder or hub id."""
-    if policy not in ("best", "latest", "sft"):
-        return policy
-    if not what.is_dir():
-        raise MissingFile(f"{what} is a recipe, which has no {policy!r} policy; name a folder or hub id with --policy")
-    from medrl.tracking import RunFolder
-
-    run = RunFolder(what)
-    places = {"best": run.best, "latest": run.latest_checkpoint(), "sft": run.sft}
-    kept = {name: place for name, place in places.items() if place is not None and place.is_dir()}
-    if policy not in kept:
-        raise MissingFile(f"the run {what} has no {policy!r} policy; it has: {', '.join(kept) or 'none'}")
-    return str(kept[policy])
-
-
-def _figures(title: str, row: dict[str, Any]) -> Any:
-    from rich import box
-    from rich.table import Table
-
-    table = Table("figure", "value", title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
-    table.columns[1].justify = "right"
-    for name, value in row.items():
-        if name != "name" and value is not None:
-            table.add_row(name, f"{value:.4g}" if isinstance(value, float) else str(value))
-    return table

@@ -5,7 +5,6 @@ the American Statistical Association 22(158), 209-212. Kappa is of J. Cohen (196
 nominal scales", Educational and Psychological Measurement 20(1), 37-46.
 """
 
-import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,8 +12,7 @@ from typing import Any
 
 from medrl.data.agreement import cohen_kappa
 from medrl.types import Problem, Verdict
-
-Z_95 = 1.959963984540054
+from medrl.verifiers.reliability import wilson as wilson
 
 
 @dataclass(frozen=True)
@@ -95,20 +93,6 @@ def pair_figures(outcomes: Sequence[Outcome]) -> dict[str, Any]:
         "pairs_errors": statuses["error"],
         "pairs_timeouts": statuses["timeout"],
     }
-
-
-def wilson(hits: int, n: int) -> list[float] | None:
-    """The 95 % score interval of a share p = hits / n (Wilson 1927), None for n = 0.
-
-    (p + z^2/2n ± z sqrt(p (1 - p)/n + z^2/4n^2)) / (1 + z^2/n) with z = 1.96; it holds for small n and for p = 0, where
-    0 of 100 still allows 3.7 %.
-    """
-    if not n:
-        return None
-    p, square = hits / n, Z_95 * Z_95 / n
-    middle, reach = p + square / 2, math.sqrt(p * (1 - p) * square + square * square / 4)
-    low, high = (middle - reach) / (1 + square), (middle + reach) / (1 + square)
-    return [0.0 if hits == 0 else low, 1.0 if hits == n else high]
 
 
 def kappa(decided: Sequence[Outcome]) -> float | None:

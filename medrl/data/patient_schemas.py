@@ -18,7 +18,7 @@ from medrl.data.patient_cases import Fact, PatientCase, case_of, consultation
 from medrl.data.rows import Row, RowFault, language_of, required
 from medrl.types import Problem
 
-PATIENTS = ("agentclinic", "dxbench")
+PATIENTS = ("agentclinic_patient", "dxbench")
 _SENTENCES = re.compile(r"(?<=[.;])\s+")
 _DENIES = re.compile(
     r"\b(?:denies|denied|no|without|negative for|not had|has not)\b(?: any| having| experiencing)*", re.IGNORECASE

@@ -14,7 +14,7 @@ from medrl.errors import ProblemError
 from medrl.types import Message, Problem, ask
 
 if TYPE_CHECKING:
-    from medrl.data.schemas import Reading
+    from medrl.data.schema_parts import Reading
 
 MOST = 1e6  # points of one criterion
 MUST, NICE, CONTRADICTED = 2.0, 1.0, -2.0  # K-QA publishes no points; these are ours

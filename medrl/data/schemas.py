@@ -5,59 +5,16 @@ checked (no reference, a label without an option) raises RowFault, which the loa
 """
 
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 from string import ascii_uppercase
 from typing import Any
 
-from medrl.data.patient_schemas import agentclinic, dxbench
-from medrl.data.rows import Row, RowFault, language_of, required
+from medrl.data import exam_schemas, patient_schemas
+from medrl.data.rows import Row, RowFault, required
 from medrl.data.rubrics import healthbench, kqa
-from medrl.types import Kind, Problem, ask
-
-
-@dataclass(frozen=True)
-class Reading:
-    """How the rows of one data set are read."""
-
-    name: str
-    instruction: str | None = None
-    language: str | None = None
-    prompt: str | None = None
-    reference: str | None = None
-    options: str | None = None
-
-
-def _problem(
-    row: Row, number: int, reading: Reading, question: str, reference: str, kind: Kind = "open",
-    options: Mapping[str, str] | None = None, key: str = "id", listed: bool = True, **metadata: Any,
-) -> Problem:  # fmt: skip
-    """The common end of every schema. Options are written below the question, then the instruction."""
-    text = question.strip()
-    if options and listed:
-        text += "".join(f"\n{label}. {option}" for label, option in options.items())
-    if reading.instruction:
-        text += f"\n\n{reading.instruction}"
-    name = row.get(key)
-    return Problem(
-        id=f"row-{number}" if name is None or name == "" else str(name),
-        messages=ask(text),
-        reference=reference,
-        kind=kind,
-        options=dict(options or {}),
-        language=reading.language or row.get("lang") or row.get("language") or language_of(question),
-        metadata={"source": reading.name, "row": number, **{k: v for k, v in metadata.items() if v is not None}},
-    )
-
-
-def _label(value: Any, options: Mapping[str, str]) -> str:
-    """One label or several ("ACD"), each of which must be an option."""
-    label = "".join(value) if isinstance(value, list) else str(value or "").strip()
-    if not label:
-        raise RowFault("the row has no reference (its answer label is empty)")
-    if label not in options and not all(letter in options for letter in label):
-        raise RowFault(f"the answer label {label!r} is none of the options {', '.join(options)}")
-    return label
+from medrl.data.schema_parts import Reading as Reading
+from medrl.data.schema_parts import label_of, options_of, problem_of
+from medrl.types import Problem
 
 
 def own(row: Row, number: int, reading: Reading) -> Problem:
@@ -72,7 +29,7 @@ def own(row: Row, number: int, reading: Reading) -> Problem:
 def o1_verifiable(row: Row, number: int, reading: Reading) -> Problem:
     """medical-o1-verifiable-problem: the open question that was rewritten from a multiple-choice one."""
     question = required(row, "Open-ended Verifiable Question")
-    return _problem(row, number, reading, question, required(row, "Ground-True Answer"))
+    return problem_of(row, number, reading, question, required(row, "Ground-True Answer"))
 
 
 def inline_options(row: Row, number: int, reading: Reading) -> Problem:
@@ -81,8 +38,8 @@ def inline_options(row: Row, number: int, reading: Reading) -> Problem:
     if not mark:
         raise RowFault("the question has no 'Answer Choices:' part; use another schema")
     options = _split_options(choices)
-    label = _label(row["label"], options)
-    return _problem(row, number, reading, question, label, "choice", options, topic=row.get("subject_name"))
+    label = label_of(row["label"], options)
+    return problem_of(row, number, reading, question, label, "choice", options, topic=row.get("subject_name"))
 
 
 def _split_options(text: str) -> dict[str, str]:
@@ -108,29 +65,14 @@ def medmcqa(row: Row, number: int, reading: Reading) -> Problem:
     if place not in ("0", "1", "2", "3"):
         raise RowFault(f"`cop` is {place!r}, so there is no reference (the test split has none); it counts from 0 to 3")
     question, label = required(row, "question"), "ABCD"[int(place)]
-    return _problem(row, number, reading, question, label, "choice", options, topic=row.get("subject_name"))
+    return problem_of(row, number, reading, question, label, "choice", options, topic=row.get("subject_name"))
 
 
 def choice(row: Row, number: int, reading: Reading) -> Problem:
     """Multiple choice with an `options` column and the label in `answer_idx` (MedQA on the hub, o1 demo rows)."""
-    options = _options(row["options"])
-    label = _label(row["answer_idx"], options)
-    return _problem(row, number, reading, required(row, "question"), label, "choice", options)
-
-
-def _options(value: Any) -> dict[str, str]:
-    """A mapping label to text, a list of {"key", "value"} rows, or a list of texts that get letters."""
-    if isinstance(value, Mapping):
-        options = {str(label): str(text) for label, text in value.items() if text is not None}
-    elif isinstance(value, list) and all(isinstance(one, Mapping) for one in value):
-        options = {required(one, "key"): required(one, "value") for one in value}
-    elif isinstance(value, list):
-        options = dict(zip(ascii_uppercase, map(str, value), strict=False))
-    else:
-        raise RowFault(f"options are {value!r}; give a mapping of label to text, or a list")
-    if len(options) < 2:
-        raise RowFault("there are fewer than two options")
-    return options
+    options = options_of(row["options"])
+    label = label_of(row["answer_idx"], options)
+    return problem_of(row, number, reading, required(row, "question"), label, "choice", options)
 
 
 def pubmedqa(row: Row, number: int, reading: Reading) -> Problem:
@@ -143,7 +85,7 @@ def pubmedqa(row: Row, number: int, reading: Reading) -> Problem:
     text = "\n".join([*contexts, "", question, "Answer yes, no or maybe."])
     options = {answer: answer for answer in ("yes", "no", "maybe")}
     key = "pmid" if "pmid" in row else "pubid"
-    return _problem(
+    return problem_of(
         row, number, reading, text, decision, "choice", options, key=key, listed=False, answer_type="yes_no"
     )  # fmt: skip
 
@@ -160,9 +102,9 @@ def medcalc(row: Row, number: int, reading: Reading) -> Problem:
         if isinstance(error, RowFault):
             raise
         metadata["answer_type"] = "term" if "value" in metadata else "date"
-        return _problem(row, number, reading, text, _weeks(reference), key="Row Number", **metadata)
+        return problem_of(row, number, reading, text, _weeks(reference), key="Row Number", **metadata)
     metadata |= {"lower_limit": limits[0], "upper_limit": limits[1]}
-    return _problem(row, number, reading, text, reference, "numeric", key="Row Number", **metadata)
+    return problem_of(row, number, reading, text, reference, "numeric", key="Row Number", **metadata)
 
 
 def _weeks(reference: str) -> str:
@@ -175,10 +117,10 @@ def judged(row: Row, number: int, reading: Reading) -> Problem:
     question = required(row, "question")
     about: dict[str, Any] = {"topic": row.get("category"), "expected": row.get("expected")}
     if not row.get("options"):
-        return _problem(row, number, reading, question, required(row, "reference"), **about)
-    options = _options(row["options"])
-    label = _label(row.get("reference"), options)
-    return _problem(row, number, reading, question, label, "choice", options, **about)
+        return problem_of(row, number, reading, question, required(row, "reference"), **about)
+    options = options_of(row["options"])
+    label = label_of(row.get("reference"), options)
+    return problem_of(row, number, reading, question, label, "choice", options, **about)
 
 
 def generic(row: Row, number: int, reading: Reading) -> Problem:
@@ -187,9 +129,9 @@ def generic(row: Row, number: int, reading: Reading) -> Problem:
         raise RowFault("the generic schema needs the column names prompt= and reference=")
     question = required(row, reading.prompt)
     if not reading.options:
-        return _problem(row, number, reading, question, required(row, reading.reference))
-    options = _options(row[reading.options])
-    return _problem(row, number, reading, question, _label(row.get(reading.reference), options), "choice", options)
+        return problem_of(row, number, reading, question, required(row, reading.reference))
+    options = options_of(row[reading.options])
+    return problem_of(row, number, reading, question, label_of(row.get(reading.reference), options), "choice", options)
 
 
 Schema = Callable[[Row, int, Reading], Problem]
@@ -202,12 +144,25 @@ SCHEMAS: dict[str, tuple[tuple[str, ...], Schema]] = {
     "medmcqa": (("question", "opa", "opb", "opc", "opd", "cop"), medmcqa),
     "healthbench": (("prompt", "rubrics"), healthbench),
     "kqa": (("Question", "Must_have", "Nice_to_have"), kqa),
-    "agentclinic": (("OSCE_Examination",), lambda row, number, reading: agentclinic(row, number, reading.language)),
+    "agentclinic": (("OSCE_Examination",), exam_schemas.agentclinic),
+    # The same rows as patients to be consulted; "auto" takes the one above.
+    "agentclinic_patient": (
+        ("OSCE_Examination",),
+        lambda row, number, reading: patient_schemas.agentclinic(row, number, reading.language),
+    ),
     "dxbench": (
         ("explicit_symptoms", "implicit_symptoms", "disease"),
-        lambda row, number, reading: dxbench(row, number, reading.language),
+        lambda row, number, reading: patient_schemas.dxbench(row, number, reading.language),
     ),
     "choice": (("question", "options", "answer_idx"), choice),
+    "mmlu_pro": (("question", "options", "answer_index"), exam_schemas.mmlu_pro),
+    "mmlu": (("question", "choices", "answer"), exam_schemas.mmlu),
+    "gpqa": (("Question", "Correct Answer", "Incorrect Answer 1"), exam_schemas.gpqa),
+    "cmb": (("question", "option", "answer"), exam_schemas.cmb),
+    "cmexam": (("Question", "Options", "Answer"), exam_schemas.cmexam),
+    "cmmlu": (("Question", "A", "B", "C", "D", "Answer"), exam_schemas.cmmlu),
+    "ceval": (("question", "A", "B", "C", "D", "answer"), exam_schemas.cmmlu),
+    "medqa_endings": (("sent1", "ending0", "ending1", "label"), exam_schemas.medqa_endings),
     "inline_options": (("question", "label"), inline_options),
     "judged": (("question", "reference"), judged),
     "generic": ((), generic),

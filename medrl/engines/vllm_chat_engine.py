@@ -196,11 +196,12 @@ def _enter(engine: Any, name: str, request: ChatRequest, chat: "VLLMChat") -> in
 def _finish(job: _Job, output: Any, model: str) -> None:
     wrote = len(output.token_ids)
     if output.finish_reason == "length":
-        _fail(job, ChatBadReply(f"{model}: the reply was cut off at {job.request.max_tokens} tokens; raise max_tokens"))
+        cut = ChatBadReply(f"{model}: the reply was cut off at {job.request.max_tokens} tokens; raise max_tokens")
+        _fail(job, cut.of("length", output.text))
     elif output.finish_reason != "stop":
         _fail(job, ChatUnavailable(f"{model}: the engine ended the reply ({output.finish_reason})"))
     elif not output.text.strip():
-        _fail(job, ChatBadReply(f"{model}: the reply is empty"))
+        _fail(job, ChatBadReply(f"{model}: the reply is empty").of("empty"))
     elif job.future.set_running_or_notify_cancel():
         job.future.set_result(ChatReply(output.text, model, job.prompt_tokens, wrote))
 

@@ -20,7 +20,7 @@ from medrl.data.demonstrations import Demonstration
 from medrl.engines import Engine, InProcessEngine, Sampling
 from medrl.environments import Environment, check_problems
 from medrl.errors import DataError, MedrlError
-from medrl.evaluation import evaluate
+from medrl.evaluation.evaluate import evaluate
 from medrl.files import atomic_folder, remove_folder
 from medrl.learners import backbone_and_head
 from medrl.models import Policy

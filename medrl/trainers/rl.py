@@ -17,7 +17,7 @@ from medrl.data.mixtures import ProblemSampler
 from medrl.engines import Engine, Sampling
 from medrl.environments import Environment, check_problems
 from medrl.errors import LearnerLost, UpdateBrokenOff
-from medrl.evaluation import Evaluation, EvaluationSettings, evaluate
+from medrl.evaluation.evaluate import Evaluation, EvaluationSettings, evaluate
 from medrl.files import atomic_folder
 from medrl.learners import Optimization
 from medrl.models import Policy

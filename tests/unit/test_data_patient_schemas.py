@@ -65,7 +65,7 @@ def test_dxbench_rows_are_patients_with_weights_counted_over_the_file(tmp_path: 
 
 
 def test_an_osce_case_is_played(tmp_path: Path) -> None:
-    (problem,) = load_problems(written(tmp_path / "osce.json", [OSCE]))
+    (problem,) = load_problems(written(tmp_path / "osce.json", [OSCE]), schema="agentclinic_patient")
     case, episode = case_of(problem), PatientSimulator().reset(problem, 0)
     assert case.sex == "male" and case.age == pytest.approx(8 / 12) and problem.reference == "Croup"
     assert "Croup" not in json.dumps(problem.metadata) and "arking cough" in problem.messages[-1]["content"]
@@ -100,11 +100,14 @@ def test_an_osce_case_is_played(tmp_path: Path) -> None:
 )
 def test_broken_rows_are_told(tmp_path: Path, row: dict[str, Any], said: str) -> None:
     with pytest.raises(DataError, match=said):
-        load_problems(written(tmp_path / "rows.json", [row]))
+        load_problems(
+            written(tmp_path / "rows.json", [row]),
+            schema="agentclinic_patient" if "OSCE_Examination" in row else "auto",
+        )
 
 
 def test_the_published_cases_can_all_be_played(shared_data: Path) -> None:
-    found = load_problems(shared_data / "agentclinic.jsonl")
+    found = load_problems(shared_data / "agentclinic.jsonl", schema="agentclinic_patient")
     environment = PatientSimulator()
     for problem in found:
         episode = environment.reset(problem, 0)

@@ -7,8 +7,7 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from medrl.engines import InProcessEngine, Sampling
-from medrl.evaluation import Evaluation, EvaluationSettings, evaluate
-from medrl.evaluation.evaluate import language_kept, part_means
+from medrl.evaluation.evaluate import Evaluation, EvaluationSettings, evaluate, language_kept, part_means
 from medrl.models import Policy
 from medrl.rewards import Format, Levels, Reward, Verified, WeightedSum
 from medrl.types import Group, Part, Problem, Response, Score, ScoredGroup, Verdict, ask

@@ -1,0 +1,291 @@
+"""Pages of an evaluation: whatever a model writes stays text, and nothing on the blinded page says who wrote what."""
+
+import json
+import re
+import stat
+import subprocess
+import sys
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+from chat_server import ChatServer, failing
+from chat_server import Reply as Sent
+
+from medrl.cli import main
+from medrl.commands.compare_models import compare_models
+from medrl.commands.evaluate_answers import evaluate_answers
+from medrl.data.annotation import load_items
+from medrl.errors import DataError
+from medrl.evaluation.answers import Answered, Answers, Reply
+from medrl.evaluation.comparing import compare
+from medrl.evaluation.html import Html, page, tag, text
+from medrl.evaluation.pairwise import judged_figures, pairs_of
+from medrl.evaluation.scoring import score
+from medrl.evaluation.side_by_side import draw_order
+from medrl.types import Problem, ask
+
+Serve = Callable[..., ChatServer]
+HOSTILE = (
+    "<script>alert(1)</script>",
+    '"><img src=x onerror=alert(1)>',
+    "</pre></details><iframe src=javascript:alert(1)>",
+    "' onmouseover='alert(1)",
+    "&lt;b&gt; <!-- --> ]]> \x00\x1b[31m \u202etxet\u202c \ud800 half",
+    "<style>*{display:none}</style><meta http-equiv=refresh content=0>",
+)
+OPTIONS = {"A": "gout", "B": "measles"}
+
+
+class Elements(HTMLParser):
+    """Every element with its attributes, and all text."""
+
+    def __init__(self, document: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.words: list[str] = []
+        self.feed(document)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.words.append(data)
+
+
+OURS = {
+    "html", "head", "meta", "title", "style", "body", "main", "h1", "h2", "h3", "p", "div", "table", "thead", "tbody", "tr",
+    "th", "td", "small", "span", "i", "b", "section", "details", "summary", "pre", "strong",
+}  # fmt: skip
+
+
+def check(document: str, hostile: tuple[str, ...] = HOSTILE) -> Elements:
+    """No element and no attribute but ours, one style sheet, and every hostile text there as text."""
+    found = Elements(document)
+    assert {name for name, _ in found.elements} <= OURS
+    attributes = {name for _, some in found.elements for name in some}
+    assert attributes <= {
+        "charset", "http-equiv", "content", "name", "lang", "class", "dir", "style", "role", "aria-label"
+    }  # fmt: skip
+    assert [name for name, _ in found.elements].count("style") == 1 and "url(" not in document
+    assert document.encode("utf-8") and not re.search("[\x00-\x08\u202e]", document)
+    whole = "".join(found.words)
+    for one in hostile:
+        assert one.split(" ")[0] in whole
+    return found
+
+
+def hostile_answers(name: str) -> Answers:
+    items = []
+    for number, bad in enumerate(HOSTILE):
+        problem = Problem(
+            f"p{number} {bad.encode('utf-8', 'replace').decode()}", ask(f"Which? {bad}"), "B", "choice",
+            {**OPTIONS, "C": bad}, metadata={"topic": bad, "department": f"{number % 2}{bad}"},
+        )  # fmt: skip
+        items.append(Answered(problem, (Reply(f"{bad} The answer is A. I am 90% sure."),), "hostile"))
+    return Answers(f"model {name} {HOSTILE[0]}", tuple(items), {"file": HOSTILE[1]})
+
+
+def test_what_a_model_writes_stays_text(tmp_path: Path) -> None:
+    evaluate_answers(hostile_answers("m"), tmp_path)
+    check((tmp_path / "report.html").read_text(encoding="utf-8"))
+    compare_models(hostile_answers("a"), hostile_answers("b"), tmp_path / "pair")
+    check((tmp_path / "pair" / "page.html").read_text(encoding="utf-8"))
+    check((tmp_path / "pair" / "compare.html").read_text(encoding="utf-8"), HOSTILE[:1])
+
+
+def test_only_the_builder_makes_markup() -> None:
+    assert text("<b>") == "&lt;b&gt;" and text(Html("<b>")) == "<b>"
+    assert tag("p", "<", 1, None, ["&", tag("b", "x")], class_='"') == '<p class="&quot;">&lt;1&amp;<b>x</b></p>'
+    assert "⟨U+202E⟩" in text("a\u202eb") and "⟨U+D800⟩" in text("\ud800")
+    with pytest.raises(ValueError, match="no name of an element"):
+        tag("p onload=x")
+    assert "default-src &#x27;none&#x27;" in page("t")
+
+
+def pair(count: int = 40) -> tuple[Answers, Answers]:
+    def side(name: str, right: int) -> Answers:
+        items = tuple(
+            Answered(
+                Problem(f"p{i}", ask(f"Question {i}?"), "B", "choice", OPTIONS),
+                (Reply(f"{'B' if i < right else 'A'} because of marker-{name}"),),
+                "set",
+            )
+            for i in range(count)
+        )
+        return Answers(f"model-{name}", items)
+
+    return side("alpha", 10), side("beta", 30)
+
+
+def test_the_page_is_blinded_and_the_key_opens_it(tmp_path: Path) -> None:
+    first, second = pair()
+    found = compare_models(first, second, tmp_path, seed=3)
+    blinded = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "model-alpha" not in blinded and "model-beta" not in blinded
+    key = json.loads((tmp_path / "key.json").read_text(encoding="utf-8"))
+    assert stat.S_IMODE((tmp_path / "key.json").stat().st_mode) == 0o600
+    assert sum(row["left"] == "model-alpha" for row in key["rows"]) == 20
+    shown = re.findall(r"marker-(alpha|beta)", blinded)
+    assert shown == [row[side].removeprefix("model-") for row in key["rows"] for side in ("left", "right")]
+    strict = found["sets"]["set"]["strict"]
+    assert (strict["only_first"], strict["only_second"], strict["left_out"]) == (0, 20, 0)
+    assert strict["p_holm"] == strict["mcnemar_p"] == pytest.approx(2 / 2**20)
+    items = load_items(tmp_path / "items.jsonl")
+    assert [one.responses[0].text.split("marker-")[1] for one in items] == shown[::2]
+
+
+def test_sides_depend_on_seed_and_problem_alone() -> None:
+    problems = [("s", Problem(f"p{i}", ask("?"), "x")) for i in range(101)]
+    order = draw_order(problems, 1)
+    assert abs(order.count("A") - order.count("B")) == 1 and order != draw_order(problems, 2)
+    assert order == draw_order(problems, 1)
+
+
+def test_equal_answers_are_shown_once_and_lost_ones_as_lost(tmp_path: Path) -> None:
+    problems = [Problem(f"p{i}", ask("?"), "x") for i in range(2)]
+    one = Answers("a", (Answered(problems[0], (Reply("same"),)), Answered(problems[1], (Reply("", error="down"),))))
+    other = Answers("b", (Answered(problems[0], (Reply("same"),)), Answered(problems[1], (Reply("x"),))))
+    compare_models(one, other, tmp_path)
+    found = check((tmp_path / "page.html").read_text(encoding="utf-8"), ())
+    words = "".join(found.words)
+    assert (
+        words.count("same") == 2 and "There is no reply." in words and "down" not in words
+    )  # "the same answer", "same"
+
+
+def test_what_one_side_has_no_score_for_is_left_out_of_the_test_and_told() -> None:
+    first, second = pair(10)
+    broken = Answers("b", tuple(
+        Answered(one.problem, (Reply("", error="down"),), one.set) if i < 3 else one for i, one in enumerate(second.items)
+    ))  # fmt: skip
+    found = compare(score(first), score(broken))["set"]["strict"]
+    assert (found["n"], found["left_out"]) == (7, 3)
+
+
+def test_comparisons_of_different_questions_are_refused(tmp_path: Path) -> None:
+    first, second = pair(3)
+    other = Answers("c", tuple(Answered(Problem("p0", ask("Another?"), "B"), (Reply("B"),), "set") for _ in "x"))
+    with pytest.raises(DataError, match="different questions or references"):
+        compare_models(first, other, tmp_path)
+    strange = Answers("c", (Answered(Problem("zz", ask("?"), "B"), (Reply("B"),), "set"),))
+    with pytest.raises(DataError, match="no problem in common"):
+        compare_models(first, strange, tmp_path)
+    assert second.name == "model-beta"
+
+
+def said(better: str) -> str:
+    return json.dumps({"reason": "r", "better": better, "strength": 2})
+
+
+def consultations(name: str, *texts: str) -> Answers:
+    items = tuple(
+        Answered(Problem(f"p{i}", ask("My toe hurts."), None, "dialogue"), (Reply(one),), "set")
+        for i, one in enumerate(texts)
+    )
+    return Answers(name, items)
+
+
+def test_pairs_are_judged_in_both_orders_and_failures_left_out(tmp_path: Path, chat_server: Serve) -> None:
+    def judge(request: dict[str, Any], number: int) -> Any:
+        shown = re.findall(r"=== \w+ (FIRST|SECOND) ===\n\| (.*)", request["messages"][-1]["content"])
+        texts = dict(shown)
+        if "down" in texts["FIRST"] + texts["SECOND"]:
+            return failing(400)
+        if "flip" in texts["FIRST"] + texts["SECOND"]:
+            return said("first")
+        return said("first" if "good" in texts["FIRST"] else "second")
+
+    server = chat_server(judge)
+    first = consultations("a", "good advice", "poor", "flip one", "down", "same", "", "x" * 9000)
+    second = consultations("b", "poor advice", "good", "flip two", "up", "same", "bad", "y")
+    config = {"type": "openai", "model": "judge", "base_url": server.url, "max_retries": 0, "timeout": 20.0}
+    found = compare_models(first, second, tmp_path, judge=config)["judged"]
+    assert (found["win"], found["tie"], found["loss"], found["n"]) == (1, 2, 3, 6)
+    assert found["by_rule"] == 3  # the same words; an empty answer and an endless one lose without a judge
+    assert found["failed"] == {"refused": 1}
+    assert found["disagreement"] == pytest.approx(1 / 3) and found["first_shown_won"] == pytest.approx(4 / 6)
+    assert found["win_rate"] == pytest.approx(2 / 6) and found["near"] >= 2
+    assert len((tmp_path / "records.jsonl").read_text().splitlines()) == 3
+    assert "Judged by judge" in (tmp_path / "compare.html").read_text()
+    asked = len(server.requests)
+    compare_models(first, second, tmp_path, judge=config)
+    assert len(server.requests) <= asked + 2  # what was judged is not paid for again; what failed is asked again
+
+
+def test_no_model_wins_by_making_its_judge_fail() -> None:
+    problems = [("set", Problem("p0", ask("?"), None, "dialogue"))]
+    for bad in ("", "   ", "<think>never ends", "z" * 9000):
+        pairs, _ = pairs_of(problems, consultations("a", bad), consultations("b", "see a doctor"), 8000)
+        assert pairs[0].ruled == "second"
+        assert judged_figures(pairs, [], {}, "j")["win_rate"] == 0.0
+
+
+def test_the_command_line_evaluates_and_compares(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    rows = [{"id": f"p{i}", "question": f"Question {i}?", "options": OPTIONS, "answer_idx": "B"} for i in range(6)]
+    Path("set.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    for name, right in (("one", 2), ("two", 5)):
+        replies = [{"id": row["id"], "response": "B" if i < right else "A"} for i, row in enumerate(rows)]
+        Path(f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in replies))
+    assert main(["eval", "--answers", "one.jsonl", "--problems", "set.jsonl"]) == 0
+    made = Path("evaluations/one")
+    assert sorted(one.name for one in made.iterdir()) == ["answers.jsonl", "report.html", "report.json", "scored.jsonl"]
+    before = json.loads((made / "report.json").read_text())
+    assert before["sets"][0]["accuracy"]["strict"]["value"] == pytest.approx(2 / 6)
+    assert main(["eval", "--answers", str(made / "answers.jsonl"), "--name", "one", "--out", "again"]) == 0
+    after = json.loads(Path("again/report.json").read_text())
+    assert {**after, "made": None} == {**before, "made": None}
+    assert main(["compare", "one.jsonl", "two.jsonl", "--prompts", "set.jsonl", "--json", "out.json"]) == 0
+    assert json.loads(Path("out.json").read_text())["sets"]["set"]["strict"]["only_second"] == 3
+    out = capsys.readouterr().out
+    assert "6 problems; 33.3 and 83.3 %; no difference is shown (p 0.250 after Holm)" in out
+    for arguments, message in (
+        (["eval"], "name one thing to evaluate"),
+        (["eval", "--answers", "one.jsonl", "--model", "x"], "here are answers and model"),
+        (["eval", "--model", "x"], "--problems FILE"),
+        (["compare", "one.jsonl", "missing", "--prompts"], "expected at least one"),
+        (["eval", "--answers", "one.jsonl", "--problems", "set.jsonl", "--samples", "0"], ""),
+        (["eval", "--chat", "{model", "--problems", "set.jsonl"], "is no YAML"),
+    ):
+        try:
+            status = main(arguments)
+        except SystemExit as error:
+            status = int(error.code or 0)
+        assert status == (2 if message else 0)
+        assert message in capsys.readouterr().err
+
+
+def test_answers_in_a_file_are_scored_without_torch(tmp_path: Path) -> None:
+    row = {"id": "p", "question": "Which?", "options": OPTIONS, "answer_idx": "B", "response": "B"}
+    (tmp_path / "a.jsonl").write_text(json.dumps(row) + "\n")
+    code = (
+        "import sys; from medrl.cli import main; status = main(['eval', '--answers', 'a.jsonl']); "
+        "sys.exit(status or int('torch' in sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_chat_model_is_asked_from_the_command_line_and_a_second_time_from_its_cache(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chat_server: Serve
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    rows = [{"id": f"p{i}", "question": f"Question {i}?", "options": OPTIONS, "answer_idx": "B"} for i in range(5)]
+    Path("set.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+    def behaviour(request: dict[str, Any], number: int) -> Any:
+        asked = request["messages"][-1]["content"]
+        return Sent("The answer is", finish_reason="length") if "Question 4" in asked else "The answer is B."
+
+    server = chat_server(behaviour)
+    chat = f"{{model: m, base_url: '{server.url}', max_retries: 0, timeout: 20.0}}"
+    for out in ("out", "out"):
+        assert main(["eval", "--chat", chat, "--problems", "set.jsonl", "--out", out, "--max-tokens", "9"]) == 0
+    found = json.loads(Path("out/report.json").read_text())["sets"][0]
+    assert found["accuracy"]["strict"]["value"] == pytest.approx(4 / 5) and found["truncated"] == pytest.approx(1 / 5)
+    assert found["unscored"] == {} and len(server.requests) == 6  # the one that was cut off is no reply to keep
