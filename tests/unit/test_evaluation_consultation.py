@@ -111,6 +111,7 @@ TINY = [
 ]
 
 
+@pytest.mark.slow
 def test_a_recipe_with_an_environment_trains_over_several_turns(repository: Path, tmp_path: Path) -> None:
     recipe = load_recipe(repository / "examples" / "patient" / "tiny.yaml", [*TINY, f"folder={tmp_path / 'run'}"])
     outcome = run_recipe(recipe, RunConsole(quiet=True))
