@@ -28,7 +28,7 @@ class Reading:
 
 
 def _problem(
-    row: Row, number: int, reading: Reading, question: str, reference: str, kind: Kind = "open",
+    row: Row, number: int, reading: Reading, question: str, reference: str | None, kind: Kind = "open",
     options: Mapping[str, str] | None = None, key: str = "id", listed: bool = True, **metadata: Any,
 ) -> Problem:  # fmt: skip
     """The common end of every schema. Options are written below the question, then the instruction."""
@@ -180,6 +180,17 @@ def judged(row: Row, number: int, reading: Reading) -> Problem:
     return _problem(row, number, reading, question, label, "choice", options, **about)
 
 
+def med_dialog(row: Row, number: int, reading: Reading) -> Problem:
+    """Med-dialog of HuatuoGPT's evaluation: a patient's case; the reference is what the real doctor wrote."""
+    case, diagnosis = required(row, "medical_case"), required(row, "doctor_diagnosis")
+    return _problem(row, number, reading, case, diagnosis, topic=row.get("Department"))
+
+
+def query(row: Row, number: int, reading: Reading) -> Problem:
+    """KUAKE-QIC of HuatuoGPT's evaluation: a patient's question that nobody has answered, with its intent."""
+    return _problem(row, number, reading, required(row, "query"), None, topic=row.get("label"))
+
+
 def generic(row: Row, number: int, reading: Reading) -> Problem:
     """Any columns, named by `prompt=`, `reference=` and `options=`."""
     if not reading.prompt or not reading.reference:
@@ -203,6 +214,8 @@ SCHEMAS: dict[str, tuple[tuple[str, ...], Schema]] = {
     "kqa": (("Question", "Must_have", "Nice_to_have"), kqa),
     "choice": (("question", "options", "answer_idx"), choice),
     "inline_options": (("question", "label"), inline_options),
+    "med_dialog": (("medical_case", "doctor_diagnosis"), med_dialog),
+    "kuake_qic": (("query", "label"), query),
     "judged": (("question", "reference"), judged),
     "generic": ((), generic),
 }

@@ -158,7 +158,7 @@ def checked_start(recipe: Recipe, parts: Parts) -> Policy:
     fitting_problems(policy, parts.problems, recipe.sampling, recipe.trainer, "problems to train on")
     fitting_problems(policy, parts.held_out, recipe.sampling, recipe.trainer, "held-out problems")
     if recipe.sft is not None:
-        check_demonstrations(policy, parts.demonstrations, recipe.sft.max_length)
+        check_demonstrations(policy, parts.demonstrations, recipe.sft.max_length, recipe.sft.loss_on)
     return policy
 
 
