@@ -1,4 +1,4 @@
-"""Figures, table and shapes of HuatuoGPT at tiny scale, recomputed from the rows that the stages wrote; nothing is kept beside.
+"""Figures, table and shapes of HuatuoGPT at tiny scale, recomputed from the rows that the stages wrote.
 
 Every difference is of replies to the same visit. Intervals are percentile bootstraps over visits, all seeds together. A shape
 holds where its whole interval is on the right side; where it is not, fewer than five seeds refute nothing.
@@ -12,7 +12,7 @@ from typing import Any
 
 from medrl.data.problems import load_problems
 from medrl.evaluation import visit_oracle
-from medrl.evaluation.win_rate import Match, interval, length_controlled, match, win_rate
+from medrl.evaluation.win_rate import Match, interval, length_controlled, play, win_rate
 from medrl.files import read_jsonl
 from medrl.seeds import seed_of
 
@@ -50,22 +50,15 @@ class Answers:
     def of(self, policy: str, way: str, keep: Callable[[Row], bool] = lambda row: True) -> list[Row]:
         return [row for key, row in sorted(self.rows[policy].items()) if key[2] == way and keep(row)]
 
-    def matches(
-        self, policy: str, other: str, way: str, keep: Callable[[Row], bool] = lambda row: True
-    ) -> list[Match]:
+    def matches(self, policy: str, other: str, way: str, keep: Callable[[Row], bool] = lambda row: True) -> list[Match]:
         """One match a visit, in both orders, by the visit oracle; a reply that did not end loses as an empty one."""
-        found = []
-        for key, row in sorted(self.rows[policy].items()):
-            against = self.rows[other].get(key)
-            if key[2] != way or against is None or not keep(row):
-                continue
-            visit = self.visits[key[0], key[1]]
-
-            def better(first: str, second: str, visit: Any = visit) -> Any:
-                return visit_oracle.compare(visit, first, second)
-
-            found.append(match(better, whole(row), whole(against)))
-        return found
+        kept = [
+            (self.visits[key[0], key[1]], whole(row), whole(self.rows[other][key]))
+            for key, row in sorted(self.rows[policy].items())
+            if key[2] == way and key in self.rows[other] and keep(row)
+        ]
+        visits, replies, others = zip(*kept, strict=True)
+        return play(visit_oracle.compare, visits, replies, others)
 
 
 def whole(row: Row) -> str:
@@ -125,7 +118,9 @@ PAIRS = (
 
 def table(answers: Answers) -> list[dict[str, Any]]:
     """Rows as in the paper, single-turn and multi-turn apart, then one for each variant of the last stage."""
-    others = [(name, "sft-both") for name in sorted(answers.rows) if name not in {a for a, _ in PAIRS} | {b for _, b in PAIRS}]
+    others = [
+        (name, "sft-both") for name in sorted(answers.rows) if name not in {a for a, _ in PAIRS} | {b for _, b in PAIRS}
+    ]
     found = []
     for policy, other in (*PAIRS, *others):
         if policy not in answers.rows or other not in answers.rows:
@@ -165,11 +160,20 @@ def shapes(answers: Answers, seeds: int) -> dict[str, dict[str, Any]]:
         mean, low, high = row["win_rate"]
         return mean, low, high
 
-    tell("rlaif_raises_asking_back", "asking back, RLAIF less SFT", difference(answers, "ppo", "sft-both", "asking_back", "sampled"))
+    tell(
+        "rlaif_raises_asking_back",
+        "asking back, RLAIF less SFT",
+        difference(answers, "ppo", "sft-both", "asking_back", "sampled"),
+    )
     tell("rlaif_raises_win_rate", "win rate of RLAIF against SFT", rate("ppo", "sft-both"), 0.5,
          length_controlled=contest(answers, "ppo", "sft-both", "sampled", lambda row: True)["length_controlled"])  # fmt: skip
     tell("both_beats_real_only", "win rate of SFT on both against real only", rate("sft-both", "sft-real"), 0.5)
-    tell("both_beats_distilled_only", "win rate of SFT on both against distilled only", rate("sft-both", "sft-distilled"), 0.5)
+    tell(
+        "both_beats_distilled_only",
+        "win rate of SFT on both against distilled only",
+        rate("sft-both", "sft-distilled"),
+        0.5,
+    )
     for name, text in (("reward", "with"), ("reward-blind", "without")):
         rows = [row for row in answers.preferences[name] if not row["decidable"]]
         shares = interval_of([float(row["doctor"] > row["assistant"]) for row in rows])
@@ -178,7 +182,12 @@ def shapes(answers: Answers, seeds: int) -> dict[str, dict[str, Any]]:
                  "reference pays a doctor's question more than an assistant's reply", shares, 0.5)  # fmt: skip
         else:
             low = (1.0 - shares[0], 1.0 - shares[2], 1.0 - shares[1])
-            tell("reward_without_reference_prefers_lists", f"the same, {text}: the assistant's long reply gets more", low, 0.5)
+            tell(
+                "reward_without_reference_prefers_lists",
+                f"the same, {text}: the assistant's long reply gets more",
+                low,
+                0.5,
+            )
     tell("reference_shifts_rl_to_asking", "asking back, RL on the reward model with the reference less without",
          difference(answers, "ppo", "ppo-blind", "asking_back", "sampled"))  # fmt: skip
     return found

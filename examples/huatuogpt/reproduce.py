@@ -97,7 +97,11 @@ def drive(folder: Path, seed: int, sizes: Sizes, options: argparse.Namespace) ->
                     del running[name]
                     failed |= process.exitcode != 0
                     about = json.loads((folder / "done" / name / DONE).read_text()) if done(folder, name) else {}
-                    said = f"{about['seconds']:.0f} s, {about['cpu_seconds']:.0f} s of processor time" if about else "FAILED"
+                    said = (
+                        f"{about['seconds']:.0f} s, {about['cpu_seconds']:.0f} s of processor time"
+                        if about
+                        else "FAILED"
+                    )
                     print(f"# seed {seed}: {name}: {said}", flush=True)
             time.sleep(0.2)
     finally:
@@ -123,7 +127,11 @@ def run_stage(name: str, folder: Path, seed: int, sizes: Sizes) -> None:
     torch.set_num_threads(1)
     stages(True)[name].run(folder, seed, sizes)
     used = resource.getrusage(resource.RUSAGE_SELF)
-    about = {"seconds": time.perf_counter() - began, "cpu_seconds": used.ru_utime + used.ru_stime, "sizes": asdict(sizes)}
+    about = {
+        "seconds": time.perf_counter() - began,
+        "cpu_seconds": used.ru_utime + used.ru_stime,
+        "sizes": asdict(sizes),
+    }
     write_atomic(folder / "done" / name / DONE, json.dumps(about).encode())
 
 
@@ -156,7 +164,9 @@ def print_report(found: Mapping[str, Any]) -> None:
         for way, values in ways.items():
             cells = (f"{values[name][0]:.2f}" if name in values else "--" for name in SHOWN)
             print(f"{policy:<16}{way:<9}" + "".join(f"{cell:>17}" for cell in cells))
-    print(f"\n{'win / tie / loss, %':<44}{'here':>16}{'length-controlled':>20}{'paper, GPT-4':>16}{'paper, doctors':>16}")
+    print(
+        f"\n{'win / tie / loss, %':<44}{'here':>16}{'length-controlled':>20}{'paper, GPT-4':>16}{'paper, doctors':>16}"
+    )
     for row in found["table"]:
         here = " / ".join(f"{100 * row[name]:.0f}" for name in ("win", "tie", "loss"))
         even = "{:.0%} ({:.0%} to {:.0%})".format(*row["length_controlled"])
@@ -169,7 +179,16 @@ def print_report(found: Mapping[str, Any]) -> None:
     print(f"\nmain path: {found['minutes']:.1f} minutes, {found['cpu_minutes']:.1f} of processor time, a seed")
 
 
-SHOWN = ("asking_back", "diagnosis_right", "total", "safety", "unsafe", "doctor_likeness", "diseases_listed", "characters")
+SHOWN = (
+    "asking_back",
+    "diagnosis_right",
+    "total",
+    "safety",
+    "unsafe",
+    "doctor_likeness",
+    "diseases_listed",
+    "characters",
+)
 
 
 def tell_recipes(scale: str) -> int:

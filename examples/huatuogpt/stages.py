@@ -1,14 +1,15 @@
 """The stages of HuatuoGPT at tiny scale, each from files to files; `reproduce.py` runs them, in processes of their own.
 
-    data             four sources of dialogues from the clinic, visits to train on, visits of held-out patients
-    sft-ARM          a policy from scratch on real, distilled or both
-    feedback         replies of the SFT policy, rated with the doctor's reference and without
-    reward[-blind]   reward models of the two, from the SFT policy
-    ppo, ...         PPO with a critic on the reward model, and variants
-    answers-POLICY   replies of a policy to the held-out visits, with what every judge says of them
+data             four sources of dialogues from the clinic, visits to train on, visits of held-out patients
+sft-ARM          a policy from scratch on real, distilled or both
+feedback         replies of the SFT policy, rated with the doctor's reference and without
+reward[-blind]   reward models of the two, from the SFT policy
+ppo, ...         PPO with a critic on the reward model, and variants
+answers-POLICY   replies of a policy to the held-out visits, with what every judge says of them
 """
 
 import asyncio
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
@@ -125,13 +126,16 @@ def give_feedback(folder: Path, seed: int, sizes: Sizes) -> None:
 
     The last fifth of the visits is the reference set of the reward models.
     """
-    visits = load_problems(folder / "data" / "visits.jsonl")[: sizes.rated]
+    asked = load_problems(folder / "data" / "visits.jsonl")
+    visits = list({json.dumps(one.messages): one for one in asked}.values())[: sizes.rated]  # no prompt twice
     temperatures = [0.7 + 0.6 * k / max(1, sizes.replies - 1) for k in range(sizes.replies)]
     settings = [Sampling(temperature=one, max_tokens=ANSWER_TOKENS) for one in temperatures]
     drawn = draw(policy_folder("sft-both", folder), visits, settings, seed)
     for name, show in RATERS.items():
         rater = ReferenceRater(show_reference=show, seed=seed)
-        records = [rater.rate(visit, given) for visit, given in zip(visits, map(_distinct, drawn), strict=True) if given]
+        records = [
+            rater.rate(visit, given) for visit, given in zip(visits, map(_distinct, drawn), strict=True) if given
+        ]
         write_feedback(folder / "feedback" / f"{name}.jsonl", records)
         cut = 4 * len(records) // 5
         for part, some in (("pairs", records[:cut]), ("reference", records[cut:])):
@@ -166,7 +170,10 @@ def train_judge(name: str, folder: Path, seed: int, sizes: Sizes) -> None:
         *sizes.reward,
     )  # fmt: skip
     train_reward(load_reward_recipe(HERE / "tiny" / "reward_model.yaml", knobs), lambda line: None)
-    model, visits = loaded(source_of(str(folder / name), device="cpu")), load_problems(folder / "data" / "held_out.jsonl")
+    model, visits = (
+        loaded(source_of(str(folder / name), device="cpu")),
+        load_problems(folder / "data" / "held_out.jsonl"),
+    )
     worth = []
     for said in ([str(visit.reference) for visit in visits], [str(visit.metadata["assistant"]) for visit in visits]):
         rows = token_rows(model.tokenizer, [(v, Response(text)) for v, text in zip(visits, said, strict=True)])
@@ -191,7 +198,10 @@ def reinforce(name: str, folder: Path, seed: int, sizes: Sizes) -> None:
 def answer(name: str, folder: Path, seed: int, sizes: Sizes) -> None:
     """Replies of a policy to the held-out visits, sampled as in training and likeliest, one row a reply, judged."""
     visits = load_problems(folder / "data" / "held_out.jsonl")
-    settings = [Sampling(temperature=1.0, max_tokens=ANSWER_TOKENS), Sampling(temperature=0.0, max_tokens=ANSWER_TOKENS)]
+    settings = [
+        Sampling(temperature=1.0, max_tokens=ANSWER_TOKENS),
+        Sampling(temperature=0.0, max_tokens=ANSWER_TOKENS),
+    ]
     drawn = draw(policy_folder(name, folder), visits, settings, seed_of(seed, "held out") % 2**31)
     rows = []
     for way, replies in zip(("sampled", "greedy"), zip(*drawn, strict=True), strict=True):

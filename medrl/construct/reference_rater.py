@@ -1,11 +1,11 @@
 """A rater that reads replies beside what the real doctor said, or without it: a rule in the place of RLAIF's AI judge.
 
 HuatuoGPT's judge (arXiv 2305.15075, section 3.2) scores each reply for informativeness, coherence, adherence and accuracy,
-*given the real doctor's diagnosis*. Here `reference` is what a doctor said at this point of the visit, and a reply is accurate
-as far as it does what the doctor did: asks for the same, names the same disease, drug or test, sends to hospital. Without
-the reference nobody tells the rater which of these is due, so a reply is as accurate as what it names is plausible: diseases
-that the findings told allow. All else is the same with and without, so what a reward model learns from the two differs by
-the reference alone. The rater errs as AI judges do: towards length, and at random.
+*given the real doctor's diagnosis*. Here `reference` is what a doctor said at this point of the visit, and a reply is
+accurate as far as it does what the doctor did: asks for the same, names the same disease, drug or test, sends to hospital.
+Without the reference nobody tells the rater which of these is due, so a reply is as accurate as what it names is plausible:
+diseases that the findings told allow. All else is the same with and without, so what a reward model learns from the two
+differs by the reference alone. The rater errs as AI judges do: towards length, and at random.
 
 It knows nothing of the case behind a visit, has no code in common with `evaluation.visit_oracle` but the lexicon that finds
 names in a text and the table of what can be asked, and other weights.

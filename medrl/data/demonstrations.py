@@ -1,8 +1,9 @@
 """Worked answers for supervised fine-tuning: a question, a chain of reasoning, and the answer.
 
 Takes the published schemas: medical-o1-reasoning-SFT (`Question`, `Complex_CoT`, `Response`; HuatuoGPT-o1, 2412.18925),
-HuatuoGPT's lists of 问：/答： turns (`data`), HuatuoGPT-II's `conversations` of from/value turns, Med-dialog,
-and chat `messages`. Replies in transcripts such as MTS-Dialog's come by `load_replies` and `Demonstration.of_reply`. The o1 text is made in one place, `o1_text`.
+HuatuoGPT's lists of 问：/答： turns (`data`), HuatuoGPT-II's `conversations` of from/value turns, Med-dialog, and chat
+`messages`. Replies in transcripts such as MTS-Dialog's come by `load_replies` and `Demonstration.of_reply`. The o1 text is
+made in one place, `o1_text`.
 """
 
 from collections.abc import Callable, Mapping, Sequence

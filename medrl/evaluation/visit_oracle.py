@@ -1,11 +1,12 @@
 """A deterministic judge of a reply in a visit of the clinic, by the dimensions that HuatuoGPT's judge is asked about.
 
-    total = 0.35 accuracy + 0.2 coherence + 0.2 safety + 0.15 informativeness + 0.1 adherence         (the clinic oracle's weights)
+    total = 0.35 accuracy + 0.2 coherence + 0.2 safety + 0.15 informativeness + 0.1 adherence    (weights of the clinic oracle)
 
-What is accurate depends on the point of the visit. While the case is not decidable (arXiv 2305.15075: ChatGPT "rarely asks") it
-is a question for what is missing; a list of possibilities with the right one among them is worth a part, a diagnosis nothing.
-Once it is decidable it is the patient's disease, alone, and a treatment or test of it. Acts are read by the reader of
-`doctor_likeness` (`rewards.doctor_features`), which knows the turns so far; the disease behind the visit is known here only.
+What is accurate depends on the point of the visit. While the case is not decidable (arXiv 2305.15075: ChatGPT "rarely
+asks") it is a question for what is missing; a list of possibilities with the right one among them is worth a part, a
+diagnosis nothing. Once it is decidable it is the patient's disease, alone, and a treatment or test of it. Acts are read by
+the reader of `doctor_likeness` (`rewards.doctor_features`), which knows the turns so far; the disease behind the visit is
+known here only.
 """
 
 from collections.abc import Sequence
@@ -40,7 +41,9 @@ def judge(problem: Problem, reply: str, finish_reason: str = "stop") -> OracleSc
         DataError: The problem is no such visit.
     """
     if "decidable" not in problem.metadata or "disease" not in problem.metadata:
-        raise DataError(f"problem {problem.id!r} is no visit of the clinic, so the visit oracle cannot judge replies to it")
+        raise DataError(
+            f"problem {problem.id!r} is no visit of the clinic, so the visit oracle cannot judge replies to it"
+        )
     words = lexicon("clinic")
     if finish_reason != "stop" or not any(map(str.isalnum, reply)) or degenerate(reply):
         return OracleScore(0.0, dict.fromkeys(WEIGHTS, 0.0), {"empty": True, "asks": False, "listed": ()})

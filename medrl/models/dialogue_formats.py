@@ -2,10 +2,10 @@
 
     {system prompt}<病人>：{question} <HuatuoGPT>：{reply}{EOS}<病人>：{question} <HuatuoGPT>：{reply}{EOS}
 
-The layout follows the published trainer (HuatuoGPT, arXiv 2305.15075, `scripts/finetune.py`): one fixed system prompt, turns
-that alternate, the loss on what stands behind `<HuatuoGPT>：` and on the EOS after it. `{% generation %}` marks those spans, so
-that `sft.loss_on: assistant` finds them. What stands between turns is from memory, and the system prompt is our own: to go
-on from released weights, put theirs into a system message.
+The layout follows the published trainer (HuatuoGPT, arXiv 2305.15075, `scripts/finetune.py`): one fixed system prompt,
+turns that alternate, the loss on what stands behind the assistant's mark and on the EOS after it. `{% generation %}` marks
+those spans, so that `sft.loss_on: assistant` finds them. What stands between turns is from memory, and the system prompt is
+our own: to go on from released weights, put theirs into a system message.
 
 What differs: a patient who writes `<HuatuoGPT>：` or an EOS would speak for the assistant, since nothing but text tells the
 roles apart. Marks inside a message are written with full-width brackets, and EOS inside a message is a space.

@@ -14,7 +14,9 @@ from medrl.models.policy import ModelShape
 from medrl.trainers.sft import assistant_mask, check_demonstrations
 from medrl.types import Problem
 
-SHAPE = ModelShape(vocab_size=500, hidden_size=32, layers=1, heads=1, key_value_heads=1, intermediate_size=64, context=256)
+SHAPE = ModelShape(
+    vocab_size=500, hidden_size=32, layers=1, heads=1, key_value_heads=1, intermediate_size=64, context=256
+)
 TURNS = ("头疼三天了", "发烧吗？", "不发烧", "多久一次？")
 
 
@@ -78,7 +80,9 @@ def test_a_system_prompt_of_the_messages_takes_the_place_of_the_formats(policy: 
         policy.tokenizer.apply_chat_template([*messages, messages[0]], tokenize=False)
 
 
-def test_the_format_is_saved_and_can_be_put_on_another_policy(make_policy: Callable[..., Policy], tmp_path: Path) -> None:
+def test_the_format_is_saved_and_can_be_put_on_another_policy(
+    make_policy: Callable[..., Policy], tmp_path: Path
+) -> None:
     make_policy().save(tmp_path)
     own = Policy.load(str(tmp_path))
     put = Policy.load(str(tmp_path), PolicySpec(path=str(tmp_path), chat_format="huatuogpt-en"))
@@ -93,7 +97,7 @@ def test_a_template_that_marks_nothing_is_refused(policy: Policy) -> None:
     shown = [Demonstration("d", tuple(chat("hi", "hello")), "", "hello")]
     bare: Any = Policy(policy.model, _without_marks(policy.tokenizer))
     check_demonstrations(bare, shown, 256)
-    with pytest.raises(TemplateError, match="policy.chat_format"):
+    with pytest.raises(TemplateError, match=r"policy\.chat_format"):
         check_demonstrations(bare, shown, 256, "assistant")
 
 
