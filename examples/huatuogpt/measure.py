@@ -7,12 +7,12 @@ holds where its whole interval is on the right side; where it is not, fewer than
 import random
 import statistics
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from medrl.data.problems import load_problems
 from medrl.evaluation import visit_oracle
-from medrl.evaluation.win_rate import Match, interval, length_controlled, play, win_rate
+from medrl.evaluation.win_rate import Better, Match, interval, length_controlled, match, win_rate
 from medrl.files import read_jsonl
 from medrl.seeds import seed_of
 
@@ -37,10 +37,8 @@ class Answers:
 
     def __init__(self, folders: Sequence[Path]) -> None:
         self.rows: dict[str, dict[tuple[int, str, str], Row]] = {}
-        self.visits: dict[tuple[int, str], Any] = {}
         self.preferences: dict[str, list[Row]] = {}
         for seed, folder in enumerate(folders):
-            self.visits |= {(seed, one.id): one for one in load_problems(folder / "data" / "held_out.jsonl")}
             for file in sorted(folder.glob("answers-*/answers.jsonl")):
                 for row in read_jsonl(file):
                     self.rows.setdefault(row["policy"], {})[seed, row["id"], row["way"]] = row
@@ -52,17 +50,19 @@ class Answers:
 
     def matches(self, policy: str, other: str, way: str, keep: Callable[[Row], bool] = lambda row: True) -> list[Match]:
         """One match a visit, in both orders, by the visit oracle; a reply that did not end loses as an empty one."""
-        kept = [
-            (self.visits[key[0], key[1]], whole(row), whole(self.rows[other][key]))
-            for key, row in sorted(self.rows[policy].items())
-            if key[2] == way and key in self.rows[other] and keep(row)
+        mine, others = self.rows[policy], self.rows[other]
+        keys = [key for key in sorted(mine) if key[2] == way and key in others and keep(mine[key])]
+        return [
+            match(partial(better, mine[key], others[key]), str(mine[key]["text"]), str(others[key]["text"]))
+            for key in keys
         ]
-        visits, replies, others = zip(*kept, strict=True)
-        return play(visit_oracle.compare, visits, replies, others)
 
 
-def whole(row: Row) -> str:
-    return str(row["text"]) if row["finish_reason"] == "stop" else ""
+def better(row: Row, other: Row, first: str, second: str) -> Better:
+    """Which of two replies the visit oracle called better, by the totals that it gave them when they were drawn."""
+    totals = {str(other["text"]): float(other["total"]), str(row["text"]): float(row["total"])}
+    difference = totals[first] - totals[second]
+    return "tie" if abs(difference) < visit_oracle.TIE else "first" if difference > 0 else "second"
 
 
 def undecided(row: Row) -> bool:
@@ -106,7 +106,7 @@ def contest(answers: Answers, policy: str, other: str, way: str, keep: Callable[
     return {
         "policy": policy, "against": other, "way": way, "visits": len(played), "win": wins, "tie": 1.0 - wins - losses,
         "loss": losses, "win_rate": [win_rate(played), *interval(win_rate, played)],
-        "length_controlled": [length_controlled(played), *interval(length_controlled, played)],
+        "length_controlled": [length_controlled(played), *interval(length_controlled, played, resamples=100)],
     }  # fmt: skip
 
 

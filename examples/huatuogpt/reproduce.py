@@ -11,10 +11,12 @@ there; a run that was killed goes on where it was. Ends with a table beside the 
 """
 
 import argparse
+import ctypes
 import json
 import multiprocessing
 import os
 import resource
+import signal
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -73,7 +75,10 @@ def sizes_of(words: Sequence[str]) -> Sizes:
         name, _, value = word.partition("=")
         if name not in known:
             raise MedrlError(f"there is no size {name!r}; known: {', '.join(sorted(known))}")
-        read = json.loads(value)
+        try:
+            read = json.loads(value)
+        except ValueError as error:
+            raise MedrlError(f"{name} is {value!r}; give a number, or a JSON list of overrides") from error
         sizes = replace(sizes, **{name: tuple(read) if isinstance(read, list) else read})
     return sizes
 
@@ -84,6 +89,9 @@ def sizes_of(words: Sequence[str]) -> Sizes:
 def drive(folder: Path, seed: int, sizes: Sizes, options: argparse.Namespace) -> bool:
     """Run every stage of a seed that is not done, at most so many at a time; False when one failed."""
     todo = {name: stage for name, stage in stages(options.ablations).items() if not done(folder, name)}
+    for mark in folder.glob(f"done/*/{DONE}"):
+        if json.loads(mark.read_text())["sizes"] != json.loads(json.dumps(asdict(sizes))):
+            raise MedrlError(f"{mark.parent.name} in {folder} was made with other sizes; name another --folder")
     running: dict[str, BaseProcess] = {}
     failed = False
     try:
@@ -124,6 +132,7 @@ def done(folder: Path, name: str) -> bool:
 def run_stage(name: str, folder: Path, seed: int, sizes: Sizes) -> None:
     """One stage in this process; its mark is written last."""
     began = time.perf_counter()
+    end_with_parent()
     torch.set_num_threads(1)
     stages(True)[name].run(folder, seed, sizes)
     used = resource.getrusage(resource.RUSAGE_SELF)
@@ -133,6 +142,12 @@ def run_stage(name: str, folder: Path, seed: int, sizes: Sizes) -> None:
         "sizes": asdict(sizes),
     }
     write_atomic(folder / "done" / name / DONE, json.dumps(about).encode())
+
+
+def end_with_parent() -> None:
+    """Linux ends this process with the driver, kill -9 of it included; two drivers would else write one stage."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
 
 
 # Report

@@ -66,7 +66,7 @@ class Sizes:
     """Dialogues of all four sources together; the arms real and distilled have their part of them."""
     visits: int = 600
     """Visits to train the last stage on; the first of them get feedback."""
-    rated: int = 280
+    rated: int = 160
     """Visits with feedback."""
     replies: int = 4
     """Replies of the SFT policy to each of them."""

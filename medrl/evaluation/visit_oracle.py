@@ -1,6 +1,6 @@
 """A deterministic judge of a reply in a visit of the clinic, by the dimensions that HuatuoGPT's judge is asked about.
 
-    total = 0.35 accuracy + 0.2 coherence + 0.2 safety + 0.15 informativeness + 0.1 adherence    (weights of the clinic oracle)
+    total = 0.35 accuracy + 0.2 coherence + 0.2 safety + 0.15 informativeness + 0.1 adherence      (as the clinic's oracle)
 
 What is accurate depends on the point of the visit. While the case is not decidable (arXiv 2305.15075: ChatGPT "rarely
 asks") it is a question for what is missing; a list of possibilities with the right one among them is worth a part, a

@@ -162,10 +162,11 @@ def test_the_two_raters_differ_in_accuracy_alone(visits: list[Problem]) -> None:
 
 def test_agreement_is_with_the_doctors_acts() -> None:
     words = lexicon("clinic")
-    doctor = acts_of("This is gout. Start naproxen 500 mg twice a day.", words)
-    assert agreement(doctor, doctor) == 1.0
-    assert agreement(acts_of("This is gout.", words), doctor) == 0.5
-    assert agreement(acts_of("It could be gout, cellulitis or septic arthritis.", words), doctor) < 0.3
+    doctor = acts_of("This is acute cholecystitis. Start amoxicillin 500 mg twice a day.", words)
+    assert doctor == {"disease:acute_cholecystitis", "drug:amoxicillin"} and agreement(doctor, doctor) == 1.0
+    assert agreement(acts_of("This is acute cholecystitis.", words), doctor) == 0.5
+    listed = acts_of("It could be acute cholecystitis, acute appendicitis or acute pancreatitis.", words)
+    assert agreement(listed, doctor) == 0.0
     assert agreement(frozenset(), doctor) == 0.0
     asked = acts_of("Since when? Any fever?", words)
     assert "ask:onset" in asked and agreement(acts_of("How bad is it?", words), asked) == 0.5
