@@ -24,7 +24,7 @@ from medrl.data.clinic.world import World, load_world
 from medrl.data.demonstrations import Demonstration
 from medrl.data.feedback import Candidate, FeedbackRecord, write_feedback
 from medrl.data.mixtures import PriorityMixture
-from medrl.data.preferences import pairs_from, write_pairs
+from medrl.data.preferences import PreferencePair, pairs_from, plain_text, write_pairs
 from medrl.data.problems import load_problems
 from medrl.engines import Sampling
 from medrl.engines.in_process import InProcessEngine
@@ -137,9 +137,7 @@ def give_feedback(folder: Path, seed: int, sizes: Sizes) -> None:
             rater.rate(visit, given) for visit, given in zip(visits, map(_distinct, drawn), strict=True) if given
         ]
         write_feedback(folder / "feedback" / f"{name}.jsonl", records)
-        cut = 4 * len(records) // 5
-        for part, some in (("pairs", records[:cut]), ("reference", records[cut:])):
-            _write_pairs(folder / "feedback" / f"{name}-{part}.jsonl", rater, some)
+        write_pair_sets(folder, name, rater, records)
 
 
 def _distinct(replies: Sequence[Candidate]) -> list[Candidate]:
@@ -148,9 +146,20 @@ def _distinct(replies: Sequence[Candidate]) -> list[Candidate]:
     return found if len(found) > 1 else []
 
 
-def _write_pairs(path: Path, rater: ReferenceRater, records: Sequence[FeedbackRecord]) -> None:
+def write_pair_sets(folder: Path, name: str, rater: ReferenceRater, records: Sequence[FeedbackRecord]) -> None:
+    """Pairs of the first four fifths to train on; of the rest, those of which no reply to the same question is among them."""
     weights = {"informativeness": 1.0, "coherence": 1.0, "adherence": 1.0, "accuracy": rater.accuracy}
-    write_pairs(path, pairs_from(records, weights=weights, tie_margin=0.08).pairs)
+    cut = 4 * len(records) // 5
+    train, rest = (pairs_from(some, weights=weights, tie_margin=0.08).pairs for some in (records[:cut], records[cut:]))
+    seen = {reply for pair in train for reply in _replies(pair)}
+    write_pairs(folder / "feedback" / f"{name}-pairs.jsonl", train)
+    kept = [pair for pair in rest if seen.isdisjoint(_replies(pair))]
+    write_pairs(folder / "feedback" / f"{name}-reference.jsonl", kept)
+
+
+def _replies(pair: PreferencePair) -> set[tuple[str, str]]:
+    asked = plain_text(pair.problem.question)
+    return {(asked, plain_text(one.text)) for one in (pair.chosen, pair.rejected)}
 
 
 def draw(path: Path, problems: Sequence[Problem], settings: Sequence[Sampling], seed: int) -> list[list[Candidate]]:

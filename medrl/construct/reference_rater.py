@@ -38,8 +38,8 @@ class ReferenceRater:
 
     show_reference: bool = True
     """Whether it knows what the real doctor said."""
-    accuracy: float = 2.0
-    """Weight of accuracy beside the three others, by whose mean preference pairs are made. Typical 1 to 3."""
+    accuracy: float = 4.0
+    """Weight of accuracy beside the three others, by whose mean preference pairs are made. Typical 2 to 6."""
     enough: int = 5
     """Things named (diseases, drugs, tests, pieces of advice) from which on a reply is fully informative. Typical 3 to 6."""
     length_bias: float = 0.1
