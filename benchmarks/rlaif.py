@@ -2,9 +2,9 @@
 
     python benchmarks/rlaif.py                             one core, 6.5 minutes of its time
     python benchmarks/rlaif.py --seeds 3 --json out.json   three of them
-    python benchmarks/rlaif.py --data runs/rlaif           write the files of examples/huatuogpt_rlaif, and stop
+    python benchmarks/rlaif.py --data runs/rlaif           write the files of examples/huatuogpt/single_turn, and stop
 
-HuatuoGPT's loop (arXiv 2305.15075) over the simulated clinic, in English, with the recipes of examples/huatuogpt_rlaif:
+HuatuoGPT's loop (arXiv 2305.15075) over the simulated clinic, in English, with the recipes of examples/huatuogpt/single_turn:
 
     rater         a rule that knows what each sentence of a reply was meant to be (medrl/data/clinic/intent_rater.py). No
                   language model judged. 15 % of its pairs are misjudged, and it errs towards length and first place
@@ -56,7 +56,7 @@ from medrl.tracking import RunConsole
 from medrl.trainers import Trainer
 from medrl.types import Problem, Response, ScoredGroup
 
-EXAMPLE = Path(__file__).parents[1] / "examples" / "huatuogpt_rlaif"
+EXAMPLE = Path(__file__).parents[1] / "examples" / "huatuogpt" / "single_turn"
 REWARD_PLACES = ("folder=reward", "pairs.source=feedback.jsonl", "held_out.source=reference.jsonl")
 PLACES = {
     "sft": ("folder=sft", "problems.source=problems.jsonl", "demonstrations.source=demonstrations.jsonl"),

@@ -1,4 +1,4 @@
-"""What the recipes of examples/huatuogpt_rlaif read: patients' questions, replies of a model before RLAIF, and feedback.
+"""What the recipes of examples/huatuogpt/single_turn read: questions, replies of a model before RLAIF, and feedback.
 
 The demonstrations make a policy that mostly knows what is right and seldom says all that a patient needs: it leaves out the
 test, says in general words when to come back, and hedges. That is what feedback on replies can mend. What is right of a

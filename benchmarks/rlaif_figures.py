@@ -10,7 +10,7 @@ from common import print_table
 from medrl.data.clinic import oracle
 from medrl.evaluation.divergence import Divergence
 from medrl.evaluation.reward_hacking import Watch, alarms
-from medrl.evaluation.win_rate import Better, Match, interval, length_controlled, match, near, win_rate
+from medrl.evaluation.win_rate import Better, interval, length_controlled, near, play, win_rate
 from medrl.types import Problem
 
 
@@ -51,23 +51,16 @@ def means(problems: Sequence[Problem], texts: Sequence[str]) -> dict[str, float]
     }
 
 
-def matches(problems: Sequence[Problem], replies: Sequence[str], others: Sequence[str]) -> list[Match]:
-    """One match a patient, by the oracle."""
-
-    def judge_of(problem: Problem) -> Any:
-        def judge(first: str, second: str) -> Better:
-            return oracle.compare(problem, first, second)[0]
-
-        return judge
-
-    return [match(judge_of(p), a, b) for p, a, b in zip(problems, replies, others, strict=True)]
+def better(problem: Problem, first: str, second: str) -> Better:
+    """Which of two replies the oracle prefers."""
+    return oracle.compare(problem, first, second)[0]
 
 
 def figures(looks: Sequence[Look], problems: Sequence[Problem]) -> dict[str, float | None]:
     """All single numbers of a seed; None for a rate of no pairs."""
     before, after = looks[0], looks[-1]
-    played = matches(problems, after.sampled, before.sampled)
-    greedy = matches(problems, after.greedy, before.greedy)
+    played = play(better, problems, after.sampled, before.sampled)
+    greedy = play(better, problems, after.greedy, before.greedy)
     low, high = interval(win_rate, played)
     low_lc, high_lc = interval(length_controlled, played)
     close, close_greedy = near(played), near(greedy)

@@ -1,7 +1,9 @@
 """Worked answers for supervised fine-tuning: a question, a chain of reasoning, and the answer.
 
 Takes the published schemas: medical-o1-reasoning-SFT (`Question`, `Complex_CoT`, `Response`; HuatuoGPT-o1, 2412.18925),
-HuatuoGPT-II's `conversations` of from/value turns, and chat `messages`. The o1 text is made in one place, `o1_text`.
+HuatuoGPT's lists of 问：/答： turns (`data`), HuatuoGPT-II's `conversations` of from/value turns, Med-dialog, and chat
+`messages`. Replies in transcripts such as MTS-Dialog's come by `load_replies` and `Demonstration.of_reply`. The o1 text is
+made in one place, `o1_text`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -9,6 +11,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from medrl.data.dialogue_rows import case_and_diagnosis, turns_of
+from medrl.data.replies import LabelledReply
 from medrl.data.rows import Row, RowFault, collect, language_of, pick_schema, read_rows, required
 from medrl.types import Message
 
@@ -44,6 +48,13 @@ class Demonstration:
     @classmethod
     def from_json(cls, row: Mapping[str, Any]) -> "Demonstration":
         return cls(**{**row, "messages": tuple(row["messages"])})
+
+    @classmethod
+    def of_reply(cls, reply: LabelledReply) -> "Demonstration":
+        """A reply in a consultation, with all that was said before it."""
+        problem, at = reply.problem, len(reply.problem.messages)
+        messages = (*problem.messages, {"role": "assistant", "content": reply.text})
+        return cls(f"{problem.id}-{at}", messages, "", reply.text, True, problem.id, problem.language)
 
 
 def o1_text(reasoning: str, answer: str) -> str:
@@ -107,6 +118,15 @@ def _messages(row: Row, number: int, language: str | None) -> Demonstration:
     return _chat(row, number, messages, language)
 
 
+def _dialogue(read: Callable[[Row], list[Message]]) -> Callable[[Row, int, str | None], Demonstration]:
+    """The schema of rows whose turns `read` finds."""
+
+    def parse(row: Row, number: int, language: str | None) -> Demonstration:
+        return _chat(row, number, read(row), language)
+
+    return parse
+
+
 def _own(row: Row, number: int, language: str | None) -> Demonstration:
     return Demonstration.from_json(row)
 
@@ -143,4 +163,7 @@ SCHEMAS: dict[str, tuple[tuple[str, ...], Callable[[Row, int, str | None], Demon
     "response": (("Question", "Response"), _response),
     "conversations": (("conversations",), _conversations),
     "messages": (("messages",), _messages),
+    "huatuogpt": (("data",), _dialogue(turns_of)),
+    "huatuogpt_trainer": (("json_dialogue",), _dialogue(turns_of)),
+    "med_dialog": (("medical_case", "doctor_diagnosis"), _dialogue(case_and_diagnosis)),
 }

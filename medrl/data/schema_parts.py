@@ -22,7 +22,7 @@ class Reading:
 
 
 def problem_of(
-    row: Row, number: int, reading: Reading, question: str, reference: str, kind: Kind = "open",
+    row: Row, number: int, reading: Reading, question: str, reference: str | None, kind: Kind = "open",
     options: Mapping[str, str] | None = None, key: str = "id", listed: bool = True, **metadata: Any,
 ) -> Problem:  # fmt: skip
     """The common end of every schema. Options are written below the question, then the instruction."""

@@ -123,6 +123,17 @@ def judged(row: Row, number: int, reading: Reading) -> Problem:
     return problem_of(row, number, reading, question, label, "choice", options, **about)
 
 
+def med_dialog(row: Row, number: int, reading: Reading) -> Problem:
+    """Med-dialog of HuatuoGPT's evaluation: a patient's case; the reference is what the real doctor wrote."""
+    case, diagnosis = required(row, "medical_case"), required(row, "doctor_diagnosis")
+    return problem_of(row, number, reading, case, diagnosis, topic=row.get("Department"))
+
+
+def query(row: Row, number: int, reading: Reading) -> Problem:
+    """KUAKE-QIC of HuatuoGPT's evaluation: a patient's question that nobody has answered, with its intent."""
+    return problem_of(row, number, reading, required(row, "query"), None, topic=row.get("label"))
+
+
 def generic(row: Row, number: int, reading: Reading) -> Problem:
     """Any columns, named by `prompt=`, `reference=` and `options=`."""
     if not reading.prompt or not reading.reference:
@@ -164,6 +175,8 @@ SCHEMAS: dict[str, tuple[tuple[str, ...], Schema]] = {
     "ceval": (("question", "A", "B", "C", "D", "answer"), exam_schemas.cmmlu),
     "medqa_endings": (("sent1", "ending0", "ending1", "label"), exam_schemas.medqa_endings),
     "inline_options": (("question", "label"), inline_options),
+    "med_dialog": (("medical_case", "doctor_diagnosis"), med_dialog),
+    "kuake_qic": (("query", "label"), query),
     "judged": (("question", "reference"), judged),
     "generic": ((), generic),
 }

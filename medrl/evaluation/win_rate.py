@@ -16,9 +16,11 @@ import math
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 from medrl.seeds import seed_of
+from medrl.types import Problem
 
 Better = Literal["first", "second", "tie"]
 PRIOR = 0.01  # precision of the normal prior on a and b, in units of one problem's weight
@@ -54,6 +56,17 @@ def match(judge: Callable[[str, str], Better], reply: str, other: str) -> Match:
     longest = max(len(reply), len(other))
     longer = len(reply) - len(other)
     return Match(outcome, float(longer), longer / longest if longest else 0.0)
+
+
+def play(
+    compare: Callable[[Problem, str, str], Better], problems: Sequence[Problem], replies: Sequence[str],
+    others: Sequence[str],
+) -> list[Match]:  # fmt: skip
+    """One match a problem; `compare` is told the problem and the two texts."""
+    return [
+        match(partial(compare, problem), reply, other)
+        for problem, reply, other in zip(problems, replies, others, strict=True)
+    ]
 
 
 def win_rate(matches: Sequence[Match]) -> float:

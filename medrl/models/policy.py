@@ -18,6 +18,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTra
 from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
 
 from medrl.errors import MissingFile, TemplateError
+from medrl.models.dialogue_formats import format_of
 from medrl.models.tokenizer import train_tokenizer
 from medrl.types import Message, Problem
 
@@ -85,9 +86,18 @@ class PolicySpec:
     device: str = "auto"
     """Where the model computes: cpu, cuda, cuda:1; `auto` takes the first GPU where there is one."""
 
+    chat_format: str | None = None
+    """Chat template by name, `huatuogpt` or `huatuogpt-en`, in place of the checkpoint's own (or of ChatML, for a model from
+    scratch). Saved with the policy. Empty: as it is."""
+
     def __post_init__(self) -> None:
         if self.dtype not in DTYPES:
             raise ValueError(f"policy: dtype is {self.dtype!r}; it is one of {', '.join(DTYPES)}")
+        if self.chat_format is not None:
+            try:
+                format_of(self.chat_format)
+            except TemplateError as error:
+                raise ValueError(f"policy: {error}") from error
         try:
             self.torch_device()
         except RuntimeError as error:
@@ -146,15 +156,19 @@ class Policy:
         except (OSError, ValueError, ImportError, SafetensorError) as error:
             raise MissingFile(f"no model can be read from {path!r}: {error}") from error
         policy = cls(model, tokenizer, processor, name=path)
+        if spec.chat_format is not None:
+            policy.renderer.chat_template = format_of(spec.chat_format).template
         if weights:
             policy.move(spec.torch_device())
         return policy
 
     @classmethod
-    def new(cls, texts: Iterable[str], shape: ModelShape | None = None, seed: int = 0) -> "Policy":
-        """A Qwen2-type model with random weights and a tokenizer trained on `texts`."""
+    def new(
+        cls, texts: Iterable[str], shape: ModelShape | None = None, seed: int = 0, chat_format: str | None = None
+    ) -> "Policy":
+        """A Qwen2-type model with random weights and a tokenizer trained on `texts`, and on the words of its format."""
         shape = shape or ModelShape()
-        tokenizer = train_tokenizer(texts, shape.vocab_size)
+        tokenizer = train_tokenizer(texts, shape.vocab_size, chat_format)
         config = Qwen2Config(
             vocab_size=len(tokenizer),
             hidden_size=shape.hidden_size,

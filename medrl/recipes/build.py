@@ -109,7 +109,8 @@ def start_policy(recipe: Recipe, problems: Sequence[Problem], demonstrations: Se
             recipe.policy.path, recipe.policy, weights=recipe.placement == "local" or recipe.sft is not None
         )
     texts = [p.question for p in problems] + [str(m["content"]) for d in demonstrations for m in d.messages]
-    policy = Policy.new(texts, recipe.policy.new, seed=seed_of(recipe.seed, "weights"))
+    seed = seed_of(recipe.seed, "weights")
+    policy = Policy.new(texts, recipe.policy.new, seed, recipe.policy.chat_format)
     if recipe.policy.attention is not None:
         policy.model.set_attn_implementation(recipe.policy.attention)
     torch.nn.Module.to(policy.model, DTYPES[recipe.policy.dtype])

@@ -173,7 +173,7 @@ def checked_start(recipe: Recipe, parts: Parts) -> Policy:
         if parts.environment.max_turns > 1:
             TurnTemplate(policy)  # raises where the chat template cannot carry several turns
     if recipe.sft is not None:
-        check_demonstrations(policy, parts.demonstrations, recipe.sft.max_length)
+        check_demonstrations(policy, parts.demonstrations, recipe.sft.max_length, recipe.sft.loss_on)
     return policy
 
 

@@ -1,18 +1,22 @@
-"""Supervised fine-tuning over TRL's SFTTrainer: the loss is on the assistant's words only."""
+"""Supervised fine-tuning over TRL's SFTTrainer: the loss is on the assistant's words only, of the last turn or of all."""
 
 import json
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from medrl.errors import DataError
+from medrl.errors import DataError, TemplateError
 from medrl.models import Policy
 from medrl.trainers.supervised import SupervisedSettings
 
 if TYPE_CHECKING:
     from medrl.data.demonstrations import Demonstration
+
+_GENERATION = re.compile(r"\{%-?\s*generation\b")  # as transformers looks for it
+LossOn: TypeAlias = Literal["last", "assistant"]
 
 
 @dataclass(frozen=True)
@@ -36,12 +40,18 @@ class SFTSettings(SupervisedSettings):
     max_length: int = 8192
     """Longest demonstration in tokens; a longer one is an error, since cutting it would teach unfinished answers."""
 
+    loss_on: LossOn = "last"
+    """Which words are learnt: those of the `last` message, or all turns of the `assistant` in a dialogue (HuatuoGPT). The
+    latter needs a chat template that marks them with `generation`, as medrl's own do."""
+
     save_every: int | None = None
     """Updates between checkpoints inside the stage; empty: a killed stage begins anew (right for minutes, not days). These
     are transformers' own, whose optimizer state is a pickle, and are removed when the stage ends."""
 
     def __post_init__(self) -> None:
         faults = self.faults(above_0=("max_length",))
+        if self.loss_on not in ("last", "assistant"):
+            faults.append(f"loss_on is {self.loss_on!r}; it is last or assistant")
         if self.save_every is not None and self.save_every < 1:
             faults.append(f"save_every is {self.save_every}; it must be at least 1, or empty")
         if faults:
@@ -79,8 +89,8 @@ def fine_tune(
             if on_update and logs and "loss" in logs:
                 on_update(state.global_step, state.max_steps, logs)
 
-    rows = [{"prompt": _plain(d.messages[:-1]), "completion": _plain(d.messages[-1:])} for d in demonstrations]
-    check_demonstrations(policy, demonstrations, settings.max_length)
+    rows = [_row(one, settings.loss_on) for one in demonstrations]
+    check_demonstrations(policy, demonstrations, settings.max_length, settings.loss_on)
     checkpoints = Path(folder) if folder is not None and settings.save_every else None
     with TemporaryDirectory() as nowhere:  # the trainer wants a folder even when it saves nothing
         trainer = SFTTrainer(
@@ -104,7 +114,8 @@ def _trl_settings(policy: Policy, settings: SFTSettings, seed: int, checkpoints:
         **settings.arguments(seed=seed, cpu=policy.device.type == "cpu")
         | {"save_strategy": "steps" if checkpoints else "no"},
         max_length=None,
-        completion_only_loss=True,
+        completion_only_loss=settings.loss_on == "last",
+        assistant_only_loss=settings.loss_on == "assistant",
         packing=False,
         save_steps=settings.save_every or 500,
         save_total_limit=2,
@@ -115,14 +126,36 @@ def _plain(messages: Sequence[Any]) -> list[dict[str, Any]]:
     return [dict(message) for message in messages]
 
 
-def check_demonstrations(policy: Policy, demonstrations: Sequence["Demonstration"], limit: int) -> None:
-    """Refuse an empty set, and demonstrations of more than `limit` tokens or the model's context.
+def _row(one: "Demonstration", loss_on: LossOn) -> dict[str, Any]:
+    if loss_on == "assistant":
+        return {"messages": _plain(one.messages)}
+    return {"prompt": _plain(one.messages[:-1]), "completion": _plain(one.messages[-1:])}
+
+
+def assistant_mask(policy: Policy, messages: Sequence[Any]) -> tuple[list[int], list[bool]]:
+    """Token ids of a chat, and which of them are learnt with `loss_on: assistant`: the assistant's, ends of turns too."""
+    found = policy.renderer.apply_chat_template(
+        _plain(messages), tokenize=True, return_dict=True, return_assistant_tokens_mask=True
+    )
+    return [int(i) for i in found["input_ids"]], [bool(m) for m in found["assistant_masks"]]
+
+
+def check_demonstrations(
+    policy: Policy, demonstrations: Sequence["Demonstration"], limit: int, loss_on: LossOn = "last"
+) -> None:
+    """Refuse an empty set, demonstrations of more than `limit` tokens or the model's context, and an empty loss.
 
     Raises:
-        DataError: Either of the two.
+        DataError: There are none, or some are too long.
+        TemplateError: The chat template does not mark the assistant's words, and the loss is to be on them.
     """
     if not demonstrations:
         raise DataError("there are no demonstrations to fine-tune on")
+    if loss_on == "assistant" and not _GENERATION.search(str(policy.renderer.chat_template)):
+        raise TemplateError(
+            f"sft.loss_on is assistant, and the chat template of {policy.name} does not mark what the assistant says; set "
+            "policy.chat_format, add {% generation %} to its template, or set sft.loss_on=last"
+        )
     limit = min(limit, policy.context)
     long = []
     for demonstration in demonstrations:

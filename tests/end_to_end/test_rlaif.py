@@ -103,7 +103,7 @@ def test_the_loop_runs_and_tells_all_figures(repository: Path, tmp_path: Path) -
 
 def test_the_recipes_of_the_example_fit_together(repository: Path) -> None:
     """Each step reads what the one before it wrote, and the reward's model is named in one place."""
-    folder = repository / "examples" / "huatuogpt_rlaif"
+    folder = repository / "examples" / "huatuogpt" / "single_turn"
     sft = load_recipe(folder / "sft.yaml")
     reward = load_reward_recipe(folder / "reward_model.yaml")
     policy = (folder / "policy.yaml").read_text(encoding="utf-8")  # its reward model is not there to be checked

@@ -14,11 +14,13 @@ from medrl.data.demonstrations import Demonstration
 from medrl.errors import DataError
 from medrl.models import Policy
 from medrl.trainers import SFTSettings, fine_tune
+from medrl.trainers.sft import assistant_mask
 
 pytestmark = pytest.mark.slow
 
 MakePolicy = Callable[..., Policy]
 SETTINGS = SFTSettings(epochs=6, lr=3e-3, batch_size=4, microbatch_size=2, weight_decay=0.0)
+ONCE = replace(SETTINGS, epochs=1)
 
 
 def demonstration(name: str, question: str, answer: str) -> Demonstration:
@@ -79,7 +81,10 @@ def test_the_first_loss_is_that_of_the_assistants_words(make_policy: MakePolicy)
     assert losses[0] == pytest.approx(expected, rel=0.02)
 
 
-def labels_seen(policy: Policy, monkeypatch: pytest.MonkeyPatch) -> list[tuple[Tensor, Tensor]]:
+def labels_seen(
+    policy: Policy, monkeypatch: pytest.MonkeyPatch, demonstrations: list[Demonstration] = DEMONSTRATIONS,
+    settings: SFTSettings = ONCE,
+) -> list[tuple[Tensor, Tensor]]:  # fmt: skip
     """Inputs and labels that the model is given while fine-tuning."""
     import trl
 
@@ -91,7 +96,8 @@ def labels_seen(policy: Policy, monkeypatch: pytest.MonkeyPatch) -> list[tuple[T
         return original(self, model, inputs, *args, **kwargs)
 
     monkeypatch.setattr(trl.SFTTrainer, "compute_loss", spy)
-    fine_tune(policy, DEMONSTRATIONS, replace(SETTINGS, epochs=1))
+    fine_tune(policy, demonstrations, settings)
+    monkeypatch.setattr(trl.SFTTrainer, "compute_loss", original)
     return seen
 
 
@@ -104,6 +110,29 @@ def test_labels_are_the_assistants_words_only(make_policy: MakePolicy, monkeypat
             assert torch.equal(ids[learnt], wanted[learnt])
             texts.add(policy.tokenizer.decode(wanted[learnt]).rstrip("\n"))
     assert texts == {f"{d.messages[-1]['content']}<|im_end|>" for d in DEMONSTRATIONS}
+
+
+def test_with_loss_on_assistant_all_its_turns_are_learnt(
+    make_policy: MakePolicy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The labels that TRL hands to the model are the mask of the format's own test, in HuatuoGPT's format too."""
+    from medrl.models.dialogue_formats import format_of
+
+    said = ("my ear hurts", "since when?", "monday", "any fever?")
+    turns = ({"role": "user" if at % 2 == 0 else "assistant", "content": text} for at, text in enumerate(said))
+    chat = ({"role": "system", "content": "Ask."}, *turns)
+    for layout in (None, "huatuogpt-en"):
+        policy = make_policy()
+        if layout:
+            policy.tokenizer.chat_template = format_of(layout).template
+        settings = replace(SETTINGS, epochs=1, loss_on="assistant")
+        shown = [Demonstration("d", chat, "", said[-1])]
+        ((ids, labels),) = labels_seen(policy, monkeypatch, shown, settings)
+        expected_ids, mask = assistant_mask(policy, chat)
+        assert ids[0].tolist() == expected_ids
+        assert labels[0].tolist() == [t if m else -100 for t, m in zip(expected_ids, mask, strict=True)]
+        learnt = policy.tokenizer.decode([t for t, m in zip(expected_ids, mask, strict=True) if m])
+        assert learnt.replace("\n", "") == "since when?<|im_end|>any fever?<|im_end|>"
 
 
 def test_it_repeats_bit_for_bit_for_a_seed(make_policy: MakePolicy) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 
 from medrl.data.clinic.concepts import Drug
 from medrl.data.clinic.speech import Speech
-from medrl.data.clinic.visits import GENERAL, STAGES, Case, draw_case, history, name_of, strangers
+from medrl.data.clinic.visits import GENERAL, STAGES, Case, draw_case, history, name_of, reported, sex_of, strangers
 from medrl.data.clinic.world import LANGUAGES, World, load_world
 from medrl.data.replies import LabelledReply
 from medrl.errors import DataError, did_you_mean
@@ -112,6 +112,19 @@ class Scene:
         self.messages, self.told, self.answered = history(case, stage, speech)
         self.content = self._content()
 
+    def at(self, stage: str, messages: Sequence[Message], told: Sequence[str], answered: Sequence[str]) -> None:
+        """Move to another point of the consultation: what was said, told and answered by then."""
+        self.stage, self.messages, self.told, self.answered = stage, list(messages), tuple(told), tuple(answered)
+        self.content = self._content()
+
+    def reported(self, finding: str) -> str:
+        """The patient tells a finding."""
+        return reported(self.case, finding, self.speech)
+
+    def who(self) -> str:
+        """The patient tells age and sex."""
+        return self.speech.say("who", age=self.case.person.age, sex=sex_of(self.case, self.speech))
+
     def reply(self, text: str, doctor: bool, *, pair: str = "", flaw: str = "") -> LabelledReply:
         case, side = self.case, "held_out" if self.speech.held_out else "train"
         facts = {
@@ -207,6 +220,10 @@ class Scene:
         if apart > WITHIN:
             return []
         return [self.reply(left, True, pair=self.key), self.reply(right, False, pair=self.key)]
+
+    def polished(self) -> str:
+        """A doctor's reply after a rewriter made it kinder: the same acts, with courtesies and reasons around them."""
+        return self._full("doctor")
 
     def _full(self, who: str) -> str:
         """All of the content, in the manner of `who`, with more or fewer of the words that go with it."""

@@ -86,9 +86,9 @@ def history(case: Case, stage: str, speech: Speech) -> tuple[list[Message], tupl
     turns: list[Message] = []
     answered: list[str] = []
     sentences = [speech.say("open", complaint=name_of(case, case.told[0], speech, lay=True))]
-    sentences += [_reported(case, key, speech) for key in case.told[1 : min(first, shown)]]
+    sentences += [reported(case, key, speech) for key in case.told[1 : min(first, shown)]]
     if rng.random() < 0.45:
-        sentences.insert(rng.randint(0, 1), speech.say("who", age=case.person.age, sex=_sex(case, speech)))
+        sentences.insert(rng.randint(0, 1), speech.say("who", age=case.person.age, sex=sex_of(case, speech)))
         answered += ["age", "sex"]
     if rng.random() < 0.4:
         sentences.append(speech.say("for", duration=case.duration))
@@ -121,7 +121,7 @@ def _exchange(case: Case, topics: Sequence[str], speech: Speech) -> list[Message
         else:
             questions.append(speech.say(f"ask.{topic}"))
             replies.append(
-                speech.say(f"answer.{topic}", age=case.person.age, sex=_sex(case, speech), duration=case.duration)
+                speech.say(f"answer.{topic}", age=case.person.age, sex=sex_of(case, speech), duration=case.duration)
             )
     return [
         {"role": "assistant", "content": speech.join(questions)},
@@ -129,12 +129,14 @@ def _exchange(case: Case, topics: Sequence[str], speech: Speech) -> list[Message
     ]
 
 
-def _reported(case: Case, finding: str, speech: Speech) -> str:
+def reported(case: Case, finding: str, speech: Speech) -> str:
+    """The patient tells a finding."""
     piece = "more" if case.world.findings[finding].kind in TELLABLE else "found"
     return speech.say(piece, finding=name_of(case, finding, speech, lay=True))
 
 
-def _sex(case: Case, speech: Speech) -> str:
+def sex_of(case: Case, speech: Speech) -> str:
+    """The patient's sex in a word that fits the age."""
     child = {"female": "girl", "male": "boy"}
     return speech.word(f"sex.{case.person.sex if case.person.age >= 13 else child[case.person.sex]}")
 

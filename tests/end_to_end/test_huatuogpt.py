@@ -1,0 +1,75 @@
+"""HuatuoGPT's example: every stage, whole and small; a run that goes on where it was; recipes of the larger scales."""
+
+import importlib.util
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+TINY = ["sft.epochs=0.6", "policy.new.hidden_size=32", "policy.new.heads=1", "policy.new.layers=2"]
+SMALL = [
+    "rows=60", "visits=24", "rated=24", "held_out=8", "replies=3", f"sft={json.dumps(TINY)}",
+    'reward=["training.epochs=0.3"]',
+    'rl=["trainer.steps=1", "trainer.problems_per_step=2", "sampling.max_tokens=16", "optimization.last_layers=1"]',
+]  # fmt: skip
+
+
+def reproduce(repository: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "PYTHONPATH": str(repository), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "examples/huatuogpt/reproduce.py", *words]
+    return subprocess.run(command, cwd=repository, env=environment, capture_output=True, text=True, timeout=500)
+
+
+@pytest.mark.slow
+def test_every_stage_runs_and_a_stage_that_is_gone_is_made_again_alone(repository: Path, tmp_path: Path) -> None:
+    words = ["--folder", str(tmp_path / "run"), "--json", str(tmp_path / "out.json"), "--size", *SMALL]
+    done = reproduce(repository, *words)
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = json.loads((tmp_path / "out.json").read_text())
+    assert {"minutes", "table", "shapes", "figures"} <= found.keys() and found["minutes"] > 0
+    assert {"rlaif_raises_asking_back", "rlaif_raises_win_rate", "both_beats_real_only"} <= found["shapes"].keys()
+    for shape in found["shapes"].values():
+        assert shape["low"] <= shape["mean"] <= shape["high"] and shape["held"] == (shape["low"] > shape["against"])
+    row = next(one for one in found["table"] if one["policy"] == "ppo" and one["against"] == "sft-distilled")
+    assert row["paper_gpt4"] == "47 / 21 / 32" and abs(row["win"] + row["tie"] + row["loss"] - 1) < 1e-9
+    rows = (tmp_path / "run" / "seed0" / "answers-ppo" / "answers.jsonl").read_text().splitlines()
+    assert len(rows) == 16 and {json.loads(one)["way"] for one in rows} == {"sampled", "greedy"}
+    shutil.rmtree(tmp_path / "run" / "seed0" / "done" / "answers-ppo")
+    again = reproduce(repository, *words)
+    assert again.returncode == 0 and again.stdout.count("# seed 0:") == 1  # the one stage whose mark is gone
+    assert (tmp_path / "run" / "seed0" / "answers-ppo" / "answers.jsonl").read_text().splitlines() == rows
+    same = json.loads((tmp_path / "out.json").read_text())
+    assert same["shapes"] == found["shapes"] and same["table"] == found["table"]
+
+
+@pytest.mark.parametrize("scale", ["laptop", "paper"])
+def test_recipes_of_larger_scales_are_sound_and_fit_together(scale: str, repository: Path) -> None:
+    folder = repository / "examples" / "huatuogpt"
+    spec = importlib.util.spec_from_file_location("huatuogpt_recipes", folder / "recipes.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    assert module.check(folder / scale) == 0
+    texts = {name: (folder / scale / f"{name}.yaml").read_text(encoding="utf-8") for name, _, _ in module.STEPS}
+    place = f"runs/huatuogpt/{scale}"
+    assert f"folder: {place}/sft\n" in texts["sft"] and f"{place}/sft/sft" in texts["ppo"] + texts["feedback"]
+    assert f"source: {place}/feedback/pairs.jsonl" in texts["reward_model"]
+    assert f"folder: {place}/reward\n" in texts["reward_model"] and f"model: {place}/reward}}" in texts["ppo"]
+    assert "last_layers: 2" in texts["ppo"] and "kl_coef: 0.05" in texts["ppo"] and "loss_on: assistant" in texts["sft"]
+
+
+def test_a_faulty_recipe_is_told(repository: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = repository / "examples" / "huatuogpt"
+    shutil.copytree(folder / "paper", tmp_path / "paper")
+    file = tmp_path / "paper" / "ppo.yaml"
+    file.write_text(file.read_text().replace("kl_coef", "kl_cof"))
+    spec = importlib.util.spec_from_file_location("huatuogpt_recipes", folder / "recipes.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    assert module.check(tmp_path / "paper") == 1
+    assert "kl_cof" in capsys.readouterr().out
