@@ -119,6 +119,7 @@ def test_later_turns_get_the_tokens_of_earlier_ones_and_the_template_continues(
     assert len({r.seed for r in engine.asked}) == len(engine.asked)  # each turn of each rollout draws anew
 
 
+@pytest.mark.slow
 def test_real_rollouts_of_several_turns_have_the_learners_logprobs_and_do_not_depend_on_order(
     make_policy: Callable[..., Policy],
 ) -> None:
