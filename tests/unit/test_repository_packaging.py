@@ -60,7 +60,7 @@ def test_every_package_maps_to_its_folder(setup: configparser.ConfigParser) -> N
 
 
 def test_pins_fit_the_ranges(setup: configparser.ConfigParser, pins: dict[str, Version]) -> None:
-    """Whatever setup.cfg asks for is pinned, within its range, but wandb (no test) and lm_eval (an interop test)."""
+    """Whatever setup.cfg asks for is pinned, within its range; only wandb (no test) and lm_eval (interop.txt) are not."""
     faults = []
     for extra in (None, *setup["options.extras_require"]):
         for need in requirements(setup, extra):
