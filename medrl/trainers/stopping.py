@@ -14,12 +14,13 @@ def bounded_by(grace: float, learner: Callable[[], Learner]) -> Iterator[None]:
     """In the block Ctrl-C does what it did before, and `grace` seconds later `learner().interrupt()` is called.
 
     The signal's handler runs in the main thread even while that computes an update, between two of its instructions, so a
-    timer's thread is what is left to act in time. Outside the main thread no signal arrives, and this does nothing.
+    timer's thread is what is left to act in time. This does nothing outside the main thread, where no signal arrives, and
+    where the signal is ignored, as in what a shell runs in the background.
     """
-    if threading.current_thread() is not threading.main_thread():
+    before = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or not callable(before):
         yield
         return
-    before = signal.getsignal(signal.SIGINT)
     fired = threading.Event()
     timers: list[threading.Timer] = []
 
@@ -32,8 +33,7 @@ def bounded_by(grace: float, learner: Callable[[], Learner]) -> Iterator[None]:
             timers.append(threading.Timer(grace, interrupt))
             timers[0].daemon = True
             timers[0].start()
-        if callable(before):
-            before(number, frame)
+        before(number, frame)
 
     signal.signal(signal.SIGINT, on_sigint)
     try:

@@ -3,7 +3,7 @@
 import json
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,14 @@ from medrl.verifiers.protocol import verifier
 
 MakePolicy = Callable[..., Policy]
 PROBLEMS = [Problem(f"p{i}", ask(text)) for i, text in enumerate(("fever", "cough", "knee", "toe"))]
+
+
+@pytest.fixture(autouse=True)
+def _as_in_a_terminal() -> Iterator[None]:
+    """Whoever starts the tests may have told them to ignore the signal."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @verifier("vowels_of_stopped")
@@ -170,4 +178,13 @@ def test_an_update_that_ends_in_time_is_whole(make_policy: MakePolicy, tmp_path:
         assert one.step == 1 and [path.name for path in run.checkpoints()] == ["step-000001"]
         one.algorithm = GRPO()
         one.fit()  # in the same process: nothing is left of the interruption
+        assert one.step == 4
+
+
+def test_a_run_that_ignores_the_signal_goes_on_ignoring_it(make_policy: MakePolicy, tmp_path: Path) -> None:
+    """As what a shell runs in the background does."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with RunFolder.create(tmp_path / "run", "name: t\n") as run:
+        one = trainer(make_policy(), watched(GRPO(), 1, ctrl_c_and_hang), run)
+        one.fit()
         assert one.step == 4

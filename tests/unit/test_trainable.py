@@ -204,7 +204,7 @@ def test_an_engine_makes_of_adapters_and_its_folder_what_the_learner_has(
 ) -> None:
     policy = make_policy()
     policy.save(tmp_path / "start")
-    learner = TorchLearner(policy, Optimization(lr=1e-2, lora=SMALL))
+    learner = TorchLearner(policy, Optimization(lr=1e-2, lora=SMALL), reference=True)
     learn(learner, make_batch, range(2))
     adapters, folder = sent(learner, "adapter"), str(tmp_path / "start")
     made = dict(merged_weights(folder, torch.float32, adapters, SMALL.alpha / SMALL.rank))
