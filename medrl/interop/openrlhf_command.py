@@ -111,6 +111,11 @@ def command(recipe: Any, launch: Launch, problems: int, folder: str = ".") -> Co
             *faults,
             "environment: the written agent answers in one turn; consultations are trained by `medrl run`",
         ]
+    if recipe.teacher is not None:
+        faults = [
+            *faults,
+            "teacher: OpenRLHF's groups are of the policy's own rollouts; leave it out, or use `medrl run`",
+        ]
     if faults:
         raise RecipeError("the recipe for OpenRLHF", faults)
     made = Command()
@@ -143,7 +148,7 @@ def _leaves(tree: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any]
 
 
 # Sections that are carried out, or written into a file, as they are.
-WHOLE = ("reward", "problems", "held_out", "demonstrations", "sft", "policy.new", "cluster", "environment")
+WHOLE = ("reward", "problems", "held_out", "demonstrations", "sft", "policy.new", "cluster", "environment", "teacher")
 # Why the rest has no flag.
 OTHERWISE = {
     "reward": "it is in reward.yaml, which the written files read",
@@ -161,6 +166,10 @@ OTHERWISE = {
     "max_staleness": "0 there too without --train.async_enable",
     "max_rows": "vLLM bounds its own batch, by --vllm.gpu_memory_utilization",
     "threads": "it is of medrl's CPU run",
+    "policy.chat_format": "the checkpoint's own template is used; medrl writes its format into what it saves",
+    "trainer.stop_grace": "OpenRLHF ends at once on Ctrl-C",
+    "trainer.peak_tflops": "OpenRLHF logs no share of the peak",
+    "optimization.undo_mib": "OpenRLHF does not undo an update that was broken off",
     "trainer.max_unscored": "the agent's `resample` and the dynamic filter take its place, see docs/interop.md",
     "trainer.unscored_alarm": "OpenRLHF drops what has no number; `scored/NAME` in its logs tells how much that is",
     "trainer.unscored_window": "OpenRLHF drops what has no number; `scored/NAME` in its logs tells how much that is",

@@ -8,10 +8,11 @@ import pytest
 
 FOLDER = Path(__file__).parents[2] / "examples" / "huatuogpt_o1"
 SMALL = (
-    "policy.new.layers=1", "policy.new.hidden_size=64", "policy.new.heads=2", "policy.new.intermediate_size=128",
-    "problems.count=60", "held_out.count=12", "problems.diseases=3", "held_out.diseases=3", "demonstrations.count=80",
-    "sft.epochs=15", "trainer.steps=2", "trainer.problems_per_step=2", "trainer.rollouts_per_problem=2",
-    "trainer.save_every=1", "evaluation.samples=2", "threads=1",
+    "policy.new.layers=2", "policy.new.hidden_size=64", "policy.new.heads=2", "policy.new.intermediate_size=128",
+    "problems.count=40", "held_out.count=12", "problems.diseases=3", "held_out.diseases=3",
+    "problems.topics=[diagnosis]", "held_out.topics=[diagnosis]", "demonstrations.count=200", "sft.epochs=6",
+    "sft.batch_size=8", "sft.microbatch_size=8", "trainer.steps=2", "trainer.problems_per_step=2",
+    "trainer.rollouts_per_problem=2", "trainer.save_every=1", "evaluation.samples=2", "threads=1",
 )  # fmt: skip
 
 

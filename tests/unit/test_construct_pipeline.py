@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -286,7 +287,10 @@ def start(tmp_path: Path, server: ChatServer, count: int) -> "subprocess.Popen[s
         path=[str(here), str(here.parent), str(here.parents[1])], url=server.url, folder=str(tmp_path), count=count
     )
     environment = {**os.environ, "PYTHONPATH": str(here.parents[1])}
-    return subprocess.Popen([sys.executable, "-c", code], text=True, stdout=subprocess.PIPE, env=environment)
+    return subprocess.Popen(
+        [sys.executable, "-c", code], text=True, stdout=subprocess.PIPE, env=environment,
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),  # what starts the tests may ignore it
+    )  # fmt: skip
 
 
 @pytest.mark.slow

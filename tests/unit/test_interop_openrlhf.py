@@ -175,7 +175,7 @@ def test_every_knob_of_a_recipe_is_a_flag_or_a_note(overrides: tuple[str, ...]) 
     assert not found.mapped & set(found.notes)
     assert set(found.notes) <= every
     assert "no such knob" not in "".join(found.notes.values())
-    assert {*WHOLE, *OTHERWISE} - every <= {"sft", "demonstrations", "policy.new", "held_out"}
+    assert {*WHOLE, *OTHERWISE} - every <= {"sft", "demonstrations", "policy.new", "held_out", "environment", "teacher"}
 
 
 def test_flags_say_what_the_recipe_says() -> None:

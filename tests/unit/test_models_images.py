@@ -178,7 +178,7 @@ def test_ten_steps_of_grpo(problems: list[Problem]) -> None:
     rows: list[dict[str, float]] = []
 
     class Keep:
-        def log(self, step: int, metrics: dict[str, float]) -> None:
+        def log(self, step: int, metrics: dict[str, float], *, phase: str = "rl") -> None:
             rows.append(metrics)
 
         def close(self) -> None:
