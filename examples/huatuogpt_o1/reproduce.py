@@ -15,7 +15,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -64,28 +64,37 @@ ABLATIONS = (
 
 
 class Stages:
-    """Folders of finished work: each stage leaves what it made and how long it took, and is not done again."""
+    """Folders of finished work: each stage leaves what it made of what and how long it took, and is not done again."""
 
     def __init__(self, root: Path) -> None:
-        self.root = root
+        self.root, self.seconds = root, dict[str, float]()
 
-    def __call__(self, name: str, work: Callable[[Path], object]) -> Path:
-        """The folder of a stage, which `work` fills unless it is done; `work` goes on in what it left unfinished."""
+    def __call__(self, name: str, made_of: Mapping[str, Any], work: Callable[[Path], object]) -> Path:
+        """The folder of a stage, which `work` fills unless it is done; `work` goes on in what it left unfinished.
+
+        Raises:
+            FolderTaken: It was done with other knobs.
+        """
+        from medrl.errors import FolderTaken
         from medrl.files import write_atomic
 
         folder = self.root / name
-        done = folder / "done.json"
+        done, knobs = folder / "done.json", json.loads(json.dumps(made_of))
         if not done.is_file():
             folder.mkdir(parents=True, exist_ok=True)
             begun = time.perf_counter()
             print(f"# {name}", flush=True)
             work(folder)
-            write_atomic(done, json.dumps({"seconds": time.perf_counter() - begun}) + "\n")
+            write_atomic(done, json.dumps({"seconds": time.perf_counter() - begun, "made_of": knobs}) + "\n")
+        mark = json.loads(done.read_text())
+        if mark["made_of"] != knobs:
+            raise FolderTaken(f"{folder} was made with other knobs; give another --folder, or remove it")
+        self.seconds[name] = mark["seconds"]
         return folder
 
     def minutes(self) -> float:
-        """What the finished stages took in all; a stage that was killed counts from its last start."""
-        return sum(json.loads(file.read_text())["seconds"] for file in self.root.rglob("done.json")) / 60
+        """What the stages of this call took in all, one after the other; one that was killed counts from its last start."""
+        return sum(self.seconds.values()) / 60
 
 
 def overrides(values: Mapping[str, Any]) -> list[str]:
@@ -121,7 +130,7 @@ class Rebuild:
             self.run(values, folder)
             self.keep_answers(folder)
 
-        return self.stages(f"seed{self.seed}/sft_{chain}", work)
+        return self.stages(f"seed{self.seed}/sft_{chain}", {"knobs": list(self.knobs), **values}, work)
 
     def reward(self, chain: str, exact: bool = False) -> dict[str, Any]:
         return {"reward": PLAIN} if chain == "response" else {"reward": EXACT} if exact else {}
@@ -138,7 +147,7 @@ class Rebuild:
             self.run({**start, **ALGORITHMS[arm.algorithm], **self.reward(arm.chain, arm.exact)}, folder)
             self.keep_answers(folder)
 
-        return self.stages(f"seed{self.seed}/{arm.name}", work)
+        return self.stages(f"seed{self.seed}/{arm.name}", {"knobs": list(self.knobs), **asdict(arm)}, work)
 
     def keep_answers(self, folder: Path) -> None:
         """The last evaluation's answers of a run, judged by the one verifier."""

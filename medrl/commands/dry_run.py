@@ -15,7 +15,7 @@ from medrl.algorithms import Algorithm
 from medrl.learners.base import CriticSettings
 from medrl.recipes import Recipe
 from medrl.recipes.load import read_algorithm
-from medrl.recipes.schema import CLINIC
+from medrl.recipes.schema import CLINIC, PATIENTS
 from medrl.sizing import (
     SHAPES,
     DoesNotFit,
@@ -30,6 +30,7 @@ from medrl.sizing import (
     predict,
 )  # fmt: skip
 
+GENERATED = (CLINIC, PATIENTS)  # no file and no id
 FILES = (".jsonl", ".json", ".csv", ".parquet")
 PARTS = ("weights", "gradients", "optimizer", "reference", "activations", "reserve")
 MEAN_LENGTH = 0.4  # of the longest response; assumed, since nobody has sampled yet
@@ -98,7 +99,7 @@ def references(recipe: Recipe) -> Iterator[tuple[str, str]]:
         yield "optimization.critic.path", critic.path
     sections = {"problems": recipe.problems, "held_out": recipe.held_out, "demonstrations": recipe.demonstrations}
     for name, section in sections.items():
-        if section is not None and section.source != CLINIC:
+        if section is not None and section.source not in GENERATED:
             yield f"{name}.source", section.source
     yield from _models(recipe.reward, "reward")
 
@@ -152,7 +153,7 @@ def arithmetic(recipe: Recipe, algorithm: Algorithm) -> list[tuple[str, str]]:
     trainer, lines = recipe.trainer, []
     if recipe.sft is not None and recipe.demonstrations is not None:
         sft, shown = recipe.sft, recipe.demonstrations
-        count = shown.count if shown.source == CLINIC else shown.limit
+        count = shown.count if shown.source in GENERATED else shown.limit
         updates = f"{math.ceil(sft.epochs * math.ceil(count / sft.batch_size)):,} updates of" if count else "updates of"
         lines.append(("SFT", f"{sft.epochs:g} epochs, {updates} {sft.batch_size} demonstrations, lr {sft.lr:g}"))
     rollouts = trainer.problems_per_step * trainer.rollouts_per_problem
@@ -163,7 +164,7 @@ def arithmetic(recipe: Recipe, algorithm: Algorithm) -> list[tuple[str, str]]:
     )  # fmt: skip
     asked = trainer.steps * trainer.problems_per_step
     source = recipe.problems
-    count = source.count if source.source == CLINIC else max(0, source.limit - source.skip) if source.limit else None
+    count = source.count if source.source in GENERATED else max(0, source.limit - source.skip) if source.limit else None
     epochs = f", {asked / count:.2g} epochs of {count:,}" if count else ""
     lines.append(
         ("the run", f"{trainer.steps:,} steps, {trainer.steps * rollouts:,} rollouts of {asked:,} problems{epochs}; "

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from medrl.errors import FolderTaken
+
 FOLDER = Path(__file__).parents[2] / "examples" / "huatuogpt_o1"
 SMALL = (
     "policy.new.layers=2", "policy.new.hidden_size=64", "policy.new.heads=2", "policy.new.intermediate_size=128",
@@ -51,6 +53,8 @@ def test_every_row_is_trained_measured_and_not_done_twice(
     assert reproduce.main(arguments) == 0  # type: ignore[attr-defined]
     assert capsys.readouterr().out.count("# seed0/") == 1
     assert (seed / "complex_ppo" / "answers.jsonl").read_bytes() == before
+    with pytest.raises(FolderTaken, match="other knobs"):
+        reproduce.main([*arguments, "trainer.steps=3"])  # type: ignore[attr-defined]
     again = json.loads((tmp_path / "out.json").read_text())
     assert (again["table"], again["shapes"]) == (report["table"], report["shapes"])
 

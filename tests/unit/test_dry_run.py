@@ -28,6 +28,11 @@ def test_every_recipe_of_the_example_is_sound_and_fits(name: str) -> None:
     assert {"a step", "the run", "model", "a rank"} <= {title for title, _ in found.lines}
 
 
+def test_patients_of_the_clinic_are_no_file() -> None:
+    found = dry_run(load_recipe(EXAMPLE.parent / "patient" / "tiny.yaml"))
+    assert found.faults == () and found.names == ()
+
+
 def test_the_published_figures_are_those_of_the_paper() -> None:
     said = dict(dry_run(load_recipe(EXAMPLE / "paper_8b.yaml"), "H200").lines)
     assert "= 128 rollouts; 3 updates of 128" in said["a step"]  # batch 128, three PPO passes
