@@ -54,9 +54,11 @@ def penalised_rewards(batch: Batch, kl_coef: float, estimator: KLEstimator = "k1
 
 
 def mean_kl(batch: Batch) -> tuple[float, int]:
-    """KL in nats a token of the policy that sampled (k1, over the trained tokens), and rollouts that have any."""
+    """KL in nats a token of the policy that sampled (k1, over its own trained tokens), and rollouts that have any."""
     assert batch.old_logprobs_BT is not None and batch.ref_logprobs_BT is not None
     mask_BT = batch.loss_mask_BT
+    if batch.teacher_mask_BT is not None:  # k1 estimates on tokens that the policy drew, and on no others
+        mask_BT = mask_BT & ~batch.teacher_mask_BT
     kl_N = kl_estimate(batch.old_logprobs_BT, batch.ref_logprobs_BT, "k1")[mask_BT]
     return float(kl_N.mean()) if len(kl_N) else 0.0, int(mask_BT.any(-1).sum())
 

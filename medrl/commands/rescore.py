@@ -19,6 +19,7 @@ import yaml
 from medrl import __version__
 from medrl.errors import DataError, RewardFailed
 from medrl.rewards import Reward, RewardContext, build, verified_leaf
+from medrl.rollouts import policy_written
 from medrl.tracking import RunFolder
 from medrl.tracking.traces import Trace
 from medrl.types import Group, Part, Problem, Response, Score, ScoredGroup
@@ -235,7 +236,8 @@ async def _all(reward: Reward, traces: Sequence[tuple[str, int, Trace]]) -> list
         state = {} if known is None else dict(states[known])
         scores = await _some(reward, block, state)
         if name == "train":
-            reward.learn([ScoredGroup(t.group, tuple(row)) for (*_, t), row in zip(block, scores, strict=True)], state)
+            whole = [ScoredGroup(t.group, tuple(row)) for (*_, t), row in zip(block, scores, strict=True)]
+            reward.learn(policy_written(whole), state)
             states[step] = state
         found += scores
     return found

@@ -65,9 +65,19 @@ def _size(weight: Any) -> int:
 def measured_flops(device: torch.device, dtype: torch.dtype) -> float:
     """Operations per second of a product of two large square matrices, the best of a few: what a device reaches at most.
 
-    2 n^3 operations each. Takes a quarter of a second on a core, and milliseconds on a GPU.
+    2 n^3 operations each. A quarter of a second on a core, milliseconds on a GPU; smaller ones where memory is full.
     """
     side = SIDE.get(device.type, SIDE["cpu"])
+    while True:
+        try:
+            return _measured(side, device, dtype)
+        except torch.OutOfMemoryError:  # of a figure nobody's run should end
+            if side <= 512:
+                return float("inf")
+            side //= 2
+
+
+def _measured(side: int, device: torch.device, dtype: torch.dtype) -> float:
     left = torch.full((side, side), 0.5, device=device, dtype=dtype)
     best = float("inf")
     for _ in range(ROUNDS + 1):  # the first warms up

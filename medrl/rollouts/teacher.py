@@ -148,7 +148,9 @@ class Classroom:
         figures = {"seated": seated / len(scored), "failed": fates["failed"] / len(scored)}
         if retired + seated:
             figures = {"retirement": retired / (retired + seated), **figures}
-            self._rates = [*self._rates, figures["retirement"]][-(self.teacher.stop_window or 1) :]
+            # what failed, of the teacher or of the judge, may hide a teacher who is still better: it speaks against a stop
+            silent = sum(g.group.problem.id in self._ready and self._fate(g) in ("failed", "unasked") for g in scored)
+            self._rates = [*self._rates, retired / (retired + seated + silent)][-(self.teacher.stop_window or 1) :]
         window = self.teacher.stop_window
         if window is not None and len(self._rates) == window and min(self._rates) >= self.teacher.stop_rate:
             self.stopped |= max(self._rates) - min(self._rates) <= self.teacher.stop_spread

@@ -121,8 +121,10 @@ def take_back(trainer: "Trainer", state: Mapping[str, Any], ordered: Ordered) ->
     for name in STEP_STATE:
         setattr(trainer, name, state[name])
     trainer.classroom.state = state["teacher"]
-    ordered.context = RewardContext(ordered.step, trainer.reward_state)
-    trainer.ahead.put_back([ordered, *trainer.ahead.ordered])
+    waiting = [ordered, *trainer.ahead.ordered]
+    for one in waiting:
+        one.context = RewardContext(one.step, trainer.reward_state)
+    trainer.ahead.put_back(waiting)
 
 
 def recover(trainer: "Trainer", lost: LearnerLost) -> None:

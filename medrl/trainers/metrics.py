@@ -9,6 +9,7 @@ from medrl.algorithms import Batch
 from medrl.evaluation.evaluate import abstained_share, accuracy_of, part_means
 from medrl.rewards import Reward, verified_leaf
 from medrl.rollouts import policy_written
+from medrl.rollouts.teacher import is_taught
 from medrl.types import Rollout, ScoredGroup
 from medrl.verifiers.cascade_counts import difference
 
@@ -99,7 +100,7 @@ def staleness(rollouts: Sequence[Rollout], version: int) -> dict[str, float]:
 def costs(scored: Sequence[ScoredGroup]) -> dict[str, float]:
     """What the verdicts cost in all, as NODE/WHAT: what each verifier counts in `Verdict.cost`."""
     spent: Counter[str] = Counter()
-    refused = [g.teacher for g in scored if g.teacher is not None and all(g.teacher is not score for score in g.scores)]
+    refused = [g.teacher for g in scored if g.teacher is not None and not any(map(is_taught, g.group.rollouts))]
     scores = [score for group in scored for score in group.scores] + refused
     for name, part in (item for score in scores for item in score.parts.items()):
         if part.verdict is not None:

@@ -333,9 +333,9 @@ class Trainer:
             await self.evaluate()
 
     def _keep(self) -> None:
-        """Save where the run ends between two checkpoints; before the first step, if there are groups to keep."""
-        begun = self.step > 0 or any(one.kept for one in self.ahead.ordered)
-        if self.run is not None and begun and checkpoints.latest_step(self.run) != self.step:
+        """Save where the run ends between two checkpoints, or with groups that the latest one does not have."""
+        sampled = any(one.kept for one in self.ahead.ordered)
+        if self.run is not None and (sampled or (self.step > 0 and checkpoints.latest_step(self.run) != self.step)):
             checkpoints.save(self, self.run)
 
     def _should_stop(self) -> bool:

@@ -79,9 +79,12 @@ def test_a_meter_counts_what_was_trained_and_takes_a_peak_that_is_given(
 def test_a_measured_peak_is_above_what_a_slower_product_reaches() -> None:
     """A product with a vector is bound by memory: the square one must be faster per operation."""
     matrix, vector = torch.rand(2048, 2048), torch.rand(2048, 1)
-    seconds = []
-    for _ in range(5):
-        began = time.perf_counter()
-        matrix @ vector
-        seconds.append(time.perf_counter() - began)
-    assert measured_flops(torch.device("cpu"), torch.float32) > 2.0 * 2048**2 / min(seconds)
+    for _ in range(5):  # what else runs on the machine may slow one of the two
+        seconds = []
+        for _ in range(5):
+            began = time.perf_counter()
+            matrix @ vector
+            seconds.append(time.perf_counter() - began)
+        if measured_flops(torch.device("cpu"), torch.float32) > 2.0 * 2048**2 / min(seconds):
+            return
+    pytest.fail("a product of matrices seems slower than one with a vector, five times in a row")

@@ -4,7 +4,7 @@ import asyncio
 import json
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import torch
 import yaml
 
 from medrl.algorithms import DAPO, Batch, OnePO, importance_weights
+from medrl.algorithms.kl import mean_kl
 from medrl.chat.base import ChatClient, ChatReply, ChatRequest, ChatUnavailable
 from medrl.engines import Sampling
 from medrl.errors import ProblemError, RecipeError
@@ -231,6 +232,28 @@ def test_the_teacher_stops_when_nearly_all_have_outgrown_it(make_policy: MakePol
     kept = Classroom(Teacher(stop_window=2), make_policy(), PROBLEMS, 8)
     kept.state = classroom.state
     assert kept.stopped and kept.state == classroom.state
+
+
+def test_an_outage_sends_no_teacher_away(make_policy: MakePolicy) -> None:
+    """One problem has outgrown it; then neither teacher nor judge can be heard for the rest of the window."""
+    classroom = Classroom(Teacher(stop_window=3, stop_rate=0.9, stop_spread=0.1), make_policy(), PROBLEMS, 8)
+    grown = joined(classroom, group(0.5, 0.2, problem=PROBLEMS[0]), 0.0)
+    silent = [joined(classroom, group(0.5, 0.2, problem=one), None) for one in PROBLEMS[1:3]]
+    down = joined(classroom, group(None, None, problem=PROBLEMS[3]), 1.0)
+    for _ in range(5):
+        classroom.learn([grown, *silent, down])
+        assert not classroom.stopped
+        grown = joined(classroom, group(0.5, 0.2, problem=PROBLEMS[0]), 0.0)
+
+
+def test_an_adaptive_kl_follows_the_policys_own_tokens(make_policy: MakePolicy) -> None:
+    classroom = Classroom(Teacher(), make_policy(), PROBLEMS, 8)
+    seated = joined(classroom, group(0.0, 0.1), 1.0)
+    batch = Batch.from_groups([seated], 8)
+    assert batch.teacher_mask_BT is not None and bool(batch.teacher_mask_BT.any())
+    far_BT = torch.where(batch.teacher_mask_BT, 2.0, 0.01)
+    measured, rollouts = mean_kl(replace(batch, old_logprobs_BT=far_BT, ref_logprobs_BT=torch.zeros_like(far_BT)))
+    assert measured == pytest.approx(0.01) and rollouts == 1
 
 
 def test_a_model_is_asked_once_for_each_problem_and_its_failure_retires_nobody(make_policy: MakePolicy) -> None:
