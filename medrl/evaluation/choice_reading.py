@@ -82,8 +82,8 @@ def mentions(text: str, options: Mapping[str, str], several: bool = False) -> li
 def uncommitted(problem: Problem, response: Response, verdict: Verdict, format: Format = "auto") -> bool:
     """Whether a reply that was left undecided commits to no option, as the rules for choices read it.
 
-    It does not where it names several options, strikes one out, says only what is not right, states nothing in a long text, or
-    says no more than that it does not know. It may where it states something in other words than every option's: "The
+    It does not where it names several options, strikes one out, says only what is not right, states nothing in a long text,
+    or says no more than that it does not know. It may where it states something in other words than every option's: "The
     answer is acetaminophen" for the option paracetamol. Another judge than the rules may read a long text, so its doubt
     about one is no fault of the reply; where the rules decide, the judge's doubt is its own.
 

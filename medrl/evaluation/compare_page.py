@@ -40,7 +40,7 @@ def compare_page(found: Mapping[str, Any]) -> str:
         note = (
             "Percent. p is McNemar's exact test where every problem has one reply, right or wrong, else a paired bootstrap; "
             "Holm's correction is over the sets, by the strict reader. Left out: problems that one of the two has no "
-            "score for."
+            "score for; where more than 10 % have none there is no verdict, only what the difference lies between."
         )
         body.append(tag("p", note, class_="soft"))
     if found.get("judged"):
@@ -51,6 +51,10 @@ def compare_page(found: Mapping[str, Any]) -> str:
 
 
 def _row(name: str, reader: str, one: Mapping[str, Any]) -> Sequence[Child]:
+    if one["p"] is None:
+        low, high = one["bounds"]
+        between = f"between {100 * low:+.1f} and {100 * high:+.1f}"
+        return [name, reader, one["n"], "-", "-", between, "-", "-", "-", "no verdict", "", one["left_out"]]
     low, high = one["interval"]
     alone = [one["only_first"], one["only_second"]]
     return [
@@ -73,8 +77,13 @@ def _judged(found: Mapping[str, Any], names: tuple[str, str]) -> Child:
         ["verdict changed with the order", _share(found["disagreement"], None)],
         ["first shown won, share of all showings", _share(found["first_shown_won"], None)],
         ["decided without a judge (empty or endless)", found["by_rule"]],
-        ["judge failed, left out", sum(found["failed"].values())],
+        ["not judged, left out", sum(found["failed"].values())],
     ]
+    if found["win_rate"] is None and found["bounds"]:
+        low, high = found["bounds"]
+        rows.append(
+            ["win rate with every pair that was not judged lost, and won", f"{100 * low:.1f} to {100 * high:.1f} %"]
+        )
     note = "Each pair is judged in both orders; two verdicts that disagree are a tie. Win rates count ties as halves."
     return [tag("h2", f"Judged by {found['judge']}"), table(["", ""], rows), tag("p", note, class_="soft")]
 

@@ -6,8 +6,8 @@ Three readers of a multiple-choice answer, always reported apart:
   disagree, are wrong. What the rules for choices find to commit to no option is unanswered, and worth 0.
 - `first`, `last`: the first and the last option that the visible answer names.
 
-What is left undecided has no number: an open answer, one that says in other words what no option's text says, and one of which
-a judge is unsure. It is counted, and bounds say how much it may matter. A reply that could not be had, and one whose judge
+What is left undecided has no number: an open answer, one in other words than its option's, and one of which a judge is
+unsure. It is counted, and bounds say how much it may matter. A reply that could not be had, and one whose judge
 failed, has none either. What the policy did wrong is worth 0.
 """
 

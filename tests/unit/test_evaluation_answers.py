@@ -305,7 +305,7 @@ LONG = (
     "It looks like an illness that children get, which starts with fever and a cough. Some days later spots come up behind "
     "the ears and spread downwards. Contacts of the patient ought to be told, and those who were never vaccinated seen soon. "
     "What the laboratory finds will settle it, since several illnesses look alike in their first days. "
-    "Until then rest, enough to drink, and a dark room where light hurts do more good than any drug that one could name here. "
+    "Until then rest, enough to drink, and a dark room where light hurts do more good than any drug that one could name. "
     "Whoever cares for the patient should watch the breathing, and come back at once when it grows fast."
 )
 
