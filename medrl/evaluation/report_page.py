@@ -79,7 +79,7 @@ def _set(row: Mapping[str, Any]) -> Child:
             )
         )
     if row["pass_at_k"]:
-        rows = [[f"pass@{k}", found["n"], figure(found), bar(found)] for k, found in row["pass_at_k"].items()]
+        rows = [[f"pass@{k}", found["n"], _passed(found), bar(found)] for k, found in row["pass_at_k"].items()]
         body += [tag("h3", "pass@k"), table(["", "problems", "share", ""], rows)]
     for dimension, found in row["slices"].items():
         rows = [[label, one["n"], figure(one), bar(one)] for label, one in found.items()]
@@ -88,6 +88,14 @@ def _set(row: Mapping[str, Any]) -> Child:
         body.append(_calibration(row["calibration"]))
     body.append(_texts(row))
     return tag("section", body)
+
+
+def _passed(found: Mapping[str, Any]) -> Html:
+    """pass@k, or what it lies between where too many numbers are missing."""
+    if found["value"] is not None:
+        return figure(found)
+    low, high = found["bounds"]
+    return tag("span", "- ", tag("small", f"between {100 * low:.1f} and {100 * high:.1f}"))
 
 
 def _texts(row: Mapping[str, Any]) -> Child:

@@ -134,6 +134,32 @@ def test_a_judge_that_fails_is_counted_and_never_a_zero() -> None:
     )
 
 
+def test_missing_scores_hide_pass_at_k_and_calibration_as_they_hide_accuracy() -> None:
+    sure = "right, I am 90% sure."
+
+    class Half(Fails):
+        def check(self, problem: Problem, response: Response) -> Verdict:
+            return Verdict.right() if response.text == sure else super().check(problem, response)
+
+    def found(*rows: tuple[str, ...]) -> dict[str, Any]:
+        items = (Answered(Problem(f"p{i}", ask("?"), "x"), tuple(map(Reply, row))) for i, row in enumerate(rows))
+        return set_figures("set", score(Answers("m", tuple(items)), Half()))
+
+    half = found(*[(sure, sure, "fail", "fail")] * 10)
+    assert half["accuracy"]["strict"]["value"] is None and half["calibration"] is None
+    assert [row["value"] for row in half["pass_at_k"].values()] == [None] * 3
+    assert half["pass_at_k"]["1"]["bounds"] == [0.5, 1.0] and half["pass_at_k"]["4"]["bounds"] == [1.0, 1.0]
+    none = found(*[("fail", "fail")] * 3)
+    assert none["pass_at_k"]["2"] == {"value": None, "interval": None, "n": 0, "bounds": [0.0, 1.0]}
+    one = found(
+        (sure, sure, sure, "fail"), *[(sure, sure, sure, "wrong")] * 4
+    )  # 5 % of replies, 20 % of problems for k = 4
+    assert (
+        one["pass_at_k"]["1"]["value"] == pytest.approx((1 + 4 * 0.75) / 5) and one["pass_at_k"]["4"]["value"] is None
+    )
+    assert one["calibration"] is not None
+
+
 def test_pass_at_k_and_intervals_are_over_problems() -> None:
     sets = [("B", "B", "A", "A"), ("A", "A", "A", "A"), ("B", "B", "B", "B")]
     items = tuple(Answered(choice(f"p{i}"), tuple(map(Reply, row))) for i, row in enumerate(sets))
