@@ -97,6 +97,35 @@ def test_what_a_model_writes_stays_text(tmp_path: Path) -> None:
     check((tmp_path / "pair" / "compare.html").read_text(encoding="utf-8"), HOSTILE[:1])
 
 
+@pytest.mark.parametrize("hostile", HOSTILE)
+def test_a_reply_is_shown_with_all_that_was_said_before_it(tmp_path: Path, hostile: str) -> None:
+    messages = (
+        {"role": "system", "content": f"first-words {hostile}"},
+        {"role": "user", "content": "second-words"},
+        {"role": "assistant", "content": f"third-words {hostile}"},
+        {"role": f"user {hostile}", "content": [{"type": "text", "text": f"last-words {hostile}"}, {"type": "image"}]},
+    )
+    problem = Problem("p0", messages, "B", "choice", OPTIONS)
+    sides = [Answers(name, (Answered(problem, (Reply(f"A {name}"),), "set"),)) for name in ("a", "b")]
+    compare_models(sides[0], sides[1], tmp_path / "pair")
+    evaluate_answers(sides[0], tmp_path)
+    report_ = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
+    assert [one["role"] for one in report_["worst"][0]["messages"]] == [str(one["role"]) for one in messages]
+    for file in ("pair/page.html", "report.html"):
+        found = check((tmp_path / file).read_text(encoding="utf-8"), (hostile,))
+        whole = "".join(found.words)
+        places = [whole.index(word) for word in ("first-words", "second-words", "third-words", "last-words", "(image)")]
+        assert places == sorted(places) and "assistant" in whole and places[-1] < whole.rindex("A a")
+
+
+def test_distrusted_rows_are_shown_with_what_was_asked(tmp_path: Path) -> None:
+    messages = ({"role": "user", "content": "early-words"}, {"role": "assistant", "content": "and?"},
+                {"role": "user", "content": "Which of these is <b>not</b> a cause?"})  # fmt: skip
+    evaluate_answers(Answers("m", (Answered(Problem("p", messages, "gout"), (Reply("gout"),)),)), tmp_path)
+    words = "".join(check((tmp_path / "report.html").read_text(encoding="utf-8"), ()).words)
+    assert "lost_options" in words and "early-words" in words and "Which of these is <b>not</b> a cause?" in words
+
+
 def test_only_the_builder_makes_markup() -> None:
     assert text("<b>") == "&lt;b&gt;" and text(Html("<b>")) == "<b>"
     assert tag("p", "<", 1, None, ["&", tag("b", "x")], class_='"') == '<p class="&quot;">&lt;1&amp;<b>x</b></p>'
