@@ -175,7 +175,7 @@ def _eval_recipe(options: argparse.Namespace) -> int:
 def _compare(options: argparse.Namespace) -> int:
     from medrl.commands.compare_models import answers_of, compare_models
     from medrl.evaluation.answer_files import load_sets
-    from medrl.evaluation.comparing import judged_verdict, verdict, without_verdict
+    from medrl.evaluation.comparing import judged_verdict, lacking, verdict, without_verdict
 
     console, out = console_of(120), Path(options.out)
     prompts = load_sets(options.problems, schema=options.schema, limit=options.limit)
@@ -191,6 +191,8 @@ def _compare(options: argparse.Namespace) -> int:
         verifier=verifier_of(options.verifier) if options.verifier else None,
         judge=chat_of(options.judge) if options.judge else None,
     )  # fmt: skip
+    for line in lacking(found):
+        print(f"medrl: {line}", file=sys.stderr)
     names = (found["A"]["name"], found["B"]["name"])
     for name, row in found["sets"].items():
         strict = row.get("strict")

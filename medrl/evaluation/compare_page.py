@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from medrl.evaluation.comparing import verdict
+from medrl.evaluation.comparing import lacking, verdict
 from medrl.evaluation.html import Child, page, table, tag
 
 READERS = {"strict": "strict", "first": "first named", "last": "last named"}
@@ -16,6 +16,7 @@ def compare_page(found: Mapping[str, Any]) -> str:
         tag("h1", f"{names[0]} against {names[1]}"),
         tag("p", f"{found['problems']} problems that both answered; medrl {found['medrl_version']}", class_="soft"),
     ]
+    body += [tag("p", line, class_="warn") for line in lacking(found)]
     rows = [
         row for name, one in found["sets"].items() for reader, label in READERS.items()
         if reader in one for row in [_row(name, label, one[reader])]

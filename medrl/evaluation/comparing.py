@@ -102,6 +102,17 @@ def verdict(row: Mapping[str, Any], names: tuple[str, str], level: float = 0.05)
     return f"{better} is better (p {found['p_holm']:.2g} after Holm)"
 
 
+def lacking(found: Mapping[str, Any]) -> list[str]:
+    """One sentence for each side that has no answer to some of the other's problems, which are then not compared."""
+    names = {side: found[side]["name"] for side in ("A", "B")}
+    return [
+        f"{names[side]} has no answer to {count} of the {found[other]['problems']} problems of {names[other]}; "
+        "they are not compared"
+        for side, other in (("A", "B"), ("B", "A"))
+        if (count := found["lacking"][side])
+    ]  # fmt: skip
+
+
 def judged_verdict(found: Mapping[str, Any], name: str) -> str:
     """One sentence on what `judged_figures` found of the model called `name`."""
     if found["win_rate"] is None and found["bounds"]:

@@ -251,6 +251,23 @@ def test_too_many_pairs_that_were_not_judged_leave_bounds_alone(failed: int, rat
     assert without_verdict({"sets": {}, "judged": found}) == ([] if rate else ["j"])
 
 
+def test_problems_that_one_file_lacks_are_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    first, second = pair(10)
+    Answers("one", first.items[:9]).write("one.jsonl")
+    Answers("two", second.items[3:]).write("two.jsonl")
+    assert main(["compare", "one.jsonl", "two.jsonl"]) == 0
+    err = capsys.readouterr().err
+    assert "one has no answer to 1 of the 7 problems of two; they are not compared" in err
+    assert "two has no answer to 3 of the 9 problems of one; they are not compared" in err
+    assert json.loads(Path("comparison/compare.json").read_text())["lacking"] == {"A": 1, "B": 3}
+    assert "two has no answer to 3 of the 9 problems" in Path("comparison/compare.html").read_text()
+    assert main(["compare", "one.jsonl", "one.jsonl"]) == 0
+    assert "no answer" not in capsys.readouterr().err
+
+
 def test_comparisons_of_different_questions_are_refused(tmp_path: Path) -> None:
     first, second = pair(3)
     other = Answers("c", tuple(Answered(Problem("p0", ask("Another?"), "B"), (Reply("B"),), "set") for _ in "x"))
