@@ -19,6 +19,7 @@ from medrl.verifiers.wording import REVERSED, before_differential
 
 OPEN = "an open choice between several options"
 NEITHER = "neither a letter nor an option's text"
+NUMBER_AMONG_WORDS = "a number among other words"
 
 _NEGATED = re.compile(
     r"\b(?:not|wrong|incorrect|except|eliminate[ds]?|rule[sd]? out|excluded?|neither|nor|unlikely|never|cannot|worst|"
@@ -241,7 +242,7 @@ def _chosen(text: str, options: Mapping[str, str]) -> frozenset[str] | str:
         return letters
     if named:
         if any(_FIGURE.match(options[label]) and not _alone(head, options[label]) for label in named):
-            return "a number among other words"
+            return NUMBER_AMONG_WORDS
         return (OPEN if len(named) > 1 else "an open choice") if _OPEN.search(bare) else named
     return NEITHER
 

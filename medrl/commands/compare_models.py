@@ -49,6 +49,7 @@ def compare_models(
         "A": {"name": names[0], **dict(first.made), "problems": len(first.items)},
         "B": {"name": names[1], **dict(second.made), "problems": len(second.items)},
         "problems": len(problems),
+        "lacking": {"A": len(second.items) - len(problems), "B": len(first.items) - len(problems)},
         "seed": seed,
         "sets": compare(score(sides[0], verifier), score(sides[1], verifier)),
         "medrl_version": __version__,

@@ -175,7 +175,7 @@ def _eval_recipe(options: argparse.Namespace) -> int:
 def _compare(options: argparse.Namespace) -> int:
     from medrl.commands.compare_models import answers_of, compare_models
     from medrl.evaluation.answer_files import load_sets
-    from medrl.evaluation.comparing import verdict
+    from medrl.evaluation.comparing import judged_verdict, lacking, verdict, without_verdict
 
     console, out = console_of(120), Path(options.out)
     prompts = load_sets(options.problems, schema=options.schema, limit=options.limit)
@@ -191,17 +191,24 @@ def _compare(options: argparse.Namespace) -> int:
         verifier=verifier_of(options.verifier) if options.verifier else None,
         judge=chat_of(options.judge) if options.judge else None,
     )  # fmt: skip
+    for line in lacking(found):
+        print(f"medrl: {line}", file=sys.stderr)
     names = (found["A"]["name"], found["B"]["name"])
     for name, row in found["sets"].items():
         strict = row.get("strict")
-        figures = f"{100 * strict['first']:.1f} and {100 * strict['second']:.1f} %; " if strict else ""
+        tested = strict is not None and strict["p"] is not None
+        figures = f"{100 * strict['first']:.1f} and {100 * strict['second']:.1f} %; " if tested else ""
         console.print(f"{name}: {row['problems']} problems; {figures}{verdict(row, names)}")
     if "judged" in found:
         said = found["judged"]
-        console.print(f"{said['judge']}: {said['win']} won, {said['tie']} ties, {said['loss']} lost by {names[0]}")
+        console.print(f"{said['judge']}: {judged_verdict(said, names[0])}")
     console.print(f"blinded: {out / 'page.html'}   key: {out / 'key.json'}   tests: {out / 'compare.html'}")
     if options.json:
         write_json(options.json, found)
+    lost = without_verdict(found)
+    if lost:
+        print(f"medrl: no verdict of {', '.join(lost)}: too much of it has no score", file=sys.stderr)
+        return FAILED
     return 0
 
 

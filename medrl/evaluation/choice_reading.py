@@ -5,6 +5,9 @@ several labels in a row where several are asked for ("ACD"), or an option's text
 first or the last mention, and one (HuatuoGPT-o1's `scorer.py`) reports the better of the two for each data set, which is
 no accuracy of any reader: `scoring.py` keeps the two apart, beside the strict one of the verifiers, which wants one
 committed answer. One pass over the text for labels, one for each option's text.
+
+`uncommitted` says which of the replies that nobody decided on name no option by their own fault, and which say something
+that rules cannot set against the options.
 """
 
 import re
@@ -12,13 +15,29 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Literal, NamedTuple
 
-from medrl.types import Problem
-from medrl.verifiers.choice import wanted_labels
-from medrl.verifiers.extract import sections
+from medrl.rewards.refusal import refuses
+from medrl.types import Problem, Response, Verdict
+from medrl.verifiers import Typed
+from medrl.verifiers.choice import NEITHER, NUMBER_AMONG_WORDS, OPEN, chosen_labels, wanted_labels
+from medrl.verifiers.extract import Extracted, Format, sections
+from medrl.verifiers.reading import read
 
 Lenient = Literal["first", "last"]
 # After these "A" is no article.
 _VERBS = r"(?:is|was|are|and|or|not|but|because|would|could|can|may|might|seems|as|since|due|looks|fits|has|does)\b"
+_RULES = ("typed", "choice", "yes_no")  # who signs for a choice, of the built-in rules
+# Answers of their own that choose nothing, whatever the options are.
+_UNSURE = re.compile(
+    r"\b(?:unknown|unclear|unsure|uncertain|undetermined|indeterminate|undecided|unanswerable|ambiguous|no idea|n/?a|pass|"
+    r"skip(?:ped)?|(?:more|further|insufficient) information|depends|hard to (?:say|tell)|who knows|impossible to|"
+    r"(?:none|all|both|any|either|some|one|most|several) of (?:the|these|them)|guess)\b|"
+    r"不确定|无法|不清楚|不明|未知|不详|难以|难说|说不准|不好说|看情况|视情况|信息不足|以上|都是|都有可能|均可|任选|随便|跳过|放弃",
+    re.IGNORECASE,
+)
+_BESIDE = re.compile(
+    r"\b(?:the|answer|option|choice|letter|number|is|are|it|would|be)\b|答案|选项?|项|是|为", re.IGNORECASE
+)
+_WORD = re.compile(r"[^\W\d_]{2,}|[\u3400-\u9fff]")
 READ = 200_000  # characters of a visible answer that are read, half from either end
 
 
@@ -58,6 +77,56 @@ def mentions(text: str, options: Mapping[str, str], several: bool = False) -> li
         if span is None or match.end() <= span[0]:
             found.append(Mention(match.start(), frozenset(c for c in match[0] if c in options)))
     return sorted(found, key=lambda one: one.start)
+
+
+def uncommitted(problem: Problem, response: Response, verdict: Verdict, format: Format = "auto") -> bool:
+    """Whether a reply that was left undecided commits to no option, as the rules for choices read it.
+
+    It does not where it names several options, strikes one out, says only what is not right, states nothing in a long text,
+    or says no more than that it does not know. It may where it states something in other words than every option's: "The
+    answer is acetaminophen" for the option paracetamol. Another judge than the rules may read a long text, so its doubt
+    about one is no fault of the reply; where the rules decide, the judge's doubt is its own.
+
+    Args:
+        problem: A choice.
+        response: The reply.
+        verdict: The abstention, by whomever.
+        format: How the rule reads replies.
+    """
+    options = {label.strip().upper(): option for label, option in problem.options.items()}
+    wanted = wanted_labels(str(problem.reference), options)
+    if wanted is None:
+        return False  # the problem's fault
+    answer = read(problem, response, format)
+    if isinstance(answer, Verdict):
+        return answer.score == 0.0  # there is no answer
+    by_rule = verdict.stage in _RULES
+    if not answer.committed:
+        return by_rule
+    chosen = chosen_labels(answer.text, options)
+    several = isinstance(chosen, frozenset) and len(chosen) > 1 and len(wanted) == 1
+    if several or chosen == OPEN or (not by_rule and _both(answer, options)):
+        return True
+    rule = verdict if by_rule else Typed(format).check_safely(problem, response)
+    if rule.status != "abstain" or rule.stage not in _RULES:
+        return False
+    return bool(answer.earlier) or not _other_words(answer.text, options)
+
+
+def _both(answer: Extracted, options: Mapping[str, str]) -> bool:
+    """Whether a reply states two different options, and takes back neither."""
+    chosen = chosen_labels(answer.text, options)
+    return any(chosen_labels(earlier, options) not in (chosen, NEITHER) for earlier in answer.earlier)
+
+
+def _other_words(text: str, options: Mapping[str, str]) -> bool:
+    """Whether an answer is no option's label or text and offers no two of them, and yet says something that may be one."""
+    if chosen_labels(text, options) not in (NEITHER, NUMBER_AMONG_WORDS):
+        return False
+    if len(frozenset[str]().union(*(one.labels for one in mentions(text, options)))) > 1:
+        return False
+    said = _WORD.search(_BESIDE.sub(" ", text))
+    return said is not None and not _UNSURE.search(text) and not refuses(text).refused
 
 
 def without_options(text: str, problem: Problem) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from medrl.evaluation.comparing import verdict
+from medrl.evaluation.comparing import lacking, verdict
 from medrl.evaluation.html import Child, page, table, tag
 
 READERS = {"strict": "strict", "first": "first named", "last": "last named"}
@@ -16,6 +16,7 @@ def compare_page(found: Mapping[str, Any]) -> str:
         tag("h1", f"{names[0]} against {names[1]}"),
         tag("p", f"{found['problems']} problems that both answered; medrl {found['medrl_version']}", class_="soft"),
     ]
+    body += [tag("p", line, class_="warn") for line in lacking(found)]
     rows = [
         row for name, one in found["sets"].items() for reader, label in READERS.items()
         if reader in one for row in [_row(name, label, one[reader])]
@@ -40,7 +41,7 @@ def compare_page(found: Mapping[str, Any]) -> str:
         note = (
             "Percent. p is McNemar's exact test where every problem has one reply, right or wrong, else a paired bootstrap; "
             "Holm's correction is over the sets, by the strict reader. Left out: problems that one of the two has no "
-            "score for."
+            "score for; where more than 10 % have none there is no verdict, only what the difference lies between."
         )
         body.append(tag("p", note, class_="soft"))
     if found.get("judged"):
@@ -51,6 +52,10 @@ def compare_page(found: Mapping[str, Any]) -> str:
 
 
 def _row(name: str, reader: str, one: Mapping[str, Any]) -> Sequence[Child]:
+    if one["p"] is None:
+        low, high = one["bounds"]
+        between = f"between {100 * low:+.1f} and {100 * high:+.1f}"
+        return [name, reader, one["n"], "-", "-", between, "-", "-", "-", "no verdict", "", one["left_out"]]
     low, high = one["interval"]
     alone = [one["only_first"], one["only_second"]]
     return [
@@ -73,8 +78,13 @@ def _judged(found: Mapping[str, Any], names: tuple[str, str]) -> Child:
         ["verdict changed with the order", _share(found["disagreement"], None)],
         ["first shown won, share of all showings", _share(found["first_shown_won"], None)],
         ["decided without a judge (empty or endless)", found["by_rule"]],
-        ["judge failed, left out", sum(found["failed"].values())],
+        ["not judged, left out", sum(found["failed"].values())],
     ]
+    if found["win_rate"] is None and found["bounds"]:
+        low, high = found["bounds"]
+        rows.append(
+            ["win rate with every pair that was not judged lost, and won", f"{100 * low:.1f} to {100 * high:.1f} %"]
+        )
     note = "Each pair is judged in both orders; two verdicts that disagree are a tie. Win rates count ties as halves."
     return [tag("h2", f"Judged by {found['judge']}"), table(["", ""], rows), tag("p", note, class_="soft")]
 

@@ -1,18 +1,22 @@
 """Two models on the same problems: paired tests by set and reader, corrected for how many they are.
 
-Only problems that both have a score for are compared, and how many are left out is told: a model must not gain by the
-problems on which its judge failed. The unit is the problem (the mean of its replies). Where each has one reply, right or
-wrong, the test is McNemar's; else a bootstrap of the differences. Holm's correction is over the sets, by the strict reader.
+Only problems that both have a score for are compared, and how many are left out is told. A model must not gain by the
+problems on which its judge failed: where more than `MAX_UNSCORED` of the problems, or of one side's replies, have no score,
+there is no difference, no test and no verdict, only the bounds of the difference, whatever the missing scores are.
+
+The unit is the problem (the mean of its replies). Where each has one reply, right or wrong, the test is McNemar's; else a
+bootstrap of the differences. Holm's correction is over the sets, by the strict reader.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from typing import Any
 
 from medrl.errors import DataError
 from medrl.evaluation.answers import Answers
+from medrl.evaluation.figures import MAX_UNSCORED, accuracy
 from medrl.evaluation.scoring import READERS, Reader, ScoredAnswer, is_choice
-from medrl.evaluation.statistics import holm, paired
+from medrl.evaluation.statistics import Paired, holm, paired
 from medrl.types import Problem
 
 
@@ -45,7 +49,8 @@ def same_problems(first: Answers, second: Answers) -> list[tuple[str, Problem]]:
 def compare(first: Sequence[ScoredAnswer], second: Sequence[ScoredAnswer]) -> dict[str, Any]:
     """Paired figures of every set, by each reader; differences are second - first.
 
-    A set without two problems that both have scores for has no figures.
+    A set of fewer than two problems has no figures. One of which too much has no score has `missing`, `left_out`, `bounds` of
+    the difference, and None for all else.
     """
     found: dict[str, Any] = {}
     ps: dict[str, float] = {}
@@ -56,7 +61,7 @@ def compare(first: Sequence[ScoredAnswer], second: Sequence[ScoredAnswer]) -> di
         ]
         row = {reader: figures for reader in READERS if (figures := _paired(name, pairs, reader)) is not None}
         found[name] = {"problems": len(pairs), **row}
-        if "strict" in row:
+        if "strict" in row and row["strict"]["p"] is not None:
             ps[name] = row["strict"]["p"]
     for name, p in holm(ps).items():
         found[name]["strict"]["p_holm"] = p
@@ -67,18 +72,60 @@ def _paired(name: str, pairs: Sequence[tuple[ScoredAnswer, ScoredAnswer]], reade
     some = [pair for pair in pairs if reader == "strict" or is_choice(pair[0].problem)]
     means = [(one.mean(reader), other.mean(reader)) for one, other in some]
     both = [(a, b) for a, b in means if a is not None and b is not None]
-    if len(both) < 2:
+    if len(some) < 2:
         return None
+    ends = [accuracy(name, side, reader) for side in zip(*some, strict=True)]
+    left_out = len(some) - len(both)
+    missing = max(left_out / len(some), *(end["missing"] for end in ends))
+    (low, high), (least, most) = (end["bounds"] for end in ends)
+    told = {"left_out": left_out, "missing": missing, "bounds": [least - high, most - low]}
+    if missing > MAX_UNSCORED or len(both) < 2:
+        return {**dict.fromkeys(one.name for one in fields(Paired)), "n": len(both), "p": None, **told}
     figures = paired([a for a, _ in both], [b for _, b in both], name, reader)
-    return {**asdict(figures), "p": figures.p, "left_out": len(some) - len(both)}
+    return {**asdict(figures), "p": figures.p, **told}
 
 
 def verdict(row: Mapping[str, Any], names: tuple[str, str], level: float = 0.05) -> str:
     """One sentence on one set."""
     if "strict" not in row:
-        return "nothing that both have a score for"
+        return "too few problems to compare"
     found = row["strict"]
+    if found["p"] is None:
+        low, high = found["bounds"]
+        return (
+            f"no verdict, since {100 * found['missing']:.0f} % have no score; {names[1]} - {names[0]} is between "
+            f"{100 * low:+.1f} and {100 * high:+.1f} points"
+        )
     if found["p_holm"] >= level:
         return f"no difference is shown (p {found['p_holm']:.3f} after Holm)"
     better = names[1] if found["difference"] > 0 else names[0]
     return f"{better} is better (p {found['p_holm']:.2g} after Holm)"
+
+
+def lacking(found: Mapping[str, Any]) -> list[str]:
+    """One sentence for each side that has no answer to some of the other's problems, which are then not compared."""
+    names = {side: found[side]["name"] for side in ("A", "B")}
+    return [
+        f"{names[side]} has no answer to {count} of the {found[other]['problems']} problems of {names[other]}; "
+        "they are not compared"
+        for side, other in (("A", "B"), ("B", "A"))
+        if (count := found["lacking"][side])
+    ]  # fmt: skip
+
+
+def judged_verdict(found: Mapping[str, Any], name: str) -> str:
+    """One sentence on what `judged_figures` found of the model called `name`."""
+    if found["win_rate"] is None and found["bounds"]:
+        low, high = found["bounds"]
+        return (
+            f"no verdict, since {100 * found['missing']:.0f} % of the pairs were not judged; the win rate of {name} is "
+            f"between {100 * low:.1f} and {100 * high:.1f} %"
+        )
+    return f"{found['win']} won, {found['tie']} ties, {found['loss']} lost by {name}"
+
+
+def without_verdict(found: Mapping[str, Any]) -> list[str]:
+    """The sets, and the judge, of which too much has no score for a verdict; of what `compare_models` returned."""
+    lost = [name for name, row in found["sets"].items() if "strict" in row and row["strict"]["p"] is None]
+    judged = found.get("judged")
+    return lost + ([str(judged["judge"])] if judged and judged["win_rate"] is None else [])

@@ -2,7 +2,7 @@
 
 Intervals are of the percentile bootstrap over patients (Efron and Tibshirani 1993, chapter 13): consultations of one patient
 stay together, since they are not independent. A consultation without a score (its judge or environment failed) is left out
-and counted; with more than `max_unscored` of them there are no figures.
+and counted; with more than `max_unscored` of them there are no figures, and where a language alone has more, none of it.
 """
 
 import random
@@ -42,7 +42,7 @@ class Consultations:
     Attributes:
         figures: Of `FIGURES` those that could be measured: mean score of the reward, share of right diagnoses,
             information gain, share of danger signs asked for, turns of the doctor, refusals, share with a diagnosis.
-        by_language: The same for each language.
+        by_language: The same for each language; nothing for one of which too much has no score.
         patients: How many patients have a scored consultation.
         unscored: Share of consultations without a score.
         scored: The consultations themselves.
@@ -90,15 +90,20 @@ async def consult(
 
 def summarise(scored: Sequence[ScoredGroup], correct: Reward | None, max_unscored: float = 0.1) -> Consultations:
     """The figures of scored consultations, of whatever doctor."""
-    every = [score for group in scored for score in group.scores]
-    unscored = sum(score.value is None for score in every) / len(every) if every else 0.0
+    unscored = _unscored(scored)
     kept = [group for group in scored if any(score.value is not None for score in group.scores)]
     if unscored > max_unscored:
         return Consultations({}, {}, len(kept), unscored, tuple(scored))
-    languages = sorted({group.group.problem.language for group in kept})
-    split = {one: [group for group in kept if group.group.problem.language == one] for one in languages}
-    by_language = {one: _intervals(groups, correct) for one, groups in split.items()}
+    by_language: dict[str, dict[str, Interval]] = {}
+    for one in sorted({group.group.problem.language for group in scored}):
+        of_one = [group for group in scored if group.group.problem.language == one]
+        by_language[one] = _intervals(of_one, correct) if _unscored(of_one) <= max_unscored else {}
     return Consultations(_intervals(kept, correct), by_language, len(kept), unscored, tuple(scored))
+
+
+def _unscored(scored: Sequence[ScoredGroup]) -> float:
+    every = [score for group in scored for score in group.scores]
+    return sum(score.value is None for score in every) / len(every) if every else 0.0
 
 
 def consultation_row(scored: Sequence[ScoredGroup], correct: Reward | None, max_unscored: float) -> dict[str, float]:

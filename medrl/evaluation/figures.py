@@ -1,9 +1,9 @@
 """The figures of scored answers: accuracy by each reader with an interval, pass@k, shares, slices, calibration.
 
 Accuracy is the mean over problems of the mean over a problem's replies. Where each problem has one reply that is right or
-wrong its interval is Wilson's; else a bootstrap over problems. Nothing is said of accuracy where more than `MAX_UNSCORED` of
-the replies have no number: what remains is no fair sample. Bounds are given beside it, with every missing number as 0 and
-as 1.
+wrong its interval is Wilson's; else a bootstrap over problems. Nothing is said of accuracy, pass@k or calibration where more
+than `MAX_UNSCORED` of the replies have no number: what remains is no fair sample. Bounds of accuracy and of pass@k are
+given beside it, with every missing number as 0 and as 1.
 """
 
 import random
@@ -50,8 +50,7 @@ def accuracy(name: str, scored: Sequence[ScoredAnswer], reader: Reader = "strict
     some = [one for one in scored if reader == "strict" or is_choice(one.problem)]
     values = [value for one in some if (value := one.mean(reader)) is not None]
     found = {"value": None, "interval": None, "n": len(values), "bounds": _bounds(some, reader)}
-    due = [one.value(reader) for answer in some for one in answer.scores]
-    missing = sum(value is None for value in due) / len(due) if due else 0.0
+    missing = missing_share(some, reader)
     if not values or missing > MAX_UNSCORED:
         return {**found, "missing": missing}
     return {**found, "value": mean(values), "interval": interval(values, name, reader), "missing": missing}
@@ -81,19 +80,40 @@ def _bounds(scored: Sequence[ScoredAnswer], reader: Reader) -> list[float] | Non
 
 
 def passes(scored: Sequence[ScoredAnswer]) -> dict[str, dict[str, Any]]:
-    """pass@k by the strict reader for k = 1, 2, 4, ... up to the most samples; problems with fewer than k numbers are out."""
-    counts = []
+    """pass@k by the strict reader for k = 1, 2, 4, ... up to the most samples; problems with fewer than k numbers are out.
+
+    No value where more than `MAX_UNSCORED` of the replies have no number, or of the problems with k replies are out; `bounds`
+    take every missing number for 0 and for 1.
+    """
+    counts = []  # replies, those with a number, and the right ones among them
     for one in scored:
         values = [reply.strict for reply in one.scores if reply.strict is not None]
-        counts.append((len(values), sum(value >= RIGHT for value in values)))
-    most = max((n for n, _ in counts), default=0)
+        counts.append((len(one.scores), len(values), sum(value >= RIGHT for value in values)))
+    most = max((n for n, _, _ in counts), default=0)
+    missing = missing_share(scored)
     found: dict[str, dict[str, Any]] = {}
     k = 1
     while k <= most and most > 1:
-        values = [pass_at_k(n, right, k) for n, right in counts if n >= k]
-        found[str(k)] = {"value": mean(values), "interval": interval(values, "pass", k), "n": len(values)}
+        due = [each for each in counts if each[0] >= k]
+        taken = [pass_at_k(known, right, k) for _, known, right in due if known >= k]
+        fair = missing <= MAX_UNSCORED and len(due) - len(taken) <= MAX_UNSCORED * len(due)
+        found[str(k)] = {
+            "value": mean(taken) if fair else None,
+            "interval": interval(taken, "pass", k) if fair else None,
+            "n": len(taken),
+            "bounds": [
+                mean([pass_at_k(n, right, k) for n, _, right in due]),
+                mean([pass_at_k(n, right + n - known, k) for n, known, right in due]),
+            ],
+        }
         k = most if k < most < 2 * k else 2 * k
     return found
+
+
+def missing_share(scored: Sequence[ScoredAnswer], reader: Reader = "strict") -> float:
+    """Share of the replies that have no number by a reader; 0 of none."""
+    due = [one.value(reader) for answer in scored for one in answer.scores]
+    return sum(value is None for value in due) / len(due) if due else 0.0
 
 
 def shares(replies: Sequence[ScoredReply]) -> dict[str, Any]:
@@ -112,7 +132,8 @@ def shares(replies: Sequence[ScoredReply]) -> dict[str, Any]:
 def calibration(name: str, scored: Sequence[ScoredAnswer], resamples: int = 200) -> dict[str, Any] | None:
     """Of the confidence that replies state: ECE with an interval over problems, Brier score, the reliability table.
 
-    None where fewer than two replies state one. `stated` says which share does: a figure of the few that do is no figure of
+    None where fewer than two replies state one, or more than `MAX_UNSCORED` have no number, of all replies or of those that
+    state one. `stated` says which share does: a figure of the few that do is no figure of
     the model.
     """
     by_problem = [
@@ -125,7 +146,8 @@ def calibration(name: str, scored: Sequence[ScoredAnswer], resamples: int = 200)
     ]
     by_problem = [some for some in by_problem if some]
     pairs = [pair for some in by_problem for pair in some]
-    if len(pairs) < 2:
+    said = sum(one.confidence is not None for answer in scored for one in answer.scores)
+    if len(pairs) < 2 or missing_share(scored) > MAX_UNSCORED or said - len(pairs) > MAX_UNSCORED * said:
         return None
     found = _reliability(pairs)
     rng = random.Random(seed_of("calibration", name))

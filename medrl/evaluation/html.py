@@ -6,11 +6,13 @@ say so to the browser.
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from html import escape
 from importlib.resources import files
-from typing import TypeAlias
+from typing import Any, TypeAlias
+
+from medrl.types import text_of
 
 _HIDDEN = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff\U000e0000-\U000e007f]"
@@ -73,6 +75,14 @@ def table(head: Sequence[Child], rows: Iterable[Sequence[Child]], *, numbers_fro
 def foreign(value: object, characters: int = 4000) -> Html:
     """A text that somebody else wrote, as it was written, its middle left out where it is long."""
     return tag("pre", shorten(str(value), characters), dir="auto")
+
+
+def conversation(messages: Sequence[Mapping[str, Any]], characters: int = 4000) -> Html:
+    """All messages of a prompt, each with who said it; the words alone where it is one message of the user's."""
+    if len(messages) == 1 and messages[0]["role"] == "user":
+        return foreign(text_of(messages[0]["content"]), characters)
+    said = [[tag("p", one["role"], class_="soft"), foreign(text_of(one["content"]), characters)] for one in messages]
+    return tag("div", said)
 
 
 def shorten(value: str, characters: int) -> str:

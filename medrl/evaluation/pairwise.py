@@ -2,7 +2,8 @@
 
 The judge (`medrl.construct.feedback_judge`) sees each pair in both orders and leaves a feedback record; every figure here is
 of those records. Two verdicts that contradict each other are a tie, and their share is told. A judge that failed leaves no
-record: the pair is left out and counted. But no model gets out of being judged: an empty answer loses to one that is not
+record: the pair is left out and counted, and where more than `MAX_UNSCORED` of all pairs are, there is no win rate, only its
+bounds with each missing pair lost and won. So no model gets out of being judged: an empty answer loses to one that is not
 empty, and one that is longer than the judge is shown loses to one that is not, without asking anybody.
 """
 
@@ -12,6 +13,7 @@ from typing import Any, Literal
 
 from medrl.data.feedback import Comparison, FeedbackRecord
 from medrl.evaluation.answers import Answers
+from medrl.evaluation.figures import MAX_UNSCORED
 from medrl.evaluation.win_rate import Match, interval, length_controlled, near, win_rate
 from medrl.types import Problem
 from medrl.verifiers.extract import sections
@@ -65,12 +67,12 @@ def _ruled(first: str, second: str, longest: int) -> Ruled | None:
 def judged_figures(
     pairs: Sequence[Pair], records: Sequence[FeedbackRecord], failed: Mapping[str, int], judge: str, seed: int = 0
 ) -> dict[str, Any]:
-    """Win, tie and loss of the first model, over the pairs that were decided.
+    """Win, tie and loss of the first model, over the pairs that were decided; no rates where too few were.
 
     Args:
         pairs: All pairs, those decided by rule included.
         records: What the judge said of the others; `responses[0]` is the first model's.
-        failed: Pairs that the judge failed on, by kind.
+        failed: Pairs that were not judged, by kind: the judge failed, or there was no reply.
         judge: What it is called.
         seed: Of the bootstrap.
     """
@@ -88,6 +90,10 @@ def judged_figures(
         shown_first += orders.count("first")
         showings += len(orders) - orders.count("equal")
     asked = len(matches) - by_rule
+    lost = sum(failed.values())
+    due = len(matches) + lost
+    won = sum(one.outcome for one in matches)
+    believed = bool(matches) and lost <= MAX_UNSCORED * due
     row: dict[str, Any] = {
         "judge": judge,
         "n": len(matches),
@@ -96,13 +102,15 @@ def judged_figures(
         "loss": sum(one.outcome == 0.0 for one in matches),
         "by_rule": by_rule,
         "failed": dict(failed),
+        "missing": lost / due if due else 0.0,
+        "bounds": [won / due, (won + lost) / due] if due else None,
         "disagreement": turned / asked if asked else None,
         "first_shown_won": shown_first / showings if showings else None,
         "near": len(near(matches)),
     }
     for name, statistic in (("win_rate", win_rate), ("length_controlled", length_controlled)):
-        row[name] = statistic(matches) if matches else None
-        ends = list(interval(statistic, matches, seed)) if len(matches) > 1 else None
+        row[name] = statistic(matches) if believed else None
+        ends = list(interval(statistic, matches, seed)) if believed and len(matches) > 1 else None
         row["interval" if name == "win_rate" else f"{name}_interval"] = ends
     return row
 

@@ -12,6 +12,7 @@ from medrl.evaluation.answers import Answers
 from medrl.evaluation.figures import accuracy, set_figures
 from medrl.evaluation.scoring import RIGHT, ScoredAnswer
 from medrl.seeds import seed_of
+from medrl.types import Problem, text_of
 
 SCHEMA = 1
 WORST = 30  # samples that are shown
@@ -52,6 +53,7 @@ def report(
         "distrusted": [
             {
                 "set": one.set, "problem_id": one.problem.id, "question": one.problem.question,
+                "messages": messages_of(one.problem),
                 "flaws": [{"kind": kind, "words": words} for kind, words in flaws_of[one.key]],
             }
             for one in answers.items if flaws_of.get(one.key)
@@ -93,10 +95,16 @@ def _audited(name: str, items: Sequence[Any], scored: Sequence[ScoredAnswer], fl
     }
 
 
+def messages_of(problem: Problem) -> list[dict[str, str]]:
+    """Who said what before the reply, in words; images are named."""
+    return [{"role": str(one["role"]), "content": text_of(one["content"])} for one in problem.messages]
+
+
 def _shown(one: ScoredAnswer, number: int, flaws: Flaws) -> dict[str, Any]:
     problem, reply, score = one.problem, one.answered.replies[number], one.scores[number]
     return {
         "set": one.answered.set, "problem_id": problem.id, "sample": number, "question": problem.question,
+        "messages": messages_of(problem),
         "reference": problem.reference, "option": problem.options.get(str(problem.reference)),
         "reply": reply.text, "finish_reason": reply.finish_reason, "read": score.read, "reason": score.reason,
         "stage": score.stage, "strict": score.strict, "first": score.first, "last": score.last,

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from medrl.evaluation.html import Child, Html, foreign, page, shorten, table, tag
+from medrl.evaluation.html import Child, Html, conversation, foreign, page, shorten, table, tag
 
 READERS = {"strict": "strict", "first": "first named", "last": "last named"}
 
@@ -79,7 +79,7 @@ def _set(row: Mapping[str, Any]) -> Child:
             )
         )
     if row["pass_at_k"]:
-        rows = [[f"pass@{k}", found["n"], figure(found), bar(found)] for k, found in row["pass_at_k"].items()]
+        rows = [[f"pass@{k}", found["n"], _passed(found), bar(found)] for k, found in row["pass_at_k"].items()]
         body += [tag("h3", "pass@k"), table(["", "problems", "share", ""], rows)]
     for dimension, found in row["slices"].items():
         rows = [[label, one["n"], figure(one), bar(one)] for label, one in found.items()]
@@ -88,6 +88,14 @@ def _set(row: Mapping[str, Any]) -> Child:
         body.append(_calibration(row["calibration"]))
     body.append(_texts(row))
     return tag("section", body)
+
+
+def _passed(found: Mapping[str, Any]) -> Html:
+    """pass@k, or what it lies between where too many numbers are missing."""
+    if found["value"] is not None:
+        return figure(found)
+    low, high = found["bounds"]
+    return tag("span", "- ", tag("small", f"between {100 * low:.1f} and {100 * high:.1f}"))
 
 
 def _texts(row: Mapping[str, Any]) -> Child:
@@ -141,7 +149,7 @@ def _sample(row: Mapping[str, Any]) -> Html:
         tag("span", "; ".join(told), class_="soft"),
     )
     return tag(
-        "details", summary, foreign(row["question"]), tag("p", "Reply"), foreign(row["reply"]),
+        "details", summary, conversation(row["messages"]), tag("p", "Reply"), foreign(row["reply"]),
         tag("p", f"{row['stage']}: {row['reason']}" if row["stage"] else row["reason"], class_="soft"),
     )  # fmt: skip
 
@@ -153,13 +161,10 @@ def _distrusted(report: Mapping[str, Any]) -> Child:
     if not report["distrusted"]:
         return [head, tag("p", "None.", class_="soft")]
     counts = [[row["set"], kind, count] for row in report["sets"] for kind, count in row.get("flaws", {}).items()]
-    rows: list[Sequence[Child]] = [
-        [
-            row["set"], row["problem_id"],
-            [tag("p", tag("span", flaw["kind"], class_="tag warn"), " ", flaw["words"]) for flaw in row["flaws"]],
-        ]
-        for row in report["distrusted"]
-    ]  # fmt: skip
+    rows: list[Sequence[Child]] = []
+    for row in report["distrusted"]:
+        why = [tag("p", tag("span", flaw["kind"], class_="tag warn"), " ", flaw["words"]) for flaw in row["flaws"]]
+        rows.append([row["set"], row["problem_id"], [conversation(row["messages"], 1000), why]])
     listed = tag(
         "details", tag("summary", f"All {len(rows)} rows"), table(["set", "problem", "why"], rows, numbers_from=9)
     )

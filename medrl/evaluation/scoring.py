@@ -3,23 +3,24 @@
 Three readers of a multiple-choice answer, always reported apart:
 
 - `strict`: the verifier. The reply must commit to an answer behind its reasoning; two answers, or a letter and a text that
-  disagree, are wrong. What commits to no option is unanswered, and worth 0.
+  disagree, are wrong. What the rules for choices find to commit to no option is unanswered, and worth 0.
 - `first`, `last`: the first and the last option that the visible answer names.
 
-An open answer that the rules leave undecided has no number: it is counted, and bounds say how much it may matter. A reply
-that could not be had, and one whose judge failed, has none either. What the policy did wrong is worth 0.
+What is left undecided has no number: an open answer, one in other words than its option's, and one of which a judge is
+unsure. It is counted, and bounds say how much it may matter. A reply that could not be had, and one whose judge
+failed, has none either. What the policy did wrong is worth 0.
 """
 
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from medrl.evaluation.answers import Answered, Answers
-from medrl.evaluation.choice_reading import bounded, first_and_last, without_options
+from medrl.evaluation.choice_reading import bounded, first_and_last, uncommitted, without_options
 from medrl.rewards.safety.confidence import stated_confidences
 from medrl.types import Problem, Status, Verdict
 from medrl.verifiers import Typed, Verifier, judge, run_sync
 from medrl.verifiers.choice import wanted_labels
-from medrl.verifiers.extract import sections
+from medrl.verifiers.extract import Format, sections
 
 Reader = Literal["strict", "first", "last"]
 READERS: tuple[Reader, ...] = ("strict", "first", "last")
@@ -35,7 +36,7 @@ class ScoredReply:
     Attributes:
         strict: The verifier's score, from 0 to 1; None where there is no number.
         first, last: 1 or 0 by the lenient readers; None where the problem is no choice, or there is no reply.
-        status: Of the verdict; "abstain" for an open answer that was left undecided.
+        status: Of the verdict; "abstain" for an answer that was left undecided.
         answered: Whether an answer was given that could be read; None where nobody can say.
         truncated: Whether it was cut at the token limit; None where nobody said.
         read: The answer that the verifier read.
@@ -114,6 +115,7 @@ async def score_async(answers: Answers, verifier: Verifier | None = None) -> lis
         for number, reply in enumerate(one.replies)
         if not reply.error
     ]
+    layout: Format = getattr(verifier, "format", "auto")
     verdicts: dict[tuple[int, int], Verdict] = {}
     for start in range(0, len(asked), AT_ONCE):
         some = asked[start : start + AT_ONCE]
@@ -121,13 +123,14 @@ async def score_async(answers: Answers, verifier: Verifier | None = None) -> lis
         verdicts |= {(place, number): one for (place, number, _), one in zip(some, judged, strict=True)}
     return [
         ScoredAnswer(
-            one, tuple(_scored(one, number, verdicts.get((place, number))) for number in range(len(one.replies)))
+            one,
+            tuple(_scored(one, number, verdicts.get((place, number)), layout) for number in range(len(one.replies))),
         )
         for place, one in enumerate(items)
     ]
 
 
-def _scored(item: Answered, number: int, verdict: Verdict | None) -> ScoredReply:
+def _scored(item: Answered, number: int, verdict: Verdict | None, layout: Format) -> ScoredReply:
     reply, problem = item.replies[number], item.problem
     truncated = None if reply.finish_reason is None else reply.finish_reason == "length"
     if verdict is None:
@@ -138,7 +141,7 @@ def _scored(item: Answered, number: int, verdict: Verdict | None) -> ScoredReply
     answered: bool | None = bool(visible.strip()) and not cut_short
     first = last = None
     if is_choice(problem):
-        if verdict.status == "abstain":
+        if verdict.status == "abstain" and uncommitted(problem, reply.response, verdict, layout):
             value, answered, reason = 0.0, False, f"no option that it commits to: {reason}"
         if verdict.status != "invalid" and reply.finish_reason != "abort":
             first, last = _lenient(reply.text, problem)

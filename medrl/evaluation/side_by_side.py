@@ -1,20 +1,21 @@
 """Two models' answers side by side, blinded: which one stands on the left is drawn for each problem by a seed.
 
 The page names neither model, and says nothing of scores, lengths or who was cut off; the key is a file of its own. Answers
-that are the same are shown once. The reference is folded away, so that a reader can judge before they look.
+that are the same are shown once, and before them all that was said, without which a reply in a dialogue means nothing. The
+reference is folded away, so that a reader can judge before they look.
 """
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from medrl.evaluation.answers import Answers, Reply
-from medrl.evaluation.html import Child, Html, foreign, page, tag
+from medrl.evaluation.html import Child, Html, conversation, foreign, page, tag
 from medrl.seeds import seed_of
 from medrl.types import Problem
 from medrl.verifiers.extract import sections
 
 Side = Literal["A", "B"]
-CHARACTERS = 20_000  # of one reply that are shown
+CHARACTERS = 20_000  # of one reply or message that are shown
 
 
 def draw_order(problems: Sequence[tuple[str, Problem]], seed: int) -> list[Side]:
@@ -67,7 +68,7 @@ def side_by_side(
 
 
 def _problem(number: int, problem: Problem, left: Reply | None, right: Reply | None) -> Html:
-    parts: list[Child] = [tag("h2", f"{number}"), foreign(problem.question, CHARACTERS)]
+    parts: list[Child] = [tag("h2", f"{number}"), conversation(problem.messages, CHARACTERS)]
     if problem.reference:
         option = problem.options.get(problem.reference)
         shown = f"{problem.reference}. {option}" if option and option != problem.reference else problem.reference

@@ -4,7 +4,8 @@ BLEU is sacrebleu's (Post 2018, arXiv 1804.08771), GLEU nltk's (Wu et al. 2016, 
 rouge-score's F measure (Lin 2004); Distinct-n is the share of different n-grams among all (Li et al. 2016, arXiv 1510.03055).
 All four see the same tokens, and each figure's name says which, for without a tokenizer no such figure means anything:
 
-- `words`: sacrebleu's "13a". Chinese has no spaces, so a Chinese sentence would be one word; refused for Chinese.
+- `words`: sacrebleu's "13a". Chinese has no spaces, so a Chinese sentence would be one word; refused for a set
+  with any Chinese in it.
 - `characters`: every character is a token.
 - `mixed`: sacrebleu's "zh": every Chinese character is a token, all else as in `words`.
 
@@ -12,6 +13,7 @@ Only the visible answer counts, and only problems with a reference text and with
 whether an answer is right: a reply with "not" in it scores as well as one without.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any, Protocol
@@ -21,6 +23,7 @@ from medrl.evaluation.answers import Answers
 from medrl.verifiers.extract import sections
 
 TOKENIZERS: Mapping[str, str] = {"words": "13a", "characters": "char", "mixed": "zh"}
+_HAN = re.compile("[\u3400-\u9fff\uf900-\ufaff]")
 LONGEST = 2048  # tokens of a text that are read: the time of ROUGE-L grows with the product of two lengths
 CHARACTERS = 8 * LONGEST  # of a text that a tokenizer is given
 
@@ -35,16 +38,21 @@ def of_answers(answers: Answers, tokenizers: Sequence[str]) -> dict[str, dict[st
     """The figures of each set that has reference texts, by every tokenizer asked for."""
     found: dict[str, dict[str, Any]] = {}
     for name, items in answers.sets.items():
+        open_ = [one for one in items if (one.problem.reference or "").strip() and not one.problem.options]
         pairs = [
             (sections(reply.text).answer.strip(), str(one.problem.reference))
-            for one in items
-            if (one.problem.reference or "").strip() and not one.problem.options
+            for one in open_
             for reply in one.replies
             if not reply.error
         ]
         if pairs:
-            chinese = sum(one.problem.language == "zh" for one in items) > len(items) / 2
-            found[name] = figures([reply for reply, _ in pairs], [text for _, text in pairs], tokenizers, chinese)
+            chinese = sum(one.problem.language == "zh" or is_chinese(str(one.problem.reference)) for one in open_)
+            if chinese and "words" in tokenizers:
+                raise DataError(
+                    f"{chinese} of {len(open_)} problems of the set {name!r} are Chinese, and the tokenizer `words` takes a "
+                    "Chinese sentence for one word; use `mixed` or `characters`, or a set for each language"
+                )
+            found[name] = figures([reply for reply, _ in pairs], [text for _, text in pairs], tokenizers)
     return found
 
 
@@ -57,7 +65,7 @@ def figures(
         replies: One a reference.
         references: In the same order.
         tokenizers: Names of `TOKENIZERS`.
-        chinese: Whether most of the texts are Chinese, which `words` cannot part.
+        chinese: Whether any of the texts is Chinese, which `words` cannot part; a reference with Chinese in it is.
 
     Raises:
         DataError: There is nothing to compare, a tokenizer is unknown, or does not fit Chinese.
@@ -71,7 +79,7 @@ def figures(
     for name in tokenizers:
         if name not in TOKENIZERS:
             raise DataError(f"there is no tokenizer {name!r}; known: {', '.join(TOKENIZERS)}")
-        if name == "words" and chinese:
+        if name == "words" and (chinese or any(map(is_chinese, references))):
             raise DataError("the tokenizer `words` takes a Chinese sentence for one word; use `mixed` or `characters`")
         tokens = [[_tokens(name, text) for text in texts] for texts in (replies, references)]
         found |= _by_tokens(tokens[0], tokens[1], TOKENIZERS[name])
@@ -85,6 +93,11 @@ def _by_tokens(replies: Sequence[list[str]], references: Sequence[list[str]], la
     row[f"GLEU ({label})"] = 100 * float(gleu.corpus_gleu([[one] for one in references], list(replies)))
     row |= {f"ROUGE-{name} ({label})": value for name, value in rouge(replies, references).items()}
     return row | {f"Distinct-{n} ({label})": distinct(replies, n) for n in (1, 2)}
+
+
+def is_chinese(text: str) -> bool:
+    """Whether a text has Chinese characters in it."""
+    return _HAN.search(text) is not None
 
 
 def bleu(replies: Sequence[list[str]], references: Sequence[list[str]], order: int) -> float:

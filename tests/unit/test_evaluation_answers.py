@@ -18,7 +18,7 @@ from medrl.evaluation.figures import set_figures
 from medrl.evaluation.report import report
 from medrl.evaluation.scoring import ScoredAnswer, score
 from medrl.types import Problem, Response, Verdict, ask
-from medrl.verifiers import RuleVerifier, run_sync
+from medrl.verifiers import Cascade, RuleVerifier, Verifier, run_sync
 
 Serve = Callable[..., ChatServer]
 OPTIONS = {"A": "gout", "B": "measles", "C": "rubella", "D": "mumps"}
@@ -132,6 +132,32 @@ def test_a_judge_that_fails_is_counted_and_never_a_zero() -> None:
     assert found["accuracy"]["strict"]["value"] is None and found["accuracy"]["strict"]["missing"] == pytest.approx(
         1 / 7
     )
+
+
+def test_missing_scores_hide_pass_at_k_and_calibration_as_they_hide_accuracy() -> None:
+    sure = "right, I am 90% sure."
+
+    class Half(Fails):
+        def check(self, problem: Problem, response: Response) -> Verdict:
+            return Verdict.right() if response.text == sure else super().check(problem, response)
+
+    def found(*rows: tuple[str, ...]) -> dict[str, Any]:
+        items = (Answered(Problem(f"p{i}", ask("?"), "x"), tuple(map(Reply, row))) for i, row in enumerate(rows))
+        return set_figures("set", score(Answers("m", tuple(items)), Half()))
+
+    half = found(*[(sure, sure, "fail", "fail")] * 10)
+    assert half["accuracy"]["strict"]["value"] is None and half["calibration"] is None
+    assert [row["value"] for row in half["pass_at_k"].values()] == [None] * 3
+    assert half["pass_at_k"]["1"]["bounds"] == [0.5, 1.0] and half["pass_at_k"]["4"]["bounds"] == [1.0, 1.0]
+    none = found(*[("fail", "fail")] * 3)
+    assert none["pass_at_k"]["2"] == {"value": None, "interval": None, "n": 0, "bounds": [0.0, 1.0]}
+    one = found(
+        (sure, sure, sure, "fail"), *[(sure, sure, sure, "wrong")] * 4
+    )  # 5 % of replies, 20 % of problems for k = 4
+    assert (
+        one["pass_at_k"]["1"]["value"] == pytest.approx((1 + 4 * 0.75) / 5) and one["pass_at_k"]["4"]["value"] is None
+    )
+    assert one["calibration"] is not None
 
 
 def test_pass_at_k_and_intervals_are_over_problems() -> None:
@@ -299,3 +325,77 @@ def test_hostile_answers_take_time_in_proportion() -> None:
     for piece in ("B ", "gout ", "A, B, ", "100% sure "):
         short, long = seconds(piece * 2_000), seconds(piece * 16_000)
         assert long < 30 * max(short, 0.02), piece
+
+
+LONG = (
+    "It looks like an illness that children get, which starts with fever and a cough. Some days later spots come up behind "
+    "the ears and spread downwards. Contacts of the patient ought to be told, and those who were never vaccinated seen soon. "
+    "What the laboratory finds will settle it, since several illnesses look alike in their first days. "
+    "Until then rest, enough to drink, and a dark room where light hurts do more good than any drug that one could name. "
+    "Whoever cares for the patient should watch the breathing, and come back at once when it grows fast."
+)
+
+
+class Unsure(RuleVerifier):
+    """Never makes up its mind."""
+
+    name = "unsure"
+
+    def check(self, problem: Problem, response: Response) -> Verdict:
+        return Verdict.abstain("unsure")
+
+
+@pytest.mark.parametrize("verifier", [Unsure(), Cascade((Unsure(),))])
+def test_a_judge_that_is_unsure_of_a_choice_is_no_wrong_answer(verifier: Verifier) -> None:
+    texts = ["B", "A", "The answer is B.", LONG]
+    items = tuple(Answered(choice(f"p{i}"), (Reply(text),)) for i, text in enumerate(texts))
+    found = set_figures("set", score(Answers("m", items), verifier))
+    strict = found["accuracy"]["strict"]
+    assert (strict["value"], strict["missing"], strict["bounds"]) == (None, 1.0, [0.0, 1.0])
+    assert found["unscored"] == {"undecided": 4} and found["unanswered"] == 0.0
+    hedged = ("A or B", "A, B, C, D", "I don't know", "", "The answer is A. The answer is B.", "It is not A.")
+    (both,) = score(Answers("m", (Answered(choice(), tuple(map(Reply, hedged))),)), verifier)
+    assert [one.strict for one in both.scores] == [0.0] * len(hedged)  # nobody gains by a judge's doubt
+
+
+PAIN = {"A": "Aspirin", "B": "Paracetamol", "C": "Ibuprofen", "D": "Naproxen"}
+
+
+@pytest.mark.parametrize(
+    ("text", "strict"),
+    [
+        ("The answer is acetaminophen.", None),
+        ("acetaminophen", None),
+        ("答案是对乙酰氨基酚", None),
+        ("Paracetamol", 1.0),
+        ("The answer is F.", 0.0),
+        ("The answer is option F", 0.0),
+        ("I don't know.", 0.0),
+        ("Unknown", 0.0),
+        ("It is unclear.", 0.0),
+        ("无法确定", 0.0),
+        ("不知道", 0.0),
+        ("None of the above", 0.0),
+        ("以上都不是", 0.0),
+        ("I cannot answer this question.", 0.0),
+        ("7", 0.0),
+        ("The answer is B. The answer is acetaminophen.", 0.0),
+        ("Aspirin or acetaminophen or Paracetamol", 0.0),
+        ("Not aspirin", 0.0),
+        ("Aspirin or maybe acetaminophen, perhaps Naproxen", 0.0),
+        (LONG, 0.0),
+    ],
+)  # fmt: skip
+def test_an_answer_in_other_words_is_undecided_and_one_that_names_none_is_wrong(
+    text: str, strict: float | None
+) -> None:
+    problem = Problem("q", ask("Which drug is safe?"), "B", "choice", PAIN)
+    (one,) = scored(text, problem=problem)
+    assert one.scores[0].strict == strict, one.scores[0].reason
+    assert one.scores[0].status == "abstain" or strict is not None
+
+
+def test_yes_no_and_broken_choices_in_other_words() -> None:
+    sure = Problem("q", ask("Does it help?"), "maybe", "choice", {one: one for one in ("yes", "no", "maybe")})
+    found = scored("It helps some patients", "Unclear to me", "yes or no", problem=sure)
+    assert [one.scores[0].strict for one in found] == [None, 0.0, 0.0]

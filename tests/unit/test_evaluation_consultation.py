@@ -45,12 +45,24 @@ def test_figures_are_means_over_patients_and_failures_are_left_out() -> None:
     assert found.figures["score"].mean == pytest.approx((0.3 + 1.0 + 0.0) / 3)
     assert found.figures["diagnosis"].mean == pytest.approx((0.5 + 1 + 0) / 3)
     assert found.figures["gain"].mean == pytest.approx((0.25 + 0.5 + 0) / 3) and "red_flags" not in found.figures
-    assert found.by_language["zh"]["score"].mean == 0.0 and found.by_language["en"]["score"].mean == pytest.approx(0.65)
+    assert found.by_language["zh"]["score"].mean == 0.0
+    assert found.by_language["en"] == {}  # 1 of 4 failed
+    found = summarise(scored, CORRECT, max_unscored=0.25)
+    assert found.by_language["en"]["score"].mean == pytest.approx(0.65)
     assert summarise(scored, CORRECT, max_unscored=0.1).figures == {}
     row = consultation_row(scored, CORRECT, 0.2)
     assert row["consultation/diagnosis_low"] <= row["consultation/diagnosis"] <= row["consultation/diagnosis_high"]
     plain = [ScoredGroup(Group(Problem("p", ask("?")), (Response("x"),)), (Score(1.0),))]
     assert consultation_row(plain, CORRECT, 0.2) == {}
+
+
+def test_a_language_of_which_too_much_failed_has_no_figures() -> None:
+    scored = [group(f"a{i}", (1.0, 1.0)) for i in range(20)] + [group("c", (1.0, 1.0), (None, 0.0))]
+    found = summarise(scored, CORRECT)
+    assert found.unscored < 0.1 and found.figures["score"].mean == 1.0
+    assert found.by_language["zh"] == {} and found.by_language["en"]["score"].mean == 1.0
+    lost = summarise([*scored[:20], group("c", (None, 0.0))], CORRECT)
+    assert lost.by_language["zh"] == {} and lost.patients == 20
 
 
 def test_intervals_narrow_with_patients_and_hold_the_truth() -> None:

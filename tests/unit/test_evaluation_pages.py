@@ -20,12 +20,13 @@ from medrl.commands.evaluate_answers import evaluate_answers
 from medrl.data.annotation import load_items
 from medrl.errors import DataError
 from medrl.evaluation.answers import Answered, Answers, Reply
-from medrl.evaluation.comparing import compare
+from medrl.evaluation.comparing import compare, judged_verdict, verdict, without_verdict
 from medrl.evaluation.html import Html, page, tag, text
 from medrl.evaluation.pairwise import judged_figures, pairs_of
 from medrl.evaluation.scoring import score
 from medrl.evaluation.side_by_side import draw_order
-from medrl.types import Problem, ask
+from medrl.types import Problem, Response, Verdict, ask
+from medrl.verifiers import RuleVerifier
 
 Serve = Callable[..., ChatServer]
 HOSTILE = (
@@ -96,6 +97,35 @@ def test_what_a_model_writes_stays_text(tmp_path: Path) -> None:
     check((tmp_path / "pair" / "compare.html").read_text(encoding="utf-8"), HOSTILE[:1])
 
 
+@pytest.mark.parametrize("hostile", HOSTILE)
+def test_a_reply_is_shown_with_all_that_was_said_before_it(tmp_path: Path, hostile: str) -> None:
+    messages = (
+        {"role": "system", "content": f"first-words {hostile}"},
+        {"role": "user", "content": "second-words"},
+        {"role": "assistant", "content": f"third-words {hostile}"},
+        {"role": f"user {hostile}", "content": [{"type": "text", "text": f"last-words {hostile}"}, {"type": "image"}]},
+    )
+    problem = Problem("p0", messages, "B", "choice", OPTIONS)
+    sides = [Answers(name, (Answered(problem, (Reply(f"A {name}"),), "set"),)) for name in ("a", "b")]
+    compare_models(sides[0], sides[1], tmp_path / "pair")
+    evaluate_answers(sides[0], tmp_path)
+    report_ = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
+    assert [one["role"] for one in report_["worst"][0]["messages"]] == [str(one["role"]) for one in messages]
+    for file in ("pair/page.html", "report.html"):
+        found = check((tmp_path / file).read_text(encoding="utf-8"), (hostile,))
+        whole = "".join(found.words)
+        places = [whole.index(word) for word in ("first-words", "second-words", "third-words", "last-words", "(image)")]
+        assert places == sorted(places) and "assistant" in whole and places[-1] < whole.rindex("A a")
+
+
+def test_distrusted_rows_are_shown_with_what_was_asked(tmp_path: Path) -> None:
+    messages = ({"role": "user", "content": "early-words"}, {"role": "assistant", "content": "and?"},
+                {"role": "user", "content": "Which of these is <b>not</b> a cause?"})  # fmt: skip
+    evaluate_answers(Answers("m", (Answered(Problem("p", messages, "gout"), (Reply("gout"),)),)), tmp_path)
+    words = "".join(check((tmp_path / "report.html").read_text(encoding="utf-8"), ()).words)
+    assert "lost_options" in words and "early-words" in words and "Which of these is <b>not</b> a cause?" in words
+
+
 def test_only_the_builder_makes_markup() -> None:
     assert text("<b>") == "&lt;b&gt;" and text(Html("<b>")) == "<b>"
     assert tag("p", "<", 1, None, ["&", tag("b", "x")], class_='"') == '<p class="&quot;">&lt;1&amp;<b>x</b></p>'
@@ -162,7 +192,80 @@ def test_what_one_side_has_no_score_for_is_left_out_of_the_test_and_told() -> No
         Answered(one.problem, (Reply("", error="down"),), one.set) if i < 3 else one for i, one in enumerate(second.items)
     ))  # fmt: skip
     found = compare(score(first), score(broken))["set"]["strict"]
-    assert (found["n"], found["left_out"]) == (7, 3)
+    assert (found["n"], found["left_out"], found["missing"], found["p"]) == (7, 3, 0.3, None)
+    few = Answers("b", (Answered(second.items[0].problem, (Reply("", error="down"),), "set"), *second.items[1:]))
+    found = compare(score(first), score(few))["set"]["strict"]
+    assert (found["n"], found["left_out"]) == (9, 1) and found["p"] == found["p_holm"] == 1.0
+
+
+class OnTheRest(RuleVerifier):
+    """Fails on the replies that say so; else right is what says so."""
+
+    name = "on_the_rest"
+
+    def check(self, problem: Problem, response: Response) -> Verdict:
+        if response.text == "break":
+            raise OSError("the judge is down")
+        return Verdict(float(response.text == "right"))
+
+
+def open_answers(name: str, *texts: str | tuple[str, ...]) -> Answers:
+    rows = [(one,) if isinstance(one, str) else one for one in texts]
+    items = (Answered(Problem(f"p{i}", ask(f"{i}?"), "x"), tuple(map(Reply, row)), "set") for i, row in enumerate(rows))
+    return Answers(name, tuple(items))
+
+
+def test_no_model_is_better_by_failing_its_judge(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    honest = open_answers("A", *["right"] * 50, *["wrong"] * 50)
+    failing_ = open_answers("B", *["break"] * 39, *["right"] * 22, *["break"] * 39)
+    found = compare_models(honest, failing_, tmp_path, verifier=OnTheRest())
+    row = found["sets"]["set"]["strict"]
+    assert (row["n"], row["left_out"], row["p"], row["difference"], row["interval"]) == (22, 78, None, None, None)
+    assert "p_holm" not in row and row["bounds"] == pytest.approx([0.22 - 0.5, 1.0 - 0.5])
+    said_ = verdict(found["sets"]["set"], ("A", "B"))
+    assert said_.startswith("no verdict, since 78 %") and "-28.0 and +50.0" in said_
+    shown = (tmp_path / "compare.html").read_text()
+    assert "B is better" not in shown and "no verdict" in shown
+    # half of the samples of each problem missing is as bad, though each problem has a score
+    several = open_answers("B", *[("right", "break")] * 100)
+    assert compare(score(honest, OnTheRest()), score(several, OnTheRest()))["set"]["strict"]["p"] is None
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("medrl.commands.evaluation_commands.verifier_of", lambda config: OnTheRest())
+    honest.write("one.jsonl")
+    failing_.write("two.jsonl")
+    assert main(["compare", "one.jsonl", "two.jsonl", "--verifier", "rest"]) == 1
+    assert "no verdict of set: too much of it has no score" in capsys.readouterr().err
+    assert main(["compare", "one.jsonl", "one.jsonl", "--verifier", "rest"]) == 0
+
+
+@pytest.mark.parametrize(("failed", "rate"), [(0, 0.5), (1, 0.5), (2, None), (90, None)])
+def test_too_many_pairs_that_were_not_judged_leave_bounds_alone(failed: int, rate: float | None) -> None:
+    problems = [("set", Problem(f"p{i}", ask("?"), None, "dialogue")) for i in range(10)]
+    pairs, _ = pairs_of(problems, consultations("a", *["same"] * 10), consultations("b", *["same"] * 10), 8000)
+    found = judged_figures(pairs, [], {"refused": failed}, "j")
+    assert found["win_rate"] == found["length_controlled"] == rate and (found["interval"] is None) == (rate is None)
+    assert found["bounds"] == pytest.approx([5 / (10 + failed), (5 + failed) / (10 + failed)])
+    assert judged_verdict(found, "a").startswith("no verdict" if rate is None else "0 won, 10 ties")
+    assert without_verdict({"sets": {}, "judged": found}) == ([] if rate else ["j"])
+
+
+def test_problems_that_one_file_lacks_are_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    first, second = pair(10)
+    Answers("one", first.items[:9]).write("one.jsonl")
+    Answers("two", second.items[3:]).write("two.jsonl")
+    assert main(["compare", "one.jsonl", "two.jsonl"]) == 0
+    err = capsys.readouterr().err
+    assert "one has no answer to 1 of the 7 problems of two; they are not compared" in err
+    assert "two has no answer to 3 of the 9 problems of one; they are not compared" in err
+    assert json.loads(Path("comparison/compare.json").read_text())["lacking"] == {"A": 1, "B": 3}
+    assert "two has no answer to 3 of the 9 problems" in Path("comparison/compare.html").read_text()
+    assert main(["compare", "one.jsonl", "one.jsonl"]) == 0
+    assert "no answer" not in capsys.readouterr().err
 
 
 def test_comparisons_of_different_questions_are_refused(tmp_path: Path) -> None:
@@ -199,15 +302,16 @@ def test_pairs_are_judged_in_both_orders_and_failures_left_out(tmp_path: Path, c
         return said("first" if "good" in texts["FIRST"] else "second")
 
     server = chat_server(judge)
-    first = consultations("a", "good advice", "poor", "flip one", "down", "same", "", "x" * 9000)
-    second = consultations("b", "poor advice", "good", "flip two", "up", "same", "bad", "y")
+    same = ["the same words"] * 4
+    first = consultations("a", "good advice", "poor", "flip one", "down", "same", "", "x" * 9000, *same)
+    second = consultations("b", "poor advice", "good", "flip two", "up", "same", "bad", "y", *same)
     config = {"type": "openai", "model": "judge", "base_url": server.url, "max_retries": 0, "timeout": 20.0}
     found = compare_models(first, second, tmp_path, judge=config)["judged"]
-    assert (found["win"], found["tie"], found["loss"], found["n"]) == (1, 2, 3, 6)
-    assert found["by_rule"] == 3  # the same words; an empty answer and an endless one lose without a judge
+    assert (found["win"], found["tie"], found["loss"], found["n"]) == (1, 6, 3, 10)
+    assert found["by_rule"] == 7  # the same words; an empty answer and an endless one lose without a judge
     assert found["failed"] == {"refused": 1}
     assert found["disagreement"] == pytest.approx(1 / 3) and found["first_shown_won"] == pytest.approx(4 / 6)
-    assert found["win_rate"] == pytest.approx(2 / 6) and found["near"] >= 2
+    assert found["win_rate"] == pytest.approx(4 / 10) and found["near"] >= 2
     assert len((tmp_path / "records.jsonl").read_text().splitlines()) == 3
     assert "Judged by judge" in (tmp_path / "compare.html").read_text()
     asked = len(server.requests)

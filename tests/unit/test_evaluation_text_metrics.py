@@ -74,6 +74,23 @@ def test_a_chinese_sentence_is_never_one_word() -> None:
     assert mixed["ROUGE-1 (zh)"] == pytest.approx(100 * 4 / 5)
 
 
+@pytest.mark.parametrize(("language", "reference"), [("zh", "休息"), ("en", "注意休息"), ("zh", "rest")])
+def test_words_are_refused_where_any_problem_is_chinese(language: str, reference: str) -> None:
+    english = [Answered(Problem(f"p{i}", ask("What?"), "rest"), (Reply("rest"),), "s") for i in range(9)]
+    one = Answered(Problem("zh", ask("怎么办"), reference, language=language), (Reply("多休息"),), "s")
+    with pytest.raises(DataError, match="1 of 10 problems of the set 's' are Chinese"):
+        of_answers(Answers("m", (*english, one)), ["mixed", "words"])
+    assert of_answers(Answers("m", (*english, one)), ["mixed"])["s"]["pairs"] == 10
+    asked = Answered(one.problem, (Reply("多休息"),), "another")
+    with pytest.raises(DataError, match="'another'"):
+        of_answers(Answers("m", (*english, asked)), ["words"])
+    # a Chinese reply to an English question is the model's fault, and its figures are those of one word
+    strange = Answered(Problem("x", ask("What?"), "rest"), (Reply("多休息"),), "s")
+    assert of_answers(Answers("m", (*english, strange)), ["words"])["s"]["pairs"] == 10
+    with pytest.raises(DataError, match="takes a Chinese sentence for one word"):
+        figures(["rest"], ["休息"], ["words"])
+
+
 def test_only_visible_answers_to_open_problems_count() -> None:
     open_ = Problem("a", ask("What to do?"), "rest and water")
     letter = Problem("b", ask("Which?"), "A", "choice", {"A": "x", "B": "y"})
