@@ -94,8 +94,10 @@ def asked_in_rounds(count: int) -> Iterator[None]:
 async def vote(
     client: ChatClient, request: ChatRequest, read: Callable[[str], Opinion] = read_opinion, rounds: int = 1
 ) -> Vote:
-    """Ask, in `rounds` while the reply cannot be read. Whatever the client raises becomes this vote's error, so that its
-    neighbours are unharmed."""
+    """Ask, up to `rounds` times while the reply cannot be read.
+
+    Whatever the client raises becomes this vote's error, so that its neighbours are unharmed.
+    """
     one = await _once(client, request, read)
     for number in range(1, rounds):
         if not isinstance(one.error, ChatBadReply):

@@ -16,7 +16,8 @@ _QUESTION = re.compile(r"[?？]")
 
 # Numbers. Spelled ones count before a unit alone, and neither "one day" nor 一天, which also mean "each day".
 _UNITS = {
-    "mcg": "mcg|µg|μg|ug|micrograms?|微克", "mg": "mg|milligrams?|毫克", "g": "g|grams?|克", "ml": "ml|millilit(?:er|re)s?|毫升",
+    "mcg": "mcg|µg|μg|ug|micrograms?|微克", "mg": "mg|milligrams?|毫克", "g": "g|grams?|克",
+    "ml": "ml|millilit(?:er|re)s?|毫升",
     "iu": "iu|units?|国际单位|单位", "percent": "%|percent", "degree": "°|℃|degrees?|度",
     "piece": "tab(?:let)?s?|cap(?:sule)?s?|pills?|drops?|puffs?|sachets?|[片粒颗滴支袋喷丸]",
     "times": "x|times|次|遍", "minute": "min(?:ute)?s?|分钟", "hour": "h(?:ou)?rs?|h|hourly|个?小时", "day": "days?|[天日]",

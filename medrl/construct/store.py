@@ -92,7 +92,9 @@ class Store:
         """Which of these ids are taken, each by which row of the source: one that is done, or that failed in this start."""
         keys = {key_of(one): one for one in ids}
         marks = ",".join("?" * len(keys))
-        taken = " UNION ALL ".join(f"SELECT id, number FROM {name} WHERE id IN ({marks})" for name in ("failed_now", "done"))
+        taken = " UNION ALL ".join(
+            f"SELECT id, number FROM {name} WHERE id IN ({marks})" for name in ("failed_now", "done")
+        )
         found = self._index.execute(taken, [*keys, *keys])
         return {keys[key]: number for key, number in found}
 

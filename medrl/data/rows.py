@@ -154,7 +154,9 @@ def _csv_rows(path: Path) -> Iterator[Row]:
                 f"{path} is not UTF-8 text ({error.reason} after line {reader.line_num}); save it as UTF-8"
             ) from error
         except csv.Error as error:
-            raise DataError(f"{path} is no CSV that can be read after line {reader.line_num}: {error}; mend it") from error
+            raise DataError(
+                f"{path} is no CSV that can be read after line {reader.line_num}: {error}; mend it"
+            ) from error
 
 
 def _json_list(path: Path, text: str) -> Iterator[Row]:
