@@ -22,7 +22,7 @@ from medrl.verifiers import judge_prompt, judge_self_test
 from medrl.verifiers.extract import FORMATS, Extracted, Format, sections
 from medrl.verifiers.judge_prompt import Language
 from medrl.verifiers.judge_self_test import SelfTestReport, Votes
-from medrl.verifiers.judge_votes import Unsure, decide, votes_on
+from medrl.verifiers.judge_votes import Unsure, asked_in_rounds, decide, votes_on
 from medrl.verifiers.protocol import Verifier, digest, failure, run_sync
 from medrl.verifiers.reading import read
 
@@ -148,7 +148,8 @@ class Judge(Verifier):
 
     async def poll(self, items: Judged) -> list[Votes]:
         """The votes on each item, or its verdict where nobody need be asked; no self-test comes first."""
-        return await self._ask([self._look(problem, response) for problem, response in items])
+        with asked_in_rounds(1):  # a self-test is the same, whoever's work began it
+            return await self._ask([self._look(problem, response) for problem, response in items])
 
     async def _ask(self, found: Sequence[_Question | Verdict]) -> list[Votes]:
         requests = [one.requests for one in found if isinstance(one, _Question)]

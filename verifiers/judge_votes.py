@@ -1,17 +1,22 @@
 """From the replies of a judge model to one verdict: strict reading, then a majority of the votes that were asked for."""
 
 import asyncio
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias
 
 from medrl.chat.base import BudgetSpent, ChatBadReply, ChatClient, ChatError, ChatRequest, CircuitOpen
 from medrl.chat.strict import read_json
+from medrl.seeds import seed_of
 from medrl.types import Verdict
 from medrl.verifiers.judge_prompt import VERDICTS
 
 Unsure: TypeAlias = Literal["abstain", "no_match"]
 _KEYS = {"answer", "reason", "verdict"}
+WARMER = 0.3  # temperature that each further round adds to a judge that is greedy
+_ROUNDS: ContextVar[int] = ContextVar("rounds of a judge", default=1)
 
 
 @dataclass(frozen=True)
@@ -73,8 +78,38 @@ class Vote:
         return self.opinion.verdict if self.opinion else str(getattr(self.error, "kind", "error"))
 
 
-async def vote(client: ChatClient, request: ChatRequest, read: Callable[[str], Opinion] = read_opinion) -> Vote:
-    """Ask once. Whatever the client raises becomes this vote's error, so that its neighbours are unharmed."""
+@contextmanager
+def asked_in_rounds(count: int) -> Iterator[None]:
+    """Below this, a judge whose reply cannot be read is asked again, with another seed each time, `count` times in all.
+
+    For work that is started again after a failure: a cache answers the rounds of the earlier starts, and leaves one.
+    """
+    token = _ROUNDS.set(count)
+    try:
+        yield
+    finally:
+        _ROUNDS.reset(token)
+
+
+async def vote(
+    client: ChatClient, request: ChatRequest, read: Callable[[str], Opinion] = read_opinion, rounds: int = 1
+) -> Vote:
+    """Ask, up to `rounds` times while the reply cannot be read.
+
+    Whatever the client raises becomes this vote's error, so that its neighbours are unharmed.
+    """
+    one = await _once(client, request, read)
+    for number in range(1, rounds):
+        if not isinstance(one.error, ChatBadReply):
+            break
+        warmer = request.temperature or min(1.0, WARMER * number)
+        again = replace(request, temperature=warmer, seed=seed_of("judge again", request.seed, number))
+        last, one = one, await _once(client, again, read)
+        one = replace(one, calls=last.calls + one.calls, tokens=last.tokens + one.tokens)
+    return one
+
+
+async def _once(client: ChatClient, request: ChatRequest, read: Callable[[str], Opinion]) -> Vote:
     try:
         reply = await client.complete(request)
     except (BudgetSpent, CircuitOpen) as error:  # nothing was sent
@@ -92,7 +127,9 @@ async def vote(client: ChatClient, request: ChatRequest, read: Callable[[str], O
 async def votes_on(client: ChatClient, items: Sequence[Sequence[ChatRequest]]) -> list[list[Vote]]:
     """The votes on each item, in order. Equal requests are sent once, and only the first of them is charged."""
     distinct = {_key(request): request for requests in items for request in requests}
-    given = dict(zip(distinct, await asyncio.gather(*(vote(client, one) for one in distinct.values())), strict=True))
+    rounds = _ROUNDS.get()
+    asked = await asyncio.gather(*(vote(client, one, rounds=rounds) for one in distinct.values()))
+    given = dict(zip(distinct, asked, strict=True))
     charged: set[Any] = set()
     found: list[list[Vote]] = []
     for requests in items:

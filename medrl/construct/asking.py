@@ -1,5 +1,6 @@
 """What the builders of dialogues share: data in slots, one JSON object back, and where it came from."""
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
@@ -25,6 +26,14 @@ Reply with one JSON object and nothing else.
 
 """,
 }  # fmt: skip
+
+
+_ROLE = re.compile(r"\s*(?:问|答|患者|病人|医生|医师|patient|doctor)\s?[:：]", re.IGNORECASE)
+
+
+def on_one_line(text: str) -> str:
+    """A turn without its line breaks: where a dialogue has a line for each turn, nobody may write two."""
+    return " ".join(text.split())
 
 
 def chat(task: str, slots: Mapping[str, str], language: Language, seed: int = 0) -> tuple[Message, ...]:
@@ -71,14 +80,14 @@ def text_of(found: Mapping[str, Any], name: str, who: str, most: int) -> str:
     """A text of a reply, with blanks at its ends off.
 
     Raises:
-        ChatBadReply: It is blank, has more than `most` characters, or begins with or holds a role mark of a dialogue, which
-            a data set of dialogues could not tell apart.
+        ChatBadReply: It is blank, has more than `most` characters, or a line of it begins with a role mark of a dialogue,
+            which a data set of dialogues could not tell apart from somebody else's turn.
     """
     text = str(found[name]).strip()
     if len(text) > most:
         raise ChatBadReply(f"{who}'s {name} has {len(text):,} characters; at most {most:,} are asked for")
     if not any(map(str.isalnum, text)):
         raise ChatBadReply(f"{who}'s {name} is blank: {text!r:.60}")
-    if text.startswith(("问：", "答：", "问:", "答:")) or "<HuatuoGPT>" in text or "<病人>" in text:
+    if any(map(_ROLE.match, text.splitlines())) or "<HuatuoGPT>" in text or "<病人>" in text:
         raise ChatBadReply(f"{who}'s {name} writes a role mark of the dialogue: {text!r:.60}")
     return text

@@ -24,6 +24,7 @@ from medrl.verifiers.judge_prompt import Language
 from medrl.verifiers.protocol import digest
 
 Found = TypeVar("Found")
+MOST_KEPT = 60  # unreadable replies of earlier starts that a cache may hold
 SIGN = {"first": 1, "second": -1, "equal": 0}
 
 
@@ -140,13 +141,19 @@ class FeedbackJudge:
     async def _asked(self, chat: tuple[Message, ...], schema: dict[str, Any], read: Callable[[str], Found]) -> Found:
         key = digest([message.content for message in chat])
         unreadable: ChatBadReply | None = None
-        for number in range(self.tries):
-            seed = seed_of("ai-feedback", self.seed, key, number)
+        left = self.tries
+        for number in range(self.tries + MOST_KEPT):
+            seed, temperature = seed_of("ai-feedback", self.seed, key, number), min(1.0, 0.2 * number)
+            kept = False
             try:
-                reply = await self._client.complete(ChatRequest(chat, self.max_tokens, 0.2 * number, seed, schema))
+                reply = await self._client.complete(ChatRequest(chat, self.max_tokens, temperature, seed, schema))
+                kept = reply.cached
                 return read(reply.text)
             except ChatBadReply as error:
                 unreadable = error
+            left -= not kept  # what an earlier start was told, and a cache kept, takes none of this start's tries
+            if not left:
+                break
         raise unreadable or ChatBadReply("the judge was never asked")
 
     def _language(self, problem: Problem) -> Language:

@@ -25,6 +25,9 @@ from medrl.construct.store import KEPT, Ended, Failure, Store
 from medrl.construct.tally import Tally
 from medrl.errors import MedrlError
 from medrl.seeds import seed_of
+from medrl.types import Problem, Response, Verdict
+from medrl.verifiers import Verifier, judge
+from medrl.verifiers.judge_votes import asked_in_rounds
 
 T = TypeVar("T")
 Found = TypeVar("Found")
@@ -94,6 +97,20 @@ class Work:
         """A reply of a role that `read` takes; another `draw` of the same messages is another reply."""
         seed = seed_of("row", self.seed, self.item.id)
         return await role.ask(messages, schema, read, seed=seed, bill=self.bill, rounds=self.rounds, draw=draw)
+
+    async def verdict(self, verifier: Verifier, problem: Problem, text: str) -> Verdict:
+        """A verdict on a text; a judge too has a round of its own in each start.
+
+        Raises:
+            RowFailed: The verifier failed, or ran out of time, which says nothing of the text.
+        """
+        with asked_in_rounds(self.rounds):
+            (found,) = await judge(verifier, [(problem, Response(text))])
+        self.bill.verifier_calls += int(found.cost.get("calls", 0))
+        self.bill.verifier_tokens += int(found.cost.get("tokens", 0))
+        if found.status in ("error", "timeout"):
+            raise RowFailed(f"verifier_{found.status}", found.reason)
+        return found
 
 
 class Stage(ABC):

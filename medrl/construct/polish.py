@@ -1,20 +1,16 @@
 """Real conversations polished: a chat model writes a doctor's terse reply kindly and whole, and may change no medicine.
 
 HuatuoGPT (arXiv 2305.15075, section 3.1) has real doctors' replies polished because they are "short, inconsistent, less
-patient-friendly". A rewriter also invents. So what came back is compared with what went in: the same numbers, the same
-diseases, drugs, tests and procedures stated, no question dropped. What does not agree is asked for again and then
-refused; the paper tells of no such check.
+patient-friendly". A rewriter also invents. So what came back is compared with what went in (`faithful.py`). What does not
+agree is asked for again and then refused; the paper tells of no such check.
 """
 
-import re
-import unicodedata
 from collections.abc import Mapping
 from typing import Any
 
 from medrl.chat.base import ChatBadReply, ChatClient
-from medrl.construct.asking import asked, chat, text_of, texts_schema
-from medrl.construct.reference_rater import acts_of
-from medrl.rewards.consultation_lexicon import lexicon
+from medrl.construct.asking import asked, chat, on_one_line, text_of, texts_schema
+from medrl.construct.faithful import unfaithful
 from medrl.verifiers.judge_prompt import Language
 
 VERSION = "polish-1"
@@ -29,8 +25,6 @@ DIALOGUE 是一段问诊，REPLY 是真实医生接下来的话。请把 REPLY �
 "reply" 为改写后的内容。""",
 }  # fmt: skip
 MOST = 3000  # characters
-_NUMBER = re.compile(r"\d{1,12}(?:\.\d{1,6})?")
-_QUESTION = re.compile(r"[?？]")
 
 
 async def polished(client: ChatClient, row: Mapping[str, Any], *, seed: int = 0) -> dict[str, Any]:
@@ -52,28 +46,11 @@ async def polished(client: ChatClient, row: Mapping[str, Any], *, seed: int = 0)
             raise ChatBadReply(f"the rewriter changed the reply: {fault}")
         return text
 
+    dialogue = "\n".join(map(on_one_line, turns[:-1]))
     text, about = await asked(
-        client, chat(TASK[language], {"DIALOGUE": "\n".join(turns[:-1]), "REPLY": reply}, language, seed),
+        client, chat(TASK[language], {"DIALOGUE": dialogue, "REPLY": reply}, language, seed),
         texts_schema(MOST, "reply"), "the rewriter", VERSION,
         seed=seed, temperature=0.7, max_tokens=2048, check=check,
     )  # fmt: skip
     made = {"source": "real_conversations", "from": row.get("provenance"), "original": reply, **about}
     return {**row, "data": [*turns[:-1], f"答：{text}"], "provenance": made}
-
-
-def unfaithful(original: str, text: str) -> str:
-    """What a rewriting dropped or added, in words; "" where it says the same."""
-    words = lexicon("medrl")
-    before, after = (acts_of(one, words) for one in (original, text))
-    numbers = [sorted(_NUMBER.findall(unicodedata.normalize("NFKC", one))) for one in (original, text)]
-    if numbers[0] != numbers[1]:
-        return f"its numbers are {', '.join(numbers[1]) or 'none'} and were {', '.join(numbers[0]) or 'none'}"
-    stated = [{act for act in acts if not act.startswith("ask:")} for acts in (before, after)]
-    if lost := sorted(stated[0] - stated[1]):
-        return f"{', '.join(lost)} is gone"
-    if new := sorted(stated[1] - stated[0]):
-        return f"{', '.join(new)} is new"
-    asked_before, asked_after = ({act for act in acts if act.startswith("ask:")} for acts in (before, after))
-    if not asked_before <= asked_after or (_QUESTION.search(original) and not _QUESTION.search(text)):
-        return "a question is gone"
-    return ""

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal, cast
 
 from medrl.construct import reasoning_prompt as prompt
-from medrl.construct.pipeline import Dropped, Kept, RowFailed, Stage, Work
+from medrl.construct.pipeline import Dropped, Kept, Stage, Work
 from medrl.construct.reasoning_prompt import Manner, Step, Strategy
 from medrl.construct.roles import Role, cached_clients
 from medrl.construct.rows import read_problem
@@ -25,8 +25,8 @@ from medrl.data.rows import RowFault
 from medrl.errors import MedrlError, RecipeError
 from medrl.knobs import out_of_range
 from medrl.seeds import seed_of
-from medrl.types import Problem, Response
-from medrl.verifiers import Verifier, build, judge
+from medrl.types import Problem
+from medrl.verifiers import Verifier, build
 from medrl.verifiers.judge_prompt import Language
 
 Arm = Literal["complex", "simple", "response"]
@@ -214,11 +214,7 @@ class _Search:
         Raises:
             RowFailed: It failed, or ran out of time; the row is tried again by the next start.
         """
-        (verdict,) = await judge(self.stage.judge, [(self.problem, Response(text))])
-        self.work.bill.verifier_calls += int(verdict.cost.get("calls", 0))
-        self.work.bill.verifier_tokens += int(verdict.cost.get("tokens", 0))
-        if verdict.status in ("error", "timeout"):
-            raise RowFailed(f"verifier_{verdict.status}", verdict.reason)
+        verdict = await self.work.verdict(self.stage.judge, self.problem, text)
         if verdict.score is None:
             self.undecided = f"{verdict.stage} could not decide ({verdict.status}: {verdict.reason}) on: {text:.300}"
             return None

@@ -15,7 +15,7 @@ from hashlib import blake2b
 from typing import Any
 
 from medrl.chat.base import ChatBadReply, ChatClient
-from medrl.construct.asking import asked, chat, text_of, texts_schema
+from medrl.construct.asking import asked, chat, on_one_line, text_of, texts_schema
 from medrl.seeds import seed_of
 from medrl.verifiers.judge_prompt import Language
 
@@ -69,7 +69,7 @@ MOST = {"instruction": 400, "reply": 3000}  # characters
 
 async def instruction(
     client: ChatClient, number: int, *, language: Language = "en", seeds: Sequence[str] | None = None,
-    pool: Sequence[str] = (), seed: int = 0,
+    pool: Sequence[str] = (), known: "NearDuplicates | None" = None, seed: int = 0,
 ) -> dict[str, Any]:  # fmt: skip
     """One new instruction: `id`, `instruction`, `language`, `provenance` with the model, the prompt and the examples.
 
@@ -79,24 +79,27 @@ async def instruction(
         language: en or zh.
         seeds: Hand-written examples; the bundled ones when empty.
         pool: Instructions made before; a quarter of the examples comes from there, as in Self-Instruct.
+        known: All that is there already, kept by whoever writes many and adds what comes; without it each call compares with
+            `seeds` and `pool`, and takes as long as these are.
         seed: Another seed draws other examples.
 
     Raises:
-        ChatError: No reply that can be used.
+        ChatError: No reply that can be used; one that nearly is there already cannot.
     """
     rng = random.Random(seed_of("self-instruct", seed, language, number))
     written = list(seeds or SEEDS[language])
     again = rng.sample(list(pool), min(SHOWN // 4, len(pool)))
     examples = [*rng.sample(written, min(SHOWN - len(again), len(written))), *again]
-    messages = chat(ASK[language], {"EXAMPLES": "\n".join(examples), "NUMBER": str(number)}, language, seed)
+    shown = "\n".join(map(on_one_line, examples))
+    messages = chat(ASK[language], {"EXAMPLES": shown, "NUMBER": str(number)}, language, seed)
     seen = NearDuplicates()
-    for one in examples:
+    for one in [*written, *pool] if known is None else examples:
         seen.add(one)
 
     def check(found: Mapping[str, Any]) -> str:
         text = text_of(found, "instruction", WHO, MOST["instruction"])
-        if not seen.new(text):
-            raise ChatBadReply(f"{WHO} copied an example: {text!r:.80}")
+        if not (seen.new(text) and (known is None or known.new(text))):
+            raise ChatBadReply(f"{WHO} nearly wrote one that is there already: {text!r:.80}")
         return text
 
     text, about = await asked(

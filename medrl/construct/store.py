@@ -78,6 +78,7 @@ class Store:
             self._claim(made_of)
             self.cut = sum(cut_half_line(folder / name) for name in (ROWS, DROPPED))
             self._index = self._opened()
+            self._index.execute("CREATE TEMP TABLE failed_now (id BLOB PRIMARY KEY, number INTEGER) WITHOUT ROWID")
             (folder / FAILED).unlink(missing_ok=True)
         except BaseException:
             self._lock.release()
@@ -88,10 +89,13 @@ class Store:
         self._lock.release()
 
     def known(self, ids: Sequence[str]) -> dict[str, int]:
-        """Which of these rows are done, each with its number in the source."""
+        """Which of these ids are taken, each by which row of the source: one that is done, or that failed in this start."""
         keys = {key_of(one): one for one in ids}
         marks = ",".join("?" * len(keys))
-        found = self._index.execute(f"SELECT id, number FROM done WHERE id IN ({marks})", list(keys))
+        taken = " UNION ALL ".join(
+            f"SELECT id, number FROM {name} WHERE id IN ({marks})" for name in ("failed_now", "done")
+        )
+        found = self._index.execute(taken, [*keys, *keys])
         return {keys[key]: number for key, number in found}
 
     def failures(self, ids: Sequence[str]) -> dict[str, int]:
@@ -128,6 +132,8 @@ class Store:
                 "INSERT INTO failures VALUES (?, 1) ON CONFLICT (id) DO UPDATE SET count = count + 1",
                 [(key_of(one.id),) for one in rows],
             )
+            taken = [(key_of(one.id), one.number) for one in rows]
+            self._index.executemany("INSERT OR IGNORE INTO failed_now VALUES (?, ?)", taken)
 
     def _claim(self, made_of: Mapping[str, Any]) -> None:
         path, wanted = self.folder / "construction.json", json.loads(json_line(made_of))

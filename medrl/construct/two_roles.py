@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from medrl.chat.base import ChatBadReply, ChatClient
-from medrl.construct.asking import asked, chat, text_of, texts_schema
+from medrl.construct.asking import asked, chat, on_one_line, text_of, texts_schema
 from medrl.verifiers.judge_prompt import Language
 
 VERSION = "two-roles-1"
@@ -95,7 +95,7 @@ class TwoRoles:
         dialogue = "\n".join(f"{names[one]}: {text}" for one, text in said) or "-"
 
         def check(found: Mapping[str, Any]) -> tuple[str, bool]:
-            text = text_of(found, "say", who, MOST)
+            text = on_one_line(text_of(found, "say", who, MOST))
             if any(text == earlier for one, earlier in said if one == role):
                 raise ChatBadReply(f"{who} said the same before: {text!r:.60}")
             return text, bool(found["ends"])

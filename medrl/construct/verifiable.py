@@ -27,8 +27,8 @@ from medrl.data import load_problems
 from medrl.data.rows import RowFault, language_of
 from medrl.errors import MedrlError, RecipeError, did_you_mean
 from medrl.knobs import out_of_range
-from medrl.types import Problem, Response, ask
-from medrl.verifiers import Verifier, build, judge
+from medrl.types import Problem, ask
+from medrl.verifiers import Verifier, build
 from medrl.verifiers.judge_prompt import Language
 
 # What is wrong with a question before it is rewritten, and with what was written.
@@ -239,11 +239,7 @@ class _Question:
             RowFailed: The verifier failed, which says nothing of the answer.
         """
         old = replace(written, reference=self.answer)
-        (verdict,) = await judge(self.stage.judge, [(old, Response(str(written.reference)))])
-        self.work.bill.verifier_calls += int(verdict.cost.get("calls", 0))
-        self.work.bill.verifier_tokens += int(verdict.cost.get("tokens", 0))
-        if verdict.status in ("error", "timeout"):
-            raise RowFailed(f"verifier_{verdict.status}", verdict.reason)
+        verdict = await self.work.verdict(self.stage.judge, old, str(written.reference))
         if verdict.score is not None and verdict.score < 0.5:
             return Dropped("answer_changed", f"{self.answer!r} became {written.reference!r}: {verdict.reason}")
         row = {

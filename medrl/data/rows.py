@@ -7,7 +7,7 @@ only then.
 import csv
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
@@ -84,8 +84,7 @@ def _file_stream(path: Path) -> Iterator[Row]:
                 if line.strip():
                     yield _json_object(path, number, line)
     elif path.suffix == ".csv":
-        with open(path, encoding="utf-8-sig", newline="") as file:
-            yield from _csv_rows(path, file)
+        yield from _csv_rows(path)
     else:
         yield from _file_rows(path)
 
@@ -124,28 +123,40 @@ def _file_rows(path: Path) -> Iterator[Row]:
     if path.suffix == ".parquet":
         yield from need("pyarrow.parquet", "data").read_table(path).to_pylist()
         return
+    if path.suffix == ".csv":
+        yield from _csv_rows(path)
+        return
     try:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise DataError(f"{path} is not UTF-8 text ({error.reason} at byte {error.start}); save it as UTF-8") from error
-    if path.suffix == ".csv":
-        yield from _csv_rows(path, text.splitlines(keepends=True))
-    elif path.suffix == ".json" and text.lstrip().startswith("["):
+    if path.suffix == ".json" and text.lstrip().startswith("["):
         yield from _json_list(path, text)
     else:
         yield from _json_lines(path, text)
 
 
-def _csv_rows(path: Path, lines: Iterable[str]) -> Iterator[Row]:
-    reader = csv.DictReader(lines)
-    for row in reader:
-        if None in row or None in row.values():
-            columns = len(reader.fieldnames or ())
+def _csv_rows(path: Path) -> Iterator[Row]:
+    """Rows end where CSV says so, and not at other line separators, such as U+2028, that a cell may hold."""
+    with open(path, encoding="utf-8-sig", newline="") as file:
+        reader = csv.DictReader(file)
+        try:
+            for row in reader:
+                if None in row or None in row.values():
+                    columns = len(reader.fieldnames or ())
+                    raise DataError(
+                        f"{path} line {reader.line_num}: the row does not have {columns} columns as the header; "
+                        "quote texts with commas"
+                    )
+                yield row
+        except UnicodeDecodeError as error:  # its `start` counts within a block of the file
             raise DataError(
-                f"{path} line {reader.line_num}: the row does not have {columns} columns as the header; "
-                "quote texts with commas"
-            )
-        yield row
+                f"{path} is not UTF-8 text ({error.reason} after line {reader.line_num}); save it as UTF-8"
+            ) from error
+        except csv.Error as error:
+            raise DataError(
+                f"{path} is no CSV that can be read after line {reader.line_num}: {error}; mend it"
+            ) from error
 
 
 def _json_list(path: Path, text: str) -> Iterator[Row]:

@@ -2,7 +2,7 @@
 
 import random
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import replace
 from typing import Any
 
@@ -144,9 +144,11 @@ def check_held_out(
     """Refuse held-out problems that are trained on: accuracy on them would measure memory.
 
     Two are the same where their prompts are, or where they are the same row of the same source (an instruction may
-    make the prompts differ).
+    make the prompts differ). Each assistant turn of a demonstration answers a prompt of its own, all that stands before it:
+    `sft.loss_on: assistant` learns from all of them, and a prompt that another setting only reads is refused too.
     """
-    trained = {_prompt(d.messages[:-1]): d.id for d in demonstrations}
+    lengths = {len(p.messages) for p in held_out}
+    trained = {prompt: d.id for d in demonstrations for prompt in _prompts_answered(d.messages, lengths)}
     trained |= {_prompt(p.messages): p.id for p in problems}
     one_source = recipe.held_out is not None and _origin(recipe.held_out) == _origin(recipe.problems)
     rows = {p.id: p.id for p in problems} if one_source else {}
@@ -166,6 +168,12 @@ def _origin(source: ProblemSource) -> tuple[str, str, str | None]:
 
 def _prompt(messages: Sequence[Message]) -> tuple[tuple[str, str], ...]:
     return tuple((m["role"], m["content"] if isinstance(m["content"], str) else repr(m["content"])) for m in messages)
+
+
+def _prompts_answered(messages: Sequence[Message], lengths: Set[int]) -> Iterator[tuple[tuple[str, str], ...]]:
+    """What stands before each assistant turn, where it is of one of these lengths."""
+    whole = _prompt(messages)
+    return (whole[:at] for at, (role, _) in enumerate(whole) if role == "assistant" and at in lengths)
 
 
 def _instructed(messages: Sequence[Message], instruction: str) -> tuple[Message, ...]:

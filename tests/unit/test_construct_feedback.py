@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from chat_server import ChatServer, Reply, failing
 
-from medrl.chat import ChatBadReply, OpenAIChat
+from medrl.chat import CachedChat, ChatBadReply, OpenAIChat
 from medrl.cli import main
 from medrl.construct.candidates import pair_tasks, rating_tasks
 from medrl.construct.feedback_judge import FeedbackJudge, Task, judge_all
@@ -62,6 +62,19 @@ def judge(server: ChatServer, **knobs: Any) -> FeedbackJudge:
 def task(*texts: str, id: str = "p") -> Task:
     problem = Problem(id, ask("My toe hurts."), "gout", "dialogue")
     return Task(problem, tuple(Candidate(text) for text in texts), "not_needed")
+
+
+def test_unreadable_replies_that_a_cache_kept_take_no_tries_of_the_next_start(
+    tmp_path: Path, chat_server: Serve
+) -> None:
+    server = chat_server(lambda request, n: "Hm." if n < 4 else verdict("equal"))
+    client = OpenAIChat(model="judge", base_url=server.url, max_retries=0, timeout=20.0, structured="none")
+    for start, records in ((1, 0), (2, 1)):
+        asked = FeedbackJudge(CachedChat(client, tmp_path / "judge.sqlite"), tries=2)
+        assert len(judged(asked, task("gout", "rest"))) == records
+        assert server.count == (4, 6)[start - 1]  # two orders
+    assert len({request["seed"] for request in server.requests}) == 6
+    assert len(judged(asked, task("gout", "rest"))) == 1 and server.count == 6
 
 
 def judged(asked: FeedbackJudge, *tasks: Task) -> list[FeedbackRecord]:

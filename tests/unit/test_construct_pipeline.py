@@ -26,7 +26,7 @@ from medrl.construct.roles import Bill, Role, cached_clients
 from medrl.construct.slots import TEXT, an_object, chat
 from medrl.construct.store import Store
 from medrl.construct.tally import Tally, funnel
-from medrl.data.rows import count_rows, stream_rows
+from medrl.data.rows import count_rows, read_rows, stream_rows
 from medrl.errors import CheckpointError, DataError, RecipeError
 from medrl.files import append_rows, cut_half_line, read_jsonl
 
@@ -192,6 +192,21 @@ def test_one_id_is_one_row_and_shards_share_out_all(tmp_path: Path, chat_server:
         next(items_of(source, column="id", limit=None, shard="3/3"))
 
 
+@pytest.mark.parametrize("apart", [0, 100])
+def test_an_id_belongs_to_the_first_row_that_had_it(tmp_path: Path, chat_server: Serve, apart: int) -> None:
+    """Also where that one failed: another row must not take its place, and its outcome, for good."""
+    server = chat_server(lambda request, n: failing(400) if "first" in json.dumps(request) else echo(request, n))
+    source = [{"id": "a", "text": "yes first"}, *rows(apart), {"id": "a", "text": "yes second"}]
+    for _ in range(2):
+        tally = construct(tmp_path, stage(server), source, concurrency=1)
+        assert (tally.repeated, tally.failures.total(), "a" in ids(tmp_path / "rows.jsonl")) == (1, 1, False)
+    server.behaviour = echo
+    tally = construct(tmp_path, stage(server), source)
+    assert tally.repeated == 1
+    (row,) = [one for one in read_jsonl(tmp_path / "rows.jsonl") if one["id"] == "a"]
+    assert (row["word"], row["provenance"]["row"]) == ("yes first", 1)
+
+
 def test_the_source_is_read_only_as_far_as_it_is_needed(tmp_path: Path, chat_server: Serve) -> None:
     """A row in flight holds up no other, and rows that nobody has room for are not read."""
     read: list[int] = []
@@ -230,6 +245,33 @@ def test_rows_are_streamed_from_every_kind_of_file(tmp_path: Path) -> None:
     assert next(stream) == {"id": 1}
     with pytest.raises(DataError, match=r"bad.jsonl line 2: not JSON"):
         next(stream)
+
+
+def test_csv_is_the_same_read_whole_or_streamed(tmp_path: Path) -> None:
+    path = tmp_path / "r.csv"
+    texts = ["one\u2028two", "a\r\nb", "x\x0by\x85z", 'say "when"']
+    quoted = [text.replace('"', '""') for text in texts]
+    path.write_bytes(("id,text\r\n" + "".join(f'{n},"{one}"\r\n' for n, one in enumerate(quoted))).encode("utf-8-sig"))
+    wanted = [{"id": str(n), "text": text} for n, text in enumerate(texts)]
+    assert list(stream_rows(path)) == read_rows(path)[1] == wanted
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("id,text\n1,发热\n".encode("gb18030"), "r.csv is not UTF-8 text .*save it as UTF-8"),
+        (b"id,text\n" + b"1,x\n" * 100_000 + b"1,\xff\n", "r.csv is not UTF-8 text .*save it as UTF-8"),
+        (b"id,text\n1,x,y\n", "r.csv line 2: the row does not have 2 columns"),
+        (b"id,text\n1," + b"x" * 200_000 + b"\n", "r.csv is no CSV that can be read after line 1: field larger"),
+    ],
+    ids=["gb18030", "late", "columns", "long"],
+)
+def test_a_csv_that_cannot_be_read_says_so_read_whole_or_streamed(tmp_path: Path, content: bytes, said: str) -> None:
+    path = tmp_path / "r.csv"
+    path.write_bytes(content)
+    for read in (lambda: list(stream_rows(path)), lambda: read_rows(path)):
+        with pytest.raises(DataError, match=said):
+            read()
 
 
 def test_half_lines_are_cut_however_long_they_are(tmp_path: Path) -> None:

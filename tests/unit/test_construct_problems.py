@@ -241,3 +241,14 @@ def test_real_questions_go_through(tmp_path: Path, chat_server: Serve, shared_da
         tally = construct_rows(load_construction("problems", tmp_path / "problems.yaml", over))
         assert tally.outcomes.total() == limit and not tally.failures and tally.outcomes["kept"] > 5
         assert len(load_problems(tmp_path / name / "rows.jsonl")) == tally.outcomes["kept"]
+
+
+def test_an_unreadable_verdict_on_the_new_answer_is_asked_for_anew(tmp_path: Path, chat_server: Serve) -> None:
+    verdict = json.dumps({"answer": "x", "reason": "same", "verdict": "match"})
+    server = chat_server(Models(a="A", b="A", c="B"))
+    judge = chat_server(lambda request, n: "Yes." if n < 1 else verdict)
+    client = f"{{type: openai, model: j, base_url: '{judge.url}', max_retries: 0, timeout: 5.0, structured: none}}"
+    config = f"stage.verifier={{type: judge, self_test: false, client: {client}}}"
+    assert outcome(tmp_path, server, config) == "verifier_error"
+    asked = server.count
+    assert outcome(tmp_path, server, config) == "kept" and (server.count, judge.count) == (asked, 2)

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from medrl.data.demonstrations import Demonstration
 from medrl.errors import DataError
 from medrl.recipes import DemonstrationSource, ProblemSource, Recipe
 from medrl.recipes.build import check_held_out, demonstrations_of, problems_of, shuffled_references
+from medrl.types import Problem, ask
 
 CLINIC = ProblemSource(kinds=("term", "choice"), languages=("en",), diseases=20, count=40)
 ASK = "Think first, then answer."
@@ -109,6 +111,19 @@ def test_held_out_questions_may_not_be_demonstrated(tmp_path: Path) -> None:
     path.write_text(json.dumps(row) + "\n", encoding="utf-8")
     with pytest.raises(DataError, match="1 of 3 held-out"):
         check(source, replace(source, skip=0, limit=3), DemonstrationSource(source=str(path)))
+
+
+def test_a_held_out_question_that_opens_a_longer_demonstration_is_found() -> None:
+    """`sft.loss_on: assistant` trains every assistant turn, so each of them gives an answer away."""
+    turns = ("I have a cough.", "Since when?", "A week.", "Bronchitis.")
+    messages = tuple({"role": ("user", "assistant")[at % 2], "content": one} for at, one in enumerate(turns))
+    shown = Demonstration("d1", messages, "", turns[-1])
+    made = recipe(CLINIC, CLINIC)
+    for known, reference in ((1, "Since when?"), (3, "Bronchitis.")):
+        held_out = Problem("h1", messages[:known], reference)
+        with pytest.raises(DataError, match=r"1 of 2 held-out problems are also trained on: h1 \(trained on as d1\)"):
+            check_held_out(made, [], [held_out, Problem("h2", ask("A week."), "x")], [shown])
+    check_held_out(made, [], [Problem("h3", messages[:2], "A week."), Problem("h2", ask("A week."), "x")], [shown])
 
 
 def test_the_clinics_own_split_passes() -> None:
