@@ -13,7 +13,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from medrl.engines import Engine, Request, Sampling
+from medrl.engines import Engine, Request, Sampling, context_of
 from medrl.environments import Environment, Episode
 from medrl.models import Policy
 from medrl.rollouts.turns import TurnTemplate
@@ -62,6 +62,7 @@ class Episodes:
         """
         self.engine, self.policy, self.environment = engine, policy, environment
         self.problems = {problem.id: problem for problem in problems}
+        self.context = context_of(policy.context, engine)
         self.template = TurnTemplate(policy) if environment.max_turns > 1 else None
 
     def exact(self, sampling: Sampling) -> bool:
@@ -136,7 +137,7 @@ class Episodes:
         between = self.template.between(live.problem.messages, live.turns, said)
         before = len(live.first.prompt_ids)
         used = len(live.tokens) + len(between)
-        room = min(self.environment.max_tokens, self.policy.context - before) - used
+        room = min(self.environment.max_tokens, self.context - before) - used
         if room < 1:
             live.finish, live.fault = "length", f"it did not end within {self.environment.max_tokens} tokens"
             return

@@ -169,6 +169,11 @@ def test_running_over_turns_tokens_or_a_turn_is_the_policys_fault(make_policy: C
     assert tokens.finish_reason == "length" and len(tokens.token_ids) <= 60 and "60 tokens" in tokens.measured["fault"]
     context = played(make_policy(context=128), Scripted(policy, ["fever"]), Endless(max_turns=50))["p0", 0]
     assert len(context.prompt_ids + context.token_ids) <= 128
+    short = Scripted(policy, ["fever"])
+    short.longest = 100  # type: ignore[attr-defined]
+    engine_s = played(policy, short, Endless(max_turns=50))["p0", 0]
+    assert engine_s.finish_reason == "length" and len(engine_s.prompt_ids + engine_s.token_ids) <= 100
+    assert all(len(request.prompt_ids) < 100 for request in short.asked) and len(short.asked) > len(PROBLEMS)
     cut = played(policy, Scripted(policy, ["fever"], "length"), Endless())["p0", 0]
     assert cut.finish_reason == "length" and cut.turns == () and cut.measured["heard"] == 0
 
