@@ -121,20 +121,27 @@ class Episodes:
         assert live.episode is not None
         try:
             said = await live.episode.answer(turn.text)
+            if said is None:
+                live.finish = "stop"
+            elif self._turn(live) >= self.environment.max_turns:
+                live.finish, live.fault = "length", f"it did not end within {self.environment.max_turns} turns"
+            else:
+                self._ask_on(live, said)
         except Exception as error:  # costs this rollout its score, never the run
             self._failed(live, error)
-            return live
-        if said is None:
-            live.finish = "stop"
-        elif self._turn(live) >= self.environment.max_turns:
-            live.finish, live.fault = "length", f"it did not end within {self.environment.max_turns} turns"
-        else:
-            self._ask_on(live, said)
         return live
 
     def _ask_on(self, live: _Live, said: str) -> None:
+        """Make the request for the next turn; nothing of `live` has changed where this raises.
+
+        Raises:
+            TemplateError: The template cannot carry what the environment said.
+            ValueError: It would put an image where there is none.
+        """
         assert self.template is not None
         between = self.template.between(live.problem.messages, live.turns, said)
+        if not set(between).isdisjoint(self.policy.barred_ids):
+            raise ValueError("its words hold a token that the model takes for an image of the prompt")
         before = len(live.first.prompt_ids)
         used = len(live.tokens) + len(between)
         room = min(self.environment.max_tokens, self.context - before) - used
