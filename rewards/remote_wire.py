@@ -88,6 +88,7 @@ def request_body(groups: Sequence[Group], step: int) -> bytes:
                     "turns": [dict(turn) for turn in one.turns],
                     "finish_reason": one.finish_reason,
                     "token_count": one.token_count,
+                    **({"measured": dict(one.measured)} if one.measured else {}),
                 }
                 for one in group.rollouts
             ],

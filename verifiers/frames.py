@@ -94,13 +94,14 @@ def problem_row(problem: Problem) -> dict[str, Any]:
 
 def response_row(response: Response) -> list[Any]:
     """What a judge may see of an episode; a rollout's tokens stay where they are."""
-    return [response.text, [dict(turn) for turn in response.turns], response.finish_reason, response.token_count]
+    turns = [dict(turn) for turn in response.turns]
+    return [response.text, turns, response.finish_reason, response.token_count, dict(response.measured)]
 
 
 def read_response(row: list[Any]) -> Response:
     """The response that `response_row` wrote."""
-    text, turns, finish_reason, token_count = row
-    return Response(text, tuple(turns), finish_reason, token_count)
+    text, turns, finish_reason, token_count, measured = row
+    return Response(text, tuple(turns), finish_reason, token_count, measured=measured)
 
 
 def hello(config: Mapping[str, Any], memory: int | None) -> dict[str, Any]:

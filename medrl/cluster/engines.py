@@ -17,7 +17,7 @@ from medrl.cluster.engine_slots import Ticket
 from medrl.cluster.fleet import FleetFigures, FleetSettings, Proof
 from medrl.engines.base import Request, Sampling
 from medrl.engines.stream import Inbox
-from medrl.engines.vllm_requests import check_prompts, exact
+from medrl.engines.vllm_requests import check_prompts, exact, longest
 from medrl.engines.vllm_settings import EngineSettings, ServedModel
 from medrl.errors import need
 from medrl.types import Rollout
@@ -68,6 +68,11 @@ class RayEngines:
     def version(self) -> int:
         """The policy version that was published last."""
         return self._desk.version
+
+    @property
+    def longest(self) -> int:
+        """Most tokens of a prompt and its response together. See `context_of`."""
+        return longest(self.served, self.settings)
 
     def exact(self, sampling: Sampling) -> bool:
         """See `VLLMEngine.exact`."""

@@ -67,3 +67,11 @@ class Engine(Protocol):
     def generate(self, requests: Sequence[Request], version: int) -> AsyncIterator[Rollout]:
         """Yield each rollout as it finishes, in any order; `version` says which policy is writing."""
         ...
+
+
+def context_of(context: int, engine: Engine | None) -> int:
+    """Most tokens of a prompt and all that follows: the policy's `context`, or the engine's where that is less.
+
+    An engine with a limit of its own has an attribute `longest`, in tokens; without one the policy's holds.
+    """
+    return min(context, getattr(engine, "longest", None) or context)

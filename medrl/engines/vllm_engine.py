@@ -62,6 +62,11 @@ class VLLMEngine:
         """The policy version that it samples from."""
         return self._loop.version
 
+    @property
+    def longest(self) -> int:
+        """Most tokens of a prompt and its response together. See `context_of`."""
+        return longest(self.served, self.settings)
+
     def exact(self, sampling: Sampling) -> bool:
         """True for float32 and the whole softmax: vLLM and transformers then agree to about 1e-6.
 

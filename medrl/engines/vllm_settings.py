@@ -21,7 +21,8 @@ class EngineSettings:
     """Responses written at the same time; further requests wait. Typical 32 to 64 on a CPU, 128 to 512 on a GPU."""
 
     max_model_len: int | None = None
-    """Longest prompt and response together, in tokens; empty is the model's own context."""
+    """Longest prompt and response together, in tokens, with an environment the whole episode; empty is the model's own.
+    A run whose prompts and limits do not fit is refused before it starts."""
 
     max_batched_tokens: int | None = None
     """Tokens of prompts and responses in one step; empty lets vLLM choose (on a CPU 4,096). On a CPU at least one whole

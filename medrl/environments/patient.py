@@ -57,7 +57,8 @@ class PatientEpisode(Episode):
     """One consultation under way."""
 
     def __init__(self, problem: Problem, case: PatientCase, seed: int, most: int) -> None:
-        self.case, self.language, self.rng, self.most = case, problem.language, random.Random(seed), most
+        self.case, self.rng, self.most = case, random.Random(seed), most
+        self.language = "zh" if problem.language == "zh" else "en"  # the patient has no words of other languages
         self.facts = {fact.key: fact for fact in case.facts}
         # What is recognised by its words: facts and tests that the tables do not name.
         self.worded = [(f.key, tuple(map(_pieces, (f.said, *f.names)))) for f in case.facts if _needs_words(f)]
@@ -174,7 +175,7 @@ class PatientEpisode(Episode):
                 return self._say("cannot_know", it=it)
             has = fact is not None and fact.present
             return self._say("again", it=self._say("again_yes" if has else "again_no", it=it, start=False))
-        source = fact.source if fact else _source(item.key)
+        source = fact.source if fact else source_of_key(item.key)
         present = fact is not None and fact.present
         if source == "patient":
             self.asked[item.key] = "told" if present else "denied"
@@ -265,7 +266,7 @@ def _concept_name(key: str, language: str) -> str:
 
 
 @lru_cache(maxsize=1 << 12)
-def _source(key: str) -> str:
+def source_of_key(key: str) -> str:
     """Who could know a thing that is not in the case."""
     table, _, name = key.partition(":")
     return source_of(load_world(), name) if table == "finding" else "test"

@@ -2,13 +2,18 @@
 
 The rules (`patient.py`) still decide what may be answered: leading questions, lists and talk to whoever plays the patient are
 turned down before the model is asked, and results come only when a test is ordered. The model is told what this patient knows
-and never the diagnosis. What its replies name counts as found out. A model that fails, or that names the diagnosis,
-fails the episode: the rollout has no score.
+and never the diagnosis. What its replies name counts as found out.
+
+Nothing that the policy says can make the episode fail: of a reply that is cut off the patient says what there is, and where
+it is empty, filtered or names the diagnosis, the rules' words stand in its place. Only a model that cannot be reached
+leaves the rollout without a score.
 """
 
-from collections.abc import Mapping
+import re
+import unicodedata
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, ClassVar
 
 from medrl.chat import ChatClient, ChatRequest, build_chat
@@ -16,8 +21,8 @@ from medrl.chat import Message as ChatMessage
 from medrl.chat.base import ChatBadReply
 from medrl.data.clinic.mentions import plain
 from medrl.data.patient_cases import PatientCase, case_of
-from medrl.environments.patient import Item, PatientEpisode, PatientSimulator, concludes
-from medrl.environments.questions import READ, names_fact, read_turn
+from medrl.environments.patient import Item, PatientEpisode, PatientSimulator, concludes, source_of_key
+from medrl.environments.questions import READ, names_fact, pieces_of, read_turn
 from medrl.errors import MedrlError
 from medrl.seeds import seed_of
 from medrl.types import Problem
@@ -34,6 +39,13 @@ PROMPT = {
         "只回答医生问到的内容，用一两句患者的口语，用中文。没有问到的不要说。没有列出的就说不清楚。你不知道自己的诊断，也不要猜。"
     ),
 }
+OF_THE_REPLY = ("empty", "refusal", "content_filter")  # faults that a doctor's words may bring about
+_UNKNOWING = re.compile(
+    r"\b(?:don't|do not|couldn't|could not|can't|cannot|wouldn't|not) (?:\w+ )?(?:know|say|tell|remember|recall|sure)\b"
+    r"|\bno idea\b|不(?:太)?(?:清楚|知道|确定|记得)|说不(?:好|清|上来)|没(?:有)?印象"
+)
+_CLAUSE = re.compile(r"(?<=[,，;；。.!！?？])|(?=\bbut\b|但)")
+_SAID = frozenset("ad add aids all am as cad gas his it me or sad so us who".split())  # words as well as diagnoses
 HAVE = {"en": ("You have", "You do not have"), "zh": ("你有", "你没有")}
 
 
@@ -80,7 +92,7 @@ class LLMPatientEpisode(PatientEpisode):
     def __init__(self, problem: Problem, seed: int, environment: LLMPatient) -> None:
         super().__init__(problem, case_of(problem), seed, environment.questions)
         self.environment, self.seed = environment, seed
-        self.diagnosis = [plain(name) for name in (problem.reference or "", *problem.aliases) if len(name) > 1]
+        self.diagnosis = _searched((problem.reference or "", *problem.aliases))
         self.history = [ChatMessage("system", PROMPT[self.language].format(known=_known(self.case, self.language)))]
         # The patient is the assistant here, and its first words answer the doctor's first.
         hello = "请说。" if self.language == "zh" else "What brings you here?"
@@ -94,6 +106,8 @@ class LLMPatientEpisode(PatientEpisode):
         if concludes(sentences):
             self.concluded = True
             return None
+        if not sentences:
+            return self._say("nothing")
         items, refusal = self._items(sentences)
         if refusal:
             return self._refuse(refusal)
@@ -112,24 +126,71 @@ class LLMPatientEpisode(PatientEpisode):
             tuple(self.history), self.environment.reply_tokens, self.environment.temperature,
             seed_of(self.seed, "reply", self.counts["turns"]) % 2**31,
         )  # fmt: skip
-        text = (await self.environment.client.complete(request)).text.strip()
-        said = plain(text)
-        if any(name in said for name in self.diagnosis):
-            raise ChatBadReply("the patient named the diagnosis, which no patient here knows; use another chat model")
+        try:
+            text = (await self.environment.client.complete(request)).text.strip()
+        except ChatBadReply as error:
+            if error.why not in ("length", *OF_THE_REPLY):
+                raise
+            text = error.text.strip() if error.why == "length" else ""
+        heard = text
+        if any(one.search(_flat(text)) for one in self.diagnosis):
+            text, heard = self._say("diagnosis"), ""
+        elif not text:
+            facts = [item.key for item in items if item.kind == "fact"]
+            text = self._say("cannot_know", it=self._named(facts[0])) if facts else self._say("unknown")
         self.history.append(ChatMessage("assistant", text))
+        self._note(items, heard)
+        return text
+
+    def _note(self, items: Sequence[Item], heard: str) -> None:
+        """What was asked, and what became of it by the model's words; there are none where the rules spoke."""
         self.counts["asked"] += len(items)
         self.counts["repeats"] += sum(item.key in self.asked or f"topic:{item.key}" in self.asked for item in items)
-        before = len(self.asked)
-        for sentence in read_turn(text):
+        said = plain(heard)
+        sure = "".join(clause for clause in _CLAUSE.split(said) if not _UNKNOWING.search(clause))
+        for sentence in read_turn(sure):
             for key, fact in self.facts.items():
                 named = key in sentence.findings or any(names_fact(sentence.pieces, one) for one in self.words(key))
                 if named and fact.source == "patient":
-                    self.asked.setdefault(key, "told" if fact.present else "denied")
+                    self._becomes(key, "told" if fact.present else "denied")
+        answered = bool(said) and not _UNKNOWING.search(said)
         for item in items:
-            self.asked.setdefault(f"topic:{item.key}" if item.kind == "topic" else item.key, "unknown")
-        if items and len(self.asked) > before:
-            self.asked.setdefault("topic:spoken", "told")  # something asked was answered, known to the tables or not
-        return text
+            if item.kind == "topic":
+                told = self.case.topics.get(item.key, "")
+                known = bool(told) and (answered or not pieces_of(sure).isdisjoint(pieces_of(plain(told))))
+                self._becomes(f"topic:{item.key}", "told" if known else "unknown")
+            else:
+                self._becomes(item.key, self._by(item.key) if answered and len(items) == 1 else "unknown")
+
+    def _by(self, key: str) -> str:
+        """What a plain yes or no to one question makes of it, as with the patient by rules."""
+        fact = self.facts.get(key)
+        if (fact.source if fact else source_of_key(key)) != "patient":
+            return "unknown"
+        return "told" if fact is not None and fact.present else "denied"
+
+    def _becomes(self, key: str, what: str) -> None:
+        if self.asked.get(key, "unknown") == "unknown":
+            self.asked[key] = what
+
+
+@lru_cache(maxsize=1 << 12)
+def _searched(names: tuple[str, ...]) -> tuple[re.Pattern[str], ...]:
+    """Finds names as whole words or their plurals; Chinese ones anywhere, and those that spell another word as written."""
+    found = []
+    for name in map(_flat, names):
+        parts = [re.escape(part) for part in re.split(r"[\s-]+", name) if part]
+        if len(name) < 2 or not parts:
+            continue
+        before = r"(?<![A-Za-z0-9])" if re.match(r"[A-Za-z0-9]", name) else ""
+        after = r"(?:e?s)?(?![A-Za-z0-9])" if re.search(r"[A-Za-z0-9]$", name) else ""
+        case = 0 if name.casefold() in _SAID else re.IGNORECASE
+        found.append(re.compile(before + r"[\s-]{1,3}".join(parts) + after, case))
+    return tuple(found)
+
+
+def _flat(text: str) -> str:
+    return unicodedata.normalize("NFKC", text).replace("’", "'").strip()
 
 
 def _known(case: PatientCase, language: str) -> str:

@@ -166,8 +166,10 @@ def checked_start(recipe: Recipe, parts: Parts) -> Policy:
     policy.check()
     backbone_and_head(policy.model)
     whole, limit = _whole(recipe.sampling, parts.environment)
-    fitting_problems(policy, parts.problems, whole, recipe.trainer, "problems to train on", limit)
-    fitting_problems(policy, parts.held_out, whole, recipe.trainer, "held-out problems", limit)
+    own = recipe.cluster.engine.max_model_len if recipe.placement == "ray" else None
+    fits = limit, min(policy.context, own or policy.context)
+    fitting_problems(policy, parts.problems, whole, recipe.trainer, "problems to train on", *fits)
+    fitting_problems(policy, parts.held_out, whole, recipe.trainer, "held-out problems", *fits)
     if parts.environment is not None:
         check_problems(parts.environment, [*parts.problems, *parts.held_out])
         if parts.environment.max_turns > 1:

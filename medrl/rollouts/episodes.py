@@ -13,7 +13,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from medrl.engines import Engine, Request, Sampling
+from medrl.engines import Engine, Request, Sampling, context_of
 from medrl.environments import Environment, Episode
 from medrl.models import Policy
 from medrl.rollouts.turns import TurnTemplate
@@ -62,6 +62,7 @@ class Episodes:
         """
         self.engine, self.policy, self.environment = engine, policy, environment
         self.problems = {problem.id: problem for problem in problems}
+        self.context = context_of(policy.context, engine)
         self.template = TurnTemplate(policy) if environment.max_turns > 1 else None
 
     def exact(self, sampling: Sampling) -> bool:
@@ -120,23 +121,30 @@ class Episodes:
         assert live.episode is not None
         try:
             said = await live.episode.answer(turn.text)
+            if said is None:
+                live.finish = "stop"
+            elif self._turn(live) >= self.environment.max_turns:
+                live.finish, live.fault = "length", f"it did not end within {self.environment.max_turns} turns"
+            else:
+                self._ask_on(live, said)
         except Exception as error:  # costs this rollout its score, never the run
             self._failed(live, error)
-            return live
-        if said is None:
-            live.finish = "stop"
-        elif self._turn(live) >= self.environment.max_turns:
-            live.finish, live.fault = "length", f"it did not end within {self.environment.max_turns} turns"
-        else:
-            self._ask_on(live, said)
         return live
 
     def _ask_on(self, live: _Live, said: str) -> None:
+        """Make the request for the next turn; nothing of `live` has changed where this raises.
+
+        Raises:
+            TemplateError: The template cannot carry what the environment said.
+            ValueError: It would put an image where there is none.
+        """
         assert self.template is not None
         between = self.template.between(live.problem.messages, live.turns, said)
+        if not set(between).isdisjoint(self.policy.barred_ids):
+            raise ValueError("its words hold a token that the model takes for an image of the prompt")
         before = len(live.first.prompt_ids)
         used = len(live.tokens) + len(between)
-        room = min(self.environment.max_tokens, self.policy.context - before) - used
+        room = min(self.environment.max_tokens, self.context - before) - used
         if room < 1:
             live.finish, live.fault = "length", f"it did not end within {self.environment.max_tokens} tokens"
             return

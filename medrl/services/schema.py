@@ -74,6 +74,7 @@ class ResponseIn(Strict):
     turns: Messages = []
     finish_reason: FinishReason = "stop"
     token_count: int | None = Field(None, ge=0)
+    measured: dict[str, JsonValue] = Field({}, description="What the environment of the episode measured.")
 
 
 class GroupIn(Strict):
@@ -257,4 +258,4 @@ def response_of(row: str | ResponseIn) -> Response:
     if isinstance(row, str):
         return Response(row)
     turns = tuple(turn.model_dump() for turn in row.turns)
-    return Response(row.text, turns, row.finish_reason, row.token_count)
+    return Response(row.text, turns, row.finish_reason, row.token_count, measured=row.measured)

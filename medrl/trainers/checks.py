@@ -30,11 +30,12 @@ def check_reward(reward: Reward, held_out: Sequence[Problem], teacher: Teacher |
 
 def fitting_problems(
     policy: Policy, problems: Sequence[Problem], sampling: Sampling, settings: TrainerSettings, what: str,
-    limit: str = "sampling.max_tokens",
+    limit: str = "sampling.max_tokens", context: int | None = None,
 ) -> list[Problem]:  # fmt: skip
-    """The problems whose prompts leave room for a response of `sampling.max_tokens` in the model's context.
+    """The problems whose prompts leave room for a response of `sampling.max_tokens` in `context`.
 
-    `limit` is the knob that says how much room that is; with an environment the whole episode's.
+    `limit` is the knob that says how much room that is; with an environment the whole episode's. An empty `context` is the
+    policy's own; engines may have less (`context_of`).
 
     Raises:
         ProblemError: Ids occur twice; prompts are too long (unless they are to be dropped); too few are left for a step.
@@ -42,10 +43,11 @@ def fitting_problems(
     twice = [name for name, count in Counter(p.id for p in problems).items() if count > 1]
     if twice:
         raise ProblemError(f"{len(twice)} ids occur more than once among the {what}, the first being {twice[0]!r}")
-    room = policy.context - sampling.max_tokens
+    context = policy.context if context is None else context
+    room = context - sampling.max_tokens
     if room < 1:
         raise ProblemError(
-            f"{limit} is {sampling.max_tokens} and the model's context {policy.context}: no room is left for "
+            f"{limit} is {sampling.max_tokens} and the context {context}{_whose(policy, context)}: no room is left for "
             "a prompt; lower it"
         )
     lengths = {p.id: len(policy.prompt_ids(p)) for p in problems}
@@ -54,7 +56,7 @@ def fitting_problems(
         raise ProblemError(
             f"{len(long)} of {len(problems)} {what} have prompts of more than {room} tokens (the longest, {long[0]!r}, has "
             f"{lengths[long[0]]}), which leaves no room for a response of {sampling.max_tokens} in a context of "
-            f"{policy.context}; leave them out with trainer.long_prompts=drop, or lower {limit}"
+            f"{context}{_whose(policy, context)}; leave them out with trainer.long_prompts=drop, or lower {limit}"
         )
     fitting = [p for p in problems if lengths[p.id] <= room]
     if what != "held-out problems" and len(fitting) < settings.problems_per_step:
@@ -63,3 +65,7 @@ def fitting_problems(
             + f", fewer than trainer.problems_per_step, {settings.problems_per_step}"
         )  # fmt: skip
     return fitting
+
+
+def _whose(policy: Policy, context: int) -> str:
+    return "" if context >= policy.context else " (the engine's, cluster.engine.max_model_len)"

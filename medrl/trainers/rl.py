@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from medrl.algorithms import GRPO, Algorithm, Batch
 from medrl.cluster import LocalPlacement, Placement
 from medrl.data.mixtures import ProblemSampler
-from medrl.engines import Engine, Sampling
+from medrl.engines import Engine, Sampling, context_of
 from medrl.environments import Environment, check_problems
 from medrl.errors import LearnerLost, UpdateBrokenOff
 from medrl.evaluation.evaluate import Evaluation, EvaluationSettings, evaluate
@@ -116,8 +116,9 @@ class Trainer:
         self.longest = environment.longest(turn) if environment else turn  # tokens after a prompt
         whole = replace(self.sampling, max_tokens=self.longest)
         limit = "environment.max_tokens" if environment else "sampling.max_tokens"
-        self.problems = fitting_problems(self.policy, problems, whole, self.settings, "problems to train on", limit)
-        self.held_out = fitting_problems(self.policy, held_out, whole, self.settings, "held-out problems", limit)
+        fits = limit, context_of(self.policy.context, placement.engine if placement else None)
+        self.problems = fitting_problems(self.policy, problems, whole, self.settings, "problems to train on", *fits)
+        self.held_out = fitting_problems(self.policy, held_out, whole, self.settings, "held-out problems", *fits)
         if environment is not None:
             check_problems(environment, [*self.problems, *self.held_out])
             if environment.max_turns > 1:

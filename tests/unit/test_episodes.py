@@ -24,13 +24,13 @@ LONG = Sampling(max_tokens=300)
 
 class Asking(Episode):
     def __init__(self, fault: str, draw: int) -> None:
-        self.fault, self.draw, self.heard = fault, draw, [""][:0]
+        self.fault, self.draw, self.heard, self.say = fault, draw, [""][:0], ""
 
     async def answer(self, reply: str) -> str | None:
         self.heard.append(reply)
         if self.fault and len(self.heard) == 2:
             raise ConnectionError(self.fault)
-        return f"go on {self.draw % 7}"
+        return self.say or f"go on {self.draw % 7}"
 
     def measured(self) -> Mapping[str, Any]:
         return {"heard": len(self.heard)}
@@ -169,6 +169,11 @@ def test_running_over_turns_tokens_or_a_turn_is_the_policys_fault(make_policy: C
     assert tokens.finish_reason == "length" and len(tokens.token_ids) <= 60 and "60 tokens" in tokens.measured["fault"]
     context = played(make_policy(context=128), Scripted(policy, ["fever"]), Endless(max_turns=50))["p0", 0]
     assert len(context.prompt_ids + context.token_ids) <= 128
+    short = Scripted(policy, ["fever"])
+    short.longest = 100  # type: ignore[attr-defined]
+    engine_s = played(policy, short, Endless(max_turns=50))["p0", 0]
+    assert engine_s.finish_reason == "length" and len(engine_s.prompt_ids + engine_s.token_ids) <= 100
+    assert all(len(request.prompt_ids) < 100 for request in short.asked) and len(short.asked) > len(PROBLEMS)
     cut = played(policy, Scripted(policy, ["fever"], "length"), Endless())["p0", 0]
     assert cut.finish_reason == "length" and cut.turns == () and cut.measured["heard"] == 0
 
@@ -197,6 +202,33 @@ def test_a_failing_environment_costs_its_own_rollouts_their_score(make_policy: C
         assert broken.finish_reason == "abort" and said in broken.measured["fault"]
         assert scored[1].scores[0].status == "error"
         assert not Batch.from_groups(scored, 300).loss_mask_BT[2:4].any()
+
+
+def test_words_of_an_environment_that_cannot_be_sent_cost_that_rollout_alone(
+    make_policy: Callable[..., Policy],
+) -> None:
+    @dataclass(frozen=True, kw_only=True)
+    class Saying(Environment):
+        words: str
+
+        def reset(self, problem: Problem, seed: int) -> Episode:
+            episode = Asking("", 0)
+            if problem.id == "p1":
+                episode.say = self.words
+            return episode
+
+    policy = make_policy(context=2048)
+    (placeholder,) = policy.tokenizer("#", add_special_tokens=False)["input_ids"]
+    policy.__dict__["barred_ids"] = (placeholder,)  # as a policy that sees has
+    policy.tokenizer.chat_template = (
+        "{% if messages[-1]['content'] == 'reject' %}{{ raise_exception('a word too many') }}{% endif %}"
+        + policy.tokenizer.chat_template
+    )
+    for words, fault in (("reject", "a word too many"), ("see # here", "an image of the prompt")):
+        found = played(policy, Scripted(policy, ["fever"]), Saying(words=words, max_turns=3), samples=1)
+        assert [one.finish_reason for _, one in sorted(found.items())] == ["length", "abort", "length"]
+        broken = found["p1", 0]
+        assert fault in broken.measured["fault"] and placeholder not in broken.token_ids and broken.turns == ()
 
 
 def test_templates_that_rewrite_earlier_turns_are_refused(make_policy: Callable[..., Policy]) -> None:

@@ -186,3 +186,10 @@ def test_torch_is_left_as_it_was() -> None:
         assert torch.get_num_threads() == before[0] + 1
         raise ValueError
     assert (torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()) == before
+
+
+def test_what_engines_of_their_own_cannot_hold_is_refused_before_they_start(tmp_path: Path) -> None:
+    for package in ("ray", "vllm", "deepspeed"):
+        pytest.importorskip(package)
+    with pytest.raises(ProblemError, match=r"the engine's, cluster\.engine\.max_model_len"):
+        run(tmp_path / "run", "placement=ray", "cluster.engine.max_model_len=24")

@@ -106,6 +106,13 @@ def test_what_a_service_does_wrong_is_an_error_and_never_a_number(server: Callab
     assert outcome(RewardClient(one.url, patience=0.0), group("a", "b")) == [[(None, "error")] * 2]
 
 
+def test_what_an_environment_measured_is_sent() -> None:
+    plain = group("a")
+    played = Group(plain.problem, (Response("a", measured={"gain": 0.5, "red_flags": None}),))
+    sent = [json.loads(request_body([one], 0))["groups"][0]["responses"][0] for one in (plain, played)]
+    assert sent[1] == {**sent[0], "measured": {"gain": 0.5, "red_flags": None}} and "measured" not in sent[0]
+
+
 def test_nobody_there_and_nobody_in_time() -> None:
     assert outcome(RewardClient("http://127.0.0.1:9", patience=0.0), group("a")) == [[(None, "error")]]
 

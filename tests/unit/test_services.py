@@ -16,8 +16,22 @@ import pytest
 from medrl.errors import DataError, RecipeError
 from medrl.interop.openrlhf import RewardFunction, response_of, said_in
 from medrl.interop.rows import pack
-from medrl.rewards import Anneal, Format, Gate, PerGroup, Reward, RewardContext, Scores, Verified, WeightedSum, reward
+from medrl.rewards import (
+    Anneal,
+    Format,
+    Gate,
+    PerGroup,
+    Reward,
+    RewardContext,
+    Scores,
+    Verified,
+    WeightedSum,
+    build,
+    reward,
+)
+from medrl.rewards.remote_wire import request_body
 from medrl.services.auth import Tokens
+from medrl.services.lines import group_row, read_group
 from medrl.services.reward_server import RewardService, create_service
 from medrl.services.schema import EXAMPLE, ScoreRequest
 from medrl.services.settings import ServiceSettings, read_settings
@@ -122,6 +136,22 @@ def test_scores_are_those_of_the_tree_here_parts_and_failures_included() -> None
         assert [[Score.from_json(s) for s in row["scores"]] for row in rows] == one.score_sync(groups)
     failed = post("/v1/score", asked(*groups)).json()["groups"][0]["scores"][2:]
     assert [(one["value"], one["status"]) for one in failed] == [(None, "error"), (None, "abstain")]
+
+
+def test_what_an_environment_measured_reaches_the_tree() -> None:
+    figures = dict.fromkeys(("turns", "asked", "repeats", "refused", "tests", "needless_tests"), 1)
+    measured = {"gain": 0.3, "asked_gain": 0.3, "red_flags": None, "answered": 3, "concluded": True, **figures}
+    correct = {"type": "verified", "verifier": {"type": "text"}, "otherwise": 0.0}
+    tree = build({"type": "consultation", "correct": correct})
+    answers = (Response("Diagnosis: gout.", measured=measured), Response("Diagnosis: gout."))
+    asked_about = Group(Problem("p", ask("?"), "gout", "dialogue"), answers)
+    rows = post("/v1/score", request_body([asked_about], 0), tree=tree).json()["groups"][0]["scores"]
+    here = tree.score_sync([asked_about])[0]
+    assert [Score.from_json(row) for row in rows] == here
+    assert here[0].value is not None and here[0].value > 0 and here[1].value is None
+    assert [r.measured for r in read_group(json.loads(json.dumps(group_row(asked_about)))).rollouts] == [measured, {}]
+    refused = {"items": [{"problem": {"question": "?"}, "response": {"text": "a", "measured": [1]}}]}
+    assert post("/v1/score", refused).status_code == 422
 
 
 def test_items_come_back_flat_in_order_and_parts_are_left_out_where_nobody_wants_them() -> None:

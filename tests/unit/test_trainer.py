@@ -11,8 +11,10 @@ import torch
 from torch import Tensor
 
 from medrl.algorithms import GRPO, Algorithm
+from medrl.cluster import LocalPlacement
 from medrl.data.clinic import generate_problems
 from medrl.engines import Sampling
+from medrl.environments import PatientSimulator
 from medrl.errors import CheckpointError, ProblemError, RecipeError, RewardFailed, TemplateError
 from medrl.evaluation import EvaluationSettings
 from medrl.files import read_jsonl
@@ -316,6 +318,23 @@ def test_prompts_that_are_too_long(make_policy: MakePolicy) -> None:
     assert trainer(make_policy(), problems=problems, long_prompts="drop").problems == PROBLEMS
     with pytest.raises(ProblemError, match="too long"):
         trainer(make_policy(), problems=problems[-1:], long_prompts="drop", problems_per_step=1)
+
+
+def test_prompts_that_are_too_long_for_the_engine(make_policy: MakePolicy) -> None:
+    """An engine may take less than the policy was made for (`max_model_len`), with an environment the whole episode."""
+    policy = make_policy(context=512)
+    placement = LocalPlacement(policy, Optimization(), reference=False)
+    placement.engine.longest = 40  # type: ignore[attr-defined]
+    for environment, tokens, match in (
+        (None, 30, r"prompts of more than 10 tokens.*40 \(the engine's"),
+        (None, 40, "the context 40"),
+        (PatientSimulator(max_tokens=300), 8, "environment.max_tokens is 300 and the context 40"),
+    ):
+        with pytest.raises(ProblemError, match=match):
+            Trainer(
+                policy, PROBLEMS, Verified(few_vowels), placement=placement,
+                sampling=Sampling(max_tokens=tokens), environment=environment,
+            )  # fmt: skip
 
 
 def test_what_does_not_fit_is_said_before_any_compute(make_policy: MakePolicy) -> None:
