@@ -103,7 +103,7 @@ async def vote(
         if not isinstance(one.error, ChatBadReply):
             break
         warmer = request.temperature or min(1.0, WARMER * number)
-        again = replace(request, temperature=warmer, seed=seed_of("judge again", request.seed, number))
+        again = replace(request, temperature=warmer, seed=seed_of("judge again", request.seed or 0, number))
         last, one = one, await _once(client, again, read)
         one = replace(one, calls=last.calls + one.calls, tokens=last.tokens + one.tokens)
     return one
