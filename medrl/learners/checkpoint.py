@@ -45,7 +45,9 @@ class OptimizerState(Mapping[str, Tensor]):
 
     def __getitem__(self, name: str) -> Tensor:
         tensor: Tensor = self._where[name].get_tensor(name)
-        return tensor
+        return (
+            tensor.clone()
+        )  # it is mapped from the file, which a run deletes some day, and an optimizer keeps what it is given
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._where)

@@ -23,6 +23,8 @@ def save_moments(optimizer: Optimizer, names: Iterable[str], file: Path) -> None
 def read_moments(file: Path, weights: Mapping[str, Parameter]) -> dict[int, dict[str, Tensor]]:
     """The state by the index of each weight; weights that never had a gradient have none.
 
+    Copied: an optimizer keeps what it is given, and what `load_file` gives is mapped from the file, which a run may delete.
+
     Raises:
         ValueError: The file holds the state of other weights.
     """
@@ -30,7 +32,7 @@ def read_moments(file: Path, weights: Mapping[str, Parameter]) -> dict[int, dict
     state: dict[int, dict[str, Tensor]] = {}
     for index, (name, weight) in enumerate(weights.items()):
         if f"{name}/step" in moments:
-            state[index] = {key: moments.pop(f"{name}/{key}") for key in KEYS}
+            state[index] = {key: moments.pop(f"{name}/{key}").clone() for key in KEYS}
             if not state[index]["exp_avg"].shape == state[index]["exp_avg_sq"].shape == weight.shape:
                 raise ValueError(f"the moments of {name} have another shape than the weight")
     if moments:

@@ -59,7 +59,7 @@ def fitting_problems(
             f"{context}{_whose(policy, context)}; leave them out with trainer.long_prompts=drop, or lower {limit}"
         )
     fitting = [p for p in problems if lengths[p.id] <= room]
-    if what != "held-out problems" and len(fitting) < settings.problems_per_step:
+    if what != "held-out problems" and settings.steps and len(fitting) < settings.problems_per_step:
         raise ProblemError(
             f"there are {len(fitting)} {what}" + (f" ({len(long)} were too long)" if long else "")
             + f", fewer than trainer.problems_per_step, {settings.problems_per_step}"

@@ -10,9 +10,14 @@ from pathlib import Path
 
 import pytest
 
-TINY = ["sft.epochs=0.6", "policy.new.hidden_size=32", "policy.new.heads=1", "policy.new.layers=2"]
+TINY = [
+    "sft.epochs=8",
+    "policy.new.hidden_size=64",
+    "policy.new.heads=2",
+    "policy.new.layers=2",
+]  # replies come to an end
 SMALL = [
-    "rows=60", "visits=24", "rated=24", "held_out=8", "replies=3", f"sft={json.dumps(TINY)}",
+    "rows=160", "visits=60", "rated=48", "held_out=8", "replies=3", f"sft={json.dumps(TINY)}",
     'reward=["training.epochs=0.3"]',
     'rl=["trainer.steps=1", "trainer.problems_per_step=2", "sampling.max_tokens=16", "optimization.last_layers=1"]',
 ]  # fmt: skip

@@ -213,7 +213,7 @@ def test_a_skipped_sync_is_caught_at_once(side: Side, monkeypatch: pytest.Monkey
     sync.publish(side.engines.version + 1)
     side.move()
     with monkeypatch.context() as patch:
-        patch.setattr(side.engines, "update", lambda refs, version: None)
+        patch.setattr(side.engines, "update", lambda refs, version, proof, scale: None)
         with pytest.raises(WeightDrift, match=r"engine-0.* does not compute what the learner does"):
             sync.publish(side.engines.version + 1)
     sync.publish(side.engines.version + 1)
