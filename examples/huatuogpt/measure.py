@@ -1,7 +1,9 @@
 """Figures, table and shapes of HuatuoGPT at tiny scale, recomputed from the rows that the stages wrote.
 
-Every difference is of replies to the same visit. Intervals are percentile bootstraps over visits, all seeds together. A shape
-holds where its whole interval is on the right side; where it is not, fewer than five seeds refute nothing.
+Every difference is of replies to the same visit. Intervals are 95 % percentile bootstraps that draw what varies: seeds first,
+where there are several, then cases within a seed. A case is one disease with the findings told: visits of one case differ in
+a word or in the age of the patient, and are drawn together. A shape holds where its whole interval is on the right side; else
+fewer than five seeds refute nothing.
 """
 
 import random
@@ -9,10 +11,10 @@ import statistics
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from medrl.evaluation import visit_oracle
-from medrl.evaluation.win_rate import Better, Match, interval, length_controlled, match, win_rate
+from medrl.evaluation.win_rate import Better, Match, length_controlled, match, win_rate
 from medrl.files import read_jsonl
 from medrl.seeds import seed_of
 
@@ -25,11 +27,27 @@ PAPER = {
 }
 
 
-def interval_of(values: Sequence[float]) -> tuple[float, float, float]:
-    """Mean and its 95 % interval."""
-    rng = random.Random(seed_of("huatuogpt", len(values)))
-    drawn = sorted(statistics.fmean(rng.choices(values, k=len(values))) for _ in range(RESAMPLES))
-    return statistics.fmean(values), drawn[int(0.025 * RESAMPLES)], drawn[int(0.975 * RESAMPLES) - 1]
+T = TypeVar("T")
+Unit = tuple[int, str]  # the seed and the case that something belongs to
+Measured = tuple[float, float, float]  # a figure and its 95 % interval
+
+
+def measured(
+    statistic: Callable[[Sequence[T]], float], of: Sequence[tuple[Unit, T]], resamples: int = RESAMPLES
+) -> Measured:
+    """A statistic and its 95 % interval; seeds are drawn, then cases within each, and all that belongs to a case with it."""
+    by_seed: dict[int, dict[str, list[T]]] = {}
+    for (seed, case), value in of:
+        by_seed.setdefault(seed, {}).setdefault(case, []).append(value)
+    cases = [list(one.values()) for one in by_seed.values()]
+    rng = random.Random(seed_of("huatuogpt", len(of)))
+
+    def draw() -> list[T]:
+        seeds = rng.choices(cases, k=len(cases))
+        return [value for seed in seeds for case in rng.choices(seed, k=len(seed)) for value in case]
+
+    drawn = sorted(statistic(draw()) for _ in range(resamples))
+    return statistic([value for _, value in of]), drawn[int(0.025 * resamples)], drawn[int(0.975 * resamples) - 1]
 
 
 class Answers:
@@ -37,23 +55,33 @@ class Answers:
 
     def __init__(self, folders: Sequence[Path]) -> None:
         self.rows: dict[str, dict[tuple[int, str, str], Row]] = {}
-        self.preferences: dict[str, list[Row]] = {}
+        self.preferences: dict[str, list[tuple[Unit, Row]]] = {}
         for seed, folder in enumerate(folders):
             for file in sorted(folder.glob("answers-*/answers.jsonl")):
                 for row in read_jsonl(file):
                     self.rows.setdefault(row["policy"], {})[seed, row["id"], row["way"]] = row
             for file in sorted(folder.glob("reward*/preferences.jsonl")):
-                self.preferences.setdefault(file.parent.name, []).extend(read_jsonl(file))
+                rows = [((seed, str(row["case"])), row) for row in read_jsonl(file)]
+                self.preferences.setdefault(file.parent.name, []).extend(rows)
 
-    def of(self, policy: str, way: str, keep: Callable[[Row], bool] = lambda row: True) -> list[Row]:
-        return [row for key, row in sorted(self.rows[policy].items()) if key[2] == way and keep(row)]
+    def of(self, policy: str, way: str, keep: Callable[[Row], bool] = lambda row: True) -> list[tuple[Unit, Row]]:
+        return [
+            ((key[0], str(row["case"])), row)
+            for key, row in sorted(self.rows[policy].items())
+            if key[2] == way and keep(row)
+        ]
 
-    def matches(self, policy: str, other: str, way: str, keep: Callable[[Row], bool] = lambda row: True) -> list[Match]:
+    def matches(
+        self, policy: str, other: str, way: str, keep: Callable[[Row], bool] = lambda row: True
+    ) -> list[tuple[Unit, Match]]:
         """One match a visit, in both orders, by the visit oracle; a reply that did not end loses as an empty one."""
         mine, others = self.rows[policy], self.rows[other]
         keys = [key for key in sorted(mine) if key[2] == way and key in others and keep(mine[key])]
         return [
-            match(partial(better, mine[key], others[key]), str(mine[key]["text"]), str(others[key]["text"]))
+            (
+                (key[0], str(mine[key]["case"])),
+                match(partial(better, mine[key], others[key]), str(mine[key]["text"]), str(others[key]["text"])),
+            )
             for key in keys
         ]
 
@@ -93,20 +121,20 @@ def figures(answers: Answers) -> dict[str, dict[str, dict[str, list[float]]]]:
     for policy in answers.rows:
         for way in ("sampled", "greedy"):
             for name, (keep, value) in FIGURES.items():
-                values = [v for row in answers.of(policy, way, keep) if (v := value(row)) is not None]
+                values = [(unit, v) for unit, row in answers.of(policy, way, keep) if (v := value(row)) is not None]
                 if values:
-                    found.setdefault(policy, {}).setdefault(way, {})[name] = list(interval_of(values))
+                    found.setdefault(policy, {}).setdefault(way, {})[name] = list(measured(statistics.fmean, values))
     return found
 
 
 def contest(answers: Answers, policy: str, other: str, way: str, keep: Callable[[Row], bool]) -> dict[str, Any]:
     """Win, tie and loss of one policy against another, plain and at equal length."""
     played = answers.matches(policy, other, way, keep)
-    wins, losses = (sum(one.outcome == value for one in played) / len(played) for value in (1.0, 0.0))
+    wins, losses = (sum(one.outcome == value for _, one in played) / len(played) for value in (1.0, 0.0))
     return {
         "policy": policy, "against": other, "way": way, "visits": len(played), "win": wins, "tie": 1.0 - wins - losses,
-        "loss": losses, "win_rate": [win_rate(played), *interval(win_rate, played)],
-        "length_controlled": [length_controlled(played), *interval(length_controlled, played, resamples=100)],
+        "loss": losses, "win_rate": list(measured(win_rate, played)),
+        "length_controlled": list(measured(length_controlled, played, resamples=100)),
     }  # fmt: skip
 
 
@@ -135,59 +163,62 @@ def table(answers: Answers) -> list[dict[str, Any]]:
     return found
 
 
-def difference(answers: Answers, policy: str, other: str, name: str, way: str) -> tuple[float, float, float]:
+def difference(answers: Answers, policy: str, other: str, name: str, way: str) -> Measured:
     """Mean of a figure of one policy less that of another, over the same visits."""
     keep, value = FIGURES[name]
     first, second = answers.rows[policy], answers.rows[other]
-    pairs = [(value(first[key]), value(second[key])) for key in sorted(first)
+    pairs = [((key[0], str(first[key]["case"])), value(first[key]), value(second[key])) for key in sorted(first)
              if key[2] == way and key in second and keep(first[key])]  # fmt: skip
-    return interval_of([a - b for a, b in pairs if a is not None and b is not None])
+    return measured(statistics.fmean, [(unit, a - b) for unit, a, b in pairs if a is not None and b is not None])
+
+
+def preferred(answers: Answers, model: str, first: str, second: str) -> Measured:
+    """Share of the undecided visits at which a reward model pays what `first` says more than what `second` does."""
+    rows = [(unit, row) for unit, row in answers.preferences[model] if undecided(row)]
+    return measured(statistics.fmean, [(unit, float(row[first] > row[second])) for unit, row in rows])
 
 
 def shapes(answers: Answers, seeds: int) -> dict[str, dict[str, Any]]:
     """Each shape of the paper: held or not, with its numbers."""
-    found: dict[str, dict[str, Any]] = {}
-
-    def tell(name: str, claim: str, measured: tuple[float, float, float], above: float = 0.0, **more: Any) -> None:
-        held = measured[1] > above
-        reversed_ = measured[2] < above
-        verdict = "held" if held else ("reversed" if seeds >= 5 else "not held") if reversed_ else "not shown"
-        found[name] = {"held": held, "verdict": verdict, "claim": claim, "mean": measured[0],
-                       "low": measured[1], "high": measured[2], "against": above, "seeds": seeds, **more}  # fmt: skip
-
-    def rate(policy: str, other: str) -> tuple[float, float, float]:
-        row = contest(answers, policy, other, "sampled", lambda row: True)
-        mean, low, high = row["win_rate"]
-        return mean, low, high
-
-    tell(
-        "rlaif_raises_asking_back",
-        "asking back, RLAIF less SFT",
-        difference(answers, "ppo", "sft-both", "asking_back", "sampled"),
+    against_sft, against_real, against_distilled = (
+        contest(answers, one, other, "sampled", lambda row: True)
+        for one, other in (("ppo", "sft-both"), ("sft-both", "sft-real"), ("sft-both", "sft-distilled"))
     )
-    tell("rlaif_raises_win_rate", "win rate of RLAIF against SFT", rate("ppo", "sft-both"), 0.5,
-         length_controlled=contest(answers, "ppo", "sft-both", "sampled", lambda row: True)["length_controlled"])  # fmt: skip
-    tell("both_beats_real_only", "win rate of SFT on both against real only", rate("sft-both", "sft-real"), 0.5)
-    tell(
-        "both_beats_distilled_only",
-        "win rate of SFT on both against distilled only",
-        rate("sft-both", "sft-distilled"),
-        0.5,
-    )
-    for name, text in (("reward", "with"), ("reward-blind", "without")):
-        rows = [row for row in answers.preferences[name] if not row["decidable"]]
-        shares = interval_of([float(row["doctor"] > row["assistant"]) for row in rows])
-        if name == "reward":
-            tell("reward_with_reference_prefers_asking", f"undecided visits at which the reward model {text} the doctor's "
-                 "reference pays a doctor's question more than an assistant's reply", shares, 0.5)  # fmt: skip
-        else:
-            low = (1.0 - shares[0], 1.0 - shares[2], 1.0 - shares[1])
-            tell(
-                "reward_without_reference_prefers_lists",
-                f"the same, {text}: the assistant's long reply gets more",
-                low,
-                0.5,
-            )
-    tell("reference_shifts_rl_to_asking", "asking back, RL on the reward model with the reference less without",
-         difference(answers, "ppo", "ppo-blind", "asking_back", "sampled"))  # fmt: skip
+    claims = {
+        "rlaif_raises_asking_back": (
+            "asking back, RLAIF less SFT", 0.0, difference(answers, "ppo", "sft-both", "asking_back", "sampled")),
+        "rlaif_raises_win_rate": ("win rate of RLAIF against SFT", 0.5, against_sft["win_rate"]),
+        "both_beats_real_only": ("win rate of SFT on both against real only", 0.5, against_real["win_rate"]),
+        "both_beats_distilled_only": ("win rate of SFT on both against distilled only", 0.5, against_distilled["win_rate"]),
+        "reward_with_reference_prefers_asking": (
+            "undecided visits at which the reward model with the doctor's reference pays a doctor's question more than an "
+            "assistant's reply", 0.5, preferred(answers, "reward", "doctor", "assistant")),
+        "reward_without_reference_prefers_lists": (
+            "the same, without: the assistant's long reply gets more", 0.5,
+            preferred(answers, "reward-blind", "assistant", "doctor")),
+        "reference_shifts_rl_to_asking": (
+            "asking back, RL on the reward model with the reference less without", 0.0,
+            difference(answers, "ppo", "ppo-blind", "asking_back", "sampled")),
+    }  # fmt: skip
+    found = {name: shape(claim, above, figure, seeds) for name, (claim, above, figure) in claims.items()}
+    at_equal_length = {"rlaif_raises_win_rate": against_sft, "both_beats_real_only": against_real,
+                       "both_beats_distilled_only": against_distilled}  # fmt: skip
+    for name, row in at_equal_length.items():
+        found[name]["length_controlled"] = row["length_controlled"]
     return found
+
+
+def shape(claim: str, above: float, figure: Sequence[float], seeds: int) -> dict[str, Any]:
+    """What a figure says of a claim that it is above something."""
+    mean, low, high = figure
+    verdict = (
+        "holds"
+        if low > above
+        else "open"
+        if high >= above
+        else "refuted"
+        if seeds >= 5
+        else "open (5 seeds are needed to refute)"
+    )
+    return {"held": low > above, "verdict": verdict, "claim": claim, "mean": mean, "low": low, "high": high,
+            "against": above, "seeds": seeds}  # fmt: skip

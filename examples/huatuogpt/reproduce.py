@@ -131,16 +131,13 @@ def done(folder: Path, name: str) -> bool:
 
 def run_stage(name: str, folder: Path, seed: int, sizes: Sizes) -> None:
     """One stage in this process; its mark is written last."""
-    began = time.perf_counter()
+    began = time.time()
     end_with_parent()
     torch.set_num_threads(1)
     stages(True)[name].run(folder, seed, sizes)
     used = resource.getrusage(resource.RUSAGE_SELF)
-    about = {
-        "seconds": time.perf_counter() - began,
-        "cpu_seconds": used.ru_utime + used.ru_stime,
-        "sizes": asdict(sizes),
-    }
+    about = {"began": began, "seconds": time.time() - began, "cpu_seconds": used.ru_utime + used.ru_stime,
+             "sizes": asdict(sizes)}  # fmt: skip
     write_atomic(folder / "done" / name / DONE, json.dumps(about).encode())
 
 
@@ -161,7 +158,7 @@ def report(folders: Sequence[Path], options: argparse.Namespace) -> int:
     main = [mark for name, mark in marks.items() if name.partition("/")[2] in stages(False)]
     found: dict[str, Any] = {
         "scale": options.scale, "seeds": len(folders),
-        "minutes": sum(mark["seconds"] for mark in main) / 60 / options.workers / len(folders),
+        "minutes": minutes(main) / len(folders),
         "cpu_minutes": sum(mark["cpu_seconds"] for mark in main) / 60 / len(folders),
         "table": table(answers), "shapes": shapes(answers, len(folders)), "figures": figures(answers),
         "stages": {name: {key: mark[key] for key in ("seconds", "cpu_seconds")} for name, mark in marks.items()},
@@ -171,6 +168,15 @@ def report(folders: Sequence[Path], options: argparse.Namespace) -> int:
         options.json.parent.mkdir(parents=True, exist_ok=True)
         write_atomic(options.json, (json.dumps(found, indent=1) + "\n").encode())
     return 0
+
+
+def minutes(marks: Sequence[Mapping[str, Any]]) -> float:
+    """By the clock: when at least one of these stages ran. A stage that was killed counts from its last start."""
+    total, until = 0.0, 0.0
+    for mark in sorted(marks, key=lambda one: float(one["began"])):
+        end = mark["began"] + mark["seconds"]
+        total, until = total + max(0.0, end - max(until, mark["began"])), max(until, end)
+    return total / 60
 
 
 def print_report(found: Mapping[str, Any]) -> None:

@@ -188,7 +188,13 @@ def train_judge(name: str, folder: Path, seed: int, sizes: Sizes) -> None:
         rows = token_rows(model.tokenizer, [(v, Response(text)) for v, text in zip(visits, said, strict=True)])
         worth.append([one.mean for one in combined(model.raw(rows, 32), model.scales)])
     rows = [
-        {"id": visit.id, "decidable": visit.metadata["decidable"], "doctor": doctor, "assistant": assistant}
+        {
+            "id": visit.id,
+            "case": case_of(visit),
+            "decidable": visit.metadata["decidable"],
+            "doctor": doctor,
+            "assistant": assistant,
+        }
         for visit, doctor, assistant in zip(visits, *worth, strict=True)
     ]
     write_atomic(folder / name / "preferences.jsonl", b"".join(map(json_line, rows)))
@@ -218,13 +224,18 @@ def answer(name: str, folder: Path, seed: int, sizes: Sizes) -> None:
         for visit, reply, like in zip(visits, replies, likeness, strict=True):
             found = visit_oracle.judge(visit, reply.text, reply.finish_reason)
             rows.append({
-                "policy": name, "way": way, "id": visit.id, "stage": visit.metadata["stage"],
+                "policy": name, "way": way, "id": visit.id, "case": case_of(visit), "stage": visit.metadata["stage"],
                 "decidable": visit.metadata["decidable"], "text": reply.text, "finish_reason": reply.finish_reason,
                 "total": found.total, **found.parts, "asks": bool(found.notes["asks"]),
                 "right": bool(found.notes.get("right")), "listed": len(found.notes["listed"]),
                 "unsafe": bool(found.notes.get("unsafe")), "doctor_likeness": like,
             })  # fmt: skip
     write_atomic(folder / f"answers-{name}" / "answers.jsonl", b"".join(map(json_line, rows)))
+
+
+def case_of(visit: Problem) -> str:
+    """What visits have in common that are not independent: the disease, and the findings told."""
+    return "/".join((str(visit.metadata["disease"]), *sorted(visit.metadata["findings"])))
 
 
 async def doctor_likeness(visits: Sequence[Problem], replies: Sequence[Candidate]) -> list[float | None]:

@@ -4,9 +4,12 @@ import importlib.util
 import json
 import os
 import shutil
+import statistics
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -49,6 +52,37 @@ def test_every_stage_runs_and_a_stage_that_is_gone_is_made_again_alone(repositor
     assert (tmp_path / "run" / "seed0" / "answers-ppo" / "answers.jsonl").read_text().splitlines() == rows
     same = json.loads((tmp_path / "out.json").read_text())
     assert same["shapes"] == found["shapes"] and same["table"] == found["table"]
+
+
+@pytest.fixture
+def example(repository: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], ModuleType]:
+    """Modules of the example, by name."""
+    monkeypatch.syspath_prepend(str(repository / "examples" / "huatuogpt"))
+
+    def load(name: str) -> ModuleType:
+        for other in ("reproduce", "measure", "stages"):  # other examples have files of these names
+            monkeypatch.delitem(sys.modules, other, raising=False)
+        return importlib.import_module(name)
+
+    return load
+
+
+def test_visits_of_one_case_are_no_evidence_of_their_own(example: Callable[[str], ModuleType]) -> None:
+    measure = example("measure")
+    halves = [float(i % 2) for i in range(100)]
+    alone = measure.measured(statistics.fmean, [((0, f"case {i}"), value) for i, value in enumerate(halves)])
+    in_cases = measure.measured(statistics.fmean, [((0, f"case {i % 4}"), value) for i, value in enumerate(halves)])
+    in_one = measure.measured(statistics.fmean, [((0, "the case"), value) for value in halves])
+    assert alone[0] == in_cases[0] == 0.5 and in_one == (0.5, 0.5, 0.5)
+    assert 0.1 < alone[2] - alone[1] < 0.3 and in_cases[2] - in_cases[1] == 1.0
+    by_seed = [((seed, f"case {i}"), float(seed)) for seed in range(2) for i in range(50)]
+    assert measure.measured(statistics.fmean, by_seed) == (0.5, 0.0, 1.0)
+
+
+def test_minutes_are_those_at_which_a_stage_ran(example: Callable[[str], ModuleType]) -> None:
+    reproduce = example("reproduce")
+    marks = [{"began": 1000.0 + a, "seconds": b} for a, b in ((0, 60), (30, 60), (40, 10), (600, 30))]
+    assert reproduce.minutes(marks) == 2.0
 
 
 @pytest.mark.parametrize("scale", ["laptop", "paper"])
