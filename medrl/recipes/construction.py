@@ -10,7 +10,7 @@ from medrl.construct.reasoning import ReasoningStage
 from medrl.construct.verifiable import VerifiableStage
 from medrl.errors import RecipeError
 from medrl.knobs import out_of_range
-from medrl.recipes.load import read_recipe_of, read_tree
+from medrl.recipes.tree import read_recipe_of, read_tree
 
 
 @dataclass(frozen=True)
