@@ -28,7 +28,7 @@ def read_dialogue(item: Item, schema: str = "auto", name: str = "the source") ->
     Raises:
         RowFault: It holds none, and why.
     """
-    messages = _read(
+    messages: tuple[Message, ...] = _read(
         item, schema, name, demonstrations.SCHEMAS, lambda parse: parse(item.row, item.number, None).messages
     )
     roles = [str(message["role"]) for message in messages]

@@ -23,7 +23,7 @@ class Rows(ABC):
     """What a construction is made of, row after row."""
 
     limit: int | None
-    id_column: str
+    id_column: str = "id"
 
     @property
     @abstractmethod
@@ -89,8 +89,6 @@ class Numbered(Rows):
 
     limit: int
     """How many rows. May be raised later: what is done stays done. Paper of HuatuoGPT: 61,400 instructions."""
-
-    id_column: ClassVar[str] = "id"
 
     def __post_init__(self) -> None:
         if self.limit < 1:

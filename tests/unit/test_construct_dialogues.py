@@ -1,67 +1,22 @@
 """Distilled instructions, two-role conversations and polished replies: recipes carried out over real HTTP."""
 
 import json
-import os
-import random
-import re
-import signal
-import subprocess
-import sys
-import time
-from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from chat_server import CUT, DROPS, ChatServer, Reply, failing
+from chat_server import ChatServer, Reply
+from dialogue_writers import CASE, ROLE, answers, ask_and_answer, construct, made, play, slots
 
-from medrl.commands.construct_rows import construct_rows
+from medrl.cli import make_parser
 from medrl.construct import polish, self_instruct, two_roles
 from medrl.construct.self_instruct import SEEDS
 from medrl.data.demonstrations import load_demonstrations
 from medrl.errors import DataError, RecipeError
-from medrl.files import read_jsonl
-from medrl.recipes.construction import load_construction
+from medrl.recipes.construction import KINDS, load_construction
 
 Serve = Callable[..., ChatServer]
-SLOT = re.compile(r"=== (?P<code>[0-9a-f]{16}) (?P<name>[A-Z]+) ===\n(?P<text>(?:\| .*\n)*?)=== (?P=code) END ===")
-ROLE = {"instructions": "writer", "conversations": "patient", "polish": "rewriter"}
-
-
-def slots(request: Mapping[str, Any]) -> dict[str, str]:
-    text = request["messages"][-1]["content"] + "\n"
-    return {m["name"]: "\n".join(line[2:] for line in m["text"].splitlines()) for m in SLOT.finditer(text)}
-
-
-def answers(*texts: str) -> Callable[[dict[str, Any], int], str]:
-    """The n-th request gets the n-th text, and the last one for ever."""
-    return lambda request, n: texts[min(n, len(texts) - 1)]
-
-
-def recipe(tmp_path: Path, kind: str, url: str, rows: Any) -> Path:
-    """A recipe file; `rows` are a number for instructions, else the rows of a source."""
-    source = tmp_path / "source.jsonl"
-    if not isinstance(rows, int):
-        source.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), "utf-8")
-    path = tmp_path / f"{kind}.yaml"
-    given = f"limit: {rows}" if isinstance(rows, int) else f"source: {source}"
-    path.write_text(
-        f"name: d\nfolder: {tmp_path / 'out'}\nrows: {{{given}}}\n"
-        f"stage:\n  {ROLE[kind]}:\n    client: {{type: openai, model: w, base_url: '{url}', max_retries: 0, timeout: 5.0}}\n"
-        "    temperature: 0.8\n    prompt_price: 1000.0\nconcurrency: 4\n",
-        "utf-8",
-    )
-    return path
-
-
-def construct(tmp_path: Path, kind: str, server: ChatServer, rows: Any, *overrides: str) -> Any:
-    return construct_rows(load_construction(kind, recipe(tmp_path, kind, server.url, rows), overrides))
-
-
-def made(tmp_path: Path, name: str = "rows") -> list[dict[str, Any]]:
-    path = tmp_path / "out" / f"{name}.jsonl"
-    return read_jsonl(path) if path.exists() else []
 
 
 def outcome(tmp_path: Path) -> tuple[str, str]:
@@ -75,15 +30,6 @@ def outcome(tmp_path: Path) -> tuple[str, str]:
 
 
 # Self-instruct
-
-
-def ask_and_answer(request: dict[str, Any], n: int) -> str:
-    """A new question for each number, and an answer that quotes its question."""
-    shown = slots(request)
-    if "QUESTION" in shown:
-        return json.dumps({"reply": f"About {shown['QUESTION']!r}: since when?"})
-    draw = random.Random(shown["NUMBER"])
-    return json.dumps({"instruction": " ".join(f"w{draw.randrange(10**6)}" for _ in range(8)) + "?"})
 
 
 def test_instructions_know_their_examples_and_are_answered(tmp_path: Path, chat_server: Serve) -> None:
@@ -178,27 +124,6 @@ def test_two_that_are_nearly_one_are_not_both_kept_whoever_is_first(tmp_path: Pa
 
 
 # Two roles
-
-CASE = {
-    "id": "c1",
-    "case": "Chest pain since an hour, sweating. No allergies.",
-    "findings": "STEMI; call an ambulance.",
-}
-
-
-def play(ends_at: int) -> Callable[[dict[str, Any], int], str]:
-    """A patient and a doctor who end at an exchange."""
-
-    def reply(request: dict[str, Any], n: int) -> str:
-        shown = slots(request)
-        lines = [line for line in shown["DIALOGUE"].splitlines() if line != "-"]
-        who = "patient" if "CASE" in shown else "doctor"
-        assert ("CASE" in shown) != ("FINDINGS" in shown)
-        assert len(lines) % 2 == (who == "doctor")
-        ends = {"ends": len(lines) // 2 + 1 >= ends_at} if who == "doctor" else {}
-        return json.dumps({"say": f"{who} says {len(lines)}", **ends})
-
-    return reply
 
 
 def test_two_roles_talk_until_the_doctor_has_told_all(tmp_path: Path, chat_server: Serve) -> None:
@@ -389,79 +314,12 @@ def test_a_turn_of_the_dialogue_is_one_line_to_the_rewriter(tmp_path: Path, chat
     ]
 
 
-# All three, disturbed
-
-
-def talk(request: dict[str, Any], n: int) -> str:
-    """Whatever is asked for."""
-    shown = slots(request)
-    if "REPLY" in shown:
-        return json.dumps({"reply": f"Dear patient, {shown['REPLY']}"})
-    return play(2)(request, n) if "DIALOGUE" in shown else ask_and_answer(request, n)
-
-
-def source_of(kind: str, count: int) -> Any:
-    if kind == "polish":
-        return [{"id": f"r{i}", "data": [f"问：Case {i}.", "答：Rest."]} for i in range(count)]
-    return count if kind == "instructions" else [{**CASE, "id": f"r{i}", "case": f"Case {i}."} for i in range(count)]
-
-
-@pytest.mark.parametrize("kind", ROLE)
-def test_a_failed_request_is_a_marked_failure_and_no_row(kind: str, tmp_path: Path, chat_server: Serve) -> None:
-    """Whatever fails, and then goes on: no row is lost, doubled, or made of half a dialogue."""
-    faults = [failing(429), failing(500), CUT, DROPS, Reply('{"reply": "ha', finish_reason="length")]
-    source, server = source_of(kind, 10), chat_server()
-    server.behaviour = lambda request, n: faults[n % 10] if n % 10 < len(faults) else talk(request, n)
-    overrides = ("stop_after=1000", f"stage.{ROLE[kind]}.tries=1", f"stage.{ROLE[kind]}.client.breaker_failures=null")
-    first = construct(tmp_path, kind, server, source, *overrides)
-    failed = made(tmp_path, "failed")
-    assert first.failures.total() == len(failed) > 0 and {row["kind"] for row in failed} >= {"unavailable"}
-    assert not {row["id"] for row in failed} & {row["id"] for row in made(tmp_path)}
-    server.behaviour = talk
-    second = construct(tmp_path, kind, server, source, *overrides)
-    assert not second.failures and not made(tmp_path, "failed") and not made(tmp_path, "dropped")
-    ids = [row["id"] for row in made(tmp_path)]
-    assert len(ids) == len(set(ids)) == 10
-    assert all(len(row["data"]) == (4 if kind == "conversations" else 2) for row in made(tmp_path))
-
-
-def start(path: Path, kind: str) -> "subprocess.Popen[bytes]":
-    run = f"sys.exit(main(['construct', {kind!r}, {str(path)!r}]))"
-    code = f"import sys\nsys.modules['torch'] = None\nfrom medrl.cli import main\n{run}"
-    root = Path(__file__).resolve().parents[2]
-    return subprocess.Popen(
-        [sys.executable, "-c", code], stdout=subprocess.DEVNULL, cwd=root, env={**os.environ, "PYTHONPATH": str(root)}
-    )
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("kind", ROLE)
-def test_kill_9_loses_and_doubles_nothing(kind: str, tmp_path: Path, chat_server: Serve) -> None:
-    """The command itself, killed twice while it asks, without torch; then the same rows as when nobody had disturbed it."""
-    count, kills = 40, 0
-    server, draw = chat_server(lambda request, n: Reply(talk(request, n), delay=0.02)), random.Random(kind)
-    path = recipe(tmp_path, kind, server.url, source_of(kind, count))
-    while kills < 2:
-        before, process = server.count, start(path, kind)
-        while server.count < before + 8 and process.poll() is None:
-            time.sleep(0.005)
-        time.sleep(draw.uniform(0.0, 0.1))
-        if process.poll() is None:
-            process.send_signal(signal.SIGKILL)
-            kills += 1
-        assert process.wait() == -signal.SIGKILL
-    process = start(path, kind)
-    assert process.wait() == 0
-    rows = {row["id"]: row["data"] for row in made(tmp_path)}
-    assert len(rows) == len(made(tmp_path)) == count and not made(tmp_path, "dropped")
-    asked = Counter(json.dumps(request, sort_keys=True) for request in server.requests)
-    assert asked.total() - len(asked) <= kills * 4  # what was under way at a kill is paid for twice, and nothing else
-    (tmp_path / "calm").mkdir()
-    construct(tmp_path / "calm", kind, server, source_of(kind, count))
-    assert {row["id"]: row["data"] for row in made(tmp_path / "calm")} == rows
-
-
 # The example
+
+
+def test_the_command_takes_every_kind_of_recipe() -> None:
+    for kind in KINDS:
+        assert make_parser().parse_args(["construct", kind, "recipe.yaml"]).what == kind
 
 
 def test_the_recipes_of_the_example_are_sound() -> None:
