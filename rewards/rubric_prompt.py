@@ -11,7 +11,7 @@ from medrl.chat.base import Message
 from medrl.chat.strict import read_reply
 from medrl.data.rubrics import Rubric
 from medrl.types import Problem, text_of
-from medrl.verifiers.judge_prompt import Language, code_of, harmless, quoted
+from medrl.verifiers.judge_prompt import Language, harmless, in_slots
 
 Layout: TypeAlias = Literal["numbered", "list"]
 
@@ -65,13 +65,9 @@ def messages(
     numbered = "\n".join(f"{i}. {' '.join(one.text.split())}" for i, one in enumerate(rubric.criteria, 1))
     said = "\n".join(f"{message['role']}: {text_of(message['content'])}" for message in problem.messages)
     slots = {"CONVERSATION": harmless(said), "ANSWER": harmless(answer), "CRITERIA": harmless(numbered)}
-    code = code_of(slots, seed)
-    parts = [code]
-    for name, text in slots.items():
-        parts += [f"=== {code} {name} ===", quoted(text), f"=== {code} END ==="]
     reminder = REMINDER[language].replace("{n}", str(len(rubric.criteria)))
     instructions = INSTRUCTIONS[language].replace("{reply}", REPLIES[layout][language])
-    return Message("system", instructions), Message("user", "\n".join([*parts, reminder]))
+    return Message("system", instructions), Message("user", "\n".join([*in_slots(slots, seed), reminder]))
 
 
 def schema(layout: Layout, count: int) -> dict[str, Any]:

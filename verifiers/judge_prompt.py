@@ -114,11 +114,7 @@ def messages(
     problem: Problem, answer: str, language: Language, rubric: str | None, show_question: bool, seed: int
 ) -> tuple[Message, Message]:
     """The chat that asks about one answer; equal arguments give equal texts."""
-    slots = contents(problem, answer, show_question)
-    code = code_of(slots, seed)
-    parts = [code]
-    for name, text in slots.items():
-        parts += [f"=== {code} {name} ===", quoted(text), f"=== {code} END ==="]
+    parts = in_slots(contents(problem, answer, show_question), seed)
     instructions = FRAME[language].replace("{rubric}", (rubric or RUBRIC[language]).strip())
     return Message("system", instructions), Message("user", "\n".join([*parts, REMINDER[language]]))
 
@@ -133,6 +129,15 @@ def contents(problem: Problem, answer: str, show_question: bool) -> dict[str, st
         slots["OPTIONS"] = "\n".join(f"{label}. {text}" for label, text in problem.options.items())
     slots["REFERENCE"] = "\n".join([reference, *(f"(also accepted) {alias}" for alias in problem.aliases)])
     return {name: harmless(text) for name, text in {**slots, "ANSWER": answer}.items()}
+
+
+def in_slots(slots: Mapping[str, str], seed: int) -> list[str]:
+    """Harmless texts as a code and delimited, quoted slots, from which no text can break out."""
+    code = code_of(slots, seed)
+    parts = [code]
+    for name, text in slots.items():
+        parts += [f"=== {code} {name} ===", quoted(text), f"=== {code} END ==="]
+    return parts
 
 
 def code_of(slots: Mapping[str, str], seed: int) -> str:

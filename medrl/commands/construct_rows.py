@@ -1,6 +1,5 @@
-"""`medrl construct problems` and `medrl construct reasoning`: a recipe carried out, or the rest of it."""
+"""`medrl construct` of all kinds but feedback: a recipe carried out, or the rest of it."""
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +8,6 @@ from medrl.construct.pipeline import Pipeline, items_of, shard_of
 from medrl.construct.progress import Progress
 from medrl.construct.store import KEPT, ROWS, Store
 from medrl.construct.tally import Tally
-from medrl.data.rows import count_rows, stream_rows
 from medrl.files import json_line, write_atomic
 from medrl.recipes.construction import Construction
 from medrl.verifiers.protocol import run_sync
@@ -25,10 +23,10 @@ def construct_rows(recipe: Construction, progress: Progress | None = None) -> Ta
     """
     folder, rows = recipe.target, recipe.rows
     identity = recipe.work.identity()
-    source = stream_rows(rows.source, split=rows.split, config=rows.config)  # a wrong name is told before all else
+    source = rows.stream()  # a wrong name is told before all else
     made_of = {
         "kind": recipe.work.name,
-        "rows": {key: value for key, value in asdict(rows).items() if key != "limit"},
+        "rows": rows.identity(),
         "seed": recipe.seed,
         "shard": recipe.shard,
         **identity,
@@ -36,7 +34,8 @@ def construct_rows(recipe: Construction, progress: Progress | None = None) -> Ta
     store = Store(folder, made_of)
     try:
         stage = recipe.work.cached(Path(recipe.cache or folder / "chat.sqlite"))
-        provenance = {"construction": stage.name, "medrl": __version__, **_short(identity), "source": rows.source}
+        stage.begin(store.kept())
+        provenance = {"construction": stage.name, "medrl": __version__, **_short(identity), "source": rows.origin}
         pipeline = Pipeline(
             stage,
             items_of(source, column=rows.id_column, limit=rows.limit, shard=recipe.shard),
@@ -78,8 +77,5 @@ def _short(identity: Any) -> dict[str, Any]:
 
 def _total(recipe: Construction) -> int | None:
     """How many rows there are to do, where it is known without reading them; a shard's share is an estimate."""
-    total = count_rows(recipe.rows.source)
-    if total is None:
-        return recipe.rows.limit if shard_of(recipe.shard)[1] == 1 else None
-    whole = min(total, recipe.rows.limit or total)
-    return round(whole / shard_of(recipe.shard)[1])
+    total = recipe.rows.total
+    return None if total is None else round(total / shard_of(recipe.shard)[1])

@@ -11,13 +11,18 @@ from medrl.errors import DataError
 
 def add(commands: Commands) -> None:
     """Declare these commands."""
-    make = commands.add_parser("construct", help="construct data from a recipe: problems, reasoning, feedback")
+    make = commands.add_parser(
+        "construct", help="construct data from a recipe: problems, reasoning, dialogues, feedback"
+    )
     make.add_argument(
-        "what", choices=("problems", "reasoning", "feedback"),
+        "what", choices=("problems", "reasoning", "instructions", "conversations", "polish", "feedback"),
         help="problems: multiple-choice questions to verifiable problems; reasoning: these to worked answers for SFT; "
-        "feedback: sample responses, have them judged, make pairs",
+        "instructions: new questions with answers, by self-instruct; conversations: two models talk about a case; polish: "
+        "a doctor's terse replies in whole sentences; feedback: sample responses, have them judged, make pairs",
     )  # fmt: skip
-    make.add_argument("recipe", help="YAML file, for example examples/huatuogpt_o1/problems.yaml")
+    make.add_argument(
+        "recipe", help="YAML file, such as problems.yaml in examples/huatuogpt_o1, polish.yaml in examples/huatuogpt"
+    )
     make.add_argument("overrides", nargs="*", metavar="KNOB=VALUE")
     make.set_defaults(command=_construct)
 

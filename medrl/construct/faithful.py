@@ -44,6 +44,10 @@ _WARNING = re.compile(
     r"(?! (?:worry|be afraid|hesitate))"
     r"|不(?:要|能|可|宜|得|建议|应|许|准)(?!担心|着急|紧张|害怕)|勿|禁|忌|停(?!经)|避免|(?<![特分识区鉴类性级个])别(?!人|的|担心|着急)",
 )  # fmt: skip
+# A wish to get well advises nothing, though its word is also that for rehabilitation.
+_WISH = re.compile(
+    r"(?:祝愿?|希望|愿)(?:您|你|孩子|宝宝|患者)?(?:身体)?能?(?:早日|尽快|尽早|早点|快点)(?:恢复)?(?:康复|痊愈|健康|好转)"
+)
 _AGAINST = re.compile(rf"{_WARNING.pattern}|\b(?:no|not|neither|nor|without)\b|不(?:需|必|用|是|像)|无需|没|未|排除")
 
 
@@ -56,6 +60,7 @@ class Amount(NamedTuple):
 
 def unfaithful(original: str, text: str) -> str:
     """What a rewriting dropped or added, in words; "" where it says the same."""
+    original, text = (_WISH.sub("", one) for one in (original, text))
     amounts = [amounts_of(one) for one in (original, text)]
     numbers = [[one.number for one in some] for some in amounts]
     if numbers[0] != numbers[1]:

@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeAlias
 from medrl.chat.base import Message
 from medrl.chat.strict import read_reply
 from medrl.types import Problem, text_of
-from medrl.verifiers.judge_prompt import Language, code_of, harmless, quoted
+from medrl.verifiers.judge_prompt import Language, harmless, in_slots
 
 VERSION = "ai-feedback-1"  # of the texts below; kept in each record
 DIMENSIONS = ("informativeness", "coherence", "adherence", "accuracy")
@@ -112,11 +112,7 @@ def _messages(
     if told:
         slots["DIAGNOSIS"] = str(problem.reference)
     slots = {name: harmless(text) for name, text in {**slots, **replies}.items()}
-    code = code_of(slots, seed)
-    parts = [code]
-    for name, text in slots.items():
-        parts += [f"=== {code} {name} ===", quoted(text), f"=== {code} END ==="]
-    parts.append(REMINDER[language])
+    parts = [*in_slots(slots, seed), REMINDER[language]]
     frame = FRAME[language].replace("{reference}", REFERENCE[language] if told else "")
     return Message("system", frame.replace("{task}", task[language])), Message("user", "\n".join(parts))
 

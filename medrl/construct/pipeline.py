@@ -132,6 +132,10 @@ class Stage(ABC):
     def identity(self) -> Mapping[str, Any]:
         """All that a row depends on besides the row and the seed: models, prompts, knobs. JSON."""
 
+    def begin(self, kept: Iterable[Mapping[str, Any]]) -> None:
+        """Look at the rows that earlier starts kept, where rows depend on one another; most do not, and read none."""
+        return None
+
     @abstractmethod
     async def run(self, work: Work) -> Kept | Dropped:
         """The outcome of one row.

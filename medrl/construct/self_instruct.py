@@ -1,25 +1,32 @@
-"""Distilled instructions: a chat model writes new questions from hand-written seeds, then answers them.
+"""Distilled instructions: a chat model writes new questions from hand-written examples, then answers them.
 
-Self-Instruct (arXiv 2212.10560) as HuatuoGPT uses it (arXiv 2305.15075, section 3.1): a few seeds are shown, the model
-writes one that differs, and what is nearly one that is there already is left out. What differs: one question a request,
-so that a row can be made again by itself; near duplicates are found by shared shingles in linear time, where
-Self-Instruct compares every pair by ROUGE-L above 0.7.
+Self-Instruct (arXiv 2212.10560) as HuatuoGPT uses it (arXiv 2305.15075, section 3.1): a few examples are shown, the model
+writes one that differs, and what is nearly one that is there already is left out. What differs: one question a request, and
+examples drawn by the row's number alone, so that a row can be made again by itself, and rows be made in any order. Where
+Self-Instruct shows its own later questions too, here a finished construction is the `pool` of the next one.
 """
 
 import random
-import re
-import unicodedata
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from hashlib import blake2b
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any, ClassVar, Literal
 
-from medrl.chat.base import ChatBadReply, ChatClient
-from medrl.construct.asking import asked, chat, on_one_line, text_of, texts_schema
+from medrl.chat.base import Message
+from medrl.construct.near_duplicates import NearDuplicates
+from medrl.construct.pipeline import Dropped, Item, Kept, Stage, Work
+from medrl.construct.roles import Role
+from medrl.construct.rows import read_dialogue
+from medrl.construct.slots import REMINDER, RULES, an_object, chat
+from medrl.construct.turns import on_one_line, read_turn, text_schema
+from medrl.data.rows import read_rows
+from medrl.errors import RecipeError
+from medrl.knobs import out_of_range
 from medrl.seeds import seed_of
 from medrl.verifiers.judge_prompt import Language
+from medrl.verifiers.protocol import digest
 
-VERSION = "self-instruct-1"
 SEEDS: Mapping[Language, tuple[str, ...]] = {
     "en": (
         "My father takes blood thinners and had a nosebleed for ten minutes. What should we do?",
@@ -49,132 +56,138 @@ SEEDS: Mapping[Language, tuple[str, ...]] = {
 ASK: Mapping[Language, str] = {
     "en": """\
 EXAMPLES holds questions of patients. Write one new question that a patient might send to a doctor: another complaint or \
-topic, another form, as concrete as these. "instruction" is the question alone.""",
+topic, another form, as concrete as these. Reply with one JSON object and nothing else: "instruction", the question alone.""",
     "zh": """\
 EXAMPLES 是患者的提问。请写一个患者可能发给医生的新提问：换一个主诉或话题，换一种问法，同样具体。\
-"instruction" 只写提问本身。""",
+只回复一个 JSON 对象，不要其他内容："instruction"，只写提问本身。""",
 }
 ANSWER: Mapping[Language, str] = {
     "en": """\
 QUESTION is a patient's. Answer as a doctor would: ask back where something decisive is missing, else say what it most \
-likely is, what to do, and when to come at once. No disclaimers. "reply" is the answer.""",
+likely is, what to do, and when to come at once. No disclaimers. Reply with one JSON object and nothing else: "reply", the \
+answer.""",
     "zh": """\
 QUESTION 是患者的提问。请像医生一样回答：缺少关键信息就追问，否则说明最可能的情况、该怎么做、何时立即就医。\
-不要写免责声明。"reply" 为回答。""",
+不要写免责声明。只回复一个 JSON 对象，不要其他内容："reply"，即回答。""",
 }
-WHO = "the writer"
-SHOWN = 4  # examples in a request
-MOST = {"instruction": 400, "reply": 3000}  # characters
+INSTRUCTION_SCHEMA = an_object(instruction=text_schema(400))
+REPLY_SCHEMA = an_object(reply=text_schema(3000))
+VERSION = digest([dict(RULES), dict(REMINDER), dict(ASK), dict(ANSWER), INSTRUCTION_SCHEMA, REPLY_SCHEMA])
+"""A hash of every text above: rows say which prompts made them."""
+SHOWN = 4  # examples in a request; a quarter of them from the pool, as in Self-Instruct
 
 
-async def instruction(
-    client: ChatClient, number: int, *, language: Language = "en", seeds: Sequence[str] | None = None,
-    pool: Sequence[str] = (), known: "NearDuplicates | None" = None, seed: int = 0,
-) -> dict[str, Any]:  # fmt: skip
-    """One new instruction: `id`, `instruction`, `language`, `provenance` with the model, the prompt and the examples.
+@dataclass(frozen=True)
+class InstructionStage(Stage):
+    """Writes one question that is not there yet, and its answer."""
 
-    Args:
-        client: Who writes.
-        number: Of the row; another number is shown other examples.
-        language: en or zh.
-        seeds: Hand-written examples; the bundled ones when empty.
-        pool: Instructions made before; a quarter of the examples comes from there, as in Self-Instruct.
-        known: All that is there already, kept by whoever writes many and adds what comes; without it each call compares with
-            `seeds` and `pool`, and takes as long as these are.
-        seed: Another seed draws other examples.
+    writer: Role
+    """Who writes the questions. Paper: ChatGPT. Temperature 0.7 to 1: a greedy writer writes the same again and again."""
+    answerer: Role | None = None
+    """Who answers them, where not the writer."""
+    language: Literal["en", "zh"] = "en"
+    """Language of prompts, questions and answers. Paper: zh."""
+    examples: str | None = None
+    """File or hub id of hand-written questions (column `instruction`, or dialogues in any published schema, of which the
+    first turn is taken); empty for ten bundled ones of each language, which are few: write 100 or more of your own."""
+    pool: str | None = None
+    """The same of questions made before, such as rows.jsonl of an earlier construction; a quarter of the examples comes from
+    there, and nothing that is nearly one of them is kept."""
+    draws: int = 3
+    """How many questions are asked for until one is new; where none is, the row is left out. Typical 1 to 5."""
+    likeness: float = 0.5
+    """Highest share of common shingles (Jaccard, runs of three words) of two questions that are both kept. 0.4 to 0.7."""
+    name: ClassVar[str] = "instructions"
+
+    def __post_init__(self) -> None:
+        faults = out_of_range(self, above_0=("draws", "likeness"))
+        if self.likeness > 1:
+            faults.append(f"likeness is {self.likeness}; no share is above 1")
+        if faults:
+            raise RecipeError("the instruction stage", faults)
+
+    @property
+    def reasons(self) -> Sequence[str]:
+        return ("near_duplicate",)
+
+    @cached_property
+    def written(self) -> tuple[str, ...]:
+        """The hand-written questions."""
+        return questions_of(self.examples) if self.examples else SEEDS[self.language]
+
+    @cached_property
+    def earlier(self) -> tuple[str, ...]:
+        """The questions of the pool."""
+        return questions_of(self.pool) if self.pool else ()
+
+    @cached_property
+    def known(self) -> NearDuplicates:
+        """All questions that are there: hand-written, of the pool, and kept so far."""
+        found = NearDuplicates(self.likeness)
+        for one in (*self.written, *self.earlier):
+            found.add(one)
+        return found
+
+    def cached(self, path: Path) -> "InstructionStage":
+        answerer = self.answerer and self.answerer.cached(path)
+        found = replace(self, writer=self.writer.cached(path), answerer=answerer)
+        vars(found).update(written=self.written, earlier=self.earlier)  # a pool may be large: read it once
+        return found
+
+    def identity(self) -> Mapping[str, Any]:
+        return {
+            "models": {"writer": self.writer.identity(), "answerer": (self.answerer or self.writer).identity()},
+            "prompts": VERSION,
+            "examples": digest(list(self.written)),
+            "pool": digest(list(self.earlier)),
+            "knobs": {name: getattr(self, name) for name in ("language", "draws", "likeness")},
+        }
+
+    def begin(self, kept: Iterable[Mapping[str, Any]]) -> None:
+        for row in kept:
+            self.known.add(question_of(row, 0))
+
+    async def run(self, work: Work) -> Kept | Dropped:
+        examples = self.shown(work.seed, work.item.number)
+        question, tried = await self._question(work, examples)
+        if question is None:
+            return Dropped("near_duplicate", tried)
+        read = partial(read_turn, schema=REPLY_SCHEMA, name="reply", who="the answerer")
+        messages = chat(ANSWER[self.language], {"QUESTION": question}, self.language, work.seed)
+        reply, _ = await work.ask(self.answerer or self.writer, messages, REPLY_SCHEMA, read)
+        return Kept({"data": [f"问：{question}", f"答：{reply}"], "language": self.language}, {"examples": examples})
+
+    def shown(self, seed: int, number: int) -> list[str]:
+        """The examples of a row: drawn by its number, whatever other rows became."""
+        draw = random.Random(seed_of("self-instruct", seed, self.language, number))
+        again = draw.sample(self.earlier, min(SHOWN // 4, len(self.earlier)))
+        return [*draw.sample(self.written, min(SHOWN - len(again), len(self.written))), *again]
+
+    async def _question(self, work: Work, examples: Sequence[str]) -> tuple[str | None, str]:
+        """A question that is new, from now on taken; None where none was, and the last one."""
+        text, read = "", partial(read_turn, schema=INSTRUCTION_SCHEMA, name="instruction", who="the writer")
+        for draw in range(self.draws):
+            text, _ = await work.ask(self.writer, self._messages(work, examples), INSTRUCTION_SCHEMA, read, draw)
+            if self.known.add(text):
+                return text, text
+        return None, text
+
+    def _messages(self, work: Work, examples: Sequence[str]) -> tuple[Message, Message]:
+        slots = {"EXAMPLES": "\n".join(map(on_one_line, examples)), "NUMBER": str(work.item.number)}
+        return chat(ASK[self.language], slots, self.language, work.seed)
+
+
+def questions_of(source: str) -> tuple[str, ...]:
+    """The questions of a file or hub data set.
 
     Raises:
-        ChatError: No reply that can be used; one that nearly is there already cannot.
+        DataError: It cannot be read, or a row holds none.
     """
-    rng = random.Random(seed_of("self-instruct", seed, language, number))
-    written = list(seeds or SEEDS[language])
-    again = rng.sample(list(pool), min(SHOWN // 4, len(pool)))
-    examples = [*rng.sample(written, min(SHOWN - len(again), len(written))), *again]
-    shown = "\n".join(map(on_one_line, examples))
-    messages = chat(ASK[language], {"EXAMPLES": shown, "NUMBER": str(number)}, language, seed)
-    seen = NearDuplicates()
-    for one in [*written, *pool] if known is None else examples:
-        seen.add(one)
-
-    def check(found: Mapping[str, Any]) -> str:
-        text = text_of(found, "instruction", WHO, MOST["instruction"])
-        if not (seen.new(text) and (known is None or known.new(text))):
-            raise ChatBadReply(f"{WHO} nearly wrote one that is there already: {text!r:.80}")
-        return text
-
-    text, about = await asked(
-        client, messages, texts_schema(MOST["instruction"], "instruction"), WHO, VERSION,
-        seed=seed, temperature=1.0, max_tokens=512, check=check,
-    )  # fmt: skip
-    key = f"self-instruct-{language}-s{seed}-{number:06d}"
-    return {"id": key, "instruction": text, "language": language, "provenance": {**about, "examples": examples}}
+    return tuple(question_of(row, number) for number, row in enumerate(read_rows(source)[1], 1))
 
 
-async def answered(client: ChatClient, row: Mapping[str, Any], *, seed: int = 0) -> dict[str, Any]:
-    """An instruction with its answer as a dialogue of one turn (`data`, the schema of HuatuoGPT-sft-data-v1).
-
-    Raises:
-        ChatError: No reply that can be used.
-    """
-    language: Language = "zh" if row.get("language") == "zh" else "en"
-    question = str(row["instruction"])
-    reply, about = await asked(
-        client, chat(ANSWER[language], {"QUESTION": question}, language, seed), texts_schema(MOST["reply"], "reply"),
-        "the answerer", VERSION, seed=seed, temperature=0.7, max_tokens=2048,
-        check=lambda found: text_of(found, "reply", "the answerer", MOST["reply"]),
-    )  # fmt: skip
-    made = {"source": "distilled_instructions", "instruction": row.get("provenance"), "answer": about}
-    return {"id": row["id"], "data": [f"问：{question}", f"答：{reply}"], "language": language, "provenance": made}
-
-
-# Near duplicates
-
-BANDS, PER_BAND = 16, 4
-_WORD = re.compile(r"[\u3400-\u9fff]|[^\W_]+")
-
-
-@dataclass
-class NearDuplicates:
-    """Which texts are nearly ones seen before: Jaccard of their shingles (three words, or characters in Chinese) over `most`.
-
-    Minhash with 16 bands of 4 (Broder 1997) finds a pair of Jaccard s with probability 1 - (1 - s^4)^16: 98 % at 0.7, 64 %
-    at 0.5, 2 % at 0.2; what is found is compared exactly. Linear in texts and their lengths.
-    """
-
-    most: float = 0.5
-    """Highest Jaccard of two texts that are both kept. Typical 0.4 to 0.7."""
-    kept: list[frozenset[int]] = field(default_factory=list)
-    buckets: dict[tuple[int, ...], list[int]] = field(default_factory=dict)
-
-    def new(self, text: str) -> bool:
-        """Whether no text seen so far is nearly this one."""
-        mine = shingles(text)
-        near = {at for key in _bands(mine) for at in self.buckets.get(key, ())}
-        return not any(len(mine & self.kept[at]) > self.most * len(mine | self.kept[at]) for at in near)
-
-    def add(self, text: str) -> bool:
-        """The same, and a new one is remembered."""
-        if not self.new(text):
-            return False
-        mine = shingles(text)
-        for key in _bands(mine):
-            self.buckets.setdefault(key, []).append(len(self.kept))
-        self.kept.append(mine)
-        return True
-
-
-def shingles(text: str) -> frozenset[int]:
-    """Numbers of the runs of three words (or Chinese characters) of a text; of a shorter text, of all of it."""
-    words = _WORD.findall(unicodedata.normalize("NFKC", text).casefold())
-    runs = [words[at : at + 3] for at in range(max(1, len(words) - 2))]
-    return frozenset(int.from_bytes(blake2b(" ".join(run).encode(), digest_size=8).digest(), "big") for run in runs)
-
-
-_MIX = [(2 * at + 1) * 0x9E3779B97F4A7C15 % 2**64 | 1 for at in range(1, BANDS * PER_BAND + 1)]
-_ADD = [at * 0xD1B54A32D192ED03 % 2**64 for at in range(BANDS * PER_BAND)]
-
-
-def _bands(found: frozenset[int]) -> Iterator[tuple[int, ...]]:
-    least = [min(((one * mix + add) % 2**64) >> 11 for one in found) for mix, add in zip(_MIX, _ADD, strict=True)]
-    for band in range(BANDS):
-        yield (band, *least[band * PER_BAND : (band + 1) * PER_BAND])
+def question_of(row: Mapping[str, Any], number: int) -> str:
+    """The question in a row: its column `instruction`, or the first turn of its dialogue."""
+    if isinstance(row.get("instruction"), str):
+        return str(row["instruction"])
+    return str(read_dialogue(Item(str(row.get("id", f"row-{number}")), number, row))[0]["content"])

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from medrl.chat.base import Message
-from medrl.verifiers.judge_prompt import Language, code_of, harmless, quoted
+from medrl.verifiers.judge_prompt import Language, harmless, in_slots
 
 RULES: Mapping[Language, str] = {
     "en": """\
@@ -29,11 +29,7 @@ REMINDER: Mapping[Language, str] = {
 def chat(task: str, slots: Mapping[str, str], language: Language, seed: int) -> tuple[Message, Message]:
     """Rules and task as the system message, the slots as the user's; equal arguments give equal texts."""
     clean = {name: harmless(text) for name, text in slots.items()}
-    code = code_of(clean, seed)
-    parts = [code]
-    for name, text in clean.items():
-        parts += [f"=== {code} {name} ===", quoted(text), f"=== {code} END ==="]
-    parts.append(REMINDER[language])
+    parts = [*in_slots(clean, seed), REMINDER[language]]
     return Message("system", f"{task}\n\n{RULES[language]}"), Message("user", "\n".join(parts))
 
 

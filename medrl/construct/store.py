@@ -14,7 +14,7 @@ the rows: it knows up to which byte it has read each file, reads the rest at eac
 import json
 import sqlite3
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
@@ -113,6 +113,14 @@ class Store:
             outcomes[outcome] += 1
             total.add(Bill.from_json(json.loads(text)))
         return outcomes, total
+
+    def kept(self) -> Iterator[Mapping[str, Any]]:
+        """The finished rows, one after the other."""
+        path = self.folder / ROWS
+        if path.exists():
+            with open(path, "rb") as file:
+                for line in file:
+                    yield json.loads(line)
 
     def end(self, rows: Sequence[Ended]) -> None:
         """Write rows down: each is done from the moment that its line is on the disk."""

@@ -6,102 +6,145 @@ and neither model invents the medicine. Each turn is one request, and the two ma
 told is our own wording.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, ClassVar, Literal
 
-from medrl.chat.base import ChatBadReply, ChatClient
-from medrl.construct.asking import asked, chat, on_one_line, text_of, texts_schema
+from medrl.chat.base import ChatBadReply
+from medrl.construct.pipeline import Dropped, Kept, Stage, Work
+from medrl.construct.roles import Role
+from medrl.construct.slots import REMINDER, RULES, an_object, chat
+from medrl.construct.turns import language_for, on_one_line, read_turn, text_schema
+from medrl.data.rows import RowFault, required
+from medrl.errors import RecipeError
+from medrl.knobs import out_of_range
 from medrl.verifiers.judge_prompt import Language
+from medrl.verifiers.protocol import digest
 
-VERSION = "two-roles-1"
 PATIENT: Mapping[Language, str] = {
     "en": """\
 You play the patient of CASE. DIALOGUE is what was said so far. Say what comes next in plain everyday words, one to three \
 sentences: at first the main complaint alone, later an answer to what the doctor asked, from CASE alone; what CASE does \
-not tell you do not know. Never name the diagnosis. "say" is what you say; "ends" is true once the doctor has told you \
-what it is and what to do, and you have nothing left to ask.""",
+not tell you do not know. Never name the diagnosis. Reply with one JSON object and nothing else: "say", what you say.""",
     "zh": """\
 你扮演 CASE 中的患者。DIALOGUE 是目前的对话。请用日常口语说下一句，一到三句话：开头只说主要不适，\
-之后只根据 CASE 回答医生的问题；CASE 没有写的你就不知道。绝不说出诊断。"say" 为你要说的话；\
-医生已经说明病情和处理、你没有问题要问时，"ends" 为 true。""",
+之后只根据 CASE 回答医生的问题；CASE 没有写的你就不知道。绝不说出诊断。\
+只回复一个 JSON 对象，不要其他内容："say"，即你要说的话。""",
 }
 DOCTOR: Mapping[Language, str] = {
     "en": """\
 You play the doctor. DIALOGUE is what was said so far, FINDINGS what you will find in the end. Say what comes next: while \
 something decisive was not told, ask for it, one or two questions at a time; then tell the diagnosis of FINDINGS, its \
-treatment, and when to come at once. Nothing may contradict FINDINGS, and no disclaimers. "say" is what you say; "ends" \
-is true once you have told diagnosis and treatment.""",
+treatment, and when to come at once. Nothing may contradict FINDINGS, and no disclaimers. Reply with one JSON object and \
+nothing else: "say", what you say, then "ends", true once you have told diagnosis and treatment.""",
     "zh": """\
 你扮演医生。DIALOGUE 是目前的对话，FINDINGS 是你最终的结论。请说下一句：关键信息还没有说到就追问，一次一两个问题；\
 之后说明 FINDINGS 中的诊断、治疗以及何时立即就医。内容不得与 FINDINGS 矛盾，不要写免责声明。\
-"say" 为你要说的话；说完诊断和治疗后 "ends" 为 true。""",
+只回复一个 JSON 对象，不要其他内容："say"，即你要说的话，然后是 "ends"，说完诊断和治疗后为 true。""",
 }
-ROLES = {"user": ("the patient", PATIENT), "assistant": ("the doctor", DOCTOR)}
 MOST = 1200  # characters of a turn
+PATIENT_SCHEMA = an_object(say=text_schema(MOST))
+DOCTOR_SCHEMA = an_object(say=text_schema(MOST), ends={"type": "boolean"})
+VERSION = digest([dict(RULES), dict(REMINDER), dict(PATIENT), dict(DOCTOR), PATIENT_SCHEMA, DOCTOR_SCHEMA])
+"""A hash of every text above: rows say which prompts made them."""
 
 
 @dataclass(frozen=True)
-class TwoRoles:
-    """How a conversation is led."""
+class ConversationStage(Stage):
+    """Has a conversation between a patient who knows the case and a doctor who knows how it ended."""
 
+    patient: Role
+    """Who plays the patient. Paper: ChatGPT. Temperature 0.7 to 1."""
+    doctor: Role | None = None
+    """Who plays the doctor, where not the same model."""
+    case: str = "case"
+    """Column of what the patient knows; `medical_case` in Med-dialog."""
+    findings: str = "findings"
+    """Column of the real doctor's diagnosis and treatment; `doctor_diagnosis` in Med-dialog."""
     exchanges: int = 6
-    """Most exchanges (patient, doctor); a conversation without an end by then is refused, not cut. Typical 3 to 8."""
+    """Most exchanges (patient, doctor); a conversation without an end by then is never cut, but left out. Typical 3 to 8."""
     least: int = 2
     """Fewest: a doctor who ends sooner has asked nothing."""
-    seed: int = 0
-    """Another seed makes another conversation of the same case."""
-    temperature: float = 0.8
-    """Of both. Typical 0.7 to 1."""
+    attempts: int = 2
+    """How often a conversation is begun until one ends in time. Typical 1 to 3."""
+    language: Literal["auto", "en", "zh"] = "auto"
+    """Language of prompts and turns; auto is the row's (`language`), or else that of its case."""
+    name: ClassVar[str] = "conversations"
 
     def __post_init__(self) -> None:
-        if not 1 <= self.least <= self.exchanges:
-            raise ValueError(
-                f"two roles: least is {self.least} and exchanges {self.exchanges}; 1 <= least <= exchanges"
+        faults = out_of_range(self, above_0=("least", "attempts"))
+        if self.least > self.exchanges:
+            faults.append(f"least is {self.least} and exchanges {self.exchanges}; no conversation has both")
+        if faults:
+            raise RecipeError("the conversation stage", faults)
+
+    @property
+    def reasons(self) -> Sequence[str]:
+        return ("broken_row", "too_short", "no_end")
+
+    def cached(self, path: Path) -> "ConversationStage":
+        return replace(self, patient=self.patient.cached(path), doctor=self.doctor and self.doctor.cached(path))
+
+    def identity(self) -> Mapping[str, Any]:
+        knobs = ("case", "findings", "exchanges", "least", "attempts", "language")
+        return {
+            "models": {"patient": self.patient.identity(), "doctor": (self.doctor or self.patient).identity()},
+            "prompts": VERSION,
+            "knobs": {name: getattr(self, name) for name in knobs},
+        }
+
+    async def run(self, work: Work) -> Kept | Dropped:
+        try:
+            case, findings = (required(work.item.row, column) for column in (self.case, self.findings))
+        except RowFault as error:
+            return Dropped("broken_row", str(error))
+        language = language_for(self.language, work.item.row, case)
+        fault: Dropped | None = None
+        for attempt in range(self.attempts):
+            talk = _Conversation(self, work, language, attempt)
+            fault = await talk.held(case, findings)
+            if fault is None:
+                data = [f"{'问' if role == 'patient' else '答'}：{text}" for role, text in talk.said]
+                return Kept({"data": data, "language": language}, {"attempts": attempt + 1})
+        return fault or Dropped("no_end")
+
+
+class _Conversation:
+    """One conversation on its way."""
+
+    def __init__(self, stage: ConversationStage, work: Work, language: Language, attempt: int) -> None:
+        self.stage, self.work, self.language, self.attempt = stage, work, language, attempt
+        self.said: list[tuple[str, str]] = []
+
+    async def held(self, case: str, findings: str) -> Dropped | None:
+        """What is wrong with it, once the doctor has told all (the patient's last word is not waited for), or never does."""
+        stage = self.stage
+        for exchange in range(1, stage.exchanges + 1):
+            await self._turn("patient", stage.patient, PATIENT, {"CASE": case}, PATIENT_SCHEMA)
+            told = await self._turn(
+                "doctor", stage.doctor or stage.patient, DOCTOR, {"FINDINGS": findings}, DOCTOR_SCHEMA
             )
-
-    async def conversation(self, patient: ChatClient, doctor: ChatClient, row: Mapping[str, Any]) -> dict[str, Any]:
-        """A row with `id`, `case` and `findings` (and `language`) as a dialogue in the schema of HuatuoGPT-sft-data-v1.
-
-        Raises:
-            ChatError: A turn could not be had, or the conversation does not end.
-        """
-        language: Language = "zh" if row.get("language") == "zh" else "en"
-        told = {"user": {"CASE": str(row["case"])}, "assistant": {"FINDINGS": str(row["findings"])}}
-        clients = {"user": patient, "assistant": doctor}
-        said: list[tuple[str, str]] = []
-        turns: list[dict[str, Any]] = []
-        for exchange in range(self.exchanges):
-            ends = False
-            for role, client in clients.items():
-                (text, ends), about = await self._turn(client, role, told[role], said, language)
-                said.append((role, text))
-                turns.append({"role": role, **about})
-            if ends:  # the doctor has told all; the patient's last word is not waited for
-                if exchange + 1 < self.least:
-                    raise ChatBadReply(
-                        f"the doctor ended after {exchange + 1} exchanges; at least {self.least} are asked for"
-                    )
-                data = [f"{'问' if role == 'user' else '答'}：{text}" for role, text in said]
-                made = {"source": "distilled_conversations", "case": row["id"], "turns": turns}
-                return {"id": f"two-roles-{row['id']}", "data": data, "language": language, "provenance": made}
-        raise ChatBadReply(f"the conversation did not end within {self.exchanges} exchanges")
+            if told["ends"]:
+                short = exchange < stage.least
+                words = f"the doctor ended after {exchange} exchanges; at least {stage.least} are asked for"
+                return Dropped("too_short", words) if short else None
+        return Dropped("no_end", f"the conversation did not end within {stage.exchanges} exchanges")
 
     async def _turn(
-        self, client: ChatClient, role: str, told: Mapping[str, str], said: list[tuple[str, str]], language: Language
-    ) -> tuple[tuple[str, bool], dict[str, Any]]:
-        who, task = ROLES[role]
-        names = {"user": "patient", "assistant": "doctor"}
-        dialogue = "\n".join(f"{names[one]}: {text}" for one, text in said) or "-"
+        self, who: str, role: Role, task: Mapping[Language, str], told: Mapping[str, str], schema: Mapping[str, Any]
+    ) -> Mapping[str, Any]:
+        """The next turn, written down, and all that the reply says."""
 
-        def check(found: Mapping[str, Any]) -> tuple[str, bool]:
-            text = on_one_line(text_of(found, "say", who, MOST))
-            if any(text == earlier for one, earlier in said if one == role):
-                raise ChatBadReply(f"{who} said the same before: {text!r:.60}")
-            return text, bool(found["ends"])
+        def read(text: str) -> tuple[str, Mapping[str, Any]]:
+            turn, found = read_turn(text, schema, "say", f"the {who}")
+            turn = on_one_line(turn)
+            if (who, turn) in self.said:
+                raise ChatBadReply(f"the {who} said the same before: {turn!r:.60}")
+            return turn, found
 
-        return await asked(
-            client, chat(task[language], {**told, "DIALOGUE": dialogue}, language, self.seed),
-            texts_schema(MOST, "say", ends={"type": "boolean"}), who, VERSION,
-            seed=self.seed, temperature=self.temperature, max_tokens=1024, check=check,
-        )  # fmt: skip
+        dialogue = "\n".join(f"{one}: {text}" for one, text in self.said) or "-"
+        messages = chat(task[self.language], {**told, "DIALOGUE": dialogue}, self.language, self.work.seed)
+        turn, found = await self.work.ask(role, messages, schema, read, self.attempt)
+        self.said.append((who, turn))
+        return found

@@ -141,10 +141,10 @@ def _chat(row: Row, number: int, messages: Sequence[Message], language: str | No
     """A trailing user turn without an answer is dropped, as HuatuoGPT's trainer does."""
     while messages and messages[-1]["role"] != "assistant":
         messages = messages[:-1]
-    if len(messages) < 2:
+    first = next((str(message["content"]) for message in messages if message["role"] == "user"), None)
+    if first is None:
         raise RowFault("the chat holds no assistant turn after a user turn; there is nothing to learn from")
     reasoning, answer = _halves(str(messages[-1]["content"]))
-    first = next(str(message["content"]) for message in messages if message["role"] == "user")
     key = str(row.get("id", f"row-{number}"))
     return Demonstration(key, tuple(messages), reasoning, answer, language=language or language_of(first))
 

@@ -1,20 +1,51 @@
 """The recipes of data construction: a source of rows, a stage, and how it is run."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from itertools import count
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from medrl.construct.pipeline import Stage, shard_of
+from medrl.construct.polish import PolishStage
 from medrl.construct.reasoning import ReasoningStage
+from medrl.construct.self_instruct import InstructionStage
+from medrl.construct.two_roles import ConversationStage
 from medrl.construct.verifiable import VerifiableStage
+from medrl.data.rows import count_rows, stream_rows
 from medrl.errors import RecipeError
 from medrl.knobs import out_of_range
-from medrl.recipes.load import read_recipe_of, read_tree
+from medrl.recipes.tree import read_recipe_of, read_tree
+
+
+class Rows(ABC):
+    """What a construction is made of, row after row."""
+
+    limit: int | None
+    id_column: str = "id"
+
+    @property
+    @abstractmethod
+    def origin(self) -> str:
+        """Where rows come from, in provenance."""
+
+    @property
+    @abstractmethod
+    def total(self) -> int | None:
+        """How many there are, where that is known without reading them."""
+
+    @abstractmethod
+    def stream(self) -> Iterator[Mapping[str, Any]]:
+        """The rows, as they are needed; a wrong name is told at once."""
+
+    @abstractmethod
+    def identity(self) -> Mapping[str, Any]:
+        """What a folder of rows depends on: all but how many are read."""
 
 
 @dataclass(frozen=True)
-class RowSource:
+class RowSource(Rows):
     """Rows that are read one after the other, never all in memory."""
 
     source: str
@@ -36,12 +67,53 @@ class RowSource:
         if self.limit is not None and self.limit < 1:
             raise RecipeError("rows", [f"limit is {self.limit}; read at least one row, or leave it out for all"])
 
+    @property
+    def origin(self) -> str:
+        return self.source
+
+    @property
+    def total(self) -> int | None:
+        found = count_rows(self.source)
+        return self.limit if found is None else min(found, self.limit or found)
+
+    def stream(self) -> Iterator[Mapping[str, Any]]:
+        return stream_rows(self.source, split=self.split, config=self.config)
+
+    def identity(self) -> Mapping[str, Any]:
+        return {name: value for name, value in asdict(self).items() if name != "limit"}
+
+
+@dataclass(frozen=True)
+class Numbered(Rows):
+    """Rows made of nothing but their number."""
+
+    limit: int
+    """How many rows. May be raised later: what is done stays done. Paper of HuatuoGPT: 61,400 instructions."""
+
+    def __post_init__(self) -> None:
+        if self.limit < 1:
+            raise RecipeError("rows", [f"limit is {self.limit}; make at least one row"])
+
+    @property
+    def origin(self) -> str:
+        return "numbers"
+
+    @property
+    def total(self) -> int:
+        return self.limit
+
+    def stream(self) -> Iterator[Mapping[str, Any]]:
+        return ({"id": f"instruction-{number:07d}"} for number in count(1))
+
+    def identity(self) -> Mapping[str, Any]:
+        return {}
+
 
 @dataclass(frozen=True)
 class Construction:
     """What every construction of rows says. `stage` is said by each kind."""
 
-    rows: RowSource
+    rows: Rows
     """What it is made of."""
 
     name: str = "construction"
@@ -89,7 +161,15 @@ class Construction:
 
 
 @dataclass(frozen=True)
-class ProblemsRecipe(Construction):
+class _OfRows(Construction):
+    """One that reads a source."""
+
+    rows: RowSource
+    """What it is made of."""
+
+
+@dataclass(frozen=True)
+class ProblemsRecipe(_OfRows):
     """Multiple-choice questions to verifiable problems."""
 
     kind: ClassVar[str] = "problems"
@@ -103,7 +183,7 @@ class ProblemsRecipe(Construction):
 
 
 @dataclass(frozen=True)
-class ReasoningRecipe(Construction):
+class ReasoningRecipe(_OfRows):
     """Verifiable problems to worked answers with reasoning."""
 
     kind: ClassVar[str] = "reasoning"
@@ -116,20 +196,67 @@ class ReasoningRecipe(Construction):
         return _given(self.stage)
 
 
+@dataclass(frozen=True)
+class InstructionsRecipe(Construction):
+    """Questions of patients out of hand-written ones, with answers: HuatuoGPT's distilled instructions."""
+
+    kind: ClassVar[str] = "instructions"
+
+    rows: Numbered
+    """How many questions are asked for."""
+
+    stage: InstructionStage | None = None
+    """How a question is written and answered; it must be given."""
+
+    @property
+    def work(self) -> Stage:
+        return _given(self.stage)
+
+
+@dataclass(frozen=True)
+class ConversationsRecipe(_OfRows):
+    """Cases to conversations of two models: HuatuoGPT's distilled conversations."""
+
+    kind: ClassVar[str] = "conversations"
+
+    stage: ConversationStage | None = None
+    """How a conversation is led; it must be given."""
+
+    @property
+    def work(self) -> Stage:
+        return _given(self.stage)
+
+
+@dataclass(frozen=True)
+class PolishRecipe(_OfRows):
+    """Real conversations to polished ones."""
+
+    kind: ClassVar[str] = "polish"
+
+    stage: PolishStage | None = None
+    """How a doctor's turns are written again; it must be given."""
+
+    @property
+    def work(self) -> Stage:
+        return _given(self.stage)
+
+
 def _given(stage: Stage | None) -> Stage:
     if stage is None:
         raise RecipeError("the recipe", ["stage: it is missing; it names the models"])
     return stage
 
 
-KINDS: dict[str, type[Construction]] = {one.kind: one for one in (ProblemsRecipe, ReasoningRecipe)}
+KINDS: dict[str, type[Construction]] = {
+    one.kind: one for one in (ProblemsRecipe, ReasoningRecipe, InstructionsRecipe, ConversationsRecipe, PolishRecipe)
+}
 
 
 def load_construction(kind: str, path: str | Path, overrides: Sequence[str] = ()) -> Construction:
     """The recipe in a YAML file, with `extends` and overrides as in `medrl.recipes.load_recipe`.
 
     Args:
-        kind: `problems` or `reasoning`.
+        kind: One of `KINDS`.
         path: The file.
         overrides: `a.b=c` each.
 

@@ -9,8 +9,8 @@ from typing import Any, get_args, get_type_hints
 
 from medrl import plugins
 from medrl.models.policy import ModelShape, PolicySpec
-from medrl.recipes.load import yaml_value
 from medrl.recipes.schema import DemonstrationSource, ProblemSource, Recipe
+from medrl.recipes.tree import yaml_value
 from medrl.trainers.sft import SFTSettings
 
 

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from medrl.recipes.load import read_recipe_of, read_tree
 from medrl.recipes.reward_model import PairSource
+from medrl.recipes.tree import read_recipe_of, read_tree
 from medrl.trainers.dpo import DPOSettings
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from medrl.construct.feedback_judge import FeedbackJudge
 from medrl.data.feedback import Consent
 from medrl.engines import Sampling
-from medrl.recipes.load import read_recipe_of, read_tree
+from medrl.recipes.tree import read_recipe_of, read_tree
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from medrl.data.clinic.consultations import SPLITS, Split, generate_pairs
 from medrl.data.preferences import Pairs, PreferencePair, load_preferences, plain_text
 from medrl.errors import DataError
 from medrl.recipes.base import TrainedBase
-from medrl.recipes.load import plain_values, read_recipe_of, read_tree
+from medrl.recipes.tree import plain_values, read_recipe_of, read_tree
 from medrl.trainers.reward_model import RewardModelSettings
 from medrl.verifiers.extract import FORMATS, Format
 

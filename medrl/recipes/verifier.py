@@ -11,7 +11,7 @@ from medrl.data.clinic.answers import SPLITS, Split, generate_answers
 from medrl.data.labelled import LabelledAnswer, load_labelled, overlap
 from medrl.errors import DataError, RecipeError
 from medrl.recipes.base import TrainedBase
-from medrl.recipes.load import plain_values, read_recipe_of, read_tree
+from medrl.recipes.tree import plain_values, read_recipe_of, read_tree
 from medrl.trainers.classifier import ClassifierSettings
 from medrl.verifiers.classifier_layout import Layout, layout_of
 from medrl.verifiers.extract import Format, check_format

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,14 @@ from chat_server import ChatServer, Reply, failing
 from medrl.chat import ChatBadReply, OpenAIChat
 from medrl.commands.construct_rows import construct_rows
 from medrl.construct import reasoning_prompt as prompt
+from medrl.construct.pipeline import items_of
 from medrl.construct.reasoning_prompt import CHECK, CONCLUDE, STRATEGIES, THINK, read_chain, read_text
 from medrl.data.demonstrations import load_demonstrations
 from medrl.errors import DataError, RecipeError
 from medrl.files import read_jsonl
-from medrl.recipes.construction import load_construction
+from medrl.recipes import load_recipe
+from medrl.recipes.build import problems_of
+from medrl.recipes.construction import RowSource, load_construction
 
 Serve = Callable[..., ChatServer]
 SLOT = re.compile(r"=== (?P<code>[0-9a-f]{16}) (?P<name>[A-Z]+) ===\n(?P<text>(?:\| .*\n)*?)=== (?P=code) END ===")
@@ -334,3 +338,28 @@ def test_another_knob_is_another_construction(tmp_path: Path, chat_server: Serve
     with pytest.raises(RecipeError) as faults:
         recipe(tmp_path, server, "stage.depth=-1", "stage.verifier=no_such", "shard=4/4", "stage.writer.tries=x")
     assert "tries" in str(faults.value) and OpenAIChat
+
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "huatuogpt_o1"
+
+
+@pytest.mark.parametrize("name", ["paper_8b", "paper_70b"])
+def test_what_is_demonstrated_is_never_trained_on_by_rl(name: str, tmp_path: Path) -> None:
+    """The two recipes take one source apart at one place; and both count its rows alike, shown on a file."""
+    shown, trained = load_construction("reasoning", EXAMPLE / "reasoning.yaml"), load_recipe(EXAMPLE / f"{name}.yaml")
+    rows, problems = shown.rows, trained.problems
+    assert isinstance(rows, RowSource) and rows.limit is not None
+    assert (rows.source, rows.split, rows.config) == (problems.source, problems.split, problems.config)
+    assert 0 < rows.limit <= problems.skip
+    file, cut = tmp_path / "problems.jsonl", 7
+    questions = [f"Which disease is number {n}?" for n in range(20)]
+    file.write_text(
+        "".join(
+            json.dumps({"Open-ended Verifiable Question": q, "Ground-True Answer": "gout"}) + "\n" for q in questions
+        )
+    )
+    few = replace(rows, source=str(file), limit=cut)
+    head = [item.row for item in items_of(few.stream(), column=few.id_column, limit=few.limit, shard="0/1")]
+    tail = problems_of(replace(problems, source=str(file), skip=cut))
+    asked = [row["Open-ended Verifiable Question"] for row in head]
+    assert asked == questions[:cut] and [problem.question for problem in tail] == questions[cut:]

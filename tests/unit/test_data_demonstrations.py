@@ -53,6 +53,7 @@ def test_chat_messages_in_the_o1_format_give_their_two_halves(tmp_path: Path) ->
         ({"conversations": [{"from": "doctor", "value": "Hi"}]}, "a turn is from 'doctor'"),
         ({"conversations": "Hi"}, "must be a list of turns"),
         ({"messages": [{"role": "user", "content": "Hi"}]}, "no assistant turn"),
+        ({"messages": [{"role": "assistant", "content": "Hi"}] * 2}, "no assistant turn after a user turn"),
         ({"text": "Hi"}, "which fit no known schema"),
     ],
 )

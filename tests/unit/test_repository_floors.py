@@ -76,6 +76,7 @@ LIGHT = {
     "plugins",
     "files",
     "chat",
+    "construct",  # candidates.py, which samples from a policy, brings it in by what it imports
     "data",
     "environments",
     "verifiers",

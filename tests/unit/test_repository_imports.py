@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import medrl
+import medrl.recipes
 
 TELEMETRY = {"HF_HUB_DISABLE_TELEMETRY": "1", "RAY_USAGE_STATS_ENABLED": "0", "VLLM_NO_USAGE_STATS": "1"}
 
@@ -42,6 +43,44 @@ def test_light_rooms_import_without_torch(repository: Path, room: str) -> None:
 def test_the_command_line_imports_without_torch(repository: Path) -> None:
     done = run_python("import sys, medrl.cli, medrl.commands.doctor\nassert 'torch' not in sys.modules", repository)
     assert done.returncode == 0, done.stderr
+
+
+def test_constructions_begin_without_torch(repository: Path) -> None:
+    """All that `medrl construct` imports for rows from chat models; feedback alone samples from a policy of ours."""
+    rooms = [name for name in modules_of(repository, "construct") if name != "medrl.construct.candidates"]
+    modules = [*rooms, "medrl.recipes.construction", "medrl.commands.construct_rows"]
+    done = run_python(f"import sys, {', '.join(modules)}\nprint(*sys.modules)", repository)
+    assert done.returncode == 0, done.stderr
+    assert not {"torch", "transformers", "datasets"} & {*done.stdout.split()}
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["construct", "--help"],
+        ["construct", "problems", "examples/huatuogpt_o1/problems.yaml", "rows.source=nowhere.jsonl"],
+    ],
+)
+def test_the_command_construct_runs_where_there_is_no_torch(arguments: list[str], repository: Path) -> None:
+    code = f"import sys\nsys.modules['torch'] = None\nfrom medrl.cli import main\nsys.exit(main({arguments!r}))"
+    done = run_python(code, repository)
+    assert "torch" not in done.stderr
+    if "--help" in arguments:
+        assert done.returncode == 0 and "usage: medrl construct" in done.stdout
+    else:  # the recipe was read, and its source looked for
+        assert done.returncode == 2 and "nowhere.jsonl" in done.stderr
+
+
+def test_names_of_recipes_load_when_they_are_used(repository: Path) -> None:
+    assert all(getattr(medrl.recipes, name).__name__ == name for name in medrl.recipes.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'load_recipes'"):
+        _ = medrl.recipes.load_recipes
+    tree = ast.parse((repository / "medrl" / "recipes" / "__init__.py").read_text(encoding="utf-8"))
+    block = next(node for node in tree.body if isinstance(node, ast.If))
+    shown = {
+        alias.name: str(node.module) for node in block.body if isinstance(node, ast.ImportFrom) for alias in node.names
+    }
+    assert shown == {name: f"medrl.recipes.{home}" for name, home in medrl.recipes._HOME.items()}
 
 
 def test_import_medrl_brings_in_the_standard_library_only(repository: Path) -> None:
