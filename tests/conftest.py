@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+# Tests start hundreds of processes, each of which would compile all of medrl again where no bytecode is kept.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 import pytest
 
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from medrl.algorithms import Batch
     from medrl.models import Policy
 
+sys.dont_write_bytecode = False
 REPOSITORY = Path(__file__).resolve().parents[1]
 sys.path.append(str(Path(__file__).resolve().parent))  # for the helpers beside this file, such as chat_server.py
 
