@@ -64,6 +64,7 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 # The list ------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_broken_neighbours_cost_their_own_rows_and_nothing_else(site: Path, capsys: Capture) -> None:
     for package in INSTALLED:
         install(site, package)
