@@ -8,6 +8,8 @@ SHELL := /bin/bash
 PYTHON ?= $(shell for python in python3.11 python3 python3.12 python3.13; do \
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
 BIN := .venv/bin
+# Two processes, each file in one of them, in the order of tests/conftest.py.
+SPREAD := -n 2 --dist loadfile --no-loadscope-reorder
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 PINS := requirements/cpu.txt
 PACKAGING := $(PINS) setup.cfg pyproject.toml
@@ -22,11 +24,11 @@ demo: .venv/.light ## Train a tiny medical policy from scratch on the CPU; insta
 	$(BIN)/medrl run examples/huatuogpt_o1/tiny.yaml folder=runs/demo-$$(date +%Y%m%d-%H%M%S)
 
 test: lint browser ## Lint and run all tests but interop; installs the complete CPU environment first
-	$(BIN)/python -m pytest tests/unit -n 2 --dist loadfile
-	$(BIN)/python -m pytest --ignore tests/unit -n 2 --dist loadfile
+	$(BIN)/python -m pytest tests/unit $(SPREAD)
+	$(BIN)/python -m pytest --ignore tests/unit $(SPREAD)
 
 test-unit: .venv/.full ## Only the fast tests, without real engines
-	$(BIN)/python -m pytest tests/unit -m "not slow and not engine" -n 2 --dist loadfile
+	$(BIN)/python -m pytest tests/unit -m "not slow and not engine" $(SPREAD)
 
 test-interop: .venv/.full .interop/.done ## Hold medrl against other frameworks' real code, installed into .interop
 	PYTHONPATH=.interop $(BIN)/python -m pytest -m interop

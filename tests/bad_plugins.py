@@ -160,7 +160,7 @@ class Slow(Sound):
     async def verify_batch(self, items: Judged) -> list[Verdict]:
         found = []
         for item in items:
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(0.01)
             found.append(self.check_safely(*item))
         return found
 

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+# Tests start hundreds of processes, each of which would compile all of medrl again where no bytecode is kept.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 import pytest
 
@@ -21,12 +23,18 @@ if TYPE_CHECKING:
     from medrl.algorithms import Batch
     from medrl.models import Policy
 
+sys.dont_write_bytecode = False
 REPOSITORY = Path(__file__).resolve().parents[1]
 sys.path.append(str(Path(__file__).resolve().parent))  # for the helpers beside this file, such as chat_server.py
 
+LONGEST = ("test_ray_engines.py", "test_vllm_engine.py", "test_ray_nodes.py", "test_ray_run.py")  # begun first
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Real engines are tested where they are installed (`make test` sees to that), peers by `make test-interop`."""
+    """Real engines are tested where they are installed (`make test` sees to that), peers by `make test-interop`.
+
+    Files with slow tests come first: then none of them is left to one process while the other has nothing to do.
+    """
     absent = [name for name in ("vllm", "ray", "deepspeed") if find_spec(name) is None]
     peers = any(Path(entry).name == ".interop" and Path(entry).is_dir() for entry in sys.path)
     for item in items:
@@ -34,6 +42,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.skip(reason=f"not installed: {', '.join(absent)}; run `make test`"))
         if not peers and item.get_closest_marker("interop"):
             item.add_marker(pytest.mark.skip(reason="needs .interop, which `make test-interop` installs where it can"))
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    place = {name: index for index, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: (place.get(item.path.name, len(place)), item.path not in slow))
 
 
 # The garbage collector. torch's modules, the tests themselves and vocabularies are millions of objects that live to the

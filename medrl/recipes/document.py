@@ -5,6 +5,7 @@ import inspect
 import textwrap
 from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
+from functools import cache
 from typing import Any, get_args, get_type_hints
 
 from medrl import plugins
@@ -63,7 +64,8 @@ def _template(section: Any, indent: str) -> Iterator[str]:
             yield f"{indent}{field.name}: {yaml_value(value)}"
 
 
-def docstrings(cls: type) -> dict[str, str]:
+@cache
+def docstrings(cls: type) -> Mapping[str, str]:
     """The string below each field of a class and of its bases, on one line."""
     docs: dict[str, str] = {}
     for base in reversed(cls.__mro__):

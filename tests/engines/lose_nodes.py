@@ -28,6 +28,8 @@ from medrl.cli import main
 from medrl.cluster import ray_placement
 
 REMOVED_AT = (3, 6)
+# A node that does not answer five times in a row is gone; Ray asks every 3 seconds if not told otherwise.
+SOON_MISSED = {"health_check_initial_delay_ms": 1000, "health_check_period_ms": 500}
 
 
 def when(step: int, run: Path, what: Callable[[], object], failures: list[str]) -> threading.Thread:
@@ -81,7 +83,8 @@ def lose_nodes(cluster: Cluster, recipe: str, folder: Path, knobs: list[str]) ->
 
 if __name__ == "__main__":
     report, recipe, folder, *knobs = sys.argv[1:]
-    started = Cluster(initialize_head=True, head_node_args={"num_cpus": 8, "include_dashboard": False})
+    head = {"num_cpus": 8, "include_dashboard": False, "_system_config": SOON_MISSED}
+    started = Cluster(initialize_head=True, head_node_args=head)
     ray.init(address=started.address, namespace="medrl", log_to_driver=False, logging_level="ERROR")
     try:
         Path(report).write_text(json.dumps(lose_nodes(started, recipe, Path(folder), knobs)))

@@ -43,6 +43,7 @@ def test_problems_are_the_same_in_another_process() -> None:
     assert json.loads(printed) == json.loads(json.dumps([p.to_json() for p in here]))
 
 
+@pytest.mark.slow
 def test_no_held_out_prompt_combination_or_template_occurs_in_20000_train_problems() -> None:
     train = generate_problems(split="train", count=20_000, kinds=KINDS, topics=EVERY_TOPIC)
     held_out = generate_problems(split="held_out", count=4000, seed=5, kinds=KINDS, topics=EVERY_TOPIC)

@@ -39,6 +39,7 @@ def same(left: dict[str, Tensor], right: dict[str, Tensor]) -> bool:
     return left.keys() == right.keys() and all(torch.equal(left[name], right[name]) for name in left)
 
 
+@pytest.mark.slow
 @BOTH
 def test_a_new_critic_says_nothing_and_learns_what_is_paid(
     make_policy: MakePolicy, make_batch: MakeBatch, trunk: str

@@ -32,10 +32,10 @@ def test_a_knob_has_type_default_and_text() -> None:
 
 @pytest.mark.slow
 def test_the_template_documents_every_section_and_is_a_recipe(tmp_path: Path) -> None:
-    path = tmp_path / "template.yaml"
-    path.write_text(template(), encoding="utf-8")
+    path, written = tmp_path / "template.yaml", template()
+    path.write_text(written, encoding="utf-8")
     recipe = load_recipe(path)
     for section in (recipe, recipe.policy.new, recipe.problems, recipe.sft, recipe.trainer, recipe.optimization):
         for name, text in docstrings(type(section)).items():
-            assert f"{name}:" in template() and " ".join(text.split()[:3]) in template()
+            assert f"{name}:" in written and " ".join(text.split()[:3]) in written
     assert recipe.held_out is not None and recipe.demonstrations is not None

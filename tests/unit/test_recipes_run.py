@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file
 
 from medrl.errors import DataError, FolderTaken, ProblemError, RecipeError
-from medrl.models import Policy
+from medrl.models import ModelShape, Policy
 from medrl.recipes import Recipe, read_recipe
 from medrl.recipes.run import Outcome, evaluate_policy, reproducible, run_recipe
 from medrl.tracking import RunConsole, RunFolder, timeless
@@ -157,7 +157,8 @@ def test_what_would_stop_the_run_later_is_found_before_it_begins(tmp_path: Path)
 
 
 def test_the_type_of_the_weights_outlives_sft(tmp_path: Path) -> None:
-    start = Policy.new(["fever and cough"], seed=0)
+    shape = ModelShape(**{**TREE["policy"]["new"], "context": 512})
+    start = Policy.new(["fever and cough"], shape, seed=0)
     start.save(tmp_path / "start")
     tree = {**TREE, "policy": {"path": str(tmp_path / "start"), "dtype": "bfloat16"}}
     made = read_recipe(tree, overrides=[f"folder={tmp_path / 'run'}", "trainer.steps=0", "sft.max_length=512"])

@@ -10,6 +10,7 @@ import pytest
 
 import medrl
 import medrl.recipes
+import medrl.testing
 
 TELEMETRY = {"HF_HUB_DISABLE_TELEMETRY": "1", "RAY_USAGE_STATS_ENABLED": "0", "VLLM_NO_USAGE_STATS": "1"}
 
@@ -99,11 +100,23 @@ def test_public_names_are_all_there() -> None:
         assert getattr(medrl, name) is not None
 
 
-def test_public_names_are_the_same_for_type_checkers(repository: Path) -> None:
-    tree = ast.parse((repository / "medrl" / "__init__.py").read_text(encoding="utf-8"))
+def shown_to_type_checkers(file: Path) -> dict[str, str | None]:
+    """Name to module, as a package that loads its names when they are first used says them under TYPE_CHECKING."""
+    tree = ast.parse(file.read_text(encoding="utf-8"))
     block = next(node for node in tree.body if isinstance(node, ast.If))
-    shown = {alias.name: node.module for node in block.body if isinstance(node, ast.ImportFrom) for alias in node.names}
-    assert shown == medrl._HOME
+    return {alias.name: node.module for node in block.body if isinstance(node, ast.ImportFrom) for alias in node.names}
+
+
+def test_public_names_are_the_same_for_type_checkers(repository: Path) -> None:
+    assert shown_to_type_checkers(repository / "medrl" / "__init__.py") == medrl._HOME
+    homes = {name: f"medrl.testing.{home}" for name, home in medrl.testing._HOME.items()}
+    assert shown_to_type_checkers(repository / "medrl" / "testing" / "__init__.py") == homes
+    assert all(getattr(medrl.testing, name) is not None for name in medrl.testing.__all__)
+
+
+def test_a_program_that_tries_a_verifier_leaves_rewards_alone(repository: Path) -> None:
+    done = run_python("import sys, medrl.testing.fresh, medrl.verifiers\nassert 'medrl.rewards' not in sys.modules", repository)
+    assert done.returncode == 0, done.stderr
 
 
 def test_unknown_public_name_is_an_attribute_error() -> None:

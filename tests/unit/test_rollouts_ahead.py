@@ -295,6 +295,7 @@ class Fragile(Apart):
         self._watch()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lost_at", [(2,), (4,), (1, 4, 5)], ids=str)
 def test_a_lost_learner_is_made_anew_and_the_run_ends_in_the_same_weights(
     make_policy: MakePolicy, tmp_path: Path, lost_at: tuple[int, ...]

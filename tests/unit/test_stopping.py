@@ -140,6 +140,7 @@ def ctrl_c_and_hang() -> None:
     time.sleep(0.5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("at", [1, 14], ids=["first step", "later step"])
 def test_a_run_stopped_in_an_update_keeps_the_step_before_and_its_rollouts(
     make_policy: MakePolicy, tmp_path: Path, at: int

@@ -332,6 +332,7 @@ def test_a_policy_learns_what_it_never_draws_and_outgrows_its_teacher(make_polic
     assert not any(name.startswith("teacher/") for row in alone.rows for name in row)
 
 
+@pytest.mark.slow
 def test_a_run_with_a_teacher_is_resumed_bit_equal(make_policy: MakePolicy, tmp_path: Path) -> None:
     def run(name: str, steps: Sequence[int]) -> tuple[Policy, RunFolder]:
         for number, until in enumerate(steps):

@@ -178,6 +178,7 @@ def test_failed_judges_are_counted_and_bounded(make_policy: MakePolicy) -> None:
     assert same(before, weights(policy))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("algorithm", [GRPO(), GRPO(epochs=2, minibatches=2, kl_coef=0.05, mean="token")])
 def test_a_resumed_run_equals_one_that_was_never_interrupted(
     make_policy: MakePolicy, tmp_path: Path, algorithm: GRPO

@@ -111,6 +111,7 @@ def test_a_step_of_dapo_without_any_group_that_teaches_is_idle(make_policy: Make
     assert all(torch.equal(before[n], w) for n, w in policy.model.state_dict().items())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("trunk", ["own", "shared"])
 def test_a_resumed_run_with_a_critic_and_an_adaptive_kl_is_bit_equal(
     make_policy: MakePolicy, tmp_path: Path, trunk: str

@@ -230,6 +230,7 @@ def test_pairs_are_read_with_either_separator(tmp_path: Path) -> None:
     assert left_out == []
 
 
+@pytest.mark.slow
 def test_two_cards_of_the_same_differ_in_their_times_alone(cases: Path, pairs: Path) -> None:
     def timeless(card: Card) -> dict[str, Any]:
         return {name: value for name, value in card.report.items() if name not in {*TIMES, "date"}}
@@ -355,6 +356,7 @@ def test_the_rules_hold_on_medrls_own_cases() -> None:
         assert report["decided"] >= least and report["accuracy_decided"] >= 0.95, (name, report["decided"])
 
 
+@pytest.mark.slow
 def test_pairs_that_mean_the_same_are_found(shared_data: Path) -> None:
     report = measure(build(RULES), None, shared_data / "abbreviations.csv").report
     assert report["precision"] >= 0.99 and report["recall"] > 0.55

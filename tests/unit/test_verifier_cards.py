@@ -128,6 +128,7 @@ def test_one_warning_a_verifier_and_none_stops_a_run() -> None:
     assert len(said) == 3 and "'half' of 'two'" in said[1] and "the hub is away" in said[2]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "config", [RULES, {**RULES, "format": "o1"}, {**RULES, "vocabulary": "clinic", "format": "o1"}]
 )

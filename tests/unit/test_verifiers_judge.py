@@ -374,6 +374,7 @@ def test_a_failure_is_not_cached(chat_server: Serve, tmp_path: Path) -> None:
     assert [judge.verify(problem(), "vitamin C").status for _ in range(2)] == ["error", "ok"]
 
 
+@pytest.mark.slow
 def test_verdicts_are_the_same_wherever_they_are_asked_for(chat_server: Serve) -> None:
     server = chat_server(reader)
     judge = judging(server, self_test=True)

@@ -559,6 +559,7 @@ STYLES = (
 )  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["medqa", "medmcqa"])
 def test_letters_in_many_styles_of_answer(shared_data: Path, name: str) -> None:
     problems = [p for p in load_problems(shared_data / f"{name}.jsonl")[::10] if p.reference in p.options]

@@ -177,6 +177,7 @@ def test_only_unknown_names_near_to_one_concept_alone_are_mended() -> None:
     assert repaired("hydr", known) is None
 
 
+@pytest.mark.slow
 def test_medrls_own_vocabulary_holds_together() -> None:
     known = vocabulary(MEDRL)
     assert known is not None
