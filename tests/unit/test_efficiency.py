@@ -93,6 +93,7 @@ def test_they_are_these_by_hand(make_policy: MakePolicy) -> None:
     policy_cost, critic_cost = Cost(body, vocabulary * 32, 3, 32), Cost(body, 32, 3, 32)
     assert cost_of(policy.model) == policy_cost
     own, shared = (step_cost(policy.model, CriticSettings(trunk=trunk)) for trunk in ("own", "shared"))  # type: ignore[arg-type]
+    assert own is not None and shared is not None
     assert own == StepCost(policy_cost, critic_cost) and shared == StepCost(policy_cost, Cost(0, 32, 0, 0))
     rows = Rows(tokens=10 + 30, trained=4 + 25, squared=100 + 900)  # two sequences
     blocks, head, value_head = 2 * body * 40 + 2 * 3 * 32 * 1000, 2 * vocabulary * 32 * 29, 2 * 32 * 29
@@ -157,7 +158,6 @@ def test_a_meter_counts_the_critic(make_policy: MakePolicy, make_batch: MakeBatc
     learner = TorchLearner(policy, optimization, reference=True)
     cost = step_cost(policy.model, optimization.critic)
     assert cost is not None
-    rows = None
     for alone in (1.0, 0.0):
         batch = learner.forward(make_batch(policy, [1.0, 0.0, 0.5, 0.5], 2), algorithm.needs)
         rows = rows_of(batch, batch.loss_mask_BT.any(-1))
