@@ -31,7 +31,8 @@ from medrl.learners import CriticSettings
 from medrl.models import Policy
 from medrl.recipes import Recipe, load_recipe
 from medrl.recipes.build import start_policy
-from medrl.recipes.run import Parts, make_trainer, prepare, quiet_libraries, reproducible
+from medrl.recipes.process import quiet_libraries, reproducible
+from medrl.recipes.run import Parts, make_trainer, prepare
 from medrl.seeds import seed_of
 from medrl.tracking import RunConsole
 from medrl.trainers import fine_tune

@@ -35,7 +35,8 @@ from medrl.files import write_atomic
 from medrl.models import Policy
 from medrl.recipes import Recipe, load_recipe
 from medrl.recipes.build import start_policy
-from medrl.recipes.run import Parts, make_trainer, prepare, quiet_libraries
+from medrl.recipes.process import quiet_libraries
+from medrl.recipes.run import Parts, make_trainer, prepare
 from medrl.seeds import seed_of
 from medrl.tracking import RunConsole
 from medrl.trainers import fine_tune

@@ -120,7 +120,8 @@ def measure(start: Sequence[str], staleness: int, options: argparse.Namespace) -
     from medrl.models import Policy
     from medrl.recipes import load_recipe
     from medrl.recipes.load import read_algorithm
-    from medrl.recipes.run import make_trainer, prepare, reproducible
+    from medrl.recipes.process import reproducible
+    from medrl.recipes.run import make_trainer, prepare
 
     steps = options.warmup + options.steps + 2
     recipe = load_recipe(EXAMPLE, [*start, *CLUSTER, f"max_staleness={staleness}", f"trainer.steps={steps}"])
@@ -156,7 +157,8 @@ def main() -> int:
     options = parser.parse_args()
 
     from medrl.recipes import load_recipe
-    from medrl.recipes.run import quiet_libraries, run_recipe
+    from medrl.recipes.process import quiet_libraries
+    from medrl.recipes.run import run_recipe
     from medrl.tracking import RunConsole
 
     quiet_libraries()

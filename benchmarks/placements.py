@@ -29,7 +29,8 @@ from medrl.engines import Request, Sampling
 from medrl.models import Policy
 from medrl.recipes import Recipe, load_recipe
 from medrl.recipes.load import read_algorithm
-from medrl.recipes.run import make_trainer, prepare, quiet_libraries, reproducible, run_recipe
+from medrl.recipes.process import quiet_libraries, reproducible
+from medrl.recipes.run import make_trainer, prepare, run_recipe
 from medrl.tracking import RunConsole
 from medrl.types import Rollout
 

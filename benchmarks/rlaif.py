@@ -46,8 +46,9 @@ from medrl.evaluation.divergence import divergence
 from medrl.evaluation.reward_hacking import watch
 from medrl.models import Policy
 from medrl.recipes import Recipe, load_recipe
+from medrl.recipes.process import quiet_libraries, reproducible
 from medrl.recipes.reward_model import load_reward_recipe
-from medrl.recipes.run import make_trainer, prepare, quiet_libraries, reproducible, run_recipe
+from medrl.recipes.run import make_trainer, prepare, run_recipe
 from medrl.rewards import RewardContext
 from medrl.rewards.reward_model import combined
 from medrl.rewards.reward_model_layout import token_rows

@@ -32,8 +32,9 @@ from medrl.evaluation import visit_oracle
 from medrl.files import json_line, write_atomic
 from medrl.models import Policy, PolicySpec
 from medrl.recipes import load_recipe
+from medrl.recipes.process import quiet_libraries, reproducible
 from medrl.recipes.reward_model import load_reward_recipe
-from medrl.recipes.run import quiet_libraries, reproducible, run_recipe
+from medrl.recipes.run import run_recipe
 from medrl.rewards import RewardContext
 from medrl.rewards.config import build
 from medrl.rewards.reward_model import combined, loaded, source_of

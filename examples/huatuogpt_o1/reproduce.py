@@ -162,7 +162,8 @@ class Rebuild:
         from medrl.data.feedback import Candidate
         from medrl.data.preferences import PreferencePair
         from medrl.models import Policy
-        from medrl.recipes.run import evaluate_policy, reproducible
+        from medrl.recipes.evaluate import evaluate_policy
+        from medrl.recipes.process import reproducible
         from medrl.tracking import RunConsole
         from medrl.trainers.dpo import DPOSettings, prefer
 
@@ -224,7 +225,7 @@ def write_answers(groups: Sequence[Any], path: Path) -> None:
 @contextmanager
 def quiet() -> Any:
     """Other libraries' progress bars and notes would tear ours apart."""
-    from medrl.recipes.run import quiet_libraries
+    from medrl.recipes.process import quiet_libraries
 
     quiet_libraries()
     yield

@@ -21,7 +21,7 @@ from medrl.errors import DataError
 from medrl.files import json_line, read_jsonl, write_atomic
 from medrl.models import Policy
 from medrl.recipes.feedback import FeedbackRecipe
-from medrl.recipes.run import quiet_libraries
+from medrl.recipes.process import quiet_libraries
 from medrl.seeds import seed_of
 from medrl.types import Problem
 from medrl.verifiers.protocol import digest, run_sync

@@ -98,7 +98,7 @@ def ask(
     }  # fmt: skip
     if model is not None:
         from medrl.models import Policy
-        from medrl.recipes.run import quiet_libraries, reproducible
+        from medrl.recipes.process import quiet_libraries, reproducible
 
         quiet_libraries()
         policy = Policy.load(model)

@@ -138,7 +138,8 @@ def _eval_recipe(options: argparse.Namespace) -> int:
     from medrl.evaluation.answers import Answered, Answers, Reply
     from medrl.models import Policy
     from medrl.recipes import load_recipe
-    from medrl.recipes.run import evaluate_policy, quiet_libraries
+    from medrl.recipes.evaluate import evaluate_policy
+    from medrl.recipes.process import quiet_libraries
     from medrl.rewards import build, verified_leaf
     from medrl.tracking import RunConsole
 

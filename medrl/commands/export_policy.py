@@ -1,15 +1,20 @@
-"""A policy of a run as a Hugging Face folder of its own: `medrl export RUN|CHECKPOINT FOLDER`.
+"""A policy of a run as a folder of its own: `medrl export RUN|CHECKPOINT FOLDER`.
 
 Checkpoints are whole Hugging Face folders with a learner's state beside; what is exported is the folder without it, read
-once to see that it loads. The new folder appears whole or not at all.
+once to see that it loads, or weights and state together as DeepSpeed's universal checkpoint. The new folder appears whole or
+not at all.
 """
 
 import json
 import shutil
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from medrl.errors import FolderTaken, MissingFile
 from medrl.files import atomic_folder
+
+if TYPE_CHECKING:
+    from medrl.models import Policy
 
 # What a checkpoint holds beside the policy: the state of learner and trainer, and adapters that are added already.
 STATE = ("optimizer*.safetensors", "learner.json", "trainer.json", "adapter")
@@ -31,6 +36,38 @@ def export_policy(source: str | Path, folder: str | Path, *, dtype: str | None =
         FolderTaken: `folder` holds something.
     """
     source, folder = Path(source), Path(folder)
+    policy, kind = _read(source, folder, dtype)
+    with atomic_folder(folder) as partial:
+        if dtype is None:
+            shutil.copytree(source, partial, dirs_exist_ok=True, ignore=shutil.ignore_patterns(*STATE))
+        else:
+            policy.save(partial)
+    size = sum(file.stat().st_size for file in folder.glob("*.safetensors"))
+    return {"parameters": policy.parameters, "dtype": kind, "bytes": size}
+
+
+def export_universal(source: str | Path, folder: str | Path) -> dict[str, int]:
+    """Write the checkpoint `source` to `folder` as DeepSpeed's universal checkpoint.
+
+    Returns:
+        What was written: see `medrl.learners.universal.write_universal`; and bytes.
+
+    Raises:
+        MissingFile: There is no policy in `source`, or it cannot be read, or it has no learner's state beside it.
+        DataError, CheckpointError: That state is of adapters, or of something else.
+        FolderTaken: `folder` holds something.
+    """
+    source, folder = Path(source), Path(folder)
+    policy, _ = _read(source, folder, None)
+    from medrl.learners.universal import write_universal
+
+    with atomic_folder(folder) as partial:
+        found = write_universal(policy, source.resolve(), partial)
+    return {**found, "bytes": sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())}
+
+
+def _read(source: Path, folder: Path, dtype: str | None) -> tuple["Policy", str]:
+    """The policy to export, and its type, where there is one and a place for it."""
     if not (source / "config.json").is_file():
         raise MissingFile(
             f"{source} holds no policy (there is no config.json); give a run, a checkpoint of one, or best/"
@@ -40,11 +77,4 @@ def export_policy(source: str | Path, folder: str | Path, *, dtype: str | None =
     from medrl.models import Policy, PolicySpec
 
     kind = dtype or str(json.loads((source / "config.json").read_text()).get("dtype", "float32"))
-    policy = Policy.load(str(source.absolute()), PolicySpec(dtype=kind, device="cpu"))  # type: ignore[arg-type]
-    with atomic_folder(folder) as partial:
-        if dtype is None:
-            shutil.copytree(source, partial, dirs_exist_ok=True, ignore=shutil.ignore_patterns(*STATE))
-        else:
-            policy.save(partial)
-    size = sum(file.stat().st_size for file in folder.glob("*.safetensors"))
-    return {"parameters": policy.parameters, "dtype": kind, "bytes": size}
+    return Policy.load(str(source.absolute()), PolicySpec(dtype=kind, device="cpu")), kind  # type: ignore[arg-type]

@@ -6,7 +6,7 @@ from medrl.errors import DataError, FolderTaken
 from medrl.files import atomic_folder
 from medrl.models import Policy
 from medrl.recipes.dpo import DPORecipe
-from medrl.recipes.run import quiet_libraries
+from medrl.recipes.process import quiet_libraries
 from medrl.trainers.dpo import prefer
 
 

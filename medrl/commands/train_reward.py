@@ -15,8 +15,8 @@ from medrl.commands.reward_figures import Judged, figures, judge_pairs, report, 
 from medrl.data.preferences import PreferencePair, load_preferences
 from medrl.errors import DataError, FolderTaken, TrainingDiverged
 from medrl.files import atomic_folder, json_line, write_atomic
+from medrl.recipes.process import quiet_libraries
 from medrl.recipes.reward_model import PairSets, RewardRecipe, load_pair_sets, to_yaml
-from medrl.recipes.run import quiet_libraries
 from medrl.rewards.reward_model import SETTINGS, RewardModel, Scale, loaded, source_of
 from medrl.rewards.reward_model_layout import token_rows, visible
 from medrl.seeds import seed_of

@@ -17,7 +17,7 @@ from medrl.data import verifier_cards
 from medrl.data.labelled import LabelledAnswer
 from medrl.errors import DataError, FolderTaken
 from medrl.files import atomic_folder, json_line, write_atomic
-from medrl.recipes.run import quiet_libraries
+from medrl.recipes.process import quiet_libraries
 from medrl.recipes.verifier import Answers, VerifierRecipe, load_answers, to_yaml
 from medrl.trainers.calibration import fit_temperature, threshold_for
 from medrl.verifiers.classifier import Classifier, sigmoid

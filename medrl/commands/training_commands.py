@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from medrl.commands.terminal import Commands, console_of, policy_path, write_json
+from medrl.errors import DataError
 
 
 def add(commands: Commands) -> None:
@@ -22,10 +23,20 @@ def add(commands: Commands) -> None:
     run.add_argument("--gpu", default="H100", help="GPUs that --dry-run reckons with: A100, H100 or H200")
     run.set_defaults(command=train)
 
-    export = commands.add_parser("export", help="write a policy of a run as a Hugging Face folder")
+    export = commands.add_parser("export", help="write a policy of a run as a Hugging Face folder, or for DeepSpeed")
     export.add_argument("what", metavar="RUN_OR_CHECKPOINT", help="a run folder, or one of its checkpoints")
     export.add_argument("folder", help="where the policy goes; must not exist, or be empty")
-    export.add_argument("--policy", default="best", choices=("best", "latest", "sft"), help="which of a run's policies")
+    export.add_argument(
+        "--policy",
+        choices=("best", "latest", "sft"),
+        help="which of a run's policies; default best, and latest with --format universal",
+    )
+    export.add_argument(
+        "--format",
+        default="huggingface",
+        choices=("huggingface", "universal"),
+        help="a Hugging Face folder, or DeepSpeed's universal checkpoint: fp32 weights and moments",
+    )
     export.add_argument(
         "--dtype", choices=("float32", "bfloat16", "float16"), help="type of the weights; default as is"
     )
@@ -89,10 +100,20 @@ def _dry_run(recipe: Any, gpu: str) -> int:
 
 
 def _export(options: argparse.Namespace) -> int:
-    from medrl.commands.export_policy import export_policy
+    from medrl.commands.export_policy import export_policy, export_universal
 
-    what = Path(options.what)
-    source = policy_path(what, options.policy) if (what / "recipe.yaml").is_file() else what
+    what, universal = Path(options.what), options.format == "universal"
+    if universal and options.dtype:
+        raise DataError("--dtype does not go with --format universal, whose weights are fp32; leave it out")
+    policy = options.policy or ("latest" if universal else "best")
+    source = policy_path(what, policy) if (what / "recipe.yaml").is_file() else what
+    if universal:
+        wrote = export_universal(source, options.folder)
+        print(
+            f"{source} -> {options.folder}: {wrote['weights']:,} weights and their moments at step {wrote['step']} of "
+            f"AdamW, {wrote['bytes']:,} bytes"
+        )
+        return 0
     found = export_policy(source, options.folder, dtype=options.dtype)
     print(
         f"{source} -> {options.folder}: {found['parameters']:,} parameters, {found['dtype']}, {found['bytes']:,} bytes"

@@ -188,7 +188,7 @@ class DeepSpeedLearner(TorchLearner):
                 shares[name] = shares.get(name, 0.0) + value.item() * counts
         metrics, critic = self._summed(shares), self.critic
         if critic is not None:
-            metrics["critic_grad_norm"] = self._critic_gradient(critic)
+            metrics |= {"critic_grad_norm": self._critic_gradient(critic), "critic_alone": float(critic.alone)}
         if critic is not None and critic.alone:
             self._must_be_finite(metrics | {"grad_norm": 0.0})
             metrics |= {"grad_norm": 0.0, "lr": 0.0}  # the policy waits for its critic

@@ -132,7 +132,7 @@ class TorchLearner:
             trainable.parameters(self.model).values(), self.settings.max_grad_norm
         ).item()
         if critic is not None:
-            metrics["critic_grad_norm"] = critic.clip_gradient()
+            metrics |= {"critic_grad_norm": critic.clip_gradient(), "critic_alone": float(critic.alone)}
         self._must_be_finite(metrics)
         metrics["lr"] = 0.0  # while the policy waits for its critic
         if critic is None or not critic.alone:

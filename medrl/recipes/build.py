@@ -12,7 +12,8 @@ from medrl.data.clinic import generate_demonstrations, generate_problems
 from medrl.data.clinic.consulting import generate_patients
 from medrl.data.demonstrations import Demonstration, load_demonstrations
 from medrl.data.problems import load_problems
-from medrl.environments import PatientSimulator
+from medrl.engines import Sampling
+from medrl.environments import Environment, PatientSimulator
 from medrl.environments.scripted import demonstrations
 from medrl.errors import DataError
 from medrl.models import Policy
@@ -116,6 +117,13 @@ def start_policy(recipe: Recipe, problems: Sequence[Problem], demonstrations: Se
     torch.nn.Module.to(policy.model, DTYPES[recipe.policy.dtype])
     policy.move(recipe.policy.torch_device())
     return policy
+
+
+def whole_response(sampling: Sampling, environment: Environment | None) -> tuple[Sampling, str]:
+    """The limit on all that comes after a prompt, and the knob that sets it."""
+    if environment is None:
+        return sampling, "sampling.max_tokens"
+    return replace(sampling, max_tokens=environment.longest(sampling.max_tokens)), "environment.max_tokens"
 
 
 def shuffled_references(problems: Sequence[Problem], seed: int) -> list[Problem]:

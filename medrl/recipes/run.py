@@ -1,10 +1,8 @@
-"""Carry a recipe out: data, start policy, SFT, reinforcement learning, evaluation, and what to look at afterwards."""
+"""Carry a recipe out: data, start policy, SFT, reinforcement learning, and what to look at afterwards."""
 
-import logging
 import math
 import os
 import time
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -17,25 +15,22 @@ from medrl import environments, rewards
 from medrl.cluster import Placement
 from medrl.cluster.ray_start import require_cluster_packages
 from medrl.data.demonstrations import Demonstration
-from medrl.engines import Engine, InProcessEngine, Sampling
 from medrl.environments import Environment, check_problems
-from medrl.errors import DataError, MedrlError
-from medrl.evaluation.evaluate import evaluate
 from medrl.files import atomic_folder, remove_folder
 from medrl.learners import backbone_and_head
 from medrl.models import Policy
-from medrl.recipes.build import check_held_out, demonstrations_of, problems_of, start_policy
+from medrl.recipes.build import check_held_out, demonstrations_of, problems_of, start_policy, whole_response
 from medrl.recipes.cards import card_warnings
 from medrl.recipes.load import read_algorithm, to_yaml
+from medrl.recipes.process import quiet_libraries, reproducible
 from medrl.recipes.schema import Recipe
-from medrl.rollouts import Episodes, TurnTemplate
+from medrl.rollouts import TurnTemplate
 from medrl.seeds import seed_of
 from medrl.tracking import RunConsole, RunFolder, Tracker, make_trackers, plot_curve
 from medrl.tracking.run import step_of
 from medrl.trainers import Trainer, check_demonstrations, fine_tune
 from medrl.trainers.checks import check_reward, fitting_problems
-from medrl.types import Problem, ScoredGroup
-from medrl.verifiers import run_sync
+from medrl.types import Problem
 
 # What a resumed run may change: what it keeps, how much failure it bears, and on how many machines it goes on; how long it
 # goes on, see `may_change`.
@@ -165,7 +160,7 @@ def checked_start(recipe: Recipe, parts: Parts) -> Policy:
     policy = start_policy(recipe, parts.problems, parts.demonstrations)
     policy.check()
     backbone_and_head(policy.model)
-    whole, limit = _whole(recipe.sampling, parts.environment)
+    whole, limit = whole_response(recipe.sampling, parts.environment)
     own = recipe.cluster.engine.max_model_len if recipe.placement == "ray" else None
     fits = limit, min(policy.context, own or policy.context)
     fitting_problems(policy, parts.problems, whole, recipe.trainer, "problems to train on", *fits)
@@ -177,13 +172,6 @@ def checked_start(recipe: Recipe, parts: Parts) -> Policy:
     if recipe.sft is not None:
         check_demonstrations(policy, parts.demonstrations, recipe.sft.max_length, recipe.sft.loss_on)
     return policy
-
-
-def _whole(sampling: Sampling, environment: Environment | None) -> tuple[Sampling, str]:
-    """The limit on all that comes after a prompt, and the knob that sets it."""
-    if environment is None:
-        return sampling, "sampling.max_tokens"
-    return replace(sampling, max_tokens=environment.longest(sampling.max_tokens)), "environment.max_tokens"
 
 
 def make_trainer(
@@ -262,27 +250,6 @@ def _start_folder(recipe: Recipe, policy: Policy, run: RunFolder) -> str:
 
 
 @contextmanager
-def reproducible(threads: int | None, device: torch.device) -> Iterator[None]:
-    """A fixed number of torch threads and, for the CPU, kernels that add in a fixed order; put back afterwards.
-
-    On a GPU such kernels are slow, or there are none.
-    """
-    before = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
-    filled = torch.utils.deterministic.fill_uninitialized_memory  # type: ignore[attr-defined]
-    if threads:
-        torch.set_num_threads(threads)
-    if device.type == "cpu":
-        torch.use_deterministic_algorithms(True, warn_only=True)
-        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before[0])
-        torch.use_deterministic_algorithms(before[1])
-        torch.utils.deterministic.fill_uninitialized_memory = filled  # type: ignore[attr-defined]
-
-
-@contextmanager
 def _trackers(recipe: Recipe, run: RunFolder) -> Iterator[list[Tracker]]:
     latest = run.latest_checkpoint()
     first_step = step_of(latest) + 1 if latest else 0
@@ -356,65 +323,3 @@ def _show(run: RunFolder, console: RunConsole, before: Any, after: Any, names: t
 
 def _short(path: Path) -> str:
     return os.path.relpath(path) if path.is_relative_to(Path.cwd()) else str(path)
-
-
-def evaluate_policy(
-    recipe: Recipe, policy: Policy, console: RunConsole
-) -> tuple[dict[str, Any], Sequence[ScoredGroup]]:
-    """Evaluate a policy on the recipe's held-out problems, with no run folder: figures, and the scored groups.
-
-    The draws are those of a run's own evaluations, so the figures of a kept policy come out again.
-    """
-    if recipe.held_out is None:
-        raise DataError(f"the recipe {recipe.name!r} has no held-out problems to evaluate on; give `held_out`")
-    quiet_libraries()
-    with reproducible(recipe.threads, policy.device):
-        problems, reward = problems_of(recipe.held_out), rewards.build(recipe.reward)
-        environment = environments.build(recipe.environment) if recipe.environment else None
-        _check_not_trained_on(recipe, problems, console)
-        check_reward(reward, problems)
-        policy.check()
-        whole, limit = _whole(recipe.sampling, environment)
-        problems = fitting_problems(policy, problems, whole, recipe.trainer, "held-out problems", limit)
-        engine: Engine = InProcessEngine(policy, recipe.max_rows)
-        if environment is not None:
-            check_problems(environment, problems)
-            engine = Episodes(engine, policy, environment, problems)
-        asked = len(problems[: recipe.evaluation.limit]) * (recipe.evaluation.samples + recipe.evaluation.greedy)
-        with console, console.phase("evaluation", total=asked) as progress:
-            result = run_sync(
-                evaluate(
-                    engine, policy, problems, reward, settings=recipe.evaluation,
-                    sampling=recipe.sampling, seed=(recipe.seed,), on_rollout=progress.advance,
-                )
-            )  # fmt: skip
-    return {"name": result.name, **result.row()}, result.sampled
-
-
-def _check_not_trained_on(recipe: Recipe, held_out: list[Problem], console: RunConsole) -> None:
-    try:
-        problems = problems_of(recipe.problems)
-        shown = demonstrations_of(recipe.demonstrations, recipe.problems) if recipe.demonstrations else []
-    except (MedrlError, OSError) as error:  # a policy may be measured where its training data is not
-        console.say(f"not checked whether held-out problems were trained on: {error}")
-        return
-    check_held_out(recipe, problems, held_out, shown)
-
-
-def _only_errors(record: logging.LogRecord) -> bool:
-    return record.levelno >= logging.ERROR
-
-
-def quiet_libraries() -> None:
-    """Progress bars and notes of other libraries would tear our own apart; their warnings of errors stay."""
-    import datasets
-    import transformers
-
-    transformers.utils.logging.disable_progress_bar()
-    transformers.utils.logging.set_verbosity_error()
-    datasets.disable_progress_bars()
-    for name in ("DeepSpeed", "accelerate", "httpx"):
-        logger = logging.getLogger(name)  # a filter, since DeepSpeed sets its level when accelerate imports it
-        if _only_errors not in logger.filters:
-            logger.addFilter(_only_errors)
-    warnings.filterwarnings("ignore", message=r"TRL currently supports vLLM|.*experimental", category=UserWarning)

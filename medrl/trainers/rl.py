@@ -213,7 +213,9 @@ class Trainer:
         spent, learned = laps.seconds | context.seconds, learned | self.algorithm.figures(batch) | taught
         metrics = step_metrics(scored, learned, spent, self.reward, self.settings.max_unscored, step - 1)
         metrics |= verifier_metrics(counted, self.scorer.statistics()) | self.placement.figures()
-        metrics |= await self._away(self.meter.figures, learner, self.algorithm, batch, spent["update"])
+        passes = self.algorithm.needs - ({"old_logprobs"} if exact else set())
+        seconds = spent["forward"] + spent["update"]
+        metrics |= await self._away(self.meter.figures, learner, self.algorithm, batch, passes, learned, seconds)
         self._log(metrics, scored, groups, batch)
 
     async def evaluate(self) -> Evaluation:

@@ -13,8 +13,9 @@ from medrl.environments.scripted import play
 from medrl.errors import ProblemError, RecipeError
 from medrl.evaluation.consultation import consult, consultation_row, interval, summarise
 from medrl.models import Policy
+from medrl.recipes.evaluate import evaluate_policy
 from medrl.recipes.load import load_recipe, read_recipe
-from medrl.recipes.run import evaluate_policy, run_recipe
+from medrl.recipes.run import run_recipe
 from medrl.rewards import build
 from medrl.tracking import RunConsole
 from medrl.types import Group, Part, Problem, Response, Score, ScoredGroup, ask

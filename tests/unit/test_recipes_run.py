@@ -13,7 +13,9 @@ from safetensors.torch import load_file
 from medrl.errors import DataError, FolderTaken, ProblemError, RecipeError
 from medrl.models import ModelShape, Policy
 from medrl.recipes import Recipe, read_recipe
-from medrl.recipes.run import Outcome, evaluate_policy, reproducible, run_recipe
+from medrl.recipes.evaluate import evaluate_policy
+from medrl.recipes.process import reproducible
+from medrl.recipes.run import Outcome, run_recipe
 from medrl.tracking import RunConsole, RunFolder, timeless
 
 pytestmark = pytest.mark.slow

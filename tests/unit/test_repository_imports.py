@@ -115,7 +115,9 @@ def test_public_names_are_the_same_for_type_checkers(repository: Path) -> None:
 
 
 def test_a_program_that_tries_a_verifier_leaves_rewards_alone(repository: Path) -> None:
-    done = run_python("import sys, medrl.testing.fresh, medrl.verifiers\nassert 'medrl.rewards' not in sys.modules", repository)
+    done = run_python(
+        "import sys, medrl.testing.fresh, medrl.verifiers\nassert 'medrl.rewards' not in sys.modules", repository
+    )
     assert done.returncode == 0, done.stderr
 
 
