@@ -19,7 +19,8 @@ def read_problem(item: Item, schema: str = "auto", name: str = "the source") -> 
     Raises:
         RowFault: It holds none, and why.
     """
-    return _read(item, schema, name, SCHEMAS, lambda parse: parse(item.row, item.number, Reading(name)))
+    problem: Problem = _read(item, schema, name, SCHEMAS, lambda parse: parse(item.row, item.number, Reading(name)))
+    return problem
 
 
 def read_dialogue(item: Item, schema: str = "auto", name: str = "the source") -> tuple[Message, ...]:
