@@ -47,7 +47,8 @@ def template() -> str:
 
 
 def _template(section: Any, indent: str) -> Iterator[str]:
-    docs = docstrings(type(section))
+    kind: Any = type(section)
+    docs = docstrings(kind)
     for field in fields(section):
         value = getattr(section, field.name)
         below = is_dataclass(value) or isinstance(value, Mapping)
