@@ -25,7 +25,7 @@ pytestmark = [pytest.mark.engine, pytest.mark.slow]
 MakePolicy, MakeBatch = Callable[..., Policy], Callable[..., Batch]
 SETTINGS = Optimization(lr=1e-3, microbatch_tokens=40, max_grad_norm=0.3, weight_decay=0.1)
 ALGORITHM = GRPO(kl_coef=0.05)
-PATIENCE = 15.0
+PATIENCE = 25.0
 
 
 @pytest.fixture(scope="module")
