@@ -35,6 +35,7 @@ def config(stage: int, bf16: bool) -> dict[str, Any]:
         "train_micro_batch_size_per_gpu": 1,
         "zero_optimization": {"stage": stage},
         "zero_allow_untested_optimizer": True,
+        "gradient_clipping": 0.0,  # 1.0 unless told
         "checkpoint": {"load_universal": True},
         "steps_per_print": None,
         **({"bf16": {"enabled": True}} if bf16 else {}),
