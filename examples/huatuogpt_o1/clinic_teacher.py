@@ -27,6 +27,7 @@ from medrl.data.clinic.templates import listing
 from medrl.data.clinic.vignettes import rivals
 from medrl.data.clinic.world import World, load_world
 from medrl.data.demonstrations import Demonstration
+from medrl.errors import DataError
 from medrl.seeds import seed_of
 from medrl.types import Problem
 from medrl.verifiers.judge_prompt import harmless
@@ -47,13 +48,17 @@ TURNS: Mapping[str, tuple[str, str]] = {
 }
 
 
-def cases(count: int, seed: int, *, taught: bool) -> list[Problem]:
-    """Patients with four possible diseases each. No combination of findings that is `taught` occurs among the others."""
-    found = generate_problems(
-        split="train", count=4 * count, seed=seed, kinds=["choice"], topics=["diagnosis"], languages=["en"],
-        diseases=DISEASES,
-    )  # fmt: skip
-    return [one for one in found if (seed_of("taught", combination(one)) % 4 < 3) == taught][:count]
+def cases(count: int, seed: int, *, taught: bool, diseases: int = DISEASES) -> list[Problem]:
+    """Patients with four diseases to choose from. No combination of findings that is `taught` occurs among the others."""
+    for times in (4, 8, 16):
+        drawn = generate_problems(
+            split="train", count=times * count, seed=seed, kinds=["choice"], topics=["diagnosis"], languages=["en"],
+            diseases=diseases,
+        )  # fmt: skip
+        found = [one for one in drawn if (seed_of("taught", combination(one)) % 4 < 3) == taught]
+        if len(found) >= count:
+            return found[:count]
+    raise DataError(f"{diseases} diseases have too few combinations of findings for {count} cases; take more diseases")
 
 
 def stem(problem: Problem) -> str:

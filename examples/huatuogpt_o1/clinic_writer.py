@@ -10,7 +10,6 @@ diseases, to say what they explain, and to go on.
 import asyncio
 import json
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -18,7 +17,7 @@ import time
 import urllib.request
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +31,7 @@ from medrl.types import Problem
 
 NAME = "writer"  # of the served model
 LONGEST = 256  # tokens of a reply
+LEASH = Path(__file__).parent / "leashed.py"
 START = 300.0  # seconds that vLLM may take to start on a busy machine
 ENVIRONMENT = {
     "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_CPU_OMP_THREADS_BIND": "nobind",
@@ -41,7 +41,7 @@ SHAPE = {
     "vocab_size": 1536, "hidden_size": 128, "layers": 4, "heads": 4, "key_value_heads": 2, "intermediate_size": 384,
     "context": 2048,
 }  # fmt: skip
-SFT = {"lr": 3e-3, "batch_size": 32, "microbatch_size": 32, "betas": (0.9, 0.95), "weight_decay": 0.0}
+SFT = {"lr": 3e-3, "batch_size": 16, "microbatch_size": 16, "betas": (0.9, 0.95), "weight_decay": 0.0}
 REPEATED = 20  # a line of so many characters that stands in one of a hundred prompts becomes a token
 CODE = "[0-9a-f]{16} ?"
 # The frames of the replies, as json.dumps writes them.
@@ -187,18 +187,19 @@ def served(folder: Path, log: Path) -> Iterator[str]:
         one.bind(("127.0.0.1", 0))
         port = one.getsockname()[1]
     form = json.dumps({"backend": "xgrammar", "disable_any_whitespace": False})  # blanks as json.dumps sets them
-    command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", str(folder), "--port", str(port)]
+    command = [sys.executable, str(LEASH), sys.executable, "-m", "vllm.entrypoints.openai.api_server"]
+    command += ["--model", str(folder), "--port", str(port)]
     command += f"--dtype float32 --enforce-eager --max-num-seqs 64 --host 127.0.0.1 --served-model-name {NAME}".split()
     command += ["--structured-outputs-config", form]
     with log.open("wb") as out:
         environment = {**os.environ, **ENVIRONMENT}
-        process = subprocess.Popen(command, stdout=out, stderr=out, env=environment, start_new_session=True)
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=out, stderr=out, env=environment)
     try:
         _wait(process, f"http://127.0.0.1:{port}/health", log)
         yield f"http://127.0.0.1:{port}/v1"
     finally:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
+        assert process.stdin is not None
+        process.stdin.close()  # which ends it
         process.wait()
 
 

@@ -256,7 +256,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--ablations", action="store_true", help="all rows of the tables")
     parser.add_argument("--seeds", type=int, default=1, help="how many, from 0 on")
     parser.add_argument("--search", action="store_true", help="stages 0 and 1 too, by a model that vLLM serves")
-    for knob in ("lessons", "epochs", "rows", "concurrency"):
+    for knob in ("lessons", "epochs", "rows", "concurrency", "diseases"):
         parser.add_argument(f"--search-{knob}", type=float if knob == "epochs" else int, help="see search.Size")
     parser.add_argument("--folder", type=Path, default=Path("runs/huatuogpt-o1-rebuild"), help="what is made; goes on")
     parser.add_argument("--json", type=Path, help="also write the figures here")

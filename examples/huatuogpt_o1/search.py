@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import clinic_writer as writers
-from clinic_teacher import VERIFIER, cases, exchanges, opened, problem_row
+from clinic_teacher import DISEASES, VERIFIER, cases, exchanges, opened, problem_row
 
 HERE = Path(__file__).parent
 STARTS = 3  # of a construction in which rows fail
@@ -39,6 +39,9 @@ class Size:
     concurrency: int = 32
     """Rows under way at once."""
 
+    diseases: int = DISEASES
+    """How many diseases the cases are about."""
+
 
 class Search:
     """The stages of one seed; `stages` marks what is done, as for the rest of `reproduce.py`."""
@@ -50,18 +53,19 @@ class Search:
 
     def unseen(self, count: int) -> list[Any]:
         """Cases none of whose combinations of findings the writer was taught."""
-        return cases(count, self.seed + UNSEEN, taught=False)
+        return cases(count, self.seed + UNSEEN, taught=False, diseases=self.size.diseases)
 
     def writer(self) -> Path:
         """The writer's folder, `model`, and `writer.json`: what it took, and how well it replies."""
         size = self.size
-        made_of = {"lessons": size.lessons, "epochs": size.epochs, "shape": dict(self.shape), "sft": dict(writers.SFT)}
+        taught = {"lessons": size.lessons, "epochs": size.epochs, "diseases": size.diseases}
+        made_of = {**taught, "shape": dict(self.shape), "sft": dict(writers.SFT)}
 
         def work(folder: Path) -> None:
             from medrl.files import write_atomic
             from medrl.models import Policy
 
-            problems = cases(size.lessons, self.seed, taught=True)
+            problems = cases(size.lessons, self.seed, taught=True, diseases=size.diseases)
             took = writers.train(
                 folder / "model", problems, epochs=size.epochs, seed=self.seed, shape=self.shape, save_every=100
             )
