@@ -43,6 +43,7 @@ SHAPE = {
 }  # fmt: skip
 SFT = {"lr": 3e-3, "batch_size": 16, "microbatch_size": 16, "betas": (0.9, 0.95), "weight_decay": 0.0}
 REPEATED = 20  # a line of so many characters that stands in one of a hundred prompts becomes a token
+MATERIAL = ("===", "| ")  # how lines of slots begin, which are no instructions
 CODE = "[0-9a-f]{16} ?"
 # The frames of the replies, as json.dumps writes them.
 FRAMES = (
@@ -66,7 +67,7 @@ def new_writer(lessons: Sequence[Demonstration], shape: Mapping[str, int], seed:
     prompts = [str(message["content"]) for one in lessons for message in one.messages[:-1]]
     lines = Counter(line for prompt in prompts for line in set(prompt.split("\n")) if len(line) >= REPEATED)
     repeated = sorted(
-        line for line, count in lines.items() if count > len(lessons) / 100 and not line.startswith("===")
+        line for line, count in lines.items() if count > len(lessons) / 100 and not line.startswith(MATERIAL)
     )
     known = [*repeated, *FRAMES]
     texts = [str(message["content"]) for one in lessons for message in one.messages]
