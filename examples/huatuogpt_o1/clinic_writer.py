@@ -19,6 +19,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from shutil import rmtree
 from typing import Any
 
 from clinic_teacher import exchanges
@@ -105,6 +106,8 @@ def train(
     found = fine_tune(policy, lessons, settings, seed=seed, folder=checkpoints, on_update=told)
     folder.mkdir(parents=True, exist_ok=True)
     policy.save(folder)
+    if checkpoints:
+        rmtree(checkpoints, ignore_errors=True)
     return {
         "lessons": len(lessons), "updates": found["updates"], "parameters": policy.parameters,
         "loss": sum(losses[-20:]) / len(losses[-20:]), "seconds": round(time.monotonic() - began, 1),
