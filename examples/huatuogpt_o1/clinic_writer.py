@@ -42,7 +42,7 @@ SHAPE = {
     "vocab_size": 1536, "hidden_size": 128, "layers": 4, "heads": 4, "key_value_heads": 2, "intermediate_size": 384,
     "context": 2048,
 }  # fmt: skip
-SFT = {"lr": 3e-3, "batch_size": 16, "microbatch_size": 8, "betas": (0.9, 0.95), "weight_decay": 0.0}
+SFT = {"lr": 2e-3, "batch_size": 8, "microbatch_size": 8, "betas": (0.9, 0.95), "weight_decay": 0.0}
 REPEATED = 20  # a line of so many characters that stands in one of a hundred prompts becomes a token
 MATERIAL = ("===", "| ")  # how lines of slots begin, which are no instructions
 CODE = "[0-9a-f]{16} ?"
