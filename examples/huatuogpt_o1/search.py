@@ -79,7 +79,7 @@ class Search:
     def rows(self) -> Path:
         """The folders of both constructions, `problems` and `reasoning`."""
         model = self.writer() / "model"
-        made_of = {"rows": self.size.rows}
+        made_of = {name: value for name, value in asdict(self.size).items() if name != "concurrency"}
 
         def work(folder: Path) -> None:
             from medrl.files import json_line, write_atomic
@@ -178,7 +178,7 @@ def page(found: Mapping[str, Any]) -> str:
         lines.append(
             f"{name}: {one['rows']} rows ({told}), {one['lost']} lost, {one['doubled']} doubled, {one['calls']} calls"
         )
-    lines += [f"  {one:.1%} of the rows {way}" for way, one in reasoning["ended_by"].items()]
+    lines += [f"  {one:.1%} of the rows came to a right answer by: {way}" for way, one in reasoning["ended_by"].items()]
     return "\n".join(lines)
 
 
