@@ -57,7 +57,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--faults", type=float, default=0.1, help="scripted: share of requests that fail")
     parser.add_argument("--model", type=Path, help="folder of the model; made there if it is empty")
     parser.add_argument("--cases", type=int, default=2000, help="cases that the model is taught")
-    parser.add_argument("--epochs", type=float, default=1.0)
+    parser.add_argument("--epochs", type=float, default=3.0)
     parser.add_argument("--concurrency", type=int, default=16, help="rows under way")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", type=Path, help="also write the figures here")
