@@ -1,4 +1,4 @@
-"""The teacher of the search's writer, the writer's tokenizer, and the leash of its server, which tests/engines runs."""
+"""The teacher of the search's writer, the writer's tokenizer, and the leash of its server; the server itself is not run."""
 
 import asyncio
 import os
