@@ -2,28 +2,29 @@
 
     python benchmarks/construct.py [--stage reasoning|problems] [--server vllm|scripted] [--rows N] [--kills N] [--json FILE]
 
-`medrl construct` runs in a process of its own against a real server on loopback, `vllm serve` with a model of half a
-million parameters that is first fine-tuned on the clinic (`construct_clinic.py`), so that its replies mean something; its
-folder is kept with `--model`. With `--server scripted` no model is served: the clinic's own answers come at once, and a share
-of the HTTP requests (`--faults`) gets 429, 500, half a body or no reply. A proxy between the two counts whole replies by
-request.
+`medrl construct` runs in a process of its own against a real server on loopback, `vllm serve` with the writer of
+examples/huatuogpt_o1 (`clinic_writer.py`): a million parameters, first taught what a scripted writer says of the
+clinic's cases, so that its replies mean something. Its folder is kept with `--model`, which also takes that of
+`reproduce.py --search`. The cases are such as it was not taught. With `--server scripted` no model is served: the
+clinic's own answers come at once, and a share of the HTTP requests (`--faults`) gets 429, 500, half a body or no
+reply. A proxy between the two counts whole replies by request.
 
-First a construction that nobody disturbs, for the speed. Then the same one from the start, killed (SIGKILL) at random moments
-after it has begun to ask, and started again until it is done.
+First a construction that nobody disturbs, for the speed. Then the same one from the start, killed (SIGKILL) at random
+moments after it has begun to ask, and started again until it is done.
 
     rows_per_second     rows done a second, undisturbed, from the first call on
     rows_lost           rows of the source that ended nowhere: neither kept, nor dropped, nor named in failed.jsonl
     rows_doubled        rows that ended more than once
+    kept_share          share of the rows that came to a finished row
+    right_at_once       reasoning: share whose first chain was right; `ended_by` has the share by what led to the answer
     calls_paid_twice    requests that were answered whole more than once: those that were under way at a kill
 """
 
 import argparse
 import asyncio
 import json
-import os
 import random
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -31,25 +32,20 @@ import time
 import urllib.request
 from collections import Counter
 from collections.abc import Callable
+from contextlib import ExitStack
 from hashlib import sha256
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 from common import fail, machine, print_machine, print_table, write_json
-from construct_clinic import VERIFIER, Teacher, cases, problem_row, reasoning_row, train
 
 from medrl.chat.base import ChatRequest, Message
-from medrl.files import read_jsonl
 
-START = 300.0  # seconds that vLLM may take to start on a busy machine
-ENVIRONMENT = {
-    "HF_HUB_OFFLINE": "1",
-    "VLLM_CPU_KVCACHE_SPACE": "1",
-    "VLLM_CPU_OMP_THREADS_BIND": "nobind",
-    "VLLM_NO_USAGE_STATS": "1",
-    "VLLM_LOGGING_LEVEL": "WARNING",
-}
+sys.path.insert(0, str(Path(__file__).parents[1] / "examples" / "huatuogpt_o1"))
+from clinic_teacher import Teacher, cases, problem_row, reasoning_row
+from clinic_writer import served, train
+from search import UNSEEN, outcomes, overrides, ways
 
 
 def arguments() -> argparse.Namespace:
@@ -60,8 +56,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--kills", type=int, default=4)
     parser.add_argument("--faults", type=float, default=0.1, help="scripted: share of requests that fail")
     parser.add_argument("--model", type=Path, help="folder of the model; made there if it is empty")
-    parser.add_argument("--cases", type=int, default=150, help="cases that the model is fine-tuned on")
-    parser.add_argument("--epochs", type=float, default=2.0)
+    parser.add_argument("--cases", type=int, default=2000, help="cases that the model is taught")
+    parser.add_argument("--epochs", type=float, default=3.0)
     parser.add_argument("--concurrency", type=int, default=16, help="rows under way")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", type=Path, help="also write the figures here")
@@ -151,47 +147,18 @@ def forwarded(url: str) -> Callable[[bytes], "bytes | str"]:
     return answer
 
 
-def vllm(folder: Path, log: Path) -> "tuple[subprocess.Popen[bytes], str]":
-    """`vllm serve` of a folder, once it is healthy."""
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        port = one.getsockname()[1]
-    form = json.dumps({"backend": "xgrammar", "disable_any_whitespace": False})
-    command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", str(folder), "--port", str(port)]
-    command += "--dtype float32 --enforce-eager --max-num-seqs 32 --host 127.0.0.1 --served-model-name writer".split()
-    command += ["--max-model-len", "2048", "--structured-outputs-config", form]
-    with log.open("wb") as out:
-        environment = {**os.environ, **ENVIRONMENT}
-        process = subprocess.Popen(command, stdout=out, stderr=out, env=environment, start_new_session=True)
-    deadline = time.monotonic() + START
-    while time.monotonic() < deadline:
-        if process.poll() is not None:
-            fail(f"vllm serve ended: {log.read_text()[-2000:]}")
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=2):
-                return process, f"http://127.0.0.1:{port}/v1"
-        except OSError:
-            time.sleep(0.5)
-    os.killpg(process.pid, signal.SIGKILL)
-    fail(f"vllm serve was not healthy within {START:g} s: {log.read_text()[-2000:]}")
-
-
 def write_recipe(place: Path, options: argparse.Namespace, url: str) -> Path:
     """The rows and the recipe of one construction."""
     row = problem_row if options.stage == "problems" else reasoning_row
     rows = place / "source.jsonl"
     rows.write_text("".join(json.dumps(row(one)) + "\n" for one in unseen(options)), "utf-8")
-    client = {"type": "openai", "model": "writer", "base_url": url, "timeout": 120.0, "max_retries": 8, "backoff": 0.1}
-    role = {"client": client, "max_tokens": 400, "temperature": 0.7}
-    roles = (
-        {"grader": role, "rewriter": role, "small_models": [role]} if options.stage == "problems" else {"writer": role}
-    )
+    stage = {name.removeprefix("stage."): value for name, value in overrides(options.stage, url).items()}
     recipe = {
         "rows": {"source": str(rows)},
         "seed": options.seed,
         "concurrency": options.concurrency,
         "stop_after": 10_000,
-        "stage": {**roles, "verifier": VERIFIER},
+        "stage": stage,
     }
     path = place / "recipe.yaml"
     path.write_text(json.dumps(recipe), "utf-8")  # JSON is YAML
@@ -199,7 +166,7 @@ def write_recipe(place: Path, options: argparse.Namespace, url: str) -> Path:
 
 
 def unseen(options: argparse.Namespace) -> list[Any]:
-    return cases(options.rows, options.seed + 1000)
+    return cases(options.rows, options.seed + UNSEEN, taught=False)
 
 
 def start(options: argparse.Namespace, recipe: Path, folder: Path) -> "subprocess.Popen[bytes]":
@@ -231,36 +198,23 @@ def killed(options: argparse.Namespace, proxy: Proxy, recipe: Path, folder: Path
     return kills
 
 
-def ended(folder: Path) -> tuple[Counter[str], Counter[str]]:
-    """Ids by how often they ended, and outcomes."""
-    names = [folder / name for name in ("rows.jsonl", "dropped.jsonl") if (folder / name).exists()]
-    rows = [row for name in names for row in read_jsonl(name)]
-    failed = read_jsonl(folder / "failed.jsonl") if (folder / "failed.jsonl").exists() else []
-    ids = Counter(row["id"] for row in rows) + Counter(row["id"] for row in failed)
-    outcomes = Counter(row["provenance"]["outcome"] for row in rows) + Counter("failed" for _ in failed)
-    return ids, outcomes
-
-
 def measure(options: argparse.Namespace, proxy: Proxy, place: Path) -> dict[str, Any]:
     """The construction undisturbed, then killed."""
-    recipe = write_recipe(place, options, proxy.url)
+    recipe, ids = write_recipe(place, options, proxy.url), [one.id for one in unseen(options)]
     finished(start(options, recipe, place / "whole"), place)
     report = json.loads((place / "whole" / "report.json").read_text())
-    _, outcomes = ended(place / "whole")
-    print(f"undisturbed: {dict(outcomes)}", flush=True)
+    print(f"undisturbed: {outcomes(place / 'whole', ids)}", flush=True)
     proxy.paid.clear()
     kills = killed(options, proxy, recipe, place / "killed", report["this_start"]["seconds"])
-    ids, outcomes = ended(place / "killed")
-    wanted = {one.id for one in unseen(options)}
-    calls = proxy.paid.total()
+    found, calls = outcomes(place / "killed", ids), proxy.paid.total()
+    if options.stage == "reasoning":
+        found |= ways(place / "killed", len(ids))
     return {
+        **found,
         "rows_per_second": report["this_start"]["rows_per_second"],
-        "rows": len(wanted),
         "kills": kills,
-        "rows_lost": len(wanted - set(ids)),
-        "rows_doubled": sum(count - 1 for count in ids.values()),
-        "rows_kept": outcomes["kept"],
-        "outcomes": dict(outcomes),
+        "rows_lost": found["lost"],
+        "rows_doubled": found["doubled"],
         "calls": calls,
         "calls_paid_twice": calls - len(proxy.paid),
     }
@@ -268,28 +222,23 @@ def measure(options: argparse.Namespace, proxy: Proxy, place: Path) -> dict[str,
 
 def main() -> None:
     options = arguments()
-    with TemporaryDirectory(prefix="medrl-construct-") as temporary:
-        place, server = Path(temporary), None
+    with TemporaryDirectory(prefix="medrl-construct-") as temporary, ExitStack() as stack:
+        place = Path(temporary)
         figures: dict[str, Any] = {"stage": options.stage, "server": options.server}
         if options.server == "scripted":
             proxy = Proxy(scripted(Teacher.of(unseen(options))), options.faults, options.seed)
         else:
             folder = options.model or place / "model"
             if not (folder / "config.json").exists():
-                began = time.monotonic()
-                print(train(folder, options.cases, options.epochs, options.seed))
-                figures["training_seconds"] = round(time.monotonic() - began, 1)
-            server, url = vllm(folder, place / "vllm.txt")
+                learnt = cases(options.cases, options.seed, taught=True)
+                figures["training"] = train(folder, learnt, epochs=options.epochs, seed=options.seed)
+            url = stack.enter_context(served(folder, place / "vllm.txt"))
             proxy = Proxy(forwarded(url), 0.0, options.seed)
-        try:
-            figures |= measure(options, proxy, place)
-        finally:
-            if server is not None:
-                os.killpg(server.pid, signal.SIGKILL)
-                server.wait()
+        figures |= measure(options, proxy, place)
     figures["machine"] = machine()
-    names = ("rows_per_second", "rows", "kills", "rows_lost", "rows_doubled", "rows_kept", "calls", "calls_paid_twice")
+    names = ("rows_per_second", "rows", "kills", "rows_lost", "rows_doubled", "kept_share", "calls", "calls_paid_twice")
     print_table(("figure", "value"), [(name, f"{figures[name]:,g}") for name in names])
+    print(figures["outcomes"], figures.get("ended_by", ""))
     print_machine(machine())
     write_json(options.json, figures)
 

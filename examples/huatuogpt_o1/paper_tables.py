@@ -16,12 +16,13 @@ PAPER = {
     "sft_complex": "59.8 (T1), 69.0 (T2)", "complex_ppo": "63.9 (T1), 72.6 (T2), 66.6 (T3)",
     "sft_simple": "66.6 (T2)", "simple_ppo": "69.2 (T2)", "sft_response": "65.2 (T2)", "response_ppo": "66.3 (T2)",
     "complex_rloo": "65.7 (T3)", "complex_dpo": "64.2 (T3)", "complex_ppo_exact": "not told",
+    "sft_search": "59.8 (T1), 69.0 (T2)",
 }  # fmt: skip
 TITLES = {
     "sft_complex": "SFT, complex chain", "complex_ppo": "  + PPO, verifier (the paper's)",
     "sft_simple": "SFT, simple chain", "simple_ppo": "  + PPO", "sft_response": "SFT, response only",
     "response_ppo": "  + PPO", "complex_rloo": "complex chain + RLOO", "complex_dpo": "complex chain + DPO, offline",
-    "complex_ppo_exact": "complex chain + PPO, exact match",
+    "complex_ppo_exact": "complex chain + PPO, exact match", "sft_search": "SFT, chains of a search by a model",
 }  # fmt: skip
 # Each shape: a sum of accuracies, which holds where its whole interval is above 0 (or above -margin).
 SHAPES: Mapping[str, Mapping[str, int]] = {

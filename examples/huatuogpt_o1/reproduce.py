@@ -1,11 +1,15 @@
-"""HuatuoGPT-o1 (arXiv 2412.18925), rebuilt from problems to the paper's tables: one command, which goes on where it stopped.
+"""HuatuoGPT-o1 (arXiv 2412.18925), rebuilt from problems to the paper's tables: one command, which goes on where it
+stopped.
 
     python examples/huatuogpt_o1/reproduce.py --scale tiny --json OUT                    main path, one seed
     python examples/huatuogpt_o1/reproduce.py --scale tiny --ablations --seeds 3         all rows
+    python examples/huatuogpt_o1/reproduce.py --scale tiny --search                      and stages 0 and 1, by a served model
 
-Main path: SFT on complex chains, then PPO with a critic and the verifier's reward. `--ablations` adds the other chains of
-table 2, the other algorithms of table 3, and exact match in place of the verifier. Every policy answers the same held-out
-problems; each answer is kept, judged by one and the same verifier, and all figures are computed from those files.
+Main path: SFT on complex chains, then PPO with a critic and the verifier's reward. `--ablations` adds the other
+chains of table 2, the other algorithms of table 3, and exact match in place of the verifier. `--search` adds stages 0
+and 1 by a language model: a small writer is taught the clinic, `vllm serve` serves it on loopback, and it makes the
+problems and the chains of one more SFT policy (search.py). Every policy answers the same held-out problems; each
+answer is kept, judged by one and the same verifier, and all figures are computed from those files.
 """
 
 import argparse
@@ -24,6 +28,7 @@ HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))  # exact_match.py, also where this file is imported
 
 import paper_tables as tables  # noqa: E402
+import search  # noqa: E402
 
 CHAINS = {"response": "none", "simple": "simple", "complex": "complex"}
 VERIFIER = {"type": "typed", "format": "auto", "vocabulary": "clinic"}
@@ -36,6 +41,8 @@ ALGORITHMS: Mapping[str, Mapping[str, Any]] = {
     "ppo": {},  # that of rebuild.yaml
     "rloo": {"algorithm": {"type": "rloo", "kl_coef": 0.01, "minibatches": 4}, "optimization.critic": None},
 }
+# SFT on the rows of a search: long questions and chains, asked about diagnoses alone.
+SEARCHED = {"policy.new.context": 512, "sft.max_length": 512, "sampling.max_tokens": 256, "trainer.steps": 0}
 DPO = {"problems": 600, "responses": 5, "lr": 3.0e-4, "beta": 1.0}
 
 
@@ -131,6 +138,19 @@ class Rebuild:
             self.keep_answers(folder)
 
         return self.stages(f"seed{self.seed}/sft_{chain}", {"knobs": list(self.knobs), **values}, work)
+
+    def searched(self, size: search.Size) -> tuple[Path, dict[str, Any]]:
+        """SFT on rows that a served writer made: the answers of that policy, and what is to be told of the rows."""
+        made = search.Search(self.stages, self.seed, size)
+        rows = made.rows() / "reasoning" / "rows.jsonl"
+        values = {**SEARCHED, "demonstrations": {"source": str(rows)}}
+
+        def work(folder: Path) -> None:
+            self.run(values, folder)
+            self.keep_answers(folder)
+
+        made_of = {"knobs": list(self.knobs), **values}
+        return self.stages(f"seed{self.seed}/sft_search", made_of, work) / "answers.jsonl", made.figures()
 
     def reward(self, chain: str, exact: bool = False) -> dict[str, Any]:
         return {"reward": PLAIN} if chain == "response" else {"reward": EXACT} if exact else {}
@@ -236,6 +256,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--scale", choices=["tiny"], default="tiny", help="larger ones: see README.md")
     parser.add_argument("--ablations", action="store_true", help="all rows of the tables")
     parser.add_argument("--seeds", type=int, default=1, help="how many, from 0 on")
+    parser.add_argument("--search", action="store_true", help="stages 0 and 1 too, by a model that vLLM serves")
+    for knob in ("lessons", "epochs", "rows", "concurrency", "diseases"):
+        parser.add_argument(f"--search-{knob}", type=float if knob == "epochs" else int, help="see search.Size")
     parser.add_argument("--folder", type=Path, default=Path("runs/huatuogpt-o1-rebuild"), help="what is made; goes on")
     parser.add_argument("--json", type=Path, help="also write the figures here")
     parser.add_argument("knobs", nargs="*", metavar="KNOB=VALUE", help="of rebuild.yaml")
@@ -244,15 +267,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     stages, arms = Stages(options.folder), [MAIN, *(ABLATIONS if options.ablations else ())]
     answers: dict[str, dict[int, Path]] = {}
+    searches: list[dict[str, Any]] = []
     with quiet():
         for seed in range(options.seeds):
             rebuild = Rebuild(stages, seed, options.knobs)
             for arm in arms:
                 answers.setdefault(f"sft_{arm.chain}", {})[seed] = rebuild.sft(arm.chain) / "answers.jsonl"
                 answers.setdefault(arm.name, {})[seed] = rebuild.arm(arm) / "answers.jsonl"
+            if options.search:
+                answers.setdefault("sft_search", {})[seed], found = rebuild.searched(search.size_of(options))
+                searches.append(found)
     figures = tables.figures(answers)
-    report = {"minutes": stages.minutes(), "seeds": options.seeds, **figures}
-    print(tables.page(report))
+    report = {"minutes": stages.minutes(), "seeds": options.seeds, **figures, "searches": searches}
+    print(tables.page(report), *map(search.page, searches), sep="\n")
     write_atomic(options.folder / "report.json", json.dumps(report, indent=1) + "\n")
     if options.json:
         write_atomic(options.json, json.dumps(report, indent=1) + "\n")
