@@ -19,7 +19,7 @@ from torch import Tensor
 
 from medrl.models import Policy, PolicySpec
 
-HANGS_S = 600  # then every thread's stack is printed
+HANGS_S = 300  # a case; then every thread's stack is printed
 TOKENS = torch.tensor([[5, 6, 7, 8, 9, 10, 11, 12]])
 KNOBS: dict[str, Any] = {"lr": 1e-3, "betas": (0.9, 0.95), "weight_decay": 0.1}
 
@@ -90,12 +90,12 @@ def read(folder: Path, case: dict[str, Any]) -> dict[str, Tensor]:
 
 def main() -> None:
     rank, ranks, port, place, cases = sys.argv[1:]
-    faulthandler.dump_traceback_later(HANGS_S, exit=True)
     torch.set_num_threads(1)
     os.environ.update(RANK=rank, WORLD_SIZE=ranks, LOCAL_RANK=rank, MASTER_ADDR="127.0.0.1", MASTER_PORT=port)
     dist.init_process_group("gloo", rank=int(rank), world_size=int(ranks))
     folder = Path(place)
     for case in json.loads((folder / cases).read_text()):
+        faulthandler.dump_traceback_later(HANGS_S, exit=True)
         found = read(folder, case)
         if rank == "0":
             save_file(found, folder / f"{case['name']}.safetensors")

@@ -1,9 +1,9 @@
 """Figures, table and shapes of HuatuoGPT at tiny scale, recomputed from the rows that the stages wrote.
 
-Every difference is of replies to the same visit. Intervals are 95 % percentile bootstraps that draw what varies: seeds first,
-where there are several, then cases within a seed. A case is one disease with the findings told: visits of one case differ in
-a word or in the age of the patient, and are drawn together. A shape holds where its whole interval is on the right side; else
-fewer than five seeds refute nothing.
+Every difference is of replies to the same visit. Intervals are 95 % percentile bootstraps over cases, and over seeds, and
+with few seeds at least Student's over them. A case is one disease with the findings told: visits of one case differ in a word
+or in the age of the patient, and are drawn together. A shape holds where its whole interval is on the right side; with one
+seed that says nothing of other seeds, and fewer than five refute nothing.
 """
 
 import random
@@ -20,6 +20,8 @@ from medrl.seeds import seed_of
 
 Row = Mapping[str, Any]
 RESAMPLES = 1000
+# Quantiles 0.975 of Student's t by the number of seeds.
+STUDENT = {2: 12.71, 3: 4.30, 4: 3.18, 5: 2.78, 6: 2.57, 7: 2.45, 8: 2.36, 9: 2.31, 10: 2.26}
 # Wins, ties and losses in per cent of HuatuoGPT-13B, as its repository shows them: judged by GPT-4, then by doctors.
 PAPER = {
     "single-turn, against ChatGPT": ("47 / 21 / 32", "35 / 32 / 33"),
@@ -35,19 +37,40 @@ Measured = tuple[float, float, float]  # a figure and its 95 % interval
 def measured(
     statistic: Callable[[Sequence[T]], float], of: Sequence[tuple[Unit, T]], resamples: int = RESAMPLES
 ) -> Measured:
-    """A statistic and its 95 % interval; seeds are drawn, then cases within each, and all that belongs to a case with it."""
+    """A statistic and its 95 % interval: cases are drawn, the same for all seeds, and seeds, with all that belongs to both.
+
+    Drawing a few seeds from themselves is too narrow (three give 95 % as the lowest to the highest): where there are two to
+    ten, the interval is at least Student's over the seeds.
+    """
     by_seed: dict[int, dict[str, list[T]]] = {}
     for (seed, case), value in of:
         by_seed.setdefault(seed, {}).setdefault(case, []).append(value)
-    cases = [list(one.values()) for one in by_seed.values()]
+    seeds, names = list(by_seed.values()), sorted({case for (_, case), _ in of})
     rng = random.Random(seed_of("huatuogpt", len(of)))
 
     def draw() -> list[T]:
-        seeds = rng.choices(cases, k=len(cases))
-        return [value for seed in seeds for case in rng.choices(seed, k=len(seed)) for value in case]
+        while True:  # a seed may have none of the cases
+            cases, some = rng.choices(names, k=len(names)), rng.choices(seeds, k=len(seeds))
+            if found := [value for seed in some for case in cases for value in seed.get(case, ())]:
+                return found
 
     drawn = sorted(statistic(draw()) for _ in range(resamples))
-    return statistic([value for _, value in of]), drawn[int(0.025 * resamples)], drawn[int(0.975 * resamples) - 1]
+    point, low, high = (
+        statistic([one for _, one in of]),
+        drawn[int(0.025 * resamples)],
+        drawn[int(0.975 * resamples) - 1],
+    )
+    if len(seeds) in STUDENT:
+        each = [statistic([one for case in seed.values() for one in case]) for seed in seeds]
+        half = STUDENT[len(seeds)] * statistics.stdev(each) / len(seeds) ** 0.5
+        low, high = min(low, point - half), max(high, point + half)
+    return point, low, high
+
+
+def as_share(figure: Measured) -> Measured:
+    """Student's interval may leave 0 to 1; no share does."""
+    mean, low, high = figure
+    return mean, max(0.0, low), min(1.0, high)
 
 
 class Answers:
@@ -175,7 +198,7 @@ def difference(answers: Answers, policy: str, other: str, name: str, way: str) -
 def preferred(answers: Answers, model: str, first: str, second: str) -> Measured:
     """Share of the undecided visits at which a reward model pays what `first` says more than what `second` does."""
     rows = [(unit, row) for unit, row in answers.preferences[model] if undecided(row)]
-    return measured(statistics.fmean, [(unit, float(row[first] > row[second])) for unit, row in rows])
+    return as_share(measured(statistics.fmean, [(unit, float(row[first] > row[second])) for unit, row in rows]))
 
 
 def shapes(answers: Answers, seeds: int) -> dict[str, dict[str, Any]]:

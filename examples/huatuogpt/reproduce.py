@@ -21,6 +21,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields, replace
+from hashlib import sha256
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
@@ -90,8 +91,10 @@ def drive(folder: Path, seed: int, sizes: Sizes, options: argparse.Namespace) ->
     """Run every stage of a seed that is not done, at most so many at a time; False when one failed."""
     todo = {name: stage for name, stage in stages(options.ablations).items() if not done(folder, name)}
     for mark in folder.glob(f"done/*/{DONE}"):
-        if json.loads(mark.read_text())["sizes"] != json.loads(json.dumps(asdict(sizes))):
-            raise MedrlError(f"{mark.parent.name} in {folder} was made with other sizes; name another --folder")
+        if json.loads(mark.read_text()).get("made_of") != made_of(sizes):
+            raise MedrlError(
+                f"{mark.parent.name} in {folder} was made with other sizes or recipes; name another --folder"
+            )
     running: dict[str, BaseProcess] = {}
     failed = False
     try:
@@ -125,6 +128,13 @@ def start(name: str, folder: Path, seed: int, sizes: Sizes) -> BaseProcess:
     return process
 
 
+def made_of(sizes: Sizes) -> dict[str, Any]:
+    """What a stage's result depends on beside its seed: sizes, and the texts of the recipes."""
+    recipes = b"".join(path.read_bytes() for path in sorted((HERE / "tiny").glob("*.yaml")))
+    found: dict[str, Any] = json.loads(json.dumps({"sizes": asdict(sizes), "recipes": sha256(recipes).hexdigest()}))
+    return found
+
+
 def done(folder: Path, name: str) -> bool:
     return (folder / "done" / name / DONE).is_file()
 
@@ -137,7 +147,7 @@ def run_stage(name: str, folder: Path, seed: int, sizes: Sizes) -> None:
     stages(True)[name].run(folder, seed, sizes)
     used = resource.getrusage(resource.RUSAGE_SELF)
     about = {"began": began, "seconds": time.time() - began, "cpu_seconds": used.ru_utime + used.ru_stime,
-             "sizes": asdict(sizes)}  # fmt: skip
+             "made_of": made_of(sizes)}  # fmt: skip
     write_atomic(folder / "done" / name / DONE, json.dumps(about).encode())
 
 

@@ -10,6 +10,7 @@ diseases, to say what they explain, and to go on.
 import asyncio
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -17,7 +18,7 @@ import time
 import urllib.request
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from shutil import rmtree
 from typing import Any
@@ -87,7 +88,8 @@ def train(
     folder: Path, problems: Sequence[Problem], *, epochs: float, seed: int, shape: Mapping[str, int] = SHAPE,
     save_every: int | None = None,
 ) -> dict[str, float]:  # fmt: skip
-    """Make the writer, teach it these cases and save it; what the training took and came to."""
+    """Make the writer, teach it these cases and save it; what the training took, since its last start, and came to."""
+    from medrl.files import atomic_folder
     from medrl.trainers import SFTSettings, fine_tune
 
     began, losses = time.monotonic(), []
@@ -104,13 +106,15 @@ def train(
     settings = SFTSettings(epochs=epochs, max_length=policy.context, save_every=save_every, **SFT)
     checkpoints = folder.with_name(f"{folder.name}-checkpoints") if save_every else None
     found = fine_tune(policy, lessons, settings, seed=seed, folder=checkpoints, on_update=told)
-    folder.mkdir(parents=True, exist_ok=True)
-    policy.save(folder)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_folder(folder) as made:
+        policy.save(made)
     if checkpoints:
         rmtree(checkpoints, ignore_errors=True)
     return {
         "lessons": len(lessons), "updates": found["updates"], "parameters": policy.parameters,
-        "loss": sum(losses[-20:]) / len(losses[-20:]), "seconds": round(time.monotonic() - began, 1),
+        "loss": sum(losses[-20:]) / len(losses[-20:]) if losses else found["loss"],
+        "seconds": round(time.monotonic() - began, 1),
     }  # fmt: skip
 
 
@@ -205,6 +209,8 @@ def served(folder: Path, log: Path) -> Iterator[str]:
         assert process.stdin is not None
         process.stdin.close()  # which ends it
         process.wait()
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)  # what the server started, where the server had ended by itself
 
 
 def _wait(process: "subprocess.Popen[bytes]", health: str, log: Path) -> None:

@@ -20,6 +20,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
+from hashlib import sha256
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +82,7 @@ class Stages:
         """The folder of a stage, which `work` fills unless it is done; `work` goes on in what it left unfinished.
 
         Raises:
-            FolderTaken: It was done with other knobs.
+            FolderTaken: It was begun or done with other knobs.
         """
         from medrl.errors import FolderTaken
         from medrl.files import write_atomic
@@ -89,6 +91,10 @@ class Stages:
         done, knobs = folder / "done.json", json.loads(json.dumps(made_of))
         if not done.is_file():
             folder.mkdir(parents=True, exist_ok=True)
+            start = folder / "begun.json"
+            if start.is_file() and json.loads(start.read_text()) != knobs:
+                raise FolderTaken(f"{folder} was begun with other knobs; give another --folder, or remove it")
+            write_atomic(start, json.dumps(knobs) + "\n")
             begun = time.perf_counter()
             print(f"# {name}", flush=True)
             work(folder)
@@ -149,7 +155,7 @@ class Rebuild:
             self.run(values, folder)
             self.keep_answers(folder)
 
-        made_of = {"knobs": list(self.knobs), **values}
+        made_of = {"knobs": list(self.knobs), **values, "rows": sha256(rows.read_bytes()).hexdigest()}
         return self.stages(f"seed{self.seed}/sft_search", made_of, work) / "answers.jsonl", made.figures()
 
     def reward(self, chain: str, exact: bool = False) -> dict[str, Any]:
@@ -263,6 +269,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--json", type=Path, help="also write the figures here")
     parser.add_argument("knobs", nargs="*", metavar="KNOB=VALUE", help="of rebuild.yaml")
     options = parser.parse_args(arguments)
+    if options.search and find_spec("vllm") is None:
+        parser.error(
+            "--search serves a model by vLLM, which is not installed; `medrl doctor` says what this machine can run"
+        )
+    if not options.search and any(
+        value is not None for name, value in vars(options).items() if name.startswith("search_")
+    ):
+        parser.error("--search-... are sizes of --search, which is not asked for")
     from medrl.files import write_atomic
 
     stages, arms = Stages(options.folder), [MAIN, *(ABLATIONS if options.ablations else ())]

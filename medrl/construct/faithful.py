@@ -47,6 +47,7 @@ _WARNING = re.compile(
 # A wish to get well advises nothing, though its word is also that for rehabilitation.
 _WISH = re.compile(
     r"(?:祝愿?|希望|愿)(?:您|你|孩子|宝宝|患者)?(?:身体)?能?(?:早日|尽快|尽早|早点|快点)(?:恢复)?(?:康复|痊愈|健康|好转)"
+    r"[哦啊呀吧]?(?=\s*(?:[!！。.,，;；~～]|$))"
 )
 _AGAINST = re.compile(rf"{_WARNING.pattern}|\b(?:no|not|neither|nor|without)\b|不(?:需|必|用|是|像)|无需|没|未|排除")
 

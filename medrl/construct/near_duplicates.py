@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from hashlib import blake2b
 
-BANDS, PER_BAND = 16, 4
+BANDS, PER_BAND = 32, 3
 _WORD = re.compile(r"[\u3400-\u9fff]|[^\W_]+")
 
 
@@ -19,8 +19,8 @@ _WORD = re.compile(r"[\u3400-\u9fff]|[^\W_]+")
 class NearDuplicates:
     """Which texts are nearly ones seen before: Jaccard of their shingles (three words, or characters in Chinese) over `most`.
 
-    Minhash with 16 bands of 4 finds a pair of Jaccard s with probability 1 - (1 - s^4)^16: 98 % at 0.7, 64 % at 0.5, 2 % at
-    0.2; what is found is compared exactly. Time and memory are linear in the texts and their lengths.
+    Minhash with 32 bands of 3 finds a pair of Jaccard s with probability 1 - (1 - s^3)^32: 98.6 % at 0.5, 88 % at 0.4, 23 %
+    at 0.2; what is found is compared exactly. Time and memory are linear in the texts and their lengths.
     """
 
     most: float = 0.5

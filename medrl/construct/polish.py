@@ -17,8 +17,9 @@ from medrl.construct.roles import Role
 from medrl.construct.rows import read_dialogue
 from medrl.construct.slots import REMINDER, RULES, an_object, chat
 from medrl.construct.turns import language_for, on_one_line, read_turn, text_schema
+from medrl.data import demonstrations
 from medrl.data.rows import RowFault
-from medrl.errors import RecipeError
+from medrl.errors import RecipeError, did_you_mean
 from medrl.knobs import out_of_range
 from medrl.verifiers.judge_prompt import Language
 from medrl.verifiers.protocol import digest
@@ -34,6 +35,7 @@ DIALOGUE 是一段问诊，REPLY 是真实医生接下来的话。请把 REPLY �
 只回复一个 JSON 对象，不要其他内容："reply"，即改写后的内容。""",
 }
 SCHEMA = an_object(reply=text_schema(3000))
+LONGEST = 2000  # characters of a reply that is written again
 VERSION = digest([dict(RULES), dict(REMINDER), dict(TASK), SCHEMA])
 """A hash of every text above: rows say which prompts made them."""
 
@@ -56,7 +58,11 @@ class PolishStage(Stage):
     name: ClassVar[str] = "polish"
 
     def __post_init__(self) -> None:
-        if faults := out_of_range(self, above_0=("draws",)):
+        faults = out_of_range(self, above_0=("draws",))
+        known = ("auto", *demonstrations.SCHEMAS)
+        if self.schema not in known:
+            faults.append(f"there is no schema {self.schema!r}{did_you_mean(self.schema, known)}")
+        if faults:
             raise RecipeError("the polish stage", faults)
 
     @property
@@ -94,9 +100,11 @@ class PolishStage(Stage):
 
     async def _polished(self, work: Work, before: Sequence[str], reply: str, language: Language) -> tuple[str, str]:
         """A faithful rewriting, or the last one and what it changed."""
+        if len(reply) > LONGEST:
+            return reply, f"it has {len(reply):,} characters, too many to be written again"
         marked = (f"{'答' if at % 2 else '问'}：{on_one_line(text)}" for at, text in enumerate(before))
         messages = chat(TASK[language], {"DIALOGUE": "\n".join(marked), "REPLY": reply}, language, work.seed)
-        read = partial(read_turn, schema=SCHEMA, name="reply", who="the rewriter")
+        read = partial(read_turn, schema=SCHEMA, name="reply", who="the rewriter", language=language)
         text = fault = ""
         for draw in range(self.draws):
             text, _ = await work.ask(self.rewriter, messages, SCHEMA, read, draw)

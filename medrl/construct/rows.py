@@ -32,6 +32,8 @@ def read_dialogue(item: Item, schema: str = "auto", name: str = "the source") ->
     messages: tuple[Message, ...] = _read(
         item, schema, name, demonstrations.SCHEMAS, lambda parse: parse(item.row, item.number, None).messages
     )
+    if not all(isinstance(message, Mapping) and {"role", "content"} <= message.keys() for message in messages):
+        raise RowFault("a turn has no role or no content")
     roles = [str(message["role"]) for message in messages]
     if roles != ["user", "assistant"] * (len(roles) // 2):
         raise RowFault(f"its turns are of {', '.join(roles)}; a user's and an assistant's in turn are asked for")

@@ -9,6 +9,7 @@ from medrl.chat.strict import read_reply
 from medrl.data.rows import Row, language_of
 from medrl.verifiers.judge_prompt import Language
 
+FEW_LETTERS = 12  # of so few, such as "CT?", no language can be told
 _ROLE = re.compile(r"\s*(?:问|答|患者|病人|医生|医师|patient|doctor)\s?[:：]", re.IGNORECASE)
 
 
@@ -17,17 +18,22 @@ def text_schema(most: int) -> dict[str, Any]:
     return {"type": "string", "minLength": 1, "maxLength": most}
 
 
-def read_turn(text: str, schema: Mapping[str, Any], name: str, who: str) -> tuple[str, Mapping[str, Any]]:
+def read_turn(
+    text: str, schema: Mapping[str, Any], name: str, who: str, language: Language
+) -> tuple[str, Mapping[str, Any]]:
     """The turn in property `name` of a reply, with blanks at its ends off, and the whole reply.
 
     Raises:
-        ChatBadReply: The reply is not one JSON object of the schema; or the turn is blank, longer than the schema says, or a
-            line of it begins with a role mark of a dialogue, which a data set could not tell apart from another's turn.
+        ChatBadReply: The reply is not one JSON object of the schema; or the turn is blank, in another language, as long as
+            the schema allows (a server that enforces the schema ends a text there, in the middle of a sentence), or a line of
+            it begins with a role mark of a dialogue, which a data set could not tell apart from another's turn.
     """
     found: Mapping[str, Any] = read_reply(text, schema, who)
     turn, most = str(found[name]).strip(), schema["properties"][name]["maxLength"]  # which strict reading leaves open
-    if len(turn) > most:
-        raise ChatBadReply(f"{who}'s {name} has {len(turn):,} characters; at most {most:,} are asked for")
+    if len(str(found[name])) >= most:
+        raise ChatBadReply(f"{who}'s {name} was cut, or is too long: it has {most:,} characters or more")
+    if sum(map(str.isalpha, turn)) >= FEW_LETTERS and language_of(turn) != language:
+        raise ChatBadReply(f"{who}'s {name} is not in {language!r}: {turn!r:.60}")
     if not any(map(str.isalnum, turn)):
         raise ChatBadReply(f"{who}'s {name} is blank: {turn!r:.60}")
     if any(map(_ROLE.match, turn.splitlines())) or "<HuatuoGPT>" in turn or "<病人>" in turn:
@@ -42,5 +48,7 @@ def on_one_line(text: str) -> str:
 
 def language_for(knob: str, row: Row, text: str) -> Language:
     """The language of a prompt: the knob's, or with "auto" what the row says, or else that of its text."""
-    code = str(row.get("language") or language_of(text)) if knob == "auto" else knob
-    return "zh" if code.lower().startswith("zh") else "en"
+    code = (str(row.get("language") or "") if knob == "auto" else knob).lower()
+    if not code.startswith(("zh", "en")):
+        code = language_of(text)  # "Chinese", "cn" and others are nobody's code
+    return "zh" if code.startswith("zh") else "en"

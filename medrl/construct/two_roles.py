@@ -137,10 +137,10 @@ class _Conversation:
         """The next turn, written down, and all that the reply says."""
 
         def read(text: str) -> tuple[str, Mapping[str, Any]]:
-            turn, found = read_turn(text, schema, "say", f"the {who}")
+            turn, found = read_turn(text, schema, "say", f"the {who}", self.language)
             turn = on_one_line(turn)
-            if (who, turn) in self.said:
-                raise ChatBadReply(f"the {who} said the same before: {turn!r:.60}")
+            if who == "doctor" and (who, turn) in self.said:  # a patient may say "No." to two questions
+                raise ChatBadReply(f"the doctor said the same before: {turn!r:.60}")
             return turn, found
 
         dialogue = "\n".join(f"{one}: {text}" for one, text in self.said) or "-"

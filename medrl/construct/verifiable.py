@@ -25,6 +25,7 @@ from medrl.construct.roles import Role, cached_clients
 from medrl.construct.rows import read_problem
 from medrl.data import load_problems
 from medrl.data.rows import RowFault, language_of
+from medrl.data.schemas import SCHEMAS
 from medrl.errors import MedrlError, RecipeError, did_you_mean
 from medrl.knobs import out_of_range
 from medrl.types import Problem, ask
@@ -81,6 +82,9 @@ class VerifiableStage(Stage):
         for kind in (*self.before, *self.after):
             if kind not in KINDS:
                 faults.append(f"there is no kind of flaw {kind!r}{did_you_mean(kind, KINDS)}")
+        known = ("auto", *SCHEMAS)
+        if self.schema not in known:
+            faults.append(f"there is no schema {self.schema!r}{did_you_mean(self.schema, known)}")
         try:
             self.judge.fingerprint()
         except MedrlError as error:

@@ -89,6 +89,8 @@ class Numbered(Rows):
 
     limit: int
     """How many rows. May be raised later: what is done stays done. Paper of HuatuoGPT: 61,400 instructions."""
+    prefix: str = "instruction"
+    """Begins the id of each row; another one in each round, where rounds are put together."""
 
     def __post_init__(self) -> None:
         if self.limit < 1:
@@ -103,10 +105,10 @@ class Numbered(Rows):
         return self.limit
 
     def stream(self) -> Iterator[Mapping[str, Any]]:
-        return ({"id": f"instruction-{number:07d}"} for number in count(1))
+        return ({"id": f"{self.prefix}-{number:07d}"} for number in count(1))
 
     def identity(self) -> Mapping[str, Any]:
-        return {}
+        return {"prefix": self.prefix}
 
 
 @dataclass(frozen=True)

@@ -70,7 +70,9 @@ def test_more_instructions_go_on_in_the_same_folder(tmp_path: Path, chat_server:
         ("Sure! Here is one: why?", "not JSON"),
         ('{"instruction": "Why?", "extra": 1}', "does not know"),
         ('{"instruction": ""}', "blank"),
-        (json.dumps({"instruction": "why " * 200}), "at most 400"),
+        (json.dumps({"instruction": "why " * 200}), "too long"),
+        (json.dumps({"instruction": "why " * 99 + "stop"}), "was cut"),  # 400: where a grammar ends it
+        (json.dumps({"instruction": "为什么我的膝盖上楼梯的时候会响而且有一点疼？"}), "not in 'en'"),
         ('{"instruction": " ?! "}', "blank"),
         ('{"instruction": "问：我头疼"}', "role mark"),
     ],
@@ -183,6 +185,26 @@ def test_who_says_the_same_twice_is_stuck(tmp_path: Path, chat_server: Serve) ->
     assert kind == "bad_reply" and "said the same before" in words
 
 
+def test_a_patient_may_answer_two_questions_alike(tmp_path: Path, chat_server: Serve) -> None:
+    def reply(request: dict[str, Any], n: int) -> str:
+        return json.dumps({"say": "No."} if "CASE" in slots(request) else {"say": f"Question {n}?", "ends": n >= 5})
+
+    construct(tmp_path, "conversations", chat_server(reply), [CASE])
+    (row,) = made(tmp_path)
+    assert [line for line in row["data"] if line.startswith("问")] == ["问：No."] * 3
+
+
+def test_rounds_have_ids_of_their_own_and_faults_of_a_pool_are_named(tmp_path: Path, chat_server: Serve) -> None:
+    server = chat_server(ask_and_answer)
+    construct(tmp_path, "instructions", server, 2, "rows.prefix=second")
+    assert sorted(row["id"] for row in made(tmp_path)) == ["second-0000001", "second-0000002"]
+    pool = tmp_path / "pool.jsonl"
+    pool.write_text('{"instruction": "Why?"}\n{"instruction": " "}\n', "utf-8")
+    (tmp_path / "2").mkdir()
+    with pytest.raises(DataError, match=r"pool\.jsonl[\s\S]*row 2"):
+        construct(tmp_path / "2", "instructions", server, 1, f"stage.pool={pool}")
+
+
 def test_a_patient_cannot_close_the_doctors_slot(tmp_path: Path, chat_server: Serve) -> None:
     """What one model writes is data to the other, whatever it looks like."""
     seen: list[dict[str, str]] = []
@@ -285,6 +307,27 @@ def test_every_turn_of_the_doctor_is_polished_or_stays_as_it_was(tmp_path: Path,
         ({"text": "x"}, "no known schema"),
     ],
 )
+def test_a_reply_too_long_to_be_written_again_stays_as_it_was(tmp_path: Path, chat_server: Serve) -> None:
+    long = "Please rest. " * 200
+    row = {"id": "r", "data": ["问：I cough.", f"答：{long}", "问：And now?", "答：Rest."]}
+    construct(tmp_path, "polish", chat_server(answers(json.dumps({"reply": "Please rest."}))), [row])
+    (kept,) = made(tmp_path)
+    assert kept["data"][1] == f"答：{long.strip()}" and kept["data"][3] == "答：Please rest."
+    assert "too many to be written again" in kept["provenance"]["left_as_said"]["2"]
+
+
+def test_a_schema_that_is_not_there_is_told_at_once(tmp_path: Path, chat_server: Serve) -> None:
+    with pytest.raises(RecipeError, match="there is no schema 'huatuo'"):
+        construct(tmp_path, "polish", chat_server(answers("")), [{"data": ["问：a", "答：b"]}], "stage.schema=huatuo")
+
+
+def test_a_turn_without_a_role_costs_its_row_alone(tmp_path: Path, chat_server: Serve) -> None:
+    broken = {"id": "r", "messages": [{"content": "x"}], "reasoning": "", "answer": "y"}
+    construct(tmp_path, "polish", chat_server(answers("")), [broken])
+    kind, words = outcome(tmp_path)
+    assert kind == "broken_row" and "no role" in words
+
+
 def test_a_row_without_a_reply_to_polish_is_left_out(
     row: dict[str, Any], said: str, tmp_path: Path, chat_server: Serve
 ) -> None:

@@ -35,6 +35,8 @@ def test_chinese_rewritings_are_compared_too() -> None:
         ("忌辛辣，多休息。", "请您多休息。", "advised against"),
         ("多休息。", "请您多休息，并做康复训练。", "is new"),
         ("多休息。", "请您多休息，祝您服用布洛芬早日康复。", "is new"),
+        ("多休息。", "请您多休息，希望您尽快康复训练。", "is new"),
+        ("多休息。", "请您多休息，愿您早日康复治疗。", "is new"),
     ],
 )  # fmt: skip
 def test_harm_that_a_rewriting_does_is_found(before: str, after: str, said: str) -> None:
