@@ -14,14 +14,13 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from medrl.evaluation import visit_oracle
+from medrl.evaluation.statistics import student
 from medrl.evaluation.win_rate import Better, Match, length_controlled, match, win_rate
 from medrl.files import read_jsonl
 from medrl.seeds import seed_of
 
 Row = Mapping[str, Any]
 RESAMPLES = 1000
-# Quantiles 0.975 of Student's t by the number of seeds.
-STUDENT = {2: 12.71, 3: 4.30, 4: 3.18, 5: 2.78, 6: 2.57, 7: 2.45, 8: 2.36, 9: 2.31, 10: 2.26}
 # Wins, ties and losses in per cent of HuatuoGPT-13B, as its repository shows them: judged by GPT-4, then by doctors.
 PAPER = {
     "single-turn, against ChatGPT": ("47 / 21 / 32", "35 / 32 / 33"),
@@ -39,8 +38,7 @@ def measured(
 ) -> Measured:
     """A statistic and its 95 % interval: cases are drawn, the same for all seeds, and seeds, with all that belongs to both.
 
-    Drawing a few seeds from themselves is too narrow (three give 95 % as the lowest to the highest): where there are two to
-    ten, the interval is at least Student's over the seeds.
+    Drawing a few seeds from themselves is too narrow, so the interval is at least Student's over them.
     """
     by_seed: dict[int, dict[str, list[T]]] = {}
     for (seed, case), value in of:
@@ -60,11 +58,8 @@ def measured(
         drawn[int(0.025 * resamples)],
         drawn[int(0.975 * resamples) - 1],
     )
-    if len(seeds) in STUDENT:
-        each = [statistic([one for case in seed.values() for one in case]) for seed in seeds]
-        half = STUDENT[len(seeds)] * statistics.stdev(each) / len(seeds) ** 0.5
-        low, high = min(low, point - half), max(high, point + half)
-    return point, low, high
+    half = student([statistic([one for case in seed.values() for one in case]) for seed in seeds])
+    return (point, min(low, point - half), max(high, point + half)) if half else (point, low, high)
 
 
 def as_share(figure: Measured) -> Measured:

@@ -39,7 +39,7 @@ def test_every_row_is_trained_measured_and_not_done_twice(
     assert [row["name"] for row in report["table"]] == [name for name in titles if name != "sft_search"]
     assert set(report["shapes"]) == set(sys.modules["paper_tables"].SHAPES)
     assert all(
-        shape["verdict"] in ("holds", "open", "open (5 seeds are needed to refute)")
+        shape["verdict"] in ("holds (one seed)", "open", "open (5 seeds are needed to refute)")
         for shape in report["shapes"].values()
     )
     assert all(0 <= row["interval"][0] <= row["accuracy"] <= row["interval"][1] <= 1 for row in report["table"])
@@ -82,7 +82,7 @@ def test_a_shape_is_refuted_by_five_seeds_only(reproduce: object, tmp_path: Path
         assert (shape["verdict"], shape["held"]) == (verdict, False)
         assert shape["difference"] == pytest.approx(-0.4)
     better = {name: {0: answers(name, 9, right)} for name, right in (("sft_complex", 0.2), ("complex_ppo", 0.8))}
-    assert tables.figures(better)["shapes"]["RL improves on SFT"]["verdict"] == "holds"
+    assert tables.figures(better)["shapes"]["RL improves on SFT"]["verdict"] == "holds (one seed)"
 
 
 def test_failed_judgements_are_no_wrong_answers(reproduce: object, tmp_path: Path) -> None:

@@ -1,12 +1,14 @@
 """Intervals and tests of an evaluation, against numbers computed by hand and by counting every case."""
 
 import math
+import random
 from itertools import combinations, product
+from statistics import stdev
 
 import pytest
 
 from medrl.errors import DataError
-from medrl.evaluation.statistics import bootstrap, holm, mcnemar, paired, pass_at_k
+from medrl.evaluation.statistics import bootstrap, holm, mcnemar, paired, pass_at_k, student
 
 
 @pytest.mark.parametrize("n", range(1, 7))
@@ -80,3 +82,15 @@ def test_paired_tests_seldom_see_a_difference_where_there_is_none() -> None:
         a, b = ([float(rng.random() < 0.5) for _ in range(40)] for _ in "ab")
         seen += paired(a, b, number, resamples=100).p < 0.05
     assert seen <= 12  # five are due; thirteen or more would be one in five hundred
+
+
+def test_few_runs_have_the_interval_of_students_t() -> None:
+    rng, inside = random.Random(0), 0
+    for _ in range(2000):
+        means = [rng.gauss(0.0, 1.0) for _ in range(3)]
+        inside += abs(sum(means) / 3) <= student(means)
+    assert 0.94 < inside / 2000 < 0.96  # a bootstrap over the three covers 75 %
+    assert student([0.5]) == 0.0 and student([0.2, 0.4, 0.6]) == pytest.approx(4.30 * 0.2 / math.sqrt(3))
+    assert student([0.1 * i for i in range(12)]) == pytest.approx(
+        2.26 * stdev(0.1 * i for i in range(12)) / math.sqrt(12)
+    )
