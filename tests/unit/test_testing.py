@@ -90,7 +90,7 @@ LIMITS = {
     bad.Blocks: Limits(seconds_blocked=0.04),
     bad.Slow: Limits(seconds_per_answer=0.006),
     bad.OneLoop: Limits(seconds_at_most=5.0),
-    bad.NeverDone: Limits(seconds_at_most=0.1),
+    bad.NeverDone: Limits(seconds_at_most=0.5),
 }
 REWARD_FAULTS: dict[type[bad.Finished], set[str]] = {
     bad.Finished: set(),
