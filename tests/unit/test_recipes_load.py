@@ -8,7 +8,7 @@ import pytest
 
 from medrl.errors import MissingFile, RecipeError
 from medrl.recipes import Recipe, load_recipe, read_recipe, to_yaml
-from medrl.recipes.construction import load_construction
+from medrl.recipes.construction import KINDS, load_construction
 from medrl.recipes.dpo import load_dpo_recipe
 from medrl.recipes.feedback import load_feedback_recipe
 from medrl.recipes.load import read_algorithm
@@ -62,8 +62,7 @@ def test_recipes_of_the_examples_are_sound_and_take_the_overrides_that_their_pag
         "reward_model": load_reward_recipe,
         "feedback": load_feedback_recipe,
         "dpo": load_dpo_recipe,
-        "problems": partial(load_construction, "problems"),
-        "reasoning": partial(load_construction, "reasoning"),
+        **{kind: partial(load_construction, kind) for kind in KINDS},
     }
     for path in found:
         reader = readers.get(path.parent.name) or readers.get(path.stem, load_recipe)
