@@ -16,8 +16,9 @@ for _name, _value in (
 ):
     os.environ.setdefault(_name, _value)
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from medrl.lazy import lazy_names
 
 if TYPE_CHECKING:
     from medrl.algorithms import GRPO as GRPO
@@ -54,13 +55,7 @@ _HOME = {
 __all__ = [*_HOME, "__version__"]
 
 
-def __getattr__(name: str) -> Any:
-    home = _HOME.get(name)
-    if home is None:
-        raise AttributeError(f"module 'medrl' has no attribute {name!r}; it has: {', '.join(sorted(_HOME))}")
-    value = getattr(import_module(home), name)
-    globals()[name] = value
-    return value
+__getattr__ = lazy_names(__name__, _HOME)
 
 
 def __dir__() -> list[str]:

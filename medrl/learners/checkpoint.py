@@ -44,10 +44,8 @@ class OptimizerState(Mapping[str, Tensor]):
         self._where = {key: file for name in names for file in [_opened(folder / name)] for key in file.keys()}  # noqa: SIM118
 
     def __getitem__(self, name: str) -> Tensor:
-        tensor: Tensor = self._where[name].get_tensor(name)
-        return (
-            tensor.clone()
-        )  # it is mapped from the file, which a run deletes some day, and an optimizer keeps what it is given
+        mapped: Tensor = self._where[name].get_tensor(name)
+        return mapped.clone()  # an optimizer keeps what it is given, and a run deletes the file some day
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._where)

@@ -3,7 +3,9 @@
 Nothing is imported here: the recipe of a run knows every part of medrl, and brings in torch; that of a construction does not.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from medrl.lazy import lazy_names
 
 if TYPE_CHECKING:
     from medrl.recipes.load import load_recipe as load_recipe
@@ -15,23 +17,15 @@ if TYPE_CHECKING:
 
 # Public name to the module it lives in.
 _HOME = {
-    "DemonstrationSource": "schema",
-    "ProblemSource": "schema",
-    "Recipe": "schema",
-    "load_recipe": "load",
-    "read_recipe": "load",
-    "to_yaml": "load",
+    "DemonstrationSource": "medrl.recipes.schema",
+    "ProblemSource": "medrl.recipes.schema",
+    "Recipe": "medrl.recipes.schema",
+    "load_recipe": "medrl.recipes.load",
+    "read_recipe": "medrl.recipes.load",
+    "to_yaml": "medrl.recipes.load",
 }
 
 __all__ = [*_HOME]
 
 
-def __getattr__(name: str) -> Any:
-    home = _HOME.get(name)
-    if home is None:
-        raise AttributeError(f"module 'medrl.recipes' has no attribute {name!r}; it has: {', '.join(_HOME)}")
-    from importlib import import_module
-
-    value = getattr(import_module(f"medrl.recipes.{home}"), name)
-    globals()[name] = value
-    return value
+__getattr__ = lazy_names(__name__, _HOME)

@@ -140,6 +140,9 @@ class Construction:
     cache: str | None = None
     """File that keeps the replies; empty for chat.sqlite in the folder. On a disk of this machine."""
 
+    stage: Stage | None = None
+    """What becomes of a row; it must be given."""
+
     def __post_init__(self) -> None:
         faults = out_of_range(self, above_0=("concurrency", "stop_after"))
         try:
@@ -158,8 +161,14 @@ class Construction:
 
     @property
     def work(self) -> Stage:
-        """The stage, whatever its kind."""
-        raise NotImplementedError
+        """The stage.
+
+        Raises:
+            RecipeError: None was given.
+        """
+        if self.stage is None:
+            raise RecipeError("the recipe", ["stage: it is missing; it names the models"])
+        return self.stage
 
 
 @dataclass(frozen=True)
@@ -179,10 +188,6 @@ class ProblemsRecipe(_OfRows):
     stage: VerifiableStage | None = None
     """What becomes of a question; it must be given."""
 
-    @property
-    def work(self) -> Stage:
-        return _given(self.stage)
-
 
 @dataclass(frozen=True)
 class ReasoningRecipe(_OfRows):
@@ -192,10 +197,6 @@ class ReasoningRecipe(_OfRows):
 
     stage: ReasoningStage | None = None
     """What becomes of a problem; it must be given."""
-
-    @property
-    def work(self) -> Stage:
-        return _given(self.stage)
 
 
 @dataclass(frozen=True)
@@ -210,10 +211,6 @@ class InstructionsRecipe(Construction):
     stage: InstructionStage | None = None
     """How a question is written and answered; it must be given."""
 
-    @property
-    def work(self) -> Stage:
-        return _given(self.stage)
-
 
 @dataclass(frozen=True)
 class ConversationsRecipe(_OfRows):
@@ -224,10 +221,6 @@ class ConversationsRecipe(_OfRows):
     stage: ConversationStage | None = None
     """How a conversation is led; it must be given."""
 
-    @property
-    def work(self) -> Stage:
-        return _given(self.stage)
-
 
 @dataclass(frozen=True)
 class PolishRecipe(_OfRows):
@@ -237,16 +230,6 @@ class PolishRecipe(_OfRows):
 
     stage: PolishStage | None = None
     """How a doctor's turns are written again; it must be given."""
-
-    @property
-    def work(self) -> Stage:
-        return _given(self.stage)
-
-
-def _given(stage: Stage | None) -> Stage:
-    if stage is None:
-        raise RecipeError("the recipe", ["stage: it is missing; it names the models"])
-    return stage
 
 
 KINDS: dict[str, type[Construction]] = {

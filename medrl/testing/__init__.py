@@ -14,8 +14,9 @@ docs/plugins.md tells what the laws are, and why. The names load when they are f
 is tried anew (`medrl.testing.fresh`) need none of them.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from medrl.lazy import lazy_names
 
 if TYPE_CHECKING:
     from medrl.testing.cases import Case as Case
@@ -36,28 +37,24 @@ if TYPE_CHECKING:
 
 # Public name to the module it lives in.
 _HOME = {
-    "Case": "cases",
-    "case": "cases",
-    "GroupCase": "cases",
-    "Limits": "cases",
-    "Check": "laws",
-    "verifier_conformance": "kit",
-    "reward_conformance": "kit",
-    "verifier_checks": "kit",
-    "reward_checks": "kit",
-    "broken": "laws",
-    "LawBroken": "laws",
-    "CannotTell": "laws",
-    "CasesTooFew": "laws",
-    "VERIFIER_LAWS": "kit",
-    "REWARD_LAWS": "reward_laws",
+    "Case": "medrl.testing.cases",
+    "case": "medrl.testing.cases",
+    "GroupCase": "medrl.testing.cases",
+    "Limits": "medrl.testing.cases",
+    "Check": "medrl.testing.laws",
+    "verifier_conformance": "medrl.testing.kit",
+    "reward_conformance": "medrl.testing.kit",
+    "verifier_checks": "medrl.testing.kit",
+    "reward_checks": "medrl.testing.kit",
+    "broken": "medrl.testing.laws",
+    "LawBroken": "medrl.testing.laws",
+    "CannotTell": "medrl.testing.laws",
+    "CasesTooFew": "medrl.testing.laws",
+    "VERIFIER_LAWS": "medrl.testing.kit",
+    "REWARD_LAWS": "medrl.testing.reward_laws",
 }
 
 __all__ = [*_HOME]
 
 
-def __getattr__(name: str) -> Any:
-    home = _HOME.get(name)
-    if home is None:
-        raise AttributeError(f"module 'medrl.testing' has no attribute {name!r}; it has: {', '.join(_HOME)}")
-    return getattr(import_module(f"medrl.testing.{home}"), name)
+__getattr__ = lazy_names(__name__, _HOME)

@@ -1,10 +1,6 @@
 """The DeepSpeed learner, over real DeepSpeed in one and two processes, against the torch learner."""
 
 import json
-import os
-import socket
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from rank_programs import run_ranks
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -69,29 +66,6 @@ def ranks_module() -> Any:
     return learner_ranks
 
 
-def start(folder: Path, ranks: int, cases: list[dict[str, Any]]) -> None:
-    """Run the cases on so many ranks and wait for them."""
-    (folder / f"cases{ranks}.json").write_text(json.dumps(cases))
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    root = PROGRAM.parents[1]
-    environment = {**os.environ, "DS_ACCELERATOR": "cpu", "OMP_NUM_THREADS": "1", "PYTHONPATH": str(root)}
-    logs = [folder / f"rank{rank}of{ranks}.log" for rank in range(ranks)]  # a pipe that nobody reads would fill up
-    programs = []
-    for rank, log in enumerate(logs):
-        with log.open("w") as file:
-            arguments = [str(rank), str(ranks), str(port), str(folder), f"cases{ranks}.json"]
-            command = [sys.executable, str(PROGRAM), *arguments]
-            programs.append(subprocess.Popen(command, env=environment, stdout=file, stderr=subprocess.STDOUT))
-    try:
-        codes = [program.wait(timeout=1600) for program in programs]
-    finally:
-        for program in programs:
-            program.kill()
-    assert codes == [0] * ranks, "\n".join(log.read_text(errors="replace")[-3000:] for log in logs)
-
-
 def prepared(folder: Path, make_policy: Callable[..., Policy], make_batch: Callable[..., Batch]) -> Path:
     """A folder with a policy and its batches."""
     policy = make_policy(hidden_size=36, heads=2)  # 36: parts of odd sizes, so that ZeRO-3 has to pad
@@ -118,10 +92,10 @@ def group(
     two += [{"name": f"{name}_diverged", **every[name], "steps": [0, 4], "diverge_at": 2} for name in DIVERGED]
     two.append({"name": "torch_to_3", **PLAIN["stage3"], "load": "torch", "steps": [HALF, STEPS]})
     two.append({"name": "lora_to_full", **PLAIN["stage2"], "load": "lora3", "steps": [0, 0]})
-    start(folder, 2, two)
+    run_ranks(PROGRAM, folder, two, 2)
     one = [{"name": f"one_{name}", **PLAIN[name]} for name in ONE]
     one.append({"name": "3_to_one", **PLAIN["stage2"], "load": "stage3", "steps": [HALF, STEPS]})
-    start(folder, 1, one)
+    run_ranks(PROGRAM, folder, one, 1)
     return Group(folder)
 
 
@@ -154,7 +128,7 @@ def test_an_update_that_is_broken_off_on_one_rank_is_undone_on_all(
 ) -> None:
     folder, every = prepared(tmp_path, make_policy, make_batch), PLAIN | OTHERS | ROUGH
     names = [*PLAIN, "bf16_2", "lora3", "own_critic3", "shared_critic3"]
-    start(folder, 2, [{"name": name, **every[name], "steps": [0, 3], "break_at": 2} for name in names])
+    run_ranks(PROGRAM, folder, [{"name": name, **every[name], "steps": [0, 3], "break_at": 2} for name in names], 2)
     for name in names:
         said = json.loads((folder / f"{name}.json").read_text())["broke"]
         assert said["broken"].endswith("weights and moments are as before it"), name

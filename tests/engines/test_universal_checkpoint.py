@@ -1,18 +1,13 @@
 """What `medrl export --format universal` writes, real DeepSpeed engines load, and go on from."""
 
-import json
-import os
-import socket
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from rank_programs import run_ranks
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -76,8 +71,8 @@ def left(
     save_halves(folder, TorchLearner(make_policy(hidden_size=36), Optimization(lr=1e-3)), make_batch)
     for name in ("fp32", "last", "bf16"):
         assert cli.main(["export", str(folder / name), str(folder / f"{name}-universal"), "--format", "universal"]) == 0
-    start(folder, 1, WHOLE | HALF)
-    start(folder, 2, SHARED)
+    for ranks, cases in ((1, WHOLE | HALF), (2, SHARED)):
+        run_ranks(PROGRAM, folder, [{"name": name, **case} for name, case in cases.items()], ranks)
     return Left(folder)
 
 
@@ -102,34 +97,6 @@ def save_halves(folder: Path, learner: TorchLearner, make_batch: Callable[..., B
     torch.nn.Module.to(learner.model, torch.bfloat16)
     learner.policy.save(folder / "bf16")
     write_state(folder / "bf16", 3, [*rows, *((f"{name}/master", master) for name, master in masters.items())])
-
-
-def start(folder: Path, ranks: int, cases: dict[str, dict[str, Any]]) -> None:
-    """Run the cases on so many ranks and wait for them."""
-    (folder / f"cases{ranks}.json").write_text(json.dumps([{"name": name, **case} for name, case in cases.items()]))
-    environment = {**os.environ, "DS_ACCELERATOR": "cpu", "OMP_NUM_THREADS": "1", "PYTHONPATH": str(PROGRAM.parents[1])}
-    logs = [folder / f"rank{rank}of{ranks}.log" for rank in range(ranks)]
-    with free_port() as port:
-        command = [sys.executable, str(PROGRAM)]
-        rest = [str(ranks), str(port), str(folder), f"cases{ranks}.json"]
-    programs = []
-    for rank, log in enumerate(logs):
-        with log.open("w") as file:
-            line = [*command, str(rank), *rest]
-            programs.append(subprocess.Popen(line, env=environment, stdout=file, stderr=subprocess.STDOUT))
-    try:
-        codes = [program.wait(timeout=900) for program in programs]
-    finally:
-        for program in programs:
-            program.kill()
-    assert codes == [0] * ranks, "\n".join(log.read_text(errors="replace")[-3000:] for log in logs)
-
-
-@contextmanager
-def free_port() -> Iterator[int]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        yield probe.getsockname()[1]
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -18,6 +18,7 @@ FLOORS = {
     "plugins": 0,
     "files": 0,
     "knobs": 0,
+    "lazy": 0,
     "seeds": 0,
     "chat": 1,
     "data": 1,
