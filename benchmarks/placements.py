@@ -26,6 +26,7 @@ from common import machine, print_machine, print_table, write_json
 from medrl.cluster import LocalPlacement
 from medrl.cluster.ray_placement import RayPlacement
 from medrl.engines import Request, Sampling
+from medrl.learners import Optimization
 from medrl.models import Policy
 from medrl.recipes import Recipe, load_recipe
 from medrl.recipes.load import read_algorithm
@@ -50,8 +51,8 @@ class Recording:
     def __init__(self, engine: Any) -> None:
         self.engine, self.kept = engine, dict[int, Rollout]()
 
-    def exact(self, sampling: Sampling) -> bool:
-        return bool(self.engine.exact(sampling))
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.engine, name)
 
     async def generate(self, requests: Sequence[Request], version: int) -> AsyncIterator[Rollout]:
         async for rollout in self.engine.generate(requests, version):
@@ -61,6 +62,8 @@ class Recording:
 
 class Replaying:
     """An engine that gives what another gave to the same requests."""
+
+    tokens, busy = 0, 0.0  # it samples nothing
 
     def __init__(self, kept: dict[int, Rollout]) -> None:
         self.kept = kept
@@ -87,14 +90,12 @@ class Losses:
         pass
 
 
-def on_ray(recipe: Recipe, policy: Policy) -> RayPlacement:
-    """The placement that `medrl run` would make."""
+def what_learns(recipe: Recipe) -> tuple[Optimization, bool]:
+    """The knobs that `medrl run` would give the learner, and whether it keeps a reference."""
     algorithm, _ = read_algorithm(recipe.algorithm)
     assert algorithm is not None
     optimization = recipe.optimization.for_algorithm(algorithm).over(recipe.trainer.updates(algorithm))
-    return RayPlacement(
-        policy, recipe.policy, optimization, recipe.cluster, reference="ref_logprobs" in algorithm.needs
-    )
+    return optimization, "ref_logprobs" in algorithm.needs
 
 
 def same_numbers(start: Sequence[str], steps: int) -> dict[str, float]:
@@ -102,10 +103,10 @@ def same_numbers(start: Sequence[str], steps: int) -> dict[str, float]:
     recipe = load_recipe(EXAMPLE, [*start, *CLUSTER, f"trainer.steps={steps}"])
     parts = replace(prepare(recipe), held_out=[])
     assert recipe.policy.path is not None
-    found = []
+    optimization, reference = what_learns(recipe)
     with reproducible(recipe.threads, torch.device("cpu")):
         outline = Policy.load(recipe.policy.path, recipe.policy, weights=False)
-        cluster = on_ray(recipe, outline)
+        cluster = RayPlacement(outline, recipe.policy, optimization, recipe.cluster, reference=reference)
         try:
             recording = Recording(cluster.engine)
             cluster.engine = recording  # type: ignore[assignment]
@@ -116,9 +117,7 @@ def same_numbers(start: Sequence[str], steps: int) -> dict[str, float]:
             cluster.close()
         policy = Policy.load(recipe.policy.path, recipe.policy)
         begun = {name: t.clone() for name, t in policy.model.named_parameters()}
-        algorithm, _ = read_algorithm(recipe.algorithm)
-        assert algorithm is not None
-        here = LocalPlacement(policy, recipe.optimization, reference="ref_logprobs" in algorithm.needs)
+        here = LocalPlacement(policy, optimization, reference=reference)
         here.engine = Replaying(recording.kept)  # type: ignore[assignment]
         local = replace(recipe, placement="local")
         make_trainer(local, parts, policy, trackers=[losses], placement=here).fit()

@@ -1,6 +1,7 @@
 """The laws of time, shared by verifiers and rewards: what each call takes, and how it grows with the text."""
 
 from collections.abc import Awaitable, Callable
+from itertools import count
 from typing import Any, TypeAlias
 
 from medrl.testing.calls import Endless, timed
@@ -11,6 +12,7 @@ from medrl.testing.laws import CannotTell
 BATCH = 32
 TRIES = 3  # a busy machine slows one of them, hardly all
 NOTABLE = 0.1  # seconds below which a growth of time is noise
+CLEARLY = 0.75  # share of the growth allowed below which no other try is needed
 Work: TypeAlias = Callable[[], Awaitable[Any]]
 
 
@@ -60,17 +62,24 @@ def grows(work: Callable[[str], Work], limits: Limits) -> str:
 def _growth(work: Callable[[str], Work], text: Callable[[int], str], limits: Limits) -> str:
     """Double the text until its time can be measured, then hold it against that of a quarter."""
 
+    tried = count()
+
     def seconds(size: int, tries: int) -> float:
         # Spaces at the end, so that no cache answers for the plugin.
-        return min(timed(limits.seconds_at_most, work(text(size) + " " * attempt))[0] for attempt in range(tries))
+        return min(timed(limits.seconds_at_most, work(text(size) + " " * next(tried)))[0] for _ in range(tries))
 
     size = 1000
     while size <= limits.longest:
         if seconds(size, 1) > NOTABLE and (whole := seconds(size, TRIES)) > NOTABLE:
-            for attempt in range(TRIES):  # what else runs on the machine may slow one of the two
-                whole, quarter = whole if attempt == 0 else seconds(size, TRIES), seconds(size // 4, TRIES)
-                if whole <= limits.growth * quarter:
+            quarter = whole
+            for _ in range(TRIES):  # what else runs on the machine may slow one of the two
+                # A quarter is tried so often that both take as long: the short one is the one that noise lengthens.
+                quarter = min(quarter, seconds(size // 4, 4 * TRIES))
+                if whole <= CLEARLY * limits.growth * quarter:
                     return ""
+                whole = min(whole, seconds(size, TRIES))
+            if whole <= limits.growth * quarter:
+                return ""
             return (
                 f"{whole:.2f} s for {size:,} characters, {quarter:.4f} s for a quarter of them: {whole / quarter:.0f} "
                 f"times as long, where {limits.growth:g} times are allowed (Limits.growth)"
