@@ -9,7 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+from medrl.cluster.bundles import reserved_pairs
 from medrl.cluster.engines import RayEngines
 from medrl.cluster.learners import RayLearners
 from medrl.cluster.local import engine_speed
@@ -25,9 +27,7 @@ from medrl.rewards import Reward, Scorer
 
 
 class RayPlacement:
-    """Engines and learner in actors, apart from each other, so that both can work at the same time."""
-
-    concurrent = True
+    """Engines and learner in actors: apart from each other, so that both can work at the same time, or on the same GPUs."""
 
     def __init__(
         self,
@@ -54,15 +54,23 @@ class RayPlacement:
         settings = settings or ClusterSettings()
         source, optimization = _absolute(source), _absolute_critic(optimization)
         self.settings, self._rewards, self._stack = settings, list[RayRewards](), ExitStack()
-        self.learner_restarts = 0
+        self.concurrent = not settings.colocate
+        self.learner_restarts, self._turning = 0, 0.0
         self._before: dict[int, tuple[int, float]] = {}  # tokens and seconds of each engine when last asked
         try:
             self._stack.enter_context(ray_cluster(settings.address, settings.cpus or settings.logical_cpus))
+            fleet, engine, of_engines, of_ranks = settings.engines, settings.engine, dict[str, Any](), dict[str, Any]()
+            if settings.colocate:
+                pairs = self._stack.enter_context(reserved_pairs(settings))
+                fleet, engine = replace(fleet, gpus=pairs.gpus), replace(engine, sleep_mode=True)
+                of_engines = {"strategies": pairs.strategies}
+                # The ranks' first turn is when they start: the engines are up by then, and asleep.
+                of_ranks = {"options": pairs.options_of_rank, "turn": lambda: engines.result().sleep()}
             with ThreadPoolExecutor(2) as pool:
-                engines = pool.submit(RayEngines, served_model(policy, source), settings.engine, settings.engines)
+                engines = pool.submit(RayEngines, served_model(policy, source), engine, fleet, **of_engines)
                 learner = pool.submit(
                     RayLearners, policy, optimization, settings.deepspeed, settings.learners,
-                    reference=reference, source=source,
+                    reference=reference, source=source, **of_ranks,
                 )  # fmt: skip
             for one in (engines, learner):
                 if one.exception() is None:
@@ -109,6 +117,9 @@ class RayPlacement:
             "cluster/learner_restarts": float(self.learner_restarts),
             "cluster/resampled": float(fleet.resampled),
         }
+        if self.settings.colocate:
+            found["time/turns"] = fleet.turning - self._turning
+            self._turning = fleet.turning
         if self.sync.last is not None:
             found |= {"time/sync_mib": self.sync.last.mib, "cluster/sync_gap": self.sync.last.gap}
         if self._rewards:

@@ -34,7 +34,10 @@ from medrl.types import Problem
 
 # What a resumed run may change: what it keeps, how much failure it bears, and on how many machines it goes on; how long it
 # goes on, see `may_change`.
-MACHINES = ("address", "cpus", "engines", "learners", "rewards", "adapters_only", "max_learner_restarts")
+MACHINES = (
+    "address", "cpus", "colocate", "engines", "engine.gpu_memory_utilization", "learners", "rewards", "adapters_only",
+    "max_learner_restarts",
+)  # fmt: skip
 MAY_CHANGE = (
     "resume", "folder", "trackers", "trainer.keep_checkpoints", "trainer.max_unscored", "trainer.stop_grace",
     "trainer.peak_tflops", *(f"cluster.{name}" for name in MACHINES),
@@ -221,7 +224,8 @@ def _placement(recipe: Recipe, policy: Policy, run: RunFolder, console: RunConso
     cluster = recipe.cluster
     console.say(
         f"starting {cluster.engines.engines} vLLM engines and {cluster.learners.ranks} DeepSpeed ranks (ZeRO "
-        f"{cluster.deepspeed.stage}) on {cluster.address or 'a Ray cluster of this machine'}"
+        f"{cluster.deepspeed.stage}), {'in turn on the same GPUs, ' * cluster.colocate}"
+        f"on {cluster.address or 'a Ray cluster of this machine'}"
     )
     placement = RayPlacement(
         policy,

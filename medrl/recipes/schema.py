@@ -156,9 +156,15 @@ def _not_on_ray(cluster: ClusterSettings, max_staleness: int) -> list[str]:
             f"cluster.engine.transfer is {cluster.engine.transfer!r}; a run sends weights as buckets through Ray's object "
             "store, and drives no other way"
         )
-    if cluster.engine.sleep_mode:
+    if cluster.engine.sleep_mode and not cluster.colocate:
         faults.append(
-            "cluster.engine.sleep_mode: engines and ranks have GPUs of their own, and no run puts them to sleep"
+            "cluster.engine.sleep_mode: engines and ranks have GPUs of their own, and no run puts them to sleep; "
+            "cluster.colocate=true has them take turns on the same ones"
+        )
+    if max_staleness and cluster.colocate:
+        faults.append(
+            f"max_staleness is {max_staleness}, but with cluster.colocate engines sleep while the learner computes, so every "
+            "rollout is of the present policy: take 0, or GPUs for each"
         )
     if max_staleness and cluster.engine.midway == "refuse":
         faults.append(
