@@ -21,7 +21,7 @@ from medrl.cluster.engine_slots import (
     regrouped,
     stack_on_its_node,
 )  # fmt: skip
-from medrl.cluster.fleet import EngineFigures, FleetFigures, FleetSettings, Proof
+from medrl.cluster.fleet import FleetFigures, FleetSettings, Proof
 from medrl.cluster.turns import Turns
 from medrl.engines.base import Request
 from medrl.engines.vllm_requests import finished
@@ -248,7 +248,8 @@ class Desk:
         while slot.refs is not self.refs or not proved:  # more may be published while it takes in the last
             refs, proof = self.refs, self.proof
             try:
-                await self._update(slot)
+                async with asyncio.timeout(self.fleet.hang_after):
+                    await self._update(slot)
             except LearnerLost:
                 if refs is self.refs:
                     raise
@@ -270,7 +271,8 @@ class Desk:
             WeightDrift: It does not.
         """
         try:
-            gap = proof.gap(await actor.probe.remote(proof.token_ids))
+            async with asyncio.timeout(self.fleet.hang_after):
+                gap = proof.gap(await actor.probe.remote(proof.token_ids))
         except ray.exceptions.RayActorError as error:
             self._lost(slot, actor, f"died while it was probed: {last_words(error)}")
             return False
@@ -346,6 +348,8 @@ class Desk:
         except LearnerLost as lost:  # no other engine would fare better; a new learner's weights will be published
             slot.loaded, self.starved = True, lost
             self._starve()
+        except TimeoutError:  # nobody else watches it yet, and a learner may wait for it
+            await self._hangs(slot, slot.actor, f"did not take the weights within {self.fleet.hang_after:g} s")
         except WeightDrift as drift:
             self._fail(drift)
         except (MedrlError, ValueError, ray.exceptions.RayError) as error:
@@ -382,16 +386,6 @@ class Desk:
 
     def figures(self) -> FleetFigures:
         """As they are; read from any thread."""
-        engines = tuple(
-            EngineFigures(
-                slot.name,
-                slot.ready,
-                slot.version,
-                len(slot.held),
-                slot.past_tokens + slot.pulse.tokens,
-                slot.past_busy + slot.pulse.busy,
-            )
-            for slot in self.slots
-        )
+        engines = tuple(slot.figures() for slot in self.slots)
         waiting = sum(map(len, list(self.waiting)))
         return FleetFigures(engines, waiting, self.restarts, self.resampled, self.turns.seconds)

@@ -8,7 +8,7 @@ from typing import Any
 
 from medrl.cluster.engine_actor import Card, EngineActor, stack_of
 from medrl.cluster.environment import engine_environment
-from medrl.cluster.fleet import FleetSettings
+from medrl.cluster.fleet import EngineFigures, FleetSettings
 from medrl.engines.base import Request
 from medrl.engines.vllm_loop import Pulse
 from medrl.engines.vllm_settings import EngineSettings, ServedModel
@@ -63,6 +63,11 @@ class Slot:
     @property
     def name(self) -> str:
         return f"engine-{self.index}" + (f".{self.lives}" if self.lives else "")
+
+    def figures(self) -> EngineFigures:
+        """As they are, of all actors that were here."""
+        tokens, busy = self.past_tokens + self.pulse.tokens, self.past_busy + self.pulse.busy
+        return EngineFigures(self.name, self.ready, self.version, len(self.held), tokens, busy)
 
     def end(self) -> None:
         """Kill the actor that is here, if any."""

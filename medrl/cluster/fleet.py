@@ -150,7 +150,7 @@ class FleetFigures:
         engines: Each of them.
         waiting: Requests that no engine has yet.
         restarts: Engines that were replaced.
-        resampled: Requests that were sampled again because their engine was lost.
+        resampled: Requests that were sampled again because their engine was lost, or had to sleep.
         turning: Seconds that engines took to fall asleep and to wake.
     """
 

@@ -9,14 +9,13 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-from medrl.cluster.bundles import reserved_pairs
 from medrl.cluster.engines import RayEngines
 from medrl.cluster.learners import RayLearners
 from medrl.cluster.local import engine_speed
 from medrl.cluster.ray_start import ray_cluster
 from medrl.cluster.rewards import RayRewards
+from medrl.cluster.seats import seats
 from medrl.cluster.settings import ClusterSettings
 from medrl.cluster.weights import RaySync
 from medrl.engines.vllm_settings import ServedModel
@@ -59,18 +58,13 @@ class RayPlacement:
         self._before: dict[int, tuple[int, float]] = {}  # tokens and seconds of each engine when last asked
         try:
             self._stack.enter_context(ray_cluster(settings.address, settings.cpus or settings.logical_cpus))
-            fleet, engine, of_engines, of_ranks = settings.engines, settings.engine, dict[str, Any](), dict[str, Any]()
-            if settings.colocate:
-                pairs = self._stack.enter_context(reserved_pairs(settings))
-                fleet, engine = replace(fleet, gpus=pairs.gpus), replace(engine, sleep_mode=True)
-                of_engines = {"strategies": pairs.strategies}
-                # The ranks' first turn is when they start: the engines are up by then, and asleep.
-                of_ranks = {"options": pairs.options_of_rank, "turn": lambda: engines.result().sleep()}
+            at = self._stack.enter_context(seats(settings))
             with ThreadPoolExecutor(2) as pool:
-                engines = pool.submit(RayEngines, served_model(policy, source), engine, fleet, **of_engines)
+                engines = pool.submit(RayEngines, served_model(policy, source), at.engine, at.fleet, **at.of_engines)
                 learner = pool.submit(
                     RayLearners, policy, optimization, settings.deepspeed, settings.learners,
-                    reference=reference, source=source, **of_ranks,
+                    reference=reference, source=source, **at.of_ranks,
+                    turn=(lambda: engines.result().sleep()) if settings.colocate else None,  # also to start, when they are up
                 )  # fmt: skip
             for one in (engines, learner):
                 if one.exception() is None:

@@ -10,7 +10,7 @@ import signal
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ import pytest
 from rewards_of_actors import vowels
 
 from medrl.engines import Request, Sampling
+from medrl.errors import ClusterUnavailable
 from medrl.evaluation.evaluate import EvaluationSettings
 from medrl.learners import Optimization
 from medrl.learners.deepspeed_settings import DeepSpeedSettings
@@ -138,6 +139,18 @@ def test_engine_n_and_rank_n_have_the_same_gpu_to_themselves(placement: "RayPlac
     assert engines == [tell(actor, gpu) for actor in placement.learner._actors]
     assert sorted(engines) == ["0", "1"] and not placement.concurrent
     assert asleep(placement) == [True, True], "the learner's first turn is its start"
+
+
+def test_a_cluster_without_room_for_all_pairs_says_so_and_keeps_nothing_reserved(placement: "RayPlacement") -> None:
+    from medrl.cluster.seats import seats
+
+    asked = replace(placement.settings, engines=replace(placement.settings.engines, start_timeout=1.0))
+    with (
+        pytest.raises(ClusterUnavailable, match="no room for 2 pairs .* in all it has 2 GPUs and 4 CPUs"),
+        seats(asked),
+    ):
+        pass
+    assert len(live_groups()) == 1, "that of the placement which is up"
 
 
 def test_a_run_in_turns_with_an_engine_killed_asleep_and_a_rank_killed_at_work(

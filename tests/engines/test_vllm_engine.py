@@ -10,6 +10,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -111,7 +112,7 @@ def side(
     policy = make_policy(hidden_size=64, heads=2, key_value_heads=1, context=CONTEXT)
     policy = policy if request.param == "tied" else untie(policy)
     served = ServedModel.of(policy, tmp_path_factory.mktemp("served") / request.param)
-    engine = VLLMEngine(served, EngineSettings(max_num_seqs=32, max_batched_tokens=64))
+    engine = VLLMEngine(served, EngineSettings(max_num_seqs=32, max_batched_tokens=64, sleep_mode=True))
     yield Side(policy, engine)
     engine.close()
 
@@ -309,6 +310,41 @@ def test_closing_the_iterator_ends_its_requests(side: Side) -> None:
     pulse = side.engine.pulse()
     assert pulse.running == pulse.waiting == 0
     assert len(sample(side.engine, requests(2), version)) == 2
+
+
+def test_what_is_asked_of_a_sleeping_engine_waits_or_is_refused(side: Side) -> None:
+    version = side.publish()
+    refused = []
+
+    def fall_asleep() -> None:
+        with pytest.raises(ValueError, match="unfinished; an engine sleeps between rollouts"):
+            side.engine.sleep()
+        refused.append(True)
+
+    during(side, fall_asleep, LONG)
+    assert refused
+    side.engine.sleep()
+    side.engine.sleep()  # it sleeps already
+    for work in (side.publish, lambda: side.engine.probe(PROBE)):
+        with pytest.raises(ValueError, match="is asleep; wake it first"):
+            work()
+    asked = requests(3, Sampling(max_tokens=5))
+    with ThreadPoolExecutor(1) as pool:
+        rollouts = pool.submit(sample, side.engine, asked, version)
+        time.sleep(0.5)
+        assert not rollouts.done() and side.engine.pulse().waiting == 3 and side.engine.pulse().quiet == 0.0
+        side.engine.wake()
+        assert max(gap(side.policy.model, rollout) for rollout in rollouts.result(30)) < 1e-5
+    assert worst(side) < 1e-5
+
+
+def test_a_command_that_hangs_shows_in_the_pulse_though_nothing_is_written(side: Side) -> None:
+    go_on = threading.Event()
+    stuck = side.engine._loop.call(lambda engine: go_on.wait(30))
+    time.sleep(1.0)
+    assert side.engine.pulse().quiet > 0.5
+    go_on.set()
+    assert stuck.result(10) and side.engine.pulse().quiet == 0.0
 
 
 def test_prompts_without_room_are_refused(side: Side) -> None:
