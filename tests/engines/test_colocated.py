@@ -146,7 +146,7 @@ def test_a_cluster_without_room_for_all_pairs_says_so_and_keeps_nothing_reserved
 
     asked = replace(placement.settings, engines=replace(placement.settings.engines, start_timeout=1.0))
     with (
-        pytest.raises(ClusterUnavailable, match="no room for 2 pairs .* in all it has 2 GPUs and 4 CPUs"),
+        pytest.raises(ClusterUnavailable, match=r"no room for 2 pairs .* in all it has 2 GPUs and 4 CPUs"),
         seats(asked),
     ):
         pass
