@@ -5,7 +5,7 @@ the hub; later weights go from rank 0 to the engines through the object store.
 """
 
 import os
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -60,7 +60,9 @@ class RayPlacement:
             self._stack.enter_context(ray_cluster(settings.address, settings.cpus or settings.logical_cpus))
             at = self._stack.enter_context(seats(settings))
             with ThreadPoolExecutor(2) as pool:
-                engines = pool.submit(RayEngines, served_model(policy, source), at.engine, at.fleet, **at.of_engines)
+                engines: Future[RayEngines] = pool.submit(
+                    RayEngines, served_model(policy, source), at.engine, at.fleet, **at.of_engines
+                )
                 learner = pool.submit(
                     RayLearners, policy, optimization, settings.deepspeed, settings.learners,
                     reference=reference, source=source, **at.of_ranks,

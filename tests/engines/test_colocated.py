@@ -57,7 +57,7 @@ def placement(make_policy: Callable[..., Policy], tmp_path_factory: pytest.TempP
     policy.save(folder)
     settings = ClusterSettings(
         colocate=True,
-        engines=FleetSettings(engines=2, gpus=1, heartbeat=0.5, hang_after=60.0),
+        engines=FleetSettings(engines=2, gpus=1, heartbeat=0.5, hang_after=120.0),
         learners=LearnerGroup(ranks=2, gpus=1, beat_s=1.0),
         deepspeed=DeepSpeedSettings(stage=3),
     )
