@@ -129,8 +129,7 @@ class RayEngines:
 
         An engine that is coming up is waited for. Whatever is asked of the engines next wakes them.
         """
-        if not self._desk.turns.asleep:
-            self._run(self._desk.sleep())
+        self._run(self._desk.sleep())
 
     def wake(self) -> None:
         """All engines take their memory again."""

@@ -192,7 +192,7 @@ def test_a_run_in_turns_with_an_engine_killed_asleep_and_a_rank_killed_at_work(
     assert [row["step"] for row in evaluated] == [0, 2, 4, 5] and not watch.deeds
     assert all(row["cluster/sync_gap"] < 1e-4 and row.get("staleness", 0.0) == 0.0 for row in rows)
     assert (rows[-1]["cluster/engine_restarts"], rows[-1]["cluster/learner_restarts"]) == (1, 1)
-    assert all(row["time/turns"] > 0 for row in rows) and any(row["grad_norm"] > 0 for row in rows)
+    assert all(row["time/turns"] > 0 for row in rows) and any(row.get("grad_norm", 0.0) > 0 for row in rows)
 
     engines, seen = {"generate", "probe"}, Counter(name for name, _ in watch.calls)
     assert seen["update"] == STEPS + 1 and seen["save"] >= STEPS and seen["load"] == 1 and seen["start"] == 1
@@ -202,7 +202,7 @@ def test_a_run_in_turns_with_an_engine_killed_asleep_and_a_rank_killed_at_work(
     turns = [
         order[i : i + 4] for i, name in enumerate(order) if name == "generate" and order[i + 1 : i + 2] == ["update"]
     ]
-    assert turns.count(["generate", "update", "weights", "probe"]) == STEPS, "and one that the rank's death cut short"
+    assert turns == [["generate", "update", "weights", "probe"]] * (STEPS + 1), "in one the rank died"
 
 
 def all_ready(placement: "RayPlacement") -> None:
