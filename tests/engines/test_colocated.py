@@ -183,7 +183,7 @@ def test_a_run_in_turns_with_an_engine_killed_asleep_and_a_rank_killed_at_work(
 
     watch.deeds = {("update", 2): kill_a_sleeping_engine, ("update", 4): kill_a_rank}
     problems = [Problem(f"p{i}", ask(f"fever cough {i}"), reference="x") for i in range(8)]
-    with RunFolder.create(tmp_path / "run", "") as run:
+    with RunFolder.create(tmp_path / "run", "name: t\n") as run:
         Trainer(
             policy_of(make_policy), problems, Verified(vowels),
             held_out=[Problem(f"h{i}", ask(f"swollen knee {i}"), reference="x") for i in range(2)],
