@@ -15,6 +15,7 @@ from transformers import PreTrainedModel
 from medrl.algorithms import Batch, Outputs
 from medrl.errors import UnsupportedModel
 from medrl.learners.entropy import token_logprobs_and_entropy
+from medrl.learners.trees import tree_states
 
 
 class _TokenLogprobs(torch.autograd.Function):
@@ -149,12 +150,15 @@ def trained_states(trunk: nn.Module, batch: Batch, *, pack: bool = False) -> Ten
 
     Args:
         trunk: Gives `last_hidden_state`.
-        batch: Right-padded rows. The causal mask keeps real tokens from seeing the padding, so none is passed.
+        batch: Right-padded rows. The causal mask keeps real tokens from seeing the padding, so none is passed. With a
+            `tree_B`, rows with one prompt go through as a tree.
         pack: Put all rows into one without padding; positions that start again at 0 keep them apart.
 
     Returns:
         (N, D), N the number of trained tokens: the state before token t predicts token t.
     """
+    if batch.tree_B is not None:
+        return tree_states(trunk, batch)
     device = next(trunk.parameters()).device
     tokens_BT, mask_BT = batch.tokens_BT.to(device), batch.loss_mask_BT.to(device)
     extra = {} if batch.multimodal is None else {k: v.to(device) for k, v in batch.multimodal.tensors.items()}
