@@ -12,8 +12,9 @@ folder of a stage, beside what its work writes, stand
 
 A stage with both is skipped. One without `done.json` was killed: its work is called again with the folder as it is. A
 stage whose folder is gone is done again alone, for equal settings give equal results. A stage that was begun with other
-settings, or after a stage that was, is refused before anything is done. The code of the work is not among the settings:
-who changes what a stage computes removes its folder, or puts a number into `made_of` and raises it.
+settings, or after a stage that was, is refused before anything is done; one that failed and left nothing may be begun with
+others. The code of the work is not among the settings: who changes what a stage computes removes its folder, or puts a
+number into `made_of` and raises it.
 """
 
 import hashlib
@@ -191,7 +192,12 @@ class Stages:
         write_atomic(folder / MADE_OF, json.dumps(settings, ensure_ascii=False, indent=1) + "\n")
         self.tell(f"# {stage.name}: {'goes on' if goes_on else 'begins'}")
         began, clock, cpu = time.time(), time.perf_counter(), time.process_time()
-        stage.work(folder)
+        try:
+            stage.work(folder)
+        except BaseException:
+            if _content(folder) == [MADE_OF]:  # a faulty recipe, say: nothing was made, so other settings may come
+                (folder / MADE_OF).unlink()
+            raise
         mark = Mark(began, time.perf_counter() - clock, time.process_time() - cpu)
         write_atomic(folder / DONE, json.dumps(asdict(mark)) + "\n")
         self.tell(f"# {stage.name}: done in {mark.seconds:.0f} s, {mark.cpu_seconds:.0f} s of processor time")
@@ -200,10 +206,7 @@ class Stages:
     def _refuse_others(self, name: str, settings: Mapping[str, Any]) -> None:
         folder = self.root / name
         if not (folder / MADE_OF).is_file():
-            found = (
-                sorted(one.name for one in folder.iterdir() if not one.name.startswith(".")) if folder.exists() else []
-            )
-            if found:
+            if found := _content(folder):
                 raise FolderTaken(
                     f"{folder} holds {found[0]} and no {MADE_OF}, so it is no stage; remove it or give another folder"
                 )
@@ -221,6 +224,11 @@ class Stages:
         if not isinstance(found, dict):
             raise DataError(f"{path} holds no JSON object; remove the folder, and the stage is done again")
         return found
+
+
+def _content(folder: Path) -> list[str]:
+    """What stands in a folder, but for hidden files: our lock, and what a killed writer left."""
+    return sorted(one.name for one in folder.iterdir() if not one.name.startswith(".")) if folder.exists() else []
 
 
 def minutes(marks: Iterable[Mark]) -> float:

@@ -124,6 +124,17 @@ def test_work_that_failed_is_called_again_with_what_it_left(tmp_path: Path) -> N
     assert told[0] == "# a: goes on" and (tmp_path / "a" / "half").exists()
 
 
+def test_work_that_failed_and_left_nothing_may_be_begun_with_other_settings(tmp_path: Path) -> None:
+    def fails(folder: Path) -> None:
+        raise DataError("a knob that there is not")
+
+    with pytest.raises(DataError, match="a knob"):
+        Stages(tmp_path).do(Stage("a", fails, {"n": 1}))
+    told: list[str] = []
+    Stages(tmp_path, told.append).do(Stage("a", writes("a"), {"n": 2}))
+    assert told[0] == "# a: begins"
+
+
 def test_folders_and_marks_that_are_not_ours_are_refused(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "thesis.doc").touch()
