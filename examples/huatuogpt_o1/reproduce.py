@@ -1,9 +1,9 @@
-"""HuatuoGPT-o1 (arXiv 2412.18925), rebuilt from problems to the paper's tables: one command, which goes on where it
-stopped.
+"""HuatuoGPT-o1 (arXiv 2412.18925), rebuilt from problems to the paper's tables: one command, which goes on where it stopped.
 
     python examples/huatuogpt_o1/reproduce.py --scale tiny --json OUT                    main path, one seed
     python examples/huatuogpt_o1/reproduce.py --scale tiny --ablations --seeds 3         all rows
     python examples/huatuogpt_o1/reproduce.py --scale tiny --search                      and stages 0 and 1, by a served model
+    python examples/huatuogpt_o1/reproduce.py --scale paper                              check recipes, tell their commands
 
 Main path: SFT on complex chains, then PPO with a critic and the verifier's reward. `--ablations` adds the other
 chains of table 2, the other algorithms of table 3, and exact match in place of the verifier. `--search` adds stages 0
@@ -17,7 +17,6 @@ import json
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from importlib.util import find_spec
@@ -48,6 +47,13 @@ ALGORITHMS: Mapping[str, Mapping[str, Any]] = {
 }
 # SFT on the rows of a search: long questions and chains, asked about diagnoses alone.
 SEARCHED = {"policy.new.context": 512, "sft.max_length": 512, "sampling.max_tokens": 256, "trainer.steps": 0}
+# Recipes of the larger scales, in the order in which they run; the 70B is the 8B's with another base.
+LARGER = {"laptop": ("laptop",), "paper": ("problems", "reasoning", "paper_8b", "paper_70b")}
+SIZES = {
+    "lessons": "cases that the writer is taught", "epochs": "passes over its lessons",
+    "rows": "multiple-choice cases that stage 0 begins with", "concurrency": "rows under way at once",
+    "diseases": "how many diseases the cases are about",
+}  # fmt: skip
 DPO = {"problems": 600, "responses": 5, "lr": 3.0e-4, "beta": 1.0}
 
 
@@ -227,23 +233,35 @@ def write_answers(groups: Sequence[Any], path: Path) -> None:
     write_atomic(path, b"".join(map(json_line, rows)))
 
 
-@contextmanager
-def quiet() -> Any:
-    """Other libraries' progress bars and notes would tear ours apart."""
-    from medrl.recipes.process import quiet_libraries
+def tell_recipes(scale: str) -> int:
+    """Read every recipe of a larger scale with all its knobs, and say how it is run."""
+    from medrl.recipes import load_recipe
+    from medrl.recipes.construction import load_construction
 
-    quiet_libraries()
-    yield
+    for name in LARGER[scale]:
+        file = HERE / f"{name}.yaml"
+        if name in ("problems", "reasoning"):
+            load_construction(name, file)
+            print(f"medrl construct {name} {file}")
+        else:
+            load_recipe(file)
+            print(f"medrl run {file}")
+    return 0
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--scale", choices=["tiny"], default="tiny", help="larger ones: see README.md")
+    parser.add_argument(
+        "--scale", choices=["tiny", *LARGER], default="tiny", help="larger ones: check and tell recipes"
+    )
     parser.add_argument("--ablations", action="store_true", help="all rows of the tables")
     parser.add_argument("--seeds", type=int, default=1, help="how many, from 0 on")
     parser.add_argument("--search", action="store_true", help="stages 0 and 1 too, by a model that vLLM serves")
-    for knob in ("lessons", "epochs", "rows", "concurrency", "diseases"):
-        parser.add_argument(f"--search-{knob}", type=float if knob == "epochs" else int, help="see search.Size")
+    for knob, what in SIZES.items():
+        default = getattr(search.Size(), knob)
+        parser.add_argument(
+            f"--search-{knob}", type=type(default), metavar="N", help=f"of the search: {what}; default {default:g}"
+        )
     parser.add_argument("--folder", type=Path, default=Path("runs/huatuogpt-o1-rebuild"), help="what is made; goes on")
     parser.add_argument("--json", type=Path, help="also write the figures here")
     parser.add_argument("knobs", nargs="*", metavar="KNOB=VALUE", help="of rebuild.yaml")
@@ -258,20 +276,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
         value is not None for name, value in vars(options).items() if name.startswith("search_")
     ):
         parser.error("--search-... are sizes of --search, which is not asked for")
+    if options.scale != "tiny":
+        return tell_recipes(options.scale)
     from medrl.files import write_atomic
+    from medrl.recipes.process import quiet_libraries
 
+    quiet_libraries()
     stages, arms = Stages(options.folder), [MAIN, *(ABLATIONS if options.ablations else ())]
     answers: dict[str, dict[int, Path]] = {}
     searches: list[dict[str, Any]] = []
-    with quiet():
-        for seed in range(options.seeds):
-            rebuild = Rebuild(stages, seed, options.knobs)
-            for arm in arms:
-                answers.setdefault(f"sft_{arm.chain}", {})[seed] = rebuild.sft(arm.chain) / "answers.jsonl"
-                answers.setdefault(arm.name, {})[seed] = rebuild.arm(arm) / "answers.jsonl"
-            if options.search:
-                answers.setdefault("sft_search", {})[seed], found = rebuild.searched(search.size_of(options))
-                searches.append(found)
+    for seed in range(options.seeds):
+        rebuild = Rebuild(stages, seed, options.knobs)
+        for arm in arms:
+            answers.setdefault(f"sft_{arm.chain}", {})[seed] = rebuild.sft(arm.chain) / "answers.jsonl"
+            answers.setdefault(arm.name, {})[seed] = rebuild.arm(arm) / "answers.jsonl"
+        if options.search:
+            answers.setdefault("sft_search", {})[seed], found = rebuild.searched(search.size_of(options))
+            searches.append(found)
     figures = tables.figures(answers)
     report = {"minutes": minutes(stages.marks.values()), "seeds": options.seeds, **figures, "searches": searches}
     print(tables.page(report), *map(search.page, searches), sep="\n")
