@@ -25,7 +25,7 @@ from medrl.rewards.tree import Reward, RewardContext, Scores, failure, settle
 from medrl.seeds import seed_of
 from medrl.types import Group, Part, Problem, Response, Score, Verdict
 from medrl.verifiers.extract import FORMATS, Format, sections
-from medrl.verifiers.judge_prompt import Language
+from medrl.verifiers.judge_prompt import prompt_language
 from medrl.verifiers.protocol import digest
 
 Scale = Literal["raw", "clipped", "length_adjusted"]
@@ -167,8 +167,7 @@ class RubricReward(Reward):
 
     def requests(self, problem: Problem, answer: str, rubric: Rubric) -> tuple[ChatRequest, ...]:
         """What is sent about an answer: the first request, and those that follow unreadable replies."""
-        code = problem.language if self.language == "auto" else self.language
-        language: Language = "zh" if code.lower().startswith("zh") else "en"
+        language = prompt_language(self.language, problem.language)
         chat = rubric_prompt.messages(problem, answer, rubric, self.reply, language, self.seed)
         key = digest([message.content for message in chat])
         schema = rubric_prompt.schema(self.reply, len(rubric.criteria))

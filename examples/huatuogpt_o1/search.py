@@ -111,14 +111,14 @@ class Search:
         """What the writer learnt, and what became of every row."""
         folder, size = self.rows(), self.size
         learnt = json.loads((self.writer() / "writer.json").read_text())
-        ids = [one.id for one in self.unseen(size.rows)]
-        kept = [row["id"] for row in read(folder / "problems" / "rows.jsonl")]
         asked = {one.id: opened(one) for one in self.unseen(size.rows)}
         problems = read(folder / "problems" / "rows.jsonl")
+        kept = [row["id"] for row in problems]
         same = sum(row["Open-ended Verifiable Question"] == asked[row["id"]] for row in problems)
+        word_for_word = {"question_word_for_word": share(same, len(problems))}
         return {
             "writer": learnt,
-            "problems": {**outcomes(folder / "problems", ids), "question_word_for_word": share(same, len(problems))},
+            "problems": {**outcomes(folder / "problems", list(asked)), **word_for_word},
             "reasoning": {**outcomes(folder / "reasoning", kept), **ways(folder / "reasoning", len(kept))},
         }
 

@@ -21,7 +21,7 @@ from medrl.errors import RecipeError
 from medrl.seeds import seed_of
 from medrl.types import Problem
 from medrl.verifiers.extract import sections
-from medrl.verifiers.judge_prompt import Language
+from medrl.verifiers.judge_prompt import Language, prompt_language
 from medrl.verifiers.protocol import digest
 
 Found = TypeVar("Found")
@@ -150,8 +150,7 @@ class FeedbackJudge:
         return await first_readable(self._client, request, read, tries=self.tries, kept=MOST_KEPT)
 
     def _language(self, problem: Problem) -> Language:
-        code = problem.language if self.language == "auto" else self.language
-        return "zh" if code.lower().startswith("zh") else "en"
+        return prompt_language(self.language, problem.language)
 
     @cached_property
     def _client(self) -> ChatClient:
