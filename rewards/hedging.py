@@ -5,9 +5,9 @@ What medicine needs is free: a share of hedged sentences and a first disclaimer;
 lasts three days" is no disclaimer. Disclaimers are counted rather than measured, so that neither padding nor a long answer
 thins them out.
 
-Words of doubt stand in other files for other questions, on purpose: `safety/confidence.py` takes them as a stated probability,
-`consultation_words.py` asks whether a disease that is named is also meant, and there lists and examples hedge too; verifiers
-ask whether an answer is taken back beside what it says.
+Words of doubt stand in other files for other questions, on purpose: `safety/confidence.py` takes them as a probability that
+is stated, `consultation_words.py` asks whether a disease that is named is also meant, and there lists and examples hedge
+too; verifiers ask whether an answer is taken back beside what it says.
 """
 
 import re
