@@ -58,6 +58,15 @@ class Stage:
     after: tuple[str, ...] = ()
     """Names of the stages whose results it reads."""
 
+    def __post_init__(self) -> None:
+        path = Path(self.name)
+        if not path.parts or path.is_absolute() or ".." in path.parts:
+            raise DataError(f"a stage is called {self.name!r}; its name is a folder below the root, such as seed0/sft")
+        if "after" in self.made_of:
+            raise DataError(
+                f"made_of of {self.name} has a key `after`, where {MADE_OF} tells of other stages; rename it"
+            )
+
 
 @dataclass(frozen=True)
 class Mark:
@@ -140,7 +149,7 @@ class Stages:
                 for name, process in list(running.items()):
                     if process.exitcode is not None:
                         del running[name]
-                        failed += [name] if self.mark(name) is None else []
+                        failed += [f"{name} (exit {process.exitcode})"] if self.mark(name) is None else []
                 time.sleep(PAUSE)
         finally:
             for process in running.values():

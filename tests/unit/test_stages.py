@@ -148,6 +148,14 @@ def test_folders_and_marks_that_are_not_ours_are_refused(tmp_path: Path) -> None
         shutil.rmtree(tmp_path / "b")
 
 
+def test_names_and_settings_that_cannot_be_are_refused() -> None:
+    for name in ("", ".", "/tmp/a", "../a", "a/../../b"):
+        with pytest.raises(DataError, match="a folder below the root"):
+            Stage(name, writes("a"))
+    with pytest.raises(DataError, match="rename it"):
+        Stage("a", writes("a"), {"after": 1})
+
+
 def test_order_that_cannot_be_is_told(tmp_path: Path) -> None:
     stages = Stages(tmp_path)
     with pytest.raises(DataError, match="comes after a, which is not done"):
@@ -195,7 +203,7 @@ def test_one_that_fails_ends_the_call_and_the_next_call_goes_on(
     def stages(work: Callable[[Path], object]) -> list[Stage]:
         return [Stage("a", writes("a")), Stage("b", work, after=("a",)), Stage("c", writes("c"), after=("b",))]
 
-    with pytest.raises(StageFailed, match=r"failed in .*: b; mend it"):
+    with pytest.raises(StageFailed, match=r"failed in .*: b \(exit 1\); mend it"):
         Stages(tmp_path).do_all(stages(fails), workers=2)
     assert "error: b: no rows in the file" in capfd.readouterr().err
     assert [Stages(tmp_path).mark(name) is not None for name in "abc"] == [True, False, False]
