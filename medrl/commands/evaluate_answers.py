@@ -47,7 +47,7 @@ def evaluate_answers(
     answers.write(folder / ANSWERS)
     scored = score(answers, verifier)
     graded = graded_by(judge, answers, folder / JUDGED, say) if judge is not None else []
-    rows = [row for one in (*scored, *graded) for row in one.rows()]
+    rows = [row for one in scored for row in one.rows()] + [row for one in graded for row in one.rows()]
     write_atomic(folder / SCORED, b"".join(map(json_line, rows)))
     found = report(answers, scored, distrusted(answers) if audit else None, _texts(answers, metrics), graded)
     found["verifier"] = (verifier or Typed()).to_config()
@@ -65,6 +65,7 @@ def graded_by(
 
     count = sum(len(one.replies) for one in answers.items if gradable(one.problem))
     if not count:
+        say(f"{answers.name} answers no problem with a rubric, so {judge.model} is not asked; --verifier judges others")
         return []
     say(f"{judge.model} grades {count} replies of {answers.name} by their rubrics")
     kept = judge.cache is not None or isinstance(judge.client, CachedChat)

@@ -14,7 +14,7 @@ from medrl.commands.terminal import (
     policy_path,
     verifier_of,
     write_json,
-)  # fmt: skip
+)
 from medrl.errors import DataError
 
 TOKENIZERS = ("words", "characters", "mixed")

@@ -60,7 +60,9 @@ def ungraded(found: Mapping[str, Any]) -> list[str]:
         one = row.get("rubric")
         if one and main_figure(one)["value"] is None:
             main = main_figure(one)
-            said = "; ".join(f"{count} x {cause}: {one['reasons'][cause]}" for cause, count in one["unscored"].items())
+            said = "; ".join(
+                f"{count} {cause}, the first: {one['reasons'][cause]:.200}" for cause, count in one["unscored"].items()
+            )
             lost.append(
                 f"no figure of {row['set']}, {100 * main['missing']:.3g} % of its replies have no score ({said})"
             )

@@ -119,7 +119,7 @@ class Statement:
 def statements(rubric: Rubric) -> tuple[Statement, ...]:
     """K-QA's statements in a rubric that `kqa` made; none in any other."""
     tags = [one.tags for one in rubric.criteria]
-    levels = {(MUST_HAVE,): True, (NICE_TO_HAVE,): False}
+    levels: dict[tuple[str, ...], bool] = {(MUST_HAVE,): True, (NICE_TO_HAVE,): False}
     if len(tags) % 2 or any(one not in levels for one in tags[::2]) or set(tags[1::2]) != {(CONTRADICTION,)}:
         return ()
     return tuple(Statement(levels[one], 2 * place, 2 * place + 1) for place, one in enumerate(tags[::2]))
@@ -144,6 +144,8 @@ def kqa(row: Row, number: int, reading: "Reading") -> Problem:
             raise RowFault(f"`{column}` is {statements!r:.80}; it must be a list of statements")
         for statement in statements:
             text = str(statement).strip()
+            if not text:
+                continue  # two of the published rows list an empty one, which no answer can state
             listed.append({"criterion": f"States that: {text}", "points": points, "tags": [column]})
             listed.append({"criterion": f"Denies that: {text}", "points": CONTRADICTED, "tags": [CONTRADICTION]})
     problem = _problem(row.get("id"), number, reading, ask(required(row, "Question")), listed)

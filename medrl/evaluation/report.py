@@ -96,8 +96,8 @@ def _unchecked(
     items: Sequence[Answered], scored: Sequence[ScoredAnswer], graded: Sequence[GradedAnswer]
 ) -> dict[str, int] | int:
     """Problems of which nobody said anything: how many beside others, or of which kinds where they are a whole set."""
-    known = {one.answered.key for one in (*scored, *graded)}
-    rest = Counter(one.problem.kind for one in items if one.key not in known)
+    known = {one.answered.key for one in scored} | {one.answered.key for one in graded}
+    rest = Counter[str](one.problem.kind for one in items if one.key not in known)
     return rest.total() if scored else dict(rest)
 
 

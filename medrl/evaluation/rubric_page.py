@@ -77,8 +77,8 @@ def _missing(found: Mapping[str, Any]) -> Child:
 def _unsent(unsent: Mapping[str, int]) -> Child:
     if not unsent:
         return None
-    told = ", ".join(f"{UNSENT[why]} {count}" for why, count in unsent.items())
-    line = f"Replies {told}: not shown to the judge, they count as the least that an answer can earn."
+    told = " and ".join(f"{UNSENT[why]}: {count}" for why, count in unsent.items())
+    line = f"Not shown to the judge, and counted as the least that an answer can earn, are replies {told}."
     return tag("p", line, class_="warn")
 
 

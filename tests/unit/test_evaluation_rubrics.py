@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from chat_server import Behaviour, ChatServer, Reply, always, failing
-from rubric_graders import grader, met, numbered, slots
+from rubric_graders import grader, numbered, slots
 
 from medrl.chat import OpenAIChat
 from medrl.cli import main
@@ -18,6 +18,7 @@ from medrl.evaluation.answer_files import load_answers
 from medrl.evaluation.rubric_figures import rubric_figures
 from medrl.evaluation.rubric_scoring import grade
 from medrl.rewards import RubricReward
+from medrl.verifiers.judge_prompt import harmless
 
 Serve = Callable[..., ChatServer]
 THEMES = {"fever": "theme:emergency", "cough": "theme:hedging"}
@@ -42,7 +43,7 @@ def bench(name: str, theme: str, response: str) -> dict[str, Any]:
 
 
 def statement_row(question: str, must: list[str], nice: list[str], response: str) -> dict[str, Any]:
-    """A row in K-QA's schema; "X aspirin" is stated by an answer with the word, and denied by one with "aspirin" negated."""
+    """A row in K-QA's schema, written for this test, with a reply."""
     return {"Question": question, "Must_have": must, "Nice_to_have": nice, "response": response}
 
 
@@ -92,19 +93,19 @@ def test_healthbench_as_published_and_raw_clipped_and_adjusted_beside_it(
     assert f"{100 * found['score']['value']:.1f}" in printed and "length-adjusted" in printed
     scored = [json.loads(line) for line in (tmp_path / "out" / "scored.jsonl").read_text().splitlines()]
     assert [one["raw"] for one in scored] == pytest.approx(raws) and scored[0]["met"] == [True, True, False, False]
-    assert [one["problem_id"] for one in report["lowest"]][:2] == ["d", "c"] and "a" not in str(report["lowest"][:1])
+    assert [one["problem_id"] for one in report["lowest"]] == ["d", "c", "b"]
     page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
     assert "By axis" in page and "graded by grader" in page and "Lowest graded answers" in page
 
 
 def test_kqa_is_measured_as_published(chat_server: Serve, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     def nli(request: dict[str, Any], number: int) -> str:
-        """States what the answer has as a word, denies what it has with "no-" before it."""
+        """An answer states what ends in one of its words, and denies what does with "no-" before it."""
         shown = slots(request)
         said, criteria = shown["ANSWER"].split(), shown["CRITERIA"].splitlines()
-        known = met(request) if "aspirin" in shown["CRITERIA"] and "States" not in shown["CRITERIA"] else None
-        told = [("no-" if "Denies" in line else "") + line.split()[-1] in said for line in criteria]
-        return numbered(told if any("States" in line for line in criteria) else known or met(request))
+        if not any("States that" in line for line in criteria):
+            return grader(request, number)
+        return numbered([("no-" if "Denies" in line else "") + line.split()[-1] in said for line in criteria])
 
     rows = [
         statement_row("q1", ["use aspirin", "take rest"], ["drink tea"], "aspirin tea"),
@@ -173,9 +174,7 @@ def test_one_lost_reply_of_many_is_left_out_and_never_a_zero(chat_server: Serve,
     assert found["clipped"]["bounds"] == [0.95, 1.0] and found["unscored"] == {"judge unavailable": 1}
     asked = server.count
     rc, again = evaluated(file, tmp_path / "out", "--judge", judge(server))
-    assert (
-        again["sets"] == report["sets"] and server.count == asked + 1
-    )  # what was graded is kept, only the lost one is asked
+    assert again["sets"] == report["sets"] and server.count == asked + 1  # what was graded is kept, the lost one asked
 
 
 def test_a_judge_that_obeys_answers_may_not_grade(
@@ -256,9 +255,10 @@ def test_hostile_text_of_answers_and_criteria_stays_text(chat_server: Serve, tmp
 def test_published_rows_of_kqa(chat_server: Serve, tmp_path: Path, shared_data: Path) -> None:
     """Over the real rows, the figures are those that K-QA's definitions give, recomputed from the columns themselves."""
     rows = [json.loads(line) for line in (shared_data / "kqa.jsonl").read_text(encoding="utf-8").splitlines()]
+    must = [[one for one in row["Must_have"] if one.strip()] for row in rows]
 
     def drawn(statement: str, kind: str) -> bool:
-        return random.Random(f"{kind} {' '.join(statement.split())}").random() < (0.6 if kind == "States" else 0.1)
+        return random.Random(f"{kind} {harmless(' '.join(statement.split()))}").random() < (0.6 if kind == "States" else 0.1)
 
     def noisy(request: dict[str, Any], n: int) -> str:
         told = [line.partition(". ")[2].split(" that: ", 1) for line in slots(request)["CRITERIA"].splitlines()]
@@ -270,8 +270,8 @@ def test_published_rows_of_kqa(chat_server: Serve, tmp_path: Path, shared_data: 
     graded = grade(answers, RubricReward(client))
     assert all(statements(one.rubric) for one in graded if one.rubric is not None) and len(graded) == len(rows)
     found = rubric_figures("kqa", graded)
-    covered = [sum(drawn(one, "States") for one in row["Must_have"]) / len(row["Must_have"]) for row in rows]
-    every = [[*row["Must_have"], *row["Nice_to_have"]] for row in rows]
+    covered = [sum(drawn(one, "States") for one in some) / len(some) for some in must]
+    every = [[*some, *row["Nice_to_have"]] for some, row in zip(must, rows, strict=True)]
     contradicted = [sum(drawn(one, "Denies") for one in some) for some in every]
     assert not found["unscored"] and not found["unsent"]
     assert found["comprehensiveness"]["value"] == pytest.approx(sum(covered) / len(rows))
