@@ -33,6 +33,13 @@ FREE, SPAN = 200, 4000  # of the length adjustment
 WARMER = 0.2  # temperature that each further try of an unreadable reply adds, as in OnePO
 
 
+def on_scale(share: float, answer: str, scale: Scale) -> float:
+    """What a share of the points is worth on a scale, by the visible answer that earned it; see `RubricReward.scale`."""
+    if scale == "length_adjusted":
+        return share - min(max(words(answer) - FREE, 0), SPAN) / SPAN
+    return max(share, 0.0) if scale == "clipped" else share
+
+
 @dataclass(frozen=True)
 class RubricReward(Reward):
     """The share of a rubric's points that an answer earns. Problems carry their criteria in `metadata["rubrics"]`."""
@@ -107,7 +114,7 @@ class RubricReward(Reward):
         except ProblemError as error:
             return Score(None, "invalid", reason=f"{self.name}: {error}")
         answer = sections(response.text, self.format).answer.strip()
-        fault = self._fault(answer)
+        fault = self.unsent(answer)
         if fault:  # the least that an answer can earn, so that saying nothing is never better than saying something bad
             return self._score(rubric.worst / rubric.best, answer, fault, {}, {})
         cost: dict[str, float] = {"calls": 0.0, "tokens": 0.0}
@@ -125,7 +132,8 @@ class RubricReward(Reward):
             rubric.share(met), answer, reason, {str(i): float(yes) for i, yes in enumerate(met, 1)}, cost
         )
 
-    def _fault(self, answer: str) -> str:
+    def unsent(self, answer: str) -> str:
+        """Why a visible answer is never sent to the grader and earns the least that there is; "" for one that is sent."""
         if not any(map(str.isalnum, answer)):
             return "there is no visible answer"
         if len(answer) > self.max_answer_chars:
@@ -133,9 +141,7 @@ class RubricReward(Reward):
         return ""
 
     def _score(self, share: float, answer: str, reason: str, met: dict[str, float], cost: dict[str, float]) -> Score:
-        value = max(share, 0.0) if self.scale == "clipped" else share
-        if self.scale == "length_adjusted":
-            value -= min(max(words(answer) - FREE, 0), SPAN) / SPAN
+        value = on_scale(share, answer, self.scale)
         verdict = Verdict(min(max(share, 0.0), 1.0), reason=reason, stage=self.name, cost=cost, parts=met)
         return Score(value, parts={self.name: Part(value, "ok", verdict, reason)}, reason=reason)
 
