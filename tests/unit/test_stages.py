@@ -149,7 +149,7 @@ def test_folders_and_marks_that_are_not_ours_are_refused(tmp_path: Path) -> None
 
 
 def test_names_and_settings_that_cannot_be_are_refused() -> None:
-    for name in ("", ".", "/tmp/a", "../a", "a/../../b"):
+    for name in ("", ".", "/a", "../a", "a/../../b"):
         with pytest.raises(DataError, match="a folder below the root"):
             Stage(name, writes("a"))
     with pytest.raises(DataError, match="rename it"):
