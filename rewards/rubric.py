@@ -13,8 +13,9 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, ClassVar, Literal, get_args
 
-from medrl.chat.base import ChatBadReply, ChatClient, ChatRequest
+from medrl.chat.base import ChatClient, ChatReply, ChatRequest
 from medrl.chat.config import ChatConfig, build_chat
+from medrl.chat.readable import first_readable
 from medrl.data.rubrics import Rubric, rubric_of
 from medrl.errors import PluginError, ProblemError, did_you_mean
 from medrl.rewards import rubric_prompt, rubric_self_test
@@ -24,12 +25,19 @@ from medrl.rewards.tree import Reward, RewardContext, Scores, failure, settle
 from medrl.seeds import seed_of
 from medrl.types import Group, Part, Problem, Response, Score, Verdict
 from medrl.verifiers.extract import FORMATS, Format, sections
-from medrl.verifiers.judge_prompt import Language
+from medrl.verifiers.judge_prompt import prompt_language
 from medrl.verifiers.protocol import digest
 
 Scale = Literal["raw", "clipped", "length_adjusted"]
 FREE, SPAN = 200, 4000  # of the length adjustment
 WARMER = 0.2  # temperature that each further try of an unreadable reply adds, as in OnePO
+
+
+def on_scale(share: float, answer: str, scale: Scale) -> float:
+    """What a share of the points is worth on a scale, by the visible answer that earned it; see `RubricReward.scale`."""
+    if scale == "length_adjusted":
+        return share - min(max(words(answer) - FREE, 0), SPAN) / SPAN
+    return max(share, 0.0) if scale == "clipped" else share
 
 
 @dataclass(frozen=True)
@@ -106,7 +114,7 @@ class RubricReward(Reward):
         except ProblemError as error:
             return Score(None, "invalid", reason=f"{self.name}: {error}")
         answer = sections(response.text, self.format).answer.strip()
-        fault = self._fault(answer)
+        fault = self.unsent(answer)
         if fault:  # the least that an answer can earn, so that saying nothing is never better than saying something bad
             return self._score(rubric.worst / rubric.best, answer, fault, {}, {})
         cost: dict[str, float] = {"calls": 0.0, "tokens": 0.0}
@@ -124,7 +132,8 @@ class RubricReward(Reward):
             rubric.share(met), answer, reason, {str(i): float(yes) for i, yes in enumerate(met, 1)}, cost
         )
 
-    def _fault(self, answer: str) -> str:
+    def unsent(self, answer: str) -> str:
+        """Why a visible answer is never sent to the grader and earns the least that there is; "" for one that is sent."""
         if not any(map(str.isalnum, answer)):
             return "there is no visible answer"
         if len(answer) > self.max_answer_chars:
@@ -132,9 +141,7 @@ class RubricReward(Reward):
         return ""
 
     def _score(self, share: float, answer: str, reason: str, met: dict[str, float], cost: dict[str, float]) -> Score:
-        value = max(share, 0.0) if self.scale == "clipped" else share
-        if self.scale == "length_adjusted":
-            value -= min(max(words(answer) - FREE, 0), SPAN) / SPAN
+        value = on_scale(share, answer, self.scale)
         verdict = Verdict(min(max(share, 0.0), 1.0), reason=reason, stage=self.name, cost=cost, parts=met)
         return Score(value, parts={self.name: Part(value, "ok", verdict, reason)}, reason=reason)
 
@@ -154,21 +161,19 @@ class RubricReward(Reward):
 
     async def _piece(self, problem: Problem, answer: str, piece: Rubric, cost: dict[str, float]) -> tuple[bool, ...]:
         requests = self.requests(problem, answer, piece)
-        unreadable: ChatBadReply | None = None
-        for request in requests:
-            try:
-                reply = await self._asked.complete(request)
-                cost["calls"] += 0 if reply.cached else max(1, reply.attempts)
-                cost["tokens"] += 0 if reply.cached else reply.prompt_tokens + reply.completion_tokens
-                return rubric_prompt.read_met(reply.text, self.reply, len(piece.criteria))
-            except ChatBadReply as error:
-                unreadable = error
-        raise unreadable or ChatBadReply("the grader was never asked")
+
+        def charge(reply: ChatReply) -> None:
+            cost["calls"] += 0 if reply.cached else max(1, reply.attempts)
+            cost["tokens"] += 0 if reply.cached else reply.prompt_tokens + reply.completion_tokens
+
+        def read(text: str) -> tuple[bool, ...]:
+            return rubric_prompt.read_met(text, self.reply, len(piece.criteria))
+
+        return await first_readable(self._asked, requests.__getitem__, read, tries=len(requests), heard=charge)
 
     def requests(self, problem: Problem, answer: str, rubric: Rubric) -> tuple[ChatRequest, ...]:
         """What is sent about an answer: the first request, and those that follow unreadable replies."""
-        code = problem.language if self.language == "auto" else self.language
-        language: Language = "zh" if code.lower().startswith("zh") else "en"
+        language = prompt_language(self.language, problem.language)
         chat = rubric_prompt.messages(problem, answer, rubric, self.reply, language, self.seed)
         key = digest([message.content for message in chat])
         schema = rubric_prompt.schema(self.reply, len(rubric.criteria))

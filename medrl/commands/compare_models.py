@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from medrl import __version__
-from medrl.commands.evaluate_answers import ask
+from medrl.commands.evaluate_answers import JUDGED, ask, graded_by
 from medrl.commands.terminal import policy_path
 from medrl.errors import DataError
 from medrl.evaluation.answer_files import load_answers
@@ -18,9 +18,11 @@ from medrl.evaluation.asking import Asking, Sets
 from medrl.evaluation.compare_page import compare_page
 from medrl.evaluation.comparing import compare, same_problems
 from medrl.evaluation.pairwise import judged_figures, pairs_of
+from medrl.evaluation.rubric_comparing import compare_graded
 from medrl.evaluation.scoring import score
 from medrl.evaluation.side_by_side import draw_order, items, key_of, side_by_side
 from medrl.files import json_line, write_atomic
+from medrl.rewards import RubricReward
 from medrl.verifiers import Verifier, run_sync
 
 Say = Callable[[str], None]
@@ -28,9 +30,22 @@ Say = Callable[[str], None]
 
 def compare_models(
     first: Answers, second: Answers, out: str | Path, *, seed: int = 0, verifier: Verifier | None = None,
-    judge: dict[str, Any] | None = None, metrics: Sequence[str] = (), say: Say = lambda line: None,
+    judge: dict[str, Any] | None = None, grader: RubricReward | None = None, metrics: Sequence[str] = (),
+    say: Say = lambda line: None,
 ) -> dict[str, Any]:  # fmt: skip
-    """Write everything about two models' answers into a folder; returns what compare.json holds."""
+    """Write everything about two models' answers into a folder; returns what compare.json holds.
+
+    Args:
+        first: Answers of the one.
+        second: Answers of the other.
+        out: The folder.
+        seed: Of what is drawn.
+        verifier: Who says what is right; the built-in rules when empty.
+        judge: Config of the chat client that judges each pair.
+        grader: Who grades replies to problems that have a rubric; without one they are not compared.
+        metrics: Tokenizers by which replies are set against reference texts.
+        say: Told what is going on.
+    """
     folder = Path(out)
     first, second = _aligned(first, second)
     problems = same_problems(first, second)
@@ -51,7 +66,9 @@ def compare_models(
         "problems": len(problems),
         "lacking": {"A": len(second.items) - len(problems), "B": len(first.items) - len(problems)},
         "seed": seed,
-        "sets": compare(score(sides[0], verifier), score(sides[1], verifier)),
+        "sets": compare(
+            score(sides[0], verifier), score(sides[1], verifier), _by_rubric(grader, sides[0], sides[1], folder, say)
+        ),
         "medrl_version": __version__,
     }
     if metrics:
@@ -64,6 +81,16 @@ def compare_models(
     write_atomic(folder / "compare.json", json_text(found))
     write_atomic(folder / "compare.html", compare_page(found))
     return found
+
+
+def _by_rubric(
+    grader: RubricReward | None, first: Answers, second: Answers, folder: Path, say: Say
+) -> dict[str, dict[str, Any]]:
+    """Paired figures of the sets with rubrics; none without a grader."""
+    if grader is None:
+        return {}
+    one, other = (graded_by(grader, answers, folder / JUDGED, say) for answers in (first, second))
+    return compare_graded(one, other)
 
 
 def answers_of(
@@ -110,7 +137,7 @@ def _judged(
     from medrl.data.feedback import Candidate
 
     client = build_chat(config)
-    kept = client if isinstance(client, CachedChat) else CachedChat(client, folder / "judge.sqlite")
+    kept = client if isinstance(client, CachedChat) else CachedChat(client, folder / JUDGED)
     asked = FeedbackJudge(kept, seed=seed)
     pairs, without = pairs_of(problems, first, second, asked.max_chars)
     tasks = [

@@ -1,6 +1,7 @@
 """Score answers and write what came out (`medrl eval`): per-sample outputs first, then the report that is made of them."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,8 +13,10 @@ from medrl.evaluation.answers import Answers, json_text
 from medrl.evaluation.asking import Asking, Sets, ask_chat, ask_policy
 from medrl.evaluation.report import report
 from medrl.evaluation.report_page import report_page
+from medrl.evaluation.rubric_scoring import GradedAnswer, gradable, grade
 from medrl.evaluation.scoring import checkable, score
 from medrl.files import json_line, write_atomic
+from medrl.rewards import RubricReward
 from medrl.types import Problem
 from medrl.verifiers import Typed, Verifier, run_sync
 
@@ -21,12 +24,13 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 ANSWERS, SCORED, REPORT, PAGE = "answers.jsonl", "scored.jsonl", "report.json", "report.html"
+JUDGED = "judge.sqlite"
 Flaws = dict[tuple[str, str], list[tuple[str, str]]]
 
 
 def evaluate_answers(
     answers: Answers, out: str | Path, *, verifier: Verifier | None = None, audit: bool = True,
-    metrics: Sequence[str] = (),
+    metrics: Sequence[str] = (), judge: RubricReward | None = None, say: Callable[[str], None] = lambda line: None,
 ) -> dict[str, Any]:  # fmt: skip
     """Write answers, scores and report into a folder; returns the report.
 
@@ -36,16 +40,36 @@ def evaluate_answers(
         verifier: Who says what is right; the built-in rules when empty.
         audit: Also look for flaws of the problems.
         metrics: Tokenizers (`words`, `characters`, `mixed`) by which replies are set against reference texts.
+        judge: Who grades replies to problems that have a rubric; without one they are only counted.
+        say: Told what is going on.
     """
     folder = Path(out)
     answers.write(folder / ANSWERS)
     scored = score(answers, verifier)
-    write_atomic(folder / SCORED, b"".join(json_line(row) for one in scored for row in one.rows()))
-    found = report(answers, scored, distrusted(answers) if audit else None, _texts(answers, metrics))
+    graded = graded_by(judge, answers, folder / JUDGED, say) if judge is not None else []
+    rows = [row for one in scored for row in one.rows()] + [row for one in graded for row in one.rows()]
+    write_atomic(folder / SCORED, b"".join(map(json_line, rows)))
+    found = report(answers, scored, distrusted(answers) if audit else None, _texts(answers, metrics), graded)
     found["verifier"] = (verifier or Typed()).to_config()
+    found["judge"] = judge.to_config() if judge is not None else None
     write_atomic(folder / REPORT, json_text(found))
     write_atomic(folder / PAGE, report_page(found))
     return found
+
+
+def graded_by(
+    judge: RubricReward, answers: Answers, cache: Path, say: Callable[[str], None] = lambda line: None
+) -> list[GradedAnswer]:
+    """Replies to problems that have a rubric, graded; what the judge said is kept, so that a stopped grading goes on."""
+    from medrl.chat import CachedChat
+
+    count = sum(len(one.replies) for one in answers.items if gradable(one.problem))
+    if not count:
+        say(f"{answers.name} answers no problem with a rubric, so {judge.model} is not asked; --verifier judges others")
+        return []
+    say(f"{judge.model} grades {count} replies of {answers.name} by their rubrics")
+    kept = judge.cache is not None or isinstance(judge.client, CachedChat)
+    return grade(answers, judge if kept else replace(judge, cache=str(cache)))
 
 
 def distrusted(answers: Answers) -> Flaws:
@@ -131,8 +155,9 @@ def shown(found: Mapping[str, Any]) -> "Table":
 
     for row in found["sets"]:
         if not row["problems"]:
-            kinds = ", ".join(f"{count} {kind}" for kind, count in row["not_checked"].items())
-            table.add_row(row["set"], "0", *["-"] * 7, kinds)
+            if row["not_checked"]:
+                kinds = ", ".join(f"{count} {kind}" for kind, count in row["not_checked"].items())
+                table.add_row(row["set"], "0", *["-"] * 7, kinds)
             continue
         right = row["accuracy"]
         ends = right["strict"]["interval"]

@@ -5,7 +5,16 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from medrl.commands.terminal import FAILED, Commands, chat_of, console_of, policy_path, verifier_of, write_json
+from medrl.commands.terminal import (
+    FAILED,
+    Commands,
+    chat_of,
+    console_of,
+    judge_of,
+    policy_path,
+    verifier_of,
+    write_json,
+)
 from medrl.errors import DataError
 
 TOKENIZERS = ("words", "characters", "mixed")
@@ -36,6 +45,10 @@ def add(commands: Commands) -> None:
     evaluate.add_argument("--tasks-from", metavar="FOLDER", help="where tasks of your own are described")
     evaluate.add_argument("--verifier", help="who says what is right; default typed (rules)")
     evaluate.add_argument(
+        "--judge", metavar="CONFIG",
+        help="who grades by rubrics (HealthBench, K-QA): a chat model, or '{type: rubric, client: ..., at_once: 20}'",
+    )  # fmt: skip
+    evaluate.add_argument(
         "--metrics", nargs="+", choices=TOKENIZERS, default=[], metavar="TOKENIZER",
         help="BLEU, GLEU, ROUGE, Distinct against reference texts, by words, characters or mixed",
     )  # fmt: skip
@@ -56,6 +69,7 @@ def add(commands: Commands) -> None:
     pair.add_argument("--policy", default="best", help="which policy of a run: best, latest or sft")
     pair.add_argument("--verifier", help="who says what is right; default typed (rules)")
     pair.add_argument("--judge", metavar="CONFIG", help="a chat model that judges each pair in both orders")
+    pair.add_argument("--grader", metavar="CONFIG", help="who grades by rubrics, as --judge of `medrl eval`")
     pair.add_argument(
         "--metrics", nargs="+", choices=TOKENIZERS, default=[], metavar="TOKENIZER", help="as of `medrl eval`"
     )
@@ -104,6 +118,8 @@ def _eval_answers(options: argparse.Namespace) -> int:
     from medrl.evaluation.answer_files import load_answers, load_sets
 
     console = console_of(130)
+    judge = judge_of(options.judge) if options.judge else None
+    verifier = verifier_of(options.verifier) if options.verifier else None
     problems = load_sets(options.problems, schema=options.schema, limit=options.limit)
     if options.answers:
         answers = load_answers(
@@ -128,8 +144,10 @@ def _eval_answers(options: argparse.Namespace) -> int:
             problems, _how(options), model=options.model, chat=chat, name=options.name,
             cache=out / "replies.sqlite", say=console.print,
         )  # fmt: skip
-    verifier = verifier_of(options.verifier) if options.verifier else None
-    found = evaluate_answers(answers, out, verifier=verifier, audit=not options.no_audit, metrics=options.metrics)
+    found = evaluate_answers(
+        answers, out, verifier=verifier, audit=not options.no_audit, metrics=options.metrics, judge=judge,
+        say=console.print,
+    )  # fmt: skip
     return _told(options, console, found, out)
 
 
@@ -140,7 +158,7 @@ def _eval_recipe(options: argparse.Namespace) -> int:
     from medrl.recipes import load_recipe
     from medrl.recipes.evaluate import evaluate_policy
     from medrl.recipes.process import quiet_libraries
-    from medrl.rewards import build, verified_leaf
+    from medrl.rewards import RubricReward, build, verified_leaf
     from medrl.tracking import RunConsole
 
     what = Path(options.what)
@@ -163,9 +181,13 @@ def _eval_recipe(options: argparse.Namespace) -> int:
     name = options.name or f"{recipe.name}-{options.policy}".replace("/", "-")
     made = {"recipe": recipe.name, "policy": options.policy, "samples": recipe.evaluation.samples}
     answers, out = Answers(name, items, made), Path(options.out or _folder(name))
-    leaf = verified_leaf(build(recipe.reward))
-    verifier = verifier_of(options.verifier) if options.verifier else getattr(leaf, "verifier", None)
-    evaluate_answers(answers, out, verifier=verifier, audit=not options.no_audit, metrics=options.metrics)
+    tree = build(recipe.reward)
+    verifier = verifier_of(options.verifier) if options.verifier else getattr(verified_leaf(tree), "verifier", None)
+    judge = judge_of(options.judge) if options.judge else tree.first(RubricReward)
+    evaluate_answers(
+        answers, out, verifier=verifier, audit=not options.no_audit, metrics=options.metrics, judge=judge,
+        say=console.say,
+    )  # fmt: skip
     console.say(f"answers, scores and report: {out}")
     if row["accuracy"] is None:
         print(f"medrl: no accuracy: the judge failed on {row['unscored']:.0%} of what it was asked", file=sys.stderr)
@@ -176,9 +198,10 @@ def _eval_recipe(options: argparse.Namespace) -> int:
 def _compare(options: argparse.Namespace) -> int:
     from medrl.commands.compare_models import answers_of, compare_models
     from medrl.evaluation.answer_files import load_sets
-    from medrl.evaluation.comparing import judged_verdict, lacking, verdict, without_verdict
+    from medrl.evaluation.comparing import judged_verdict, lacking, main_of, verdict, without_verdict
 
     console, out = console_of(120), Path(options.out)
+    grader = judge_of(options.grader) if options.grader else None
     prompts = load_sets(options.problems, schema=options.schema, limit=options.limit)
     sides = [
         answers_of(
@@ -190,15 +213,15 @@ def _compare(options: argparse.Namespace) -> int:
     found = compare_models(
         sides[0], sides[1], out, seed=options.seed, metrics=options.metrics, say=console.print,
         verifier=verifier_of(options.verifier) if options.verifier else None,
-        judge=chat_of(options.judge) if options.judge else None,
+        judge=chat_of(options.judge) if options.judge else None, grader=grader,
     )  # fmt: skip
     for line in lacking(found):
         print(f"medrl: {line}", file=sys.stderr)
     names = (found["A"]["name"], found["B"]["name"])
     for name, row in found["sets"].items():
-        strict = row.get("strict")
-        tested = strict is not None and strict["p"] is not None
-        figures = f"{100 * strict['first']:.1f} and {100 * strict['second']:.1f} %; " if tested else ""
+        main = row.get(main_of(row) or "")
+        tested = main is not None and main["p"] is not None
+        figures = f"{100 * main['first']:.1f} and {100 * main['second']:.1f} %; " if tested else ""
         console.print(f"{name}: {row['problems']} problems; {figures}{verdict(row, names)}")
     if "judged" in found:
         said = found["judged"]
@@ -215,16 +238,25 @@ def _compare(options: argparse.Namespace) -> int:
 
 def _told(options: argparse.Namespace, console: Any, found: dict[str, Any], out: Path) -> int:
     from medrl.commands.evaluate_answers import PAGE, shown
+    from medrl.commands.rubric_table import rubric_tables, ungraded, waiting
 
-    console.print(shown(found))
+    tables = rubric_tables(found)
+    if any(row["problems"] or row["not_checked"] for row in found["sets"]):
+        tables.insert(0, shown(found))
+    for table in tables:
+        console.print(table)
+    for line in waiting(found):
+        console.print(line)
     console.print(f"report: {out / PAGE}")
     if options.json:
         write_json(options.json, found)
+    without = ungraded(found)
+    for line in without:
+        print(f"medrl: {line}", file=sys.stderr)
     lost = [row["set"] for row in found["sets"] if row["problems"] and row["accuracy"]["strict"]["value"] is None]
     if lost:
         print(f"medrl: no accuracy of {', '.join(lost)}: too many replies have no score", file=sys.stderr)
-        return FAILED
-    return 0
+    return FAILED if lost or without else 0
 
 
 def _folder(name: str) -> Path:

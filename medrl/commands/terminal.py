@@ -11,6 +11,8 @@ from medrl.errors import DataError, MissingFile
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from medrl.rewards import RubricReward
+
 FAULT, FAILED, INTERRUPTED = 2, 1, 130  # what the user can mend, what failed, Ctrl-C
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
@@ -63,6 +65,28 @@ def chat_of(text: str) -> dict[str, Any]:
     if not isinstance(config, dict) or not config.get("model"):
         raise DataError(f"{text!r} describes no chat model; write {{type: openai, model: NAME, base_url: URL}}")
     return {"type": "openai", **config}
+
+
+def judge_of(text: str) -> "RubricReward":
+    """Who grades by rubrics: a chat model, or the whole reward `rubric` with its knobs, as YAML on the command line.
+
+    Raises:
+        DataError: It describes neither.
+        RecipeError: It describes one with faults.
+    """
+    import yaml
+
+    from medrl.rewards import RubricReward, build
+
+    try:
+        config = yaml.safe_load(text)
+    except yaml.YAMLError:
+        config = None  # and `chat_of` says what is wrong
+    if isinstance(config, dict) and config.get("type") == RubricReward.type_name:
+        reward = build(config)
+        assert isinstance(reward, RubricReward)
+        return reward
+    return RubricReward(chat_of(text))
 
 
 def policy_path(what: Path, policy: str) -> str:

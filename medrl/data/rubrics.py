@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 MOST = 1e6  # points of one criterion
 MUST, NICE, CONTRADICTED = 2.0, 1.0, -2.0  # K-QA publishes no points; these are ours
+MUST_HAVE, NICE_TO_HAVE, CONTRADICTION = "Must_have", "Nice_to_have", "contradiction"  # tags of its criteria
 
 
 @dataclass(frozen=True)
@@ -101,6 +102,29 @@ def _criterion(row: Any, number: int) -> Criterion:
     return Criterion(text.strip(), float(points), tuple(tags))
 
 
+@dataclass(frozen=True)
+class Statement:
+    """One statement of K-QA as two criteria of a rubric, by their places from 0.
+
+    Attributes:
+        must: Whether an answer must have it, or may nicely have it.
+        states, denies: The criterion that an answer says so, and the one that it says the contrary.
+    """
+
+    must: bool
+    states: int
+    denies: int
+
+
+def statements(rubric: Rubric) -> tuple[Statement, ...]:
+    """K-QA's statements in a rubric that `kqa` made; none in any other."""
+    tags = [one.tags for one in rubric.criteria]
+    levels: dict[tuple[str, ...], bool] = {(MUST_HAVE,): True, (NICE_TO_HAVE,): False}
+    if len(tags) % 2 or any(one not in levels for one in tags[::2]) or set(tags[1::2]) != {(CONTRADICTION,)}:
+        return ()
+    return tuple(Statement(levels[one], 2 * place, 2 * place + 1) for place, one in enumerate(tags[::2]))
+
+
 def healthbench(row: Row, number: int, reading: "Reading") -> Problem:
     """HealthBench and HuatuoGPT-3: `prompt` (messages or text), `rubrics`, and what else the row tells of itself."""
     prompt = row.get("prompt")
@@ -114,14 +138,16 @@ def healthbench(row: Row, number: int, reading: "Reading") -> Problem:
 def kqa(row: Row, number: int, reading: "Reading") -> Problem:
     """K-QA: each statement is a criterion to meet, and its contrary one not to; the physician's answer is the reference."""
     listed: list[dict[str, Any]] = []
-    for column, points in (("Must_have", MUST), ("Nice_to_have", NICE)):
+    for column, points in ((MUST_HAVE, MUST), (NICE_TO_HAVE, NICE)):
         statements = row.get(column) or ()
         if not isinstance(statements, list | tuple):
             raise RowFault(f"`{column}` is {statements!r:.80}; it must be a list of statements")
         for statement in statements:
             text = str(statement).strip()
+            if not text:
+                continue  # two of the published rows list an empty one, which no answer can state
             listed.append({"criterion": f"States that: {text}", "points": points, "tags": [column]})
-            listed.append({"criterion": f"Denies that: {text}", "points": CONTRADICTED, "tags": ["contradiction"]})
+            listed.append({"criterion": f"Denies that: {text}", "points": CONTRADICTED, "tags": [CONTRADICTION]})
     problem = _problem(row.get("id"), number, reading, ask(required(row, "Question")), listed)
     answer = row.get("Free_form_answer")
     return replace(problem, reference=answer if isinstance(answer, str) and answer.strip() else None)

@@ -6,7 +6,10 @@ from typing import Any
 from medrl.evaluation.comparing import lacking, verdict
 from medrl.evaluation.html import Child, page, table, tag
 
-READERS = {"strict": "strict", "first": "first named", "last": "last named"}
+READERS = {
+    "strict": "strict", "first": "first named", "last": "last named", "points": "points of the rubric",
+    "comprehensiveness": "Must_have statements stated", "contradictions": "statements contradicted, per 100 answers",
+}  # fmt: skip
 
 
 def compare_page(found: Mapping[str, Any]) -> str:
@@ -40,8 +43,8 @@ def compare_page(found: Mapping[str, Any]) -> str:
         body += [tag("p", f"{name}: {verdict(one, names)}.") for name, one in found["sets"].items()]
         note = (
             "Percent. p is McNemar's exact test where every problem has one reply, right or wrong, else a paired bootstrap; "
-            "Holm's correction is over the sets, by the strict reader. Left out: problems that one of the two has no "
-            "score for; where more than 10 % have none there is no verdict, only what the difference lies between."
+            "Holm's correction is over the sets, by the strict reader or the rubric. Left out: problems that one of the two "
+            "has no score for; where more than 10 % have none there is no verdict, only what the difference lies between."
         )
         body.append(tag("p", note, class_="soft"))
     if found.get("judged"):

@@ -5,7 +5,8 @@ problems on which its judge failed: where more than `MAX_UNSCORED` of the proble
 there is no difference, no test and no verdict, only the bounds of the difference, whatever the missing scores are.
 
 The unit is the problem (the mean of its replies). Where each has one reply, right or wrong, the test is McNemar's; else a
-bootstrap of the differences. Holm's correction is over the sets, by the strict reader.
+bootstrap of the differences. Holm's correction is over the sets, by the strict reader, or by the figure that a rubric's set
+stands by (`rubric_comparing.py`).
 """
 
 from collections.abc import Mapping, Sequence
@@ -46,14 +47,28 @@ def same_problems(first: Answers, second: Answers) -> list[tuple[str, Problem]]:
     return shared
 
 
-def compare(first: Sequence[ScoredAnswer], second: Sequence[ScoredAnswer]) -> dict[str, Any]:
+MAIN = ("strict", "points", "comprehensiveness")  # what a set's verdict is by: the first of these that it has
+
+
+def main_of(row: Mapping[str, Any]) -> str | None:
+    """Which figure of a set its verdict is by; None where it is too small for any."""
+    return next((name for name in MAIN if name in row), None)
+
+
+def compare(
+    first: Sequence[ScoredAnswer], second: Sequence[ScoredAnswer], graded: Mapping[str, Mapping[str, Any]] | None = None
+) -> dict[str, Any]:
     """Paired figures of every set, by each reader; differences are second - first.
+
+    Args:
+        first: Scored answers of one model.
+        second: Of the other.
+        graded: Paired figures of sets with rubrics (`rubric_comparing.compare_graded`), which join the others.
 
     A set of fewer than two problems has no figures. One of which too much has no score has `missing`, `left_out`, `bounds` of
     the difference, and None for all else.
     """
     found: dict[str, Any] = {}
-    ps: dict[str, float] = {}
     after = {one.answered.key: one for one in second}
     for name in dict.fromkeys(one.answered.set for one in first):
         pairs = [
@@ -61,35 +76,53 @@ def compare(first: Sequence[ScoredAnswer], second: Sequence[ScoredAnswer]) -> di
         ]
         row = {reader: figures for reader in READERS if (figures := _paired(name, pairs, reader)) is not None}
         found[name] = {"problems": len(pairs), **row}
-        if "strict" in row and row["strict"]["p"] is not None:
-            ps[name] = row["strict"]["p"]
-    for name, p in holm(ps).items():
-        found[name]["strict"]["p_holm"] = p
+    for name, by_rubric in (graded or {}).items():
+        problems = found.get(name, {}).get("problems", 0) + by_rubric["problems"]
+        found[name] = {**by_rubric, **found.get(name, {}), "problems": problems}
+    mains = {name: row[main] for name, row in found.items() if (main := main_of(row)) is not None}
+    for name, p in holm({name: one["p"] for name, one in mains.items() if one["p"] is not None}).items():
+        mains[name]["p_holm"] = p
     return found
 
 
 def _paired(name: str, pairs: Sequence[tuple[ScoredAnswer, ScoredAnswer]], reader: Reader) -> dict[str, Any] | None:
     some = [pair for pair in pairs if reader == "strict" or is_choice(pair[0].problem)]
-    means = [(one.mean(reader), other.mean(reader)) for one, other in some]
-    both = [(a, b) for a, b in means if a is not None and b is not None]
     if len(some) < 2:
         return None
+    means = [(one.mean(reader), other.mean(reader)) for one, other in some]
     ends = [accuracy(name, side, reader) for side in zip(*some, strict=True)]
-    left_out = len(some) - len(both)
-    missing = max(left_out / len(some), *(end["missing"] for end in ends))
-    (low, high), (least, most) = (end["bounds"] for end in ends)
+    return paired_row(means, (ends[0], ends[1]), name, reader)
+
+
+def paired_row(
+    means: Sequence[tuple[float | None, float | None]],
+    sides: tuple[Mapping[str, Any], Mapping[str, Any]],
+    *purpose: str,
+) -> dict[str, Any]:
+    """Two models by one figure: `Paired` with `p`, and what is left out; None for all of it where too much has no score.
+
+    Args:
+        means: Of each problem what the two are worth, or None.
+        sides: `missing` and `bounds` of the figure, of either model.
+        purpose: What the draws of the interval are for.
+    """
+    both = [(a, b) for a, b in means if a is not None and b is not None]
+    left_out = len(means) - len(both)
+    missing = max(left_out / len(means), *(end["missing"] for end in sides))
+    (low, high), (least, most) = (end["bounds"] for end in sides)
     told = {"left_out": left_out, "missing": missing, "bounds": [least - high, most - low]}
     if missing > MAX_UNSCORED or len(both) < 2:
         return {**dict.fromkeys(one.name for one in fields(Paired)), "n": len(both), "p": None, **told}
-    figures = paired([a for a, _ in both], [b for _, b in both], name, reader)
+    figures = paired([a for a, _ in both], [b for _, b in both], *purpose)
     return {**asdict(figures), "p": figures.p, **told}
 
 
 def verdict(row: Mapping[str, Any], names: tuple[str, str], level: float = 0.05) -> str:
     """One sentence on one set."""
-    if "strict" not in row:
+    main = main_of(row)
+    if main is None:
         return "too few problems to compare"
-    found = row["strict"]
+    found = row[main]
     if found["p"] is None:
         low, high = found["bounds"]
         return (
@@ -126,6 +159,6 @@ def judged_verdict(found: Mapping[str, Any], name: str) -> str:
 
 def without_verdict(found: Mapping[str, Any]) -> list[str]:
     """The sets, and the judge, of which too much has no score for a verdict; of what `compare_models` returned."""
-    lost = [name for name, row in found["sets"].items() if "strict" in row and row["strict"]["p"] is None]
+    lost = [name for name, row in found["sets"].items() if (main := main_of(row)) and row[main]["p"] is None]
     judged = found.get("judged")
     return lost + ([str(judged["judge"])] if judged and judged["win_rate"] is None else [])

@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from medrl.evaluation.html import Child, Html, conversation, foreign, page, shorten, table, tag
+from medrl.evaluation.html_figures import bar, figure, number, percent, said
+from medrl.evaluation.rubric_page import lowest_replies, rubric_sections
 
 READERS = {"strict": "strict", "first": "first named", "last": "last named"}
 
@@ -19,11 +21,12 @@ def report_page(report: Mapping[str, Any]) -> str:
             f"{made}; medrl {report['medrl_version']}" if made else f"medrl {report['medrl_version']}",
             class_="soft",
         ),
-        _overview(sets, report["mean_of_sets"]),
+        _overview(sets, report["mean_of_sets"]) if sets else None,
         [[_unchecked(row), _texts(row)] for row in report["sets"] if not row.get("problems")],
     ]
     body += [_set(row) for row in sets]
-    body += [_worst(report["worst"]), _distrusted(report)]
+    body += rubric_sections(report)
+    body += [_worst(report["worst"]), lowest_replies(report["lowest"]), _distrusted(report)]
     return page(f"Evaluation of {report['model']}", *body)
 
 
@@ -49,10 +52,14 @@ def _overview(sets: Sequence[Mapping[str, Any]], mean: float | None) -> Child:
 
 
 def _unchecked(row: Mapping[str, Any]) -> Child:
+    if not row["not_checked"]:
+        return None
     kinds = ", ".join(f"{count} {kind}" for kind, count in row["not_checked"].items())
+    graded = "; give a judge to have the rubrics graded: medrl eval --judge" if row["ungraded"] else ""
     return tag(
-        "p", f"{row['set']}: {kinds} problems without a reference to check against; they need a judge.", class_="warn"
-    )
+        "p", f"{row['set']}: {kinds} problems without a reference to check against{graded or '; they need a judge'}.",
+        class_="warn",
+    )  # fmt: skip
 
 
 def _set(row: Mapping[str, Any]) -> Child:
@@ -65,7 +72,7 @@ def _set(row: Mapping[str, Any]) -> Child:
         body.append(tag("p", f"With every missing score as wrong {said(low)}, as right {said(high)}."))
     if row["not_checked"]:
         body.append(
-            tag("p", f"{row['not_checked']} further problems have no reference to check against.", class_="warn")
+            tag("p", f"{row['not_checked']} further problems have neither a reference nor a grade.", class_="warn")
         )
     if row["unscored"]:
         body.append(tag("p", "No score: " + ", ".join(f"{count} {why}" for why, count in row["unscored"].items())))
@@ -169,37 +176,3 @@ def _distrusted(report: Mapping[str, Any]) -> Child:
         "details", tag("summary", f"All {len(rows)} rows"), table(["set", "problem", "why"], rows, numbers_from=9)
     )
     return [head, table(["set", "flaw", "problems"], counts, numbers_from=2), listed]
-
-
-def figure(found: Mapping[str, Any]) -> Html:
-    """A share with its interval."""
-    if found["value"] is None:
-        return tag("span", "-")
-    ends = found.get("interval")
-    small = tag("small", f"{100 * ends[0]:.1f} to {100 * ends[1]:.1f}") if ends else None
-    return tag("span", percent(found["value"]), " ", small)
-
-
-def bar(found: Mapping[str, Any]) -> Html | None:
-    """The same as a picture: the interval as a band, the value as a line."""
-    if found["value"] is None:
-        return None
-    low, high = found.get("interval") or (found["value"], found["value"])
-    band = tag("i", style=f"left:{100 * low:.2f}%;width:{100 * max(0.0, high - low):.2f}%")
-    label = f"{100 * found['value']:.1f} %, 95 % interval {100 * low:.1f} to {100 * high:.1f}"
-    return tag(
-        "span", band, tag("b", style=f"left:{100 * found['value']:.2f}%"), class_="bar", role="img", aria_label=label
-    )
-
-
-def percent(value: float | None) -> str:
-    return "-" if value is None else f"{100 * value:.1f}"
-
-
-def said(share: float) -> str:
-    """A share within a sentence."""
-    return f"{100 * share:.3g} %"
-
-
-def number(value: Any) -> str:
-    return "-" if value is None else f"{value:.3f}" if isinstance(value, float) else str(value)

@@ -34,6 +34,7 @@ from medrl.verifiers.protocol import verifier
 pytestmark = [pytest.mark.engine, pytest.mark.slow]
 
 CONTEXT = 256
+SMALL = 1 / 16  # GiB of keys and values; a whole one takes a second to be zeroed, for each engine
 LONG = Sampling(max_tokens=120)
 PROBE = tuple(5 + 7 * place % 200 for place in range(100))
 
@@ -112,7 +113,8 @@ def side(
     policy = make_policy(hidden_size=64, heads=2, key_value_heads=1, context=CONTEXT)
     policy = policy if request.param == "tied" else untie(policy)
     served = ServedModel.of(policy, tmp_path_factory.mktemp("served") / request.param)
-    engine = VLLMEngine(served, EngineSettings(max_num_seqs=32, max_batched_tokens=64, sleep_mode=True))
+    knobs: dict[str, Any] = {"max_num_seqs": 32, "max_batched_tokens": 64, "kv_cache_gib": SMALL}
+    engine = VLLMEngine(served, EngineSettings(**knobs, sleep_mode=True))
     yield Side(policy, engine)
     engine.close()
 
@@ -574,7 +576,7 @@ def test_probing_disturbs_no_rollout(side: Side) -> None:
 def test_made_up_weights_are_never_sampled_from(make_policy: Callable[..., Policy], tmp_path: Path) -> None:
     policy = make_policy(hidden_size=64, heads=2, key_value_heads=1, context=CONTEXT)
     served = ServedModel.of(policy, tmp_path / "served")
-    engine = VLLMEngine(served, EngineSettings(from_checkpoint=False))
+    engine = VLLMEngine(served, EngineSettings(from_checkpoint=False, kv_cache_gib=SMALL))
     try:
         with pytest.raises(EngineFailed, match="made up until a first update"):
             sample(engine, requests(1))
@@ -588,7 +590,7 @@ def test_an_engine_over_two_processes(make_policy: Callable[..., Policy], tmp_pa
     """Tensor parallelism: each part of a layer in a process of its own, stepped by the same thread of ours."""
     policy = make_policy(hidden_size=128, heads=4, key_value_heads=2, context=CONTEXT)
     engine = VLLMEngine(
-        ServedModel.of(policy, tmp_path / "served"), EngineSettings(tensor_parallel=2, kv_cache_gib=0.25)
+        ServedModel.of(policy, tmp_path / "served"), EngineSettings(tensor_parallel=2, kv_cache_gib=SMALL)
     )
     side = Side(policy, engine)
     try:
@@ -603,7 +605,7 @@ def test_an_engine_over_two_processes(make_policy: Callable[..., Policy], tmp_pa
 
 def test_an_engine_that_dies_tells_all_who_wait(make_policy: Callable[..., Policy], tmp_path: Path) -> None:
     policy = make_policy(hidden_size=64, heads=2, key_value_heads=1, context=CONTEXT)
-    engine = VLLMEngine(ServedModel.of(policy, tmp_path / "served"))
+    engine = VLLMEngine(ServedModel.of(policy, tmp_path / "served"), EngineSettings(kv_cache_gib=SMALL))
 
     def sabotage(inner: Any) -> None:
         def step() -> None:

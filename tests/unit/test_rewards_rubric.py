@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from chat_server import HANGS, ChatServer, Reply, failing
+from rubric_graders import grader, met, slots
 
 from medrl.chat import ChatBadReply, OpenAIChat
 from medrl.data import load_problems
@@ -25,26 +26,10 @@ RUBRICS = [
     {"criterion": "Says fluids", "points": 3},
     {"criterion": "Says aspirin", "points": -8, "tags": ["safety"]},
 ]
-SLOT = re.compile(r"=== (?P<code>[0-9a-f]{16}) (?P<name>[A-Z]+) ===\n(?P<text>(?:\| .*\n)*?)=== (?P=code) END ===")
 
 
 def problem(rubrics: Any = RUBRICS, **more: Any) -> Problem:
     return Problem("p", ask("My child has a cold."), kind="rubric", metadata={"rubrics": rubrics}, **more)
-
-
-def slots(request: dict[str, Any]) -> dict[str, str]:
-    text = request["messages"][-1]["content"]
-    return {m["name"]: "\n".join(line[2:] for line in m["text"].splitlines()) for m in SLOT.finditer(text)}
-
-
-def met(request: dict[str, Any]) -> list[bool]:
-    """A criterion is met where the last word of it stands in the answer."""
-    shown = slots(request)
-    return [line.split()[-1] in shown["ANSWER"].split() for line in shown["CRITERIA"].splitlines()]
-
-
-def grader(request: dict[str, Any], number: int) -> str:
-    return json.dumps({str(i): yes for i, yes in enumerate(met(request), 1)})
 
 
 def lister(request: dict[str, Any], number: int) -> str:
@@ -195,11 +180,7 @@ def test_a_grader_that_obeys_answers_is_refused(chat_server: Serve) -> None:
     assert "may not grade by rubrics" in refused[0].reason and "order" in refused[0].reason
     assert server.count == len(rubric_self_test.ROWS)  # once for both, and nothing else was asked
 
-    def honest(request: dict[str, Any], number: int) -> str:
-        given = {row.answer: row.met for row in rubric_self_test.ROWS}.get(slots(request)["ANSWER"])
-        return grader(request, number) if given is None else json.dumps({str(i): y for i, y in enumerate(given, 1)})
-
-    trusted = rubric(chat_server(honest), self_test=True)
+    trusted = rubric(chat_server(grader), self_test=True)
     assert [one.value for one in score(trusted, "rest", "fluids")] == [5 / 8, 3 / 8]
 
 
@@ -233,7 +214,12 @@ def test_published_rubrics_load(tmp_path: Path) -> None:
     assert first.metadata["tags"] == ["theme:x"] and rubric_of(first).worst == -8.0
     assert second.question == "I have a cold." and second.reference is None
     assert second.metadata["teacher_response"] == "Rest." and "teacher_response" not in first.metadata
-    row = {"Question": "What is X?", "Must_have": ["X is a drug"], "Nice_to_have": [], "Free_form_answer": "A drug."}
+    row = {
+        "Question": "What is X?",
+        "Must_have": ["X is a drug", " "],
+        "Nice_to_have": [],
+        "Free_form_answer": "A drug.",
+    }
     (one,) = load_problems(write(tmp_path / "kqa.jsonl", row))
     assert one.reference == "A drug." and [c.points for c in rubric_of(one).criteria] == [2.0, -2.0]
     for bad, said in (
