@@ -39,7 +39,7 @@ def place(policy: Any, folder: str, engines: int, ranks: int) -> Any:
         learners=LearnerGroup(ranks=ranks),
     )
     source, reference = PolicySpec(path=folder), "ref_logprobs" in GRPO().needs
-    return RayPlacement(policy, source, Optimization(lr=LR), settings, reference=reference)
+    return RayPlacement(policy, source, Optimization(lr=LR, share_prompts="off"), settings, reference=reference)
 
 
 def check_on_ray(

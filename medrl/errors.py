@@ -76,6 +76,10 @@ class FolderTaken(MedrlError, FileExistsError):
     __str__ = Exception.__str__
 
 
+class StageFailed(MedrlError, RuntimeError):
+    """The work of a stage failed in its own process, which said why."""
+
+
 class ClusterUnavailable(MedrlError, ConnectionError):
     """A Ray cluster cannot be reached or started, or has not what a run asks of it."""
 

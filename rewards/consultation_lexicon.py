@@ -35,7 +35,7 @@ KINDS = (
     "procedure",
     "anatomy",
 )  # where names are shared, the first kind is meant
-_BREAK = re.compile(r"(?<=[。！？；!?;\n])|(?<=[.])(?=\s)")
+BREAK = re.compile(r"(?<=[。！？；!?;\n])|(?<=[.])(?=\s)")  # where a sentence of a turn ends, also in environments
 _CLAUSE = re.compile(r"[,，、;；:：]| but | though ")
 _NEGATORS = frozenset(
     "no not without deny denies denied never none neither nor haven hasn don doesn 不 没 无 未 否".split()
@@ -81,7 +81,7 @@ class Lexicon:
         found = []
         for line in text.split("\n"):
             marker = LIST_LINE.match(line)
-            for piece in _BREAK.split(line[marker.end() :] if marker else line):
+            for piece in BREAK.split(line[marker.end() :] if marker else line):
                 if any(map(str.isalnum, piece)) or "?" in piece or "？" in piece:
                     found.append(Sentence(piece.strip(), tuple(self._named(piece)), is_question(piece), bool(marker)))
         return tuple(found)

@@ -4,6 +4,10 @@ A sentence counts by what it does, never by how sure one of its words sounds: "i
 What medicine needs is free: a share of hedged sentences and a first disclaimer; and the precise "see a doctor if the fever
 lasts three days" is no disclaimer. Disclaimers are counted rather than measured, so that neither padding nor a long answer
 thins them out.
+
+Words of doubt stand in other files for other questions, on purpose: `safety/confidence.py` takes them as a probability that
+is stated, `consultation_words.py` asks whether a disease that is named is also meant, and there lists and examples hedge
+too; verifiers ask whether an answer is taken back beside what it says.
 """
 
 import re

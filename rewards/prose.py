@@ -1,4 +1,9 @@
-"""Sentences and plain spelling, for signals that read prose in English and Chinese. One pass over a text each."""
+"""Sentences and plain spelling, for signals that read prose in English and Chinese. One pass over a text each.
+
+Others cut sentences otherwise on purpose. `safety/reading.py` ends one at any full stop before a blank, whatever follows: a
+denial must not reach too far. `consultation_lexicon.py` and the patient simulator keep question marks and list lines apart.
+The verifiers (floor 1) look for the end of one clause beside a value, not for prose.
+"""
 
 import re
 import unicodedata

@@ -4,6 +4,10 @@
 will not be given; the answer refuses where little is left beside such sentences, apologies and boilerplate. So "I cannot
 examine you, but this sounds like gout: take …" is an answer, and a refusal with an apology, a disclaimer and the advice to
 see a doctor is none. It reads words: an answer that is useless without saying so is not a refusal.
+
+Two others look for refusals, on purpose by other words. `safety/harmful.py` asks of a harmful request whether any sentence
+declines it, so a warning ("do not do this") declines there, and what stands beside is judged for itself. The clinic's oracle
+(`medrl/data/clinic/oracle.py`) measures policies that are paid by this leaf, and must not share what fools it.
 """
 
 import re

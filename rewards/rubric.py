@@ -13,8 +13,9 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, ClassVar, Literal, get_args
 
-from medrl.chat.base import ChatBadReply, ChatClient, ChatRequest
+from medrl.chat.base import ChatClient, ChatReply, ChatRequest
 from medrl.chat.config import ChatConfig, build_chat
+from medrl.chat.readable import first_readable
 from medrl.data.rubrics import Rubric, rubric_of
 from medrl.errors import PluginError, ProblemError, did_you_mean
 from medrl.rewards import rubric_prompt, rubric_self_test
@@ -24,7 +25,7 @@ from medrl.rewards.tree import Reward, RewardContext, Scores, failure, settle
 from medrl.seeds import seed_of
 from medrl.types import Group, Part, Problem, Response, Score, Verdict
 from medrl.verifiers.extract import FORMATS, Format, sections
-from medrl.verifiers.judge_prompt import Language
+from medrl.verifiers.judge_prompt import prompt_language
 from medrl.verifiers.protocol import digest
 
 Scale = Literal["raw", "clipped", "length_adjusted"]
@@ -160,21 +161,19 @@ class RubricReward(Reward):
 
     async def _piece(self, problem: Problem, answer: str, piece: Rubric, cost: dict[str, float]) -> tuple[bool, ...]:
         requests = self.requests(problem, answer, piece)
-        unreadable: ChatBadReply | None = None
-        for request in requests:
-            try:
-                reply = await self._asked.complete(request)
-                cost["calls"] += 0 if reply.cached else max(1, reply.attempts)
-                cost["tokens"] += 0 if reply.cached else reply.prompt_tokens + reply.completion_tokens
-                return rubric_prompt.read_met(reply.text, self.reply, len(piece.criteria))
-            except ChatBadReply as error:
-                unreadable = error
-        raise unreadable or ChatBadReply("the grader was never asked")
+
+        def charge(reply: ChatReply) -> None:
+            cost["calls"] += 0 if reply.cached else max(1, reply.attempts)
+            cost["tokens"] += 0 if reply.cached else reply.prompt_tokens + reply.completion_tokens
+
+        def read(text: str) -> tuple[bool, ...]:
+            return rubric_prompt.read_met(text, self.reply, len(piece.criteria))
+
+        return await first_readable(self._asked, requests.__getitem__, read, tries=len(requests), heard=charge)
 
     def requests(self, problem: Problem, answer: str, rubric: Rubric) -> tuple[ChatRequest, ...]:
         """What is sent about an answer: the first request, and those that follow unreadable replies."""
-        code = problem.language if self.language == "auto" else self.language
-        language: Language = "zh" if code.lower().startswith("zh") else "en"
+        language = prompt_language(self.language, problem.language)
         chat = rubric_prompt.messages(problem, answer, rubric, self.reply, language, self.seed)
         key = digest([message.content for message in chat])
         schema = rubric_prompt.schema(self.reply, len(rubric.criteria))

@@ -27,7 +27,8 @@ sys.dont_write_bytecode = False
 REPOSITORY = Path(__file__).resolve().parents[1]
 sys.path.append(str(Path(__file__).resolve().parent))  # for the helpers beside this file, such as chat_server.py
 
-LONGEST = ("test_ray_engines.py", "test_vllm_engine.py", "test_ray_nodes.py", "test_ray_run.py")  # begun first
+# Begun first; those that start Ray for themselves come before any that shares one.
+LONGEST = ("test_ray_engines.py", "test_vllm_engine.py", "test_colocated.py", "test_ray_nodes.py", "test_ray_run.py")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

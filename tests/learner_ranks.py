@@ -41,11 +41,12 @@ def optimization(knobs: dict[str, Any]) -> Optimization:
 def train(
     learner: TorchLearner, batches: list[Batch], first: int = 0, algorithm: str = "grpo"
 ) -> list[dict[str, float]]:
-    """One update on each batch; its metrics."""
+    """One update on each batch; its metrics, but those of the machine."""
     rows, chosen = list[dict[str, float]](), ALGORITHMS[algorithm]
     for step, batch in enumerate(batches, first):
         ready = chosen.advantages(learner.forward(batch, chosen.needs), {})
-        rows.append(learner.update(ready, chosen, step))
+        metrics = learner.update(ready, chosen, step)
+        rows.append({name: value for name, value in metrics.items() if not name.startswith("time/")})
     return rows
 
 

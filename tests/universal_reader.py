@@ -72,6 +72,7 @@ def read(folder: Path, case: dict[str, Any]) -> dict[str, Tensor]:
     weights = list(model.parameters())
     groups = [{"params": [w for w in weights if w.ndim > 1]}, {"params": [w for w in weights if w.ndim < 2]}]
     optimizer = torch.optim.AdamW(groups if case.get("groups") else weights, fused=True, **KNOBS)  # type: ignore[arg-type]
+    deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False  # or it would be compiled first, for nothing
     engine = deepspeed.initialize(
         model=model,
         optimizer=optimizer,

@@ -20,7 +20,7 @@ from medrl.seeds import seed_of
 from medrl.types import Judged, Problem, Response, Verdict
 from medrl.verifiers import judge_prompt, judge_self_test
 from medrl.verifiers.extract import FORMATS, Extracted, Format, sections
-from medrl.verifiers.judge_prompt import Language
+from medrl.verifiers.judge_prompt import prompt_language
 from medrl.verifiers.judge_self_test import SelfTestReport, Votes
 from medrl.verifiers.judge_votes import Unsure, asked_in_rounds, decide, votes_on
 from medrl.verifiers.protocol import Verifier, digest, failure, run_sync
@@ -181,7 +181,7 @@ class Judge(Verifier):
 
         A seed is a hash of the judge's seed, the chat and the vote, so that the same item is asked the same anywhere.
         """
-        language = _language(problem.language if self.language == "auto" else self.language)
+        language = prompt_language(self.language, problem.language)
         chat = judge_prompt.messages(problem, answer, language, self.instructions, self.show_question, self.seed)
         key = digest([message.content for message in chat])
         temperature = self.temperature if self.votes > 1 else 0.0
@@ -222,10 +222,6 @@ class Judge(Verifier):
     def fingerprint(self) -> str:
         knobs: Mapping[str, Any] = {**self.knobs(), "client": build_chat(self.client).fingerprint(), "cache": None}
         return digest([self.name, self.version, knobs, judge_prompt.schema(self.bounded_schema), self.data_digest()])
-
-
-def _language(code: str) -> Language:
-    return "zh" if code.lower().startswith("zh") else "en"
 
 
 __all__ = ["Judge", "SelfTestReport", "VerifierUntrustworthy"]

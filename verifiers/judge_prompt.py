@@ -19,6 +19,12 @@ Language: TypeAlias = Literal["en", "zh"]
 VERDICTS = ("match", "no_match", "unsure")
 
 
+def prompt_language(knob: str, of_problem: str) -> Language:
+    """The language of a prompt: the knob's, or with "auto" the problem's own; English for any but Chinese."""
+    code = of_problem if knob == "auto" else knob
+    return "zh" if code.lower().startswith("zh") else "en"
+
+
 def schema(bounded: bool) -> dict[str, Any]:
     """The JSON schema of a reply. The quotation and the reason come before the verdict, so that it can rest on them.
 

@@ -7,22 +7,15 @@
 Hybrid SFT of four sources (arms real, distilled, both), AI feedback with and without the doctor's reference, reward models,
 PPO with a critic on the last two layers, and replies of every policy to visits of held-out patients. The stages are in
 stages.py, figures in measure.py. Each stage runs in a process of its own, two at a time, and is done when its `done.json` is
-there; a run that was killed goes on where it was. Ends with a table beside the paper's and with which of its shapes hold.
+there; a run that was killed goes on where it was. It ends with a table beside the paper's and with which of its shapes hold.
 """
 
 import argparse
-import ctypes
 import json
-import multiprocessing
 import os
-import resource
-import signal
 import sys
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields, replace
-from hashlib import sha256
-from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
@@ -40,8 +33,7 @@ from stages import Sizes, stages  # noqa: E402
 
 from medrl.errors import MedrlError  # noqa: E402
 from medrl.files import write_atomic  # noqa: E402
-
-DONE = "done.json"
+from medrl.recipes.stages import Stages, minutes  # noqa: E402
 
 
 def main() -> int:
@@ -54,15 +46,18 @@ def main() -> int:
     parser.add_argument("--json", type=Path, metavar="OUT", help="write minutes, table, shapes and all figures here")
     parser.add_argument("--size", nargs="+", default=[], metavar="KNOB=VALUE", help="sizes of stages.py, e.g. rows=200")
     options = parser.parse_args()
+    if options.seeds < 1:
+        parser.error(f"--seeds is {options.seeds}; one at least is needed")
     try:
         sizes = sizes_of(options.size)
         if options.scale != "tiny":
             return tell_recipes(options.scale)
-        folders = [options.folder / f"seed{seed}" for seed in range(options.seeds)]
-        for seed, folder in enumerate(folders):
-            if not drive(folder, seed, sizes, options):
-                return 1
-        return report(folders, options)
+        torch.set_num_threads(1)
+        driver = Stages(options.folder)
+        for seed in range(options.seeds):
+            driver.check(stages(seed, sizes, True))  # the variants of an earlier call are reported too
+            driver.do_all(stages(seed, sizes, options.ablations), options.workers)
+        return report(driver, options)
     except MedrlError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -84,109 +79,27 @@ def sizes_of(words: Sequence[str]) -> Sizes:
     return sizes
 
 
-# Stages
-
-
-def drive(folder: Path, seed: int, sizes: Sizes, options: argparse.Namespace) -> bool:
-    """Run every stage of a seed that is not done, at most so many at a time; False when one failed."""
-    todo = {name: stage for name, stage in stages(options.ablations).items() if not done(folder, name)}
-    for mark in folder.glob(f"done/*/{DONE}"):
-        if json.loads(mark.read_text()).get("made_of") != made_of(sizes):
-            raise MedrlError(
-                f"{mark.parent.name} in {folder} was made with other sizes or recipes; name another --folder"
-            )
-    running: dict[str, BaseProcess] = {}
-    failed = False
-    try:
-        while running or (todo and not failed):
-            for name in [one for one, stage in todo.items() if all(done(folder, need) for need in stage.after)]:
-                if len(running) < options.workers and not failed:
-                    del todo[name]
-                    running[name] = start(name, folder, seed, sizes)
-            for name, process in list(running.items()):
-                if process.exitcode is not None:
-                    del running[name]
-                    failed |= process.exitcode != 0
-                    about = json.loads((folder / "done" / name / DONE).read_text()) if done(folder, name) else {}
-                    said = (
-                        f"{about['seconds']:.0f} s, {about['cpu_seconds']:.0f} s of processor time"
-                        if about
-                        else "FAILED"
-                    )
-                    print(f"# seed {seed}: {name}: {said}", flush=True)
-            time.sleep(0.2)
-    finally:
-        for process in running.values():
-            process.terminate()
-    return not failed
-
-
-def start(name: str, folder: Path, seed: int, sizes: Sizes) -> BaseProcess:
-    """A stage in a process of its own, which has the imports of this one; nothing was computed here that it could share."""
-    process = multiprocessing.get_context("fork").Process(target=run_stage, args=(name, folder, seed, sizes), name=name)
-    process.start()
-    return process
-
-
-def made_of(sizes: Sizes) -> dict[str, Any]:
-    """What a stage's result depends on beside its seed: sizes, and the texts of the recipes."""
-    recipes = b"".join(path.read_bytes() for path in sorted((HERE / "tiny").glob("*.yaml")))
-    found: dict[str, Any] = json.loads(json.dumps({"sizes": asdict(sizes), "recipes": sha256(recipes).hexdigest()}))
-    return found
-
-
-def done(folder: Path, name: str) -> bool:
-    return (folder / "done" / name / DONE).is_file()
-
-
-def run_stage(name: str, folder: Path, seed: int, sizes: Sizes) -> None:
-    """One stage in this process; its mark is written last."""
-    began = time.time()
-    end_with_parent()
-    torch.set_num_threads(1)
-    stages(True)[name].run(folder, seed, sizes)
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    about = {"began": began, "seconds": time.time() - began, "cpu_seconds": used.ru_utime + used.ru_stime,
-             "made_of": made_of(sizes)}  # fmt: skip
-    write_atomic(folder / "done" / name / DONE, json.dumps(about).encode())
-
-
-def end_with_parent() -> None:
-    """Linux ends this process with the driver, kill -9 of it included; two drivers would else write one stage."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
-
-
 # Report
 
 
-def report(folders: Sequence[Path], options: argparse.Namespace) -> int:
+def report(driver: Stages, options: argparse.Namespace) -> int:
     """The tables, and the JSON."""
+    folders = [options.folder / f"seed{seed}" for seed in range(options.seeds)]
     answers = Answers(folders)
-    marks = {f"{folder.name}/{file.parent.name}": json.loads(file.read_text())
-             for folder in folders for file in sorted(folder.glob(f"done/*/{DONE}"))}  # fmt: skip
-    main = [mark for name, mark in marks.items() if name.partition("/")[2] in stages(False)]
+    of_main_path = {stage.name for seed in range(options.seeds) for stage in stages(seed, Sizes(), False)}
+    main = [mark for name, mark in driver.marks.items() if name in of_main_path]
     found: dict[str, Any] = {
         "scale": options.scale, "seeds": len(folders),
         "minutes": minutes(main) / len(folders),
-        "cpu_minutes": sum(mark["cpu_seconds"] for mark in main) / 60 / len(folders),
+        "cpu_minutes": sum(mark.cpu_seconds for mark in main) / 60 / len(folders),
         "table": table(answers), "shapes": shapes(answers, len(folders)), "figures": figures(answers),
-        "stages": {name: {key: mark[key] for key in ("seconds", "cpu_seconds")} for name, mark in marks.items()},
+        "stages": {name: asdict(mark) for name, mark in driver.marks.items()},
     }  # fmt: skip
     print_report(found)
     if options.json:
         options.json.parent.mkdir(parents=True, exist_ok=True)
         write_atomic(options.json, (json.dumps(found, indent=1) + "\n").encode())
     return 0
-
-
-def minutes(marks: Sequence[Mapping[str, Any]]) -> float:
-    """By the clock: when at least one of these stages ran. A stage that was killed counts from its last start."""
-    total, until = 0.0, 0.0
-    for mark in sorted(marks, key=lambda one: float(one["began"])):
-        end = mark["began"] + mark["seconds"]
-        total, until = total + max(0.0, end - max(until, mark["began"])), max(until, end)
-    return total / 60
 
 
 def print_report(found: Mapping[str, Any]) -> None:

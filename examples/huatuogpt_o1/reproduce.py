@@ -1,9 +1,9 @@
-"""HuatuoGPT-o1 (arXiv 2412.18925), rebuilt from problems to the paper's tables: one command, which goes on where it
-stopped.
+"""HuatuoGPT-o1 (arXiv 2412.18925), rebuilt from problems to the paper's tables: one command, which goes on where it stopped.
 
     python examples/huatuogpt_o1/reproduce.py --scale tiny --json OUT                    main path, one seed
     python examples/huatuogpt_o1/reproduce.py --scale tiny --ablations --seeds 3         all rows
     python examples/huatuogpt_o1/reproduce.py --scale tiny --search                      and stages 0 and 1, by a served model
+    python examples/huatuogpt_o1/reproduce.py --scale paper                              check recipes, tell their commands
 
 Main path: SFT on complex chains, then PPO with a critic and the verifier's reward. `--ablations` adds the other
 chains of table 2, the other algorithms of table 3, and exact match in place of the verifier. `--search` adds stages 0
@@ -16,10 +16,8 @@ import argparse
 import json
 import os
 import sys
-import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from importlib.util import find_spec
 from pathlib import Path
@@ -31,6 +29,10 @@ sys.path.insert(0, str(HERE))  # exact_match.py, also where this file is importe
 
 import paper_tables as tables  # noqa: E402
 import search  # noqa: E402
+
+from medrl.errors import MedrlError  # noqa: E402
+from medrl.recipes.stages import Stage, Stages, minutes  # noqa: E402
+from medrl.recipes.tree import read_tree  # noqa: E402
 
 CHAINS = {"response": "none", "simple": "simple", "complex": "complex"}
 VERIFIER = {"type": "typed", "format": "auto", "vocabulary": "clinic"}
@@ -45,6 +47,13 @@ ALGORITHMS: Mapping[str, Mapping[str, Any]] = {
 }
 # SFT on the rows of a search: long questions and chains, asked about diagnoses alone.
 SEARCHED = {"policy.new.context": 512, "sft.max_length": 512, "sampling.max_tokens": 256, "trainer.steps": 0}
+# Recipes of the larger scales, in the order in which they run; the 70B is the 8B's with another base.
+LARGER = {"laptop": ("laptop",), "paper": ("problems", "reasoning", "paper_8b", "paper_70b")}
+SIZES = {
+    "lessons": "cases that the writer is taught", "epochs": "passes over its lessons",
+    "rows": "multiple-choice cases that stage 0 begins with", "concurrency": "rows under way at once",
+    "diseases": "how many diseases the cases are about",
+}  # fmt: skip
 DPO = {"problems": 600, "responses": 5, "lr": 3.0e-4, "beta": 1.0}
 
 
@@ -72,61 +81,36 @@ ABLATIONS = (
 )  # fmt: skip
 
 
-class Stages:
-    """Folders of finished work: each stage leaves what it made of what and how long it took, and is not done again."""
-
-    def __init__(self, root: Path) -> None:
-        self.root, self.seconds = root, dict[str, float]()
-
-    def __call__(self, name: str, made_of: Mapping[str, Any], work: Callable[[Path], object]) -> Path:
-        """The folder of a stage, which `work` fills unless it is done; `work` goes on in what it left unfinished.
-
-        Raises:
-            FolderTaken: It was begun or done with other knobs.
-        """
-        from medrl.errors import FolderTaken
-        from medrl.files import write_atomic
-
-        folder = self.root / name
-        done, knobs = folder / "done.json", json.loads(json.dumps(made_of))
-        if not done.is_file():
-            folder.mkdir(parents=True, exist_ok=True)
-            start = folder / "begun.json"
-            if start.is_file() and json.loads(start.read_text()) != knobs:
-                raise FolderTaken(f"{folder} was begun with other knobs; give another --folder, or remove it")
-            write_atomic(start, json.dumps(knobs) + "\n")
-            begun = time.perf_counter()
-            print(f"# {name}", flush=True)
-            work(folder)
-            write_atomic(done, json.dumps({"seconds": time.perf_counter() - begun, "made_of": knobs}) + "\n")
-        mark = json.loads(done.read_text())
-        if mark["made_of"] != knobs:
-            raise FolderTaken(f"{folder} was made with other knobs; give another --folder, or remove it")
-        self.seconds[name] = mark["seconds"]
-        return folder
-
-    def minutes(self) -> float:
-        """What the stages of this call took in all, one after the other; one that was killed counts from its last start."""
-        return sum(self.seconds.values()) / 60
-
-
-def overrides(values: Mapping[str, Any]) -> list[str]:
-    """Knobs as the command line has them; JSON is YAML."""
-    return [f"{name}={json.dumps(value)}" for name, value in values.items()]
-
-
 class Rebuild:
-    """The stages of one seed."""
+    """The stages of one seed.
+
+    Args:
+        stages: Where they are kept.
+        seed: Of everything.
+        knobs: Overrides of rebuild.yaml for all of them.
+    """
 
     def __init__(self, stages: Stages, seed: int, knobs: Sequence[str]) -> None:
         self.stages, self.seed, self.knobs = stages, seed, knobs
 
+    def stage(self, name: str, work: Callable[[Path], object], made_of: Mapping[str, Any], *after: str) -> Path:
+        """The folder of a stage, once it is done."""
+        home = f"seed{self.seed}"
+        before = tuple(f"{home}/{one}" for one in after)
+        return self.stages.do(Stage(f"{home}/{name}", work, {"seed": self.seed, **made_of}, before))
+
+    def settings(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """What SFT and all that follows depends on."""
+        given = dict(knob.partition("=")[::2] for knob in self.knobs)
+        return {"recipe": read_tree(HERE / "rebuild.yaml", ()), "knobs": given, "stage": dict(values)}
+
     def recipe(self, values: Mapping[str, Any]) -> Any:
         from medrl.recipes import load_recipe
 
-        made = ("policy.new.", "sft.", "demonstrations.")  # of SFT alone: an arm starts from what it made
-        knobs = [knob for knob in self.knobs if "policy.path" not in values or not knob.startswith(made)]
-        return load_recipe(HERE / "rebuild.yaml", [*overrides({"seed": self.seed, **values}), *knobs])
+        # An arm starts from what SFT made, and SFT takes no step of RL.
+        others = ("policy.new.", "sft.", "demonstrations.") if "policy.path" in values else ("trainer.steps=",)
+        knobs = [knob for knob in self.knobs if not knob.startswith(others)]
+        return load_recipe(HERE / "rebuild.yaml", [*search.overrides({"seed": self.seed, **values}), *knobs])
 
     def run(self, values: Mapping[str, Any], folder: Path) -> None:
         """`medrl run` of a recipe, or the rest of it."""
@@ -143,20 +127,20 @@ class Rebuild:
             self.run(values, folder)
             self.keep_answers(folder)
 
-        return self.stages(f"seed{self.seed}/sft_{chain}", {"knobs": list(self.knobs), **values}, work)
+        return self.stage(f"sft_{chain}", work, self.settings(values))
 
     def searched(self, size: search.Size) -> tuple[Path, dict[str, Any]]:
         """SFT on rows that a served writer made: the answers of that policy, and what is to be told of the rows."""
-        made = search.Search(self.stages, self.seed, size)
+        made = search.Search(self.stage, self.seed, size)
         rows = made.rows() / "reasoning" / "rows.jsonl"
-        values = {**SEARCHED, "demonstrations": {"source": str(rows)}}
 
         def work(folder: Path) -> None:
-            self.run(values, folder)
+            self.run({**SEARCHED, "demonstrations": {"source": str(rows)}}, folder)
             self.keep_answers(folder)
 
-        made_of = {"knobs": list(self.knobs), **values, "rows": sha256(rows.read_bytes()).hexdigest()}
-        return self.stages(f"seed{self.seed}/sft_search", made_of, work) / "answers.jsonl", made.figures()
+        # What a server replies depends on more than its settings, so rows that were made again count as others.
+        made_of = {**self.settings(SEARCHED), "rows": sha256(rows.read_bytes()).hexdigest()}
+        return self.stage("sft_search", work, made_of, "search_rows") / "answers.jsonl", made.figures()
 
     def reward(self, chain: str, exact: bool = False) -> dict[str, Any]:
         return {"reward": PLAIN} if chain == "response" else {"reward": EXACT} if exact else {}
@@ -170,10 +154,11 @@ class Rebuild:
             if arm.algorithm == "dpo":
                 self.dpo(policy, start, folder)
                 return
-            self.run({**start, **ALGORITHMS[arm.algorithm], **self.reward(arm.chain, arm.exact)}, folder)
+            self.run({**start, **how}, folder)
             self.keep_answers(folder)
 
-        return self.stages(f"seed{self.seed}/{arm.name}", {"knobs": list(self.knobs), **asdict(arm)}, work)
+        how = {"dpo": DPO} if arm.algorithm == "dpo" else ALGORITHMS[arm.algorithm] | self.reward(arm.chain, arm.exact)
+        return self.stage(arm.name, work, how, f"sft_{arm.chain}")
 
     def keep_answers(self, folder: Path) -> None:
         """The last evaluation's answers of a run, judged by the one verifier."""
@@ -248,27 +233,41 @@ def write_answers(groups: Sequence[Any], path: Path) -> None:
     write_atomic(path, b"".join(map(json_line, rows)))
 
 
-@contextmanager
-def quiet() -> Any:
-    """Other libraries' progress bars and notes would tear ours apart."""
-    from medrl.recipes.process import quiet_libraries
+def tell_recipes(scale: str) -> int:
+    """Read every recipe of a larger scale with all its knobs, and say how it is run."""
+    from medrl.recipes import load_recipe
+    from medrl.recipes.construction import load_construction
 
-    quiet_libraries()
-    yield
+    for name in LARGER[scale]:
+        file = HERE / f"{name}.yaml"
+        if name in ("problems", "reasoning"):
+            load_construction(name, file)
+            print(f"medrl construct {name} {file}")
+        else:
+            load_recipe(file)
+            print(f"medrl run {file}")
+    return 0
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--scale", choices=["tiny"], default="tiny", help="larger ones: see README.md")
+    parser.add_argument(
+        "--scale", choices=["tiny", *LARGER], default="tiny", help="larger ones: check and tell recipes"
+    )
     parser.add_argument("--ablations", action="store_true", help="all rows of the tables")
     parser.add_argument("--seeds", type=int, default=1, help="how many, from 0 on")
     parser.add_argument("--search", action="store_true", help="stages 0 and 1 too, by a model that vLLM serves")
-    for knob in ("lessons", "epochs", "rows", "concurrency", "diseases"):
-        parser.add_argument(f"--search-{knob}", type=float if knob == "epochs" else int, help="see search.Size")
+    for knob, what in SIZES.items():
+        default = getattr(search.Size(), knob)
+        parser.add_argument(
+            f"--search-{knob}", type=type(default), metavar="N", help=f"of the search: {what}; default {default:g}"
+        )
     parser.add_argument("--folder", type=Path, default=Path("runs/huatuogpt-o1-rebuild"), help="what is made; goes on")
     parser.add_argument("--json", type=Path, help="also write the figures here")
     parser.add_argument("knobs", nargs="*", metavar="KNOB=VALUE", help="of rebuild.yaml")
     options = parser.parse_args(arguments)
+    if options.seeds < 1:
+        parser.error(f"--seeds is {options.seeds}; one at least is needed")
     if options.search and find_spec("vllm") is None:
         parser.error(
             "--search serves a model by vLLM, which is not installed; `medrl doctor` says what this machine can run"
@@ -277,22 +276,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
         value is not None for name, value in vars(options).items() if name.startswith("search_")
     ):
         parser.error("--search-... are sizes of --search, which is not asked for")
+    if options.scale != "tiny":
+        return tell_recipes(options.scale)
     from medrl.files import write_atomic
+    from medrl.recipes.process import quiet_libraries
 
+    quiet_libraries()
     stages, arms = Stages(options.folder), [MAIN, *(ABLATIONS if options.ablations else ())]
     answers: dict[str, dict[int, Path]] = {}
     searches: list[dict[str, Any]] = []
-    with quiet():
-        for seed in range(options.seeds):
-            rebuild = Rebuild(stages, seed, options.knobs)
-            for arm in arms:
-                answers.setdefault(f"sft_{arm.chain}", {})[seed] = rebuild.sft(arm.chain) / "answers.jsonl"
-                answers.setdefault(arm.name, {})[seed] = rebuild.arm(arm) / "answers.jsonl"
-            if options.search:
-                answers.setdefault("sft_search", {})[seed], found = rebuild.searched(search.size_of(options))
-                searches.append(found)
+    for seed in range(options.seeds):
+        rebuild = Rebuild(stages, seed, options.knobs)
+        for arm in arms:
+            answers.setdefault(f"sft_{arm.chain}", {})[seed] = rebuild.sft(arm.chain) / "answers.jsonl"
+            answers.setdefault(arm.name, {})[seed] = rebuild.arm(arm) / "answers.jsonl"
+        if options.search:
+            answers.setdefault("sft_search", {})[seed], found = rebuild.searched(search.size_of(options))
+            searches.append(found)
     figures = tables.figures(answers)
-    report = {"minutes": stages.minutes(), "seeds": options.seeds, **figures, "searches": searches}
+    report = {"minutes": minutes(stages.marks.values()), "seeds": options.seeds, **figures, "searches": searches}
     print(tables.page(report), *map(search.page, searches), sep="\n")
     write_atomic(options.folder / "report.json", json.dumps(report, indent=1) + "\n")
     if options.json:
@@ -301,4 +303,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except MedrlError as error:
+        sys.exit(f"error: {error}")

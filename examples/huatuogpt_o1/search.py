@@ -17,6 +17,8 @@ from typing import Any
 import clinic_writer as writers
 from clinic_teacher import DISEASES, VERIFIER, cases, exchanges, opened, problem_row
 
+from medrl.recipes.tree import read_tree
+
 HERE = Path(__file__).parent
 STARTS = 3  # of a construction in which rows fail
 UNSEEN = 1000  # beyond the writer's seed: that of the cases that it is asked about
@@ -44,12 +46,12 @@ class Size:
 
 
 class Search:
-    """The stages of one seed; `stages` marks what is done, as for the rest of `reproduce.py`."""
+    """The stages of one seed; `stage(name, work, made_of, *after)` does one if it is not done, as in `reproduce.py`."""
 
     def __init__(
-        self, stages: Callable[..., Path], seed: int, size: Size, shape: Mapping[str, int] = writers.SHAPE
+        self, stage: Callable[..., Path], seed: int, size: Size, shape: Mapping[str, int] = writers.SHAPE
     ) -> None:
-        self.stages, self.seed, self.size, self.shape = stages, seed, size, shape
+        self.stage, self.seed, self.size, self.shape = stage, seed, size, shape
 
     def unseen(self, count: int) -> list[Any]:
         """Cases none of whose combinations of findings the writer was taught."""
@@ -74,12 +76,13 @@ class Search:
             print(writers.marks_table(marks), flush=True)
             write_atomic(folder / "writer.json", json.dumps({**took, "examined": marks}, indent=1) + "\n")
 
-        return self.stages(f"seed{self.seed}/search_writer", made_of, work)
+        return self.stage("search_writer", work, made_of)
 
     def rows(self) -> Path:
         """The folders of both constructions, `problems` and `reasoning`."""
         model = self.writer() / "model"
-        made_of = {name: value for name, value in asdict(self.size).items() if name != "concurrency"}
+        recipes = {kind: read_tree(HERE / f"{kind}.yaml", ()) for kind in ("problems", "reasoning")}
+        made_of = {"rows": self.size.rows, "diseases": self.size.diseases, **recipes}
 
         def work(folder: Path) -> None:
             from medrl.files import json_line, write_atomic
@@ -90,16 +93,16 @@ class Search:
                 self.construct("problems", source, folder / "problems", url)
                 self.construct("reasoning", folder / "problems" / "rows.jsonl", folder / "reasoning", url)
 
-        return self.stages(f"seed{self.seed}/search_rows", made_of, work)
+        return self.stage("search_rows", work, made_of, "search_writer")
 
     def construct(self, kind: str, source: Path, folder: Path, url: str) -> None:
         """`medrl construct` of the example's recipe, asking the writer; rows that failed are tried again."""
         from medrl.commands.construct_rows import construct_rows
         from medrl.recipes.construction import load_construction
 
-        knobs = {**overrides(kind, url), "rows.source": str(source), "folder": str(folder), "seed": self.seed,
+        knobs = {**roles(kind, url), "rows.source": str(source), "folder": str(folder), "seed": self.seed,
                  "concurrency": self.size.concurrency}  # fmt: skip
-        recipe = load_construction(kind, HERE / f"{kind}.yaml", [f"{k}={json.dumps(v)}" for k, v in knobs.items()])
+        recipe = load_construction(kind, HERE / f"{kind}.yaml", overrides(knobs))
         for _ in range(STARTS):
             if not construct_rows(recipe).failures:
                 break
@@ -108,26 +111,31 @@ class Search:
         """What the writer learnt, and what became of every row."""
         folder, size = self.rows(), self.size
         learnt = json.loads((self.writer() / "writer.json").read_text())
-        ids = [one.id for one in self.unseen(size.rows)]
-        kept = [row["id"] for row in read(folder / "problems" / "rows.jsonl")]
         asked = {one.id: opened(one) for one in self.unseen(size.rows)}
         problems = read(folder / "problems" / "rows.jsonl")
+        kept = [row["id"] for row in problems]
         same = sum(row["Open-ended Verifiable Question"] == asked[row["id"]] for row in problems)
+        word_for_word = {"question_word_for_word": share(same, len(problems))}
         return {
             "writer": learnt,
-            "problems": {**outcomes(folder / "problems", ids), "question_word_for_word": share(same, len(problems))},
+            "problems": {**outcomes(folder / "problems", list(asked)), **word_for_word},
             "reasoning": {**outcomes(folder / "reasoning", kept), **ways(folder / "reasoning", len(kept))},
         }
 
 
-def overrides(kind: str, url: str) -> dict[str, Any]:
+def overrides(values: Mapping[str, Any]) -> list[str]:
+    """Knobs as the command line has them; JSON is YAML."""
+    return [f"{name}={json.dumps(value)}" for name, value in values.items()]
+
+
+def roles(kind: str, url: str) -> dict[str, Any]:
     """Knobs by which a recipe asks the writer behind `url` in place of the paper's models."""
     client = {"type": "openai", "model": writers.NAME, "base_url": url, "timeout": 120.0, "max_retries": 8}
     role = {"client": client, "max_tokens": writers.LONGEST}
     # The small model that tries the question, and the search, want draws that differ.
     drawn = {**role, "temperature": 0.7}
-    roles = {"grader": role, "rewriter": role, "small_models": [drawn]} if kind == "problems" else {"writer": drawn}
-    return {f"stage.{name}": value for name, value in {**roles, "verifier": VERIFIER}.items()}
+    parts = {"grader": role, "rewriter": role, "small_models": [drawn]} if kind == "problems" else {"writer": drawn}
+    return {f"stage.{name}": value for name, value in {**parts, "verifier": VERIFIER}.items()}
 
 
 def read(path: Path) -> list[dict[str, Any]]:

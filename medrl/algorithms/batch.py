@@ -58,6 +58,7 @@ class Batch:
         values_BT: A critic's estimates.
         advantages_BT: Set by `Algorithm.advantages`.
         returns_BT: A critic's targets.
+        tree_B: Which rows a learner passes through the model as one tree, since they share a prompt; it says so itself.
         kl_coef: The weight of the KL in this step, where `Algorithm.advantages` sets it; empty for the algorithm's knob.
         images: References of each row's images, empty when no row has any; learners make `multimodal` of them, a
             micro-batch at a time, so that pixels never travel.
@@ -80,6 +81,7 @@ class Batch:
     values_BT: Tensor | None = None
     advantages_BT: Tensor | None = None
     returns_BT: Tensor | None = None
+    tree_B: Tensor | None = None
     kl_coef: float | None = None
     images: tuple[tuple[Any, ...], ...] = ()
     multimodal: Multimodal | None = None

@@ -10,10 +10,19 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Any
 
-from medrl.cluster.engine_actor import EngineActor, Harvest
-from medrl.cluster.engine_slots import STILL, Slot, Ticket, cause_of, last_words, regrouped, stack_on_its_node
-from medrl.cluster.environment import engine_environment
-from medrl.cluster.fleet import EngineFigures, FleetFigures, FleetSettings, Proof
+from medrl.cluster.engine_actor import Harvest
+from medrl.cluster.engine_slots import (
+    STILL,
+    Slot,
+    Ticket,
+    cause_of,
+    last_words,
+    load_engine,
+    regrouped,
+    stack_on_its_node,
+)  # fmt: skip
+from medrl.cluster.fleet import FleetFigures, FleetSettings, Proof
+from medrl.cluster.turns import Turns
 from medrl.engines.base import Request
 from medrl.engines.vllm_requests import finished
 from medrl.engines.vllm_settings import EngineSettings, ServedModel
@@ -48,6 +57,7 @@ class Desk:
         self.failed: MedrlError | None = None
         self.starved: LearnerLost | None = None  # why an engine has no weights, until the next are published
         self.tasks: set[asyncio.Task[None]] = set()
+        self.turns = Turns()
 
     async def start(self) -> None:
         """Bring all engines up at the same time; the first that cannot start ends it."""
@@ -60,7 +70,7 @@ class Desk:
         for task in others:
             task.cancel()
         for slot in self.slots:
-            self._kill(slot)
+            slot.end()
         await asyncio.gather(*others, return_exceptions=True)
 
     # Requests
@@ -81,12 +91,14 @@ class Desk:
                 ticket.end(failed)
             return
         self.waiting.extend(groups)
+        if self.turns.asleep:
+            self._task(self.wake())
         self._give_out()
 
     def _give_out(self) -> None:
         """Hand groups to engines while any has room."""
         room = self.settings.max_num_seqs + self.fleet.ahead
-        while self.waiting and (ready := [slot for slot in self.slots if slot.ready]):
+        while self.waiting and not self.turns.asleep and (ready := [slot for slot in self.slots if slot.ready]):
             group = [ticket for ticket in self.waiting[0] if not ticket.done]
             slot = self._place(group, ready, room)
             if slot.held and len(slot.held) + len(group) > room:
@@ -127,13 +139,14 @@ class Desk:
         gone = {id(ticket) for ticket in tickets if not ticket.done}
         for ticket in tickets:
             ticket.done = True
-        for slot in self.slots:
-            numbers = [number for number, ticket in slot.held.items() if id(ticket) in gone]
-            for number in numbers:
-                del slot.held[number]
-            if numbers and slot.ready:
-                with contextlib.suppress(ray.exceptions.RayError):  # a dead engine is dealt with by its pump
-                    await slot.actor.abort.remote(numbers)
+        async with self.turns.order:  # an engine has ended them before it falls asleep
+            for slot in self.slots:
+                numbers = [number for number, ticket in slot.held.items() if id(ticket) in gone]
+                for number in numbers:
+                    del slot.held[number]
+                if numbers and slot.ready:
+                    with contextlib.suppress(ray.exceptions.RayError):  # a dead engine is dealt with by its pump
+                        await slot.actor.abort.remote(numbers)
         self._give_out()
 
     async def abort(self, problem_ids: tuple[str, ...]) -> int:
@@ -145,8 +158,38 @@ class Desk:
                     count += 1
                     ticket.end(finished(None, ticket.request, self.served))
         self.waiting = deque(left for group in self.waiting if (left := [t for t in group if not t.done]))
-        running: dict[str, int] = await self.ask_all("abort_problems", problem_ids)
+        running: dict[str, int] = {} if self.turns.asleep else await self.ask_all("abort_problems", problem_ids)
         return count + sum(running.values())
+
+    # Turns with a learner on the same GPUs
+
+    async def sleep(self) -> None:
+        """All engines give their memory back; what is unfinished is sampled again when they wake."""
+        await self.turns.sleep(lambda: self._turn("sleep"))
+
+    async def wake(self) -> None:
+        """All engines take their memory again, and those that were lost meanwhile are replaced."""
+        await self.turns.wake(lambda: self._turn("wake"))
+        self._give_out()
+
+    async def _turn(self, method: str) -> None:
+        await asyncio.gather(*(self._turn_one(slot, method) for slot in self.slots if slot.ready or slot.loaded))
+
+    async def _turn_one(self, slot: Slot, method: str) -> None:
+        """One that does not fall asleep or wake is replaced: its memory is free then in any case."""
+        actor, numbers = slot.actor, list(slot.held)
+        going, slot.held = [ticket for ticket in slot.held.values() if not ticket.done], {}
+        self.waiting.extendleft(reversed(regrouped(going)))
+        self.resampled += len(going)
+        try:
+            async with asyncio.timeout(self.fleet.hang_after):
+                if numbers:
+                    await actor.abort.remote(numbers)
+                await getattr(actor, method).remote()
+        except TimeoutError:
+            await self._hangs(slot, actor, f"did not {method} within {self.fleet.hang_after:g} s")
+        except ray.exceptions.RayError as error:
+            self._lost(slot, actor, f"did not {method}: {last_words(cause_of(error))}")
 
     # Weights and questions to all
 
@@ -155,6 +198,7 @@ class Desk:
     ) -> None:
         """New weights for all that are up; those that are coming up take them, and are proved, before they get work."""
         self._check()
+        await self.wake()
         self.refs, self.target, self.proof, self.scale, self.starved = refs, version, proof, scale, None
         await asyncio.gather(*(self._update(slot) for slot in self.slots if slot.ready))
         self._now(version)
@@ -203,6 +247,7 @@ class Desk:
                 raise cause_of(error) from error
 
         self._check()
+        await self.wake()
         answers = await asyncio.gather(*(ask(slot) for slot in self.slots if slot.ready))
         return dict(answer for answer in answers if answer is not None)
 
@@ -210,29 +255,8 @@ class Desk:
 
     async def _bring_up(self, slot: Slot) -> None:
         """Start an actor in a slot, load its engine, give it the present weights, and let it work."""
-        options: dict[str, Any] = {
-            "num_cpus": self.fleet.cpus,
-            "num_gpus": self.fleet.gpus,
-            "max_restarts": 0,  # it is replaced here, with the present weights
-            "max_concurrency": 1000,
-            "runtime_env": {"env_vars": engine_environment(self.fleet.threads)},
-        }
-        if self.strategies is not None:
-            options["scheduling_strategy"] = self.strategies[slot.index]
-        actor = slot.actor = ray.remote(**options)(EngineActor).remote(slot.name, self.served, self.settings)
-        try:
-            async with asyncio.timeout(self.fleet.start_timeout):
-                slot.card = await actor.load.remote(self.first_version)
-        except TimeoutError as error:
-            self._kill(slot)
-            raise EngineFailed(
-                f"{slot.name} was not loaded within {self.fleet.start_timeout:g} s. If Ray has no free resources for it "
-                f"({self.fleet.cpus:g} CPUs, {self.fleet.gpus:g} GPUs), `ray status` says so; else raise start_timeout"
-            ) from error
-        except ray.exceptions.RayActorError as error:
-            raise EngineFailed(f"{slot.name} died while it was loading: {last_words(error)}") from error
-        except ray.exceptions.RayTaskError as error:
-            raise cause_of(error) from error
+        where = None if self.strategies is None else self.strategies[slot.index]
+        actor = await load_engine(slot, self.served, self.settings, self.fleet, self.first_version, where)
         slot.refs, slot.version = None, self.first_version
         await self._put_to_work(slot, actor)
 
@@ -242,7 +266,8 @@ class Desk:
         while slot.refs is not self.refs or not proved:  # more may be published while it takes in the last
             refs, proof = self.refs, self.proof
             try:
-                await self._update(slot)
+                async with asyncio.timeout(self.fleet.hang_after):
+                    await self._update(slot)
             except LearnerLost:
                 if refs is self.refs:
                     raise
@@ -264,7 +289,8 @@ class Desk:
             WeightDrift: It does not.
         """
         try:
-            gap = proof.gap(await actor.probe.remote(proof.token_ids))
+            async with asyncio.timeout(self.fleet.hang_after):
+                gap = proof.gap(await actor.probe.remote(proof.token_ids))
         except ray.exceptions.RayActorError as error:
             self._lost(slot, actor, f"died while it was probed: {last_words(error)}")
             return False
@@ -308,7 +334,7 @@ class Desk:
         if slot.actor is not actor or self.failed is not None:  # known already
             return
         name, going = slot.name, [ticket for ticket in slot.held.values() if not ticket.done]
-        self._kill(slot)
+        slot.end()
         slot.ready, slot.loaded, slot.held, slot.version = False, False, {}, -1
         slot.past_tokens, slot.past_busy = slot.past_tokens + slot.pulse.tokens, slot.past_busy + slot.pulse.busy
         slot.pulse = STILL
@@ -335,10 +361,13 @@ class Desk:
     async def _replace(self, slot: Slot, loaded: Any = None) -> None:
         """Another engine in a slot; with `loaded`, the one that is there and has no weights yet."""
         try:
-            await (self._put_to_work(slot, loaded) if loaded is not None else self._bring_up(slot))
+            async with self.turns.coming_up():
+                await (self._put_to_work(slot, loaded) if loaded is not None else self._bring_up(slot))
         except LearnerLost as lost:  # no other engine would fare better; a new learner's weights will be published
             slot.loaded, self.starved = True, lost
             self._starve()
+        except TimeoutError:  # nobody else watches it yet, and a learner may wait for it
+            await self._hangs(slot, slot.actor, f"did not take the weights within {self.fleet.hang_after:g} s")
         except WeightDrift as drift:
             self._fail(drift)
         except (MedrlError, ValueError, ray.exceptions.RayError) as error:
@@ -362,12 +391,6 @@ class Desk:
             ticket.end(error)
         self.waiting.clear()
 
-    def _kill(self, slot: Slot) -> None:
-        if slot.actor is not None:
-            with contextlib.suppress(ray.exceptions.RayError):
-                ray.kill(slot.actor)
-        slot.actor = None
-
     def _task(self, work: Any) -> "asyncio.Task[None]":
         task: asyncio.Task[None] = asyncio.get_running_loop().create_task(work)
         self.tasks.add(task)
@@ -381,15 +404,6 @@ class Desk:
 
     def figures(self) -> FleetFigures:
         """As they are; read from any thread."""
-        engines = tuple(
-            EngineFigures(
-                slot.name,
-                slot.ready,
-                slot.version,
-                len(slot.held),
-                slot.past_tokens + slot.pulse.tokens,
-                slot.past_busy + slot.pulse.busy,
-            )
-            for slot in self.slots
-        )
-        return FleetFigures(engines, sum(map(len, list(self.waiting))), self.restarts, self.resampled)
+        engines = tuple(slot.figures() for slot in self.slots)
+        waiting = sum(map(len, list(self.waiting)))
+        return FleetFigures(engines, waiting, self.restarts, self.resampled, self.turns.seconds)

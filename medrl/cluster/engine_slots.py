@@ -1,14 +1,18 @@
-"""What the desk of the engines deals in: requests on their way, places for engines, and words on what ended one."""
+"""What the desk of the engines deals in: requests on their way, places for engines and how one is filled, last words."""
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from medrl.cluster.engine_actor import Card, stack_of
+from medrl.cluster.engine_actor import Card, EngineActor, stack_of
+from medrl.cluster.environment import engine_environment
+from medrl.cluster.fleet import EngineFigures, FleetSettings
 from medrl.engines.base import Request
 from medrl.engines.vllm_loop import Pulse
-from medrl.errors import need
+from medrl.engines.vllm_settings import EngineSettings, ServedModel
+from medrl.errors import EngineFailed, need
 from medrl.types import Rollout
 
 ray: Any = need("ray", "ray")
@@ -59,6 +63,52 @@ class Slot:
     @property
     def name(self) -> str:
         return f"engine-{self.index}" + (f".{self.lives}" if self.lives else "")
+
+    def figures(self) -> EngineFigures:
+        """As they are, of all actors that were here."""
+        tokens, busy = self.past_tokens + self.pulse.tokens, self.past_busy + self.pulse.busy
+        return EngineFigures(self.name, self.ready, self.version, len(self.held), tokens, busy)
+
+    def end(self) -> None:
+        """Kill the actor that is here, if any."""
+        if self.actor is not None:
+            with contextlib.suppress(ray.exceptions.RayError):
+                ray.kill(self.actor)
+        self.actor = None
+
+
+async def load_engine(
+    slot: Slot, served: ServedModel, settings: EngineSettings, fleet: FleetSettings, version: int, where: Any
+) -> Any:
+    """An actor in a slot, with its engine loaded.
+
+    Raises:
+        EngineFailed: It does not start, or not within `fleet.start_timeout`.
+    """
+    options: dict[str, Any] = {
+        "num_cpus": fleet.cpus,
+        "num_gpus": fleet.gpus,
+        "max_restarts": 0,  # it is replaced by the desk, with the present weights
+        "max_concurrency": 1000,
+        "runtime_env": {"env_vars": engine_environment(fleet.threads)},
+    }
+    if where is not None:
+        options["scheduling_strategy"] = where
+    actor = slot.actor = ray.remote(**options)(EngineActor).remote(slot.name, served, settings)
+    try:
+        async with asyncio.timeout(fleet.start_timeout):
+            slot.card = await actor.load.remote(version)
+    except TimeoutError as error:
+        slot.end()
+        raise EngineFailed(
+            f"{slot.name} was not loaded within {fleet.start_timeout:g} s. If Ray has no free resources for it "
+            f"({fleet.cpus:g} CPUs, {fleet.gpus:g} GPUs), `ray status` says so; else raise start_timeout"
+        ) from error
+    except ray.exceptions.RayActorError as error:
+        raise EngineFailed(f"{slot.name} died while it was loading: {last_words(error)}") from error
+    except ray.exceptions.RayTaskError as error:
+        raise cause_of(error) from error
+    return actor
 
 
 def cause_of(error: Any) -> Exception:

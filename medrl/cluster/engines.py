@@ -126,12 +126,15 @@ class RayEngines:
             self._desk.published(version)
 
     def sleep(self) -> None:
-        """All engines give their GPU's memory back; see `VLLMEngine.sleep`."""
-        self._run(self._desk.ask_all("sleep"))
+        """All engines give their GPU's memory back, for a learner that has the same GPUs; see `VLLMEngine.sleep`.
+
+        An engine that is coming up is waited for. Whatever is asked of the engines next wakes them.
+        """
+        self._run(self._desk.sleep())
 
     def wake(self) -> None:
         """All engines take their memory again."""
-        self._run(self._desk.ask_all("wake"))
+        self._run(self._desk.wake())
 
     def figures(self) -> FleetFigures:
         """Load, tokens and speed of each engine, and what was lost so far."""

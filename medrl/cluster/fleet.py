@@ -18,8 +18,8 @@ class FleetSettings:
     """CPU cores that Ray sets aside for each engine."""
 
     gpus: float = 0.0
-    """GPUs that Ray sets aside for each engine; `tensor_parallel` of them, or a share of one for an engine that takes
-    turns with a learner. 0 computes on the CPU."""
+    """GPUs that Ray sets aside for each engine: `tensor_parallel` of them; with `cluster.colocate` the one that it shares
+    with a rank. 0 computes on the CPU."""
 
     threads: int = 1
     """Threads of each engine's CPU kernels. Typical: `cpus`."""
@@ -150,10 +150,12 @@ class FleetFigures:
         engines: Each of them.
         waiting: Requests that no engine has yet.
         restarts: Engines that were replaced.
-        resampled: Requests that were sampled again because their engine was lost.
+        resampled: Requests that were sampled again because their engine was lost, or had to sleep.
+        turning: Seconds that engines took to fall asleep and to wake.
     """
 
     engines: tuple[EngineFigures, ...]
     waiting: int
     restarts: int
     resampled: int
+    turning: float = 0.0

@@ -40,6 +40,7 @@ class LearnerSpec:
         source: Where each rank reads the policy; None where it is sent one.
         cpus: Threads of each rank.
         collective_s: Seconds after which a rank gives up waiting for the others.
+        in_turn: Whether its GPU is another's too, between two calls.
     """
 
     optimization: Optimization
@@ -48,6 +49,7 @@ class LearnerSpec:
     source: PolicySpec | None
     cpus: int
     collective_s: float
+    in_turn: bool = False
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,7 @@ class LearnerActor:
         self.rank, self.ranks = rank, ranks
         self.learner: DeepSpeedLearner | None = None
         self._store: Any = None
+        self._in_turn = False
         self._doing, self._since, self._thread = "", time.monotonic(), 0
 
     def open_store(self) -> tuple[str, int]:
@@ -92,6 +95,7 @@ class LearnerActor:
 
     def start(self, address: tuple[str, int], spec: LearnerSpec, policy: Policy | None) -> None:
         """Join the group and make the learner."""
+        self._in_turn = spec.in_turn
         with self._busy("start"):
             transformers.utils.logging.disable_progress_bar()
             torch.set_num_threads(spec.cpus)
@@ -171,6 +175,8 @@ class LearnerActor:
         try:
             yield self.learner
         finally:
+            if self._in_turn and torch.cuda.is_available():
+                torch.cuda.empty_cache()  # torch keeps freed memory for itself, and the engine is to have it now
             self._doing, self._since = "", time.monotonic()
 
 

@@ -39,7 +39,7 @@ class LearnerGroup:
     """Cores of each rank, which are also its threads."""
 
     gpus: int = 0
-    """GPUs of each rank: 1, or 0 to compute on the CPU."""
+    """GPUs of each rank: 1, or 0 to compute on the CPU. With `cluster.colocate` it is that of an engine, too."""
 
     patience_s: float = 600.0
     """Seconds without a pass through the model on any rank after which the group counts as hanging. Longer than the
@@ -77,6 +77,7 @@ class RayLearners:
         reference: bool = False,
         source: PolicySpec | None = None,
         options: Callable[[int], Mapping[str, Any]] = lambda rank: {},
+        turn: Callable[[], None] | None = None,
     ) -> None:
         """Start the ranks.
 
@@ -87,14 +88,17 @@ class RayLearners:
             group: Which machines it takes.
             reference: Keep the start policy for the KL to it.
             source: Where each rank reads the policy itself, in place of being sent it: for large ones.
-            options: More options of Ray for the actor of a rank, such as a placement group.
+            options: Options of Ray for the actor of a rank, such as a placement group, beside and before those of `group`.
+            turn: Called before all that the ranks compute, where others have the same GPUs in turn; ranks then free what
+                they need not keep after every call.
         """
         self._ray: Any = need("ray", "ray")
         self.policy, self.group = policy, group or LearnerGroup()
-        self._options, self._actors, self._lost = options, list[Any](), ""
+        self._options, self._turn, self._actors, self._lost = options, turn, list[Any](), ""
         self._spec = LearnerSpec(
-            optimization, deepspeed or DeepSpeedSettings(), reference, source, self.group.cpus, self.group.collective_s
-        )
+            optimization, deepspeed or DeepSpeedSettings(), reference, source,
+            self.group.cpus, self.group.collective_s, in_turn=turn is not None,
+        )  # fmt: skip
         self._sent = None if source is not None else self._ray.put(policy)
         self.beats: dict[int, Beat] = {}  # the last that each rank answered
         self._broken_off: float | None = None  # when an update was, until it may go on
@@ -203,15 +207,14 @@ class RayLearners:
     def _start(self) -> None:
         ranks, cpus, gpus = self.group.ranks, self.group.cpus, self.group.gpus
         remote = self._ray.remote(concurrency_groups={"watch": 1})(LearnerActor)
+        options: dict[str, Any] = {
+            "num_cpus": cpus,
+            "num_gpus": gpus,
+            "max_restarts": 0,  # a rank alone cannot come back: the group restarts together
+            "runtime_env": {"env_vars": learner_environment(cpus, gpus)},
+        }
         self._actors = [
-            remote.options(
-                num_cpus=cpus,
-                num_gpus=gpus,
-                max_restarts=0,  # a rank alone cannot come back: the group restarts together
-                runtime_env={"env_vars": learner_environment(cpus, gpus)},
-                **self._options(rank),
-            ).remote(rank, ranks)
-            for rank in range(ranks)
+            remote.options(**{**options, **self._options(rank)}).remote(rank, ranks) for rank in range(ranks)
         ]
         self._lost = ""
         address = self._wait({self._actors[0].open_store.remote(): 0}, "open_store")[0]
@@ -221,6 +224,8 @@ class RayLearners:
         """Call a method on all ranks and wait for all of them; results by rank."""
         if self._lost:
             raise LearnerLost(f"the learner was lost ({self._lost}); restart it from a checkpoint first")
+        if self._turn is not None:
+            self._turn()
         refs = {getattr(actor, method).remote(*arguments): rank for rank, actor in enumerate(self._actors)}
         return self._wait(refs, method)
 

@@ -5,7 +5,7 @@ the hub; later weights go from rank 0 to the engines through the object store.
 """
 
 import os
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +15,7 @@ from medrl.cluster.learners import RayLearners
 from medrl.cluster.local import engine_speed
 from medrl.cluster.ray_start import ray_cluster
 from medrl.cluster.rewards import RayRewards
+from medrl.cluster.seats import seats
 from medrl.cluster.settings import ClusterSettings
 from medrl.cluster.weights import RaySync
 from medrl.engines.vllm_settings import ServedModel
@@ -25,9 +26,7 @@ from medrl.rewards import Reward, Scorer
 
 
 class RayPlacement:
-    """Engines and learner in actors, apart from each other, so that both can work at the same time."""
-
-    concurrent = True
+    """Engines and learner in actors: apart from each other, so that both can work at the same time, or on the same GPUs."""
 
     def __init__(
         self,
@@ -54,15 +53,20 @@ class RayPlacement:
         settings = settings or ClusterSettings()
         source, optimization = _absolute(source), _absolute_critic(optimization)
         self.settings, self._rewards, self._stack = settings, list[RayRewards](), ExitStack()
-        self.learner_restarts = 0
+        self.concurrent = not settings.colocate
+        self.learner_restarts, self._turning = 0, 0.0
         self._before: dict[int, tuple[int, float]] = {}  # tokens and seconds of each engine when last asked
         try:
             self._stack.enter_context(ray_cluster(settings.address, settings.cpus or settings.logical_cpus))
+            at = self._stack.enter_context(seats(settings))
             with ThreadPoolExecutor(2) as pool:
-                engines = pool.submit(RayEngines, served_model(policy, source), settings.engine, settings.engines)
+                engines: Future[RayEngines] = pool.submit(
+                    RayEngines, served_model(policy, source), at.engine, at.fleet, **at.of_engines
+                )
                 learner = pool.submit(
                     RayLearners, policy, optimization, settings.deepspeed, settings.learners,
-                    reference=reference, source=source,
+                    reference=reference, source=source, **at.of_ranks,
+                    turn=(lambda: engines.result().sleep()) if settings.colocate else None,  # also to start, when they are up
                 )  # fmt: skip
             for one in (engines, learner):
                 if one.exception() is None:
@@ -109,6 +113,9 @@ class RayPlacement:
             "cluster/learner_restarts": float(self.learner_restarts),
             "cluster/resampled": float(fleet.resampled),
         }
+        if self.settings.colocate:
+            found["time/turns"] = fleet.turning - self._turning
+            self._turning = fleet.turning
         if self.sync.last is not None:
             found |= {"time/sync_mib": self.sync.last.mib, "cluster/sync_gap": self.sync.last.gap}
         if self._rewards:

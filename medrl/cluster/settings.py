@@ -21,6 +21,11 @@ class ClusterSettings:
     """Logical CPUs of a cluster that is started here; empty for as many as the actors below ask for, since on a small machine
     they share cores."""
 
+    colocate: bool = False
+    """Engines and ranks on the same GPUs, one of each on every GPU, in turn: engines sleep while the learner computes, and
+    the learner keeps its states, for which `engine.gpu_memory_utilization` must leave room (typical 0.3 to 0.6). Only with
+    `max_staleness: 0`. false gives each side GPUs of its own."""
+
     engines: FleetSettings = field(default_factory=FleetSettings)
     """How many vLLM engines there are, and on what."""
 
@@ -52,8 +57,29 @@ class ClusterSettings:
             faults += out_of_range(self, above_0=("cpus",))
         if self.address and self.cpus is not None:
             faults.append("cpus is what a cluster that is started here has; with `address` leave it out")
+        if self.colocate:
+            faults += self._unfit_to_share()
         if faults:
             raise ValueError("; ".join(faults))
+
+    def _unfit_to_share(self) -> list[str]:
+        engines, ranks, faults = self.engines, self.learners, list[str]()
+        if self.engine.tensor_parallel > 1:
+            faults.append(
+                f"engine.tensor_parallel is {self.engine.tensor_parallel}; with colocate each engine has the one GPU of a "
+                "rank: take 1, or leave colocate out"
+            )
+        if engines.engines != ranks.ranks:
+            faults.append(
+                f"engines.engines is {engines.engines} and learners.ranks is {ranks.ranks}; with colocate an engine and a "
+                "rank share each GPU: give both the same number"
+            )
+        if engines.gpus != ranks.gpus:
+            faults.append(
+                f"engines.gpus is {engines.gpus:g} and learners.gpus is {ranks.gpus}; with colocate it is the same GPU: give "
+                "1 for both, or 0 for both on the CPU"
+            )
+        return faults
 
     @property
     def logical_cpus(self) -> int:

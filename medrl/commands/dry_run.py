@@ -214,6 +214,24 @@ def critic_bytes(recipe: Recipe, policy: Shape) -> float | None:
     return None if shape is None else 16.0 * shape.parameters
 
 
+def _workload(recipe: Recipe, algorithm: Algorithm) -> Workload:
+    limit = recipe.sampling.max_tokens
+    return Workload(
+        problems=recipe.trainer.problems_per_step,
+        samples=recipe.trainer.rollouts_per_problem,
+        lengths=Lengths(mean=max(1.0, MEAN_LENGTH * limit), limit=limit),
+        minibatches=algorithm.minibatches * algorithm.epochs,
+    )
+
+
+def _too_little_beside(kept: float, left: float, gpu: str) -> str:
+    return (
+        f"a rank keeps {kept / 1e9:.0f} GB of its {gpu} while the engine there samples, and gpu_memory_utilization leaves "
+        f"{left / 1e9:.0f}: lower cluster.engine.gpu_memory_utilization, take more ranks with ZeRO 3, or "
+        "cluster.deepspeed.offload=optimizer"
+    )
+
+
 def estimate(recipe: Recipe, algorithm: Algorithm, shape: Shape, gpu: str) -> tuple[list[tuple[str, str]], list[str]]:
     """Memory of a rank, and hours; and what does not fit."""
     machine, cluster, ray = machine_of(gpu), recipe.cluster, recipe.placement == "ray"
@@ -243,24 +261,28 @@ def estimate(recipe: Recipe, algorithm: Algorithm, shape: Shape, gpu: str) -> tu
                 f"a rank needs {(room.total + critic) / 1e9:.0f} GB with its critic, and a {gpu} has "
                 f"{machine.memory / 1e9:.0f}: take a smaller one, trunk=shared, or GPUs with more memory"
             )
+    share = cluster.engine.gpu_memory_utilization
+    if ray and cluster.colocate:
+        kept = room.states + room.gradients + room.reserve + (critic or 0.0)
+        left = (1 - share) * machine.memory
+        lines.append(
+            ("in turn", f"a rank keeps {kept / 1e9:.1f} GB while it rests; its engine leaves it {left / 1e9:.1f}")
+        )
+        if kept > left:
+            return lines, [*faults, _too_little_beside(kept, left, gpu)]
+        share = min(
+            1.0, share + (room.states + room.reserve) / machine.memory
+        )  # of both: `rates_of` takes the rank's off
     if not ray or not recipe.trainer.steps:
         return lines, faults
-    limit = recipe.sampling.max_tokens
-    site = Site(
-        shape, machine,
-        Workload(
-            problems=recipe.trainer.problems_per_step, samples=recipe.trainer.rollouts_per_problem,
-            lengths=Lengths(mean=max(1.0, MEAN_LENGTH * limit), limit=limit),
-            minibatches=algorithm.minibatches * algorithm.epochs,
-        ),
-        training=training, slots=cluster.engine.max_num_seqs,
-    )  # fmt: skip
-    split = Split(cluster.engines.engines, cluster.engine.tensor_parallel, ranks)
+    work = _workload(recipe, algorithm)
+    site = Site(shape, machine, work, training=training, slots=cluster.engine.max_num_seqs, share=share)
+    split = Split(cluster.engines.engines, cluster.engine.tensor_parallel, ranks, together=cluster.colocate)
     try:
         plan = predict(site, split, recipe.max_staleness)
     except DoesNotFit as fault:
         return lines, [*faults, str(fault)]
-    hours, work = plan.gpu_hours(recipe.trainer.steps), site.workload
+    hours = plan.gpu_hours(recipe.trainer.steps)
     taken = (
         f"{plan.simulated.step:.0f} s a step on {split.gpus} x {gpu} (engines {split}), {hours:,.0f} GPU hours for RL"
     )

@@ -12,18 +12,20 @@ from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any, Literal, TypeVar
 
-from medrl.chat.base import ChatBadReply, ChatClient, ChatError, ChatRequest, Message
+from medrl.chat.base import ChatClient, ChatError, ChatRequest, Message
 from medrl.chat.config import ChatConfig, build_chat
+from medrl.chat.readable import first_readable
 from medrl.construct import feedback_prompt as prompt
 from medrl.data.feedback import Candidate, Comparison, Consent, FeedbackRecord, Preferred, Rater, Ratings
 from medrl.errors import RecipeError
 from medrl.seeds import seed_of
 from medrl.types import Problem
 from medrl.verifiers.extract import sections
-from medrl.verifiers.judge_prompt import Language
+from medrl.verifiers.judge_prompt import Language, prompt_language
 from medrl.verifiers.protocol import digest
 
 Found = TypeVar("Found")
+WARMER = 0.2  # temperature that each further try adds
 MOST_KEPT = 60  # unreadable replies of earlier starts that a cache may hold
 SIGN = {"first": 1, "second": -1, "equal": 0}
 
@@ -140,25 +142,15 @@ class FeedbackJudge:
 
     async def _asked(self, chat: tuple[Message, ...], schema: dict[str, Any], read: Callable[[str], Found]) -> Found:
         key = digest([message.content for message in chat])
-        unreadable: ChatBadReply | None = None
-        left = self.tries
-        for number in range(self.tries + MOST_KEPT):
-            seed, temperature = seed_of("ai-feedback", self.seed, key, number), min(1.0, 0.2 * number)
-            kept = False
-            try:
-                reply = await self._client.complete(ChatRequest(chat, self.max_tokens, temperature, seed, schema))
-                kept = reply.cached
-                return read(reply.text)
-            except ChatBadReply as error:
-                unreadable = error
-            left -= not kept  # what an earlier start was told, and a cache kept, takes none of this start's tries
-            if not left:
-                break
-        raise unreadable or ChatBadReply("the judge was never asked")
+
+        def request(number: int) -> ChatRequest:
+            seed = seed_of("ai-feedback", self.seed, key, number)
+            return ChatRequest(chat, self.max_tokens, min(1.0, WARMER * number), seed, schema)
+
+        return await first_readable(self._client, request, read, tries=self.tries, kept=MOST_KEPT)
 
     def _language(self, problem: Problem) -> Language:
-        code = problem.language if self.language == "auto" else self.language
-        return "zh" if code.lower().startswith("zh") else "en"
+        return prompt_language(self.language, problem.language)
 
     @cached_property
     def _client(self) -> ChatClient:

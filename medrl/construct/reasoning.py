@@ -27,7 +27,7 @@ from medrl.knobs import out_of_range
 from medrl.seeds import seed_of
 from medrl.types import Problem
 from medrl.verifiers import Verifier, build
-from medrl.verifiers.judge_prompt import Language
+from medrl.verifiers.judge_prompt import prompt_language
 
 Arm = Literal["complex", "simple", "response"]
 
@@ -126,8 +126,7 @@ class _Search:
 
     def __init__(self, stage: ReasoningStage, work: Work, problem: Problem) -> None:
         self.stage, self.work, self.problem = stage, work, problem
-        code = problem.language if stage.language == "auto" else stage.language
-        self.language: Language = "zh" if code.lower().startswith("zh") else "en"
+        self.language = prompt_language(stage.language, problem.language)
         self.undecided = ""
 
     async def run(self) -> Kept | Dropped:

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from medrl.chat import CachedChat
-from medrl.chat.base import ChatBadReply, ChatClient, ChatReply, ChatRequest, Message
+from medrl.chat.base import ChatClient, ChatReply, ChatRequest, Message
 from medrl.chat.config import ChatConfig, build_chat
+from medrl.chat.readable import first_readable
 from medrl.errors import RecipeError
 from medrl.knobs import out_of_range
 from medrl.seeds import seed_of
@@ -124,19 +125,16 @@ class Role:
             ChatBadReply: No reply could be read.
             ChatError: There was none.
         """
-        key, unreadable = digest([one.content for one in messages]), None
-        for number in range(self.tries * rounds):
+        key = digest([one.content for one in messages])
+
+        def request(number: int) -> ChatRequest:
             temperature = self.temperature or min(1.0, WARMER * (number + draw))
-            request = ChatRequest(
-                messages, self.max_tokens, temperature, seed_of("construct", seed, key, draw, number), schema
-            )
-            try:
-                reply = await self.chat.complete(request)
-                self._charge(reply, bill)
-                return read(reply.text)
-            except ChatBadReply as error:
-                unreadable = error
-        raise unreadable or ChatBadReply("nothing was asked")
+            drawn = seed_of("construct", seed, key, draw, number)
+            return ChatRequest(messages, self.max_tokens, temperature, drawn, schema)
+
+        return await first_readable(
+            self.chat, request, read, tries=self.tries * rounds, heard=lambda reply: self._charge(reply, bill)
+        )
 
     def _charge(self, reply: ChatReply, bill: Bill) -> None:
         bill.calls += 1

@@ -30,7 +30,7 @@ from medrl.errors import MedrlError, RecipeError, did_you_mean
 from medrl.knobs import out_of_range
 from medrl.types import Problem, ask
 from medrl.verifiers import Verifier, build
-from medrl.verifiers.judge_prompt import Language
+from medrl.verifiers.judge_prompt import prompt_language
 
 # What is wrong with a question before it is rewritten, and with what was written.
 BEFORE = (
@@ -171,8 +171,7 @@ class _Question:
 
     def __init__(self, stage: VerifiableStage, work: Work, problem: Problem) -> None:
         self.stage, self.work, self.problem = stage, work, problem
-        code = problem.language if stage.language == "auto" else stage.language
-        self.language: Language = "zh" if code.lower().startswith("zh") else "en"
+        self.language = prompt_language(stage.language, problem.language)
         self.text = stem(problem)
         self.answer = problem.options[str(problem.reference)]
 

@@ -44,6 +44,7 @@ class VLLMEngine:
             EngineFailed: vLLM does not start; its own words are in the message.
         """
         self.served, self.settings = served, settings or EngineSettings()
+        self.asleep = False
         self._loop = EngineLoop(served, self.settings, version)
         try:
             self._loop.ready.result(timeout=PATIENCE)
@@ -231,25 +232,32 @@ class VLLMEngine:
     def sleep(self) -> None:
         """Give the GPU's memory back for the learner's turn: weights go to the host, keys and values are dropped.
 
-        Nothing may be unfinished. Needs `sleep_mode` and CUDA.
+        Nothing may be unfinished, and `sleep_mode` must be on. What is asked for meanwhile waits. On a CPU all is the same
+        but for the memory, of which vLLM frees none.
         """
+        if not self.settings.sleep_mode:
+            raise ValueError("an engine that is to sleep is started with sleep_mode=True")
 
         def work(engine: Any) -> None:
             if self._loop.unfinished:
                 raise ValueError(f"{self._loop.unfinished} responses are unfinished; an engine sleeps between rollouts")
-            engine.sleep(level=1, mode="keep")
-            self._loop.pause()
+            if not self.asleep:
+                engine.sleep(level=1, mode="keep")
+                self._loop.pause()
+                self.asleep = True
 
-        self._waited(work)
+        self._waited(work, asleep=True)
 
     def wake(self) -> None:
-        """Take the memory again; an update should follow, and rollouts after that."""
+        """Take the memory again, with the weights of before; what has waited goes on."""
 
         def work(engine: Any) -> None:
-            engine.wake_up()
-            self._loop.resume()
+            if self.asleep:
+                engine.wake_up()
+                self.asleep = False
+                self._loop.resume()
 
-        self._waited(work)
+        self._waited(work, asleep=True)
 
     def pulse(self) -> Pulse:
         """How it is doing; answers when the engine hangs, too."""
@@ -259,8 +267,15 @@ class VLLMEngine:
         """End the engine and free its memory; what is unfinished gets an `EngineFailed`."""
         self._loop.stop()
 
-    def _waited(self, work: Callable[[Any], T]) -> T:
-        future: Future[T] = self._loop.call(work)
+    def _waited(self, work: Callable[[Any], T], *, asleep: bool = False) -> T:
+        """What `work` gives between two steps; an engine that sleeps has no memory for it, unless it is said to need none."""
+
+        def checked(engine: Any) -> T:
+            if self.asleep and not asleep:
+                raise ValueError(f"the vLLM engine of {self.served.folder} is asleep; wake it first")
+            return work(engine)
+
+        future: Future[T] = self._loop.call(checked)
         return future.result()
 
 

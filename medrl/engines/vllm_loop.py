@@ -72,7 +72,7 @@ class EngineLoop:
         self._running: dict[str, Job] = {}
         self._commands: deque[Callable[[Any], None]] = deque()
         self._tickets = 0
-        self._stopping = self._paused = False
+        self._stopping = self._paused = self._commanded = False
         self._why: BaseException | None = None  # of its end
         self._broken: BaseException | None = None  # what a step died of
         self._beat = time.monotonic()
@@ -125,7 +125,7 @@ class EngineLoop:
     def pulse(self) -> Pulse:
         """How it is doing; asks nothing of the thread, so it answers when the engine hangs."""
         running, waiting = len(self._running), len(self._waiting)
-        has_work = bool(running or waiting or self._commands) and not self._paused
+        has_work = self._commanded or bool(self._commands) or (bool(running or waiting) and not self._paused)
         quiet = time.monotonic() - self._beat if has_work else 0.0
         return Pulse(self.version, running, waiting, quiet, self._steps, self._tokens, self._busy)
 
@@ -144,7 +144,7 @@ class EngineLoop:
 
     def _rouse(self) -> None:
         """Work comes to a thread that may have slept for long: its silence counts from now."""
-        if not (self._running or self._waiting or self._commands):
+        if self._paused or not (self._running or self._waiting or self._commands):
             self._beat = time.monotonic()
 
     # In the thread
@@ -197,8 +197,9 @@ class EngineLoop:
                 command = self._commands.popleft() if self._commands else None
             if command is None:
                 break
+            self._beat, self._commanded = time.monotonic(), True
             command(engine)
-            self._beat = time.monotonic()
+            self._beat, self._commanded = time.monotonic(), False
             if self._broken is not None:
                 raise self._broken
         self._admit(engine)

@@ -64,7 +64,7 @@ class EngineSettings:
 
     sleep_mode: bool = False
     """Whether the engine can give its memory back between its turns (`sleep`, `wake`), for a GPU that it shares with a
-    learner. Needs CUDA."""
+    learner; `cluster.colocate` sets it. On a CPU it sleeps without giving any back."""
 
     from_checkpoint: bool = True
     """Whether weights are read from the folder at the start. False makes them up, to be replaced by a first update;
@@ -147,10 +147,9 @@ def arguments(served: ServedModel, settings: EngineSettings, cpu: bool) -> dict[
     Raises:
         ValueError: The settings ask of a CPU what needs CUDA.
     """
-    if cpu and (settings.transfer != "buckets" or settings.sleep_mode):
+    if cpu and settings.transfer != "buckets":
         raise ValueError(
-            f"engine: transfer={settings.transfer!r} with sleep_mode={settings.sleep_mode} needs CUDA, and vLLM computes "
-            "on the CPU here; take transfer='buckets' and sleep_mode=False"
+            f"engine: transfer={settings.transfer!r} needs CUDA, and vLLM computes on the CPU here; take transfer='buckets'"
         )
     own, longest = settings.transfer == "buckets", settings.max_model_len or served.context
     gib = settings.kv_cache_gib if settings.kv_cache_gib is not None else (1.0 if cpu else None)
@@ -177,7 +176,7 @@ def arguments(served: ServedModel, settings: EngineSettings, cpu: bool) -> dict[
         "tensor_parallel_size": settings.tensor_parallel,
         "enforce_eager": cpu if settings.enforce_eager is None else settings.enforce_eager,
         "enable_prefix_caching": settings.prefix_caching,
-        "enable_sleep_mode": settings.sleep_mode,
+        "enable_sleep_mode": settings.sleep_mode and not cpu,
         "load_format": "auto" if settings.from_checkpoint else "dummy",
         "logprobs_mode": "processed_logprobs",
         "weight_transfer_config": {"backend": "medrl_buckets" if own else settings.transfer},

@@ -12,13 +12,12 @@ from functools import lru_cache
 
 from medrl.data.clinic.mentions import Mention, mentions, plain
 from medrl.data.clinic.world import World, load_world
-from medrl.rewards.consultation_lexicon import is_question
+from medrl.rewards.consultation_lexicon import BREAK, is_question
 from medrl.rewards.consultation_topics import TOPICS
 
 READ = 2000  # characters of a turn that anybody takes in
 SENTENCE = 400  # characters of a sentence
 LONG = 8  # words
-_BREAK = re.compile(r"(?<=[。！？；!?;\n])|(?<=[.])(?=\s)")
 
 # Without one of these pieces in a sentence the topic's pattern cannot match (a test holds both against each other).
 TRIGGERS = {
@@ -129,7 +128,7 @@ class Sentence:
 def read_turn(text: str) -> tuple[Sentence, ...]:
     """The sentences of a turn, as far as anybody reads it."""
     return tuple(
-        _sentence(part[:SENTENCE]) for piece in _BREAK.split(text[:READ]) if (part := piece.strip()) and _says(part)
+        _sentence(part[:SENTENCE]) for piece in BREAK.split(text[:READ]) if (part := piece.strip()) and _says(part)
     )
 
 

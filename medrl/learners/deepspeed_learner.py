@@ -10,7 +10,6 @@ The process group must exist (gloo on CPUs, nccl on GPUs). Methods that say so a
 
 import logging
 import math
-import threading
 from collections.abc import Callable, Iterator, Sequence, Set
 from contextlib import contextmanager, redirect_stdout
 from io import StringIO
@@ -31,7 +30,7 @@ from medrl.learners.critic import Critic
 from medrl.learners.deepspeed_settings import DeepSpeedSettings
 from medrl.learners.deepspeed_state import ShardedState
 from medrl.learners.logprobs import backbone_and_head, head_outputs, response_outputs
-from medrl.learners.microbatches import deal
+from medrl.learners.microbatches import bundles, deal
 from medrl.learners.torch_learner import TorchLearner, probe_batch
 from medrl.models import Policy
 from medrl.models.buckets import AnyBucket, lend, pack
@@ -94,19 +93,13 @@ class DeepSpeedLearner(TorchLearner):
         """
         self.zero = deepspeed
         self.rank, self.ranks = dist.get_rank(), dist.get_world_size()
-        self.policy, self.settings, self.model = policy, settings, policy.model
-        attention = str(getattr(self.model.config, "_attn_implementation", ""))
-        self.pack = settings.packing == "on" or (settings.packing == "auto" and "flash" in attention)
-        self.critic = Critic(policy, settings.critic, pack=self.pack) if settings.critic else None  # whole on each rank
-        trainable.choose_trainable(self.model, settings.last_layers, settings.lora)
-        if settings.gradient_checkpointing:
-            self.model.gradient_checkpointing_enable({"use_reentrant": False})
-        self.updates = 0
-        self.broken_off = threading.Event()
+        self._bind(policy, settings)  # a critic is whole on each rank
         self._stale = False  # after an update that was broken off
         self.passes = 0  # what a watcher sees grow while this rank works
         logging.getLogger("DeepSpeed").setLevel(logging.WARNING)
         self._deepspeed: Any = need("deepspeed", "deepspeed")
+        # Kernels of tensor-parallel inference, which no training calls: on a CPU DeepSpeed would compile them at its start.
+        self._deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
         alone = deepspeed.stage == 3  # a weight can be shared out by one engine only
         frozen = trainable.frozen_copy(self.model, share=not alone) if reference and not settings.lora else None
         self.engine = self._engine(self.model, self._adamw())
@@ -247,7 +240,7 @@ class DeepSpeedLearner(TorchLearner):
         return norm
 
     def _my_share(self, batch: Batch, rows: list[int]) -> list[list[int]]:
-        return deal(batch.lengths_B, rows, self._token_budget, self.ranks)[self.rank]
+        return deal(bundles(batch, rows), self._token_budget, self.ranks)[self.rank]
 
     def _summed(self, shares: dict[str, float]) -> dict[str, float]:
         sums = torch.tensor(list(shares.values()), dtype=torch.float64, device=self.policy.device)

@@ -2,13 +2,16 @@
 
     H = - sum over v of p[v] log p[v],    dH / d logits[v] = - p[v] (log p[v] + H)
 
-The backward pass makes each chunk's logits again.
+The backward pass makes each chunk's logits again. `logprobs.py` is apart from this one, for without the entropy one table of
+logits is enough, and a batch of one chunk keeps its probabilities.
 """
 
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+
+from medrl.learners.head import HeadGradients, chunk_logits
 
 
 class _LogprobsAndEntropy(torch.autograd.Function):
@@ -36,27 +39,18 @@ class _LogprobsAndEntropy(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad_logprobs_N: Tensor, grad_entropy_N: Tensor) -> tuple[Tensor | None, ...]:
         hidden_ND, weight_VD, bias_V, targets_N, entropy_N = ctx.saved_tensors
-        need_hidden, need_weight, need_bias = ctx.needs_input_grad[:3]
-        d_hidden_ND = torch.empty_like(hidden_ND) if need_hidden else None
-        d_weight_VD = torch.zeros_like(weight_VD) if need_weight else None
-        d_bias_V = torch.zeros_like(bias_V) if need_bias else None
+        found = HeadGradients(hidden_ND, weight_VD, bias_V, ctx.scale, ctx.needs_input_grad[:3])
         for part in torch.arange(len(targets_N), device=hidden_ND.device).split(ctx.rows):
             probs_CV = _log_softmax(hidden_ND[part], weight_VD, bias_V, ctx.scale).exp_()
             d_logits_CV = torch.xlogy(probs_CV, probs_CV).addcmul_(probs_CV, entropy_N[part, None])
             d_logits_CV.mul_(-grad_entropy_N[part, None]).addcmul_(probs_CV, grad_logprobs_N[part, None], value=-1.0)
             d_logits_CV.scatter_add_(-1, targets_N[part, None], grad_logprobs_N[part, None])
-            if d_bias_V is not None:
-                d_bias_V += d_logits_CV.mul(ctx.scale).sum(0).to(d_bias_V.dtype)
-            d_logits_CV = d_logits_CV.mul_(ctx.scale).to(hidden_ND.dtype)
-            if d_hidden_ND is not None:
-                d_hidden_ND[part] = d_logits_CV @ weight_VD
-            if d_weight_VD is not None:
-                d_weight_VD.addmm_(d_logits_CV.T, hidden_ND[part])
-        return d_hidden_ND, d_weight_VD, d_bias_V, None, None, None
+            found.add(part, d_logits_CV)
+        return found.hidden_ND, found.weight_VD, found.bias_V, None, None, None
 
 
 def _log_softmax(hidden_CD: Tensor, weight_VD: Tensor, bias_V: Tensor | None, scale: float) -> Tensor:
-    logits_CV = nn.functional.linear(hidden_CD, weight_VD, bias_V).float().mul_(scale)
+    logits_CV = chunk_logits(hidden_CD, weight_VD, bias_V, scale)
     return logits_CV.sub_(logits_CV.logsumexp(-1, keepdim=True))
 
 

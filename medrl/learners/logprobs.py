@@ -15,6 +15,8 @@ from transformers import PreTrainedModel
 from medrl.algorithms import Batch, Outputs
 from medrl.errors import UnsupportedModel
 from medrl.learners.entropy import token_logprobs_and_entropy
+from medrl.learners.head import HeadGradients, chunk_logits
+from medrl.learners.trees import tree_states
 
 
 class _TokenLogprobs(torch.autograd.Function):
@@ -33,7 +35,7 @@ class _TokenLogprobs(torch.autograd.Function):
         one_chunk = len(targets_N) <= rows
         probs_NV: Tensor | None = None
         for part in torch.arange(len(targets_N), device=hidden_ND.device).split(rows):
-            logits_CV = _logits(hidden_ND[part], weight_VD, bias_V, scale)
+            logits_CV = chunk_logits(hidden_ND[part], weight_VD, bias_V, scale)
             normalizer_N[part] = logits_CV.logsumexp(-1)
             logprobs_N[part] = logits_CV.gather(-1, targets_N[part, None])[:, 0] - normalizer_N[part]
             if one_chunk and any(ctx.needs_input_grad[:3]):
@@ -45,34 +47,20 @@ class _TokenLogprobs(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad_N: Tensor) -> tuple[Tensor | None, ...]:
         hidden_ND, weight_VD, bias_V, targets_N, normalizer_N, kept_NV = ctx.saved_tensors
-        need_hidden, need_weight, need_bias = ctx.needs_input_grad[:3]
-        d_hidden_ND = torch.empty_like(hidden_ND) if need_hidden else None
-        d_weight_VD = torch.zeros_like(weight_VD) if need_weight else None
-        d_bias_V = torch.zeros_like(bias_V) if need_bias else None
+        found = HeadGradients(hidden_ND, weight_VD, bias_V, ctx.scale, ctx.needs_input_grad[:3])
         for part in torch.arange(len(targets_N), device=hidden_ND.device).split(ctx.rows):
             # d logp / d logits = one_hot(target) - softmax, times the incoming gradient and the logits' scale
             if kept_NV is not None:
                 d_logits_CV = kept_NV
             else:
-                d_logits_CV = _logits(hidden_ND[part], weight_VD, bias_V, ctx.scale)
+                d_logits_CV = chunk_logits(hidden_ND[part], weight_VD, bias_V, ctx.scale)
                 d_logits_CV.sub_(normalizer_N[part, None]).exp_()
             d_logits_CV = (
                 d_logits_CV * -grad_N[part, None] if kept_NV is not None else d_logits_CV.mul_(-grad_N[part, None])
             )
             d_logits_CV.scatter_add_(-1, targets_N[part, None], grad_N[part, None])
-            if d_bias_V is not None:
-                d_bias_V += d_logits_CV.mul(ctx.scale).sum(0).to(d_bias_V.dtype)
-            d_logits_CV = d_logits_CV.mul_(ctx.scale).to(hidden_ND.dtype)
-            if d_hidden_ND is not None:
-                d_hidden_ND[part] = d_logits_CV @ weight_VD
-            if d_weight_VD is not None:
-                d_weight_VD.addmm_(d_logits_CV.T, hidden_ND[part])
-        return d_hidden_ND, d_weight_VD, d_bias_V, None, None, None
-
-
-def _logits(hidden_CD: Tensor, weight_VD: Tensor, bias_V: Tensor | None, scale: float) -> Tensor:
-    logits_CV = nn.functional.linear(hidden_CD, weight_VD, bias_V).float()
-    return logits_CV if scale == 1.0 else logits_CV.mul_(scale)
+            found.add(part, d_logits_CV)
+        return found.hidden_ND, found.weight_VD, found.bias_V, None, None, None
 
 
 def token_logprobs(
@@ -149,12 +137,15 @@ def trained_states(trunk: nn.Module, batch: Batch, *, pack: bool = False) -> Ten
 
     Args:
         trunk: Gives `last_hidden_state`.
-        batch: Right-padded rows. The causal mask keeps real tokens from seeing the padding, so none is passed.
+        batch: Right-padded rows. The causal mask keeps real tokens from seeing the padding, so none is passed. With a
+            `tree_B`, rows with one prompt go through as a tree.
         pack: Put all rows into one without padding; positions that start again at 0 keep them apart.
 
     Returns:
         (N, D), N the number of trained tokens: the state before token t predicts token t.
     """
+    if batch.tree_B is not None:
+        return tree_states(trunk, batch)
     device = next(trunk.parameters()).device
     tokens_BT, mask_BT = batch.tokens_BT.to(device), batch.loss_mask_BT.to(device)
     extra = {} if batch.multimodal is None else {k: v.to(device) for k, v in batch.multimodal.tensors.items()}

@@ -1,9 +1,8 @@
-"""Deal rows out: whole groups to minibatches by chance, rows of similar length to micro-batches by a token budget."""
+"""Deal rows out: whole groups to minibatches by chance, sequences of similar length to micro-batches by a token budget."""
 
 import random
-from collections.abc import Iterator
-
-from torch import Tensor
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
 from medrl.algorithms import Batch
 
@@ -17,32 +16,52 @@ def minibatches(batch: Batch, count: int, seed: int) -> list[list[int]]:
     return [[g * size + i for g in sorted(groups[m::count]) for i in range(size)] for m in range(count)]
 
 
-def microbatches(lengths_B: Tensor, rows: list[int], token_budget: int) -> Iterator[list[int]]:
-    """Split `rows` so that rows x longest length stays within the budget; a longer single row goes alone."""
-    current: list[int] = []
-    for row in sorted(rows, key=lambda r: (int(lengths_B[r]), r)):
-        if current and (len(current) + 1) * int(lengths_B[row]) > token_budget:
-            yield current
+class Bundle(NamedTuple):
+    """Rows that pass through the model as one sequence, and its tokens: a row, or a tree (see `trees`)."""
+
+    rows: list[int]
+    tokens: int
+
+
+def bundles(batch: Batch, rows: list[int]) -> list[Bundle]:
+    """The rows, those of a tree together."""
+    lengths = batch.lengths_B.tolist()
+    if batch.tree_B is None:
+        return [Bundle([row], lengths[row]) for row in rows]
+    prompts, trees = batch.prompt_lengths_B.tolist(), dict[int, list[int]]()
+    for row, tree in zip(rows, batch.tree_B[rows].tolist(), strict=True):
+        trees.setdefault(tree, []).append(row)
+    return [
+        Bundle(some, prompts[some[0]] + sum(lengths[row] - prompts[row] for row in some)) for some in trees.values()
+    ]
+
+
+def microbatches(bundles: Iterable[Bundle], token_budget: int) -> Iterator[list[int]]:
+    """Rows of each micro-batch: sequences x longest stays within the budget; a longer single one goes alone."""
+    current: list[Bundle] = []
+    for bundle in sorted(bundles, key=lambda b: (b.tokens, b.rows)):
+        if current and (len(current) + 1) * bundle.tokens > token_budget:
+            yield [row for one in current for row in one.rows]
             current = []
-        current.append(row)
+        current.append(bundle)
     if current:
-        yield current
+        yield [row for one in current for row in one.rows]
 
 
-def deal(lengths_B: Tensor, rows: list[int], token_budget: int, ranks: int) -> list[list[list[int]]]:
+def deal(bundles: Iterable[Bundle], token_budget: int, ranks: int) -> list[list[list[int]]]:
     """Micro-batches of each rank: as many on every rank, with tokens in balance.
 
-    The longest rows go first, each to the rank with the fewest tokens so far, so that two ranks differ by less than the
-    longest row. Sharded ranks must pass through the model equally often: where one has fewer micro-batches its largest are
+    The longest sequences go first, each to the rank with the fewest tokens so far, so that two ranks differ by less than
+    the longest. Sharded ranks must pass through the model equally often: where one has fewer micro-batches its largest are
     halved, and where it has too few rows for that it gets empty ones.
     """
-    shares: list[list[int]] = [[] for _ in range(ranks)]
+    shares: list[list[Bundle]] = [[] for _ in range(ranks)]
     loads = [0] * ranks
-    for row in sorted(rows, key=lambda r: (-int(lengths_B[r]), r)):
+    for bundle in sorted(bundles, key=lambda b: (-b.tokens, b.rows)):
         rank = loads.index(min(loads))
-        shares[rank].append(row)
-        loads[rank] += int(lengths_B[row])
-    dealt = [list(microbatches(lengths_B, share, token_budget)) for share in shares]
+        shares[rank].append(bundle)
+        loads[rank] += bundle.tokens
+    dealt = [list(microbatches(share, token_budget)) for share in shares]
     passes = max(map(len, dealt))
     for share in dealt:
         while len(share) < passes:

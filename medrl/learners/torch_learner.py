@@ -21,7 +21,8 @@ from medrl.learners.base import Optimization
 from medrl.learners.critic import Critic
 from medrl.learners.efficiency import measured_flops
 from medrl.learners.logprobs import backbone_and_head, response_logprobs, response_outputs, trained_states
-from medrl.learners.microbatches import microbatches, minibatches
+from medrl.learners.microbatches import bundles, microbatches, minibatches
+from medrl.learners.trees import can_share, planted, shared_tokens
 from medrl.learners.undo import Undo, mib
 from medrl.models import Policy
 from medrl.models.buckets import AnyBucket, lend
@@ -33,6 +34,8 @@ CPU_TOKENS = 2048  # for each thread: a CPU is fastest while the activations of 
 class TorchLearner:
     """AdamW over a policy's parameters."""
 
+    ranks = 1
+
     def __init__(self, policy: Policy, settings: Optimization, *, reference: bool = False) -> None:
         """Bind to a policy.
 
@@ -41,17 +44,8 @@ class TorchLearner:
             settings: Knobs of optimisation.
             reference: Keep the present weights for the KL to them: a frozen copy, or the model without its adapter.
         """
-        self.policy, self.settings = policy, settings
-        self.model: PreTrainedModel = policy.model
-        attention = str(getattr(self.model.config, "_attn_implementation", ""))
-        self.pack = settings.packing == "on" or (settings.packing == "auto" and "flash" in attention)
-        self.critic = Critic(policy, settings.critic, pack=self.pack) if settings.critic else None
-        trainable.choose_trainable(self.model, settings.last_layers, settings.lora)
+        self._bind(policy, settings)
         self.reference = (self.model if settings.lora else trainable.frozen_copy(self.model)) if reference else None
-        if settings.gradient_checkpointing:
-            self.model.gradient_checkpointing_enable({"use_reentrant": False})
-        self.updates = 0
-        self.broken_off = threading.Event()
         self.optimizer = torch.optim.AdamW(
             trainable.parameters(self.model).values(),
             lr=settings.lr,
@@ -60,8 +54,30 @@ class TorchLearner:
             fused=True,
         )
 
+    def _bind(self, policy: Policy, settings: Optimization) -> None:
+        """What every learner does with its policy."""
+        self.policy, self.settings = policy, settings
+        self.model: PreTrainedModel = policy.model
+        attention = str(getattr(self.model.config, "_attn_implementation", ""))
+        self.pack = settings.packing == "on" or (settings.packing == "auto" and "flash" in attention)
+        self.critic = Critic(policy, settings.critic, pack=self.pack) if settings.critic else None
+        trainable.choose_trainable(self.model, settings.last_layers, settings.lora)
+        if settings.gradient_checkpointing:
+            self.model.gradient_checkpointing_enable({"use_reentrant": False})
+        trunk = self.critic and self.critic.model.trunk
+        self.share = settings.share_prompts == "auto" and not self.pack
+        self.share = self.share and can_share(self.model) and (trunk is None or can_share(trunk))
+        self.updates = 0
+        self.broken_off = threading.Event()
+
+    def _planted(self, batch: Batch) -> Batch:
+        if not self.share or batch.tree_B is not None:
+            return batch
+        return planted(batch, int(self.model.config.hidden_size), self._token_budget, self.ranks)
+
     def forward(self, batch: Batch, want: Set[str], *, exact_rollouts: bool = False) -> Batch:
         """See `Learner.forward`."""
+        batch = self._planted(batch)
         if "old_logprobs" in want and exact_rollouts:
             batch = batch.with_(old_logprobs_BT=batch.rollout_logprobs_BT)
         elif "old_logprobs" in want:
@@ -77,6 +93,7 @@ class TorchLearner:
 
     def update(self, batch: Batch, algorithm: Algorithm, seed: int) -> dict[str, float]:
         """See `Learner.update`. `seed` decides the dealing into minibatches, and dropout where the model has any."""
+        batch = self._planted(batch)
         trained = [self.model] if self.critic is None else [self.model, self.critic.model]
         for model in trained:
             model.train()
@@ -107,6 +124,7 @@ class TorchLearner:
             **{name: total / done for name, total in totals.items()},
             "updates": float(done),
             "idle_updates": float(idle),
+            **({"time/learner/shared_tokens": shared_tokens(batch)} if done and batch.tree_B is not None else {}),
         }
 
     def _step(self, minibatch: Batch, algorithm: Algorithm) -> dict[str, float] | None:
@@ -117,7 +135,7 @@ class TorchLearner:
         denominators = Denominators.of(minibatch, rows)
         metrics = {"loss": 0.0}
         critic = self.critic
-        for micro_rows in microbatches(minibatch.lengths_B, rows, self._token_budget):
+        for micro_rows in microbatches(bundles(minibatch, rows), self._token_budget):
             self._must_go_on()
             micro = self._with_pixels(minibatch.rows(micro_rows).to(self.policy.device))
             loss = algorithm.loss(self._outputs(self.model, micro, algorithm.outputs), micro, denominators)
@@ -168,7 +186,7 @@ class TorchLearner:
         was_training = model.training
         model.eval()
         rows = batch.loss_mask_BT.any(-1).nonzero()[:, 0].tolist()
-        for micro_rows in microbatches(batch.lengths_B, rows, self._token_budget):
+        for micro_rows in microbatches(bundles(batch, rows), self._token_budget):
             self._must_go_on()
             part_BT = of(self._with_pixels(batch.rows(micro_rows).to(self.policy.device)))
             table_BT[micro_rows, : part_BT.shape[1]] = part_BT.cpu()

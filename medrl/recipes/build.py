@@ -90,6 +90,25 @@ def demonstrations_of(source: DemonstrationSource, problems: ProblemSource) -> l
     return generate_demonstrations(asked, wrong_share=source.wrong_share, chain=source.chain, seed=source.seed)
 
 
+def data_of(recipe: Recipe) -> tuple[list[Problem], list[Demonstration]]:
+    """The problems and demonstrations that a recipe trains on.
+
+    Raises:
+        DataError: `problems.undemonstrated` leaves none.
+    """
+    problems = problems_of(recipe.problems)
+    shown = demonstrations_of(recipe.demonstrations, recipe.problems) if recipe.demonstrations else []
+    if not recipe.problems.undemonstrated:
+        return problems, shown
+    asked = {d.messages[-2]["content"] for d in shown if isinstance(d.messages[-2]["content"], str)}
+    left = [one for one in problems if one.messages[-1]["content"] not in asked]
+    if not left:
+        raise DataError(
+            f"all {len(problems)} problems of {recipe.problems.source} are demonstrated; none is left for RL"
+        )
+    return left, shown
+
+
 def _consultations(source: DemonstrationSource, problems: ProblemSource) -> list[Demonstration]:
     """`count` consultations of a scripted doctor, one demonstration a turn; `wrong_share` of them by one who only guesses."""
     if problems.source != PATIENTS:

@@ -9,7 +9,7 @@ from medrl.environments import check_problems
 from medrl.errors import DataError, MedrlError
 from medrl.evaluation.evaluate import evaluate
 from medrl.models import Policy
-from medrl.recipes.build import check_held_out, demonstrations_of, problems_of, whole_response
+from medrl.recipes.build import check_held_out, data_of, problems_of, whole_response
 from medrl.recipes.process import quiet_libraries, reproducible
 from medrl.recipes.schema import Recipe
 from medrl.rollouts import Episodes
@@ -54,8 +54,7 @@ def evaluate_policy(
 
 def _check_not_trained_on(recipe: Recipe, held_out: list[Problem], console: RunConsole) -> None:
     try:
-        problems = problems_of(recipe.problems)
-        shown = demonstrations_of(recipe.demonstrations, recipe.problems) if recipe.demonstrations else []
+        problems, shown = data_of(recipe)
     except (MedrlError, OSError) as error:  # a policy may be measured where its training data is not
         console.say(f"not checked whether held-out problems were trained on: {error}")
         return

@@ -19,7 +19,7 @@ from medrl.environments import Environment, check_problems
 from medrl.files import atomic_folder, remove_folder
 from medrl.learners import backbone_and_head
 from medrl.models import Policy
-from medrl.recipes.build import check_held_out, demonstrations_of, problems_of, start_policy, whole_response
+from medrl.recipes.build import check_held_out, data_of, problems_of, start_policy, whole_response
 from medrl.recipes.cards import card_warnings
 from medrl.recipes.load import read_algorithm, to_yaml
 from medrl.recipes.process import quiet_libraries, reproducible
@@ -34,7 +34,10 @@ from medrl.types import Problem
 
 # What a resumed run may change: what it keeps, how much failure it bears, and on how many machines it goes on; how long it
 # goes on, see `may_change`.
-MACHINES = ("address", "cpus", "engines", "learners", "rewards", "adapters_only", "max_learner_restarts")
+MACHINES = (
+    "address", "cpus", "colocate", "engines", "engine.gpu_memory_utilization", "learners", "rewards", "adapters_only",
+    "max_learner_restarts",
+)  # fmt: skip
 MAY_CHANGE = (
     "resume", "folder", "trackers", "trainer.keep_checkpoints", "trainer.max_unscored", "trainer.stop_grace",
     "trainer.peak_tflops", *(f"cluster.{name}" for name in MACHINES),
@@ -76,9 +79,8 @@ def run_folder(recipe: Recipe) -> Path:
 
 def prepare(recipe: Recipe) -> Parts:
     """Load and check all data, and build the reward."""
-    problems = problems_of(recipe.problems)
+    problems, shown = data_of(recipe)
     held_out = problems_of(recipe.held_out) if recipe.held_out else []
-    shown = demonstrations_of(recipe.demonstrations, recipe.problems) if recipe.demonstrations else []
     check_held_out(recipe, problems, held_out, shown)
     environment = environments.build(recipe.environment) if recipe.environment else None
     return Parts(problems, held_out, shown, rewards.build(recipe.reward), environment)
@@ -221,7 +223,8 @@ def _placement(recipe: Recipe, policy: Policy, run: RunFolder, console: RunConso
     cluster = recipe.cluster
     console.say(
         f"starting {cluster.engines.engines} vLLM engines and {cluster.learners.ranks} DeepSpeed ranks (ZeRO "
-        f"{cluster.deepspeed.stage}) on {cluster.address or 'a Ray cluster of this machine'}"
+        f"{cluster.deepspeed.stage}), {'in turn on the same GPUs, ' * cluster.colocate}"
+        f"on {cluster.address or 'a Ray cluster of this machine'}"
     )
     placement = RayPlacement(
         policy,

@@ -35,6 +35,9 @@ class ProblemSource:
     skip: int = 0
     """Leave out so many rows from the head, e.g. to keep the head of one file for evaluation."""
 
+    undemonstrated: bool = False
+    """Of `problems`: leave out those that a demonstration asks word for word, so that RL asks what SFT has not shown."""
+
     config: str | None = None
     """Configuration of a hub data set, e.g. `en`."""
 
@@ -156,9 +159,15 @@ def _not_on_ray(cluster: ClusterSettings, max_staleness: int) -> list[str]:
             f"cluster.engine.transfer is {cluster.engine.transfer!r}; a run sends weights as buckets through Ray's object "
             "store, and drives no other way"
         )
-    if cluster.engine.sleep_mode:
+    if cluster.engine.sleep_mode and not cluster.colocate:
         faults.append(
-            "cluster.engine.sleep_mode: engines and ranks have GPUs of their own, and no run puts them to sleep"
+            "cluster.engine.sleep_mode: engines and ranks have GPUs of their own, and no run puts them to sleep; "
+            "cluster.colocate=true has them take turns on the same ones"
+        )
+    if max_staleness and cluster.colocate:
+        faults.append(
+            f"max_staleness is {max_staleness}, but with cluster.colocate engines sleep while the learner computes, so every "
+            "rollout is of the present policy: take 0, or GPUs for each"
         )
     if max_staleness and cluster.engine.midway == "refuse":
         faults.append(
@@ -264,6 +273,12 @@ class Recipe:
             faults.append("policy: `path` and `new` exclude each other; give one")
         if self.sft is not None and self.demonstrations is None:
             faults.append("sft: there is nothing to learn from; give `demonstrations`, or leave `sft` out")
+        if self.problems.undemonstrated and self.demonstrations is None:
+            faults.append(
+                "problems.undemonstrated: leaves out what `demonstrations` ask, of which there are none; give them"
+            )
+        if self.held_out is not None and self.held_out.undemonstrated:
+            faults.append("held_out.undemonstrated: held-out problems are never trained on; leave it out")
         if self.threads is not None and self.threads < 1:
             faults.append(f"threads is {self.threads}; give at least 1, or leave it out for all cores")
         if self.max_rows < 1:

@@ -184,7 +184,8 @@ def best_split(
         site: What is the same for all.
         gpus: How many there are.
         staleness: k.
-        together: Whether GPUs may sample and learn in turn, which only k = 0 allows. `placement: ray` keeps them apart.
+        together: Whether GPUs may sample and learn in turn, which only k = 0 allows; `cluster.colocate` does so with engines
+            of one GPU each.
         tried: Splits that are simulated.
         seed: Decides the lengths.
 

@@ -61,7 +61,6 @@ def grows(work: Callable[[str], Work], limits: Limits) -> str:
 
 def _growth(work: Callable[[str], Work], text: Callable[[int], str], limits: Limits) -> str:
     """Double the text until its time can be measured, then hold it against that of a quarter."""
-
     tried = count()
 
     def seconds(size: int, tries: int) -> float:

@@ -27,6 +27,7 @@ from medrl.files import (
     truncate_jsonl,
     write_atomic,
 )
+from medrl.tracking.changes import changes
 from medrl.tracking.lock import RunLock
 from medrl.tracking.traces import Trace, plain, trace_rows, traces_from_rows
 from medrl.types import Group, Score
@@ -290,35 +291,19 @@ def step_of(path: Path) -> int:
 
 def check_same_recipe(run: Path, begun: str, given: str, may_change: Sequence[str] = ()) -> None:
     """Raise RecipeError with every field in which the recipe `given` differs from the one a run was `begun` with."""
-    old, new = _flat(begun, f"{run}/recipe.yaml"), _flat(given, "the recipe given")
-    absent = "absent"
-    faults = [
-        f"{key}: was {json.dumps(old[key], ensure_ascii=False) if key in old else absent}, "
-        f"is now {json.dumps(new[key], ensure_ascii=False) if key in new else absent}"
-        for key in [*old, *(key for key in new if key not in old)]
-        if (key not in old or key not in new or old[key] != new[key])
-        and not any(key == allowed or key.startswith((f"{allowed}.", f"{allowed}[")) for allowed in may_change)
-    ]
+    faults = changes(_sections(begun, f"{run}/recipe.yaml"), _sections(given, "the recipe given"), may_change)
     if faults:
         raise RecipeError(f"{run}: the recipe for going on (undo the changes or give another folder)", faults)
 
 
-def _flat(text: str, source: str) -> dict[str, Any]:
+def _sections(text: str, source: str) -> dict[str, Any]:
     import yaml
 
     try:
         tree = yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise DataError(f"{source} is not YAML: {error}") from error
-    return dict(_leaves(tree, ""))
-
-
-def _leaves(tree: Any, key: str) -> list[tuple[str, Any]]:
-    if isinstance(tree, dict) and tree:
-        return [leaf for name, value in tree.items() for leaf in _leaves(value, f"{key}.{name}" if key else str(name))]
-    if isinstance(tree, list) and tree:
-        return [leaf for index, value in enumerate(tree) for leaf in _leaves(value, f"{key}[{index}]")]
-    return [(key, plain(tree))] if key else []
+    return tree if isinstance(tree, dict) else {}
 
 
 def _numbers(row: Mapping[str, Any]) -> dict[str, Any]:

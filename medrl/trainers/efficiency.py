@@ -39,7 +39,8 @@ class Meter:
             learned: What `Learner.update` told.
             seconds: Of the forward passes and the update, moving the batch counted.
 
-        Tokens are those of prompt and response in all rows that gave a gradient, in each epoch.
+        Tokens are those of prompt and response in all rows that gave a gradient, in each epoch. What a group shares and
+        passes through the model once (`time/learner/shared_tokens`) is no work that was done: FLOPs are scaled down by it.
         """
         taught = rows_of(batch, algorithm.gradient_rows(batch))
         if not taught.tokens or seconds <= 0:
@@ -51,7 +52,8 @@ class Meter:
             flops = self._cost.forward(rows_of(batch, batch.loss_mask_BT.any(-1)), passes)
             alone = learned.get("critic_alone", 0.0)
             flops += algorithm.epochs * self._cost.update(taught, self.optimization, alone)
-            found["time/learner/mfu"] = flops / (seconds * self.peak)
+            done = flops * (1.0 - learned.get("time/learner/shared_tokens", 0.0))
+            found["time/learner/mfu"] = done / (seconds * self.peak)
         return found
 
     @cached_property

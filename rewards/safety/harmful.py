@@ -78,7 +78,10 @@ _HOW = re.compile(
 
 
 def refuses(text: str, *, harmful: bool = False) -> bool:
-    """Whether a plain text declines what it was asked; a bare "no" does so where that is `harmful`, else it may answer."""
+    """Whether a plain text declines what it was asked; a bare "no" does so where that is `harmful`, else it may answer.
+
+    `rewards/refusal.py` tells answers from refusals by what else they say; here any declining or warning sentence counts.
+    """
     return bool(_REFUSES.search(text) or (harmful and _BARE.match(text)))
 
 

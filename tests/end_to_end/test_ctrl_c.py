@@ -21,7 +21,7 @@ KNOBS = (
     "policy.new.hidden_size=64", "policy.new.intermediate_size=128", "held_out=null", "sft=null", "demonstrations=null",
     "trainer.save_every=0", "trainer.evaluate_every=0",
 )  # fmt: skip
-RAY = ("placement=ray", "cluster.learners.ranks=2", "cluster.deepspeed.stage=3")
+RAY = ("placement=ray", "cluster.learners.ranks=2", "cluster.deepspeed.stage=3", "cluster.engine.kv_cache_gib=0.0625")
 
 
 def begin(tiny: Path, run: Path, *overrides: str) -> "subprocess.Popen[bytes]":

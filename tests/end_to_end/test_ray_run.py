@@ -12,13 +12,16 @@ import pytest
 from medrl.tracking import RunFolder
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow]
+STEPS = 10  # an engine is killed after the first, a rank after the third, the driver after the sixth
 WIDE = (
     "policy.new.hidden_size=64",
-    "policy.new.intermediate_size=128",
-)  # heads of 32 numbers, the fewest that vLLM knows
+    "policy.new.intermediate_size=128",  # heads of 32 numbers, the fewest that vLLM knows
+    "sft=null",
+    "demonstrations=null",
+)
 CLUSTER = (
     "placement=ray", "cluster.learners.ranks=2", "cluster.deepspeed.stage=3", "cluster.rewards.actors=1",
-    "cluster.rewards.cpus=0.5",
+    "cluster.rewards.cpus=0.5", "cluster.engine.kv_cache_gib=0.0625",
 )  # fmt: skip
 
 
@@ -40,18 +43,18 @@ def test_three_kills_lose_nothing_and_double_nothing(chaos: Any, tiny: Path, tmp
         *WIDE,
         *CLUSTER,
         "max_staleness=1",
-        "trainer.steps=12",
+        f"trainer.steps={STEPS}",
         "trainer.evaluate_every=0",
         "trainer.save_every=2",
     )
     run = chaos.Run(tiny, overrides, tmp_path / "run")
-    ended = chaos.disturb(run, ("engine", "learner", "driver"), 12, random.Random(0), 500.0)
+    ended = chaos.disturb(run, ("engine", "learner", "driver"), STEPS, random.Random(0), 500.0)
     log = (tmp_path / "run.log").read_text(errors="replace")
     assert ended, log[-3000:]
     assert [kind for kind, _ in run.kills] == ["engine", "learner", "driver"], log[-3000:]
     found = chaos.audit(run)
     assert set(found.values()) == {0}, found
     rows = RunFolder(run.folder).read_metrics("rl")
-    assert [row["step"] for row in rows] == list(range(1, 13))
+    assert [row["step"] for row in rows] == list(range(1, STEPS + 1))
     assert max(row.get("staleness", 0.0) for row in rows) <= 1.0 and any("staleness/1" in row for row in rows)
     assert all(row["cluster/sync_gap"] < 1e-4 for row in rows), "engines have the learner's weights after every step"

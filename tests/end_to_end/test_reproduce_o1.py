@@ -52,12 +52,29 @@ def test_every_row_is_trained_measured_and_not_done_twice(
     (seed / "complex_ppo" / "done.json").unlink()  # as if it had been killed before its mark
     (seed / "complex_ppo" / "answers.jsonl").unlink()
     assert reproduce.main(arguments) == 0  # type: ignore[attr-defined]
-    assert capsys.readouterr().out.count("# seed0/") == 1
+    told = capsys.readouterr().out
+    assert told.count(": done in ") == 1 and "# seed0/complex_ppo: goes on\n" in told
     assert (seed / "complex_ppo" / "answers.jsonl").read_bytes() == before
-    with pytest.raises(FolderTaken, match="other knobs"):
+    with pytest.raises(FolderTaken, match=r'other knobs \(knobs.trainer.steps: was "2", is now "3"\)'):
         reproduce.main([*arguments, "trainer.steps=3"])  # type: ignore[attr-defined]
     again = json.loads((tmp_path / "out.json").read_text())
     assert (again["table"], again["shapes"]) == (report["table"], report["shapes"])
+
+
+def test_recipes_of_the_larger_scales_are_read_and_told(reproduce: object, capsys: pytest.CaptureFixture[str]) -> None:
+    for scale, commands in (("laptop", 1), ("paper", 4)):
+        assert reproduce.main(["--scale", scale]) == 0  # type: ignore[attr-defined]
+        assert capsys.readouterr().out.count("medrl ") == commands
+
+
+def test_sft_takes_no_step_of_rl_whatever_the_knobs_say(reproduce: object, tmp_path: Path) -> None:
+    from medrl.recipes.stages import Stages
+
+    rebuild = reproduce.Rebuild(Stages(tmp_path), 0, ["trainer.steps=7", "sft.epochs=2"])  # type: ignore[attr-defined]
+    sft = rebuild.recipe({"demonstrations.chain": "complex", "trainer.steps": 0})
+    assert (sft.trainer.steps, sft.sft.epochs) == (0, 2)
+    start = {"policy.path": str(FOLDER), "policy.new": None, "sft": None, "demonstrations": None}
+    assert rebuild.recipe(start).trainer.steps == 7 and rebuild.recipe(start).sft is None
 
 
 def test_a_shape_is_refuted_by_five_seeds_only(reproduce: object, tmp_path: Path) -> None:

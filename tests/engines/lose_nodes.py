@@ -2,8 +2,8 @@
 
     python lose_nodes.py REPORT RECIPE FOLDER KNOB...
 
-The head has room for everything. Engine 1 and rank 1 start on nodes of their own; that of the engine is removed once step 3
-is logged, that of the rank once step 6 is. Writes where the engines were built first, and the run's exit status, to REPORT.
+The head has room for everything. Engine 1 and rank 1 start on nodes of their own; that of the engine is removed once step 2
+is logged, that of the rank once step 5 is. Writes where the engines were built first, and the run's exit status, to REPORT.
 """
 
 import json
@@ -27,7 +27,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from medrl.cli import main
 from medrl.cluster import ray_placement
 
-REMOVED_AT = (3, 6)
+REMOVED_AT = (2, 5)
 # A node that does not answer five times in a row is gone; Ray asks every 3 seconds if not told otherwise.
 SOON_MISSED = {"health_check_initial_delay_ms": 1000, "health_check_period_ms": 500}
 

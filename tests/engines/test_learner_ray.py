@@ -25,7 +25,7 @@ pytestmark = [pytest.mark.engine, pytest.mark.slow]
 MakePolicy, MakeBatch = Callable[..., Policy], Callable[..., Batch]
 SETTINGS = Optimization(lr=1e-3, microbatch_tokens=40, max_grad_norm=0.3, weight_decay=0.1)
 ALGORITHM = GRPO(kl_coef=0.05)
-PATIENCE = 25.0
+PATIENCE = 15.0  # seconds; a pass takes milliseconds
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +93,7 @@ def test_numbers_faults_and_restarts(
         learners.load(tmp_path)
     assert apart(weights(learners), weights(straight)) < 1e-5
 
-    # 3. A rank is killed in an update: the group is lost by name, and goes on from its checkpoint on one rank
+    # 3. A rank is killed in an update: the group is lost by name, and goes on from its checkpoint
     saved, policy = tmp_path / "saved", tmp_path / "policy"
     saved.mkdir()
     policy.mkdir()
@@ -108,7 +108,7 @@ def test_numbers_faults_and_restarts(
     assert lost.value.ranks == (1,) and time.monotonic() - begun < 60
     with pytest.raises(LearnerLost, match="restart it from a checkpoint first"):
         learners.probe_logprobs([5, 6])
-    learners.restart(saved, ranks=1)
+    learners.restart(saved)
     train(learners, make_batch, range(3, 5))
     train(straight, make_batch, range(3, 5))
     assert apart(weights(learners), weights(straight)) < 1e-5
@@ -116,9 +116,8 @@ def test_numbers_faults_and_restarts(
     assert apart(half, dict(Policy.load(str(saved)).model.named_parameters())) == 0.0  # type: ignore[arg-type]
 
     # 4. A rank stops in its tracks: it is named, with where it was last seen
-    learners.restart(saved, ranks=2)
     victim = process_of(learners, 1)
-    threading.Timer(3.0, os.kill, (victim, signal.SIGSTOP)).start()
+    threading.Timer(1.0, os.kill, (victim, signal.SIGSTOP)).start()
     with pytest.raises(LearnerLost, match=f"rank 1 of 2 hangs in update: no pass in {PATIENCE:.0f} s") as lost:
         for step in range(1000):
             learners.update(batch, ALGORITHM, step)
@@ -145,7 +144,7 @@ def test_numbers_faults_and_restarts(
     learners.interrupt(False)
     with pytest.raises(LearnerLost, match="half a gradient"):
         learners.update(batch, ALGORITHM, 5)
-    learners.restart(tmp_path / "undone")
+    learners.restart(tmp_path / "undone", ranks=1)  # of a checkpoint of two
     train(learners, make_batch, range(5, 6))
     train(straight, make_batch, range(5, 6))
     assert apart(weights(learners), weights(straight)) < 1e-5

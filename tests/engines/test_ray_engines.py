@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.engine, pytest.mark.slow]
 
 HANG = 30.0  # seconds; a step takes milliseconds, but machines that run tests may be busy
+SMALL = 1 / 16  # GiB of keys and values; a whole one takes a second to be zeroed, for each engine
 PATIENCE = 240.0  # seconds that an engine may take to come back
 
 
@@ -105,30 +106,14 @@ def once_each(rollouts: Sequence[Rollout], asked: Sequence[Request]) -> bool:
 
 
 @pytest.fixture(scope="module")
-def started() -> Iterator[None]:
-    import ray
-
-    variables = {
-        "RAY_USAGE_STATS_ENABLED": "0",
-        "PYTHONPATH": os.pathsep.join([os.getcwd(), os.environ.get("PYTHONPATH", "")]),
-    }
-    ray.init(
-        address="local", include_dashboard=False, num_cpus=4, log_to_driver=False, logging_level="ERROR",
-        runtime_env={"env_vars": variables},
-    )  # fmt: skip
-    yield
-    ray.shutdown()
-
-
-@pytest.fixture(scope="module")
-def side(started: None, make_policy: Callable[..., Policy], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Side]:
+def side(ray: Any, make_policy: Callable[..., Policy], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Side]:
     from medrl.cluster.engines import RayEngines
     from medrl.cluster.fleet import FleetSettings
 
     policy = make_policy(hidden_size=64, heads=2, key_value_heads=1, context=256)
     served = ServedModel.of(policy, tmp_path_factory.mktemp("served") / "model")
     fleet = FleetSettings(engines=2, heartbeat=0.5, hang_after=HANG, max_restarts=8)
-    engines = RayEngines(served, EngineSettings(max_num_seqs=32), fleet)
+    engines = RayEngines(served, EngineSettings(max_num_seqs=32, kv_cache_gib=SMALL), fleet)
     yield Side(policy, engines)
     engines.close()
 
@@ -298,7 +283,7 @@ def test_a_killed_engine_loses_no_request_and_doubles_none(side: Side) -> None:
     before = side.engines.figures()
     victim = side.engines._desk.slots[0]
     assert victim.card is not None
-    pid, asked = victim.card.pid, requests(30)
+    pid, asked = victim.card.pid, requests(14)
     rollouts = sample(side, asked, lambda count: os.kill(pid, signal.SIGKILL) if count == 5 else None)
     assert once_each(rollouts, asked)
     after = side.engines.figures()
@@ -320,7 +305,7 @@ def test_a_hanging_engine_is_found_named_and_replaced(side: Side, caplog: pytest
 
         actor._engine._loop.call(asleep_at_the_wheel)
 
-    asked = requests(30, max_tokens=150)
+    asked = requests(14)
     with caplog.at_level(logging.WARNING, "medrl.cluster"):
         rollouts = sample(
             side, asked, lambda count: victim.actor.__ray_call__.remote(stall) and None if count == 3 else None
@@ -334,7 +319,7 @@ def test_a_hanging_engine_is_found_named_and_replaced(side: Side, caplog: pytest
 def test_a_stopped_process_is_found_by_its_silence(side: Side, caplog: pytest.LogCaptureFixture) -> None:
     victim = side.engines._desk.slots[0]
     assert victim.card is not None
-    pid, asked = victim.card.pid, requests(30, max_tokens=150)
+    pid, asked = victim.card.pid, requests(14)
     with caplog.at_level(logging.WARNING, "medrl.cluster"):
         rollouts = sample(side, asked, lambda count: os.kill(pid, signal.SIGSTOP) if count == 3 else None)
     assert once_each(rollouts, asked)
@@ -343,14 +328,14 @@ def test_a_stopped_process_is_found_by_its_silence(side: Side, caplog: pytest.Lo
 
 
 def test_more_losses_than_allowed_end_the_run_with_the_last_words(
-    started: None, make_policy: Callable[..., Policy], tmp_path_factory: pytest.TempPathFactory
+    ray: Any, make_policy: Callable[..., Policy], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     from medrl.cluster.engines import RayEngines
     from medrl.cluster.fleet import FleetSettings
 
     policy = make_policy(hidden_size=64, heads=2, key_value_heads=1, context=256)
     served = ServedModel.of(policy, tmp_path_factory.mktemp("served") / "model")
-    engines = RayEngines(served, EngineSettings(), FleetSettings(cpus=0.5, max_restarts=0))
+    engines = RayEngines(served, EngineSettings(kv_cache_gib=SMALL), FleetSettings(max_restarts=0))
     try:
         card = engines._desk.slots[0].card
         assert card is not None
@@ -367,7 +352,7 @@ def test_more_losses_than_allowed_end_the_run_with_the_last_words(
 
 
 def test_an_engine_that_cannot_start_says_why(
-    started: None, make_policy: Callable[..., Policy], tmp_path_factory: pytest.TempPathFactory
+    ray: Any, make_policy: Callable[..., Policy], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     from medrl.cluster.engines import RayEngines
     from medrl.cluster.fleet import FleetSettings
@@ -375,7 +360,7 @@ def test_an_engine_that_cannot_start_says_why(
     policy = make_policy(hidden_size=32, heads=2, key_value_heads=1)  # heads of 16, for which there is no kernel
     served = ServedModel.of(policy, tmp_path_factory.mktemp("served") / "model")
     with pytest.raises(EngineFailed, match="vLLM cannot start with the model in"):
-        RayEngines(served, EngineSettings(), FleetSettings(cpus=0.5))
+        RayEngines(served, EngineSettings(), FleetSettings())
     with pytest.raises(EngineFailed, match=r"was not loaded within 2 s.*ray status"):
         RayEngines(served, EngineSettings(), FleetSettings(cpus=64, start_timeout=2.0))
 
@@ -434,7 +419,7 @@ def test_weights_that_die_with_their_owner_are_a_lost_learner_and_not_a_broken_e
 
 
 def test_an_engine_that_takes_anothers_place_is_probed_before_it_samples(side: Side) -> None:
-    """Last of this file: the run of these engines is over."""
+    """Those that were killed above had a proof that holds, of RaySync. Last of this file: these engines' run is over."""
     import ray
 
     from medrl.cluster.fleet import Proof
@@ -444,11 +429,7 @@ def test_an_engine_that_takes_anothers_place_is_probed_before_it_samples(side: S
     all_ready(side)
     asked, version = requests(2, max_tokens=60), side.engines.version + 1
     refs = [ray.put(bucket) for bucket in side.weights()]
-    side.engines.update(refs, version, Proof(ids, right, 1e-4))
-    kill(side, 0)
-    assert once_each(sample(side, asked), asked)
-    all_ready(side)
-    side.engines.update(refs, version + 1, Proof(ids, tuple(value - 0.01 for value in right), 1e-4))
+    side.engines.update(refs, version, Proof(ids, tuple(value - 0.01 for value in right), 1e-4))
     kill(side, 0)
     with pytest.raises(WeightDrift, match="took another's place"):
         while True:

@@ -14,10 +14,11 @@ import pytest
 from medrl.tracking import RunFolder
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow]
-STEPS = 10
+STEPS = 8
 KNOBS = (
     "policy.new.hidden_size=64", "policy.new.intermediate_size=128", "held_out=null", "placement=ray", "max_staleness=1",
     "cluster.engines.engines=2", "cluster.engines.heartbeat=0.5", "cluster.learners.ranks=2", "cluster.deepspeed.stage=3",
+    "cluster.engine.kv_cache_gib=0.0625",
     f"trainer.steps={STEPS}", "trainer.evaluate_every=0", "trainer.save_every=2",
 )  # fmt: skip
 

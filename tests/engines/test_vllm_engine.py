@@ -10,6 +10,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,7 @@ from medrl.verifiers.protocol import verifier
 pytestmark = [pytest.mark.engine, pytest.mark.slow]
 
 CONTEXT = 256
+SMALL = 1 / 16  # GiB of keys and values; a whole one takes a second to be zeroed, for each engine
 LONG = Sampling(max_tokens=120)
 PROBE = tuple(5 + 7 * place % 200 for place in range(100))
 
@@ -111,7 +113,8 @@ def side(
     policy = make_policy(hidden_size=64, heads=2, key_value_heads=1, context=CONTEXT)
     policy = policy if request.param == "tied" else untie(policy)
     served = ServedModel.of(policy, tmp_path_factory.mktemp("served") / request.param)
-    engine = VLLMEngine(served, EngineSettings(max_num_seqs=32, max_batched_tokens=64))
+    knobs: dict[str, Any] = {"max_num_seqs": 32, "max_batched_tokens": 64, "kv_cache_gib": SMALL}
+    engine = VLLMEngine(served, EngineSettings(**knobs, sleep_mode=True))
     yield Side(policy, engine)
     engine.close()
 
@@ -309,6 +312,41 @@ def test_closing_the_iterator_ends_its_requests(side: Side) -> None:
     pulse = side.engine.pulse()
     assert pulse.running == pulse.waiting == 0
     assert len(sample(side.engine, requests(2), version)) == 2
+
+
+def test_what_is_asked_of_a_sleeping_engine_waits_or_is_refused(side: Side) -> None:
+    version = side.publish()
+    refused = []
+
+    def fall_asleep() -> None:
+        with pytest.raises(ValueError, match="unfinished; an engine sleeps between rollouts"):
+            side.engine.sleep()
+        refused.append(True)
+
+    during(side, fall_asleep, LONG)
+    assert refused
+    side.engine.sleep()
+    side.engine.sleep()  # it sleeps already
+    for work in (side.publish, lambda: side.engine.probe(PROBE)):
+        with pytest.raises(ValueError, match="is asleep; wake it first"):
+            work()
+    asked = requests(3, Sampling(max_tokens=5))
+    with ThreadPoolExecutor(1) as pool:
+        rollouts = pool.submit(sample, side.engine, asked, version)
+        time.sleep(0.5)
+        assert not rollouts.done() and side.engine.pulse().waiting == 3 and side.engine.pulse().quiet == 0.0
+        side.engine.wake()
+        assert max(gap(side.policy.model, rollout) for rollout in rollouts.result(30)) < 1e-5
+    assert worst(side) < 1e-5
+
+
+def test_a_command_that_hangs_shows_in_the_pulse_though_nothing_is_written(side: Side) -> None:
+    go_on = threading.Event()
+    stuck = side.engine._loop.call(lambda engine: go_on.wait(30))
+    time.sleep(1.0)
+    assert side.engine.pulse().quiet > 0.5
+    go_on.set()
+    assert stuck.result(10) and side.engine.pulse().quiet == 0.0
 
 
 def test_prompts_without_room_are_refused(side: Side) -> None:
@@ -538,7 +576,7 @@ def test_probing_disturbs_no_rollout(side: Side) -> None:
 def test_made_up_weights_are_never_sampled_from(make_policy: Callable[..., Policy], tmp_path: Path) -> None:
     policy = make_policy(hidden_size=64, heads=2, key_value_heads=1, context=CONTEXT)
     served = ServedModel.of(policy, tmp_path / "served")
-    engine = VLLMEngine(served, EngineSettings(from_checkpoint=False))
+    engine = VLLMEngine(served, EngineSettings(from_checkpoint=False, kv_cache_gib=SMALL))
     try:
         with pytest.raises(EngineFailed, match="made up until a first update"):
             sample(engine, requests(1))
@@ -552,7 +590,7 @@ def test_an_engine_over_two_processes(make_policy: Callable[..., Policy], tmp_pa
     """Tensor parallelism: each part of a layer in a process of its own, stepped by the same thread of ours."""
     policy = make_policy(hidden_size=128, heads=4, key_value_heads=2, context=CONTEXT)
     engine = VLLMEngine(
-        ServedModel.of(policy, tmp_path / "served"), EngineSettings(tensor_parallel=2, kv_cache_gib=0.25)
+        ServedModel.of(policy, tmp_path / "served"), EngineSettings(tensor_parallel=2, kv_cache_gib=SMALL)
     )
     side = Side(policy, engine)
     try:
@@ -567,7 +605,7 @@ def test_an_engine_over_two_processes(make_policy: Callable[..., Policy], tmp_pa
 
 def test_an_engine_that_dies_tells_all_who_wait(make_policy: Callable[..., Policy], tmp_path: Path) -> None:
     policy = make_policy(hidden_size=64, heads=2, key_value_heads=1, context=CONTEXT)
-    engine = VLLMEngine(ServedModel.of(policy, tmp_path / "served"))
+    engine = VLLMEngine(ServedModel.of(policy, tmp_path / "served"), EngineSettings(kv_cache_gib=SMALL))
 
     def sabotage(inner: Any) -> None:
         def step() -> None:

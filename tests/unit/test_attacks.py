@@ -128,8 +128,9 @@ def test_the_three_levels_pay_the_right_answer_and_not_for_nothing(by_levels: At
     assert report["reward"].startswith("levels (levels") and "fingerprint" not in report
 
 
-def test_the_same_again(problems: list[Problem], by_rules: Attacked) -> None:
-    assert measure(build(RULES), problems).report == by_rules.report
+def test_the_same_again(problems: list[Problem]) -> None:
+    one, other = (measure(build(RULES), problems[::4]).report for _ in range(2))
+    assert one == other
     assert default_problems(COUNT) == problems
 
 

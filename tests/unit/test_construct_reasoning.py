@@ -18,8 +18,8 @@ from medrl.construct.reasoning_prompt import CHECK, CONCLUDE, STRATEGIES, THINK,
 from medrl.data.demonstrations import load_demonstrations
 from medrl.errors import DataError, RecipeError
 from medrl.files import read_jsonl
-from medrl.recipes import load_recipe
-from medrl.recipes.build import problems_of
+from medrl.recipes import DemonstrationSource, load_recipe
+from medrl.recipes.build import data_of
 from medrl.recipes.construction import RowSource, load_construction
 
 Serve = Callable[..., ChatServer]
@@ -345,12 +345,12 @@ EXAMPLE = Path(__file__).parents[2] / "examples" / "huatuogpt_o1"
 
 @pytest.mark.parametrize("name", ["paper_8b", "paper_70b"])
 def test_what_is_demonstrated_is_never_trained_on_by_rl(name: str, tmp_path: Path) -> None:
-    """The two recipes take one source apart at one place; and both count its rows alike, shown on a file."""
+    """The recipes read one source, and RL leaves out whatever the rows of the search demonstrate, shown on a file."""
     shown, trained = load_construction("reasoning", EXAMPLE / "reasoning.yaml"), load_recipe(EXAMPLE / f"{name}.yaml")
     rows, problems = shown.rows, trained.problems
     assert isinstance(rows, RowSource) and rows.limit is not None
     assert (rows.source, rows.split, rows.config) == (problems.source, problems.split, problems.config)
-    assert 0 < rows.limit <= problems.skip
+    assert problems.undemonstrated
     file, cut = tmp_path / "problems.jsonl", 7
     questions = [f"Which disease is number {n}?" for n in range(20)]
     file.write_text(
@@ -360,6 +360,12 @@ def test_what_is_demonstrated_is_never_trained_on_by_rl(name: str, tmp_path: Pat
     )
     few = replace(rows, source=str(file), limit=cut)
     head = [item.row for item in items_of(few.stream(), column=few.id_column, limit=few.limit, shard="0/1")]
-    tail = problems_of(replace(problems, source=str(file), skip=cut))
     asked = [row["Open-ended Verifiable Question"] for row in head]
-    assert asked == questions[:cut] and [problem.question for problem in tail] == questions[cut:]
+    made = tmp_path / "rows.jsonl"
+    made.write_text(
+        "".join(json.dumps({"Question": q, "Complex_CoT": "So.", "Response": "Gout."}) + "\n" for q in asked)
+    )
+    demonstrations = DemonstrationSource(source=str(made))
+    recipe = replace(trained, problems=replace(problems, source=str(file)), demonstrations=demonstrations)
+    left, _ = data_of(recipe)
+    assert asked == questions[:cut] and [problem.question for problem in left] == questions[cut:]

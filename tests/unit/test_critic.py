@@ -26,7 +26,8 @@ def learner_of(policy: Policy, trunk: str = "own", lr: float = 1e-3, **critic: o
 
 def step(learner: TorchLearner, batch: Batch, algorithm: PPO | None = None, seed: int = 0) -> dict[str, float]:
     algorithm = algorithm or PPO()
-    return learner.update(algorithm.advantages(learner.forward(batch, algorithm.needs), {}), algorithm, seed)
+    metrics = learner.update(algorithm.advantages(learner.forward(batch, algorithm.needs), {}), algorithm, seed)
+    return {name: value for name, value in metrics.items() if not name.startswith("time/")}
 
 
 def weights(learner: TorchLearner) -> dict[str, Tensor]:

@@ -50,6 +50,15 @@ def test_what_does_not_fit_is_a_fault(capsys: pytest.CaptureFixture[str], tmp_pa
     assert not (tmp_path / "run").exists()
 
 
+def test_a_rank_must_fit_beside_the_engine_of_its_gpu(tmp_path: Path) -> None:
+    apart, shared = ["cluster.rewards.actors=0"], ["cluster.rewards.actors=0", "cluster.colocate=true"]
+    lower = [*shared, "cluster.engine.gpu_memory_utilization=0.45"]
+    found = [dry_run(load_recipe(EXAMPLE / "paper_8b.yaml", knobs), "H200") for knobs in (apart, shared, lower)]
+    assert "16 x H200 (engines 8 x tp1 + 8)" in dict(found[0].lines)["estimate"]
+    assert "gpu_memory_utilization leaves 14: lower" in found[1].faults[0] and "estimate" not in dict(found[1].lines)
+    assert found[2].faults == () and "8 x H200 (engines 8 x tp1 in turn with 8)" in dict(found[2].lines)["estimate"]
+
+
 def test_names_are_told_apart(tmp_path: Path) -> None:
     (tmp_path / "rows.jsonl").write_text("{}\n")
     (tmp_path / "cache" / "datasets--somebody--rows").mkdir(parents=True)

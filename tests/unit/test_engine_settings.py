@@ -42,6 +42,7 @@ def test_vllms_own_transfers_are_chosen_by_a_knob_and_need_cuda(transfer: Any) -
     assert told["enable_sleep_mode"] and not told["enforce_eager"]
     with pytest.raises(ValueError, match="needs CUDA"):
         arguments(SERVED, settings, cpu=True)
+    assert not arguments(SERVED, EngineSettings(sleep_mode=True), cpu=True)["enable_sleep_mode"]
 
 
 def test_what_vllm_is_told() -> None:

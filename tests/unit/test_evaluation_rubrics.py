@@ -258,7 +258,9 @@ def test_published_rows_of_kqa(chat_server: Serve, tmp_path: Path, shared_data: 
     must = [[one for one in row["Must_have"] if one.strip()] for row in rows]
 
     def drawn(statement: str, kind: str) -> bool:
-        return random.Random(f"{kind} {harmless(' '.join(statement.split()))}").random() < (0.6 if kind == "States" else 0.1)
+        return random.Random(f"{kind} {harmless(' '.join(statement.split()))}").random() < (
+            0.6 if kind == "States" else 0.1
+        )
 
     def noisy(request: dict[str, Any], n: int) -> str:
         told = [line.partition(". ")[2].split(" that: ", 1) for line in slots(request)["CRITERIA"].splitlines()]

@@ -12,7 +12,11 @@ from medrl.cluster.environment import learner_environment
 from medrl.errors import LearnerLost, MedrlError
 from medrl.learners import Optimization
 from medrl.learners.deepspeed_settings import DeepSpeedSettings
-from medrl.learners.microbatches import deal, microbatches
+from medrl.learners.microbatches import Bundle, deal, microbatches
+
+
+def alone(lengths: torch.Tensor, rows: list[int]) -> list[Bundle]:
+    return [Bundle([row], int(lengths[row])) for row in rows]
 
 
 @pytest.mark.parametrize("ranks", [1, 2, 3, 8])
@@ -22,7 +26,7 @@ def test_rows_are_dealt_once_in_balance_and_in_as_many_passes(ranks: int, seed: 
     lengths = torch.tensor([draw.choice([3, 20, 90, 400]) + draw.randrange(5) for _ in range(draw.randrange(1, 60))])
     rows = sorted(draw.sample(range(len(lengths)), draw.randrange(1, len(lengths) + 1)))
     budget = 500
-    dealt = deal(lengths, rows, budget, ranks)
+    dealt = deal(alone(lengths, rows), budget, ranks)
     assert len(dealt) == ranks and len({len(share) for share in dealt}) == 1
     assert sorted(row for share in dealt for micro in share for row in micro) == rows
     tokens = [sum(int(lengths[row]) for micro in share for row in micro) for share in dealt]
@@ -37,11 +41,12 @@ def test_rows_are_dealt_once_in_balance_and_in_as_many_passes(ranks: int, seed: 
 
 def test_one_rank_has_the_micro_batches_of_the_torch_learner() -> None:
     lengths = torch.tensor([9, 4, 30, 4, 12, 7, 30, 2])
-    assert deal(lengths, list(range(8)), 40, 1) == [list(microbatches(lengths, list(range(8)), 40))]
+    rows = alone(lengths, list(range(8)))
+    assert deal(rows, 40, 1) == [list(microbatches(rows, 40))]
 
 
 def test_a_rank_without_rows_has_empty_passes() -> None:
-    assert deal(torch.tensor([5, 6]), [1], 100, 3) == [[[1]], [[]], [[]]]
+    assert deal(alone(torch.tensor([5, 6]), [1]), 100, 3) == [[[1]], [[]], [[]]]
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 from medrl.data.demonstrations import Demonstration
 from medrl.errors import DataError
 from medrl.recipes import DemonstrationSource, ProblemSource, Recipe
-from medrl.recipes.build import check_held_out, demonstrations_of, problems_of, shuffled_references
+from medrl.recipes.build import check_held_out, data_of, demonstrations_of, problems_of, shuffled_references
 from medrl.types import Problem, ask
 
 CLINIC = ProblemSource(kinds=("term", "choice"), languages=("en",), diseases=20, count=40)
@@ -50,6 +50,26 @@ def test_demonstrations_of_the_clinic_ask_as_its_problems_do() -> None:
     shown = demonstrations_of(DemonstrationSource(count=20, wrong_share=0.5), replace(CLINIC, instruction=ASK))
     assert len(shown) == 20 and all(str(d.messages[-2]["content"]).endswith(ASK) for d in shown)
     assert {d.correct for d in shown} == {True, False}
+
+
+def test_what_is_demonstrated_is_not_asked_again(tmp_path: Path) -> None:
+    problems, path = write(tmp_path), tmp_path / "o1.jsonl"
+    rows = [{"Question": f"Question {n}?", "Complex_CoT": "It is so.", "Response": f"answer {n}"} for n in (1, 4)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    shown = DemonstrationSource(source=str(path))
+    whole = replace(recipe(problems, CLINIC), demonstrations=shown)
+    assert [len(one) for one in data_of(whole)] == [6, 2]
+    left, both = data_of(replace(whole, problems=replace(problems, undemonstrated=True)))
+    assert [one.question for one in left] == [f"Question {n}?" for n in (0, 2, 3, 5)] and len(both) == 2
+    with pytest.raises(ValueError, match=r"of which there are none.*held_out.undemonstrated"):
+        replace(
+            whole,
+            problems=replace(problems, undemonstrated=True),
+            demonstrations=None,
+            held_out=replace(CLINIC, undemonstrated=True),
+        )
+    with pytest.raises(DataError, match=r"all 1 problems .* are demonstrated"):
+        data_of(replace(whole, problems=replace(problems, undemonstrated=True, skip=4, limit=5)))
 
 
 def test_demonstrations_of_a_file_take_their_instruction(tmp_path: Path) -> None:

@@ -280,7 +280,12 @@ def test_the_resolved_recipe_reads_back_equal(overrides: tuple[str, ...], tmp_pa
     ("overrides", "says"),
     [
         (["cluster.engine.transfer=nccl"], "as buckets through Ray's object store"),
-        (["cluster.engine.sleep_mode=true"], "no run puts them to sleep"),
+        (["cluster.engine.sleep_mode=true"], "no run puts them to sleep; cluster.colocate=true"),
+        (["cluster.colocate=true", "max_staleness=1"], "max_staleness is 1, but with cluster.colocate engines sleep"),
+        (
+            ["cluster.colocate=true", "cluster.engine.tensor_parallel=2", "cluster.learners={ranks: 2, gpus: 1}"],
+            "tensor_parallel is 2; .*ranks is 2; .*learners.gpus is 1; .*0 for both on the CPU",
+        ),
         (["max_staleness=1", "cluster.engine.midway=refuse"], "weights change midway: recompute"),
         (["max_staleness=-1"], "at least 0"),
         (["cluster.address=auto", "cluster.cpus=4"], "with `address` leave it out"),

@@ -214,7 +214,12 @@ def test_published_rubrics_load(tmp_path: Path) -> None:
     assert first.metadata["tags"] == ["theme:x"] and rubric_of(first).worst == -8.0
     assert second.question == "I have a cold." and second.reference is None
     assert second.metadata["teacher_response"] == "Rest." and "teacher_response" not in first.metadata
-    row = {"Question": "What is X?", "Must_have": ["X is a drug", " "], "Nice_to_have": [], "Free_form_answer": "A drug."}
+    row = {
+        "Question": "What is X?",
+        "Must_have": ["X is a drug", " "],
+        "Nice_to_have": [],
+        "Free_form_answer": "A drug.",
+    }
     (one,) = load_problems(write(tmp_path / "kqa.jsonl", row))
     assert one.reference == "A drug." and [c.points for c in rubric_of(one).criteria] == [2.0, -2.0]
     for bad, said in (

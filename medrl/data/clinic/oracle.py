@@ -53,6 +53,7 @@ _BOILERPLATE = re.compile(
     r"\b(?:an|a large) (?:ai|language model)\b|cannot (?:give|provide) medical|no medical advice|not (?:a|replace a) doctor|"
     r"not replace (?:a doctor|medical|professional)|人工智能|语言模型|仅供参考|不能(?:代替|替代)医生|不能提供医疗"
 )
+# By words of its own, not those of rewards: what measures a policy must not be fooled where its reward was.
 _REFUSES = re.compile(r"\bi (?:cannot|can't|am unable to) (?:help|answer)|无法回答|不能回答")
 _TO_JUDGE = re.compile(
     r"ignore (?:all |the )?(?:previous|above)|(?:full|maximum|perfect|highest) (?:score|marks|reward)|rate this|"

@@ -1,0 +1,36 @@
+"""What differs between the settings that work was begun with and those it is to go on with, field by field."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from medrl.tracking.traces import plain
+
+
+def changes(old: Mapping[str, Any], new: Mapping[str, Any], may_change: Sequence[str] = ()) -> list[str]:
+    """A sentence for each field that differs, `optimization.lr: was 0.001, is now 0.002`; none where nothing does.
+
+    Args:
+        old: Settings of any depth.
+        new: The same, as they are now.
+        may_change: Dotted fields that may differ, sections included (`("trainer.steps", "tracking")`).
+    """
+    before, after = dict(_leaves(old, "")), dict(_leaves(new, ""))
+    return [
+        f"{key}: was {_told(before, key)}, is now {_told(after, key)}"
+        for key in [*before, *(key for key in after if key not in before)]
+        if (key not in before or key not in after or before[key] != after[key])
+        and not any(key == allowed or key.startswith((f"{allowed}.", f"{allowed}[")) for allowed in may_change)
+    ]
+
+
+def _told(leaves: Mapping[str, Any], key: str) -> str:
+    return json.dumps(leaves[key], ensure_ascii=False) if key in leaves else "absent"
+
+
+def _leaves(tree: Any, key: str) -> list[tuple[str, Any]]:
+    if isinstance(tree, dict) and tree:
+        return [leaf for name, value in tree.items() for leaf in _leaves(value, f"{key}.{name}" if key else str(name))]
+    if isinstance(tree, list) and tree:
+        return [leaf for index, value in enumerate(tree) for leaf in _leaves(value, f"{key}[{index}]")]
+    return [(key, plain(tree))] if key else []

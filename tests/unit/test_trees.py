@@ -1,0 +1,170 @@
+"""Rows that share a prompt and pass through the model as a tree are trained as rows apart are."""
+
+import random
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM, MistralConfig, MistralForCausalLM
+
+from medrl.algorithms import PPO, Batch
+from medrl.learners import LoRA, Optimization, TorchLearner, response_logprobs
+from medrl.learners.base import CriticSettings
+from medrl.learners.logprobs import response_outputs
+from medrl.learners.microbatches import bundles, deal, microbatches
+from medrl.learners.trees import can_share, planted, shared_tokens
+from medrl.models import Policy
+
+MakePolicy, MakeBatch = Callable[..., Policy], Callable[..., Batch]
+REWARDS = [1.0, 3.0, 2.0, None, 0.0, 0.5, 0.25, 1.0, 0.0, 1.0, 1.0, 1.0]
+WIDTH = 32
+
+
+def rows_of(prompt: int, response: int, groups: int = 4, size: int = 8) -> Batch:
+    """Groups whose prompts and responses have about these lengths."""
+    draw = random.Random(0)
+    prompts = [[draw.randrange(5, 300) for _ in range(prompt + group % 3)] for group in range(groups)]
+    rows = [
+        prompts[row // size] + [draw.randrange(5, 300) for _ in range(draw.randrange(1, 2 * response))]
+        for row in range(groups * size)
+    ]
+    lengths, starts = (
+        torch.tensor([len(row) for row in rows]),
+        torch.tensor([len(prompts[r // size]) for r in range(len(rows))]),
+    )
+    tokens = torch.zeros(len(rows), int(lengths.max()), dtype=torch.long)
+    for row, ids in enumerate(rows):
+        tokens[row, : len(ids)] = torch.tensor(ids)
+    place = torch.arange(tokens.shape[1])
+    mask = (place >= starts[:, None]) & (place < lengths[:, None])
+    return Batch(
+        tokens, lengths, starts, mask, torch.zeros(len(rows)), group_size=size, max_response_tokens=2 * response
+    )
+
+
+def test_log_probabilities_and_entropy_are_those_of_rows_apart(make_policy: MakePolicy) -> None:
+    model, batch = make_policy().model, rows_of(30, 10)
+    written = torch.rand(batch.loss_mask_BT.shape, generator=torch.Generator().manual_seed(0)) < 0.7
+    batch = batch.with_(loss_mask_BT=batch.loss_mask_BT & written)  # as where a patient speaks in between
+    trees = planted(batch, WIDTH, 10_000)
+    assert trees.tree_B is not None and int(trees.tree_B.max()) < 8
+    shuffled = random.Random(0).sample(range(len(batch)), len(batch))
+    for some in (list(range(len(batch))), shuffled, [3, 9, 10], [17]):
+        apart = response_outputs(model, batch.rows(some), entropy=True)
+        shared = response_outputs(model, trees.rows(some), entropy=True)
+        assert torch.allclose(shared.logprobs_BT, apart.logprobs_BT, atol=1e-5)
+        assert apart.entropy_BT is not None and shared.entropy_BT is not None
+        assert torch.allclose(shared.entropy_BT, apart.entropy_BT, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "knobs",
+    [{}, {"gradient_checkpointing": True}, {"last_layers": 1}, {"lora": LoRA(rank=4)}, {"microbatch_tokens": 60},
+     {"critic": CriticSettings(trunk="own")}, {"critic": CriticSettings(trunk="shared")}],
+    ids=lambda knobs: "-".join(knobs) or "plain",
+)  # fmt: skip
+def test_an_update_is_that_of_rows_apart(make_policy: MakePolicy, make_batch: MakeBatch, knobs: dict[str, Any]) -> None:
+    algorithm, found = PPO(kl_coef=0.1, kl_in="loss", entropy_coef=0.05), []
+    for share in ("auto", "off"):
+        optimization = Optimization(lr=1e-3, share_prompts=share, **knobs).for_algorithm(algorithm)  # type: ignore[arg-type]
+        torch.manual_seed(0)
+        learner = TorchLearner(make_policy(), optimization, reference=True)
+        batch = learner.forward(make_batch(learner.policy, REWARDS, 4), algorithm.needs)
+        assert (batch.tree_B is not None) == (share == "auto")
+        metrics = learner.update(algorithm.advantages(batch, {}), algorithm, 0)
+        assert ("time/learner/shared_tokens" in metrics) == (share == "auto")
+        found.append((batch, metrics, {name: p.grad for name, p in learner.model.named_parameters()}, moments(learner)))
+    (shared, told, _, moved), (apart, expected, _, wanted) = found
+    for field in ("old_logprobs_BT", "ref_logprobs_BT", "values_BT"):
+        assert torch.allclose(getattr(shared, field), getattr(apart, field), atol=1e-5), field
+    told = {name: value for name, value in told.items() if not name.startswith("time/")}
+    assert told == pytest.approx(expected, abs=1e-5)
+    assert moved.keys() == wanted.keys() and moved
+    assert all(torch.allclose(moved[name], wanted[name], rtol=1e-3, atol=1e-6) for name in wanted)
+
+
+def moments(learner: TorchLearner) -> dict[int, Tensor]:
+    """The first moments, a tenth of the first gradient: weights after AdamW's first step say only its sign."""
+    return {index: state["exp_avg"] for index, state in learner.optimizer.state_dict()["state"].items()}
+
+
+def test_trees_are_planted_where_they_are_cheaper() -> None:
+    assert planted(rows_of(60, 20), WIDTH, 10_000).tree_B is not None
+    assert planted(rows_of(3, 100), WIDTH, 10_000).tree_B is None, "there is nothing to share"
+    assert planted(rows_of(60, 20, groups=8, size=1), WIDTH, 10_000).tree_B is None
+    assert planted(replace(rows_of(60, 20), images=((),) * 32), WIDTH, 10_000).tree_B is None
+    # Of long responses few go into one tree, for each slot is attended to; in a wide model attention matters less.
+    small, wide = (planted(rows_of(200, 100), width, 10_000).tree_B for width in (WIDTH, 50 * WIDTH))
+    assert small is not None and wide is not None and int(small.max()) > int(wide.max()) == 3
+    bounded = planted(rows_of(60, 20), WIDTH, 120)
+    assert bounded.tree_B is not None and int(bounded.tree_B.max()) > 3
+
+
+def test_rows_of_another_prompt_or_without_a_score_stay_out() -> None:
+    batch = rows_of(60, 20, groups=1)
+    batch.tokens_BT[2, 5] = 4
+    batch.loss_mask_BT[4] = False
+    found = planted(batch, WIDTH, 10_000).tree_B
+    assert found is not None and found[4] == -1
+    assert (found == found[2]).sum() == 1 and (found == found[0]).sum() >= 3
+    assert planted(batch.with_(loss_mask_BT=torch.zeros_like(batch.loss_mask_BT)), WIDTH, 10_000).tree_B is None
+
+
+def test_tokens_that_are_shared_are_counted() -> None:
+    batch = planted(rows_of(60, 20), 50 * WIDTH, 10_000)
+    assert batch.tree_B is not None
+    passing = sum(bundle.tokens for bundle in bundles(batch, list(range(32))))
+    assert shared_tokens(batch) == pytest.approx(1 - passing / int(batch.lengths_B.sum()))
+    assert shared_tokens(batch) > 0.5
+
+
+@pytest.mark.parametrize("ranks", [2, 3])
+def test_trees_are_dealt_whole_and_in_balance(ranks: int) -> None:
+    batch = planted(rows_of(60, 20, groups=6), 50 * WIDTH, 2000, ranks)
+    assert batch.tree_B is not None
+    rows = list(range(len(batch)))
+    shares = deal(bundles(batch, rows), 2000, ranks)
+    assert sorted(row for share in shares for micro in share for row in micro) == rows
+    loads = [sum(b.tokens for micro in share for b in bundles(batch, micro)) for share in shares]
+    assert max(loads) <= 1.25 * min(loads)
+    for micro in microbatches(bundles(batch, rows), 400):
+        trees = set(batch.tree_B[micro].tolist())
+        assert all(row in micro for row in rows if int(batch.tree_B[row]) in trees), "no tree is torn apart"
+        assert len(trees) == 1 or len(trees) * max(b.tokens for b in bundles(batch, micro)) <= 400
+
+
+def test_models_whose_tokens_see_by_other_rules_share_nothing(make_policy: MakePolicy) -> None:
+    assert can_share(make_policy().model)
+    small = {
+        "vocab_size": 64,
+        "hidden_size": 32,
+        "intermediate_size": 64,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+    }
+    assert can_share(LlamaForCausalLM(LlamaConfig(**small)))
+    assert not can_share(MistralForCausalLM(MistralConfig(**small, num_key_value_heads=2, sliding_window=8)))
+    assert not can_share(GPT2LMHeadModel(GPT2Config(vocab_size=64, n_embd=32, n_layer=1, n_head=2)))
+    assert not can_share(LlamaForCausalLM(LlamaConfig(**small, attention_dropout=0.1)))
+    eager = make_policy().model
+    eager.set_attn_implementation("eager")
+    assert not can_share(eager)
+    assert not TorchLearner(make_policy(), Optimization(packing="on")).share
+    assert not TorchLearner(make_policy(), Optimization(lora=LoRA(rank=4, dropout=0.1))).share
+
+
+def test_a_window_would_be_seen_through_a_tree(make_policy: MakePolicy) -> None:
+    """Why `can_share` refuses windows: the mask of a tree would replace them."""
+    model = MistralForCausalLM(
+        MistralConfig(
+            vocab_size=320, hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=2,
+            num_key_value_heads=1, sliding_window=4,
+        )
+    ).eval()  # fmt: skip
+    batch = rows_of(30, 10)
+    with torch.no_grad():
+        shared, apart = (response_logprobs(model, one) for one in (planted(batch, WIDTH, 10_000), batch))
+    assert not torch.allclose(shared, apart, atol=1e-3)
