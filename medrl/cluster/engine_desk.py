@@ -50,6 +50,7 @@ class Desk:
         self.refs: tuple[Any, ...] | None = None  # of the weights of `target`; None until something is published
         self.slots = [Slot(index) for index in range(fleet.engines)]
         self.waiting: deque[list[Ticket]] = deque()
+        self.homes: dict[tuple[str, int], Slot] = {}  # who wrote the last turn of an episode, with these weights
         self.count = self.restarts = self.resampled = 0
         self.proof: Proof | None = None  # of the weights of `target`
         self.scale: float | None = None  # of adapters, where those are what is sent
@@ -95,11 +96,11 @@ class Desk:
         self._give_out()
 
     def _give_out(self) -> None:
-        """Hand groups to the least loaded engine while any has room."""
+        """Hand groups to engines while any has room."""
         room = self.settings.max_num_seqs + self.fleet.ahead
         while self.waiting and not self.turns.asleep and (ready := [slot for slot in self.slots if slot.ready]):
             group = [ticket for ticket in self.waiting[0] if not ticket.done]
-            slot = min(ready, key=lambda one: len(one.held))
+            slot = self._place(group, ready, room)
             if slot.held and len(slot.held) + len(group) > room:
                 return
             self.waiting.popleft()
@@ -107,10 +108,21 @@ class Desk:
             for ticket in group:
                 self.count += 1
                 slot.held[self.count] = ticket
+                self.homes[ticket.request.problem_id, ticket.request.index] = slot
                 jobs.append((self.count, ticket.request))
             if jobs:
                 # What was asked of an older version is answered by the present one, and its spans say so.
                 self._task(self._submit(slot, slot.actor, jobs, max(ticket.version for ticket in group)))
+
+    def _place(self, group: Sequence[Ticket], ready: Sequence[Slot], room: int) -> Slot:
+        """Who wrote the episode's last turn and has it in its cache, unless it is far busier than the least loaded."""
+        least = min(ready, key=lambda one: len(one.held))
+        if not group:
+            return least
+        home = self.homes.get((group[0].request.problem_id, group[0].request.index))
+        if home is None or not home.ready or len(home.held) + len(group) > room:
+            return least
+        return home if len(home.held) - len(least.held) <= self.fleet.ahead else least
 
     async def _submit(self, slot: Slot, actor: Any, jobs: list[tuple[int, Request]], version: int) -> None:
         try:
@@ -189,7 +201,7 @@ class Desk:
         await self.wake()
         self.refs, self.target, self.proof, self.scale, self.starved = refs, version, proof, scale, None
         await asyncio.gather(*(self._update(slot) for slot in self.slots if slot.ready))
-        self.version = version
+        self._now(version)
         for slot in self.slots:
             if slot.loaded:
                 slot.loaded = False
@@ -211,9 +223,15 @@ class Desk:
 
     def published(self, version: int) -> None:
         """Weights came by another way than through here; an engine that starts anew cannot be given them."""
-        self.target = self.version = version
+        self.target = version
+        self._now(version)
         for slot in self.slots:
             slot.version = version
+
+    def _now(self, version: int) -> None:
+        """Engines have the weights of a version; what they cached of older ones serves nobody."""
+        self.version = version
+        self.homes.clear()
 
     async def ask_all(self, method: str, *arguments: Any) -> dict[str, Any]:
         """Call a method of every engine that is up; their answers by name. One that dies meanwhile has none."""

@@ -1,9 +1,10 @@
 """`RayEngines`: several vLLM engines, each in a Ray actor, behind the one `Engine` protocol.
 
-A group goes to one engine as a whole, the least loaded, so that its prompt is computed once; rollouts come back as they
-end. An engine that dies or hangs is replaced and given the present weights, and what it had not finished is sampled
-again elsewhere: of each request exactly one rollout is yielded. Requests keep their seeds, so a request that is sampled
-again is drawn as before, as far as rounding allows.
+A group goes to one engine as a whole, the least loaded, so that its prompt is computed once, and a later turn of an episode
+to the engine that has the earlier ones in its cache, unless it is much busier; rollouts come back as they end. An engine that
+dies or hangs is replaced and given the present weights, and what it had not finished is sampled again elsewhere: of each
+request exactly one rollout is yielded. Requests keep their seeds, so a request that is sampled again is drawn as before, as
+far as rounding allows.
 """
 
 import asyncio

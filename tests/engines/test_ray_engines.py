@@ -9,7 +9,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -176,6 +176,20 @@ def test_groups_stay_together_and_the_least_loaded_engine_takes_the_next(side: S
     assert max(max(loads) for loads in seen) <= 32 + 16
     first = seen[0]
     assert min(first) > 0 and abs(first[0] - first[1]) <= 16
+
+
+def test_a_later_turn_goes_where_the_earlier_ones_are_cached(side: Side) -> None:
+    first = requests(4, samples=2, max_tokens=10)
+    wrote = {(one.problem_id, one.index): one for one in sample(side, first)}
+    homes = dict(side.engines._desk.homes)
+    assert {slot.index for slot in homes.values()} == {0, 1}
+    later = [
+        replace(one, prompt_ids=(*one.prompt_ids, *wrote[one.problem_id, one.index].token_ids, 7))
+        for one in first[::-1]
+    ]
+    written = sample(side, later)
+    assert side.engines._desk.homes == homes, "by load alone, the two of a problem would part"
+    assert once_each(written, later) and max(gap(side.policy.model, one) for one in written) < 1e-5
 
 
 def test_published_weights_arrive_in_all_engines_and_the_probe_proves_it(side: Side) -> None:
