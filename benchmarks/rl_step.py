@@ -397,7 +397,7 @@ def bare_decode(model: Any, prompt: int, lengths: Sequence[int]) -> float:
     return time.perf_counter() - started
 
 
-def bare_update(model: Any, prompt: int, lengths: Sequence[int], rows: int = 16) -> float:
+def bare_update(model: Any, prompt: int, lengths: Sequence[int]) -> float:
     """Seconds of one forward and backward pass over as many tokens: rows of similar length together, or groups as trees."""
     import torch
 
@@ -415,8 +415,9 @@ def bare_update(model: Any, prompt: int, lengths: Sequence[int], rows: int = 16)
     batch = Batch(tokens_BT, begins_B + written_B, begins_B, mask_BT, torch.zeros(len(lengths)), SAMPLES, LIMIT)
     budget = 2048 * torch.get_num_threads()
     started = time.perf_counter()
-    batch = planted(batch, model.config.hidden_size, budget)
-    for some in microbatches(bundles(batch, list(range(len(lengths)))), budget):
+    rows = list(range(len(lengths)))
+    batch = planted(batch, rows, model.config.hidden_size, budget)
+    for some in microbatches(bundles(batch, rows), budget):
         part = batch.rows(some)
         logits_NV = model.lm_head(trained_states(model.model, part))
         torch.nn.functional.cross_entropy(logits_NV, part.tokens_BT[part.loss_mask_BT]).backward()

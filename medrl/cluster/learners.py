@@ -25,6 +25,7 @@ from medrl.models.buckets import AnyBucket
 
 GRACE_S = 15.0  # how long after a rank's error another rank's death may show
 LEAVE_S = 4.0  # how long ranks may take to leave an update that is broken off
+ASIDE = ("save", "save_policy")  # gather a weight at a time, so that engines on the same GPUs need not sleep
 SLICE_S = 0.5  # how long the driver waits without a look at whether it was
 
 
@@ -224,7 +225,7 @@ class RayLearners:
         """Call a method on all ranks and wait for all of them; results by rank."""
         if self._lost:
             raise LearnerLost(f"the learner was lost ({self._lost}); restart it from a checkpoint first")
-        if self._turn is not None:
+        if self._turn is not None and method not in ASIDE:
             self._turn()
         refs = {getattr(actor, method).remote(*arguments): rank for rank, actor in enumerate(self._actors)}
         return self._wait(refs, method)

@@ -1,6 +1,6 @@
 """Whose turn it is on GPUs that engines share with a learner (`cluster.colocate`).
 
-Each call of the learner has the engines sleep first, and whoever asks the engines for anything wakes them first; so no call
+Each call of the learner that computes has the engines sleep first, and whoever asks the engines wakes them first; so no call
 knows of the other side. An engine that dies while it sleeps is replaced when it is the engines' turn again, and the
 learner waits for one that is coming up, since that one has the memory already.
 """
@@ -27,9 +27,10 @@ class Turns:
         async with self.order:
             if self.asleep:
                 return
-            begun, self.asleep = time.monotonic(), True
+            self.asleep = True
             while self._coming:
                 await asyncio.wait(self._coming)
+            begun = time.monotonic()
             await lay_down()
             self.seconds += time.monotonic() - begun
 
@@ -47,7 +48,7 @@ class Turns:
 
     @asynccontextmanager
     async def coming_up(self) -> AsyncIterator[None]:
-        """Around all that starts an engine: waits for the engines' turn, and the learner's waits for the block's end."""
+        """Around all that starts an engine: waits for the engines' turn, and the learner's waits for this task's end."""
         while self.asleep:
             await self._dawn.wait()
         task = asyncio.current_task()

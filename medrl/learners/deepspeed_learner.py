@@ -30,7 +30,7 @@ from medrl.learners.critic import Critic
 from medrl.learners.deepspeed_settings import DeepSpeedSettings
 from medrl.learners.deepspeed_state import ShardedState
 from medrl.learners.logprobs import backbone_and_head, head_outputs, response_outputs
-from medrl.learners.microbatches import bundles, deal
+from medrl.learners.microbatches import bundles, deal, shared_tokens
 from medrl.learners.torch_learner import TorchLearner, probe_batch
 from medrl.models import Policy
 from medrl.models.buckets import AnyBucket, lend, pack
@@ -169,7 +169,7 @@ class DeepSpeedLearner(TorchLearner):
         if not rows:
             return None
         denominators = Denominators.of(minibatch, rows)
-        shares = {"loss": 0.0}
+        minibatch, shares = self._planted(minibatch, rows), {"loss": 0.0}
         for micro_rows in self._my_share(minibatch, rows):
             self._must_go_on()
             micro = self._with_pixels(minibatch.rows(micro_rows or rows[:1]).to(self.policy.device))
@@ -180,6 +180,7 @@ class DeepSpeedLearner(TorchLearner):
             for name, value in loss.parts.items():
                 shares[name] = shares.get(name, 0.0) + value.item() * counts
         metrics, critic = self._summed(shares), self.critic
+        metrics["time/learner/shared_tokens"] = shared_tokens(minibatch, rows)
         if critic is not None:
             metrics |= {"critic_grad_norm": self._critic_gradient(critic), "critic_alone": float(critic.alone)}
         if critic is not None and critic.alone:
@@ -253,6 +254,7 @@ class DeepSpeedLearner(TorchLearner):
         was_training = self.model.training
         self.model.eval()
         rows = batch.loss_mask_BT.any(-1).nonzero()[:, 0].tolist()
+        batch = self._planted(batch, rows)
         for micro_rows in self._my_share(batch, rows) if rows else []:
             self._must_go_on()
             part_BT = of(self._with_pixels(batch.rows(micro_rows or rows[:1]).to(self.policy.device)))

@@ -30,10 +30,17 @@ def bundles(batch: Batch, rows: list[int]) -> list[Bundle]:
         return [Bundle([row], lengths[row]) for row in rows]
     prompts, trees = batch.prompt_lengths_B.tolist(), dict[int, list[int]]()
     for row, tree in zip(rows, batch.tree_B[rows].tolist(), strict=True):
+        if tree < 0:
+            raise ValueError(f"row {row} is in no tree; trees are planted for the rows that pass through the model")
         trees.setdefault(tree, []).append(row)
     return [
         Bundle(some, prompts[some[0]] + sum(lengths[row] - prompts[row] for row in some)) for some in trees.values()
     ]
+
+
+def shared_tokens(batch: Batch, rows: list[int]) -> float:
+    """Share of the tokens of these rows that need not pass through the model, since a tree has their prompt already."""
+    return 1.0 - sum(bundle.tokens for bundle in bundles(batch, rows)) / max(1, int(batch.lengths_B[rows].sum()))
 
 
 def microbatches(bundles: Iterable[Bundle], token_budget: int) -> Iterator[list[int]]:

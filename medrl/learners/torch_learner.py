@@ -21,8 +21,8 @@ from medrl.learners.base import Optimization
 from medrl.learners.critic import Critic
 from medrl.learners.efficiency import measured_flops
 from medrl.learners.logprobs import backbone_and_head, response_logprobs, response_outputs, trained_states
-from medrl.learners.microbatches import bundles, microbatches, minibatches
-from medrl.learners.trees import can_share, planted, shared_tokens
+from medrl.learners.microbatches import bundles, microbatches, minibatches, shared_tokens
+from medrl.learners.trees import can_share, planted
 from medrl.learners.undo import Undo, mib
 from medrl.models import Policy
 from medrl.models.buckets import AnyBucket, lend
@@ -65,19 +65,19 @@ class TorchLearner:
         if settings.gradient_checkpointing:
             self.model.gradient_checkpointing_enable({"use_reentrant": False})
         trunk = self.critic and self.critic.model.trunk
-        self.share = settings.share_prompts == "auto" and not self.pack
-        self.share = self.share and can_share(self.model) and (trunk is None or can_share(trunk))
+        wanted = settings.share_prompts == "on" or (settings.share_prompts == "auto" and policy.device.type == "cpu")
+        self.share = wanted and not self.pack and can_share(self.model) and (trunk is None or can_share(trunk))
         self.updates = 0
         self.broken_off = threading.Event()
 
-    def _planted(self, batch: Batch) -> Batch:
-        if not self.share or batch.tree_B is not None:
+    def _planted(self, batch: Batch, rows: list[int]) -> Batch:
+        """The batch with these rows in trees, where they may be and where it pays."""
+        if not self.share:
             return batch
-        return planted(batch, int(self.model.config.hidden_size), self._token_budget, self.ranks)
+        return planted(batch, rows, int(self.model.config.hidden_size), self._token_budget, self.ranks)
 
     def forward(self, batch: Batch, want: Set[str], *, exact_rollouts: bool = False) -> Batch:
         """See `Learner.forward`."""
-        batch = self._planted(batch)
         if "old_logprobs" in want and exact_rollouts:
             batch = batch.with_(old_logprobs_BT=batch.rollout_logprobs_BT)
         elif "old_logprobs" in want:
@@ -93,7 +93,6 @@ class TorchLearner:
 
     def update(self, batch: Batch, algorithm: Algorithm, seed: int) -> dict[str, float]:
         """See `Learner.update`. `seed` decides the dealing into minibatches, and dropout where the model has any."""
-        batch = self._planted(batch)
         trained = [self.model] if self.critic is None else [self.model, self.critic.model]
         for model in trained:
             model.train()
@@ -124,7 +123,6 @@ class TorchLearner:
             **{name: total / done for name, total in totals.items()},
             "updates": float(done),
             "idle_updates": float(idle),
-            **({"time/learner/shared_tokens": shared_tokens(batch)} if done and batch.tree_B is not None else {}),
         }
 
     def _step(self, minibatch: Batch, algorithm: Algorithm) -> dict[str, float] | None:
@@ -133,7 +131,8 @@ class TorchLearner:
         if not rows:
             return None
         denominators = Denominators.of(minibatch, rows)
-        metrics = {"loss": 0.0}
+        minibatch = self._planted(minibatch, rows)
+        metrics = {"loss": 0.0, "time/learner/shared_tokens": shared_tokens(minibatch, rows)}
         critic = self.critic
         for micro_rows in microbatches(bundles(minibatch, rows), self._token_budget):
             self._must_go_on()
@@ -186,6 +185,7 @@ class TorchLearner:
         was_training = model.training
         model.eval()
         rows = batch.loss_mask_BT.any(-1).nonzero()[:, 0].tolist()
+        batch = self._planted(batch, rows)
         for micro_rows in microbatches(bundles(batch, rows), self._token_budget):
             self._must_go_on()
             part_BT = of(self._with_pixels(batch.rows(micro_rows).to(self.policy.device)))

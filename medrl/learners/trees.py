@@ -12,7 +12,8 @@ A response costs least in a tree with S = sqrt(P (6 D + P)), and no tree is made
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from itertools import groupby
 from typing import Any
 
 import torch
@@ -30,49 +31,42 @@ def can_share(model: Any) -> bool:
     """
     config: Any = model.config
     text: Any = config.get_text_config()
-    windows = [getattr(text, name, None) for name in ("sliding_window", "attention_chunk_size")]
-    dropout = getattr(text, "attention_dropout", 0.0) or any(
-        isinstance(m, nn.Dropout) and m.p > 0 for m in model.modules()
-    )
+    others = ("sliding_window", "attention_chunk_size", "keep_window_size", "alibi", "attention_dropout")
     return (
         text is config
         and getattr(text, "_attn_implementation", None) == "sdpa"
         and bool(getattr(text, "rope_parameters", None))
         and set(getattr(text, "layer_types", None) or ["full_attention"]) == {"full_attention"}
-        and not any(windows)
-        and not dropout
+        and not any(getattr(text, name, None) for name in others)
+        and not any(isinstance(module, nn.Dropout) and module.p > 0 for module in model.modules())
     )
 
 
-def planted(batch: Batch, width: int, token_budget: int, ranks: int = 1) -> Batch:
-    """The batch with `tree_B` where that is cheaper, and as it was where it is not.
+def planted(batch: Batch, rows: Sequence[int], width: int, token_budget: int, ranks: int = 1) -> Batch:
+    """The batch with a `tree_B` that has these rows in trees, where that is cheaper; as it was where it is not.
 
     Args:
         batch: Whole groups.
+        rows: Those that will pass through the model.
         width: Of the model (D).
         token_budget: Most tokens of a tree, if it has more than one row.
-        ranks: Among whom trees are dealt out; there are at least four for each, for the sake of balance.
+        ranks: Among whom trees are dealt out; no tree has more than a quarter of a rank's share of the rows.
     """
-    if batch.group_size < 2 or batch.images:
+    if batch.group_size < 2 or batch.images or not rows:
         return batch
     lengths, prompts = batch.lengths_B.tolist(), batch.prompt_lengths_B.tolist()
-    trained = batch.loss_mask_BT.any(-1)
-    most = math.ceil(int(trained.sum()) / (4 * ranks)) if ranks > 1 else batch.group_size
+    most = math.ceil(len(rows) / (4 * ranks)) if ranks > 1 else batch.group_size
     trees: list[list[int]] = []
-    for start in range(0, len(batch), batch.group_size):
-        rows = [row for row in range(start, start + batch.group_size) if trained[row]]
-        if not rows:
-            continue
-        prompt = batch.tokens_BT[rows[0], : prompts[rows[0]]]
-        alike = [
-            row for row in rows if prompts[row] == len(prompt) and batch.tokens_BT[row, : len(prompt)].equal(prompt)
-        ]
-        trees += [[row] for row in rows if row not in alike]
-        room = max(1, min(int(math.sqrt(len(prompt) * (6 * width + len(prompt)))), token_budget - len(prompt)))
-        trees += _split(alike, [lengths[row] - len(prompt) for row in alike], room, most)
-    apart = sum(_cost(lengths[row], width) for tree in trees for row in tree)
-    shared = sum(_cost(prompts[tree[0]] + sum(lengths[row] - prompts[row] for row in tree), width) for tree in trees)
-    if apart <= PROFIT * shared:
+    for _, members in groupby(sorted(rows), key=lambda row: row // batch.group_size):
+        group = list(members)
+        prompt = batch.tokens_BT[group[0], : prompts[group[0]]]
+        size = len(prompt)
+        alike = [row for row in group if prompts[row] == size and batch.tokens_BT[row, :size].equal(prompt)]
+        trees += [[row] for row in group if row not in alike]
+        room = min(math.isqrt(size * (6 * width + size)), token_budget - size)
+        trees += _split({row: lengths[row] - size for row in alike}, room, most)
+    sizes = [prompts[tree[0]] + sum(lengths[row] - prompts[row] for row in tree) for tree in trees]
+    if sum(_cost(lengths[row], width) for row in rows) <= PROFIT * sum(_cost(size, width) for size in sizes):
         return batch
     tree_B = torch.full((len(batch),), -1)
     for number, tree in enumerate(trees):
@@ -80,25 +74,19 @@ def planted(batch: Batch, width: int, token_budget: int, ranks: int = 1) -> Batc
     return batch.with_(tree_B=tree_B)
 
 
-def shared_tokens(batch: Batch) -> float:
-    """Share of the tokens of trained rows that need not pass through the model, since their tree has the prompt already."""
-    assert batch.tree_B is not None
-    trees = batch.tree_B.tolist()
-    again = [row for row, tree in enumerate(trees) if tree >= 0 and tree in trees[:row]]
-    return float(batch.prompt_lengths_B[again].sum() / batch.lengths_B[batch.tree_B >= 0].sum())
-
-
-def _split(rows: Sequence[int], sizes: Sequence[int], room: int, most: int) -> list[list[int]]:
-    """Rows in parts of about equal sizes, at most `room` tokens and `most` rows each, if they have more than one row."""
-    parts = max(math.ceil(sum(sizes) / room), math.ceil(len(rows) / most))
-    found: list[list[int]] = [[] for _ in range(parts)]
-    loads = [0] * parts
-    for size, row in sorted(
-        zip(sizes, rows, strict=True), reverse=True
-    ):  # the longest first, each where there is most room
-        part = min((i for i in range(parts) if len(found[i]) < most), key=loads.__getitem__)
+def _split(sizes: Mapping[int, int], room: int, most: int) -> list[list[int]]:
+    """Rows in parts of about equal sizes, each of at most `room` tokens and `most` rows unless it is a single row."""
+    found: list[list[int]] = [[] for _ in range(math.ceil(sum(sizes.values()) / max(room, 1)))]
+    loads = [0] * len(found)
+    for row in sorted(sizes, key=lambda row: (-sizes[row], row)):  # the longest first, each where there is most room
+        fits = [i for i, part in enumerate(found) if not part or (len(part) < most and loads[i] + sizes[row] <= room)]
+        if not fits:
+            fits = [len(found)]
+            found.append([])
+            loads.append(0)
+        part = min(fits, key=loads.__getitem__)
         found[part].append(row)
-        loads[part] += size
+        loads[part] += sizes[row]
     return [sorted(part) for part in found if part]
 
 
@@ -135,10 +123,14 @@ def tree_states(trunk: nn.Module, batch: Batch) -> Tensor:
     owner_UN = laid_out(torch.where(in_prompt_BT, -1, row_BT), -2)
     causal_NN = torch.ones(slots, slots, dtype=torch.bool, device=device).tril()
     sees_UNN = causal_NN & ((owner_UN[:, None] == -1) | (owner_UN[:, None] == owner_UN[..., None]))
+    # As numbers, in the type of the layers: each would make its own of a mask of truths, and keep it for the backward pass.
+    half = torch.is_autocast_enabled(device.type)
+    dtype = torch.get_autocast_dtype(device.type) if half else next(trunk.parameters()).dtype
+    mask_UNN = torch.zeros(sees_UNN.shape, dtype=dtype, device=device).masked_fill(~sees_UNN, -torch.inf)
     hidden_UND = trunk(
         input_ids=laid_out(batch.tokens_BT, 0),
         position_ids=laid_out(token_T.expand_as(slot_BT), 0),
-        attention_mask=sees_UNN[:, None],
+        attention_mask=mask_UNN[:, None],
         use_cache=False,
     ).last_hidden_state
     wanted_BT = batch.loss_mask_BT[:, 1:]

@@ -203,7 +203,7 @@ def test_a_run_in_turns_with_an_engine_killed_asleep_and_a_rank_killed_at_work(
     engines, seen = {"generate", "probe"}, Counter(name for name, _ in watch.calls)
     assert seen["update"] == STEPS + 1 and seen["save"] >= STEPS and seen["load"] == 1 and seen["start"] == 1
     for name, states in watch.calls:
-        assert set(states) <= {name not in engines}, (name, states)
+        assert name == "save" or set(states) <= {name not in engines}, (name, states)
     order = [name for name, _ in watch.calls if name in ("generate", "update", "weights", "probe")]
     turns = [
         order[i : i + 4] for i, name in enumerate(order) if name == "generate" and order[i + 1 : i + 2] == ["update"]
@@ -255,7 +255,7 @@ def test_a_turn_that_comes_in_the_middle_of_rollouts_loses_none_of_them(placemen
     assert after.restarts == before.restarts and after.resampled > before.resampled
 
 
-def test_an_engine_that_comes_up_is_waited_for_and_then_sleeps(placement: "RayPlacement") -> None:
+def test_an_engine_that_comes_up_is_waited_for_and_then_sleeps(placement: "RayPlacement", tmp_path: Path) -> None:
     engine = placement.engine
     engine.wake()
     all_ready(placement)
@@ -264,6 +264,7 @@ def test_an_engine_that_comes_up_is_waited_for_and_then_sleeps(placement: "RayPl
     os.kill(card.pid, signal.SIGKILL)
     while engine.figures().restarts == restarts:
         time.sleep(0.05)
-    assert not engine._desk.slots[1].ready
+    placement.learner.save(tmp_path)
+    assert not engine._desk.slots[1].ready, "a checkpoint waits for nobody, so that Ctrl-C does not either"
     placement.learner.probe_logprobs(placement.sync.probe.token_ids)
     assert asleep(placement) == [True, True] and engine.figures().restarts == restarts + 1
