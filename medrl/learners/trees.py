@@ -50,12 +50,12 @@ def planted(batch: Batch, rows: Sequence[int], width: int, token_budget: int, ra
         rows: Those that will pass through the model.
         width: Of the model (D).
         token_budget: Most tokens of a tree, if it has more than one row.
-        ranks: Among whom trees are dealt out; no tree has more than a quarter of a rank's share of the rows.
+        ranks: Among whom trees are dealt out; no tree has more than half of a rank's share of the rows.
     """
     if batch.group_size < 2 or batch.images or not rows:
         return batch
     lengths, prompts = batch.lengths_B.tolist(), batch.prompt_lengths_B.tolist()
-    most = math.ceil(len(rows) / (4 * ranks)) if ranks > 1 else batch.group_size
+    most = math.ceil(len(rows) / (2 * ranks)) if ranks > 1 else batch.group_size
     trees: list[list[int]] = []
     for _, members in groupby(sorted(rows), key=lambda row: row // batch.group_size):
         group = list(members)
