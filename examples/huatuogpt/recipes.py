@@ -4,10 +4,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from medrl.errors import RecipeError
 from medrl.recipes import load_recipe
 from medrl.recipes.feedback import load_feedback_recipe
 from medrl.recipes.reward_model import load_reward_recipe
+from medrl.recipes.steps import Step, tell_steps
 
 # In the order in which they run: the file, what reads it, the command.
 STEPS: tuple[tuple[str, Callable[..., Any], str], ...] = (
@@ -21,14 +21,4 @@ AWAITED = "there is no folder runs/"  # what a later step says of an earlier one
 
 def check(folder: Path) -> int:
     """0 when every recipe of a scale is sound, what earlier steps have yet to write left aside; 1 with the faults."""
-    faults: list[str] = []
-    for name, read, command in STEPS:
-        file = folder / f"{name}.yaml"
-        try:
-            read(file)
-        except RecipeError as error:
-            faults += [f"{file.name}: {fault}" for fault in error.faults if AWAITED not in fault]
-        print(f"{command} {file}")
-    for fault in faults:
-        print(f"error: {fault}")
-    return int(bool(faults))
+    return tell_steps([Step(command, read, folder / f"{name}.yaml") for name, read, command in STEPS], AWAITED)

@@ -33,6 +33,7 @@ from medrl.types import Problem
 
 NAME = "writer"  # of the served model
 LONGEST = 256  # tokens of a reply
+TOOK = "took.json"  # beside the weights
 LEASH = Path(__file__).parent / "leashed.py"
 START = 300.0  # seconds that vLLM may take to start on a busy machine
 ENVIRONMENT = {
@@ -88,7 +89,10 @@ def train(
     folder: Path, problems: Sequence[Problem], *, epochs: float, seed: int, shape: Mapping[str, int] = SHAPE,
     save_every: int | None = None,
 ) -> dict[str, float]:  # fmt: skip
-    """Make the writer, teach it these cases and save it; what the training took, since its last start, and came to."""
+    """Make the writer, teach it these cases and save it; what the training took, since its last start, and came to.
+
+    That stands in the folder too, so who finds the folder has both, and trains no more: see `trained`.
+    """
     from medrl.files import atomic_folder
     from medrl.trainers import SFTSettings, fine_tune
 
@@ -106,16 +110,27 @@ def train(
     settings = SFTSettings(epochs=epochs, max_length=policy.context, save_every=save_every, **SFT)
     checkpoints = folder.with_name(f"{folder.name}-checkpoints") if save_every else None
     found = fine_tune(policy, lessons, settings, seed=seed, folder=checkpoints, on_update=told)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_folder(folder) as made:
-        policy.save(made)
-    if checkpoints:
-        rmtree(checkpoints, ignore_errors=True)
-    return {
+    took = {
         "lessons": len(lessons), "updates": found["updates"], "parameters": policy.parameters,
         "loss": sum(losses[-20:]) / len(losses[-20:]) if losses else found["loss"],
         "seconds": round(time.monotonic() - began, 1),
     }  # fmt: skip
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_folder(folder) as made:
+        policy.save(made)
+        (made / TOOK).write_text(json.dumps(took) + "\n")
+    if checkpoints:
+        rmtree(checkpoints, ignore_errors=True)
+    return took
+
+
+def trained(folder: Path) -> dict[str, float] | None:
+    """What the training of the writer in this folder took; None where `train` has not saved it whole."""
+    if not (folder / TOOK).is_file():
+        return None
+    rmtree(folder.with_name(f"{folder.name}-checkpoints"), ignore_errors=True)  # a kill may have left them
+    took: dict[str, float] = json.loads((folder / TOOK).read_text())
+    return took
 
 
 def examined(

@@ -144,4 +144,5 @@ def page(report: Mapping[str, Any]) -> str:
         text.append(
             f"  {shape['verdict']:>7}  {name}: {100 * shape['difference']:+.1f} points ({low:+.1f} to {high:+.1f})"
         )
-    return "\n".join([*text, "", f"minutes: {report['minutes']:.1f}"])
+    least = "at least " if report["at_least"] else ""  # what a start took that was killed is not known
+    return "\n".join([*text, "", f"main path: {least}{report['minutes']:.1f} minutes a seed"])

@@ -18,6 +18,7 @@ import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from hashlib import sha256
 from importlib.util import find_spec
 from pathlib import Path
@@ -85,19 +86,19 @@ class Rebuild:
     """The stages of one seed.
 
     Args:
-        stages: Where they are kept.
+        do: Gives the folder of a stage: `Stages.do`, or what lists them.
         seed: Of everything.
         knobs: Overrides of rebuild.yaml for all of them.
     """
 
-    def __init__(self, stages: Stages, seed: int, knobs: Sequence[str]) -> None:
-        self.stages, self.seed, self.knobs = stages, seed, knobs
+    def __init__(self, do: Callable[[Stage], Path], seed: int, knobs: Sequence[str]) -> None:
+        self.do, self.seed, self.knobs = do, seed, knobs
 
     def stage(self, name: str, work: Callable[[Path], object], made_of: Mapping[str, Any], *after: str) -> Path:
         """The folder of a stage, once it is done."""
         home = f"seed{self.seed}"
         before = tuple(f"{home}/{one}" for one in after)
-        return self.stages.do(Stage(f"{home}/{name}", work, {"seed": self.seed, **made_of}, before))
+        return self.do(Stage(f"{home}/{name}", work, {"seed": self.seed, **made_of}, before))
 
     def settings(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """What SFT and all that follows depends on."""
@@ -128,6 +129,20 @@ class Rebuild:
             self.keep_answers(folder)
 
         return self.stage(f"sft_{chain}", work, self.settings(values))
+
+    def listed(self, arms: Sequence[Arm], size: search.Size | None) -> list[Stage]:
+        """The stages of these arms and of a search. That of SFT on its rows is not among them: it depends on the rows."""
+        found: dict[str, Stage] = {}
+
+        def note(stage: Stage) -> Path:
+            return Path(found.setdefault(stage.name, stage).name)
+
+        listing = Rebuild(note, self.seed, self.knobs)
+        for arm in arms:
+            listing.arm(arm)
+        if size is not None:
+            search.Search(listing.stage, self.seed, size).rows()
+        return list(found.values())
 
     def searched(self, size: search.Size) -> tuple[Path, dict[str, Any]]:
         """SFT on rows that a served writer made: the answers of that policy, and what is to be told of the rows."""
@@ -234,19 +249,25 @@ def write_answers(groups: Sequence[Any], path: Path) -> None:
 
 
 def tell_recipes(scale: str) -> int:
-    """Read every recipe of a larger scale with all its knobs, and say how it is run."""
+    """Read every recipe of a larger scale with all its knobs, and say how it is run on what the ones before it wrote."""
     from medrl.recipes import load_recipe
     from medrl.recipes.construction import load_construction
+    from medrl.recipes.steps import Step, tell_steps
 
+    def written(name: str) -> str:
+        return f"runs/{read_tree(HERE / f'{name}.yaml', ())['name']}/rows.jsonl"
+
+    steps = []
     for name in LARGER[scale]:
         file = HERE / f"{name}.yaml"
         if name in ("problems", "reasoning"):
-            load_construction(name, file)
-            print(f"medrl construct {name} {file}")
+            knobs = (f"rows.source={written('problems')}",) if name == "reasoning" else ()
+            steps.append(Step(f"medrl construct {name}", partial(load_construction, name), file, knobs))
         else:
-            load_recipe(file)
-            print(f"medrl run {file}")
-    return 0
+            made = (written("problems"), written("reasoning"))
+            chained = (f"problems.source={made[0]}", f"demonstrations.source={made[1]}", "demonstrations.config=null")
+            steps.append(Step("medrl run", load_recipe, file, chained if scale == "paper" else ()))
+    return tell_steps(steps)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -283,18 +304,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     quiet_libraries()
     stages, arms = Stages(options.folder), [MAIN, *(ABLATIONS if options.ablations else ())]
+    size = search.size_of(options) if options.search else None
+    rebuilds = [Rebuild(stages.do, seed, options.knobs) for seed in range(options.seeds)]
+    stages.check([stage for rebuild in rebuilds for stage in rebuild.listed(arms, size)])
     answers: dict[str, dict[int, Path]] = {}
     searches: list[dict[str, Any]] = []
-    for seed in range(options.seeds):
-        rebuild = Rebuild(stages, seed, options.knobs)
+    for seed, rebuild in enumerate(rebuilds):
         for arm in arms:
             answers.setdefault(f"sft_{arm.chain}", {})[seed] = rebuild.sft(arm.chain) / "answers.jsonl"
             answers.setdefault(arm.name, {})[seed] = rebuild.arm(arm) / "answers.jsonl"
-        if options.search:
-            answers.setdefault("sft_search", {})[seed], found = rebuild.searched(search.size_of(options))
+        if size is not None:
+            answers.setdefault("sft_search", {})[seed], found = rebuild.searched(size)
             searches.append(found)
     figures = tables.figures(answers)
-    report = {"minutes": minutes(stages.marks.values()), "seeds": options.seeds, **figures, "searches": searches}
+    main_path = [stages.marks[stage.name] for rebuild in rebuilds for stage in rebuild.listed([MAIN], None)]
+    report = {
+        "minutes": minutes(main_path) / options.seeds, "at_least": any(mark.resumed for mark in main_path),
+        "seeds": options.seeds, **figures, "searches": searches,
+    }  # fmt: skip
     print(tables.page(report), *map(search.page, searches), sep="\n")
     write_atomic(options.folder / "report.json", json.dumps(report, indent=1) + "\n")
     if options.json:

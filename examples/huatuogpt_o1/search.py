@@ -17,6 +17,7 @@ from typing import Any
 import clinic_writer as writers
 from clinic_teacher import DISEASES, VERIFIER, cases, exchanges, opened, problem_row
 
+from medrl.files import read_jsonl
 from medrl.recipes.tree import read_tree
 
 HERE = Path(__file__).parent
@@ -67,10 +68,12 @@ class Search:
             from medrl.files import write_atomic
             from medrl.models import Policy
 
-            problems = cases(size.lessons, self.seed, taught=True, diseases=size.diseases)
-            took = writers.train(
-                folder / "model", problems, epochs=size.epochs, seed=self.seed, shape=self.shape, save_every=100
-            )
+            took = writers.trained(folder / "model")  # a kill may have come while it was examined
+            if took is None:
+                problems = cases(size.lessons, self.seed, taught=True, diseases=size.diseases)
+                took = writers.train(
+                    folder / "model", problems, epochs=size.epochs, seed=self.seed, shape=self.shape, save_every=100
+                )
             asked = exchanges(self.unseen(EXAMINED), self.seed)
             marks = writers.examined(Policy.load(str(folder / "model")), asked, 0.7, self.seed)
             print(writers.marks_table(marks), flush=True)
@@ -139,7 +142,8 @@ def roles(kind: str, url: str) -> dict[str, Any]:
 
 
 def read(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text("utf-8").splitlines()] if path.exists() else []
+    """Rows of a construction, which writes no file for an outcome that no row had."""
+    return read_jsonl(path) if path.exists() else []
 
 
 def share(part: int, whole: int) -> float | None:

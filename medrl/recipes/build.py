@@ -2,7 +2,7 @@
 
 import random
 from collections import defaultdict
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Callable, Iterator, Sequence, Set
 from dataclasses import replace
 from typing import Any
 
@@ -90,23 +90,46 @@ def demonstrations_of(source: DemonstrationSource, problems: ProblemSource) -> l
     return generate_demonstrations(asked, wrong_share=source.wrong_share, chain=source.chain, seed=source.seed)
 
 
-def data_of(recipe: Recipe) -> tuple[list[Problem], list[Demonstration]]:
+def data_of(
+    recipe: Recipe, tell: Callable[[str], object] = lambda line: None
+) -> tuple[list[Problem], list[Demonstration]]:
     """The problems and demonstrations that a recipe trains on.
 
+    Args:
+        recipe: The recipe.
+        tell: Takes a line on what `problems.undemonstrated` leaves out.
+
     Raises:
-        DataError: `problems.undemonstrated` leaves none.
+        DataError: `problems.undemonstrated` leaves none, or leaves none out.
     """
     problems = problems_of(recipe.problems)
     shown = demonstrations_of(recipe.demonstrations, recipe.problems) if recipe.demonstrations else []
     if not recipe.problems.undemonstrated:
         return problems, shown
-    asked = {d.messages[-2]["content"] for d in shown if isinstance(d.messages[-2]["content"], str)}
-    left = [one for one in problems if one.messages[-1]["content"] not in asked]
+    left = _undemonstrated(recipe, problems, shown)
+    where = f"the {len(problems)} problems of {recipe.problems.source}"
     if not left:
+        raise DataError(f"all of {where} are demonstrated; none is left for RL")
+    if len(left) == len(problems):
         raise DataError(
-            f"all {len(problems)} problems of {recipe.problems.source} are demonstrated; none is left for RL"
+            f"none of {where} is demonstrated word for word, so problems.undemonstrated leaves nothing out; see that "
+            "demonstrations and problems ask the same questions, or set it to false"
         )
+    tell(f"{len(problems) - len(left)} of {where} are demonstrated and left out")
     return left, shown
+
+
+def _undemonstrated(recipe: Recipe, problems: Sequence[Problem], shown: Sequence[Demonstration]) -> list[Problem]:
+    """The problems whose whole prompt, instructions aside, no assistant turn of a demonstration answers."""
+    sources = (recipe.problems, recipe.demonstrations)
+    instructions = [one.instruction for one in sources if one is not None and one.instruction]
+
+    def prompt(messages: Sequence[Message]) -> tuple[tuple[str, str], ...]:
+        return _prompt(_bare(messages, instructions))
+
+    lengths = {len(p.messages) for p in problems}
+    asked = {prompt(d.messages[:at]) for d in shown for at in _answers(d.messages, lengths)}
+    return [one for one in problems if prompt(one.messages) not in asked]
 
 
 def _consultations(source: DemonstrationSource, problems: ProblemSource) -> list[Demonstration]:
@@ -175,7 +198,7 @@ def check_held_out(
     `sft.loss_on: assistant` learns from all of them, and a prompt that another setting only reads is refused too.
     """
     lengths = {len(p.messages) for p in held_out}
-    trained = {prompt: d.id for d in demonstrations for prompt in _prompts_answered(d.messages, lengths)}
+    trained = {_prompt(d.messages[:at]): d.id for d in demonstrations for at in _answers(d.messages, lengths)}
     trained |= {_prompt(p.messages): p.id for p in problems}
     one_source = recipe.held_out is not None and _origin(recipe.held_out) == _origin(recipe.problems)
     rows = {p.id: p.id for p in problems} if one_source else {}
@@ -197,10 +220,9 @@ def _prompt(messages: Sequence[Message]) -> tuple[tuple[str, str], ...]:
     return tuple((m["role"], m["content"] if isinstance(m["content"], str) else repr(m["content"])) for m in messages)
 
 
-def _prompts_answered(messages: Sequence[Message], lengths: Set[int]) -> Iterator[tuple[tuple[str, str], ...]]:
-    """What stands before each assistant turn, where it is of one of these lengths."""
-    whole = _prompt(messages)
-    return (whole[:at] for at, (role, _) in enumerate(whole) if role == "assistant" and at in lengths)
+def _answers(messages: Sequence[Message], lengths: Set[int]) -> Iterator[int]:
+    """Where the assistant's turns are that answer a prompt of one of these lengths."""
+    return (at for at, message in enumerate(messages) if message["role"] == "assistant" and at in lengths)
 
 
 def _instructed(messages: Sequence[Message], instruction: str) -> tuple[Message, ...]:
@@ -210,3 +232,15 @@ def _instructed(messages: Sequence[Message], instruction: str) -> tuple[Message,
     if isinstance(content, str):
         return (*before, {**asked, "content": f"{content}\n\n{instruction}"})
     return (*before, {**asked, "content": [*content, {"type": "text", "text": instruction}]})
+
+
+def _bare(messages: Sequence[Message], instructions: Sequence[str]) -> Sequence[Message]:
+    """The chat as it was before `_instructed`, or a reader of rows, put one of these below its last message."""
+    *before, asked = messages
+    content = asked["content"]
+    for instruction in instructions:
+        if isinstance(content, str) and content.endswith(f"\n\n{instruction}"):
+            return (*before, {**asked, "content": content.removesuffix(f"\n\n{instruction}")})
+        if not isinstance(content, str) and content[-1:] == [{"type": "text", "text": instruction}]:
+            return (*before, {**asked, "content": content[:-1]})
+    return messages

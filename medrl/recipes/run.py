@@ -3,7 +3,7 @@
 import math
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -77,9 +77,9 @@ def run_folder(recipe: Recipe) -> Path:
     return Path(recipe.folder or Path("runs") / recipe.name)
 
 
-def prepare(recipe: Recipe) -> Parts:
-    """Load and check all data, and build the reward."""
-    problems, shown = data_of(recipe)
+def prepare(recipe: Recipe, tell: Callable[[str], object] = lambda line: None) -> Parts:
+    """Load and check all data, and build the reward; `tell` takes a line on what is left out."""
+    problems, shown = data_of(recipe, tell)
     held_out = problems_of(recipe.held_out) if recipe.held_out else []
     check_held_out(recipe, problems, held_out, shown)
     environment = environments.build(recipe.environment) if recipe.environment else None
@@ -94,7 +94,7 @@ def run_recipe(recipe: Recipe, console: RunConsole | None = None) -> Outcome:
     if not recipe.resume and (path / "recipe.yaml").is_file():
         RunFolder.create(path, text).close()  # says that the folder is taken, before anything is loaded
     with reproducible(recipe.threads, recipe.policy.torch_device()):
-        parts = prepare(recipe)
+        parts = prepare(recipe, console.say)
         console.say(
             f"{recipe.name}: {len(parts.problems)} problems, {len(parts.held_out)} held out, "
             f"{len(parts.demonstrations)} demonstrations; {torch.get_num_threads()} threads"

@@ -36,7 +36,8 @@ class ProblemSource:
     """Leave out so many rows from the head, e.g. to keep the head of one file for evaluation."""
 
     undemonstrated: bool = False
-    """Of `problems`: leave out those that a demonstration asks word for word, so that RL asks what SFT has not shown."""
+    """Of `problems`: leave out those whose whole prompt a demonstration answers, word for word but for an `instruction`, so
+    that RL asks what SFT has not shown. The run says how many; none is an error."""
 
     config: str | None = None
     """Configuration of a hub data set, e.g. `en`."""

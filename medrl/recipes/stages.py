@@ -11,10 +11,11 @@ folder of a stage, beside what its work writes, stand
     done.json      written last: when the work began, and what it took
 
 A stage with both is skipped. One without `done.json` was killed: its work is called again with the folder as it is. A
-stage whose folder is gone is done again alone, for equal settings give equal results. A stage that was begun with other
-settings, or after a stage that was, is refused before anything is done; one that failed and left nothing may be begun with
-others. The code of the work is not among the settings: who changes what a stage computes removes its folder, or puts a
-number into `made_of` and raises it.
+stage whose folder is gone is done again. A stage that was begun with other settings, or after a stage that was, is refused,
+and so is one that was begun before a stage that it reads was made again: its folder is to be removed too. `do` refuses the
+stage that it is given; `check`, with which `do_all` begins, all of its stages before anything is done. One that failed and
+left nothing may be begun with other settings. The code of the work is not among the settings: who changes what a stage
+computes removes its folder and those of the stages after it, or puts a number into `made_of` and raises it.
 """
 
 import hashlib
@@ -23,7 +24,7 @@ import multiprocessing
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from graphlib import CycleError, TopologicalSorter
@@ -40,6 +41,7 @@ from medrl.verifiers.worker import end_with_parent
 MADE_OF, DONE = "made_of.json", "done.json"
 PAUSE = 0.1  # seconds between two looks at the processes
 TOLD = 5  # changed settings that a refusal names
+LAG = 0.1  # seconds by which the time of a file may be behind the clock
 
 
 @dataclass(frozen=True)
@@ -70,16 +72,23 @@ class Stage:
 
 @dataclass(frozen=True)
 class Mark:
-    """What a finished stage took, since its last start."""
+    """What a finished stage took."""
 
     began: float
-    """When, in seconds since 1970."""
+    """When its last start was, in seconds since 1970."""
 
     seconds: float
-    """By the clock."""
+    """By the clock, since then."""
 
     cpu_seconds: float
     """Of processor time, of the process that did it."""
+
+    resumed: bool = False
+    """Whether an earlier start had been killed or had failed; what that one took is not known, and in no figure."""
+
+    @property
+    def end(self) -> float:
+        return self.began + self.seconds
 
 
 class Stages:
@@ -101,7 +110,7 @@ class Stages:
         """The folder of a stage, which is done first, in this process, if it is not done.
 
         Raises:
-            FolderTaken: It was begun with other settings, or its folder is not of a stage.
+            FolderTaken: It was begun with other settings or before a stage that it reads, or its folder is not of a stage.
             CheckpointError: Another process is doing it.
             DataError: A stage before it is not done.
         """
@@ -111,6 +120,8 @@ class Stages:
             raise DataError(f"{folder} comes after {', '.join(waits)}, which is not done in {self.root}; do it first")
         settings = _settings(stage, {name: fingerprint(self._read(name, MADE_OF)) for name in stage.after})
         self._refuse_others(stage.name, settings)
+        if older := self._older(stage, ()):
+            self._refuse_older({stage.name: older})
         mark = self.mark(stage.name)
         if mark is None:
             folder.mkdir(parents=True, exist_ok=True)
@@ -131,7 +142,7 @@ class Stages:
         fork). They end with this one, however it ends. Where one fails the others that run are waited for.
 
         Raises:
-            FolderTaken: One of them was begun with other settings; nothing was done.
+            FolderTaken: One of them was begun with other settings, or before a stage that it reads; nothing was done.
             DataError: They wait for each other, or for a stage that is neither among them nor done.
             StageFailed: The work of at least one failed.
         """
@@ -161,10 +172,10 @@ class Stages:
             raise StageFailed(f"failed in {self.root}: {', '.join(failed)}; mend it, and the same call goes on")
 
     def check(self, stages: Sequence[Stage]) -> None:
-        """Whether every one of these that was begun was begun with these settings.
+        """Whether every one of these that was begun was begun with these settings, and after the stages that it reads.
 
         Raises:
-            FolderTaken: One was not.
+            FolderTaken: One was not. All are named that were begun too early.
             DataError: They wait for each other, or for a stage that is neither among them nor done.
         """
         known = {stage.name: stage for stage in stages}
@@ -175,15 +186,21 @@ class Stages:
         except CycleError as error:
             raise DataError(f"stages wait for each other: {' > '.join(error.args[1])}") from error
         prints: dict[str, str] = {}
+        too_early: dict[str, str] = {}
         for name in order:
+            settings: Mapping[str, Any] = {}
             if name in known:
                 settings = _settings(known[name], {one: prints[one] for one in known[name].after})
                 self._refuse_others(name, settings)
+                if older := self._older(known[name], too_early):
+                    too_early[name] = older
             elif self.mark(name) is None:
                 raise DataError(f"there is no stage {name!r}, after which others come; known: {', '.join(known)}")
-            else:
-                settings = self._read(name, MADE_OF)
-            prints[name] = fingerprint(settings)
+            # Settings may be equal and written in two ways, 1 and 1.0; those after it hold that of the file.
+            begun = (self.root / name / MADE_OF).is_file()
+            prints[name] = fingerprint(self._read(name, MADE_OF) if begun else settings)
+        if too_early:
+            self._refuse_older(too_early)
 
     def mark(self, name: str) -> Mark | None:
         """The mark of a stage that is done; None for any other."""
@@ -198,7 +215,8 @@ class Stages:
 
     def _worked(self, stage: Stage, folder: Path, settings: Mapping[str, Any]) -> Mark:
         goes_on = (folder / MADE_OF).is_file()
-        write_atomic(folder / MADE_OF, json.dumps(settings, ensure_ascii=False, indent=1) + "\n")
+        if not goes_on:  # else it stays: its time is that of the first start
+            write_atomic(folder / MADE_OF, json.dumps(settings, ensure_ascii=False, indent=1) + "\n")
         self.tell(f"# {stage.name}: {'goes on' if goes_on else 'begins'}")
         began, clock, cpu = time.time(), time.perf_counter(), time.process_time()
         try:
@@ -207,9 +225,10 @@ class Stages:
             if _content(folder) == [MADE_OF]:  # a faulty recipe, say: nothing was made, so other settings may come
                 (folder / MADE_OF).unlink()
             raise
-        mark = Mark(began, time.perf_counter() - clock, time.process_time() - cpu)
+        mark = Mark(began, time.perf_counter() - clock, time.process_time() - cpu, goes_on)
         write_atomic(folder / DONE, json.dumps(asdict(mark)) + "\n")
-        self.tell(f"# {stage.name}: done in {mark.seconds:.0f} s, {mark.cpu_seconds:.0f} s of processor time")
+        since = ", since its last start" if mark.resumed else ""
+        self.tell(f"# {stage.name}: done in {mark.seconds:.0f} s, {mark.cpu_seconds:.0f} s of processor time{since}")
         return mark
 
     def _refuse_others(self, name: str, settings: Mapping[str, Any]) -> None:
@@ -223,6 +242,23 @@ class Stages:
         if changed := changes(self._read(name, MADE_OF), settings):
             told = "; ".join(changed[:TOLD]) + (f"; and {len(changed) - TOLD} more" if len(changed) > TOLD else "")
             raise FolderTaken(f"{folder} was made with other knobs ({told}); remove it, or give another folder")
+
+    def _older(self, stage: Stage, too_early: Container[str]) -> str | None:
+        """A stage that this one reads, and that was made, or is to be made, after this one was."""
+        begun = self.root / stage.name / MADE_OF
+        if not begun.is_file():
+            return None
+        mark = self.mark(stage.name)
+        until = begun.stat().st_mtime + LAG if mark is None else mark.end
+        for name in stage.after:
+            before = self.mark(name)
+            if before is None or name in too_early or before.began > until:
+                return name
+        return None
+
+    def _refuse_older(self, found: Mapping[str, str]) -> None:
+        told = "; ".join(f"{name} was made of an earlier {before}" for name, before in found.items())
+        raise FolderTaken(f"{self.root}: {told}; remove {', '.join(found)} too, and the same call makes them again")
 
     def _read(self, name: str, file: str) -> dict[str, Any]:
         path = self.root / name / file
@@ -241,11 +277,10 @@ def _content(folder: Path) -> list[str]:
 
 
 def minutes(marks: Iterable[Mark]) -> float:
-    """By the clock: when at least one of these stages ran."""
+    """By the clock: when at least one of these stages ran. Where one was resumed, it is at least so much."""
     total, until = 0.0, 0.0
     for mark in sorted(marks, key=lambda one: one.began):
-        end = mark.began + mark.seconds
-        total, until = total + max(0.0, end - max(until, mark.began)), max(until, end)
+        total, until = total + max(0.0, mark.end - max(until, mark.began)), max(until, mark.end)
     return total / 60
 
 

@@ -81,6 +81,15 @@ def test_visits_of_one_case_are_no_evidence_of_their_own(example: Callable[[str]
     assert mean == 0.5 and (low, high) == pytest.approx((0.5 - student, 0.5 + student))
 
 
+def test_other_sizes_of_a_later_seed_are_refused_before_the_first_is_begun(repository: Path, tmp_path: Path) -> None:
+    stage = tmp_path / "seed1" / "data"
+    stage.mkdir(parents=True)
+    (stage / "made_of.json").write_text('{"seed": 1, "rows": 7}')
+    refused = reproduce(repository, "--seeds", "2", "--folder", str(tmp_path))
+    assert refused.returncode == 1 and "seed1/data was made with other knobs (rows: was 7" in refused.stderr
+    assert [one.name for one in tmp_path.iterdir()] == ["seed1"]
+
+
 @pytest.mark.parametrize("scale", ["laptop", "paper"])
 def test_recipes_of_larger_scales_are_sound_and_fit_together(scale: str, repository: Path) -> None:
     folder = repository / "examples" / "huatuogpt"
@@ -107,4 +116,4 @@ def test_a_faulty_recipe_is_told(repository: Path, tmp_path: Path, capsys: pytes
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     assert module.check(tmp_path / "paper") == 1
-    assert "kl_cof" in capsys.readouterr().out
+    assert "error: ppo.yaml: " in (faults := capsys.readouterr().err) and "kl_cof" in faults

@@ -64,13 +64,39 @@ def test_every_row_is_trained_measured_and_not_done_twice(
 def test_recipes_of_the_larger_scales_are_read_and_told(reproduce: object, capsys: pytest.CaptureFixture[str]) -> None:
     for scale, commands in (("laptop", 1), ("paper", 4)):
         assert reproduce.main(["--scale", scale]) == 0  # type: ignore[attr-defined]
-        assert capsys.readouterr().out.count("medrl ") == commands
+        told = capsys.readouterr().out.splitlines()
+        assert len(told) == commands and all(line.startswith("medrl ") for line in told)
+    problems, reasoning = (f"runs/huatuogpt-o1-{name}/rows.jsonl" for name in ("problems", "reasoning"))
+    assert told[1].endswith(f" rows.source={problems}")  # each reads what those before it wrote
+    for run in told[2:]:
+        assert run.endswith(f" problems.source={problems} demonstrations.source={reasoning} demonstrations.config=null")
+
+
+def test_other_knobs_of_a_later_seed_are_refused_before_the_first_is_begun(reproduce: object, tmp_path: Path) -> None:
+    stage = tmp_path / "seed1" / "complex_ppo"
+    stage.mkdir(parents=True)
+    (stage / "made_of.json").write_text('{"seed": 1, "after": {"seed1/sft_complex": "of other knobs"}}')
+    with pytest.raises(FolderTaken, match="seed1/complex_ppo was made with other knobs"):
+        reproduce.main(["--seeds", "2", "--folder", str(tmp_path), *SMALL])  # type: ignore[attr-defined]
+    assert [one.name for one in tmp_path.iterdir()] == ["seed1"]
+
+
+def test_a_search_is_checked_before_anything_is_trained(reproduce: object, tmp_path: Path) -> None:
+    from medrl.recipes.stages import Stages
+
+    rebuild = reproduce.Rebuild(Stages(tmp_path).do, 0, [])  # type: ignore[attr-defined]
+    listed = rebuild.listed([reproduce.MAIN], sys.modules["search"].Size())  # type: ignore[attr-defined]
+    assert [one.name for one in listed] == [
+        f"seed0/{name}" for name in ("sft_complex", "complex_ppo", "search_writer", "search_rows")
+    ]
+    Stages(tmp_path).check(listed)
+    assert not list(tmp_path.iterdir())
 
 
 def test_sft_takes_no_step_of_rl_whatever_the_knobs_say(reproduce: object, tmp_path: Path) -> None:
     from medrl.recipes.stages import Stages
 
-    rebuild = reproduce.Rebuild(Stages(tmp_path), 0, ["trainer.steps=7", "sft.epochs=2"])  # type: ignore[attr-defined]
+    rebuild = reproduce.Rebuild(Stages(tmp_path).do, 0, ["trainer.steps=7", "sft.epochs=2"])  # type: ignore[attr-defined]
     sft = rebuild.recipe({"demonstrations.chain": "complex", "trainer.steps": 0})
     assert (sft.trainer.steps, sft.sft.epochs) == (0, 2)
     start = {"policy.path": str(FOLDER), "policy.new": None, "sft": None, "demonstrations": None}

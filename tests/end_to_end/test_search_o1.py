@@ -1,6 +1,7 @@
 """The teacher of the search's writer, the writer's tokenizer, and the leash of its server; the server itself is not run."""
 
 import asyncio
+import json
 import os
 import subprocess
 import sys
@@ -75,6 +76,38 @@ def test_the_writer_reads_instructions_as_tokens_and_codes_as_nothing(teaching: 
         code = asked.split("\n")[0]
         assert tokenizer.decode(tokenizer.encode(asked)) == asked.replace(f"{code} ", "").replace(code, "")
         assert len(tokenizer.encode(system)) < 25
+
+
+def test_a_writer_that_was_killed_under_examination_is_not_taught_again(
+    teaching: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import clinic_writer
+    import search
+
+    from medrl.recipes.stages import Stage, Stages
+
+    class Killed(BaseException):
+        pass
+
+    def killed(*_: object) -> None:
+        raise Killed
+
+    def stage(name: str, work: Any, made_of: Any, *after: str) -> Path:
+        return Stages(tmp_path).do(Stage(name, work, made_of, after))
+
+    shape = {**clinic_writer.SHAPE, "layers": 1, "hidden_size": 64, "heads": 2, "intermediate_size": 64}
+    made = search.Search(stage, 0, search.Size(lessons=4, epochs=0.2), shape)
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(clinic_writer, "examined", killed)
+        made.writer()
+    folder = tmp_path / "search_writer"
+    weights = (folder / "model" / "model.safetensors").stat()
+    monkeypatch.setattr(clinic_writer, "train", killed)
+    monkeypatch.setattr(search, "EXAMINED", 1)
+    assert made.writer() == folder
+    assert (folder / "model" / "model.safetensors").stat().st_mtime_ns == weights.st_mtime_ns
+    told = json.loads((folder / "writer.json").read_text())
+    assert told["examined"] and told["lessons"] > 0 and {"loss", "seconds", "parameters"} <= told.keys()
 
 
 def test_a_leashed_command_ends_with_the_program_that_started_it(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from medrl.data.demonstrations import Demonstration
 from medrl.errors import DataError
 from medrl.recipes import DemonstrationSource, ProblemSource, Recipe
 from medrl.recipes.build import check_held_out, data_of, demonstrations_of, problems_of, shuffled_references
-from medrl.types import Problem, ask
+from medrl.types import Message, Problem, ask
 
 CLINIC = ProblemSource(kinds=("term", "choice"), languages=("en",), diseases=20, count=40)
 ASK = "Think first, then answer."
@@ -68,8 +68,45 @@ def test_what_is_demonstrated_is_not_asked_again(tmp_path: Path) -> None:
             demonstrations=None,
             held_out=replace(CLINIC, undemonstrated=True),
         )
-    with pytest.raises(DataError, match=r"all 1 problems .* are demonstrated"):
+    with pytest.raises(DataError, match=r"all of the 1 problems .* are demonstrated"):
         data_of(replace(whole, problems=replace(problems, undemonstrated=True, skip=4, limit=5)))
+    with pytest.raises(DataError, match=r"none of the 1 problems .* leaves nothing out"):
+        data_of(replace(whole, problems=replace(problems, undemonstrated=True, skip=5)))
+
+
+@pytest.mark.parametrize(("of_problems", "of_shown"), [(ASK, None), (None, ASK), (ASK, ASK), (ASK, "Be brief.")])
+def test_instructions_hide_nothing_that_is_demonstrated(
+    of_problems: str | None, of_shown: str | None, tmp_path: Path
+) -> None:
+    problems, path = replace(write(tmp_path), undemonstrated=True, instruction=of_problems), tmp_path / "o1.jsonl"
+    row = {"Question": "Question 1?", "Complex_CoT": "It is so.", "Response": "answer 1"}
+    path.write_text(json.dumps(row) + "\n", encoding="utf-8")
+    shown = DemonstrationSource(source=str(path), instruction=of_shown)
+    told: list[str] = []
+    left, _ = data_of(replace(recipe(CLINIC, CLINIC), problems=problems, demonstrations=shown), told.append)
+    assert len(left) == 5 and not any("Question 1?" in one.question for one in left)
+    assert told == [f"1 of the 6 problems of {problems.source} are demonstrated and left out"]
+
+
+def test_a_prompt_is_demonstrated_as_a_whole_and_by_any_turn(tmp_path: Path) -> None:
+    """Two patients say yes in the end; the first's visit is demonstrated, and goes on."""
+    paths = tmp_path / "problems.jsonl", tmp_path / "shown.jsonl"
+
+    def visit(*turns: str) -> tuple[Message, ...]:
+        return tuple({"role": ("user", "assistant")[at % 2], "content": one} for at, one in enumerate(turns))
+
+    cough, ache = visit("I have a cough.", "Fever?", "Yes."), visit("My back aches.", "Since long?", "Yes.")
+    asked = [Problem("cough", cough, "Flu."), Problem("ache", ache, "Strain.")]
+    longer = visit("I have a cough.", "Fever?", "Yes.", "Flu.", "Thank you.", "You are welcome.")
+    demonstrated = [Demonstration("d1", longer, "", "You are welcome.")]
+    for path, rows in zip(paths, (asked, demonstrated), strict=True):
+        path.write_text("".join(json.dumps(one.to_json()) + "\n" for one in rows), encoding="utf-8")
+    problems, shown = (
+        ProblemSource(source=str(paths[0]), undemonstrated=True),
+        DemonstrationSource(source=str(paths[1])),
+    )
+    left, _ = data_of(replace(recipe(CLINIC, CLINIC), problems=problems, demonstrations=shown))
+    assert [one.id for one in left] == ["ache"]
 
 
 def test_demonstrations_of_a_file_take_their_instruction(tmp_path: Path) -> None:

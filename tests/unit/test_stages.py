@@ -7,6 +7,7 @@ import shutil
 import signal
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
@@ -55,7 +56,10 @@ def test_a_stage_is_done_once_and_its_mark_says_of_what(tmp_path: Path) -> None:
     made_of = json.loads((tmp_path / "b" / MADE_OF).read_text())
     assert made_of["knob"] == 1 and set(made_of["after"]) == {"a"}
     mark = Stages(tmp_path).mark("b")
-    assert mark is not None and 0 <= mark.seconds < 5 and abs(time.time() - mark.began) < 60
+    assert mark is not None and 0 <= mark.seconds < 5 and abs(time.time() - mark.began) < 60 and not mark.resumed
+    earlier = {name: value for name, value in asdict(mark).items() if name != "resumed"}
+    (tmp_path / "b" / DONE).write_text(json.dumps(earlier))  # as marks were before they said it
+    assert Stages(tmp_path).mark("b") == mark
     assert Stages(tmp_path).mark("d") is None
 
 
@@ -68,15 +72,68 @@ def test_settings_are_equal_in_any_order_and_as_json_has_them(tmp_path: Path) ->
         Stages(tmp_path).do(Stage("b", writes("b"), {"x": {1, 2}}))
 
 
+def test_one_written_as_a_float_is_one_for_all_ways_to_ask(tmp_path: Path) -> None:
+    log: list[str] = []
+    for k in (1, 1.0):
+        stages = [Stage("a", writes("a", log), {"k": k}), Stage("b", writes("b", log), after=("a",))]
+        do_each(tmp_path, stages)
+        Stages(tmp_path).do_all(stages)
+    assert log == ["a", "b"]
+
+
 def test_a_stage_whose_folder_is_gone_is_done_again_alone(tmp_path: Path) -> None:
     log: list[str] = []
     do_each(tmp_path, chain(log))
-    shutil.rmtree(tmp_path / "b")
+    shutil.rmtree(tmp_path / "c")
     do_each(tmp_path, chain(log))
-    assert log == ["a", "b", "c", "b"]
-    shutil.rmtree(tmp_path / "a")
+    assert log == ["a", "b", "c", "c"]
+    shutil.rmtree(tmp_path / "c")
     Stages(tmp_path).do_all(chain(log))
-    assert (tmp_path / "a" / "result").read_text() == "a"
+    assert (tmp_path / "c" / "result").read_text() == "c"
+
+
+def test_what_was_made_of_a_stage_that_is_made_again_is_refused_by_name(tmp_path: Path) -> None:
+    log: list[str] = []
+    do_each(tmp_path, chain(log))
+    shutil.rmtree(tmp_path / "a")
+    every = r"b was made of an earlier a; c was made of an earlier b; remove b, c too"
+    with pytest.raises(FolderTaken, match=every):
+        Stages(tmp_path).do_all(chain(log))
+    Stages(tmp_path).do(chain(log)[0])
+    with pytest.raises(FolderTaken, match=every):
+        Stages(tmp_path).do_all(chain(log))
+    with pytest.raises(FolderTaken, match=r"b was made of an earlier a; remove b too"):
+        Stages(tmp_path).do(chain(log)[1])
+    assert log == ["a", "b", "c", "a"]
+    for name in "bc":
+        shutil.rmtree(tmp_path / name)
+    do_each(tmp_path, chain(log))
+    assert log == ["a", "b", "c", "a", "b", "c"]
+    Stages(tmp_path).check(chain(log))
+
+
+def test_a_killed_stage_does_not_go_on_from_what_is_made_again(tmp_path: Path) -> None:
+    def fails(folder: Path) -> None:
+        (folder / "half").touch()
+        raise ValueError
+
+    stages = chain([])
+    broken = Stage("b", fails, stages[1].made_of, ("a",))
+    Stages(tmp_path).do(stages[0])
+    with pytest.raises(ValueError):
+        Stages(tmp_path).do(broken)
+    os.utime(tmp_path / "b" / MADE_OF, (time.time() - 60,) * 2)  # that was a minute ago
+    shutil.copytree(tmp_path / "a", tmp_path / "new a")
+    old = json.loads((tmp_path / "a" / DONE).read_text())
+    (tmp_path / "a" / DONE).write_text(json.dumps({**old, "began": old["began"] - 70}))
+    with pytest.raises(ValueError):
+        Stages(tmp_path).do(broken)  # it may go on, which makes it no younger
+    Stages(tmp_path).check(stages)
+    shutil.rmtree(tmp_path / "a")
+    (tmp_path / "new a").rename(tmp_path / "a")
+    for refused in (lambda: Stages(tmp_path).do(stages[1]), lambda: Stages(tmp_path).check(stages)):
+        with pytest.raises(FolderTaken, match="b was made of an earlier a"):
+            refused()
 
 
 def test_a_stage_of_other_settings_is_refused_and_so_is_what_comes_after_it(tmp_path: Path) -> None:
@@ -97,10 +154,9 @@ def test_a_stage_of_other_settings_is_refused_and_so_is_what_comes_after_it(tmp_
 def test_all_are_checked_before_any_is_done(tmp_path: Path) -> None:
     log: list[str] = []
     do_each(tmp_path, chain(log))
-    shutil.rmtree(tmp_path / "a")
     with pytest.raises(FolderTaken, match="/c was made"):
-        Stages(tmp_path).do_all(chain(log, c=5))
-    assert not (tmp_path / "a").exists()
+        Stages(tmp_path).do_all([Stage("first", writes("first")), *chain(log, c=5)])
+    assert not (tmp_path / "first").exists()
 
 
 def test_many_changes_are_told_in_short(tmp_path: Path) -> None:
@@ -122,6 +178,8 @@ def test_work_that_failed_is_called_again_with_what_it_left(tmp_path: Path) -> N
     told: list[str] = []
     Stages(tmp_path, told.append).do(Stage("a", writes("a"), {"n": 1}))
     assert told[0] == "# a: goes on" and (tmp_path / "a" / "half").exists()
+    mark = Stages(tmp_path).mark("a")
+    assert mark is not None and mark.resumed and told[1].endswith("of processor time, since its last start")
 
 
 def test_work_that_failed_and_left_nothing_may_be_begun_with_other_settings(tmp_path: Path) -> None:
