@@ -242,6 +242,14 @@ def test_two_models_are_compared_by_points_and_by_statements(
     assert row["points"]["bounds"][0] < 0 < row["points"]["bounds"][1]
 
 
+def test_two_models_are_not_compared_by_two_rubrics(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [bench("a", "fever", "rest"), bench("a", "fever", "rest")]
+    rows[1]["rubrics"][2]["points"] = -1
+    sides = [str(write(tmp_path / f"{name}.jsonl", [row])) for name, row in zip("xy", rows, strict=True)]
+    assert main(["compare", *sides, "--out", str(tmp_path / "pair")]) == 2
+    assert "different questions, references or rubrics under the id 'a'" in capsys.readouterr().err
+
+
 def test_hostile_text_of_answers_and_criteria_stays_text(chat_server: Serve, tmp_path: Path) -> None:
     bad = "<script>alert(1)</script>\u202e"
     row = bench("a", "fever", f"{bad} aspirin")
