@@ -2,9 +2,11 @@
 
     value = sum of the points of met criteria / sum of the positive points
 
-HuatuoGPT-3 (OnePO) grades all criteria in one call and clips the share to 0 to 1. What differs: the share is not clipped
-unless told, since clipping makes all bad answers equal; a grader that fails gives no number, where OnePO's gives 0 and
-keeps the rollout in its group; answers are not cut before grading. Only the visible answer is graded.
+HuatuoGPT-3 (OnePO, onepo/reward.py) grades all criteria in one call and clips the share to 0 to 1; for length it takes
+off factor * min(max(tokens - 200, 0), 4000) / 4000, factor 0.5 by default and 0 in its launcher. What differs: the
+share is not clipped unless told, since clipping makes all bad answers equal; a grader that fails gives no number, where
+OnePO's gives 0 and keeps the rollout in its group; answers are not cut before grading; an adjustment for length is of the
+unclipped share, with factor 1, by words. Only the visible answer is graded.
 """
 
 import asyncio
@@ -52,9 +54,9 @@ class RubricReward(Reward):
     cache: str | None = None
     """File of a cache of replies that is kept between runs; "default" is that of the user, empty is none."""
     scale: Scale = "raw"
-    """`raw`: 1.0 at best, below 0 where faults outweigh merits. `clipped`: not below 0. `length_adjusted`: `raw` less
-    min(max(n - 200, 0), 4000) / 4000, n the words of the visible answer (characters of Chinese), as HuatuoGPT-3 does with
-    tokens."""
+    """`raw` (ours): 1.0 at best, below 0 where faults outweigh merits. `clipped` (HuatuoGPT-3's): not below 0.
+    `length_adjusted` (after HuatuoGPT-3's): `raw` less min(max(n - 200, 0), 4000) / 4000, n the words of the visible answer
+    (characters of Chinese). HuatuoGPT-3 takes half of that, or in its launcher none, off the clipped share, by tokens."""
     tries: int = 3
     """How often a reply that cannot be read is asked for, the later ones with a temperature; what a cache kept of an earlier
     start takes no try. Typical 1 to 3."""

@@ -14,6 +14,7 @@ HEADS = {
     "length_adjusted": "length-adjusted", "comprehensiveness": "must have", "nice_to_have": "nice to have",
     "hallucination": "contradictions", "contradicting": "answers that contradict",
 }  # fmt: skip
+HOW = "--grader '{type: openai, model: NAME, base_url: URL}'"
 
 
 def rubric_tables(found: Mapping[str, Any]) -> "list[Table]":
@@ -74,8 +75,16 @@ def waiting(found: Mapping[str, Any]) -> list[str]:
     if found["judge"] is not None:
         return []
     return [
-        f"{row['set']}: {row['ungraded']} problems have a rubric and are only counted; name a judge to have them graded: "
-        "--judge '{type: openai, model: NAME, base_url: URL}'"
+        f"{row['set']}: {row['ungraded']} problems have a rubric and are only counted; to have them graded name a judge: "
+        f"{HOW}"
         for row in found["sets"]
         if row.get("ungraded")
+    ]
+
+
+def uncompared(found: Mapping[str, Any]) -> list[str]:
+    """The same of what `compare_models` returned."""
+    return [
+        f"{name}: {count} problems have a rubric and are not compared, since nobody graded the answers; name a judge: {HOW}"
+        for name, count in found["ungraded"].items()
     ]

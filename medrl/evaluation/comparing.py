@@ -163,7 +163,13 @@ def judged_verdict(found: Mapping[str, Any], name: str) -> str:
 
 
 def without_verdict(found: Mapping[str, Any]) -> list[str]:
-    """The sets, and the judge, of which too much has no score for a verdict; of what `compare_models` returned."""
-    lost = [name for name, row in found["sets"].items() if (main := main_of(row)) and row[main]["p"] is None]
+    """The sets, and the judge, of which too much has no score for a verdict; of what `compare_models` returned.
+
+    A set whose problems are checked in part, and graded by rubrics in part, has a figure of either.
+    """
+    lost = [
+        name if kind == main_of(row) else f"{name} by {kind}"
+        for name, row in found["sets"].items() for kind in MAIN if kind in row and row[kind]["p"] is None
+    ]  # fmt: skip
     judged = found.get("judged")
     return lost + ([str(judged["judge"])] if judged and judged["win_rate"] is None else [])

@@ -8,6 +8,8 @@ K-QA (arXiv 2401.14493; Itaymanes/K-QA, metrics.py): comprehensiveness is the me
 answer states, the hallucination rate the mean number of all its statements that an answer contradicts.
 
 What differs: both grade each criterion in a call of its own, by GPT-4.1 and GPT-4; here a judge is asked about all at once.
+HealthBench's grader is shown every answer; here one without words has the least that its rubric allows, unasked, and one that
+is longer than the judge is shown has no number.
 """
 
 from collections import Counter, defaultdict
