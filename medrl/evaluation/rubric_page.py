@@ -5,13 +5,8 @@ from typing import Any
 
 from medrl.evaluation.html import Child, Html, conversation, foreign, table, tag
 from medrl.evaluation.html_figures import bar, figure, percent, said
-from medrl.evaluation.rubric_figures import main_figure
+from medrl.evaluation.rubric_figures import COUNTED, FIGURES, main_figure
 
-NAMES = {
-    "score": "score", "raw": "mean of raw shares", "clipped": "mean of clipped shares",
-    "length_adjusted": "mean of length-adjusted shares", "comprehensiveness": "Must_have statements that are stated",
-    "nice_to_have": "Nice_to_have statements that are stated", "contradicting": "answers that contradict a statement",
-}  # fmt: skip
 SCORE = (
     "Percent of the points that can be had, with 95 % intervals over problems. The score is HealthBench's: the mean over "
     "problems of the points of met criteria over all positive points, clipped to 0 to 100. HealthBench shows its grader "
@@ -57,10 +52,10 @@ def _section(name: str, found: Mapping[str, Any], judge: str) -> Child:
     if found["truncated"]:
         body.append(tag("p", f"{said(found['truncated'])} of the replies were cut at their token limit."))
     rows = [
-        [label, found[key]["n"], figure(found[key]), _bar(found[key])] for key, label in NAMES.items() if key in found
+        [label, *(_counted(one) if key == COUNTED else [one["n"], figure(one), _bar(one)])]
+        for key, (_, label) in FIGURES.items()
+        if (one := found.get(key)) is not None
     ]
-    if not shares:
-        rows.insert(2, ["statements that an answer contradicts", *_counted(found["hallucination"])])
     body += [table(["", "problems", "percent", ""], rows), tag("p", SCORE if shares else STATEMENT, class_="soft")]
     for kind, some in found.get("slices", {}).items():
         listed = [[label, one["n"], figure(one), _bar(one)] for label, one in some.items()]
