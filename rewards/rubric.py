@@ -2,9 +2,11 @@
 
     value = sum of the points of met criteria / sum of the positive points
 
-HuatuoGPT-3 (OnePO) grades all criteria in one call and clips the share to 0 to 1. What differs: the share is not clipped
-unless told, since clipping makes all bad answers equal; a grader that fails gives no number, where OnePO's gives 0 and
-keeps the rollout in its group; answers are not cut before grading. Only the visible answer is graded.
+HuatuoGPT-3 (OnePO, onepo/reward.py) grades all criteria in one call and clips the share to 0 to 1; for length it takes
+off factor * min(max(tokens - 200, 0), 4000) / 4000, factor 0.5 by default and 0 in its launcher. What differs: the
+share is not clipped unless told, since clipping makes all bad answers equal; a grader that fails gives no number, where
+OnePO's gives 0 and keeps the rollout in its group; answers are not cut before grading; an adjustment for length is of the
+unclipped share, with factor 1, by words. Only the visible answer is graded.
 """
 
 import asyncio
@@ -15,7 +17,7 @@ from typing import Any, ClassVar, Literal, get_args
 
 from medrl.chat.base import ChatClient, ChatReply, ChatRequest
 from medrl.chat.config import ChatConfig, build_chat
-from medrl.chat.readable import first_readable
+from medrl.chat.readable import MOST_KEPT, first_readable
 from medrl.data.rubrics import Rubric, rubric_of
 from medrl.errors import PluginError, ProblemError, did_you_mean
 from medrl.rewards import rubric_prompt, rubric_self_test
@@ -52,11 +54,12 @@ class RubricReward(Reward):
     cache: str | None = None
     """File of a cache of replies that is kept between runs; "default" is that of the user, empty is none."""
     scale: Scale = "raw"
-    """`raw`: 1.0 at best, below 0 where faults outweigh merits. `clipped`: not below 0. `length_adjusted`: `raw` less
-    min(max(n - 200, 0), 4000) / 4000, n the words of the visible answer (characters of Chinese), as HuatuoGPT-3 does with
-    tokens."""
+    """`raw` (ours): 1.0 at best, below 0 where faults outweigh merits. `clipped` (HuatuoGPT-3's): not below 0.
+    `length_adjusted` (after HuatuoGPT-3's): `raw` less min(max(n - 200, 0), 4000) / 4000, n the words of the visible answer
+    (characters of Chinese). HuatuoGPT-3 takes half of that, or in its launcher none, off the clipped share, by tokens."""
     tries: int = 3
-    """How often a reply that cannot be read is asked for, the later ones with a temperature. Typical 1 to 3."""
+    """How often a reply that cannot be read is asked for, the later ones with a temperature; what a cache kept of an earlier
+    start takes no try. Typical 1 to 3."""
     reply: Layout = "numbered"
     """How the grader replies: `numbered` ({"1": true, ...}), or `list` ([true, ...], as HuatuoGPT-3's grader was trained)."""
     at_once: int = 40
@@ -160,7 +163,14 @@ class RubricReward(Reward):
         return await self._met(problem, answer, rubric_of(problem), {"calls": 0.0, "tokens": 0.0})
 
     async def _piece(self, problem: Problem, answer: str, piece: Rubric, cost: dict[str, float]) -> tuple[bool, ...]:
-        requests = self.requests(problem, answer, piece)
+        language = prompt_language(self.language, problem.language)
+        chat = rubric_prompt.messages(problem, answer, piece, self.reply, language, self.seed)
+        key = digest([message.content for message in chat])
+        schema = rubric_prompt.schema(self.reply, len(piece.criteria))
+
+        def request(number: int) -> ChatRequest:
+            seed = seed_of("rubric", self.seed, key, number)
+            return ChatRequest(chat, self.max_tokens, min(1.0, WARMER * number), seed, schema)
 
         def charge(reply: ChatReply) -> None:
             cost["calls"] += 0 if reply.cached else max(1, reply.attempts)
@@ -169,18 +179,7 @@ class RubricReward(Reward):
         def read(text: str) -> tuple[bool, ...]:
             return rubric_prompt.read_met(text, self.reply, len(piece.criteria))
 
-        return await first_readable(self._asked, requests.__getitem__, read, tries=len(requests), heard=charge)
-
-    def requests(self, problem: Problem, answer: str, rubric: Rubric) -> tuple[ChatRequest, ...]:
-        """What is sent about an answer: the first request, and those that follow unreadable replies."""
-        language = prompt_language(self.language, problem.language)
-        chat = rubric_prompt.messages(problem, answer, rubric, self.reply, language, self.seed)
-        key = digest([message.content for message in chat])
-        schema = rubric_prompt.schema(self.reply, len(rubric.criteria))
-        return tuple(
-            ChatRequest(chat, self.max_tokens, WARMER * one, seed_of("rubric", self.seed, key, one), schema)
-            for one in range(self.tries)
-        )
+        return await first_readable(self._asked, request, read, tries=self.tries, kept=MOST_KEPT, heard=charge)
 
     @property
     def model(self) -> str:

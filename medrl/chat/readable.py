@@ -6,6 +6,7 @@ from typing import TypeVar
 from medrl.chat.base import ChatBadReply, ChatClient, ChatReply, ChatRequest
 
 Found = TypeVar("Found")
+MOST_KEPT = 60  # unreadable replies of earlier starts that a cache may hold
 
 
 async def first_readable(

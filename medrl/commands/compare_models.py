@@ -4,6 +4,7 @@ What the folder holds afterwards: `a.jsonl` and `b.jsonl` (all answers), `page.h
 `items.jsonl` (for `medrl annotate`), `records.jsonl` (what a judge said), `compare.json` and `compare.html` (the tests).
 """
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from medrl.evaluation.compare_page import compare_page
 from medrl.evaluation.comparing import compare, same_problems
 from medrl.evaluation.pairwise import judged_figures, pairs_of
 from medrl.evaluation.rubric_comparing import compare_graded
+from medrl.evaluation.rubric_scoring import gradable
 from medrl.evaluation.scoring import score
 from medrl.evaluation.side_by_side import draw_order, items, key_of, side_by_side
 from medrl.files import json_line, write_atomic
@@ -65,6 +67,7 @@ def compare_models(
         "B": {"name": names[1], **dict(second.made), "problems": len(second.items)},
         "problems": len(problems),
         "lacking": {"A": len(second.items) - len(problems), "B": len(first.items) - len(problems)},
+        "ungraded": Counter(name for name, one in problems if gradable(one)) if grader is None else {},
         "seed": seed,
         "sets": compare(
             score(sides[0], verifier), score(sides[1], verifier), _by_rubric(grader, sides[0], sides[1], folder, say)

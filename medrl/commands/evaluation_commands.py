@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,7 @@ def add(commands: Commands) -> None:
     evaluate.add_argument("--tasks-from", metavar="FOLDER", help="where tasks of your own are described")
     evaluate.add_argument("--verifier", help="who says what is right; default typed (rules)")
     evaluate.add_argument(
-        "--judge", metavar="CONFIG",
+        "--grader", "--judge", metavar="CONFIG", dest="judge",
         help="who grades by rubrics (HealthBench, K-QA): a chat model, or '{type: rubric, client: ..., at_once: 20}'",
     )  # fmt: skip
     evaluate.add_argument(
@@ -69,7 +70,7 @@ def add(commands: Commands) -> None:
     pair.add_argument("--policy", default="best", help="which policy of a run: best, latest or sft")
     pair.add_argument("--verifier", help="who says what is right; default typed (rules)")
     pair.add_argument("--judge", metavar="CONFIG", help="a chat model that judges each pair in both orders")
-    pair.add_argument("--grader", metavar="CONFIG", help="who grades by rubrics, as --judge of `medrl eval`")
+    pair.add_argument("--grader", metavar="CONFIG", help="who grades by rubrics, as of `medrl eval`")
     pair.add_argument(
         "--metrics", nargs="+", choices=TOKENIZERS, default=[], metavar="TOKENIZER", help="as of `medrl eval`"
     )
@@ -148,7 +149,9 @@ def _eval_answers(options: argparse.Namespace) -> int:
         answers, out, verifier=verifier, audit=not options.no_audit, metrics=options.metrics, judge=judge,
         say=console.print,
     )  # fmt: skip
-    return _told(options, console, found, out)
+    if options.json:
+        write_json(options.json, found)
+    return _told(console.print, found, out)
 
 
 def _eval_recipe(options: argparse.Namespace) -> int:
@@ -163,13 +166,14 @@ def _eval_recipe(options: argparse.Namespace) -> int:
 
     what = Path(options.what)
     recipe = load_recipe(what / "recipe.yaml" if what.is_dir() else what, options.overrides)
+    tree = build(recipe.reward)
+    verifier = verifier_of(options.verifier) if options.verifier else getattr(verified_leaf(tree), "verifier", None)
+    judge = judge_of(options.judge) if options.judge else tree.first(RubricReward)
     quiet_libraries()
     policy = Policy.load(policy_path(what, options.policy), recipe.policy)
     console = RunConsole()
     row, sampled = evaluate_policy(recipe, policy, console)
     console.show(_figures(f"{options.policy} on {row['name']}", row))
-    if options.json:
-        write_json(options.json, {"policy": options.policy, **row})
     items = tuple(
         Answered(
             one.group.problem,
@@ -181,22 +185,23 @@ def _eval_recipe(options: argparse.Namespace) -> int:
     name = options.name or f"{recipe.name}-{options.policy}".replace("/", "-")
     made = {"recipe": recipe.name, "policy": options.policy, "samples": recipe.evaluation.samples}
     answers, out = Answers(name, items, made), Path(options.out or _folder(name))
-    tree = build(recipe.reward)
-    verifier = verifier_of(options.verifier) if options.verifier else getattr(verified_leaf(tree), "verifier", None)
-    judge = judge_of(options.judge) if options.judge else tree.first(RubricReward)
-    evaluate_answers(
+    found = evaluate_answers(
         answers, out, verifier=verifier, audit=not options.no_audit, metrics=options.metrics, judge=judge,
         say=console.say,
     )  # fmt: skip
     console.say(f"answers, scores and report: {out}")
-    if row["accuracy"] is None:
+    if options.json:
+        write_json(options.json, {"policy": options.policy, **row, "report": found})
+    status = _told(console.show, found, out, accuracy=bool(options.verifier))  # else the accuracy is the run's own
+    if row["accuracy"] is None and row["unscored"]:
         print(f"medrl: no accuracy: the judge failed on {row['unscored']:.0%} of what it was asked", file=sys.stderr)
         return FAILED
-    return 0
+    return status
 
 
 def _compare(options: argparse.Namespace) -> int:
     from medrl.commands.compare_models import answers_of, compare_models
+    from medrl.commands.rubric_table import uncompared
     from medrl.evaluation.answer_files import load_sets
     from medrl.evaluation.comparing import judged_verdict, lacking, main_of, verdict, without_verdict
 
@@ -226,6 +231,8 @@ def _compare(options: argparse.Namespace) -> int:
     if "judged" in found:
         said = found["judged"]
         console.print(f"{said['judge']}: {judged_verdict(said, names[0])}")
+    for line in uncompared(found):
+        console.print(line)
     console.print(f"blinded: {out / 'page.html'}   key: {out / 'key.json'}   tests: {out / 'compare.html'}")
     if options.json:
         write_json(options.json, found)
@@ -236,24 +243,23 @@ def _compare(options: argparse.Namespace) -> int:
     return 0
 
 
-def _told(options: argparse.Namespace, console: Any, found: dict[str, Any], out: Path) -> int:
+def _told(show: Callable[[Any], None], found: dict[str, Any], out: Path, *, accuracy: bool = True) -> int:
+    """Show a report; returns the exit status, which `accuracy` says whether a set without an accuracy makes 1."""
+    from rich.text import Text
+
     from medrl.commands.evaluate_answers import PAGE, shown
     from medrl.commands.rubric_table import rubric_tables, ungraded, waiting
 
     tables = rubric_tables(found)
-    if any(row["problems"] or row["not_checked"] for row in found["sets"]):
+    if accuracy and any(row["problems"] or row["not_checked"] for row in found["sets"]):
         tables.insert(0, shown(found))
-    for table in tables:
-        console.print(table)
-    for line in waiting(found):
-        console.print(line)
-    console.print(f"report: {out / PAGE}")
-    if options.json:
-        write_json(options.json, found)
+    for item in (*tables, *waiting(found), f"report: {out / PAGE}"):
+        show(Text(item) if isinstance(item, str) else item)
     without = ungraded(found)
     for line in without:
         print(f"medrl: {line}", file=sys.stderr)
     lost = [row["set"] for row in found["sets"] if row["problems"] and row["accuracy"]["strict"]["value"] is None]
+    lost = lost if accuracy else []
     if lost:
         print(f"medrl: no accuracy of {', '.join(lost)}: too many replies have no score", file=sys.stderr)
     return FAILED if lost or without else 0

@@ -3,27 +3,25 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from medrl.evaluation.rubric_figures import main_figure
+from medrl.evaluation.rubric_figures import COUNTED, FIGURES, main_figure
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-SHARES = ("score", "clipped", "raw", "length_adjusted")
-STATEMENTS = ("comprehensiveness", "nice_to_have", "hallucination", "contradicting")
-HEADS = {
-    "length_adjusted": "length-adjusted", "comprehensiveness": "must have", "nice_to_have": "nice to have",
-    "hallucination": "contradictions", "contradicting": "answers that contradict",
-}  # fmt: skip
+HOW = "--grader '{type: openai, model: NAME, base_url: URL}'"
 
 
 def rubric_tables(found: Mapping[str, Any]) -> "list[Table]":
     """One table for sets graded by points (HealthBench), one for sets of statements (K-QA); those that there are."""
     graded = [(row["set"], row["rubric"]) for row in found["sets"] if row.get("rubric")]
-    kinds = (("graded by rubric, percent of points", SHARES), ("statements of K-QA, percent of them", STATEMENTS))
+    kinds = (
+        ("graded by rubric, percent of points", "score"),
+        ("statements of K-QA, percent of them", "comprehensiveness"),
+    )
     return [
-        _table(title, names, some)
-        for title, names in kinds
-        if (some := [(name, one) for name, one in graded if names[0] in one])
+        _table(title, [name for name in FIGURES if name in some[0][1]], some)
+        for title, main in kinds
+        if (some := [(name, one) for name, one in graded if main in one])
     ]
 
 
@@ -33,12 +31,12 @@ def _table(title: str, names: Sequence[str], rows: Sequence[tuple[str, Mapping[s
 
     table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", pad_edge=False)
     table.add_column("set")
-    for name in ("problems", *names, "not sent", "no score"):
-        table.add_column(HEADS.get(name, name), justify="right")
+    for head in ("problems", *(FIGURES[name][0] for name in names), "not sent", "no score"):
+        table.add_column(head, justify="right")
     for name, one in rows:
         without = ", ".join(f"{count} {cause}" for cause, count in one["unscored"].items())
         unsent = ", ".join(f"{count} {why}" for why, count in one["unsent"].items())
-        cells = [shown(one[figure], per_answer=figure == "hallucination") for figure in names]
+        cells = [shown(one[figure], per_answer=figure == COUNTED) for figure in names]
         table.add_row(name, str(one["problems"]), *cells, unsent or "0", without or "0")
     return table
 
@@ -74,8 +72,16 @@ def waiting(found: Mapping[str, Any]) -> list[str]:
     if found["judge"] is not None:
         return []
     return [
-        f"{row['set']}: {row['ungraded']} problems have a rubric and are only counted; name a judge to have them graded: "
-        "--judge '{type: openai, model: NAME, base_url: URL}'"
+        f"{row['set']}: {row['ungraded']} problems have a rubric and are only counted; to have them graded name a judge: "
+        f"{HOW}"
         for row in found["sets"]
         if row.get("ungraded")
+    ]
+
+
+def uncompared(found: Mapping[str, Any]) -> list[str]:
+    """The same of what `compare_models` returned."""
+    return [
+        f"{name}: {count} problems have a rubric and are not compared, since nobody graded the answers; name a judge: {HOW}"
+        for name, count in found["ungraded"].items()
     ]

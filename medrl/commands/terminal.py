@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from medrl.rewards import RubricReward
 
 FAULT, FAILED, INTERRUPTED = 2, 1, 130  # what the user can mend, what failed, Ctrl-C
+LONGEST = 50_000  # characters of an answer that a judge is shown; the published graders are shown all
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
@@ -70,6 +71,8 @@ def chat_of(text: str) -> dict[str, Any]:
 def judge_of(text: str) -> "RubricReward":
     """Who grades by rubrics: a chat model, or the whole reward `rubric` with its knobs, as YAML on the command line.
 
+    Unless told, it is shown answers up to `LONGEST` characters, and not up to the bound of a reward in training.
+
     Raises:
         DataError: It describes neither.
         RecipeError: It describes one with faults.
@@ -83,10 +86,10 @@ def judge_of(text: str) -> "RubricReward":
     except yaml.YAMLError:
         config = None  # and `chat_of` says what is wrong
     if isinstance(config, dict) and config.get("type") == RubricReward.type_name:
-        reward = build(config)
+        reward = build({"max_answer_chars": LONGEST, **config})
         assert isinstance(reward, RubricReward)
         return reward
-    return RubricReward(chat_of(text))
+    return RubricReward(chat_of(text), max_answer_chars=LONGEST)
 
 
 def policy_path(what: Path, policy: str) -> str:

@@ -14,7 +14,7 @@ from typing import Any, Literal, TypeVar
 
 from medrl.chat.base import ChatClient, ChatError, ChatRequest, Message
 from medrl.chat.config import ChatConfig, build_chat
-from medrl.chat.readable import first_readable
+from medrl.chat.readable import MOST_KEPT, first_readable
 from medrl.construct import feedback_prompt as prompt
 from medrl.data.feedback import Candidate, Comparison, Consent, FeedbackRecord, Preferred, Rater, Ratings
 from medrl.errors import RecipeError
@@ -26,7 +26,6 @@ from medrl.verifiers.protocol import digest
 
 Found = TypeVar("Found")
 WARMER = 0.2  # temperature that each further try adds
-MOST_KEPT = 60  # unreadable replies of earlier starts that a cache may hold
 SIGN = {"first": 1, "second": -1, "equal": 0}
 
 

@@ -25,7 +25,7 @@ def same_problems(first: Answers, second: Answers) -> list[tuple[str, Problem]]:
     """The problems that both answered, in the first one's order.
 
     Raises:
-        DataError: There is none, or one id has two questions or references.
+        DataError: There is none, or one id has two questions, references or rubrics.
     """
     other = {one.key: one.problem for one in second.items}
     shared = []
@@ -33,10 +33,10 @@ def same_problems(first: Answers, second: Answers) -> list[tuple[str, Problem]]:
         problem = other.get(one.key)
         if problem is None:
             continue
-        if (problem.messages, problem.reference) != (one.problem.messages, one.problem.reference):
+        if _asked(problem) != _asked(one.problem):
             raise DataError(
-                f"{first.name} and {second.name} have different questions or references under the id {one.problem.id!r} of "
-                f"the set {one.set!r}; they must have answered the same file"
+                f"{first.name} and {second.name} have different questions, references or rubrics under the id "
+                f"{one.problem.id!r} of the set {one.set!r}; they must have answered the same file"
             )
         shared.append((one.set, one.problem))
     if not shared:
@@ -45,6 +45,11 @@ def same_problems(first: Answers, second: Answers) -> list[tuple[str, Problem]]:
             "in common, so they cannot be compared"
         )
     return shared
+
+
+def _asked(problem: Problem) -> tuple[Any, ...]:
+    """What makes answers to it comparable."""
+    return problem.messages, problem.reference, problem.metadata.get("rubrics")
 
 
 MAIN = ("strict", "points", "comprehensiveness")  # what a set's verdict is by: the first of these that it has
@@ -158,7 +163,13 @@ def judged_verdict(found: Mapping[str, Any], name: str) -> str:
 
 
 def without_verdict(found: Mapping[str, Any]) -> list[str]:
-    """The sets, and the judge, of which too much has no score for a verdict; of what `compare_models` returned."""
-    lost = [name for name, row in found["sets"].items() if (main := main_of(row)) and row[main]["p"] is None]
+    """The sets, and the judge, of which too much has no score for a verdict; of what `compare_models` returned.
+
+    A set whose problems are checked in part, and graded by rubrics in part, has a figure of either.
+    """
+    lost = [
+        name if kind == main_of(row) else f"{name} by {kind}"
+        for name, row in found["sets"].items() for kind in MAIN if kind in row and row[kind]["p"] is None
+    ]  # fmt: skip
     judged = found.get("judged")
     return lost + ([str(judged["judge"])] if judged and judged["win_rate"] is None else [])

@@ -61,7 +61,8 @@ class Evaluation:
 
     Attributes:
         name: Name of the problem set.
-        accuracy: Mean verifier score over samples; None when nothing, or too little, could be scored.
+        accuracy: Mean verifier score over samples; None when nothing, or too little, could be scored, or no problem was the
+            verifier's (all have a rubric).
         accuracy_stderr: Its standard error, over problems.
         greedy_accuracy: The same of the likeliest answers, or None, under the same bound.
         format: Share of well-formed responses, None when the reward has no format part.
@@ -177,10 +178,11 @@ def accuracy_of(scored: Sequence[ScoredGroup], correct: Reward, max_unscored: fl
 def failed_share(scored: Sequence[ScoredGroup], correct: Reward) -> float:
     """Share of rollouts without a value of the verifier's part, among those that it was to judge.
 
-    A malformed response has a value (0) without a verdict; counting it in would hide a judge that fails on all others.
+    A malformed response has a value (0) without a verdict; counting it in would hide a judge that fails on all others. Nor
+    is it to judge problems with a rubric that the reward never shows it.
     """
-    parts = [s.parts.get(correct.name) for g in scored for s in g.scores]
-    due = [part for part in parts if part is None or part.value is None or part.verdict is not None]
+    parts = [(g.group.problem.kind != "rubric", s.parts.get(correct.name)) for g in scored for s in g.scores]
+    due = [part for ours, part in parts if (ours and (part is None or part.value is None)) or (part and part.verdict)]
     return sum(part is None or part.value is None for part in due) / len(due) if due else 0.0
 
 

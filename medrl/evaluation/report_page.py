@@ -55,7 +55,7 @@ def _unchecked(row: Mapping[str, Any]) -> Child:
     if not row["not_checked"]:
         return None
     kinds = ", ".join(f"{count} {kind}" for kind, count in row["not_checked"].items())
-    graded = "; give a judge to have the rubrics graded: medrl eval --judge" if row["ungraded"] else ""
+    graded = "; give a judge to have the rubrics graded: medrl eval --grader" if row["ungraded"] else ""
     return tag(
         "p", f"{row['set']}: {kinds} problems without a reference to check against{graded or '; they need a judge'}.",
         class_="warn",

@@ -8,6 +8,8 @@ K-QA (arXiv 2401.14493; Itaymanes/K-QA, metrics.py): comprehensiveness is the me
 answer states, the hallucination rate the mean number of all its statements that an answer contradicts.
 
 What differs: both grade each criterion in a call of its own, by GPT-4.1 and GPT-4; here a judge is asked about all at once.
+HealthBench's grader is shown every answer; here one without words has the least that its rubric allows, unasked, and one that
+is longer than the judge is shown has no number.
 """
 
 from collections import Counter, defaultdict
@@ -19,6 +21,18 @@ from medrl.evaluation.figures import MOST_SLICES
 from medrl.evaluation.rubric_measures import POINTS, STATED
 from medrl.evaluation.rubric_scoring import GradedAnswer, GradedReply
 
+COUNTED = "hallucination"  # the figure that is a number an answer, and no share
+FIGURES: Mapping[str, tuple[str, str]] = {
+    "score": ("score", "score"),
+    "clipped": ("clipped", "mean of clipped shares"),
+    "raw": ("raw", "mean of raw shares"),
+    "length_adjusted": ("length-adjusted", "mean of length-adjusted shares"),
+    "comprehensiveness": ("must have", "Must_have statements that are stated"),
+    "nice_to_have": ("nice to have", "Nice_to_have statements that are stated"),
+    COUNTED: ("contradictions", "statements that an answer contradicts"),
+    "contradicting": ("answers that contradict", "answers that contradict a statement"),
+}
+"""What a set may have, in the order of reports: what a column is called, and a row."""
 TAGS = ("theme", "axis", "level")  # what the tags of HealthBench begin with, before a colon
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from medrl.data.rubrics import Statement, statements
 from medrl.evaluation.figures import MAX_UNSCORED, interval
 from medrl.evaluation.rubric_scoring import EMPTY, GradedAnswer, GradedReply
-from medrl.evaluation.statistics import mean
+from medrl.evaluation.statistics import bootstrap, mean
 
 
 @dataclass(frozen=True)
@@ -23,12 +23,15 @@ class Measure:
         value: What a reply with a number is worth.
         ends: The least and the most that a reply to a problem can be worth.
         applies: Which problems it is a mean of; those with a broken rubric are among them, without a number.
+        binary: Whether a reply has it or not. Where each problem has one reply the interval is then Wilson's; else, and for
+            all shares and counts, whatever values happen to be 0 or 1, a bootstrap over problems.
     """
 
     name: str
     value: Callable[[GradedAnswer, GradedReply], float]
     ends: Callable[[GradedAnswer], tuple[float, float]] = lambda one: (0.0, 1.0)
     applies: Callable[[GradedAnswer], bool] = lambda one: True
+    binary: bool = False
 
     def values(self, one: GradedAnswer) -> list[float | None]:
         """Of each reply; None where there is no number."""
@@ -47,9 +50,11 @@ class Measure:
         missing = sum(each is None for row in rows for each in row) / max(1, sum(map(len, rows)))
         filled = [mean([_filled(row, ends[side]) for row, ends in zip(rows, limits, strict=True)]) for side in (0, 1)]
         known = bool(means) and missing <= MAX_UNSCORED
+        one_reply = self.binary and all(len(row) == 1 for row in rows)
+        drawn = interval(means, name, self.name) if one_reply else bootstrap(means, name, self.name)
         return {
             "value": mean(means) if known else None,
-            "interval": interval(means, name, self.name) if known else None,
+            "interval": list(drawn) if known and drawn else None,
             "n": len(means),
             "missing": missing,
             "bounds": [end for end in filled if end is not None] or None,
@@ -83,7 +88,7 @@ def _covered(name: str, *, must: bool) -> Measure:
 
 
 def _contradicted(one: GradedAnswer, reply: GradedReply) -> float:
-    """How many statements; whoever says nothing contradicts none, and what is too long to be read is taken for the worst."""
+    """How many statements; whoever says nothing contradicts none."""
     return 0.0 if reply.unsent == EMPTY else float(sum(reply.met[each.denies] for each in _of(one)))
 
 
@@ -96,5 +101,5 @@ STATED = (
     _covered("comprehensiveness", must=True),
     _covered("nice_to_have", must=False),
     Measure("hallucination", _contradicted, lambda one: (0.0, float(len(_of(one))))),
-    Measure("contradicting", lambda one, reply: float(_contradicted(one, reply) > 0)),
+    Measure("contradicting", lambda one, reply: float(_contradicted(one, reply) > 0), binary=True),
 )

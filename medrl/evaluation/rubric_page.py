@@ -5,18 +5,14 @@ from typing import Any
 
 from medrl.evaluation.html import Child, Html, conversation, foreign, table, tag
 from medrl.evaluation.html_figures import bar, figure, percent, said
-from medrl.evaluation.rubric_figures import main_figure
+from medrl.evaluation.rubric_figures import COUNTED, FIGURES, main_figure
 
-NAMES = {
-    "score": "score", "raw": "mean of raw shares", "clipped": "mean of clipped shares",
-    "length_adjusted": "mean of length-adjusted shares", "comprehensiveness": "Must_have statements that are stated",
-    "nice_to_have": "Nice_to_have statements that are stated", "contradicting": "answers that contradict a statement",
-}  # fmt: skip
-UNSENT = {"empty": "without a visible answer", "too long": "longer than the judge is shown"}
 SCORE = (
     "Percent of the points that can be had, with 95 % intervals over problems. The score is HealthBench's: the mean over "
-    "problems of the points of met criteria over all positive points, clipped to 0 to 100. The clipped mean cuts each "
-    "answer off at 0 by itself; length-adjusted takes off what a visible answer has beyond 200 words, as HuatuoGPT-3 does."
+    "problems of the points of met criteria over all positive points, clipped to 0 to 100. HealthBench shows its grader "
+    "answers without words too; here they count as the least that their rubric allows. The clipped mean cuts each answer "
+    "off at 0 by itself, as HuatuoGPT-3's reward does. Length-adjusted takes off what a visible answer has beyond 200 words, "
+    "after HuatuoGPT-3, which takes half of that, or in its launcher none, off the clipped points, by tokens."
 )
 STATEMENT = (
     "K-QA's measures. Comprehensiveness is the share of the Must_have statements that an answer states, the hallucination "
@@ -56,10 +52,10 @@ def _section(name: str, found: Mapping[str, Any], judge: str) -> Child:
     if found["truncated"]:
         body.append(tag("p", f"{said(found['truncated'])} of the replies were cut at their token limit."))
     rows = [
-        [label, found[key]["n"], figure(found[key]), _bar(found[key])] for key, label in NAMES.items() if key in found
+        [label, *(_counted(one) if key == COUNTED else [one["n"], figure(one), _bar(one)])]
+        for key, (_, label) in FIGURES.items()
+        if (one := found.get(key)) is not None
     ]
-    if not shares:
-        rows.insert(2, ["statements that an answer contradicts", *_counted(found["hallucination"])])
     body += [table(["", "problems", "percent", ""], rows), tag("p", SCORE if shares else STATEMENT, class_="soft")]
     for kind, some in found.get("slices", {}).items():
         listed = [[label, one["n"], figure(one), _bar(one)] for label, one in some.items()]
@@ -77,8 +73,8 @@ def _missing(found: Mapping[str, Any]) -> Child:
 def _unsent(unsent: Mapping[str, int]) -> Child:
     if not unsent:
         return None
-    told = " and ".join(f"{UNSENT[why]}: {count}" for why, count in unsent.items())
-    line = f"Not shown to the judge, and counted as the least that an answer can earn, are replies {told}."
+    count = sum(unsent.values())
+    line = f"{count} replies have no visible answer: not shown to the judge, they count as the least that one can earn."
     return tag("p", line, class_="warn")
 
 

@@ -1,8 +1,9 @@
 """What each reply is worth by the rubric of its problem, as a judge sees it: HealthBench, K-QA, HuatuoGPT-3's open tasks.
 
 The judge is the reward `rubric` (`medrl.rewards.rubric`), asked once about all criteria of a reply, and its law holds here
-too: a judge that fails gives no number, and an answer that is empty, or longer than the judge is shown, is at its worst
-without asking, so that nobody gets out of being judged.
+too: a judge that fails gives no number, and an answer without words is at its worst without asking. (simple-evals of OpenAI
+asks its grader about that one too.) What differs: an answer longer than the judge is shown is the least that there is for a
+policy in training, which must not learn to overflow its judge; here it has no number, since nobody has read it.
 """
 
 from collections.abc import Iterator, Sequence
@@ -35,11 +36,12 @@ class GradedReply:
         raw: Points of the met criteria over the positive points: 1.0 at best, below 0 where faults outweigh merits. None
             where there is no number, as for the two below.
         clipped: The same, not below 0.
-        length_adjusted: `raw` less the length of the visible answer, as HuatuoGPT-3 takes it off.
+        length_adjusted: `raw` less the length of the visible answer, after HuatuoGPT-3 (see `RubricReward.scale`).
         met: Of each criterion, whether it is met; empty where there is no number.
-        status: "ok", or why there is no number: "error", "timeout" (the judge failed), "invalid" (the rubric is broken).
-        cause: The same in words for counting: "no reply", "judge unreadable", ...; "" where there is a number.
-        unsent: Why the judge was not asked: "empty", "too long"; "" where it was, or there is no number.
+        status: "ok", or why there is no number: "error", "timeout" (the judge failed), "invalid" (the rubric is broken),
+            "abstain" (the answer is longer than the judge is shown).
+        cause: The same in words for counting: "no reply", "judge unreadable", "too long", ...; "" where there is a number.
+        unsent: "empty" where the judge was not asked, since there was nothing to read; else "".
         truncated: Whether the reply was cut at the token limit; None where nobody said.
         reason: In words.
     """
@@ -135,9 +137,13 @@ def _reply(score: Score, rubric: Rubric | None, answer: str, judge: RubricReward
         return GradedReply(None, None, None, (), score.status, _cause(score, judge), reason=score.reason)
     verdict = score.parts[judge.name].verdict
     met = tuple(bool(yes) for yes in verdict.parts.values()) if verdict is not None else ()
-    unsent = ""
-    if judge.unsent(answer):
-        unsent = TOO_LONG if any(map(str.isalnum, answer)) else EMPTY
+    unsent, why = "", judge.unsent(answer)
+    if why and any(map(str.isalnum, answer)):
+        return GradedReply(
+            None, None, None, (), "abstain", TOO_LONG, reason=f"{why}; raise the judge's max_answer_chars"
+        )
+    if why:
+        unsent = EMPTY
         met = tuple(criterion.points < 0 for criterion in rubric.criteria)
     return GradedReply(
         score.value, on_scale(score.value, answer, "clipped"), on_scale(score.value, answer, "length_adjusted"), met,

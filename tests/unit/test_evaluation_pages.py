@@ -271,7 +271,7 @@ def test_problems_that_one_file_lacks_are_told(
 def test_comparisons_of_different_questions_are_refused(tmp_path: Path) -> None:
     first, second = pair(3)
     other = Answers("c", tuple(Answered(Problem("p0", ask("Another?"), "B"), (Reply("B"),), "set") for _ in "x"))
-    with pytest.raises(DataError, match="different questions or references"):
+    with pytest.raises(DataError, match="different questions, references or rubrics"):
         compare_models(first, other, tmp_path)
     strange = Answers("c", (Answered(Problem("zz", ask("?"), "B"), (Reply("B"),), "set"),))
     with pytest.raises(DataError, match="no problem in common"):

@@ -15,6 +15,7 @@ from medrl.cli import main
 from medrl.data import load_problems
 from medrl.data.rubrics import statements
 from medrl.evaluation.answer_files import load_answers
+from medrl.evaluation.comparing import without_verdict
 from medrl.evaluation.rubric_figures import rubric_figures
 from medrl.evaluation.rubric_scoring import grade
 from medrl.rewards import RubricReward
@@ -72,7 +73,10 @@ def test_healthbench_as_published_and_raw_clipped_and_adjusted_beside_it(
 ) -> None:
     rows = [bench(name, theme, text) for name, (theme, text, _) in REPLIES.items()]
     file, server = write(tmp_path / "healthbench.jsonl", rows), chat_server(grader)
-    knobs = {"type": "rubric", "client": json.loads(judge(server)) | {"type": "openai"}, "max_answer_chars": 20_000}
+    knobs = {
+        "type": "rubric",
+        "client": json.loads(judge(server)) | {"type": "openai"},
+    }  # one answer has 11,000 characters
     rc, report = evaluated(file, tmp_path / "out", "--judge", json.dumps(knobs))
     (row,) = report["sets"]
     found, raws = row["rubric"], [raw for _, _, raw in REPLIES.values()]
@@ -111,17 +115,39 @@ def test_kqa_is_measured_as_published(chat_server: Serve, tmp_path: Path, capsys
         statement_row("q1", ["use aspirin", "take rest"], ["drink tea"], "aspirin tea"),
         statement_row("q2", ["use aspirin", "take rest"], [], "no-aspirin no-rest"),
         statement_row("q3", ["use aspirin"], ["drink tea"], ""),  # empty: covers nothing, contradicts nothing
-        statement_row("q4", ["use aspirin", "take rest"], ["drink tea"], "aspirin rest " * 600),  # longer than is shown
+        statement_row("q4", ["use aspirin", "take rest"], ["drink tea"], "aspirin rest " * 600),  # 7,800 characters
     ]
     rc, report = evaluated(write(tmp_path / "kqa.jsonl", rows), tmp_path / "out", "--judge", judge(chat_server(nli)))
     found = report["sets"][0]["rubric"]
     assert rc == 0 and "score" not in found  # its points are ours, so a share of them is nobody's figure
-    assert found["comprehensiveness"]["value"] == pytest.approx((1 / 2 + 0 + 0 + 0) / 4)
+    assert found["comprehensiveness"]["value"] == pytest.approx((1 / 2 + 0 + 0 + 1) / 4)
     assert found["nice_to_have"]["value"] == pytest.approx(1 / 3) and found["nice_to_have"]["n"] == 3
-    assert found["hallucination"]["value"] == pytest.approx((0 + 2 + 0 + 3) / 4)
-    assert found["contradicting"]["value"] == 0.5 and found["unsent"] == {"empty": 1, "too long": 1}
+    assert found["hallucination"]["value"] == pytest.approx((0 + 2 + 0 + 0) / 4)
+    assert found["contradicting"]["value"] == 0.25 and found["unsent"] == {"empty": 1}
     printed = " ".join(capsys.readouterr().out.split())
-    assert "12.5" in printed and "1.25" in printed and "1 empty, 1 too long" in printed
+    assert "37.5" in printed and "0.50" in printed and "1 empty" in printed
+
+
+def test_an_answer_that_is_too_long_for_the_judge_has_no_number(
+    chat_server: Serve, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Published graders read every answer: one that nobody has read is not the worst there is, nor is it left out unsaid."""
+    rows = [bench(f"p{i}", "fever", "Take rest and fluids" + " more" * (30 * (i < 2))) for i in range(12)]
+    file, server = write(tmp_path / "healthbench.jsonl", rows), chat_server(grader)
+    knobs = {"type": "rubric", "client": json.loads(judge(server)) | {"type": "openai"}, "max_answer_chars": 100}
+    rc, report = evaluated(file, tmp_path / "out", "--judge", json.dumps(knobs))
+    found = report["sets"][0]["rubric"]
+    assert rc == 1 and found["score"]["value"] is None and found["unscored"] == {"too long": 2}
+    assert found["raw"]["bounds"] == pytest.approx([(10 - 2 * 12 / 8) / 12, 1.0]) and found["unsent"] == {}
+    assert "max_answer_chars" in capsys.readouterr().err
+    rc, report = evaluated(write(tmp_path / "most.jsonl", rows[1:]), tmp_path / "most", "--judge", json.dumps(knobs))
+    found = report["sets"][0]["rubric"]
+    assert (
+        rc == 0
+        and found["score"]["value"] == 1.0
+        and found["score"]["n"] == 10
+        and found["unscored"] == {"too long": 1}
+    )
 
 
 @pytest.mark.parametrize(
@@ -199,7 +225,7 @@ def test_without_a_judge_rubrics_are_counted_and_told_how_to_be_graded(
     (row,) = report["sets"]
     assert rc == 0 and row["not_checked"] == {"rubric": 2} and "rubric" not in row and report["judge"] is None
     assert "2 problems have a rubric" in capsys.readouterr().out
-    assert "medrl eval --judge" in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert "medrl eval --grader" in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
 
 
 def test_replies_that_never_came_and_aborted_ones_have_causes_of_their_own(chat_server: Serve, tmp_path: Path) -> None:
@@ -240,6 +266,50 @@ def test_two_models_are_compared_by_points_and_by_statements(
     row = next(iter(json.loads((tmp_path / "lost" / "compare.json").read_text())["sets"].values()))
     assert row["points"]["p"] is None and row["points"]["difference"] is None  # a judge that fails lets nobody win
     assert row["points"]["bounds"][0] < 0 < row["points"]["bounds"][1]
+
+
+def test_a_comparison_without_a_grader_says_how_rubrics_are_graded(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sides = [str(write(tmp_path / f"{name}.jsonl", [bench("a", "fever", "rest")])) for name in "xy"]
+    assert main(["compare", *sides, "--out", str(tmp_path / "pair")]) == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "1 problems have a rubric" in printed and "--grader '{type: openai" in printed
+
+
+def test_a_set_of_both_kinds_has_no_verdict_where_either_has_none() -> None:
+    row = {"problems": 4, "strict": {"p": 0.2}, "points": {"p": None}}
+    assert without_verdict({"sets": {"s": row}}) == ["s by points"]
+    assert without_verdict({"sets": {"s": {**row, "points": {"p": 1.0}}}}) == []
+
+
+def test_a_count_of_statements_is_no_share_and_has_no_interval_of_one(chat_server: Serve, tmp_path: Path) -> None:
+    """Every answer contradicts one of two statements, bar one with none and one with both: the mean is 1 and may be more."""
+
+    def denies(request: dict[str, Any], number: int) -> str:
+        told = slots(request)
+        known = not any("States that" in line for line in told["CRITERIA"].splitlines())
+        said = [("Denies" in line) and line.split()[-1] in told["ANSWER"] for line in told["CRITERIA"].splitlines()]
+        return grader(request, number) if known else numbered(said)
+
+    texts = ["aspirin"] * 10 + ["nothing", "aspirin rest"]
+    rows = [statement_row(f"q{i}", ["use aspirin", "take rest"], [], text) for i, text in enumerate(texts)]
+    _, report = evaluated(write(tmp_path / "kqa.jsonl", rows), tmp_path / "two", "--grader", judge(chat_server(denies)))
+    low, high = report["sets"][0]["rubric"]["hallucination"]["interval"]
+    assert low < 1.0 < high
+    file = write(tmp_path / "same.jsonl", rows[:10])
+    _, report = evaluated(file, tmp_path / "same", "--grader", judge(chat_server(denies)))
+    found = report["sets"][0]["rubric"]
+    assert found["hallucination"]["interval"] == [1.0, 1.0]  # no draw of these answers says otherwise
+    assert found["contradicting"]["interval"][0] < 0.8 and found["contradicting"]["value"] == 1.0  # Wilson's
+
+
+def test_two_models_are_not_compared_by_two_rubrics(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [bench("a", "fever", "rest"), bench("a", "fever", "rest")]
+    rows[1]["rubrics"][2]["points"] = -1
+    sides = [str(write(tmp_path / f"{name}.jsonl", [row])) for name, row in zip("xy", rows, strict=True)]
+    assert main(["compare", *sides, "--out", str(tmp_path / "pair")]) == 2
+    assert "different questions, references or rubrics under the id 'a'" in capsys.readouterr().err
 
 
 def test_hostile_text_of_answers_and_criteria_stays_text(chat_server: Serve, tmp_path: Path) -> None:

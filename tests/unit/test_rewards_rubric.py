@@ -238,3 +238,18 @@ def test_published_kqa_rows_load() -> None:
     problems = load_problems(SHARED)
     assert len(problems) > 90
     assert all(rubric_of(one).best > 0 > rubric_of(one).worst for one in problems)
+
+
+def test_a_mended_grader_is_asked_again_about_what_could_not_be_read(chat_server: Serve, tmp_path: Path) -> None:
+    """A cache keeps what keeps the schema and still cannot be read; a second start must not be told it for ever."""
+    server = chat_server(lambda request, number: '{"1": true, "2": true, "3": true, "3": false}')
+    kept = {"cache": str(tmp_path / "judge.sqlite"), "tries": 2, "self_test": True}
+    lost = score(rubric(server, **kept, seed=1), "rest")[0]
+    asked = server.count
+    assert lost.value is None and asked == 2 * len(rubric_self_test.ROWS)
+    rubric_self_test._OUTCOMES.clear()  # as in another process
+    server.behaviour = grader
+    assert score(rubric(server, **kept, seed=1), "rest")[0].value == 5 / 8
+    assert server.count == asked + len(rubric_self_test.ROWS) + 1
+    assert score(rubric(server, **kept, seed=1), "rest")[0].value == 5 / 8
+    assert server.count == asked + len(rubric_self_test.ROWS) + 1  # what was read is kept
