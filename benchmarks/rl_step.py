@@ -325,25 +325,26 @@ def in_turns(policy: Any, problems: Sequence[Any], sides: tuple[Side, Side], opt
 def in_halves(policy: Any, problems: Sequence[Any], sides: tuple[Side, Side], options: argparse.Namespace) -> Floors:
     """Half of TRL's steps, all of medrl's on Ray, the floors of some of them, and the other half of TRL's."""
     medrl, peer = sides
-    floors = Floors()
-    with TemporaryDirectory(prefix="medrl-step-") as folder:
-        placement = on_ray(copy.deepcopy(policy), folder)
-        try:
-            ends = Ends()
+    floors, ends = Floors(), Ends()
 
-            def after(step: int) -> None:
-                if step != options.warmup + options.rounds // 2:
-                    return
+    def after(step: int) -> None:
+        if step != options.warmup + options.rounds // 2:
+            return
+        with TemporaryDirectory(prefix="medrl-step-") as folder:
+            placement = on_ray(
+                copy.deepcopy(policy), folder
+            )  # begun and ended here: nothing of it is beside TRL's steps
+            try:
                 trainer = make_ours(
                     policy, problems, medrl, placement=placement, trackers=[ends], max_staleness=options.staleness
                 )
                 trainer.fit(options.warmup + options.rounds + 1)  # beside the last step nothing is sampled
-                medrl.lengths = [medrl.lengths[0][i : i + BATCH] for i in range(0, len(medrl.lengths[0]), BATCH)]
-                floors.extend(floor(policy, problems, lengths) for lengths in medrl.lengths[-3:])
+            finally:
+                placement.close()
+        medrl.lengths = [medrl.lengths[0][i : i + BATCH] for i in range(0, len(medrl.lengths[0]), BATCH)]
+        floors.extend(floor(policy, problems, lengths) for lengths in medrl.lengths[-3:])
 
-            train_peer(policy, problems, peer, options.warmup + options.rounds, after)
-        finally:
-            placement.close()
+    train_peer(policy, problems, peer, options.warmup + options.rounds, after)
     peer.forget(options.warmup)
     medrl.seconds = [b - a for a, b in zip(ends.seconds, ends.seconds[1:], strict=False)][options.warmup - 1 : -1]
     medrl.lengths = medrl.lengths[options.warmup : options.warmup + options.rounds]

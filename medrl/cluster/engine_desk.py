@@ -18,6 +18,7 @@ from medrl.cluster.engine_slots import (
     cause_of,
     last_words,
     load_engine,
+    place,
     regrouped,
     stack_on_its_node,
 )  # fmt: skip
@@ -100,7 +101,7 @@ class Desk:
         room = self.settings.max_num_seqs + self.fleet.ahead
         while self.waiting and not self.turns.asleep and (ready := [slot for slot in self.slots if slot.ready]):
             group = [ticket for ticket in self.waiting[0] if not ticket.done]
-            slot = self._place(group, ready, room)
+            slot = place(group, ready, self.homes, room, self.fleet.ahead)
             if slot.held and len(slot.held) + len(group) > room:
                 return
             self.waiting.popleft()
@@ -113,16 +114,6 @@ class Desk:
             if jobs:
                 # What was asked of an older version is answered by the present one, and its spans say so.
                 self._task(self._submit(slot, slot.actor, jobs, max(ticket.version for ticket in group)))
-
-    def _place(self, group: Sequence[Ticket], ready: Sequence[Slot], room: int) -> Slot:
-        """Who wrote the episode's last turn and has it in its cache, unless it is far busier than the least loaded."""
-        least = min(ready, key=lambda one: len(one.held))
-        if not group:
-            return least
-        home = self.homes.get((group[0].request.problem_id, group[0].request.index))
-        if home is None or not home.ready or len(home.held) + len(group) > room:
-            return least
-        return home if len(home.held) - len(least.held) <= self.fleet.ahead else least
 
     async def _submit(self, slot: Slot, actor: Any, jobs: list[tuple[int, Request]], version: int) -> None:
         try:

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -75,6 +75,25 @@ class Slot:
             with contextlib.suppress(ray.exceptions.RayError):
                 ray.kill(self.actor)
         self.actor = None
+
+
+def place(
+    group: Sequence[Ticket], ready: Sequence[Slot], homes: Mapping[tuple[str, int], Slot], room: int, ahead: int
+) -> Slot:
+    """Who gets a group: the engine with the fewest requests; for a later turn of an episode the one that wrote the last.
+
+    Args:
+        group: What is asked, together.
+        ready: Engines that are up.
+        homes: Who wrote the last turn of an episode and has it in its cache, by problem and index.
+        room: Requests that an engine may hold; an engine that is full is nobody's home.
+        ahead: By how many requests a home may be busier than the others.
+    """
+    least = min(ready, key=lambda one: len(one.held))
+    home = homes.get((group[0].request.problem_id, group[0].request.index)) if group else None
+    if home is None or not home.ready or len(home.held) + len(group) > room:
+        return least
+    return home if len(home.held) - len(least.held) <= ahead else least
 
 
 async def load_engine(

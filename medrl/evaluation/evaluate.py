@@ -18,7 +18,7 @@ from medrl.evaluation.consultation import consultation_row
 from medrl.models import Policy
 from medrl.rewards import Format, Reward, RewardContext, Scorer, verified_leaf
 from medrl.rollouts import collect
-from medrl.types import Problem, ScoredGroup
+from medrl.types import Part, Problem, ScoredGroup
 
 _CHINESE = re.compile(r"[\u4e00-\u9fff]")
 
@@ -179,11 +179,17 @@ def failed_share(scored: Sequence[ScoredGroup], correct: Reward) -> float:
     """Share of rollouts without a value of the verifier's part, among those that it was to judge.
 
     A malformed response has a value (0) without a verdict; counting it in would hide a judge that fails on all others. Nor
-    is it to judge problems with a rubric that the reward never shows it.
+    is it to judge problems with a rubric that the reward never shows it; one that was shown such a problem, and failed, was.
     """
-    parts = [(g.group.problem.kind != "rubric", s.parts.get(correct.name)) for g in scored for s in g.scores]
-    due = [part for ours, part in parts if (ours and (part is None or part.value is None)) or (part and part.verdict)]
+    parts = [(g.group.problem, s.parts.get(correct.name)) for g in scored for s in g.scores]
+    due = [part for problem, part in parts if _was_to_judge(problem, part)]
     return sum(part is None or part.value is None for part in due) / len(due) if due else 0.0
+
+
+def _was_to_judge(problem: Problem, part: Part | None) -> bool:
+    if problem.kind == "rubric" and (part is None or (part.status == "abstain" and part.verdict is None)):
+        return False  # "not judged": another branch of the reward had it
+    return part is None or part.value is None or part.verdict is not None
 
 
 def abstained_share(scored: Sequence[ScoredGroup], correct: Reward) -> float:

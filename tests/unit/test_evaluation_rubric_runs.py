@@ -92,9 +92,11 @@ def test_the_verifier_fails_only_on_what_it_was_to_judge() -> None:
 
     correct = Verified(Typed(), otherwise=0.0)
     lost = Part(None, "error", Verdict.failed("down"))
+    crashed = Part(None, "timeout", reason="correct: TimeoutError")  # of a guard, which has no verdict to show
     right = Part(1.0, "ok", Verdict(1.0))
     silent = Part(None, "abstain", reason="the problem does not match")
     assert failed_share([scored("rubric", {"correct": silent}), scored("open", {"correct": right})], correct) == 0.0
     assert failed_share([scored("rubric", {}), scored("open", {"correct": right})], correct) == 0.0
     assert failed_share([scored("rubric", {"correct": lost}), scored("open", {"correct": right})], correct) == 0.5
+    assert failed_share([scored("rubric", {"correct": crashed}), scored("open", {"correct": right})], correct) == 0.5
     assert failed_share([scored("open", {}), scored("rubric", {})], correct) == 1.0
