@@ -1,11 +1,11 @@
 """Does a long run need ever more memory?
 
-    python benchmarks/soak.py [--placement local|ray] [--steps 200] [--warmup 60] [--json FILE]      some ten minutes
+    python benchmarks/soak.py [--placement local|ray] [--steps 200] [--warmup 60] [--problems 400] [--json FILE]
 
-A run of examples/huatuogpt_o1/tiny.yaml (smaller steps, 400 problems, of which verifiers remember what they read) goes on for
-`--warmup` and then `--steps` steps, evaluations and checkpoints among them. Once a second the resident memory of the run's
-process is read, and with `ray` that of all engine and learner processes too. The slope after the warm-up is the median of
-those of all pairs of readings (Theil and Sen), which single peaks do not move.
+Some ten minutes. A run of examples/huatuogpt_o1/tiny.yaml (smaller steps, few problems, of which verifiers remember what they
+read) goes on for `--warmup` and then `--steps` steps, evaluations and checkpoints among them. Once a second the resident
+memory of the run's process is read, and with `ray` that of all engine and learner processes too. The slope after the warm-up
+is the median of those of all pairs of readings (Theil and Sen), which single peaks do not move.
 
 `growth_2h` is that slope, carried from the seconds that these steps took to two hours, over the memory after the warm-up: at
 most 0.05 is wanted. `growth_measured` is the growth over the steps themselves, which nothing is extrapolated from.
@@ -27,7 +27,7 @@ from common import fail, machine, print_machine, print_table, write_json
 EXAMPLE = Path(__file__).parents[1] / "examples" / "huatuogpt_o1" / "tiny.yaml"
 LIMIT = 0.05
 SMALL = (
-    "policy.new.layers=2", "problems.count=400", "problems.diseases=20", "held_out.diseases=20", "held_out.count=50",
+    "policy.new.layers=2", "problems.diseases=20", "held_out.diseases=20", "held_out.count=50",
     "demonstrations.count=300", "trainer.problems_per_step=8", "trainer.evaluate_every=40", "trainer.save_every=20",
     "threads=1", "optimization.schedule=constant", "optimization.lr=1e-6",
 )  # fmt: skip
@@ -77,14 +77,15 @@ def main() -> int:
     parser.add_argument("--placement", choices=("local", "ray"), default="local")
     parser.add_argument("--steps", type=int, default=200, help="steps that count")
     parser.add_argument("--warmup", type=int, default=60, help="steps before them, in which every problem is seen")
+    parser.add_argument("--problems", type=int, default=400, help="of which a step takes eight")
     parser.add_argument("--json", type=Path, help="also write the figures here")
     options = parser.parse_args()
 
     with tempfile.TemporaryDirectory(prefix="medrl-soak-") as name:
         folder = Path(name) / "run"
         cluster = CLUSTER if options.placement == "ray" else ()
-        steps = f"trainer.steps={options.warmup + options.steps}"
-        times, mib = watched([str(EXAMPLE), *SMALL, *cluster, steps, f"folder={folder}"], folder, options.warmup)
+        size = (f"trainer.steps={options.warmup + options.steps}", f"problems.count={options.problems}")
+        times, mib = watched([str(EXAMPLE), *SMALL, *cluster, *size, f"folder={folder}"], folder, options.warmup)
     seconds, rows, figures = times[-1] - times[0], [], dict[str, float]()
     for name, sizes in mib.items():
         grown = slope(times, sizes) * seconds / sizes[0]

@@ -58,8 +58,10 @@ class RubricReward(Reward):
     `length_adjusted` (after HuatuoGPT-3's): `raw` less min(max(n - 200, 0), 4000) / 4000, n the words of the visible answer
     (characters of Chinese). HuatuoGPT-3 takes half of that, or in its launcher none, off the clipped share, by tokens."""
     tries: int = 3
-    """How often a reply that cannot be read is asked for, the later ones with a temperature; what a cache kept of an earlier
-    start takes no try. Typical 1 to 3."""
+    """How often a reply that cannot be read is asked for, the later ones with a temperature. Typical 1 to 3."""
+    ask_again: bool = False
+    """Whether what the cache kept of an earlier start, and cannot be read, takes no try, so that a mended grader is asked
+    anew. Evaluations do; in training a resumed run would meet other replies than the one that was killed."""
     reply: Layout = "numbered"
     """How the grader replies: `numbered` ({"1": true, ...}), or `list` ([true, ...], as HuatuoGPT-3's grader was trained)."""
     at_once: int = 40
@@ -123,7 +125,7 @@ class RubricReward(Reward):
         cost: dict[str, float] = {"calls": 0.0, "tokens": 0.0}
         try:
             if self.self_test:
-                await rubric_self_test.once(self._identity, self.grade, self.model)
+                await rubric_self_test.once(self._identity, replace(self, ask_again=True).grade, self.model)
             met = await self._met(problem, answer, rubric, cost)
         except Exception as error:  # becomes the status of this rollout alone
             lost = failure(self.name, error)
@@ -179,7 +181,8 @@ class RubricReward(Reward):
         def read(text: str) -> tuple[bool, ...]:
             return rubric_prompt.read_met(text, self.reply, len(piece.criteria))
 
-        return await first_readable(self._asked, request, read, tries=self.tries, kept=MOST_KEPT, heard=charge)
+        kept = MOST_KEPT if self.ask_again else 0
+        return await first_readable(self._asked, request, read, tries=self.tries, kept=kept, heard=charge)
 
     @property
     def model(self) -> str:

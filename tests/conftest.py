@@ -163,6 +163,9 @@ def chat_server() -> "Iterator[Callable[..., ChatServer]]":
     """Chat servers on loopback ports: `chat_server(behaviour)` starts one, and all are closed after the test."""
     from chat_server import ChatServer
 
+    from medrl.rewards import rubric_self_test
+    from medrl.verifiers import judge_self_test
+
     started: list[ChatServer] = []
 
     def start(*arguments: Any) -> ChatServer:
@@ -172,3 +175,5 @@ def chat_server() -> "Iterator[Callable[..., ChatServer]]":
     yield start
     for server in started:
         server.close()
+    for tests_of in (judge_self_test._REPORTS, judge_self_test._KNOWN, rubric_self_test._OUTCOMES):
+        tests_of.clear()  # they hold for a server by its address, and the next one may be given the same port

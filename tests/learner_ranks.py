@@ -25,6 +25,7 @@ from medrl.learners.deepspeed_learner import DeepSpeedLearner
 from medrl.learners.deepspeed_settings import DeepSpeedSettings
 from medrl.models import Policy
 
+Shares = list[float]
 ALGORITHMS: dict[str, Algorithm] = {"grpo": GRPO(kl_coef=0.05), "ppo": PPO(kl_coef=0.05, kl_in="loss")}
 HANGS_S = 1500  # then every thread's stack is printed
 PROBE = (5, 6, 7, 8, 9, 10)
@@ -39,13 +40,15 @@ def optimization(knobs: dict[str, Any]) -> Optimization:
 
 
 def train(
-    learner: TorchLearner, batches: list[Batch], first: int = 0, algorithm: str = "grpo"
+    learner: TorchLearner, batches: list[Batch], first: int = 0, algorithm: str = "grpo", shared: Shares | None = None
 ) -> list[dict[str, float]]:
-    """One update on each batch; its metrics, but those of the machine."""
+    """One update on each batch; its metrics, but those of the machine. `shared` takes the share of tokens passed once."""
     rows, chosen = list[dict[str, float]](), ALGORITHMS[algorithm]
     for step, batch in enumerate(batches, first):
         ready = chosen.advantages(learner.forward(batch, chosen.needs), {})
         metrics = learner.update(ready, chosen, step)
+        if shared is not None:
+            shared.append(metrics["time/learner/shared_tokens"])
         rows.append({name: value for name, value in metrics.items() if not name.startswith("time/")})
     return rows
 
@@ -107,7 +110,7 @@ def run(case: dict[str, Any], folder: Path, batches: list[Batch]) -> None:
     learner = DeepSpeedLearner(
         policy, optimization(case.get("optimization", {})), DeepSpeedSettings(**case["zero"]), reference=True
     )
-    said: dict[str, Any] = {"rows": []}
+    said: dict[str, Any] = {"rows": [], "shared": []}
     first, last = case.get("steps", [0, len(batches)])
     if "load" in case:
         try:
@@ -126,7 +129,7 @@ def run(case: dict[str, Any], folder: Path, batches: list[Batch]) -> None:
         if step == case.get("break_at"):
             said["broke"] = break_off(learner, batches[step], case.get("algorithm", "grpo"))
             break
-        said["rows"] += train(learner, batches[step : step + 1], step, case.get("algorithm", "grpo"))
+        said["rows"] += train(learner, batches[step : step + 1], step, case.get("algorithm", "grpo"), said["shared"])
     said |= {"probe": learner.probe_logprobs(PROBE), "updates": learner.updates}
     weights = {name: t.clone() for bucket in learner.weights() for name, t in bucket.tensors()}
     if "lora" in case.get("optimization", {}):

@@ -12,6 +12,7 @@ from medrl.commands.terminal import (
     chat_of,
     console_of,
     judge_of,
+    judge_within,
     policy_path,
     verifier_of,
     write_json,
@@ -161,14 +162,14 @@ def _eval_recipe(options: argparse.Namespace) -> int:
     from medrl.recipes import load_recipe
     from medrl.recipes.evaluate import evaluate_policy
     from medrl.recipes.process import quiet_libraries
-    from medrl.rewards import RubricReward, build, verified_leaf
+    from medrl.rewards import build, verified_leaf
     from medrl.tracking import RunConsole
 
     what = Path(options.what)
     recipe = load_recipe(what / "recipe.yaml" if what.is_dir() else what, options.overrides)
     tree = build(recipe.reward)
     verifier = verifier_of(options.verifier) if options.verifier else getattr(verified_leaf(tree), "verifier", None)
-    judge = judge_of(options.judge) if options.judge else tree.first(RubricReward)
+    judge = judge_of(options.judge) if options.judge else judge_within(tree)
     quiet_libraries()
     policy = Policy.load(policy_path(what, options.policy), recipe.policy)
     console = RunConsole()
@@ -189,7 +190,6 @@ def _eval_recipe(options: argparse.Namespace) -> int:
         answers, out, verifier=verifier, audit=not options.no_audit, metrics=options.metrics, judge=judge,
         say=console.say,
     )  # fmt: skip
-    console.say(f"answers, scores and report: {out}")
     if options.json:
         write_json(options.json, {"policy": options.policy, **row, "report": found})
     status = _told(console.show, found, out, accuracy=bool(options.verifier))  # else the accuracy is the run's own
@@ -244,7 +244,7 @@ def _compare(options: argparse.Namespace) -> int:
 
 
 def _told(show: Callable[[Any], None], found: dict[str, Any], out: Path, *, accuracy: bool = True) -> int:
-    """Show a report; returns the exit status, which `accuracy` says whether a set without an accuracy makes 1."""
+    """Show a report; returns the exit status: 1 where a set has no figure by rubrics, or, if `accuracy`, no accuracy."""
     from rich.text import Text
 
     from medrl.commands.evaluate_answers import PAGE, shown

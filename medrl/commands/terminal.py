@@ -3,6 +3,7 @@
 import argparse
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -11,7 +12,7 @@ from medrl.errors import DataError, MissingFile
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from medrl.rewards import RubricReward
+    from medrl.rewards import Reward, RubricReward
 
 FAULT, FAILED, INTERRUPTED = 2, 1, 130  # what the user can mend, what failed, Ctrl-C
 LONGEST = 50_000  # characters of an answer that a judge is shown; the published graders are shown all
@@ -90,6 +91,14 @@ def judge_of(text: str) -> "RubricReward":
         assert isinstance(reward, RubricReward)
         return reward
     return RubricReward(chat_of(text), max_answer_chars=LONGEST)
+
+
+def judge_within(tree: "Reward") -> "RubricReward | None":
+    """The first `rubric` of a recipe's reward, shown longer answers than in training; None where there is none."""
+    from medrl.rewards import RubricReward
+
+    found = tree.first(RubricReward)
+    return found and replace(found, max_answer_chars=max(found.max_answer_chars, LONGEST))
 
 
 def policy_path(what: Path, policy: str) -> str:

@@ -66,8 +66,9 @@ class Evaluation:
         accuracy_stderr: Its standard error, over problems.
         greedy_accuracy: The same of the likeliest answers, or None, under the same bound.
         format: Share of well-formed responses, None when the reward has no format part.
-        reward: Mean reward, None where accuracy is.
+        reward: Mean reward; None where accuracy is, and where too many samples have none.
         unscored: Share of the samples that the verifier was to judge for which it has no value (the judge failed).
+        unrewarded: Share of the samples without a reward: some judge of it failed.
         abstained: Share of samples on which the verifier abstained, whatever the reward then took them for.
         length: Mean tokens of a response.
         language_kept: Share of answers in the language of their question (English or Chinese).
@@ -86,6 +87,7 @@ class Evaluation:
     format: float | None
     reward: float | None
     unscored: float
+    unrewarded: float
     abstained: float
     length: float
     language_kept: float
@@ -145,18 +147,21 @@ async def evaluate(
             seed=(*seed, "evaluate"), version=version, context=context, on_rollout=on_rollout,
         )  # fmt: skip
     accuracy = accuracy_of(sampled, correct, settings.max_unscored)
-    by_problem = [mean for g in sampled if (mean := _mean(_parts([g], correct.name))) is not None]
+    by_problem = [mean for g in sampled if (mean := _mean(_values(_due([g], correct)))) is not None]
+    rewards = [score.value for g in sampled for score in g.scores]
+    unrewarded = rewards.count(None) / len(rewards)
     lengths = [r.token_count or 0 for g in sampled for r in g.group.rollouts]
     return Evaluation(
         name=name,
         accuracy=accuracy,
         accuracy_stderr=_standard_error(by_problem) if accuracy is not None else None,
         greedy_accuracy=accuracy_of(greedy, correct, settings.max_unscored),
-        format=_mean(_parts(sampled, form.name)) if form else None,
-        reward=_mean([s.value for g in sampled for s in g.scores if s.value is not None])
-        if accuracy is not None
+        format=_mean(_values(_named(sampled, form.name))) if form else None,
+        reward=_mean([value for value in rewards if value is not None])
+        if accuracy is not None and unrewarded <= settings.max_unscored
         else None,
         unscored=failed_share(sampled, correct),
+        unrewarded=unrewarded,
         abstained=abstained_share(sampled, correct),
         length=sum(lengths) / len(lengths),
         language_kept=language_kept(sampled),
@@ -170,39 +175,52 @@ async def evaluate(
 
 
 def accuracy_of(scored: Sequence[ScoredGroup], correct: Reward, max_unscored: float) -> float | None:
-    """Mean value of the verifier's part, or None where it has no value for more than `max_unscored` of the rollouts."""
-    values = _parts(scored, correct.name)
+    """Mean value of the verifier's part, or None where it has no value for more than `max_unscored` of the rollouts.
+
+    Where the whole score failed the part may still stand: accuracy asks the verifier alone.
+    """
+    values = _values(_due(scored, correct))
     return _mean(values) if failed_share(scored, correct) <= max_unscored else None
 
 
 def failed_share(scored: Sequence[ScoredGroup], correct: Reward) -> float:
     """Share of rollouts without a value of the verifier's part, among those that it was to judge.
 
-    A malformed response has a value (0) without a verdict; counting it in would hide a judge that fails on all others. Nor
-    is it to judge problems with a rubric that the reward never shows it; one that was shown such a problem, and failed, was.
+    A malformed response has a value (0) without a verdict; counting it in would hide a judge that fails on all others.
     """
-    parts = [(g.group.problem, s.parts.get(correct.name)) for g in scored for s in g.scores]
-    due = [part for problem, part in parts if _was_to_judge(problem, part)]
-    return sum(part is None or part.value is None for part in due) / len(due) if due else 0.0
-
-
-def _was_to_judge(problem: Problem, part: Part | None) -> bool:
-    if problem.kind == "rubric" and (part is None or (part.status == "abstain" and part.verdict is None)):
-        return False  # "not judged": another branch of the reward had it
-    return part is None or part.value is None or part.verdict is not None
+    judged = [p for p in _due(scored, correct) if p is None or p.value is None or p.verdict is not None]
+    return sum(part is None or part.value is None for part in judged) / len(judged) if judged else 0.0
 
 
 def abstained_share(scored: Sequence[ScoredGroup], correct: Reward) -> float:
-    """Share of rollouts that the verifier was asked about and did not decide."""
-    parts = [s.parts.get(correct.name) for g in scored for s in g.scores]
+    """Share of rollouts that the verifier did not decide, among those of its problems."""
+    parts = _due(scored, correct)
     verdicts = [part.verdict for part in parts if part is not None]
     return sum(v is not None and v.status == "abstain" for v in verdicts) / len(parts) if parts else 0.0
+
+
+def _due(scored: Sequence[ScoredGroup], correct: Reward) -> list[Part | None]:
+    """The verifier's part of every rollout of its problems.
+
+    Those with a rubric are not its own, unless the reward showed it one: without a verdict another branch had the problem,
+    or a gate closed before either, whose 0 is nothing that right answers to rubrics could make up for.
+    """
+    parts = [(g.group.problem, s.parts.get(correct.name)) for g in scored for s in g.scores]
+    return [part for problem, part in parts if problem.kind != "rubric" or _was_shown(part)]
+
+
+def _was_shown(part: Part | None) -> bool:
+    return part is not None and (part.verdict is not None or part.status not in ("ok", "abstain"))
+
+
+def _values(parts: Sequence[Part | None]) -> list[float]:
+    return [part.value for part in parts if part is not None and part.value is not None]
 
 
 def part_means(scored: Sequence[ScoredGroup]) -> dict[str, float]:
     """Mean of every named part over the rollouts where it has a value."""
     names = dict.fromkeys(name for g in scored for s in g.scores for name in s.parts)
-    means = {name: _mean(_parts(scored, name)) for name in names}
+    means = {name: _mean(_values(_named(scored, name))) for name in names}
     return {name: mean for name, mean in means.items() if mean is not None}
 
 
@@ -221,10 +239,8 @@ def _is_chinese(text: str, default: bool) -> bool:
     return default if not letters else len(_CHINESE.findall(text)) > len(letters) / 4
 
 
-def _parts(scored: Sequence[ScoredGroup], name: str) -> list[float]:
-    """Values of one part. Where the whole score failed the part may still stand: accuracy asks the verifier alone."""
-    parts: list[Mapping[str, Any]] = [s.parts for g in scored for s in g.scores]
-    return [p[name].value for p in parts if name in p and p[name].value is not None]
+def _named(scored: Sequence[ScoredGroup], name: str) -> list[Part | None]:
+    return [s.parts.get(name) for g in scored for s in g.scores]
 
 
 def _mean(values: Sequence[float]) -> float | None:

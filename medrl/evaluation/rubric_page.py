@@ -63,6 +63,9 @@ def _section(name: str, found: Mapping[str, Any], judge: str) -> Child:
     return tag("section", body)
 
 
+UNSENT = {"empty": "without a visible answer", "endless": "without an end, longer than the judge is shown"}
+
+
 def _missing(found: Mapping[str, Any]) -> Child:
     if not found["unscored"]:
         return None
@@ -73,8 +76,8 @@ def _missing(found: Mapping[str, Any]) -> Child:
 def _unsent(unsent: Mapping[str, int]) -> Child:
     if not unsent:
         return None
-    count = sum(unsent.values())
-    line = f"{count} replies have no visible answer: not shown to the judge, they count as the least that one can earn."
+    kinds = ", ".join(f"{count} {UNSENT[what]}" for what, count in unsent.items())
+    line = f"Not shown to the judge, and worth the least that one can earn: {kinds}."
     return tag("p", line, class_="warn")
 
 

@@ -16,10 +16,10 @@ from medrl.evaluation.answers import Answered, Answers
 from medrl.rewards.rubric import RubricReward, on_scale
 from medrl.types import Group, Problem, Score, Status
 from medrl.verifiers import run_sync
-from medrl.verifiers.extract import sections
+from medrl.verifiers.extract import degenerate, sections
 
 AT_ONCE = 2048  # problems that the judge is given together
-EMPTY, TOO_LONG = "empty", "too long"
+EMPTY, ENDLESS, TOO_LONG = "empty", "endless", "too long"
 NO_REPLY, ABORTED = "no reply", "aborted reply"
 CAUSES = {
     "ChatUnavailable": "judge unavailable", "CircuitOpen": "judge unavailable", "ChatTimedOut": "judge too slow",
@@ -39,9 +39,10 @@ class GradedReply:
         length_adjusted: `raw` less the length of the visible answer, after HuatuoGPT-3 (see `RubricReward.scale`).
         met: Of each criterion, whether it is met; empty where there is no number.
         status: "ok", or why there is no number: "error", "timeout" (the judge failed), "invalid" (the rubric is broken),
-            "abstain" (the answer is longer than the judge is shown).
+            "abstain" (the answer is whole, and longer than the judge is shown).
         cause: The same in words for counting: "no reply", "judge unreadable", "too long", ...; "" where there is a number.
-        unsent: "empty" where the judge was not asked, since there was nothing to read; else "".
+        unsent: "empty" where the judge was not asked since there was nothing to read, "endless" where there was no end to it;
+            else "".
         truncated: Whether the reply was cut at the token limit; None where nobody said.
         reason: In words.
     """
@@ -102,7 +103,7 @@ def grade(answers: Answers, judge: RubricReward) -> list[GradedAnswer]:
 async def grade_async(answers: Answers, judge: RubricReward) -> list[GradedAnswer]:
     """`grade` for code that waits on other things meanwhile."""
     items = [one for one in answers.items if gradable(one.problem)]
-    raw = replace(judge, scale="raw")
+    raw = replace(judge, scale="raw", ask_again=True)
     found: list[GradedAnswer] = []
     for start in range(0, len(items), AT_ONCE):
         some = items[start : start + AT_ONCE]
@@ -128,26 +129,30 @@ def _graded(one: Answered, scores: Iterator[Score], judge: RubricReward) -> Grad
             replies.append(replace(lost, reason=next(scores).reason))
         else:
             answer = sections(reply.text, judge.format).answer.strip()
-            replies.append(replace(_reply(next(scores), rubric, answer, judge), truncated=truncated))
+            replies.append(_reply(next(scores), rubric, answer, judge, truncated))
     return GradedAnswer(one, rubric, tuple(replies))
 
 
-def _reply(score: Score, rubric: Rubric | None, answer: str, judge: RubricReward) -> GradedReply:
+def _reply(
+    score: Score, rubric: Rubric | None, answer: str, judge: RubricReward, truncated: bool | None
+) -> GradedReply:
     if score.value is None or rubric is None:
-        return GradedReply(None, None, None, (), score.status, _cause(score, judge), reason=score.reason)
+        cause = _cause(score, judge)
+        return GradedReply(None, None, None, (), score.status, cause, truncated=truncated, reason=score.reason)
     verdict = score.parts[judge.name].verdict
     met = tuple(bool(yes) for yes in verdict.parts.values()) if verdict is not None else ()
-    unsent, why = "", judge.unsent(answer)
-    if why and any(map(str.isalnum, answer)):
-        return GradedReply(
-            None, None, None, (), "abstain", TOO_LONG, reason=f"{why}; raise the judge's max_answer_chars"
+    unsent = ""
+    if why := judge.unsent(answer):
+        unsent = (
+            EMPTY if not any(map(str.isalnum, answer)) else ENDLESS if truncated or degenerate(answer) else TOO_LONG
         )
-    if why:
-        unsent = EMPTY
+        if unsent == TOO_LONG:
+            reason = f"{why}; raise the judge's max_answer_chars"
+            return GradedReply(None, None, None, (), "abstain", TOO_LONG, truncated=truncated, reason=reason)
         met = tuple(criterion.points < 0 for criterion in rubric.criteria)
     return GradedReply(
         score.value, on_scale(score.value, answer, "clipped"), on_scale(score.value, answer, "length_adjusted"), met,
-        "ok", unsent=unsent, reason=score.reason,
+        "ok", unsent=unsent, truncated=truncated, reason=score.reason,
     )  # fmt: skip
 
 

@@ -56,8 +56,11 @@ def mean(values: Sequence[float]) -> float | None:
 
 
 def bootstrap(values: Sequence[float], *purpose: str | int, resamples: int = RESAMPLES) -> Interval | None:
-    """95 % percentile interval of the mean of per-problem values; None for fewer than two."""
-    if len(values) < 2:
+    """95 % percentile interval of the mean of per-problem values; None for fewer than two.
+
+    None where all are the same, too: every draw of them is the same, and a width of 0 would claim what nobody knows.
+    """
+    if len(set(values)) < 2:
         return None
     drawn = _means(values, seed_of("bootstrap", *purpose), resamples)
     return drawn[int(0.025 * resamples)], drawn[min(resamples - 1, int(0.975 * resamples))]

@@ -66,7 +66,8 @@ def planted(batch: Batch, rows: Sequence[int], width: int, token_budget: int, ra
         room = min(math.isqrt(size * (6 * width + size)), token_budget - size)
         trees += _split({row: lengths[row] - size for row in alike}, room, most)
     sizes = [prompts[tree[0]] + sum(lengths[row] - prompts[row] for row in tree) for tree in trees]
-    if sum(_cost(lengths[row], width) for row in rows) <= PROFIT * sum(_cost(size, width) for size in sizes):
+    apart, together = [_cost(lengths[row], width) for row in rows], [_cost(size, width) for size in sizes]
+    if _longest(apart, ranks) <= PROFIT * _longest(together, ranks):
         return batch
     tree_B = torch.full((len(batch),), -1)
     for number, tree in enumerate(trees):
@@ -76,7 +77,8 @@ def planted(batch: Batch, rows: Sequence[int], width: int, token_budget: int, ra
 
 def _split(sizes: Mapping[int, int], room: int, most: int) -> list[list[int]]:
     """Rows in parts of about equal sizes, each of at most `room` tokens and `most` rows unless it is a single row."""
-    found: list[list[int]] = [[] for _ in range(math.ceil(sum(sizes.values()) / max(room, 1)))]
+    count = max(math.ceil(sum(sizes.values()) / max(room, 1)), math.ceil(len(sizes) / most))
+    found: list[list[int]] = [[] for _ in range(count)]
     loads = [0] * len(found)
     for row in sorted(sizes, key=lambda row: (-sizes[row], row)):  # the longest first, each where there is most room
         fits = [i for i, part in enumerate(found) if not part or (len(part) < most and loads[i] + sizes[row] <= room)]
@@ -88,6 +90,14 @@ def _split(sizes: Mapping[int, int], room: int, most: int) -> list[list[int]]:
         found[part].append(row)
         loads[part] += sizes[row]
     return [sorted(part) for part in found if part]
+
+
+def _longest(costs: Sequence[int], ranks: int) -> int:
+    """What the busiest rank has to do, when what is dear is dealt out first."""
+    loads = [0] * ranks
+    for cost in sorted(costs, reverse=True):
+        loads[loads.index(min(loads))] += cost
+    return max(loads)
 
 
 def _cost(tokens: int, width: int) -> int:

@@ -37,7 +37,8 @@ class ProblemSource:
 
     undemonstrated: bool = False
     """Of `problems`: leave out those whose whole prompt a demonstration answers, word for word but for an `instruction`, so
-    that RL asks what SFT has not shown. The run says how many; none is an error."""
+    that RL asks what SFT has not shown. The run says how many, and refuses to begin where there is
+    no such problem."""
 
     config: str | None = None
     """Configuration of a hub data set, e.g. `en`."""

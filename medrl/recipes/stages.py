@@ -249,7 +249,9 @@ class Stages:
         if not begun.is_file():
             return None
         mark = self.mark(stage.name)
-        until = begun.stat().st_mtime + LAG if mark is None else mark.end
+        until = begun.stat().st_mtime + LAG  # of the first start; a copy of the folder may be younger than its work
+        if mark is not None:
+            until = min(until, mark.end)
         for name in stage.after:
             before = self.mark(name)
             if before is None or name in too_early or before.began > until:

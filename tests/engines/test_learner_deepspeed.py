@@ -155,6 +155,9 @@ def test_updates_are_those_of_the_torch_learner(group: Group, name: str) -> None
     assert rows_apart(told["rows"], rows) < 1e-5
     assert told["probe"] == pytest.approx(learner.probe_logprobs(ranks_module().PROBE), abs=1e-5)
     assert told["updates"] == learner.updates
+    assert (max(told["shared"]) > 0) == (name != "packed_offload2"), (
+        "rows that are packed pass apart, all others in trees"
+    )
 
 
 @pytest.mark.parametrize("name", ROUGH)

@@ -11,7 +11,7 @@ from chat_server import ChatServer, failing
 from rubric_graders import grader
 
 from medrl.cli import main
-from medrl.evaluation.evaluate import failed_share
+from medrl.evaluation.evaluate import abstained_share, accuracy_of, failed_share
 from medrl.models import Policy
 from medrl.rewards import Verified
 from medrl.types import Group, Part, Problem, Response, Score, ScoredGroup, Verdict, ask
@@ -100,3 +100,30 @@ def test_the_verifier_fails_only_on_what_it_was_to_judge() -> None:
     assert failed_share([scored("rubric", {"correct": lost}), scored("open", {"correct": right})], correct) == 0.5
     assert failed_share([scored("rubric", {"correct": crashed}), scored("open", {"correct": right})], correct) == 0.5
     assert failed_share([scored("open", {}), scored("rubric", {})], correct) == 1.0
+    gated = Part(0.0, "ok", reason="format closed the gate")  # before a rubric or a verifier was asked
+    unsure = Part(0.0, "ok", Verdict.abstain("its wording"))
+    both = [scored("rubric", {"correct": gated}), scored("open", {"correct": right})]
+    assert accuracy_of(both, correct, 0.1) == 1.0, "a malformed answer to a rubric is no wrong answer of the verifier's"
+    assert accuracy_of(both[:1], correct, 0.1) is None
+    assert accuracy_of([scored("open", {"correct": gated}), *both], correct, 0.1) == 0.5
+    assert abstained_share([scored("open", {"correct": unsure}), *both], correct) == 0.5
+
+
+def test_a_gate_above_the_routing_makes_no_accuracy_of_rubrics(held_out: Path, chat_server: Serve) -> None:
+    tree = routed({"type": "rubric", "client": client(chat_server(grader))})
+    rc, found = evaluated({"type": "gate", "gate": {"type": "format", "preset": "o1"}, "then": tree})
+    assert rc == 0 and (found["accuracy"], found["unscored"]) == (None, 0.0)
+
+
+def test_a_reward_whose_grader_is_down_is_not_averaged_over_the_rest(held_out: Path, chat_server: Serve) -> None:
+    open_ended: dict[str, Any] = {"reference": None, "kind": "rubric", "metadata": {"rubrics": CRITERIA}}
+    checkable = {"reference": "vitamin C", "kind": "open", "metadata": {}}
+    rows = [
+        {"id": f"p{i}", "messages": ask(f"A fever of {i}?"), **(open_ended if i % 2 else checkable)} for i in range(8)
+    ]
+    Path("bench.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    up, down = chat_server(grader), chat_server(lambda request, number: failing(503))
+    for server, unrewarded in ((up, 0.0), (down, 0.5)):
+        _, found = evaluated(routed({"type": "rubric", "client": client(server)}))
+        assert (found["unrewarded"], found["unscored"], found["accuracy"]) == (unrewarded, 0.0, 0.0)
+        assert (found["reward"] is None) == (server is down)

@@ -132,7 +132,8 @@ def test_an_answer_that_is_too_long_for_the_judge_has_no_number(
     chat_server: Serve, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Published graders read every answer: one that nobody has read is not the worst there is, nor is it left out unsaid."""
-    rows = [bench(f"p{i}", "fever", "Take rest and fluids" + " more" * (30 * (i < 2))) for i in range(12)]
+    more = " ".join(f"and {number} cups" for number in range(30))
+    rows = [bench(f"p{i}", "fever", "Take rest and fluids" + more * (i < 2)) for i in range(12)]
     file, server = write(tmp_path / "healthbench.jsonl", rows), chat_server(grader)
     knobs = {"type": "rubric", "client": json.loads(judge(server)) | {"type": "openai"}, "max_answer_chars": 100}
     rc, report = evaluated(file, tmp_path / "out", "--judge", json.dumps(knobs))
@@ -300,8 +301,23 @@ def test_a_count_of_statements_is_no_share_and_has_no_interval_of_one(chat_serve
     file = write(tmp_path / "same.jsonl", rows[:10])
     _, report = evaluated(file, tmp_path / "same", "--grader", judge(chat_server(denies)))
     found = report["sets"][0]["rubric"]
-    assert found["hallucination"]["interval"] == [1.0, 1.0]  # no draw of these answers says otherwise
+    assert found["hallucination"]["interval"] is None  # a width of 0 would claim what nobody knows
     assert found["contradicting"]["interval"][0] < 0.8 and found["contradicting"]["value"] == 1.0  # Wilson's
+
+
+def test_an_answer_without_an_end_is_the_models_own_fault(chat_server: Serve, tmp_path: Path) -> None:
+    """Were it left out, a model would gain by looping on what it cannot answer."""
+    more = " ".join(f"and {number} cups" for number in range(30))
+    rows = [bench(f"p{i}", "fever", "Take rest and fluids") for i in range(12)]
+    rows[0]["response"], rows[1]["response"] = "Take rest" + " more" * 30, f"Take rest {more}"
+    rows[1]["finish_reason"] = "length"
+    server = chat_server(grader)
+    knobs = {"type": "rubric", "client": json.loads(judge(server)) | {"type": "openai"}, "max_answer_chars": 100}
+    rc, report = evaluated(write(tmp_path / "loops.jsonl", rows), tmp_path / "out", "--judge", json.dumps(knobs))
+    found = report["sets"][0]["rubric"]
+    assert rc == 0 and found["unsent"] == {"endless": 2} and not found["unscored"]
+    assert found["raw"]["value"] == pytest.approx((10 - 2 * 12 / 8) / 12)
+    assert "2 without an end" in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
 
 
 def test_two_models_are_not_compared_by_two_rubrics(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

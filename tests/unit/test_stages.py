@@ -136,6 +136,13 @@ def test_a_killed_stage_does_not_go_on_from_what_is_made_again(tmp_path: Path) -
             refused()
 
 
+def test_a_stage_that_was_at_work_while_what_it_reads_was_made_again_is_refused(tmp_path: Path) -> None:
+    do_each(tmp_path, chain([]))
+    os.utime(tmp_path / "b" / MADE_OF, (time.time() - 60,) * 2)  # b began a minute before it ended, and a within it
+    with pytest.raises(FolderTaken, match="b was made of an earlier a"):
+        Stages(tmp_path).check(chain([]))
+
+
 def test_a_stage_of_other_settings_is_refused_and_so_is_what_comes_after_it(tmp_path: Path) -> None:
     log: list[str] = []
     do_each(tmp_path, chain(log))

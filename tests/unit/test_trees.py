@@ -170,6 +170,23 @@ def test_ranks_stay_busy_in_small_minibatches() -> None:
     assert shared < 0.6 * apart
 
 
+def test_trees_keep_the_busiest_rank_no_busier() -> None:
+    """Six rows of a group make three trees of two for two ranks, of which one computes two."""
+    seen = set()
+    for size in (2, 3, 5, 6, 8):
+        for ranks in (1, 2, 3, 4):
+            batch = rows_of(100, 100, groups=1, size=size)
+            trees = plant(batch, 50 * WIDTH, 10_000, ranks=ranks)
+            apart, together = (
+                max(sum(b.tokens for micro in share for b in bundles(one, micro)) for share in shares)
+                for one in (batch, trees)
+                for shares in [deal(bundles(one, list(range(size))), 10_000, ranks)]
+            )
+            assert together <= apart, (size, ranks)
+            seen.add(together < apart)
+    assert seen == {True, False}
+
+
 def test_a_tree_that_is_torn_for_balance_gives_the_same_numbers(make_policy: MakePolicy) -> None:
     model, batch = make_policy().model, plant(rows_of(30, 10, groups=1), WIDTH, 10_000)
     assert batch.tree_B is not None
