@@ -130,6 +130,7 @@ class Desk:
         gone = {id(ticket) for ticket in tickets if not ticket.done}
         for ticket in tickets:
             ticket.done = True
+        self._clear_done()
         async with self.turns.order:  # an engine has ended them before it falls asleep
             for slot in self.slots:
                 numbers = [number for number, ticket in slot.held.items() if id(ticket) in gone]
@@ -148,9 +149,12 @@ class Desk:
                 if ticket.request.problem_id in chosen and not ticket.done:
                     count += 1
                     ticket.end(finished(None, ticket.request, self.served))
-        self.waiting = deque(left for group in self.waiting if (left := [t for t in group if not t.done]))
+        self._clear_done()
         running: dict[str, int] = {} if self.turns.asleep else await self.ask_all("abort_problems", problem_ids)
         return count + sum(running.values())
+
+    def _clear_done(self) -> None:
+        self.waiting = deque(left for group in self.waiting if (left := [t for t in group if not t.done]))
 
     # Turns with a learner on the same GPUs
 

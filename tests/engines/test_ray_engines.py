@@ -269,9 +269,11 @@ def test_closing_the_iterator_frees_the_engines(side: Side) -> None:
 
     asyncio.run(main())
     deadline = time.monotonic() + 10
-    while sum(engine.load for engine in side.engines.figures().engines) and time.monotonic() < deadline:
+    while time.monotonic() < deadline:
+        figures = side.engines.figures()
+        if not figures.waiting and not any(engine.load for engine in figures.engines):
+            break
         time.sleep(0.05)
-    figures = side.engines.figures()
     assert figures.waiting == 0 and all(engine.load == 0 for engine in figures.engines)
 
 
