@@ -23,7 +23,7 @@ _IN = re.compile(r"[ (]in (?=[A-Za-zμ%])|\((?=[A-Za-zμ%毫微克升])", re.IGN
 # What has one unit everywhere, or in Chinese reports, so that nobody writes it: words, scale, dimensions.
 _PER_LITRE: Dims = (("amount", 1), ("volume", -1))
 _CUSTOMARY: tuple[tuple[re.Pattern[str], Fraction, Dims], ...] = (
-    (re.compile(r"\bBMI\b|body mass index|体[重质]指数"), Fraction(1000), (("area", -1), ("mass", 1))),
+    (re.compile(r"(?<![A-Za-z])BMI(?![A-Za-z])|body[- ]mass index|体[重质]指数", re.IGNORECASE), Fraction(1000), (("area", -1), ("mass", 1))),
     (
         re.compile(r"\b(?:heart|pulse|respiratory|breathing|ventricular) rate\b|心率|脉[搏率]|呼吸频率", re.IGNORECASE),
         Fraction(1, 60),

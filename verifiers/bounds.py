@@ -190,6 +190,9 @@ def _against_point(problem: Problem, wanted: Interval, given: Quantity) -> Findi
     )
     if comparable and not inside and outcomes == {"wrong"}:
         return Finding("wrong", "a value outside the reference's range")
+    timed = ours is not None and ours.dims == (("time", 1),)
+    if comparable and len(ends) == 2 and not timed and not has_limits(problem):
+        return Finding("wrong", "one value where the reference is a range")
     return Finding("abstain", "one value where the reference is a range or a bound")
 
 

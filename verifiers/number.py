@@ -11,7 +11,7 @@ from typing import ClassVar
 
 from medrl.errors import RecipeError
 from medrl.types import Problem, Verdict
-from medrl.verifiers import bounds, dosing, pressure, ratios
+from medrl.verifiers import bounds, dosing, labels, pressure, ratios
 from medrl.verifiers.analytes import other_substance
 from medrl.verifiers.comparison import Finding, compare
 from medrl.verifiers.extract import Extracted
@@ -22,7 +22,8 @@ from medrl.verifiers.patterns import Pattern
 from medrl.verifiers.quantity import DATE, Quantity, is_bound, is_range, plain, quantities
 from medrl.verifiers.reading import TAKES_BACK, AnswerVerifier
 from medrl.verifiers.tolerance import has_limits
-from medrl.verifiers.units import read_unit
+from medrl.verifiers.units import UNITS, read_unit
+from medrl.verifiers.wording import last_sentence
 
 _NEGATED = re.compile(
     r"\b(?:not|never|neither|cannot|anything (?:but|except)|other than|exclud\w+|rule[sd]? out)\b|n't\b|"
@@ -67,6 +68,30 @@ _PER_DAY = re.compile(
     re.IGNORECASE,
 )
 _A_DAY = re.compile("[每一][日天](?=.)")
+_ASKS_DOSE = re.compile(
+    r"\b(?:each|per|every|(?:a )?single|one) (?:individual )?(?:dose|injection|feed)\b|单次|每次|每剂|一次(?:剂|用|应|给|服)", re.IGNORECASE
+)
+_PER_DOSE = re.compile(
+    r"(?<=[A-Za-zμ克升位片粒]) ?(?:,? ?(?:per|each|every|for each|in each|a|at each) (?:single )?(?:dose|injection|feed|administration|time)\b"
+    r"|/(?:dose|次|剂)|/每次)|\b(?:each|per|every|(?:a )?single) dose(?: is| of|:)? (?=\d)|(?:每次|单次|每剂|一次)(?:剂量|用量|给予?|服用?|应给|为|是|约|:)*(?= ?\d)",
+    re.IGNORECASE,
+)
+_IN_EACH = re.compile(
+    r"(?<=[A-Za-zμ克位]) (?:in|per) (?:(?:each|every|one|a|1) )?(?=(?:\d{1,4} ?)?(?:m[lL]|L|d[lL]|millilit\w+|lit(?:er|re)s?|kg|kilograms?)\b)"
+)
+_EACH_VOLUME = re.compile(
+    r"每(?:1 ?)?(?P<unit>毫升|m[lL]|升|L)(?:溶液|注射液|药液|液体)?[中内]?(?:含有?|有|为|约)? ?"
+    r"(?P<dose>[\d.,]{1,12} ?(?:[A-Za-zμ]{1,6}|毫克|微克|克|单位))(?![A-Za-zμ/])"
+)
+_SOME_OF_IT = re.compile(
+    r"[,;] ?(?:of which |with |and |giving |give )?(?:(?:the first |one[- ])?half\b|其中|一半|前 ?\d|先).*", re.IGNORECASE | re.DOTALL
+)
+_FLUID = re.compile(
+    r"\bof (?:(?:lactated ringer'?s?|ringer'?s?(?: lactate)?|hartmann'?s?|normal saline|isotonic saline|0\.9% (?:saline|nacl)|saline|"
+    r"(?:balanced |isotonic )?crystalloids?|iv fluids?|intravenous fluids?|fluids?|water)(?: solution)?)|的?(?:晶体液|乳酸林格氏?液|平衡液|生理盐水|液体)",
+    re.IGNORECASE,
+)
+_ASKS_FLUID = re.compile(r"\bfluids?\b|\bburn|parkland|resuscitat|dehydrat|\bbolus\b|crystalloid|maintenance|补液|液体|输液|烧伤|复苏", re.IGNORECASE)
 _LY = {"daily": "day", "hourly": "hour", "weekly": "week"}
 _DOSE_HAN = r"(?P<dose>[\d.,]{1,12} ?(?:[A-Za-zμ]{1,6}|毫克|微克|克|毫升|升|单位))(?![A-Za-zμ/])"
 _EACH_HAN = re.compile(rf"每(?P<unit>日|天|小时|分钟|周) ?{_DOSE_HAN}")
@@ -117,7 +142,7 @@ class Number(AnswerVerifier):
         reference = reference_quantity(problem)
         if reference and ratios.has_ratio(answer.text) and ratios.speaks_of_solution(problem.question):
             share = ratios.concentration(reference)
-            if share is not None and share <= ratios.THIN:
+            if share is not None and share <= ratios.THIN and not ratios.has_ratio(problem.question):
                 return ratios.decide(problem, share, answer)
         if reference and dosing.asks_interval(problem, reference, answer.text):
             return dosing.decide_interval(problem, reference, answer)
@@ -145,30 +170,49 @@ class Number(AnswerVerifier):
         return Verdict.wrong(finding.reason) if finding.outcome == "wrong" else Verdict.abstain(finding.reason)
 
     def _finding(self, problem: Problem, reference: Quantity, text: str) -> Finding:
-        """What the answer `text` says of the reference."""
+        """What the answer `text` says of the reference, and of what it is an amount."""
+        wanted = labels.wanted_label(problem)
+        if not wanted:
+            return self._amount(problem, reference, text)
+        core = _core(text)
+        if labels.mixed(core):
+            return Finding("abstain", "amounts of several substances")
+        bare, label = labels.labelled(core)
+        if not label and "(" in text:
+            bare, label = labels.labelled(text)
+        says = labels.against(problem, wanted, label)
+        if says == "other":
+            return Finding("wrong", f"an amount of {label.strip(':')!r:.40} where {wanted.strip(':')!r:.40} is wanted")
+        finding = self._amount(problem, reference, bare or core)
+        open_ = finding.outcome == "right" and says == "open"
+        return Finding("abstain", "the answer does not say of what it is an amount") if open_ else finding
+
+    def _amount(self, problem: Problem, reference: Quantity, text: str) -> Finding:
         inside = [quantities(part) for part in _ASIDE.findall(plain(text).rpartition("=")[2])] if "(" in text else []
-        text = _core(text)
+        text = _as_asked(problem, reference, _core(text))
+        some = _SOME_OF_IT.search(text)
+        if some and quantities(text[: some.start()]):
+            whole = self._amount(problem, reference, text[: some.start()])
+            return whole if whole.outcome == "right" else Finding("abstain", "a part of it stands beside the whole")
         alone = _is_alone(text)
         turned = None if alone else self._turned(problem, reference, text)
         if turned:
             return turned
-        if reference.unit and ("time", -1) in reference.unit.dims:
-            text = _in_time(text)
-        elif reference.unit and _DAILY.search(problem.question[-150:]):
-            text = _A_DAY.sub("", _PER_DAY.sub("", text))  # a daily dose of 4 g is 4 g a day
-        if "每" in text and reference.unit and ("body mass", -1) in reference.unit.dims:
-            text = _EACH_KG.sub(r"\g<dose>/kg", text)
         found = quantities(text)
+        if asks_daily(problem.question) and not any(_timed(q) for q in found) and not _PER_DOSE.search(text):
+            reference = _of_one_day(reference)
         often = _OFTEN.search(text)
         if often and any(q.span[0] == often.start() for q in found):
             often = None  # "a week" is how long
-        if often and _DAILY.search(often[0]) and _DAILY.search(problem.question[-150:]):
+        if often and _DAILY.search(often[0]) and asks_daily(problem.question):
             often = None
         if often and often[0].casefold() not in f"{problem.question} {problem.reference}".casefold():
             return Finding("abstain", f"the answer adds how often ({often[0]!r}), which the problem does not ask")
         if not found:
             return Finding("abstain", "there is no number in the answer")
         unit = reference.unit
+        if unit and unit.dims == (("mass", 1), ("volume", -1)):
+            found = [_by_weight(problem, q) for q in found]
         same = [q for q in found if unit and q.unit and q.unit.dims == unit.dims]
         if unit and len(unit.dims) > 1 and len(found) > 1 and not same:
             return Finding("abstain", "several quantities, which may be one rate: 720 mL in 24 hours")
@@ -181,8 +225,9 @@ class Number(AnswerVerifier):
             return findings[-1]
         if any(compare(problem, reference, q[0], self.relative_tolerance).outcome == "wrong" for q in inside if q):
             return Finding("abstain", "another number stands in parentheses")
-        others = [(q.number, q.unit) for q in found if q.unit and q.unit.dims and q not in same] if same else []
-        if others and not {(q.number, q.unit) for q in quantities(plain(problem.question))}.issuperset(others):
+        others = [(q.base, q.unit.dims) for q in found if q.unit and q.unit.dims and q not in same] if same else []
+        named = {(q.base, q.unit.dims) for q in quantities(plain(problem.question)) if q.unit} if others else set()
+        if others and not named.issuperset(others):
             return Finding("abstain", "quantities of another kind stand beside the number")
         if alone:
             return findings[-1]
@@ -210,6 +255,60 @@ class Number(AnswerVerifier):
                 return Finding("wrong", "a range where one value is asked")
             return Finding("abstain", "the answer is a range or a bound")
         return None
+
+
+def _as_asked(problem: Problem, reference: Quantity, text: str) -> str:
+    """An answer with its "a day", "in each mL", "per dose" as part of its unit, or left out where the question says it."""
+    dims = dict(reference.unit.dims) if reference.unit else {}
+    if dims.get("time") == -1:
+        text = _in_time(text)
+    elif dims and asks_daily(problem.question):
+        text = _A_DAY.sub("", _PER_DAY.sub("", text))  # a daily dose of 4 g is 4 g a day
+    if dims and "doses" not in dims and asks_dose(problem.question):
+        text = _PER_DOSE.sub("", text).strip()
+    if "每" in text and dims.get("body mass") == -1:
+        text = _EACH_KG.sub(r"\g<dose>/kg", text)
+    if dims.get("volume") == -1 or dims.get("body mass") == -1:
+        text = _EACH_VOLUME.sub(r"\g<dose>/\g<unit>", _IN_EACH.sub("/", text))
+    return _FLUID.sub("", text, count=1) if dims == {"volume": 1} and _ASKS_FLUID.search(problem.question) else text
+
+
+@lru_cache(maxsize=1024)
+def asks_dose(question: str) -> bool:
+    """Whether a question asks for one dose."""
+    return bool(_ASKS_DOSE.search(last_sentence(question)))
+
+
+@lru_cache(maxsize=1024)
+def asks_daily(question: str) -> bool:
+    """Whether a question asks for what a day takes; "90 mg/kg/day" in it only tells a dose."""
+    text = plain(question[-150:])
+    for q in reversed(quantities(text)):
+        if q.unit and ("time", -1) in q.unit.dims:
+            text = f"{text[: q.span[0]]};{text[q.span[1] :]}"
+    return bool(_DAILY.search(text)) and not asks_dose(question)
+
+
+def _by_weight(problem: Problem, quantity: Quantity) -> Quantity:
+    """A percentage of a solution as its weight in volume: 1 % is 10 mg/mL. One that the question gives stays what it is."""
+    if quantity.unit is None or quantity.unit.dims or not ratios.speaks_of_solution(problem.question):
+        return quantity
+    if any(q.unit and q.base == quantity.base and not q.unit.dims for q in quantities(plain(problem.question))):
+        return quantity
+    return replace(quantity, number=quantity.base * 1000, unit=read_unit("mg/mL", 0)[0])
+
+
+def _timed(quantity: Quantity) -> bool:
+    return quantity.unit is not None and any(dimension == "time" for dimension, _ in quantity.unit.dims)
+
+
+def _of_one_day(reference: Quantity) -> Quantity:
+    """A reference in so much a day as so much, because the question says that it is of a day."""
+    unit = reference.unit
+    if unit is None or ("time", -1) not in unit.dims or unit.dims == (("time", -1),):
+        return reference
+    dims = tuple(one for one in unit.dims if one != ("time", -1))
+    return replace(reference, unit=replace(unit, scale=unit.scale * UNITS["day"].scale, dims=dims))
 
 
 def _in_time(text: str) -> str:
@@ -274,8 +373,10 @@ def reference_quantity(problem: Problem) -> Quantity | None:
 
 @lru_cache(maxsize=4096)  # a reference is asked for by several rules, and with every answer
 def _whole(reference: str) -> Quantity | None:
-    """The one quantity that is all of a reference, or None."""
+    """The one quantity that is all of a reference, but for a word for what it is an amount of, or None."""
     text = plain(reference).strip().rstrip("。.")
+    bare, label = labels.labelled(text)
+    text = bare if label and not label.startswith("bare:") else text
     return None if not _is_alone(text) or DATE.search(text) or is_range(text) else quantities(text)[0]
 
 
@@ -288,7 +389,8 @@ def _is_alone(text: str) -> bool:
 def _core(text: str) -> str:
     """The part of an answer that holds its number: after the last "=", before "because", without parentheses."""
     text = plain(text).replace("**", "")
-    text = text[text.rfind("=") + 1 :] if "=" in text and not _COMPARED.search(text) else text
+    equals = max(text.rfind("="), text.rfind("≈"))
+    text = text[equals + 1 :] if equals >= 0 and not _COMPARED.search(text) else text
     text = _BECAUSE.split(text)[0]
     outside = _IN_PARENTHESES.sub(" ", text) if "(" in text else text
     return (outside if quantities(outside) else text).strip()

@@ -116,6 +116,7 @@ def _plain(text: str) -> str:
     if "\\" in text or "$" in text or "{" in text:
         text = without_latex(text)
     if not text.isascii():
+        text = _VULGAR.sub(_fraction, text)
         text = unicodedata.normalize("NFKC", superscripts(without_heaps(text)).replace("℃", "°C").replace("℉", "°F"))
         text = text.translate(_SIGNS)
         if "比" in text:
@@ -133,6 +134,16 @@ def _plain(text: str) -> str:
     if "*" in text or " to the " in text or "x10" in text:
         text = _POWER_WORDS.sub(r"10^\1", _STARS.sub("^", text))
     return _MINUS.sub("-", text)
+
+
+_VULGAR = re.compile("(?<![\\d.,])(\\d{0,4}) ?([¼½¾⅐-⅞])")
+
+
+def _fraction(match: re.Match[str]) -> str:
+    """A fraction of one character, with the whole number before it: 1¼ is 5/4, ½ is 1/2."""
+    value = Fraction(unicodedata.normalize("NFKC", match[2]).replace("\u2044", "/")) + int(match[1] or 0)
+    decimal = value * 1000
+    return f"{float(value):g}" if match[1] and decimal.denominator == 1 else f"{value.numerator}/{value.denominator}"
 
 
 _long = lru_cache(maxsize=256)(_plain)  # a patient's note
