@@ -39,7 +39,7 @@ _ASKS_NO = re.compile(
 )
 _DOUBTS = re.compile(
     r"\b(?:but|however|unless|except|although|only|if|sometimes|rarely|whether|depends|with caution|caution\w*)\b|"
-    r"但|除非|除外|不过|然而|虽|仅|只有|如果|若|有时|部分|视|慎|权衡|[?？]",
+    r"但|除非|除外|不过|然而|虽|仅|只有|如果|若|有时|部分|视|慎|权衡|[?？吗呢]",
     re.IGNORECASE,
 )
 _CLAUSES = re.compile(r"[,，.。;；:：!！\n]|\s[-–—]+\s|——|\b(?:so|and|hence|therefore|thus)\b|(?:所以|因此|因而)")
