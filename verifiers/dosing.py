@@ -153,7 +153,9 @@ def _verdict(problem: Problem, wanted: Regimen, answer: Extracted, tolerance: fl
 
 def _finding(problem: Problem, wanted: Regimen, text: str, tolerance: float) -> Finding:
     if _ASKS_NOTATION.search(problem.question):
-        return Finding("abstain", "the question is about a notation")
+        text = _beyond_notation(problem, text)
+        if not text:
+            return Finding("abstain", "the question is about a notation, which the answer may only repeat")
     outside, asides = _ASIDE.sub(" ", text), _ASIDE.findall(text)
     given = regimen(outside)
     if not given.parts:
@@ -190,6 +192,24 @@ def _finding(problem: Problem, wanted: Regimen, text: str, tolerance: float) -> 
         if beside
         else Finding("right", "every part agrees")
     )
+
+
+def _beyond_notation(problem: Problem, text: str) -> str:
+    """What an answer to a question about a notation says besides what the question gives, or "".
+
+    Where an abbreviation is asked for it is the abbreviation; where its meaning is asked, the words.
+    """
+    if _SHORT.fullmatch(str(problem.reference).strip()):
+        return text if _SHORT.fullmatch(text.strip()) else ""
+    words = _SHORT_INSIDE.sub(" ", text)
+    return words if regimen(words).parts else ""
+
+
+_SHORT = re.compile(r"(?:[A-Za-z]\.? ?){2,4}|[qQ] ?\d{1,2} ?[hd]")
+_SHORT_INSIDE = re.compile(
+    r"(?<![A-Za-z])(?:q\.?i\.?d|b\.?i\.?d|t\.?i\.?[dw]|t\.?d\.?s|b\.?i\.?w|q\.?o\.?d|q\.?h\.?s|q\.?[dnw]|b\.?d|o\.?d|h\.?s|p\.?o|i\.?[mvo]|s\.?[cl]|"
+    r"q ?\d{1,2} ?h|p\.?r\.?n|a\.?c|p\.?c|stat)\.?(?![A-Za-z])", re.IGNORECASE
+)
 
 
 def _missing(problem: Problem, wanted: Regimen, given: Regimen) -> str:

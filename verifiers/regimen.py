@@ -12,7 +12,7 @@ _GLUE = re.compile(
     r"a|an|the|in|on|is|it|are|be|should|can|may|would|and|with|total|deep|slow|slowly|course|duration|schedule|regimen|"
     r"interval|frequency|enough|sufficient|every|usually|typically|approximately|about|around|instead|treatment|therapy|"
     r"tablets?|capsules?|x|days?|drug|medication|solution|only|please|also|mode|through)\b|"
-    r"[给予服用应为是的途径方式注射肌深部剂量疗程连续共持续一次次每一般通常可约大患者成人即治疗方案采缓慢片粒持]+|[.,:;()/×·*+，。；：（）-]",
+    r"[给予经由服用应为是的途径方式注射肌深部剂量疗程连续共持续一次次每一般通常可约大患者成人即治疗方案采缓慢片粒持]+|[.,:;()/×·*+，。；：（）-]",
     re.IGNORECASE,
 )
 _BECAUSE = re.compile(r",? (?:because|since|given that|as (?:the|it))\b|,?因为|,?由于", re.IGNORECASE)

@@ -1,0 +1,35 @@
+"""Texts that announce an answer and give none: "Let me think step by step", "Here is my answer:", 根据题意可以得出以下结论."""
+
+import re
+
+_END = r"[^\w↑↓+]*"
+_YES = r"(?:(?:sure|okay|ok|certainly|of course|alright|well|great question)[,.!]* )?"
+_THING = r"(?:answer|solution|analysis|reasoning|explanation|response|diagnosis|conclusion)"
+OPENERS = re.compile(
+    rf"{_YES}(?:"
+    rf"(?:here(?:'s| is| are)|below (?:is|are)|the following is) (?:my|the|your|a) (?:(?:final|complete|best|detailed|step-by-step) )?{_THING}"
+    rf"(?: (?:as follows|below|to (?:the|this|your) question))?|"
+    rf"(?:the|my) (?:final |correct |best )?{_THING} (?:is|can be given|goes|follows) ?(?:as follows|below|the following|shown below|given below)?|"
+    r"let(?:'s| us| me) (?:think|analy[sz]e|consider|work|solve|break|start|begin|look|review|reason|recall|see|explain|go)"
+    r"(?: (?:this|it|the|that|about|through|at|over|on|down|by|into|with|step|case|question|problem|carefully|first|again|out|details?|"
+    r"findings|options|parts))*|"
+    r"(?:based on|given|from|considering|according to) (?:the|this|these|all)(?: [a-z]+){1,6}, (?:we|i|it|one) (?:can|may|could)(?: be)? "
+    r"(?:conclude[d]?|deduced?|infer(?:red)?|say|determined?)(?: (?:that|the following|as follows))?|"
+    r"(?:in order )?to (?:answer|solve|determine|address|identify) [^.,\n]{1,60}, (?:we|i|you) (?:first |will |must |should |need to |have to )*"
+    r"(?:consider|analy[sz]e|look at|think about|evaluate|examine|review) (?:the|all|each|these|this|what|several|its)(?: [a-z]+){1,4}|"
+    r"(?:thought|thinking|reasoning|solution)(?: (?:process|steps?))?|step[- ]by[- ]step (?:solution|reasoning|analysis)|"
+    r"n/?a|(?:please )?see (?:the )?(?:above|reasoning|thinking)(?: above)?|as (?:explained|discussed|stated|shown|reasoned) (?:above|in (?:my|the) "
+    r"(?:reasoning|thinking|analysis))|"
+    r"i (?:cannot|can't|am unable to|am not able to) answer(?: (?:this|the|that) question)?)"
+    rf"{_END}|"
+    r"(?:好的?[，,])?(?:"
+    r"(?:思考|推理|解题|分析|解答|推导)(?:过程|思路|步骤)?(?:如下|为)?|"
+    r"(?:根据|结合|综合|基于|由)(?:以上|上述|题意|题干|题目|所给|已知|病例)[^。\n，,]{0,14}[，,]?(?:我们)?(?:可以?|能够?|需要?)?"
+    r"(?:得出|得到|作出|做出|推断|判断|分析|推出|知)(?:出)?(?:以下|如下|下列|下面)?的?(?:结论|答案|判断|结果|诊断)?|"
+    r"(?:下面|以下|现在?)(?:是|为|给出|我)*(?:我的|本题|该题)?的?(?:给出)?(?:答案|分析|解答|回答|诊断|结论)(?:如下)?|"
+    r"(?:让我们?|我们?)(?:先|来)*(?:一步一步|一步步|逐步|仔细|详细)地?(?:来)?(?:思考|分析|想|推理)(?:一下|这个?问题|本题|该题)?|"
+    r"(?:见上文?|如上|同上|如前所述|详见上文|见思考过程|如上所述)|"
+    r"(?:很?抱歉[，,])?我?(?:无法|不能)(?:回答|作答|解答)(?:这个?|该|本|您的)?(?:问题|题目?)?)"
+    rf"{_END}",
+    re.IGNORECASE,
+)
