@@ -199,12 +199,16 @@ def _beyond_notation(problem: Problem, text: str) -> str:
 
     Where an abbreviation is asked for it is the abbreviation; where its meaning is asked, the words.
     """
-    if _SHORT.fullmatch(str(problem.reference).strip()):
-        return text if _SHORT.fullmatch(text.strip()) else ""
+    reference = str(problem.reference).strip()
+    if _SHORT.fullmatch(reference):
+        one, other = (_NO_LETTER.sub("", written).lower() for written in (reference, text))
+        alike = one == other or regimen(reference).frequencies != regimen(text).frequencies
+        return text if _SHORT.fullmatch(text.strip()) and alike else ""
     words = _SHORT_INSIDE.sub(" ", text)
     return words if regimen(words).parts else ""
 
 
+_NO_LETTER = re.compile(r"[^A-Za-z\d]")
 _SHORT = re.compile(r"(?:[A-Za-z]\.? ?){2,4}|[qQ] ?\d{1,2} ?[hd]")
 _SHORT_INSIDE = re.compile(
     r"(?<![A-Za-z])(?:q\.?i\.?d|b\.?i\.?d|t\.?i\.?[dw]|t\.?d\.?s|b\.?i\.?w|q\.?o\.?d|q\.?h\.?s|q\.?[dnw]|b\.?d|o\.?d|h\.?s|p\.?o|i\.?[mvo]|s\.?[cl]|"

@@ -52,7 +52,7 @@ _FOLLOWS = frozenset(
     "a about among and approximately approx are as at be by correct for from in is it left of on out per point "
     "points degree degrees completed full whole "
     "respectively right roughly formula equation method using score since so that the this to total was which would patient "
-    "patients people person "
+    "patients people person course need "
     "左右 约 大约 的 个 分 次 岁 了 即可 为宜 是 患者".split()
 )
 _EACH = re.compile(
@@ -76,6 +76,11 @@ _PER_DOSE = re.compile(
     r"|/(?:dose|次|剂)|/每次)|\b(?:each|per|every|(?:a )?single) dose(?: is| of|:)? (?=\d)|(?:每次|单次|每剂|一次)(?:剂量|用量|给予?|服用?|应给|为|是|约|:)*(?= ?\d)",
     re.IGNORECASE,
 )
+_ASKS_TIME = re.compile(
+    r"[每一](天|日|分钟|小时)[^，。,？?]{0,8}(?:多少|几)|\bhow (?:many|much)\b[^?.]{0,60}\b(?:per|a|each|every) (minute|hour|day)\b|"
+    r"\bin (24) ?h", re.IGNORECASE
+)
+_DASHED = re.compile(r"(?<=[\da-z])-(?=(?:day|week|month|hour|year|minute)s?\b)", re.IGNORECASE)
 _IN_EACH = re.compile(
     r"(?<=[A-Za-zμ克位]) (?:in|per) (?:(?:each|every|one|a|1) )?(?=(?:\d{1,4} ?)?(?:m[lL]|L|d[lL]|millilit\w+|lit(?:er|re)s?|kg|kilograms?)\b)"
 )
@@ -138,7 +143,7 @@ class Number(AnswerVerifier):
             return bounds.decide(problem, wanted, answer, self.relative_tolerance)
         ratio = ratios.reference_ratio(str(problem.reference), problem.question)
         if ratio:
-            return ratios.decide(problem, ratio.value, answer, ratio.first)
+            return ratios.decide(problem, ratio.value, answer, ratio.first, ratio.share)
         reference = reference_quantity(problem)
         if reference and ratios.has_ratio(answer.text) and ratios.speaks_of_solution(problem.question):
             share = ratios.concentration(reference)
@@ -199,8 +204,8 @@ class Number(AnswerVerifier):
         if turned:
             return turned
         found = quantities(text)
-        if asks_daily(problem.question) and not any(_timed(q) for q in found) and not _PER_DOSE.search(text):
-            reference = _of_one_day(reference)
+        if not any(_timed(q) for q in found) and not _PER_DOSE.search(text):
+            reference = _of_one(asked_time(problem.question), reference)
         often = _OFTEN.search(text)
         if often and any(q.span[0] == often.start() for q in found):
             often = None  # "a week" is how long
@@ -259,6 +264,7 @@ class Number(AnswerVerifier):
 
 def _as_asked(problem: Problem, reference: Quantity, text: str) -> str:
     """An answer with its "a day", "in each mL", "per dose" as part of its unit, or left out where the question says it."""
+    text = _DASHED.sub(" ", text)
     dims = dict(reference.unit.dims) if reference.unit else {}
     if dims.get("time") == -1:
         text = _in_time(text)
@@ -302,13 +308,21 @@ def _timed(quantity: Quantity) -> bool:
     return quantity.unit is not None and any(dimension == "time" for dimension, _ in quantity.unit.dims)
 
 
-def _of_one_day(reference: Quantity) -> Quantity:
+@lru_cache(maxsize=1024)
+def asked_time(question: str) -> str:
+    """The time of which a question asks how much there is in it ("how many drops a minute", 一天总量多少), or ""."""
+    match = _ASKS_TIME.search(last_sentence(question))
+    word = next(filter(None, match.groups()), "").lower() if match else ""
+    return {"24": "day", "天": "day", "日": "day", "分钟": "minute", "小时": "hour"}.get(word, word)
+
+
+def _of_one(time: str, reference: Quantity) -> Quantity:
     """A reference in so much a day as so much, because the question says that it is of a day."""
     unit = reference.unit
-    if unit is None or ("time", -1) not in unit.dims or unit.dims == (("time", -1),):
+    if not time or unit is None or ("time", -1) not in unit.dims or unit.dims == (("time", -1),):
         return reference
     dims = tuple(one for one in unit.dims if one != ("time", -1))
-    return replace(reference, unit=replace(unit, scale=unit.scale * UNITS["day"].scale, dims=dims))
+    return replace(reference, unit=replace(unit, scale=unit.scale * UNITS[time].scale, dims=dims))
 
 
 def _in_time(text: str) -> str:

@@ -103,6 +103,7 @@ _PREFIXED = re.compile(
     r"(?:(?:it|this|that|they|the [a-z]+(?: [a-z]+)?) )?(?:(?:is|are|was|were|seems) ?)?(?P<no>not|n't|(?:isn|aren|wasn|weren)'t)? ?"
     r"(?:(?:statistically|clinically|really|actually) )?(?P<prefix>un|in|im|ir|il|non-?|non )?(?P<word>[a-z]{4,20})(?P<rest>(?: [a-z' -]{0,60})?)"
 )
+_COMPARES = re.compile(r"\b(?:more|less|most|least|than|or)\b")
 _PREDICATE = re.compile(r"^(?:is|are|was|were)\b")
 
 
@@ -213,7 +214,7 @@ def _latin(clause: str, last: str, asks: Asks) -> Stance | None:
 
 def _prefixed(clause: str, last: str) -> Stance | None:
     """"Not significant", "not insignificant", to "Is the difference significant?": the two negations undo each other."""
-    if not _PREDICATE.match(last):
+    if not _PREDICATE.match(last) or _COMPARES.search(last):
         return None
     match = _PREFIXED.fullmatch(clause)
     words = last.rstrip("?. ").split()

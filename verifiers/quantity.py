@@ -50,7 +50,7 @@ _BELOW = {
 _LATIN = "|".join(WORDS)
 _DIGIT_WORDS = "|".join(_ONES.split()[:10])
 _WORDS = re.compile(
-    rf"\b(?P<some>one|two|three) (?:in|out of) (?P<of>{_LATIN}|an? hundred|an? thousand)\b|"
+    rf"\b(?P<some>{'|'.join(_ONES.split()[1:10])}) (?:in|out of) (?P<of>{_LATIN}|an? hundred|an? thousand)\b|"
     rf"\b(?:(?P<first>{_LATIN})|(?P<one>an?)(?= hundred\b| thousand\b| million\b| billion\b))(?:[- ](?P<second>{_LATIN}))?"
     rf"(?P<hundred> hundred)?(?:(?<=hundred)(?: and)? (?P<third>{_LATIN})(?:[- ](?P<fourth>{_LATIN}))?)?"
     rf"(?P<point> point(?: (?:{_DIGIT_WORDS})){{1,4}})?(?P<big> thousand| million| billion)?"

@@ -156,6 +156,8 @@ def _strange(rest: str, question: str) -> bool:
     known = set(normal(question).split())
     for word in _GAPS.sub(" ", rest).split():
         if word.isascii():
+            if word.lower() in _FIGURES or word.isdigit():
+                return True
             if any(one not in known and one not in _GENERAL for one in normal(word).split()):
                 return True
         elif any(c not in question for c in word):

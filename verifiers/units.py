@@ -35,7 +35,7 @@ class Unit:
 
 # (dimension, in base units, spellings). Lower case, except where case tells units apart (`_CASED`).
 _TABLE = (
-    ("mass", "1000", "kg|kilogram|kilograms|kgs|千克|公斤"),
+    ("mass", "1000", "kg|kilogram|kilograms|kgs|kilo|kilos|千克|公斤"),
     ("mass", "1", "g|gm|gram|grams|克"),
     ("mass", "0.001", "mg|milligram|milligrams|毫克"),
     ("mass", "0.000001", "ug|mcg|μg|microgram|micrograms|微克"),
@@ -128,7 +128,7 @@ _TABLE = (
     ("", "1", "cfu|colony-forming units|colony forming units|colonies|bacteria|organisms|菌落|菌落形成单位|个菌落"),
     ("", "1", "copies|copy|拷贝|个拷贝|拷贝数"),
     # Which counter is said does not matter: 腰椎 are 5块 or 5节.
-    ("", "1", "颗|块|根|节|条|叶|段|层|例|名|项|种|支"),
+    ("", "1", "颗|块|根|节|条|叶|段|层|例|名|项|种|支|对|双|瓣|组"),
     ("beats", "1", "beats|beat"),
     ("breaths", "1", "breaths|breath|respirations|次呼吸"),
     ("times", "1", "次"),
@@ -147,7 +147,7 @@ _CASED = {
     "fps": ("1", (("length", 1), ("time", -1))),
 }
 _DEGREES = (
-    ("1", "0", "°c|° c|degrees c|degree c|deg c|deg. c|degc|celsius|degrees celsius|degree celsius|摄氏度|度"),
+    ("1", "0", "°c|° c|degrees c|degree c|deg c|deg. c|degc|celsius|degrees celsius|degree celsius|degrees centigrade|degree centigrade|centigrade|摄氏度|度"),
     (
         "5/9",
         "-160/9",
