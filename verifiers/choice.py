@@ -89,7 +89,8 @@ _DENIED = re.compile(
 # "Not A but" the rest: 不是A，是; 并非A，也非C或D，而是; "It is not A, C or D."
 _NOT_THOSE = re.compile(
     r"(?:(?:it is |it's )?not (?:[A-Z]|either)[^.;\n]{0,30}?(?:, but |[.;] )(?:it is )?|"
-    r"(?:不是|并非)[^，。；\n]{1,20}(?:[，,]?(?:也|亦|更)?(?:非|不是)[^，。；\n]{1,20}){0,3}[，,。；]?(?:而是|应为|应是|是|选))",
+    r"(?:不是|并非)[^，。；\n]{1,20}(?:[，,]?(?:也|亦|更)?(?:非|不是)[^，。；\n]{1,20}){0,3}[，,。；]?(?:而是|应为|应是|"
+    r"是|选))",
     re.IGNORECASE,
 )
 _BECAUSE = re.compile(r",? (?:because|since|as)\b|\. (?=[A-Z])|[。；;\n]|，因为", re.IGNORECASE)
@@ -98,7 +99,8 @@ _LEAD = re.compile(
     r"^(?:so |thus |therefore |hence |either )?(?:(?:i |my |the )?(?:would )?(?:(?:single )?(?:most )?(?:correct|best|right|"
     r"appropriate|likely|final|probable) )?(?:answer|ans|choice|choose|pick|select|option|letter|one|it)s?"
     r"(?:'s| is| are| would be| must be| should be)?[:.]? ?)*"
-    r"(?:故|因此|所以|本题|应该?|我|大概|可能|多半|估计|(?:只有|只能|仅)(?=选|[A-Z](?:[，,。]|$)))*(?:选择?|认为是|认为|是|(?:正确|最佳|最终|最合适的?)?(?:答案|选项)(?:是|为|应?选)?)?[:：]?\s*",
+    r"(?:故|因此|所以|本题|应该?|我|大概|可能|多半|估计|(?:只有|只能|仅)(?=选|[A-Z](?:[，,。]|$)))*(?:选择?|认为是|认为|"
+    r"是|(?:正确|最佳|最终|最合适的?)?(?:答案|选项)(?:是|为|应?选)?)?[:：]?\s*",
     re.IGNORECASE,
 )
 
@@ -182,7 +184,7 @@ _LACK = re.compile(r"\b(?:a )?(?:deficiency|deficient|lack)(?: of| in)?\b|缺乏
 
 
 def _without_lack(answer: Extracted, question: str) -> Extracted:
-    """ "Thiamine deficiency" as "thiamine", where the question asks of what there is a lack and the options do not say it."""
+    """An answer without its word of lack ("thiamine deficiency"), where the question says that word."""
     text = _LACK.sub(" ", answer.text).strip() if _LACK.search(question) else answer.text
     return answer._replace(text=text) if text else answer
 

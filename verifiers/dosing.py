@@ -36,7 +36,8 @@ _MAY_IN_SHORT = re.compile(
     r"(?:p\.?o|i\.?[mvo]|s\.?[clq])(?![a-z]))"
 )
 _ASKS_ROUTE = re.compile(
-    r"\broutes?\b|\badminist|\bgiven\b|\binject|\bdeliver\w*\b|\btaken?\b|途径|给药|用药|注射|用法|方式|怎么[给用]|如何[给用]",
+    r"\broutes?\b|\badminist|\bgiven\b|\binject|\bdeliver\w*\b|\btaken?\b|途径|给药|用药|注射|用法|方式|怎么[给用]|"
+    r"如何[给用]",
     re.IGNORECASE,
 )
 _ASKS_NOTATION = re.compile(
@@ -211,8 +212,10 @@ def _beyond_notation(problem: Problem, text: str) -> str:
 _NO_LETTER = re.compile(r"[^A-Za-z\d]")
 _SHORT = re.compile(r"(?:[A-Za-z]\.? ?){2,4}|[qQ] ?\d{1,2} ?[hd]")
 _SHORT_INSIDE = re.compile(
-    r"(?<![A-Za-z])(?:q\.?i\.?d|b\.?i\.?d|t\.?i\.?[dw]|t\.?d\.?s|b\.?i\.?w|q\.?o\.?d|q\.?h\.?s|q\.?[dnw]|b\.?d|o\.?d|h\.?s|p\.?o|i\.?[mvo]|s\.?[cl]|"
-    r"q ?\d{1,2} ?h|p\.?r\.?n|a\.?c|p\.?c|stat)\.?(?![A-Za-z])", re.IGNORECASE
+    r"(?<![A-Za-z])(?:q\.?i\.?d|b\.?i\.?d|t\.?i\.?[dw]|t\.?d\.?s|b\.?i\.?w|q\.?o\.?d|q\.?h\.?s|q\.?[dnw]|b\.?d|o\.?d|"
+    r"h\.?s|p\.?o|i\.?[mvo]|s\.?[cl]|"
+    r"q ?\d{1,2} ?h|p\.?r\.?n|a\.?c|p\.?c|stat)\.?(?![A-Za-z])",
+    re.IGNORECASE,
 )
 
 

@@ -13,8 +13,9 @@ from medrl.verifiers.wording import last_sentence
 
 # Each family excludes its members; a member is what the words of its pattern say.
 _ELEMENTS = {
-    "iron": r"iron|ferrum|铁", "calcium": r"calcium|钙", "magnesium": r"magnesium|镁", "zinc": r"zinc|锌", "potassium": r"potassium|钾",
-    "lithium": r"lithium|锂", "phosphorus": r"phosphorus|磷", "sodium": r"sodium|钠", "copper": r"copper|铜", "iodine": r"iodine|碘",
+    "iron": r"iron|ferrum|铁", "calcium": r"calcium|钙", "magnesium": r"magnesium|镁", "zinc": r"zinc|锌",
+    "potassium": r"potassium|钾", "lithium": r"lithium|锂", "phosphorus": r"phosphorus|磷", "sodium": r"sodium|钠",
+    "copper": r"copper|铜", "iodine": r"iodine|碘",
 }  # fmt: skip
 _SYMBOLS = {
     "Fe": "iron", "Ca": "calcium", "Mg": "magnesium", "Zn": "zinc", "K": "potassium", "Li": "lithium", "P": "phosphorus",
@@ -31,10 +32,13 @@ _HAN_SALT = (
     r"氯化(?:亚?铁|钙|镁|锌|钾|钠)|氧化[镁锌钙]|氢氧化[镁铝钙]|碘化钾"
 )
 _LABEL = re.compile(
-    rf"(?P<feu>(?<![A-Za-z])FEUs?\b|fibrinogen[- ]equivalent units?|纤维蛋白原等[量当价]单位)|(?P<ddu>(?<![A-Za-z])(?:DDUs?|D-DU)\b|\bd-dimer units?\b|D-?二聚体单位)|"
+    rf"(?P<feu>(?<![A-Za-z])FEUs?\b|fibrinogen[- ]equivalent units?|纤维蛋白原等[量当价]单位)|"
+    rf"(?P<ddu>(?<![A-Za-z])(?:DDUs?|D-DU)\b|\bd-dimer units?\b|D-?二聚体单位)|"
     r"(?P<bun>\bBUN\b|(?:blood )?urea nitrogen|血?尿素氮)|(?P<urea>\burea\b|尿素)|"
-    rf"(?P<salt>(?:\b(?:ferrous|ferric|calcium|magnesium|zinc|potassium|lithium|sodium|cupric|copper) (?:{_ANION})\b)|{_HAN_SALT})|"
-    rf"(?P<element>\belemental (?:(?:{_NAMED})\b|(?:{_SYMBOL})\b)|元素性?(?:的)?(?:{_NAMED}|(?:{_SYMBOL})(?![A-Za-z]))|(?:{_NAMED})元素)|"
+    rf"(?P<salt>(?:\b(?:ferrous|ferric|calcium|magnesium|zinc|potassium|lithium|sodium|cupric|copper) (?:{_ANION})\b)|"
+    rf"{_HAN_SALT})|"
+    rf"(?P<element>\belemental (?:(?:{_NAMED})\b|(?:{_SYMBOL})\b)|元素性?(?:的)?(?:{_NAMED}|(?:{_SYMBOL})(?![A-Za-z]))|"
+    rf"(?:{_NAMED})元素)|"
     rf"(?P<bare>\b(?:{_NAMED})\b|[铁钙镁锌钾锂磷铜](?!剂|片))",
     re.IGNORECASE,
 )
@@ -49,7 +53,7 @@ _ASKS_ELEMENT = re.compile(r"\belemental\b|元素", re.IGNORECASE)
 
 @lru_cache(maxsize=4096)
 def labelled(text: str) -> tuple[str, str]:
-    """A plain text without its word for what it is an amount of, and that word's member; ("", "") where it has none or two."""
+    """A plain text without its word for what it is an amount of, and that word's member, or two times ""."""
     text = _ALONE_IN_PARENTHESES.sub(r" \1 ", plain(text))
     found = list(_LABEL.finditer(text)) if len(text) <= 200 else []
     kinds = {(match.lastgroup or "", _what(match)) for match in found}
@@ -73,11 +77,13 @@ def _what(match: re.Match[str]) -> str:
     named = next((name for name, words in _ELEMENTS.items() if re.search(words, low)), "")
     if named:
         return named
-    return next((name for symbol, name in _SYMBOLS.items() if word.endswith((f" {symbol}", f"素{symbol}", f"的{symbol}"))), low)
+    return next(
+        (name for symbol, name in _SYMBOLS.items() if word.endswith((f" {symbol}", f"素{symbol}", f"的{symbol}"))), low
+    )
 
 
 def wanted_label(problem: Problem) -> str:
-    """What a problem's reference is an amount of, where it or the end of the question says so in one of these words, or ""."""
+    """What the reference is an amount of, where it or the end of the question says so in one of these words, or ""."""
     return _wanted(str(problem.reference), problem.question)
 
 
@@ -92,7 +98,7 @@ def _wanted(reference: str, question: str) -> str:
 
 
 def against(problem: Problem, wanted: str, given: str) -> str:
-    """What an answer's label says against the wanted one: "same", "other", "open"; of an answer without one by the question."""
+    """Whether an answer's label is the wanted one: "same", "other" or "open"; the question tells where it has none."""
     ours, _, what = wanted.partition(":")
     if not given:
         asked = {match.lastgroup for match in _LABEL.finditer(plain(problem.question))}

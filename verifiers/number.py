@@ -37,7 +37,8 @@ _BECAUSE = Pattern(
     re.IGNORECASE,
 )
 _OFTEN = re.compile(
-    r"\b(?:daily|once|twice|thrice|b\.?i\.?d|t\.?i\.?d|q\.?i\.?d|bd|tds|qds|q\.?d|o\.?d|qhs|q\d{1,2}h|hourly|weekly|monthly|yearly|annually|nightly|"
+    r"\b(?:daily|once|twice|thrice|b\.?i\.?d|t\.?i\.?d|q\.?i\.?d|bd|tds|qds|q\.?d|o\.?d|qhs|q\d{1,2}h|hourly|weekly|"
+    r"monthly|yearly|annually|nightly|"
     r"nocte|times (?:a|per)|(?:a|each) (?:day|week|dose)|every)\b|每[日天周晚次]|"
     r"每 ?\d{1,2} ?(?:小时|天|日|周|h)|隔[日天]|一[日天]|[日天][一二三两]次",
     re.IGNORECASE,
@@ -69,34 +70,46 @@ _PER_DAY = re.compile(
 )
 _A_DAY = re.compile("[每一][日天](?=.)")
 _ASKS_DOSE = re.compile(
-    r"\b(?:each|per|every|(?:a )?single|one) (?:individual )?(?:dose|injection|feed)\b|单次|每次|每剂|一次(?:剂|用|应|给|服)", re.IGNORECASE
+    r"\b(?:each|per|every|(?:a )?single|one) (?:individual )?(?:dose|injection|feed)\b|单次|每次|每剂|一次(?:剂|用|应|给|服)",
+    re.IGNORECASE,
 )
 _PER_DOSE = re.compile(
-    r"(?<=[A-Za-zμ克升位片粒]) ?(?:,? ?(?:per|each|every|for each|in each|a|at each) (?:single )?(?:dose|injection|feed|administration|time)\b"
-    r"|/(?:dose|次|剂)|/每次)|\b(?:each|per|every|(?:a )?single) dose(?: is| of|:)? (?=\d)|(?:每次|单次|每剂|一次)(?:剂量|用量|给予?|服用?|应给|为|是|约|:)*(?= ?\d)",
+    r"(?<=[A-Za-zμ克升位片粒]) ?(?:,? ?(?:per|each|every|for each|in each|a|at each) (?:single )?(?:dose|injection|feed|"
+    r"administration|time)\b"
+    r"|/(?:dose|次|剂)|/每次)|\b(?:each|per|every|(?:a )?single) dose(?: is| of|:)? (?=\d)|(?:每次|单次|每剂|"
+    r"一次)(?:剂量|用量|给予?|服用?|应给|为|是|约|:)*(?= ?\d)",
     re.IGNORECASE,
 )
 _ASKS_TIME = re.compile(
-    r"[每一](天|日|分钟|小时)[^，。,？?]{0,8}(?:多少|几)|\bhow (?:many|much)\b[^?.]{0,60}\b(?:per|a|each|every) (minute|hour|day)\b|"
-    r"\bin (24) ?h", re.IGNORECASE
+    r"[每一](天|日|分钟|小时)[^，。,？?]{0,8}(?:多少|几)|\bhow (?:many|much)\b[^?.]{0,60}\b(?:per|a|each|every) (minute|"
+    r"hour|day)\b|"
+    r"\bin (24) ?h",
+    re.IGNORECASE,
 )
 _DASHED = re.compile(r"(?<=[\da-z])-(?=(?:day|week|month|hour|year|minute)s?\b)", re.IGNORECASE)
 _IN_EACH = re.compile(
-    r"(?<=[A-Za-zμ克位]) (?:in|per) (?:(?:each|every|one|a|1) )?(?=(?:\d{1,4} ?)?(?:m[lL]|L|d[lL]|millilit\w+|lit(?:er|re)s?|kg|kilograms?)\b)"
+    r"(?<=[A-Za-zμ克位]) (?:in|per) (?:(?:each|every|one|a|1) )?(?=(?:\d{1,4} ?)?(?:m[lL]|L|d[lL]|millilit\w+|lit(?:er|"
+    r"re)s?|kg|kilograms?)\b)"
 )
 _EACH_VOLUME = re.compile(
     r"每(?:1 ?)?(?P<unit>毫升|m[lL]|升|L)(?:溶液|注射液|药液|液体)?[中内]?(?:含有?|有|为|约)? ?"
     r"(?P<dose>[\d.,]{1,12} ?(?:[A-Za-zμ]{1,6}|毫克|微克|克|单位))(?![A-Za-zμ/])"
 )
 _SOME_OF_IT = re.compile(
-    r"[,;] ?(?:of which |with |and |giving |give )?(?:(?:the first |one[- ])?half\b|其中|一半|前 ?\d|先).*", re.IGNORECASE | re.DOTALL
+    r"[,;] ?(?:of which |with |and |giving |give )?(?:(?:the first |one[- ])?half\b|其中|一半|前 ?\d|先).*",
+    re.IGNORECASE | re.DOTALL,
 )
 _FLUID = re.compile(
-    r"\bof (?:(?:lactated ringer'?s?|ringer'?s?(?: lactate)?|hartmann'?s?|normal saline|isotonic saline|0\.9% (?:saline|nacl)|saline|"
-    r"(?:balanced |isotonic )?crystalloids?|iv fluids?|intravenous fluids?|fluids?|water)(?: solution)?)|的?(?:晶体液|乳酸林格氏?液|平衡液|生理盐水|液体)",
+    r"\bof (?:(?:lactated ringer'?s?|ringer'?s?(?: lactate)?|hartmann'?s?|normal saline|isotonic saline|0\.9% (?:saline|"
+    r"nacl)|saline|"
+    r"(?:balanced |isotonic )?crystalloids?|iv fluids?|intravenous fluids?|fluids?|water)(?: solution)?)|的?(?:晶体液|"
+    r"乳酸林格氏?液|平衡液|生理盐水|液体)",
     re.IGNORECASE,
 )
-_ASKS_FLUID = re.compile(r"\bfluids?\b|\bburn|parkland|resuscitat|dehydrat|\bbolus\b|crystalloid|maintenance|补液|液体|输液|烧伤|复苏", re.IGNORECASE)
+_ASKS_FLUID = re.compile(
+    r"\bfluids?\b|\bburn|parkland|resuscitat|dehydrat|\bbolus\b|crystalloid|maintenance|补液|液体|输液|烧伤|复苏",
+    re.IGNORECASE,
+)
 _LY = {"daily": "day", "hourly": "hour", "weekly": "week"}
 _DOSE_HAN = r"(?P<dose>[\d.,]{1,12} ?(?:[A-Za-zμ]{1,6}|毫克|微克|克|毫升|升|单位))(?![A-Za-zμ/])"
 _EACH_HAN = re.compile(rf"每(?P<unit>日|天|小时|分钟|周) ?{_DOSE_HAN}")

@@ -34,7 +34,8 @@ _MUST = Pattern(
     re.IGNORECASE,
 )
 _ASKS_NO = re.compile(
-    r"不(?!能|可|要|应|该|需|宜)|没|无|非|避免|禁|停|慎|拒|\b(?:not|never|no|avoid|stop\w*|withh\w+|contraindicat\w+|without|unsafe)\b|n't\b",
+    r"不(?!能|可|要|应|该|需|宜)|没|无|非|避免|禁|停|慎|拒|\b(?:not|never|no|avoid|stop\w*|withh\w+|contraindicat\w+|"
+    r"without|unsafe)\b|n't\b",
     re.IGNORECASE,
 )
 _DOUBTS = re.compile(
@@ -49,19 +50,23 @@ _REASON = re.compile(r"^(?:because|since|as|given|due to)\b|^(?:因|由于|鉴�
 # What may be done, must be done, must not be done; two negations are read as one word where they make one thought.
 _HAN = re.compile(
     r"(?P<subject>[^不没无非禁必应须需能可停暂忌严勿得要毫毋并难]{0,12})"
-    r"(?:(?P<noreason>(?:并?没有|并?无|毫无|找不到)(?:任何|什么|充分)?(?:的)?(?:理由|道理|依据|原因))(?P<inner>不(?:可以?|能|予|给)?)?|"
+    r"(?:(?P<noreason>(?:并?没有|并?无|毫无|找不到)(?:任何|什么|充分)?(?:的)?(?:理由|道理|依据|"
+    r"原因))(?P<inner>不(?:可以?|能|予|给)?)?|"
     r"(?P<must>不得不|不能不|不可不|必须|务必|应当|应该|应(?!用)|须|需要?|只能)|"
     r"(?P<noneed>(?:并)?(?:没有?必要|无需|无须|无必要|毋需|毋须|不必|不用|不需要?|不须))|"
     r"(?P<notnot>(?:并非|并不是|不是|没有什么|没什么)(?:绝对)?不(?:可以?|能|行|宜|应该?|允许))|"
-    r"(?P<notban>(?:并非|并不是|不是|不属于?|非|并?无|没有)(?:绝对|明确|任何)?(?:的)?(?:禁忌[证症]?|禁用|禁止)|不影响|不妨碍)|"
+    r"(?P<notban>(?:并非|并不是|不是|不属于?|非|并?无|没有)(?:绝对|明确|任何)?(?:的)?(?:禁忌[证症]?|禁用|禁止)|不影响|"
+    r"不妨碍)|"
     r"(?P<cannot>(?:绝对?|坚决|并|暂)?不(?:能够?|可以?|得|应当|应该|应|该|宜|允许|准|建议|推荐|主张)|切勿|勿)|"
     r"(?P<ban>(?:属|为|是)?(?:绝对)?(?:禁忌[证症]?|禁用|禁止|严禁|忌用))|"
     r"(?P<can>可以|可|能够|能|允许))"
-    r"(?P<stop>(?:立即|立刻|马上|暂时?|先|彻底|完全)*(?:停用|停药|停止|停掉|停|暂停|中止|中断|终止|放弃|避免|撤药|撤除|拒绝|暂缓))?"
+    r"(?P<stop>(?:立即|立刻|马上|暂时?|先|彻底|完全)*(?:停用|停药|停止|停掉|停|暂停|中止|中断|终止|放弃|避免|撤药|撤除|"
+    r"拒绝|暂缓))?"
     r"(?P<rest>[^不没无非未停禁避忌]{0,24})"
 )
 _GENERAL_HAN = re.compile(
-    r"继续|使用|服用|应用|给予|给药|进行|接受|采用|正常|照常|安全地?|用药|治疗|母乳|哺乳|用|给|行|服|做|的|了|地|它|其|该药|药物?|本品|此药|来|进一步|吧|呢"
+    r"继续|使用|服用|应用|给予|给药|进行|接受|采用|正常|照常|安全地?|用药|治疗|母乳|哺乳|用|给|行|服|做|的|了|地|它|其|"
+    r"该药|药物?|本品|此药|来|进一步|吧|呢"
 )
 _DETAIL_HAN = re.compile(r"小剂量|低剂量|大剂量|短期|长期|适量|适当|少量|酌情|监测下|在医生指导下")
 
@@ -78,16 +83,19 @@ _LATIN = re.compile(
     rf"{_SUBJECT}(?:"
     rf"(?P<noreason>(?:there(?:'s| is| are| would be)? )?no (?:(?:good|real|valid|clear) )?(?:reasons?|grounds?|basis) "
     rf"(?:(?P<inner>not to|to {_STOPS})|to|for)\b)|"
-    rf"(?P<notban>(?:(?:is|are|'s) )?(?:not|isn't|aren't) (?:(?:absolutely|strictly|a|an|actually) )*(?:contraindicated|contraindication|"
+    rf"(?P<notban>(?:(?:is|are|'s) )?(?:not|isn't|aren't) (?:(?:absolutely|strictly|a|an|actually) )*(?:contraindicated|"
+    rf"contraindication|"
     r"forbidden|prohibited|banned|unsafe|off[- ]limits)|(?:there (?:is|are) )?no contraindications?)|"
     r"(?P<ban>(?:(?:is|are|'s) )?(?:(?:absolutely|strictly|generally) )?(?:contraindicated|forbidden|prohibited|unsafe|"
     r"off[- ]limits|(?:not|n't) (?:safe|allowed|permitted|advis(?:ed|able)|recommended)))|"
-    rf"(?P<noneed>(?:there(?:'s| is) )?no need(?: for \w+)? to (?:be )?{_STOPS}|(?:does not|doesn't|need not|needn't|do not|don't) (?:need to |have to )?(?:be )?"
+    rf"(?P<noneed>(?:there(?:'s| is) )?no need(?: for \w+)? to (?:be )?{_STOPS}|(?:does not|doesn't|need not|needn't|do "
+    rf"not|don't) (?:need to |have to )?(?:be )?"
     rf"{_STOPS})|"
     rf"(?P<notstop>(?:should|must|can)(?: not|not|n't) be {_STOPS})|"
     rf"(?P<muststop>(?:should|must|has to|have to|needs to|ought to) (?:\w+ly )?(?:be )?{_STOPS}|^{_STOPS})|"
     rf"(?P<cannot>(?:should|must|can|may|could)(?: not|not|n't) (?:be )?{_GIVES})|"
-    rf"(?P<can>(?:can|may|could) (?:(?:still|also|safely|probably) )?(?:be )?(?:(?:still|also|safely) )?{_GIVES}|(?:is|are) (?:generally )?(?:safe|allowed|permitted|fine))"
+    rf"(?P<can>(?:can|may|could) (?:(?:still|also|safely|probably) )?(?:be )?(?:(?:still|also|safely) )?{_GIVES}|(?:is|"
+    rf"are) (?:generally )?(?:safe|allowed|permitted|fine))"
     r")(?P<rest>(?: [a-z' -]{0,60})?)"
 )
 _GENERAL = frozenset(
@@ -96,12 +104,15 @@ _GENERAL = frozenset(
 )
 _MAYBE = re.compile(
     r"(?:\w{0,12})?(?:无法|不能|难以|无从|尚?不能?|未能)(?:判断|确定|得知|明确|肯定)|"
-    r"(?:it )?(?:cannot|can't|can not|could not|is impossible to) (?:be )?(?:determined?|told|tell|judged?|said|say|known?|know)",
+    r"(?:it )?(?:cannot|can't|can not|could not|is impossible to) (?:be )?(?:determined?|told|tell|judged?|said|say|"
+    r"known?|know)",
     re.IGNORECASE,
 )
 _PREFIXED = re.compile(
-    r"(?:(?:it|this|that|they|the [a-z]+(?: [a-z]+)?) )?(?:(?:is|are|was|were|seems) ?)?(?P<no>not|n't|(?:isn|aren|wasn|weren)'t)? ?"
-    r"(?:(?:statistically|clinically|really|actually) )?(?P<prefix>un|in|im|ir|il|non-?|non )?(?P<word>[a-z]{4,20})(?P<rest>(?: [a-z' -]{0,60})?)"
+    r"(?:(?:it|this|that|they|the [a-z]+(?: [a-z]+)?) )?(?:(?:is|are|was|were|seems) ?)?(?P<no>not|n't|(?:isn|aren|wasn|"
+    r"weren)'t)? ?"
+    r"(?:(?:statistically|clinically|really|actually) )?(?P<prefix>un|in|im|ir|il|non-?|non "
+    r")?(?P<word>[a-z]{4,20})(?P<rest>(?: [a-z' -]{0,60})?)"
 )
 _COMPARES = re.compile(r"\b(?:more|less|most|least|than|or)\b")
 _PREDICATE = re.compile(r"^(?:is|are|was|were)\b")
@@ -137,7 +148,8 @@ def stance(text: str, question: str) -> Stance | None:
 
 # In a clause that is not understood these may turn the others round.
 _ANY = re.compile(
-    r"[不没无非未停禁避忌勿]|\b(?:not|no|never|avoid|stop|contraindicat\w+|unsafe|should|must|cannot|without)\b|n't\b|能|可以|应",
+    r"[不没无非未停禁避忌勿]|\b(?:not|no|never|avoid|stop|contraindicat\w+|unsafe|should|must|cannot|without)\b|n't\b|"
+    r"能|可以|应",
     re.IGNORECASE,
 )
 
@@ -213,7 +225,7 @@ def _latin(clause: str, last: str, asks: Asks) -> Stance | None:
 
 
 def _prefixed(clause: str, last: str) -> Stance | None:
-    """"Not significant", "not insignificant", to "Is the difference significant?": the two negations undo each other."""
+    """The side of "not significant" and "not insignificant", where the question asks for it: two negations undo each other."""
     if not _PREDICATE.match(last) or _COMPARES.search(last):
         return None
     match = _PREFIXED.fullmatch(clause)
@@ -222,7 +234,9 @@ def _prefixed(clause: str, last: str) -> Stance | None:
         return None
     word, prefix = match["word"], match["prefix"]
     if not prefix:
-        inner = next((p for p in ("un", "in", "im", "ir", "il", "non") if word.startswith(p) and word[len(p) :] in words), "")
+        inner = next(
+            (p for p in ("un", "in", "im", "ir", "il", "non") if word.startswith(p) and word[len(p) :] in words), ""
+        )
         word, prefix = word[len(inner) :], inner
     if word not in words[-3:] or words[words.index(word) - 1 : words.index(word)] in (["more"], ["less"], ["most"]):
         return None

@@ -173,7 +173,8 @@ def is_bound(text: str) -> bool:
 _BOUND_WORD = re.compile(
     r"[<>≤≥≦≧+]|\b(?:less|more|greater|fewer|lower|higher|longer|shorter|older|younger|above|below|under|over|"
     r"least|most|up to|"
-    r"exceed\w*|excess|minimum|maximum)\b|不低于|不超过|不少于|不小于|不高于|不大于|不多于|[大小高低多少长]于|等于|超过|超出|不足|不到|"
+    r"exceed\w*|excess|minimum|maximum)\b|不低于|不超过|不少于|不小于|不高于|不大于|不多于|[大小高低多少长]于|等于|超过|"
+    r"超出|不足|不到|"
     r"以上|以下|以内|至[少多]|最[多少高低]|或更",
     re.IGNORECASE,
 )

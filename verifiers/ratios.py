@@ -27,12 +27,14 @@ _SIGN = re.compile("[:∶比/]|to|in|per")
 _NAMES_RATIO = Pattern(r"\d ?(?:[:∶：比]|in\b) ?\d|\bone in\b", re.IGNORECASE)
 _IN_WORDS = re.compile(r"\bone in (?=(?:an? |\w+ )?(?:hundred|thousand|million)\b)", re.IGNORECASE)
 _SOLUTION = re.compile(
-    r"\bsolutions?\b|\bdilut\w+|\bconcentrations?\b|\bw/v\b|\bstrength\b|溶液|浓度|稀释|配[制成比]|水溶|液体?(?=[,，。?？]|$)",
+    r"\bsolutions?\b|\bdilut\w+|\bconcentrations?\b|\bw/v\b|\bstrength\b|溶液|浓度|稀释|配[制成比]|水溶|"
+    r"液体?(?=[,，。?？]|$)",
     re.IGNORECASE,
 )
 _ASKS = re.compile(r"\bratio\b|\btit(?:er|re)\b|比例|比值|之比|滴度|\d ?[:∶] ?\d", re.IGNORECASE)
 _AROUND = re.compile(
-    r"\b(?:solutions?|dilut\w+|ratio|concentrations?|strength|tit(?:er|re)|w/v|notation)\b|[水的]?溶液|稀释[液度]?|浓度|比例|比值|之比|滴度|配制",
+    r"\b(?:solutions?|dilut\w+|ratio|concentrations?|strength|tit(?:er|re)|w/v|notation)\b|[水的]?溶液|稀释[液度]?|浓度|"
+    r"比例|比值|之比|滴度|配制",
     re.IGNORECASE,
 )
 _ORDER = re.compile(r"[A-Za-z]+(?: to |[:/-])[A-Za-z]+|[\u3400-\u9fff]{1,6}[:与和][\u3400-\u9fff]{1,6}", re.IGNORECASE)
@@ -179,16 +181,15 @@ def _finding(problem: Problem, wanted: Fraction, first: Fraction | None, text: s
 
 
 _COUNTED = re.compile(
-    r"(?P<a>\d{1,4}) ?(?P<x>[A-Za-z]{4,20})(?: ?[:/] ?| to | for (?:every )?| per | and )(?P<b>\d{1,4}) ?(?P<y>[A-Za-z]{4,20})\b"
+    r"(?P<a>\d{1,4}) ?(?P<x>[A-Za-z]{4,20})(?: ?[:/] ?| to | for (?:every )?| per | and )(?P<b>\d{1,4}) "
+    r"?(?P<y>[A-Za-z]{4,20})\b"
 )
-_COUNTED_HAN = re.compile(
-    r"(?P<before>[\u3400-\u9fff]{2})?(?P<n>\d{1,4}) ?次(?P<after>(?!，|,)[\u3400-\u9fff]{2})?"
-)
+_COUNTED_HAN = re.compile(r"(?P<before>[\u3400-\u9fff]{2})?(?P<n>\d{1,4}) ?次(?P<after>(?!，|,)[\u3400-\u9fff]{2})?")
 _TO = re.compile(rf"(?P<a>{'|'.join(WORDS)}) to (?P<b>{'|'.join(WORDS)})", re.IGNORECASE)
 
 
 def _of_two_things(question: str, text: str) -> str:
-    """ "30 compressions to 2 breaths", 按压3次，通气1次 as a ratio in the order in which the question names the two."""
+    """Counts of two things (30 compressions to 2 breaths, 按压3次，通气1次) as a ratio in the order of the question."""
     words = _TO.fullmatch(text.strip(" ."))
     if words:
         return f"{WORDS[words['a'].lower()]}:{WORDS[words['b'].lower()]}"
@@ -201,7 +202,8 @@ def _of_two_things(question: str, text: str) -> str:
         if len(matches) != 2:
             return text
         said = [
-            (next((word for word in (m["before"], m["after"]) if word and word in question), ""), m["n"]) for m in matches
+            (next((word for word in (m["before"], m["after"]) if word and word in question), ""), m["n"])
+            for m in matches
         ]
         start, end = 0, len(text)
     places = [question.lower().find(_SAME_THING.get(word, word)) if word else -1 for word, _ in said]

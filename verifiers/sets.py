@@ -4,7 +4,6 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
-from os.path import commonprefix
 from typing import ClassVar, TypeAlias
 
 from medrl.errors import RecipeError
@@ -112,7 +111,9 @@ def _shared_beginning(items: list[str], question: str) -> str:
 @lru_cache(maxsize=1024)
 def _shared_ending(items: tuple[str, ...], question: str) -> str:
     """With what every item ends that the question has too: 第一(产程)、第二(产程); "" where there is none."""
-    ending = commonprefix([item[::-1] for item in items])[::-1]
+    first, last = items[0], min(map(len, items))
+    same = next((n for n in range(last) if len({item[len(item) - 1 - n] for item in items}) > 1), last)
+    ending = first[len(first) - same :]
     ending = ending if has_han(ending) else ending[ending.find(" ") :] if " " in ending else ""
     bare = [compact(item[: len(item) - len(ending)]) for item in items]
     held = len(items) > 1 and len(ending.strip()) >= (2 if has_han(ending) else 4) and all(bare)
@@ -132,16 +133,22 @@ def _same_item(item: str, name: str, ending: str, question: str) -> bool:
     aside = _ASIDE.fullmatch(item)
     if aside and len(name) < 5:
         outside, inside = compact(aside["outside"]), compact(aside["inside"])
-        if compact(name) in (outside, inside) and outside[:1] == inside[:1] or compact(name) == outside:
+        if (compact(name) in (outside, inside) and outside[:1] == inside[:1]) or compact(name) == outside:
             return not _TURNS.search(aside["inside"])
     short = compact(name.removesuffix(ending)) if ending else ""
     step = _STEP.search(item)
-    bare = item[: step.start()] if step and (has_han(item) or step[0].strip(" -").lower().rstrip("s") in question.lower()) else ""
+    bare = (
+        item[: step.start()]
+        if step and (has_han(item) or step[0].strip(" -").lower().rstrip("s") in question.lower())
+        else ""
+    )
     if ending and compact(_STEP.sub("", name.removesuffix(ending))) in (compact(item), compact(bare or item)):
         return True
     if ending and bare and compact(item.removesuffix(ending).removesuffix("性")) == short:
         return True
-    return bool(short) and compact(item) == short or (bool(bare) and not has_han(bare) and compact(bare) == compact(name))
+    return (bool(short) and compact(item) == short) or (
+        bool(bare) and not has_han(bare) and compact(bare) == compact(name)
+    )
 
 
 _TURNS = re.compile(r"\b(?:not|no|or|never|without)\b|[不非或无未]", re.IGNORECASE)

@@ -28,45 +28,66 @@ _KINDS = {
     "分期": "stage", "分级": "grade class",
 }  # fmt: skip
 _SYSTEMS = (
-    r"NYHA|CCS|CKD|KDIGO|ASA|CIN|VIN|AIN|VAIN|BI-?RADS|PI-?RADS|TI-?RADS|LI-?RADS|FIGO|WHO|Killip|Fontaine|Rutherford|Child(?:[- ]Pugh)?|Dukes'?|"
-    r"Tanner|Hunt(?:[- ]and)?[- ]Hess|Fisher|GOLD|ECOG|Mallampati|Clark|Ann Arbor|Garden|Gustilo|Salter[- ]Harris|Braak|Hurley|m?MRC|Wagner|"
-    r"West Haven|Rai|Binet|AKIN|Bosniak|Spetzler[- ]Martin|Forrest|Los Angeles|Marsh|METAVIR|Hinchey|ISS|R-ISS|Keith[- ]Wagener|KWB"
+    r"NYHA|CCS|CKD|KDIGO|ASA|CIN|VIN|AIN|VAIN|BI-?RADS|PI-?RADS|TI-?RADS|LI-?RADS|FIGO|WHO|Killip|Fontaine|Rutherford|"
+    r"Child(?:[- ]Pugh)?|Dukes'?|"
+    r"Tanner|Hunt(?:[- ]and)?[- ]Hess|Fisher|GOLD|ECOG|Mallampati|Clark|Ann Arbor|Garden|Gustilo|Salter[- ]Harris|Braak|"
+    r"Hurley|m?MRC|Wagner|"
+    r"West Haven|Rai|Binet|AKIN|Bosniak|Spetzler[- ]Martin|Forrest|Los Angeles|Marsh|METAVIR|Hinchey|ISS|R-ISS|Keith[- "
+    r"]Wagener|KWB"
 )
 _FOUND = re.compile(
-    rf"(?P<kind>stage|grade|class|degree|category|phase|level)[ -]*(?P<n>{_N}|(?-i:[A-E])(?![a-z]))(?:[ -]?(?P<s>[a-e])(?![a-z]))?(?![a-z0-9])|"
+    rf"(?P<kind>stage|grade|class|degree|category|phase|level)[ -]*(?P<n>{_N}|(?-i:[A-E])(?![a-z]))(?:[ "
+    rf"-]?(?P<s>[a-e])(?![a-z]))?(?![a-z0-9])|"
     rf"\b(?P<ordinal>first|second|third|fourth|1st|2nd|3rd|4th)[- ](?P<kind2>degree|grade|stage|class)\b|"
-    rf"(?P<depth>[浅深])?第?(?P<hn>{_N}|[一二三四五六七八九十甲乙丙])[- ]?(?P<hs>[a-e])?(?P<kind3>期|级|度|类|°)(?P<hs2>[a-e](?![a-z]))?|"
-    rf"\b(?P<system>{_SYSTEMS})[- ]*(?:(?P<kind4>stage|grade|class|category|level)[ -]*)?(?P<sn>{_N}|(?-i:[A-E])(?![a-z]))(?:(?P<ss>[a-e])(?![a-z]))?(?![a-z0-9])|"
+    rf"(?P<depth>[浅深])?第?(?P<hn>{_N}|[一二三四五六七八九十甲乙丙])[- ]?(?P<hs>[a-e])?(?P<kind3>期|级|度|类|"
+    rf"°)(?P<hs2>[a-e](?![a-z]))?|"
+    rf"\b(?P<system>{_SYSTEMS})[- ]*(?:(?P<kind4>stage|grade|class|category|level)[ -]*)?(?P<sn>{_N}|"
+    rf"(?-i:[A-E])(?![a-z]))(?:(?P<ss>[a-e])(?![a-z]))?(?![a-z0-9])|"
     r"(?<![A-Za-z0-9])(?P<code>(?-i:[GATNMFSP]))(?P<cn>[0-5])(?P<cs>[a-d])?(?![A-Za-z0-9])",
     re.IGNORECASE,
 )
 _BARE = re.compile(rf"(?P<n>{_N}|[一二三四五六七八九十])[ -]?(?P<s>[a-e])?", re.IGNORECASE)
-_NONE = re.compile(r"(?:it is |it's )?(?:unstageable|ungradable|ungradeable|unclassifiable)(?: .{0,40})?|(?:不可|无法)(?:分期|分级|分类)", re.IGNORECASE)
-_MAY = Pattern(r"stage|grade|class|degree|categor|phase|level|期|级|度|类|°|(?<![A-Za-z])[GATNMFSP][0-5]|" + _SYSTEMS.replace("?:", "?:"), re.IGNORECASE)
-_BECAUSE = re.compile(r",? (?:because|since|as|given|with|which|meaning)\b|[,，。;；]|\. |\(|（|因|由于|\n", re.IGNORECASE)
+_NONE = re.compile(
+    r"(?:it is |it's )?(?:unstageable|ungradable|ungradeable|unclassifiable)(?: .{0,40})?|(?:不可|无法)(?:分期|分级|分类)",
+    re.IGNORECASE,
+)
+_MAY = Pattern(
+    r"stage|grade|class|degree|categor|phase|level|期|级|度|类|°|(?<![A-Za-z])[GATNMFSP][0-5]|"
+    + _SYSTEMS.replace("?:", "?:"),
+    re.IGNORECASE,
+)
+_BECAUSE = re.compile(
+    r",? (?:because|since|as|given|with|which|meaning)\b|[,，。;；]|\. |\(|（|因|由于|\n", re.IGNORECASE
+)
 _TURNS = re.compile(
-    r"\b(?:not|no|or|from|to|than|least|most|above|below|beyond|between|before|after|early|late|borderline|almost|if|previous\w*|was|"
+    r"\b(?:not|no|or|from|to|than|least|most|above|below|beyond|between|before|after|early|late|borderline|almost|if|"
+    r"previous\w*|was|"
     r"between|and)\b|n't\b|[<>~+-]\s*\Z|[不非或至到以超未除原曾]",
     re.IGNORECASE,
 )
 _GENERAL = frozenset(
     normal(
-        "it is its it's s a an the this that of on by in has have patient patient's he she they corresponds to as be would should "
-        "answer disease injury ulcer burn wound tumor cancer carcinoma failure heart kidney renal lesion encephalopathy hypertension "
-        "angina symptoms function functional status laceration tear sprain hemorrhoids retinopathy prolapse murmur block reflux pressure "
-        "sore classification system score scale category stage grade class staging grading chronic liver hepatic cirrhosis physical most "
+        "it is its it's s a an the this that of on by in has have patient patient's he she they corresponds to as be "
+        "would should "
+        "answer disease injury ulcer burn wound tumor cancer carcinoma failure heart kidney renal lesion encephalopathy "
+        "hypertension "
+        "angina symptoms function functional status laceration tear sprain hemorrhoids retinopathy prolapse murmur "
+        "block reflux pressure "
+        "sore classification system score scale category stage grade class staging grading chronic liver hepatic "
+        "cirrhosis physical most "
         "likely probably"
     ).split()
 )
 _GENERAL_HAN = re.compile(
-    r"烧伤|烫伤|心功能|心衰|心力衰竭|压疮|褥疮|压力性损伤|损伤|肝性脑病|高血压|慢性肾脏病|慢性肾病|裂伤|脱垂|患者|属于?|为|应该?|分期|分级|是|该|考虑|诊断|答案|的|约|"
+    r"烧伤|烫伤|心功能|心衰|心力衰竭|压疮|褥疮|压力性损伤|损伤|肝性脑病|高血压|慢性肾脏病|慢性肾病|裂伤|脱垂|患者|属于?|"
+    r"为|应该?|分期|分级|是|该|考虑|诊断|答案|的|约|"
     r"癌|肿瘤|创面|杂音|扭伤|痔|房室传导阻滞|传导阻滞|梅毒|甲状腺肿|肿大|水肿|深度|病变|压"
 )
 _GAPS = re.compile(r"[\s*_\"'“”.,，。:：()（）-]+")
 
 
 class Stage(NamedTuple):
-    """A stage as it was written: what kinds of scale it may be of, figure, letter behind it, 浅 or 深, the letter of a code."""
+    """A stage as it was written: kinds of scale that it may be of, figure, letter behind it, 浅 or 深, letter of a code."""
 
     kinds: frozenset[str]
     figure: str
@@ -109,7 +130,11 @@ def by_stage(question: str, reference: str, text: str) -> Verdict | None:
             return None
         if ours != theirs:
             return Verdict.wrong(f"{theirs} where {reference!r:.40} is right")
-    return None if _strange(f"{before} {_BECAUSE.split(after)[0]}", question) else Verdict.right(f"it is {reference!r:.40}")
+    return (
+        None
+        if _strange(f"{before} {_BECAUSE.split(after)[0]}", question)
+        else Verdict.right(f"it is {reference!r:.40}")
+    )
 
 
 _OR = re.compile(r"\bor\b|或", re.IGNORECASE)

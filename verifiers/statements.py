@@ -23,20 +23,26 @@ class Told(NamedTuple):
 
 
 _MAY = Pattern(
-    r"都|均|皆|错|对|不|除|其余|其[他它]|只|唯|例外|故|所以|因此|\b(?:exception|so|therefore|thus|hence|leav\w+|all|only|not|rest|others|"
+    r"都|均|皆|错|对|不|除|其余|其[他它]|只|唯|例外|故|所以|因此|\b(?:exception|so|therefore|thus|hence|leav\w+|all|"
+    r"only|not|rest|others|"
     r"everything|true|false|correct|incorrect|wrong|odd|both|cannot)\b|n't\b",
     re.IGNORECASE,
 )
 _LIST = re.compile(r"(?<=[A-H])(?<![A-Za-z][A-H]) ?(?:[、,，/&]|,? and\b|和|与|及) ?(?=[A-H](?![A-Za-z]))")
 _LIST_HAN = re.compile(r"(?<=[A-H])(?:[、,，]|和|与|及)(?=[A-H](?![A-Za-z]))")
-_CLAUSES = re.compile(r"[,，;；。.!！\n]| [-–—]+ |——|(?<!all )(?<!every option )(?<!options )(?<!thing )\bbut\b|\b(?:whereas|while)\b|(?<=[项对确误])[而但]", re.IGNORECASE)
+_CLAUSES = re.compile(
+    r"[,，;；。.!！\n]| [-–—]+ |——|(?<!all )(?<!every option )(?<!options )(?<!thing )\bbut\b|\b(?:whereas|while)\b|"
+    r"(?<=[项对确误])[而但]",
+    re.IGNORECASE,
+)
 _L = r"(?P<l>[A-H]{1,8})(?![A-Za-z])"
 _EVERY = r"(?:都|均|皆|全部?|也|是|为)*"
 _THE_REST = r"(?:其余|其[他它])(?:的|选项|各项|[两二三四五]项|[两二三四五]个)*"
 _CONCLUDES = re.compile(
     rf"(?:(?:and |but )?(?:(?:so|therefore|thus|hence|leaving(?: only)?|(?:which|that) leaves(?: only)?),? ?"
     rf"(?:(?:the answer|it)(?: is| must be| has to be|'s) |(?:I |we )?(?:choose|pick|select) )?)(?:only )?(?:option )?{_L}|"
-    rf"(?:故|所以|因此|因而|则|就|应该?|最终)*(?:只能|只剩下?|仅剩|应)?(?:选择?|剩下?|答案(?:是|为|选)?){_L.replace('<l>', '<h>')}(?:项|选项)?|"
+    rf"(?:故|所以|因此|因而|则|就|应该?|最终)*(?:只能|只剩下?|仅剩|应)?(?:选择?|剩下?|答案(?:是|为|"
+    rf"选)?){_L.replace('<l>', '<h>')}(?:项|选项)?|"
     rf"(?:故|所以|因此|只能)(?:是|为){_L.replace('<l>', '<i>')}(?:项|选项)?)"
 )
 _DENIES = re.compile(
@@ -44,21 +50,26 @@ _DENIES = re.compile(
     rf"(?:故|所以|因此)?(?:不(?:能|应|可|该)?选|不(?:会|可能)是){_L.replace('<l>', '<h>')}(?:项|选项)?"
 )
 _ODD = re.compile(
-    rf"(?:and )?(?:the )?(?:only )?(?:exception|odd one(?: out)?|outlier|(?:false|incorrect|wrong)(?: (?:one|statement|option))?)(?: is|:) {_L}|"
+    rf"(?:and )?(?:the )?(?:only )?(?:exception|odd one(?: out)?|outlier|(?:false|incorrect|wrong)(?: (?:one|statement|"
+    rf"option))?)(?: is|:) {_L}|"
     rf"(?:错误?|不正确|不对|不属于|例外|有误)的?(?:选项|说法|一项|项)?(?:是|为){_L.replace('<l>', '<h>')}(?:项|选项)?",
     re.IGNORECASE,
 )
 _ABOUT = re.compile(
     rf"(?:(?P<only>只有|仅有?|唯有|[Oo]nly ){_L}(?:项|选项)?|"
     rf"(?P<but>(?:除了?|除去){_L.replace('<l>', '<b>')}(?:项|选项)?(?:以外|之外|外)?(?:的?{_THE_REST})?|"
-    rf"(?:[Aa]ll|[Ee]verything|[Aa]ll options|[Ee]very option)(?: of them)? (?:but|except(?: for)?) (?:option )?{_L.replace('<l>', '<e>')})|"
-    rf"(?P<rest>{_THE_REST}|(?:[Aa]ll )?(?:[Tt]he )?(?:rest|others?|other (?:options|choices|three|two|four)|remaining (?:options|ones)))|"
+    rf"(?:[Aa]ll|[Ee]verything|[Aa]ll options|[Ee]very option)(?: of them)? (?:but|except(?: for)?) (?:option "
+    rf")?{_L.replace('<l>', '<e>')})|"
+    rf"(?P<rest>{_THE_REST}|(?:[Aa]ll )?(?:[Tt]he )?(?:rest|others?|other (?:options|choices|three|two|four)|remaining "
+    rf"(?:options|ones)))|"
     rf"(?:[Oo]ptions? )?{_L.replace('<l>', '<s>')}(?:项|选项|[二两三四]项|[二两三四]者)?)"
     rf"(?: ?(?:is|are)(?: all| both| also)?(?: |$)|{_EVERY})(?P<what>.{{0,40}})"
 )
 _RIGHT = re.compile(r"(?:正确|对|成立|true|correct|right)的?", re.IGNORECASE)
 _WRONG = re.compile(r"(?:错误?|不正确|不对|有误|不成立|false|wrong|incorrect|untrue)的?", re.IGNORECASE)
-_OUT = re.compile(r"(?:可以?|应|被|可被)?(?:予以)?排除(?:在外)?|不(?:能|应)?选|excluded|ruled out|eliminated", re.IGNORECASE)
+_OUT = re.compile(
+    r"(?:可以?|应|被|可被)?(?:予以)?排除(?:在外)?|不(?:能|应)?选|excluded|ruled out|eliminated", re.IGNORECASE
+)
 _IN = re.compile(r"(?:应|要|该)?选|the answers?", re.IGNORECASE)
 _NOT = re.compile(r"不(?=属|是|符|具|能|会|可)|不|非|not(?: |$)", re.IGNORECASE)
 _ASKS_WRONG = Pattern(r"错误|不正确|不对|有误|\b(?:false|incorrect|untrue|wrong)\b", re.IGNORECASE)
@@ -121,7 +132,7 @@ def told(text: str, options: Mapping[str, str], question: str) -> Told | None:
     out = denied | (set() if reversed_ else wrong)
     if len(every - out) == 1 and not open_:
         return Told(every - out)
-    return Told(denied=frozenset(denied)) if denied and not (right | wrong) - denied or denied and open_ else None
+    return Told(denied=frozenset(denied)) if (denied and not (right | wrong) - denied) or (denied and open_) else None
 
 
 def _stem(question: str) -> str:
@@ -159,8 +170,8 @@ def _said(clause: str, every: frozenset[str], stem: str) -> tuple[frozenset[str]
 
 def _kind(what: str, stem: str) -> str | None:
     """What a predicate says of its labels: right, wrong, in, out; None of any other."""
-    for words, kind in ((_OUT, "out"), (_IN, "in"), (_WRONG, "wrong"), (_RIGHT, "right")):
-        if words.fullmatch(what):
+    for pattern, kind in ((_OUT, "out"), (_IN, "in"), (_WRONG, "wrong"), (_RIGHT, "right")):
+        if pattern.fullmatch(what):
             return kind
     if REVERSED.search(stem) and "符合" in what:
         return None
@@ -185,8 +196,15 @@ def _lettered(text: str, options: tuple[tuple[str, str], ...]) -> str:
         low, wanted, at = text.lower(), words.lower(), 0
         while len(low) == len(text) and (at := low.find(wanted, at)) >= 0:
             end = at + len(wanted)
-            if not (is_latin(low[at - 1 : at]) and is_latin(wanted[0]) or is_latin(low[end : end + 1]) and is_latin(wanted[-1])):
-                before = re.sub(rf"\(?{label}\)?[.、:：)）项 ]{{0,2}}$", "", text[:at]) if text[max(0, at - 4) : at].strip() else text[:at]
+            if not (
+                (is_latin(low[at - 1 : at]) and is_latin(wanted[0]))
+                or (is_latin(low[end : end + 1]) and is_latin(wanted[-1]))
+            ):
+                before = (
+                    re.sub(rf"\(?{label}\)?[.、:：)）项 ]{{0,2}}$", "", text[:at])
+                    if text[max(0, at - 4) : at].strip()
+                    else text[:at]
+                )
                 text = f"{before}{label}{text[end:]}"
                 low = text.lower()
                 at = len(before)

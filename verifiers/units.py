@@ -77,11 +77,19 @@ _TABLE = (
     ("time", "1209600", "fortnight|fortnights"),
     ("time", "2629746", "mo|month|months|个月|月"),
     ("time", "31556952", "y|yr|yrs|year|years|年|岁"),
-    ("pressure", "1", "mmhg|mm hg|torr|mm of mercury|mm mercury|millimetres of mercury|millimeters of mercury|millimetre of mercury|"
-     "millimeter of mercury|毫米汞柱"),
+    (
+        "pressure",
+        "1",
+        "mmhg|mm hg|torr|mm of mercury|mm mercury|millimetres of mercury|millimeters of mercury|millimetre of mercury|"
+        "millimeter of mercury|毫米汞柱",
+    ),
     ("pressure", "7.50061683", "kpa|kilopascal|kilopascals|千帕"),
-    ("pressure", "0.73555912", "cmh2o|cm h2o|cm of water|cm water|centimetres of water|centimeters of water|centimetre of "
-     "water|centimeter of water|cm of h2o|厘米水柱|厘米水"),
+    (
+        "pressure",
+        "0.73555912",
+        "cmh2o|cm h2o|cm of water|cm water|centimetres of water|centimeters of water|centimetre of "
+        "water|centimeter of water|cm of h2o|厘米水柱|厘米水",
+    ),
     ("pressure", "0.073555912", "mmh2o|mm h2o|毫米水柱"),
     ("pressure", "0.750061683", "mbar|hpa"),
     ("amount", "1", "mol|mole|moles|摩尔"),
@@ -147,7 +155,12 @@ _CASED = {
     "fps": ("1", (("length", 1), ("time", -1))),
 }
 _DEGREES = (
-    ("1", "0", "°c|° c|degrees c|degree c|deg c|deg. c|degc|celsius|degrees celsius|degree celsius|degrees centigrade|degree centigrade|centigrade|摄氏度|度"),
+    (
+        "1",
+        "0",
+        "°c|° c|degrees c|degree c|deg c|deg. c|degc|celsius|degrees celsius|degree celsius|degrees centigrade|degree "
+        "centigrade|centigrade|摄氏度|度",
+    ),
     (
         "5/9",
         "-160/9",
