@@ -225,7 +225,7 @@ def _latin(clause: str, last: str, asks: Asks) -> Stance | None:
 
 
 def _prefixed(clause: str, last: str) -> Stance | None:
-    """The side of "not significant" and "not insignificant", where the question asks for it: two negations undo each other."""
+    """The side of "not significant" or "not insignificant", where the question asks for it: two negations undo each other."""
     if not _PREDICATE.match(last) or _COMPARES.search(last):
         return None
     match = _PREFIXED.fullmatch(clause)
