@@ -20,10 +20,10 @@ from medrl.verifiers.intervals import interval, reference_interval
 from medrl.verifiers.normalise import normal
 from medrl.verifiers.patterns import Pattern
 from medrl.verifiers.quantity import DATE, Quantity, is_bound, is_range, plain, quantities
+from medrl.verifiers.rates import DAILY, PER_DOSE, as_asked, asked_time, asks_daily, by_weight, is_timed, of_one
 from medrl.verifiers.reading import TAKES_BACK, AnswerVerifier
 from medrl.verifiers.tolerance import has_limits
-from medrl.verifiers.units import UNITS, read_unit
-from medrl.verifiers.wording import last_sentence
+from medrl.verifiers.units import read_unit
 
 _NEGATED = re.compile(
     r"\b(?:not|never|neither|cannot|anything (?:but|except)|other than|exclud\w+|rule[sd]? out)\b|n't\b|"
@@ -56,64 +56,10 @@ _FOLLOWS = frozenset(
     "patients people person course need "
     "左右 约 大约 的 个 分 次 岁 了 即可 为宜 是 患者".split()
 )
-_EACH = re.compile(
-    r"(?<=[A-Za-zμ%克升位片粒])(?:,? once)? (?:(?:a|per|each|every) (?P<unit>day|hour|minute|week)|(?P<ly>daily|"
-    r"hourly|weekly))\b",
-    re.IGNORECASE,
-)
-_DAILY = Pattern(
-    r"\bdaily\b|\b(?:per|a|each|every) day\b|/day\b|24[- ]h|每[日天]|日剂量|一[日天]|24小时", re.IGNORECASE
-)
-_PER_DAY = re.compile(
-    r"(?<=[A-Za-zμ克升位片粒])(?: ?/ ?| per | a )(?:day|d|24 ?h(?:ours?)?)\b|(?<=[A-Za-zμ克升位片粒])/[天日]",
-    re.IGNORECASE,
-)
-_A_DAY = re.compile("[每一][日天](?=.)")
-_ASKS_DOSE = re.compile(
-    r"\b(?:each|per|every|(?:a )?single|one) (?:individual )?(?:dose|injection|feed)\b|单次|每次|每剂|一次(?:剂|用|应|给|服)",
-    re.IGNORECASE,
-)
-_PER_DOSE = re.compile(
-    r"(?<=[A-Za-zμ克升位片粒]) ?(?:,? ?(?:per|each|every|for each|in each|a|at each) (?:single )?(?:dose|injection|feed|"
-    r"administration|time)\b"
-    r"|/(?:dose|次|剂)|/每次)|\b(?:each|per|every|(?:a )?single) dose(?: is| of|:)? (?=\d)|(?:每次|单次|每剂|"
-    r"一次)(?:剂量|用量|给予?|服用?|应给|为|是|约|:)*(?= ?\d)",
-    re.IGNORECASE,
-)
-_ASKS_TIME = re.compile(
-    r"[每一](天|日|分钟|小时)[^，。,？?]{0,8}(?:多少|几)|\bhow (?:many|much)\b[^?.]{0,60}\b(?:per|a|each|every) (minute|"
-    r"hour|day)\b|"
-    r"\bin (24) ?h",
-    re.IGNORECASE,
-)
-_DASHED = re.compile(r"(?<=[\da-z])-(?=(?:day|week|month|hour|year|minute)s?\b)", re.IGNORECASE)
-_IN_EACH = re.compile(
-    r"(?<=[A-Za-zμ克位]) (?:in|per) (?:(?:each|every|one|a|1) )?(?=(?:\d{1,4} ?)?(?:m[lL]|L|d[lL]|millilit\w+|lit(?:er|"
-    r"re)s?|kg|kilograms?)\b)"
-)
-_EACH_VOLUME = re.compile(
-    r"每(?:1 ?)?(?P<unit>毫升|m[lL]|升|L)(?:溶液|注射液|药液|液体)?[中内]?(?:含有?|有|为|约)? ?"
-    r"(?P<dose>[\d.,]{1,12} ?(?:[A-Za-zμ]{1,6}|毫克|微克|克|单位))(?![A-Za-zμ/])"
-)
 _SOME_OF_IT = re.compile(
     r"[,;] ?(?:of which |with |and |giving |give )?(?:(?:the first |one[- ])?half\b|其中|一半|前 ?\d|先).*",
     re.IGNORECASE | re.DOTALL,
 )
-_FLUID = re.compile(
-    r"\bof (?:(?:lactated ringer'?s?|ringer'?s?(?: lactate)?|hartmann'?s?|normal saline|isotonic saline|0\.9% (?:saline|"
-    r"nacl)|saline|"
-    r"(?:balanced |isotonic )?crystalloids?|iv fluids?|intravenous fluids?|fluids?|water)(?: solution)?)|的?(?:晶体液|"
-    r"乳酸林格氏?液|平衡液|生理盐水|液体)",
-    re.IGNORECASE,
-)
-_ASKS_FLUID = re.compile(
-    r"\bfluids?\b|\bburn|parkland|resuscitat|dehydrat|\bbolus\b|crystalloid|maintenance|补液|液体|输液|烧伤|复苏",
-    re.IGNORECASE,
-)
-_LY = {"daily": "day", "hourly": "hour", "weekly": "week"}
-_DOSE_HAN = r"(?P<dose>[\d.,]{1,12} ?(?:[A-Za-zμ]{1,6}|毫克|微克|克|毫升|升|单位))(?![A-Za-zμ/])"
-_EACH_HAN = re.compile(rf"每(?P<unit>日|天|小时|分钟|周) ?{_DOSE_HAN}")
-_EACH_KG = re.compile(rf"每(?:公斤|千克|kg)(?:体重)? ?{_DOSE_HAN}")
 _NEVER_SAME = re.compile(r"\b(?:urea|bun|feu|ddu|d-du|elemental|salt)\b|尿素氮?|元素|盐", re.IGNORECASE)
 _ASIDE = re.compile(r"\((?:or|maybe|possibly|或者?|可能)? ?([-+\d.,]+ ?[^()\d]{0,15})\)", re.IGNORECASE)
 _TENTHS = re.compile(r"[一二三四五六七八九十\d] ?成")
@@ -207,7 +153,7 @@ class Number(AnswerVerifier):
 
     def _amount(self, problem: Problem, reference: Quantity, text: str) -> Finding:
         inside = [quantities(part) for part in _ASIDE.findall(plain(text).rpartition("=")[2])] if "(" in text else []
-        text = _as_asked(problem, reference, _core(text))
+        text = as_asked(problem, reference, _core(text))
         some = _SOME_OF_IT.search(text)
         if some and quantities(text[: some.start()]):
             whole = self._amount(problem, reference, text[: some.start()])
@@ -217,12 +163,12 @@ class Number(AnswerVerifier):
         if turned:
             return turned
         found = quantities(text)
-        if not any(_timed(q) for q in found) and not _PER_DOSE.search(text):
-            reference = _of_one(asked_time(problem.question), reference)
+        if not any(is_timed(q) for q in found) and not PER_DOSE.search(text):
+            reference = of_one(asked_time(problem.question), reference)
         often = _OFTEN.search(text)
         if often and any(q.span[0] == often.start() for q in found):
             often = None  # "a week" is how long
-        if often and _DAILY.search(often[0]) and asks_daily(problem.question):
+        if often and DAILY.search(often[0]) and asks_daily(problem.question):
             often = None
         if often and often[0].casefold() not in f"{problem.question} {problem.reference}".casefold():
             return Finding("abstain", f"the answer adds how often ({often[0]!r}), which the problem does not ask")
@@ -230,7 +176,7 @@ class Number(AnswerVerifier):
             return Finding("abstain", "there is no number in the answer")
         unit = reference.unit
         if unit and unit.dims == (("mass", 1), ("volume", -1)):
-            found = [_by_weight(problem, q) for q in found]
+            found = [by_weight(problem, q) for q in found]
         same = [q for q in found if unit and q.unit and q.unit.dims == unit.dims]
         if unit and len(unit.dims) > 1 and len(found) > 1 and not same:
             return Finding("abstain", "several quantities, which may be one rate: 720 mL in 24 hours")
@@ -273,75 +219,6 @@ class Number(AnswerVerifier):
                 return Finding("wrong", "a range where one value is asked")
             return Finding("abstain", "the answer is a range or a bound")
         return None
-
-
-def _as_asked(problem: Problem, reference: Quantity, text: str) -> str:
-    """An answer with its "a day", "in each mL", "per dose" as part of its unit, or left out where the question says it."""
-    text = _DASHED.sub(" ", text)
-    dims = dict(reference.unit.dims) if reference.unit else {}
-    if dims.get("time") == -1:
-        text = _in_time(text)
-    elif dims and asks_daily(problem.question):
-        text = _A_DAY.sub("", _PER_DAY.sub("", text))  # a daily dose of 4 g is 4 g a day
-    if dims and "doses" not in dims and asks_dose(problem.question):
-        text = _PER_DOSE.sub("", text).strip()
-    if "每" in text and dims.get("body mass") == -1:
-        text = _EACH_KG.sub(r"\g<dose>/kg", text)
-    if dims.get("volume") == -1 or dims.get("body mass") == -1:
-        text = _EACH_VOLUME.sub(r"\g<dose>/\g<unit>", _IN_EACH.sub("/", text))
-    return _FLUID.sub("", text, count=1) if dims == {"volume": 1} and _ASKS_FLUID.search(problem.question) else text
-
-
-@lru_cache(maxsize=1024)
-def asks_dose(question: str) -> bool:
-    """Whether a question asks for one dose."""
-    return bool(_ASKS_DOSE.search(last_sentence(question)))
-
-
-@lru_cache(maxsize=1024)
-def asks_daily(question: str) -> bool:
-    """Whether a question asks for what a day takes; "90 mg/kg/day" in it only tells a dose."""
-    text = plain(question[-150:])
-    for q in reversed(quantities(text)):
-        if q.unit and ("time", -1) in q.unit.dims:
-            text = f"{text[: q.span[0]]};{text[q.span[1] :]}"
-    return bool(_DAILY.search(text)) and not asks_dose(question)
-
-
-def _by_weight(problem: Problem, quantity: Quantity) -> Quantity:
-    """A percentage of a solution as its weight in volume: 1 % is 10 mg/mL. One that the question gives stays what it is."""
-    if quantity.unit is None or quantity.unit.dims or not ratios.speaks_of_solution(problem.question):
-        return quantity
-    if any(q.unit and q.base == quantity.base and not q.unit.dims for q in quantities(plain(problem.question))):
-        return quantity
-    return replace(quantity, number=quantity.base * 1000, unit=read_unit("mg/mL", 0)[0])
-
-
-def _timed(quantity: Quantity) -> bool:
-    return quantity.unit is not None and any(dimension == "time" for dimension, _ in quantity.unit.dims)
-
-
-@lru_cache(maxsize=1024)
-def asked_time(question: str) -> str:
-    """The time of which a question asks how much there is in it ("how many drops a minute", 一天总量多少), or ""."""
-    match = _ASKS_TIME.search(last_sentence(question))
-    word = next(filter(None, match.groups()), "").lower() if match else ""
-    return {"24": "day", "天": "day", "日": "day", "分钟": "minute", "小时": "hour"}.get(word, word)
-
-
-def _of_one(time: str, reference: Quantity) -> Quantity:
-    """A reference in so much a day as so much, because the question says that it is of a day."""
-    unit = reference.unit
-    if not time or unit is None or ("time", -1) not in unit.dims or unit.dims == (("time", -1),):
-        return reference
-    dims = tuple(one for one in unit.dims if one != ("time", -1))
-    return replace(reference, unit=replace(unit, scale=unit.scale * UNITS[time].scale, dims=dims))
-
-
-def _in_time(text: str) -> str:
-    """A dose "a day", "daily" or 每日 with its time as part of the unit."""
-    text = _EACH.sub(lambda m: f"/{(m['unit'] or _LY[m['ly'].lower()])}", text)
-    return _EACH_HAN.sub(r"\g<dose>/\g<unit>", text)
 
 
 @lru_cache(maxsize=1024)
