@@ -35,7 +35,7 @@ _LABEL = re.compile(
     rf"(?P<feu>(?<![A-Za-z])FEUs?\b|fibrinogen[- ]equivalent units?|纤维蛋白原等[量当价]单位)|"
     rf"(?P<ddu>(?<![A-Za-z])(?:DDUs?|D-DU)\b|\bd-dimer units?\b|D-?二聚体单位)|"
     r"(?P<bun>\bBUN\b|(?:blood )?urea nitrogen|血?尿素氮)|(?P<urea>\burea\b|尿素)|"
-    rf"(?P<salt>(?:\b(?:ferrous|ferric|calcium|magnesium|zinc|potassium|lithium|sodium|cupric|copper) (?:{_ANION})\b)|"
+    rf"(?P<salt>(?:\b(?:ferrous|ferric|iron|calcium|magnesium|zinc|potassium|lithium|sodium|cupric|copper) (?:{_ANION})\b)|"
     rf"{_HAN_SALT})|"
     rf"(?P<element>\belemental (?:(?:{_NAMED})\b|(?:{_SYMBOL})\b)|元素性?(?:的)?(?:{_NAMED}|(?:{_SYMBOL})(?![A-Za-z]))|"
     rf"(?:{_NAMED})元素)|"

@@ -113,6 +113,8 @@ def by_stage(question: str, reference: str, text: str) -> Verdict | None:
         return None
     if _TURNS.search(before[-40:]) or DENIES.search(before) or _OR.search(after):
         return None
+    if DENIES.search(after) or "?" in text:
+        return None
     if wanted.kinds and given.kinds and not wanted.kinds & given.kinds:
         return None
     if wanted.code and given.code and wanted.code != given.code:

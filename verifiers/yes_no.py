@@ -96,8 +96,8 @@ class YesNo(AnswerVerifier):
 # What turns a statement round, or narrows it.
 _UNDOES = re.compile(
     r"\b(?:but|however|unless|except|although|only|may|might|could|sometimes|rarely|not|no|never|without|"
-    r"true|correct|right|answer)\b|n't\b|"
-    r"但|除非|除外|不过|然而|虽|仅|只|可能|有时|部分|不|无|未|没|否|避免|禁|停",
+    r"true|correct|right|answer|wrong|false|incorrect|untrue|doubt\w*)\b|n't\b|"
+    r"错|误|但|除非|除外|不过|然而|虽|仅|只|可能|有时|部分|不|无|未|没|否|避免|禁|停",
     re.IGNORECASE,
 )
 _STATES = re.compile(
