@@ -148,8 +148,8 @@ def stance(text: str, question: str) -> Stance | None:
 
 # In a clause that is not understood these may turn the others round.
 _ANY = re.compile(
-    r"[不没无非未停禁避忌勿]|\b(?:not|no|never|avoid|stop|contraindicat\w+|unsafe|should|must|cannot|without)\b|n't\b|"
-    r"能|可以|应",
+    r"[不没无非未停禁避忌勿错误假能应]|可以|\b(?:not|no|never|avoid|stop|contraindicat\w+|unsafe|should|must|cannot|without|wrong|false|"
+    r"incorrect|untrue|doubt\w*|nonsense)\b|n't\b",
     re.IGNORECASE,
 )
 

@@ -35,6 +35,8 @@ KEEP = "感冒的母亲没有发热，能否继续哺乳？"
         (KEEP, "可以", "可以停止哺乳", OPEN),
         (KEEP, "可以", "如果没有发热可以继续", OPEN),
         (KEEP, "不可以", "可以短期哺乳", WRONG),
+        (KEEP, "可以", "可以继续哺乳，错", OPEN),
+        (MAY, "Yes", "It can be continued; this is wrong", OPEN),
         ("Is the difference significant?", "No", "It is not insignificant.", WRONG),
         ("Is the difference significant?", "No", "Insignificant", RIGHT),
         ("Is warfarin more effective than apixaban?", "Yes", "Apixaban is more effective", OPEN),
