@@ -338,6 +338,8 @@ def exchange(problem: Problem, theirs: str, ours: str) -> Fraction | None:
         return None  # the mass may be that of a salt or a hydrate
     analyte = analyte_of(problem)
     if analyte is None and {theirs, ours} == {"amount", "charge"} and not problem.metadata.get("analyte"):
+        if any(found.name == "anion gap" for found in analytes_in(last_sentence(problem.question))):
+            return Fraction(1)  # a difference of charges, whatever carries them
         charges = {found.valence for found in analytes_in(problem.question)}  # if all are one it does not matter which
         return Fraction(1) if charges == {1} and analytes_in(last_sentence(problem.question)) else None
     ratio = [analyte.per_mole(dimension) if analyte else None for dimension in (ours, theirs)]

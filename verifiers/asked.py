@@ -23,7 +23,11 @@ _IN = re.compile(r"[ (]in (?=[A-Za-zμ%])|\((?=[A-Za-zμ%毫微克升])", re.IGN
 # What has one unit everywhere, or in Chinese reports, so that nobody writes it: words, scale, dimensions.
 _PER_LITRE: Dims = (("amount", 1), ("volume", -1))
 _CUSTOMARY: tuple[tuple[re.Pattern[str], Fraction, Dims], ...] = (
-    (re.compile(r"\bBMI\b|body mass index|体[重质]指数"), Fraction(1000), (("area", -1), ("mass", 1))),
+    (
+        re.compile(r"(?<![A-Za-z])BMI(?![A-Za-z])|body[- ]mass index|体[重质]指数", re.IGNORECASE),
+        Fraction(1000),
+        (("area", -1), ("mass", 1)),
+    ),
     (
         re.compile(r"\b(?:heart|pulse|respiratory|breathing|ventricular) rate\b|心率|脉[搏率]|呼吸频率", re.IGNORECASE),
         Fraction(1, 60),
@@ -32,7 +36,19 @@ _CUSTOMARY: tuple[tuple[re.Pattern[str], Fraction, Dims], ...] = (
     (re.compile("血糖|血[钾钠氯钙磷镁]|胆固醇|甘油三酯|尿素氮"), Fraction(1, 1000), _PER_LITRE),
     (re.compile("肌酐|胆红素|尿酸"), Fraction(1, 1_000_000), _PER_LITRE),
     (re.compile("血红蛋白|白蛋白|总蛋白"), Fraction(1), (("mass", 1), ("volume", -1))),
-    (re.compile("体温"), Fraction(1), (("temperature", 1),)),
+    (re.compile(r"体温|\bfever\b|\bbody temperature\b", re.IGNORECASE), Fraction(1), (("temperature", 1),)),
+    (
+        re.compile(
+            r"收缩压|舒张压|血压|平均动脉压|\b(?:systolic|diastolic|blood pressure|mean arterial)", re.IGNORECASE
+        ),
+        Fraction(1),
+        (("pressure", 1),),
+    ),
+    (
+        re.compile(r"creatinine clearance|cockcroft|肌酐清除率", re.IGNORECASE),
+        Fraction(1, 60_000),
+        (("time", -1), ("volume", 1)),
+    ),
 )
 
 

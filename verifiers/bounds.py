@@ -177,6 +177,9 @@ _ODD = re.compile(
 )
 
 
+_TARGET = re.compile(r"\btarget|\bgoal|目标", re.IGNORECASE)  # of a target range people say the middle
+
+
 def _against_point(problem: Problem, wanted: Interval, given: Quantity) -> Finding:
     ends = [end.quantity for end in (wanted.low, wanted.high) if end]
     outcomes = {compare(problem, end, given, 0.0).outcome for end in ends}
@@ -190,6 +193,10 @@ def _against_point(problem: Problem, wanted: Interval, given: Quantity) -> Findi
     )
     if comparable and not inside and outcomes == {"wrong"}:
         return Finding("wrong", "a value outside the reference's range")
+    timed = ours is not None and ours.dims == (("time", 1),)
+    target = _TARGET.search(problem.question) and "right" not in outcomes
+    if comparable and len(ends) == 2 and not (timed or target or has_limits(problem)):
+        return Finding("wrong", "one value where the reference is a range")
     return Finding("abstain", "one value where the reference is a range or a bound")
 
 

@@ -13,6 +13,7 @@ from medrl.verifiers.extract import Extracted
 from medrl.verifiers.normalise import normal, without_heaps
 from medrl.verifiers.reading import VocabularyVerifier
 from medrl.verifiers.scripts import is_latin
+from medrl.verifiers.statements import asks_wrong, told
 from medrl.verifiers.text import Text
 from medrl.verifiers.vocabularies import Sources
 from medrl.verifiers.wording import REVERSED, before_differential
@@ -43,6 +44,7 @@ _MARKUP = re.compile(r"\*\*|<br ?/?>")
 _CLOSED = re.compile(r"[.:)\]】、]$")
 # Chinese marks among labels as ASCII's: a set with both takes re a millisecond to compile, for each set of labels.
 _ASCII_MARKS = str.maketrans("【】、，；", "[],,;")
+_COMMAS = " \n,，。：:"
 _SET_OFF = re.compile(r"[.:)\]】项]$")
 _AFTER_LABEL = frozenset("项选是对为正错不和或与及也都因由故均但更的吧啊呢呀了，。；：、！？（")
 _WORD_FOLLOWS, _LOWER_FOLLOWS = re.compile(" [A-Za-z]"), re.compile(" [a-z]")
@@ -60,6 +62,7 @@ _OFFERS = re.compile(
     r"yes|answer|option|likely)\b|也|或|都|对|可能|可以|还|选|[→>=~|]",
     re.IGNORECASE,
 )
+_LIMITS = re.compile(r"[只仅]|\b(?:only|merely|just|whereas|while)\b", re.IGNORECASE)
 _EXCEPT = re.compile(
     r"(?:all (?:of them |options )?(?:but|except)|"
     r"除了?)\s*(?P<labels>[A-Z、,，和 ]{1,20}?)(?:项)?\s*(?P<rest>以外都选|之外都选|外都选|以外全选|外全选|$)"
@@ -75,6 +78,9 @@ _AFFIRMED = re.compile(
     r"(?:(?: the)? ?(?:most )?(?:correct|right|best|true|appropriate)(?: (?:answer|choice|option|one))?|"
     r"正确的?(?:答案|选项)?)[.。]?"
 )
+_CALLED_RIGHT = re.compile(
+    r"\(?[A-Z]\)?(?:项)?(?:(?:的说法)?是?(?:对|正确|成立)的?| (?:is|as) (?:correct|right|true))[.。]?", re.IGNORECASE
+)
 _DENIED = re.compile(
     r"(?:NOT|IT IS NOT|IT'S NOT|THE ANSWER IS NOT|DEFINITELY NOT|不选择?|不是|不应选|答案不是|非)\s*"
     r"(?:OPTION )?\(?(?P<labels>[A-Z])\)?项?\.?|"
@@ -83,7 +89,8 @@ _DENIED = re.compile(
 # "Not A but" the rest: 不是A，是; 并非A，也非C或D，而是; "It is not A, C or D."
 _NOT_THOSE = re.compile(
     r"(?:(?:it is |it's )?not (?:[A-Z]|either)[^.;\n]{0,30}?(?:, but |[.;] )(?:it is )?|"
-    r"(?:不是|并非)[^，。；\n]{1,20}(?:[，,]?(?:也|亦|更)?(?:非|不是)[^，。；\n]{1,20}){0,3}[，,。；]?(?:而是|应为|应是|是|选))",
+    r"(?:不是|并非)[^，。；\n]{1,20}(?:[，,]?(?:也|亦|更)?(?:非|不是)[^，。；\n]{1,20}){0,3}[，,。；]?(?:而是|应为|应是|"
+    r"是|选))",
     re.IGNORECASE,
 )
 _BECAUSE = re.compile(r",? (?:because|since|as)\b|\. (?=[A-Z])|[。；;\n]|，因为", re.IGNORECASE)
@@ -92,7 +99,8 @@ _LEAD = re.compile(
     r"^(?:so |thus |therefore |hence |either )?(?:(?:i |my |the )?(?:would )?(?:(?:single )?(?:most )?(?:correct|best|right|"
     r"appropriate|likely|final|probable) )?(?:answer|ans|choice|choose|pick|select|option|letter|one|it)s?"
     r"(?:'s| is| are| would be| must be| should be)?[:.]? ?)*"
-    r"(?:故|因此|所以|本题|应该?|我|大概|可能|多半|估计|(?:只有|只能|仅)(?=选|[A-Z](?:[，,。]|$)))*(?:选择?|认为是|认为|是|(?:正确|最佳|最终|最合适的?)?(?:答案|选项)(?:是|为)?)?[:：]?\s*",
+    r"(?:故|因此|所以|本题|应该?|我|大概|可能|多半|估计|(?:只有|只能|仅)(?=选|[A-Z](?:[，,。]|$)))*(?:选择?|认为是|认为|"
+    r"是|(?:正确|最佳|最终|最合适的?)?(?:答案|选项)(?:是|为|应?选)?)?[:：]?\s*",
     re.IGNORECASE,
 )
 
@@ -117,7 +125,12 @@ class Choice(VocabularyVerifier):
             )
         if not answer.committed:
             return Verdict.abstain("a long answer without a statement that commits to an option")
-        chosen = chosen_labels(answer.text, options)
+        if asks_wrong(problem.question) and _CALLED_RIGHT.fullmatch(_tidy(answer.text)):
+            return Verdict.abstain("what is called right may be no answer to what is wrong")
+        said = told(_tidy(answer.text), options, problem.question)
+        if said and said.denied and len(wanted) == 1 and said.denied >= wanted:
+            return Verdict.wrong(f"it denies {_join(wanted)}, the reference")
+        chosen = said.chosen if said and said.chosen else chosen_labels(answer.text, options)
         if chosen == wanted and len(chosen) > 1 and _OPEN.search(answer.text):
             return Verdict.abstain("an open choice")
         if chosen == OPEN and len(wanted) == 1:
@@ -151,6 +164,7 @@ class Choice(VocabularyVerifier):
         if self.vocabulary is None or len(wanted) != 1:
             return Verdict.abstain(NEITHER)
         rule = Text("plain", self.vocabulary)
+        answer = _without_lack(answer, problem.question)
         stem = problem.question[: problem.question.find(min(options.values(), key=problem.question.find))]
         named = [
             label
@@ -164,6 +178,15 @@ class Choice(VocabularyVerifier):
         return (
             Verdict.right(reason) if named[0] in wanted else Verdict.wrong(f"{reason}, where {_join(wanted)} is right")
         )
+
+
+_LACK = re.compile(r"\b(?:a )?(?:deficiency|deficient|lack)(?: of| in)?\b|缺乏症?|不足", re.IGNORECASE)
+
+
+def _without_lack(answer: Extracted, question: str) -> Extracted:
+    """An answer without its word of lack ("thiamine deficiency"), where the question says that word."""
+    text = _LACK.sub(" ", answer.text).strip() if _LACK.search(question) else answer.text
+    return answer._replace(text=text) if text else answer
 
 
 def wanted_labels(reference: str, options: Mapping[str, str]) -> frozenset[str] | None:
@@ -211,8 +234,8 @@ def _chosen(text: str, options: Mapping[str, str]) -> frozenset[str] | str:
         return frozenset(affirmed["label"])
     opened = _LEAD.sub("", text, count=1)
     letters, rest = _leading_letters(opened, options)
-    if len(letters) == 1 and _CLOSED.search(opened[: len(opened) - len(rest)]):
-        written = _PIECES.split(rest.strip())[0]
+    if len(letters) == 1 and (_CLOSED.search(opened[: len(opened) - len(rest)]) or rest[:1] in _COMMAS):
+        written = _PIECES.split(rest.strip(_COMMAS))[0]
         named = _whole(written, options)
         if named and letters.isdisjoint(named):
             return f"the letter {_join(letters)} and the text of {_join(named)} are in conflict"
@@ -237,6 +260,8 @@ def _chosen(text: str, options: Mapping[str, str]) -> frozenset[str] | str:
     letters, rest = _leading_letters(head, options)
     named = _named(rest if letters else head, options)
     if letters:
+        if len(letters) == 1 and named and named != letters and _LIMITS.search(_without(rest, options)):
+            return "another option is spoken of behind the letter"
         if len(letters) == 1 and named and named != letters:
             return f"the letter {_join(letters)} and the text of {_join(named)} are in conflict"
         return letters

@@ -21,7 +21,8 @@ from medrl.verifiers.units import Unit, counted, without_counts
 _ROUNDED = Pattern(r"\bnearest\b|\bround|decimal|四舍五入|保留|取整|精确到", re.IGNORECASE)
 _SCORED = re.compile(r"\bscore|\bscale\b|\bpoints\b|\bGCS\b|\bapgar\b|评分|量表|得分", re.IGNORECASE)
 _CONVERSION = re.compile(
-    r"\bconver[ts]|\bexpress|\bequivalent\b|\bequals?\b|\bhow many [^.?]{1,40} (?:is|are|in)\b|换算|转换|折合|相当于",
+    r"\bconver[ts]|\bexpress|\bequivalent\b|\bequals?\b|\bhow many [^.?]{1,40} (?:is|are|in)\b|换算|转换|折合|相当于|"
+    r"合(?=多少|几)|等于(?=多少|几)",
     re.IGNORECASE,
 )
 _POINTS = re.compile(r"评分|得分|[多几]少?分|分值|总分|量表|\bscores?\b|\bGCS\b|\bapgar\b|\bpoints?\b", re.IGNORECASE)

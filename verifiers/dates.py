@@ -54,7 +54,7 @@ _FOLLOWS = frozenset(
     "so the this using was which mon tue wed thu fri sat sun monday tuesday wednesday thursday friday saturday sunday "
     "about around answer correct current currently final finally hence here her his probably likely most "
     "she therefore thus today will would be been has have we i get give gives an baby fetus "
-    "左右 孕 妊娠 是 为 了 分娩 出生 生产".split()
+    "左右 整 孕 妊娠 是 为 了 分娩 出生 生产".split()
 )
 
 

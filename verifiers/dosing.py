@@ -36,7 +36,8 @@ _MAY_IN_SHORT = re.compile(
     r"(?:p\.?o|i\.?[mvo]|s\.?[clq])(?![a-z]))"
 )
 _ASKS_ROUTE = re.compile(
-    r"\broutes?\b|\badminist|\bgiven\b|\binject|\bdeliver\w*\b|\btaken?\b|途径|给药|用药|注射|用法|方式|怎么[给用]|如何[给用]",
+    r"\broutes?\b|\badminist|\bgiven\b|\binject|\bdeliver\w*\b|\btaken?\b|途径|给药|用药|注射|用法|方式|怎么[给用]|"
+    r"如何[给用]",
     re.IGNORECASE,
 )
 _ASKS_NOTATION = re.compile(
@@ -153,7 +154,9 @@ def _verdict(problem: Problem, wanted: Regimen, answer: Extracted, tolerance: fl
 
 def _finding(problem: Problem, wanted: Regimen, text: str, tolerance: float) -> Finding:
     if _ASKS_NOTATION.search(problem.question):
-        return Finding("abstain", "the question is about a notation")
+        text = _beyond_notation(problem, text)
+        if not text:
+            return Finding("abstain", "the question is about a notation, which the answer may only repeat")
     outside, asides = _ASIDE.sub(" ", text), _ASIDE.findall(text)
     given = regimen(outside)
     if not given.parts:
@@ -190,6 +193,30 @@ def _finding(problem: Problem, wanted: Regimen, text: str, tolerance: float) -> 
         if beside
         else Finding("right", "every part agrees")
     )
+
+
+def _beyond_notation(problem: Problem, text: str) -> str:
+    """What an answer to a question about a notation says besides what the question gives, or "".
+
+    Where an abbreviation is asked for it is the abbreviation; where its meaning is asked, the words.
+    """
+    reference = str(problem.reference).strip()
+    if _SHORT.fullmatch(reference):
+        one, other = (_NO_LETTER.sub("", written).lower() for written in (reference, text))
+        alike = one == other or regimen(reference).frequencies != regimen(text).frequencies
+        return text if _SHORT.fullmatch(text.strip()) and alike else ""
+    words = _SHORT_INSIDE.sub(" ", text)
+    return words if regimen(words).parts else ""
+
+
+_NO_LETTER = re.compile(r"[^A-Za-z\d]")
+_SHORT = re.compile(r"(?:[A-Za-z]\.? ?){2,4}|[qQ] ?\d{1,2} ?[hd]")
+_SHORT_INSIDE = re.compile(
+    r"(?<![A-Za-z])(?:q\.?i\.?d|b\.?i\.?d|t\.?i\.?[dw]|t\.?d\.?s|b\.?i\.?w|q\.?o\.?d|q\.?h\.?s|q\.?[dnw]|b\.?d|o\.?d|"
+    r"h\.?s|p\.?o|i\.?[mvo]|s\.?[cl]|"
+    r"q ?\d{1,2} ?h|p\.?r\.?n|a\.?c|p\.?c|stat)\.?(?![A-Za-z])",
+    re.IGNORECASE,
+)
 
 
 def _missing(problem: Problem, wanted: Regimen, given: Regimen) -> str:

@@ -10,6 +10,7 @@ from collections import deque
 from typing import Literal, NamedTuple, TypeAlias
 
 from medrl.errors import RecipeError, did_you_mean
+from medrl.verifiers.openers import OPENERS
 from medrl.verifiers.patterns import Pattern
 
 Format: TypeAlias = Literal["auto", "o1", "think", "plain", "o1-strict", "think-strict", "boxed", "answer"]
@@ -363,7 +364,8 @@ def _clean(text: str, span: Span) -> Span | None:
         start, end = start + 6, end - 1
     start, end = _trim(text, start, end, " \t\n*_\"“”'‘`：:$", " \t\n*_\"“”'’`。.,，；;：:!！$")
     said = text[start : min(end, start + STATEMENT)]
-    return None if _NO_WORD.fullmatch(said) or _EMPTY.fullmatch(said) else (start, end)
+    empty = _NO_WORD.fullmatch(said) or _EMPTY.fullmatch(said) or OPENERS.fullmatch(said)
+    return None if empty else (start, end)
 
 
 def _trim(text: str, start: int, end: int, left: str | None = None, right: str | None = None) -> Span:

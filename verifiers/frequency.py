@@ -51,7 +51,7 @@ _FREQUENCY = re.compile(
             rf"(?:每|一|1)?(?P<h_unit>日|天|周|个?星期|月|年|晚|早|晨|小时)(?:服用|给药|注射|用药|使用|服|"
             rf"用)?(?P<h_n>{_HAN_N}) ?次",
             rf"(?P<s_n>{_HAN_N}) ?次 ?/ ?(?P<s_unit>日|天|周|月|年|d|w)",
-            rf"每(?P<gap>隔)?(?P<m>{_HAN_N}) ?(?P<m_unit>{_HAN_U})(?P<m_n>{_HAN_N})?(?: ?次)?(?:给药|注射|服用)?",
+            rf"每(?P<gap>隔)?(?P<m>{_HAN_N}) ?(?P<m_unit>{_HAN_U})(?:左右)?(?P<m_n>{_HAN_N})?(?: ?次)?(?:给药|注射|服用)?",
             r"隔(?P<skip>日|天|周)(?: ?(?:1|一) ?次)?",
             r"每(?P<a_unit>日|天|周|月|年|晚|早|晨|小时|季度|半年)(?:(?:服用|给药|注射|用药|使用)? ?(?:1|一) ?次)?",
             r"(?P<single>\b(?:as )?(?:a |one )?(?:single|one|1)[ -](?:oral )?dose\b|\bonce(?: only)?\b|\bone time\b|\bstat\b|"
@@ -93,7 +93,8 @@ _ROUTES = (
     ("epidural", "", r"epidural(?:ly)?|硬膜外(?:注射)?"),
     ("intraosseous", "", r"intraosseous(?:ly)?|i\.?o\.?|骨髓腔内?|骨内"),
     ("transdermal", "", r"transdermal(?:ly)?|经皮|透皮"),
-    ("topical", "", r"topical(?:ly)?|外用|局部(?:外用|涂抹|用药)"),
+    ("topical", "", r"topical(?:ly)?|(?:局部)?(?:外用|外敷|外涂|外搽|湿敷|贴敷|敷贴|涂抹|涂搽)|局部用药|wet "
+        r"(?:compress(?:es)?|dressings?)"),
     ("intravitreal", "", r"intravitreal(?:ly)?|玻璃体(?:腔内?)?(?:注射)?"),
     ("intraperitoneal", "", r"intraperitoneal(?:ly)?|腹腔(?:内|注射)*"),
     ("intra-articular", "", r"intra-?articular(?:ly)?|关节(?:腔)?内?(?:注射)"),

@@ -11,10 +11,12 @@ from medrl.verifiers.quantity import DATE, Quantity, plain, quantities
 _NUMBER = "\0"  # stands for a quantity while the words around it are read
 # A bound's words, before or after its number: side, and whether the end itself is outside (None: it does not say).
 _BEFORE: tuple[tuple[str, str, bool | None], ...] = (
-    (r"at or above|equal to or (?:greater|more|higher) than|greater than or equal to|more than or equal to|no less "
+    (r"at or above|not (?:under|lower than)|no lower than|no fewer than|"
+        r"equal to or (?:greater|more|higher) than|greater than or equal to|more than or equal to|no less "
         r"than|not less than|not below|at least|minimum of|>=|≥|≧|"
      r"不低于|不少于|不小于|大于等于|大于或等于|大于或者等于|至少|最少|最低", "low", False),
-    (r"at or below|equal to or (?:less|lower|fewer) than|less than or equal to|fewer than or equal to|no more than|"
+    (r"at or below|not (?:above|over|higher than)|no higher than|"
+        r"equal to or (?:less|lower|fewer) than|less than or equal to|fewer than or equal to|no more than|"
         r"not more than|no greater than|not exceeding|at most|up to|"
      r"maximum of|<=|≤|≦|不超过|不高于|不大于|不多于|小于等于|小于或等于|小于或者等于|至多|最多|最高", "high", False),
     (r"greater than|more than|higher than|longer than|older than|above|over|in excess of|exceeding|exceeds?|>|大于|"

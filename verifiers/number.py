@@ -11,7 +11,7 @@ from typing import ClassVar
 
 from medrl.errors import RecipeError
 from medrl.types import Problem, Verdict
-from medrl.verifiers import bounds, dosing, pressure, ratios
+from medrl.verifiers import bounds, dosing, labels, pressure, ratios
 from medrl.verifiers.analytes import other_substance
 from medrl.verifiers.comparison import Finding, compare
 from medrl.verifiers.extract import Extracted
@@ -20,6 +20,7 @@ from medrl.verifiers.intervals import interval, reference_interval
 from medrl.verifiers.normalise import normal
 from medrl.verifiers.patterns import Pattern
 from medrl.verifiers.quantity import DATE, Quantity, is_bound, is_range, plain, quantities
+from medrl.verifiers.rates import DAILY, PER_DOSE, as_asked, asked_time, asks_daily, by_weight, is_timed, of_one
 from medrl.verifiers.reading import TAKES_BACK, AnswerVerifier
 from medrl.verifiers.tolerance import has_limits
 from medrl.verifiers.units import read_unit
@@ -36,7 +37,8 @@ _BECAUSE = Pattern(
     re.IGNORECASE,
 )
 _OFTEN = re.compile(
-    r"\b(?:daily|once|twice|thrice|b\.?i\.?d|t\.?i\.?d|q\.?i\.?d|bd|tds|qds|q\.?d|o\.?d|qhs|q\d{1,2}h|hourly|weekly|monthly|yearly|annually|nightly|"
+    r"\b(?:daily|once|twice|thrice|b\.?i\.?d|t\.?i\.?d|q\.?i\.?d|bd|tds|qds|q\.?d|o\.?d|qhs|q\d{1,2}h|hourly|weekly|"
+    r"monthly|yearly|annually|nightly|"
     r"nocte|times (?:a|per)|(?:a|each) (?:day|week|dose)|every)\b|每[日天周晚次]|"
     r"每 ?\d{1,2} ?(?:小时|天|日|周|h)|隔[日天]|一[日天]|[日天][一二三两]次",
     re.IGNORECASE,
@@ -51,26 +53,13 @@ _FOLLOWS = frozenset(
     "a about among and approximately approx are as at be by correct for from in is it left of on out per point "
     "points degree degrees completed full whole "
     "respectively right roughly formula equation method using score since so that the this to total was which would patient "
-    "patients people person "
+    "patients people person course need "
     "左右 约 大约 的 个 分 次 岁 了 即可 为宜 是 患者".split()
 )
-_EACH = re.compile(
-    r"(?<=[A-Za-zμ%克升位片粒])(?:,? once)? (?:(?:a|per|each|every) (?P<unit>day|hour|minute|week)|(?P<ly>daily|"
-    r"hourly|weekly))\b",
-    re.IGNORECASE,
+_SOME_OF_IT = re.compile(
+    r"[,;] ?(?:of which |with |and |giving |give )?(?:(?:the first |one[- ])?half\b|其中|一半|前 ?\d|先).*",
+    re.IGNORECASE | re.DOTALL,
 )
-_DAILY = Pattern(
-    r"\bdaily\b|\b(?:per|a|each|every) day\b|/day\b|24[- ]h|每[日天]|日剂量|一[日天]|24小时", re.IGNORECASE
-)
-_PER_DAY = re.compile(
-    r"(?<=[A-Za-zμ克升位片粒])(?: ?/ ?| per | a )(?:day|d|24 ?h(?:ours?)?)\b|(?<=[A-Za-zμ克升位片粒])/[天日]",
-    re.IGNORECASE,
-)
-_A_DAY = re.compile("[每一][日天](?=.)")
-_LY = {"daily": "day", "hourly": "hour", "weekly": "week"}
-_DOSE_HAN = r"(?P<dose>[\d.,]{1,12} ?(?:[A-Za-zμ]{1,6}|毫克|微克|克|毫升|升|单位))(?![A-Za-zμ/])"
-_EACH_HAN = re.compile(rf"每(?P<unit>日|天|小时|分钟|周) ?{_DOSE_HAN}")
-_EACH_KG = re.compile(rf"每(?:公斤|千克|kg)(?:体重)? ?{_DOSE_HAN}")
 _NEVER_SAME = re.compile(r"\b(?:urea|bun|feu|ddu|d-du|elemental|salt)\b|尿素氮?|元素|盐", re.IGNORECASE)
 _ASIDE = re.compile(r"\((?:or|maybe|possibly|或者?|可能)? ?([-+\d.,]+ ?[^()\d]{0,15})\)", re.IGNORECASE)
 _TENTHS = re.compile(r"[一二三四五六七八九十\d] ?成")
@@ -113,11 +102,11 @@ class Number(AnswerVerifier):
             return bounds.decide(problem, wanted, answer, self.relative_tolerance)
         ratio = ratios.reference_ratio(str(problem.reference), problem.question)
         if ratio:
-            return ratios.decide(problem, ratio.value, answer, ratio.first)
+            return ratios.decide(problem, ratio.value, answer, ratio.first, ratio.share)
         reference = reference_quantity(problem)
         if reference and ratios.has_ratio(answer.text) and ratios.speaks_of_solution(problem.question):
             share = ratios.concentration(reference)
-            if share is not None and share <= ratios.THIN:
+            if share is not None and share <= ratios.THIN and not ratios.has_ratio(problem.question):
                 return ratios.decide(problem, share, answer)
         if reference and dosing.asks_interval(problem, reference, answer.text):
             return dosing.decide_interval(problem, reference, answer)
@@ -145,30 +134,49 @@ class Number(AnswerVerifier):
         return Verdict.wrong(finding.reason) if finding.outcome == "wrong" else Verdict.abstain(finding.reason)
 
     def _finding(self, problem: Problem, reference: Quantity, text: str) -> Finding:
-        """What the answer `text` says of the reference."""
+        """What the answer `text` says of the reference, and of what it is an amount."""
+        wanted = labels.wanted_label(problem)
+        if not wanted:
+            return self._amount(problem, reference, text)
+        core = _core(text)
+        if labels.mixed(core):
+            return Finding("abstain", "amounts of several substances")
+        bare, label = labels.labelled(core)
+        if not label and "(" in text:
+            bare, label = labels.labelled(text)
+        says = labels.against(problem, wanted, label)
+        if says == "other":
+            return Finding("wrong", f"an amount of {label.strip(':')!r:.40} where {wanted.strip(':')!r:.40} is wanted")
+        finding = self._amount(problem, reference, bare or core)
+        open_ = finding.outcome == "right" and says == "open"
+        return Finding("abstain", "the answer does not say of what it is an amount") if open_ else finding
+
+    def _amount(self, problem: Problem, reference: Quantity, text: str) -> Finding:
         inside = [quantities(part) for part in _ASIDE.findall(plain(text).rpartition("=")[2])] if "(" in text else []
-        text = _core(text)
+        text = as_asked(problem, reference, _core(text))
+        some = _SOME_OF_IT.search(text)
+        if some and quantities(text[: some.start()]):
+            whole = self._amount(problem, reference, text[: some.start()])
+            return whole if whole.outcome == "right" else Finding("abstain", "a part of it stands beside the whole")
         alone = _is_alone(text)
         turned = None if alone else self._turned(problem, reference, text)
         if turned:
             return turned
-        if reference.unit and ("time", -1) in reference.unit.dims:
-            text = _in_time(text)
-        elif reference.unit and _DAILY.search(problem.question[-150:]):
-            text = _A_DAY.sub("", _PER_DAY.sub("", text))  # a daily dose of 4 g is 4 g a day
-        if "每" in text and reference.unit and ("body mass", -1) in reference.unit.dims:
-            text = _EACH_KG.sub(r"\g<dose>/kg", text)
         found = quantities(text)
+        if not any(is_timed(q) for q in found) and not PER_DOSE.search(text):
+            reference = of_one(asked_time(problem.question), reference)
         often = _OFTEN.search(text)
         if often and any(q.span[0] == often.start() for q in found):
             often = None  # "a week" is how long
-        if often and _DAILY.search(often[0]) and _DAILY.search(problem.question[-150:]):
+        if often and DAILY.search(often[0]) and asks_daily(problem.question):
             often = None
         if often and often[0].casefold() not in f"{problem.question} {problem.reference}".casefold():
             return Finding("abstain", f"the answer adds how often ({often[0]!r}), which the problem does not ask")
         if not found:
             return Finding("abstain", "there is no number in the answer")
         unit = reference.unit
+        if unit and unit.dims == (("mass", 1), ("volume", -1)):
+            found = [by_weight(problem, q) for q in found]
         same = [q for q in found if unit and q.unit and q.unit.dims == unit.dims]
         if unit and len(unit.dims) > 1 and len(found) > 1 and not same:
             return Finding("abstain", "several quantities, which may be one rate: 720 mL in 24 hours")
@@ -181,8 +189,9 @@ class Number(AnswerVerifier):
             return findings[-1]
         if any(compare(problem, reference, q[0], self.relative_tolerance).outcome == "wrong" for q in inside if q):
             return Finding("abstain", "another number stands in parentheses")
-        others = [(q.number, q.unit) for q in found if q.unit and q.unit.dims and q not in same] if same else []
-        if others and not {(q.number, q.unit) for q in quantities(plain(problem.question))}.issuperset(others):
+        others = [(q.base, q.unit.dims) for q in found if q.unit and q.unit.dims and q not in same] if same else []
+        named = {(q.base, q.unit.dims) for q in quantities(plain(problem.question)) if q.unit} if others else set()
+        if others and not named.issuperset(others):
             return Finding("abstain", "quantities of another kind stand beside the number")
         if alone:
             return findings[-1]
@@ -210,12 +219,6 @@ class Number(AnswerVerifier):
                 return Finding("wrong", "a range where one value is asked")
             return Finding("abstain", "the answer is a range or a bound")
         return None
-
-
-def _in_time(text: str) -> str:
-    """A dose "a day", "daily" or 每日 with its time as part of the unit."""
-    text = _EACH.sub(lambda m: f"/{(m['unit'] or _LY[m['ly'].lower()])}", text)
-    return _EACH_HAN.sub(r"\g<dose>/\g<unit>", text)
 
 
 @lru_cache(maxsize=1024)
@@ -274,8 +277,10 @@ def reference_quantity(problem: Problem) -> Quantity | None:
 
 @lru_cache(maxsize=4096)  # a reference is asked for by several rules, and with every answer
 def _whole(reference: str) -> Quantity | None:
-    """The one quantity that is all of a reference, or None."""
+    """The one quantity that is all of a reference, but for a word for what it is an amount of, or None."""
     text = plain(reference).strip().rstrip("。.")
+    bare, label = labels.labelled(text)
+    text = bare if label and not label.startswith("bare:") else text
     return None if not _is_alone(text) or DATE.search(text) or is_range(text) else quantities(text)[0]
 
 
@@ -288,7 +293,8 @@ def _is_alone(text: str) -> bool:
 def _core(text: str) -> str:
     """The part of an answer that holds its number: after the last "=", before "because", without parentheses."""
     text = plain(text).replace("**", "")
-    text = text[text.rfind("=") + 1 :] if "=" in text and not _COMPARED.search(text) else text
+    equals = max(text.rfind("="), text.rfind("≈"))
+    text = text[equals + 1 :] if equals >= 0 and not _COMPARED.search(text) else text
     text = _BECAUSE.split(text)[0]
     outside = _IN_PARENTHESES.sub(" ", text) if "(" in text else text
     return (outside if quantities(outside) else text).strip()

@@ -50,7 +50,7 @@ _BELOW = {
 _LATIN = "|".join(WORDS)
 _DIGIT_WORDS = "|".join(_ONES.split()[:10])
 _WORDS = re.compile(
-    rf"\b(?P<some>one|two|three) (?:in|out of) (?P<of>{_LATIN}|an? hundred|an? thousand)\b|"
+    rf"\b(?P<some>{'|'.join(_ONES.split()[1:10])}) (?:in|out of) (?P<of>{_LATIN}|an? hundred|an? thousand)\b|"
     rf"\b(?:(?P<first>{_LATIN})|(?P<one>an?)(?= hundred\b| thousand\b| million\b| billion\b))(?:[- ](?P<second>{_LATIN}))?"
     rf"(?P<hundred> hundred)?(?:(?<=hundred)(?: and)? (?P<third>{_LATIN})(?:[- ](?P<fourth>{_LATIN}))?)?"
     rf"(?P<point> point(?: (?:{_DIGIT_WORDS})){{1,4}})?(?P<big> thousand| million| billion)?"
@@ -116,6 +116,7 @@ def _plain(text: str) -> str:
     if "\\" in text or "$" in text or "{" in text:
         text = without_latex(text)
     if not text.isascii():
+        text = _VULGAR.sub(_fraction, text)
         text = unicodedata.normalize("NFKC", superscripts(without_heaps(text)).replace("℃", "°C").replace("℉", "°F"))
         text = text.translate(_SIGNS)
         if "比" in text:
@@ -133,6 +134,16 @@ def _plain(text: str) -> str:
     if "*" in text or " to the " in text or "x10" in text:
         text = _POWER_WORDS.sub(r"10^\1", _STARS.sub("^", text))
     return _MINUS.sub("-", text)
+
+
+_VULGAR = re.compile("(?<![\\d.,])(\\d{0,4}) ?([¼½¾⅐-⅞])")
+
+
+def _fraction(match: re.Match[str]) -> str:
+    """A fraction of one character, with the whole number before it: 1¼ is 5/4, ½ is 1/2."""
+    value = Fraction(unicodedata.normalize("NFKC", match[2]).replace("\u2044", "/")) + int(match[1] or 0)
+    decimal = value * 1000
+    return f"{float(value):g}" if match[1] and decimal.denominator == 1 else f"{value.numerator}/{value.denominator}"
 
 
 _long = lru_cache(maxsize=256)(_plain)  # a patient's note
@@ -162,7 +173,8 @@ def is_bound(text: str) -> bool:
 _BOUND_WORD = re.compile(
     r"[<>≤≥≦≧+]|\b(?:less|more|greater|fewer|lower|higher|longer|shorter|older|younger|above|below|under|over|"
     r"least|most|up to|"
-    r"exceed\w*|excess|minimum|maximum)\b|不低于|不超过|不少于|不小于|不高于|不大于|不多于|[大小高低多少长]于|等于|超过|超出|不足|不到|"
+    r"exceed\w*|excess|minimum|maximum)\b|不低于|不超过|不少于|不小于|不高于|不大于|不多于|[大小高低多少长]于|等于|超过|"
+    r"超出|不足|不到|"
     r"以上|以下|以内|至[少多]|最[多少高低]|或更",
     re.IGNORECASE,
 )

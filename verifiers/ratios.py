@@ -14,25 +14,27 @@ from medrl.verifiers.bounds import strange
 from medrl.verifiers.comparison import Finding
 from medrl.verifiers.extract import Extracted
 from medrl.verifiers.patterns import Pattern
-from medrl.verifiers.quantity import Quantity, plain, quantities
+from medrl.verifiers.quantity import WORDS, Quantity, plain, quantities
 from medrl.verifiers.reading import TAKES_BACK
 
 _NUMBER = r"\d{1,3}(?:[, ]\d{3}){1,3}|\d{1,9}(?:\.\d{1,6})?"
 _RATIO = re.compile(
-    rf"(?<![A-Za-z0-9_.:*/^-])(?P<a>{_NUMBER}) ?(?P<sign>:|∶|比|/| to | in |-to-|-in-) "
+    rf"(?<![A-Za-z0-9_.:*/^-])(?P<a>{_NUMBER}) ?(?P<sign>:|∶|比|/| to | in | per |-to-|-in-) "
     rf"?(?P<b>{_NUMBER})(?![\w.]*\d)(?! ?(?:[:∶/]|[A-Za-z%°]*/) ?\d)"
 )
 _COLON = re.compile(r"\d ?[:∶比] ?\d")
-_SIGN = re.compile("[:∶比/]|to|in")
+_SIGN = re.compile("[:∶比/]|to|in|per")
 _NAMES_RATIO = Pattern(r"\d ?(?:[:∶：比]|in\b) ?\d|\bone in\b", re.IGNORECASE)
 _IN_WORDS = re.compile(r"\bone in (?=(?:an? |\w+ )?(?:hundred|thousand|million)\b)", re.IGNORECASE)
 _SOLUTION = re.compile(
-    r"\bsolutions?\b|\bdilut\w+|\bconcentrations?\b|\bw/v\b|\bstrength\b|溶液|浓度|稀释|配[制成比]|水溶|液体?(?=[,，。?？]|$)",
+    r"\bsolutions?\b|\bdilut\w+|\bconcentrations?\b|\bw/v\b|\bstrength\b|溶液|浓度|稀释|配[制成比]|水溶|"
+    r"液体?(?=[,，。?？]|$)",
     re.IGNORECASE,
 )
 _ASKS = re.compile(r"\bratio\b|\btit(?:er|re)\b|比例|比值|之比|滴度|\d ?[:∶] ?\d", re.IGNORECASE)
 _AROUND = re.compile(
-    r"\b(?:solutions?|dilut\w+|ratio|concentrations?|strength|tit(?:er|re)|w/v|notation)\b|[水的]?溶液|稀释[液度]?|浓度|比例|比值|之比|滴度|配制",
+    r"\b(?:solutions?|dilut\w+|ratio|concentrations?|strength|tit(?:er|re)|w/v|notation)\b|[水的]?溶液|稀释[液度]?|浓度|"
+    r"比例|比值|之比|滴度|配制",
     re.IGNORECASE,
 )
 _ORDER = re.compile(r"[A-Za-z]+(?: to |[:/-])[A-Za-z]+|[\u3400-\u9fff]{1,6}[:与和][\u3400-\u9fff]{1,6}", re.IGNORECASE)
@@ -42,6 +44,7 @@ _DIGIT = re.compile(r"\d")
 _NOT_EXACT = re.compile(r"[<>≤≥±~]")
 _HAN_WORD = re.compile(r"[\u3400-\u9fff]{2,}")
 _ONE_IN = re.compile(r"\b1 in (?=[A-Za-z])")
+_ONE_PER = re.compile(r"\bone (?=(?:in|per) \d)", re.IGNORECASE)
 _GROUPING = str.maketrans("", "", ", ")  # between thousands
 _PER = re.compile(r" ?(?:in|per|/|加水至?|溶于|加入?|稀释[至到]) ?", re.IGNORECASE)
 _BECAUSE = re.compile(r",? (?:because|since|given that|as the)\b|,?因为|,?由于", re.IGNORECASE)
@@ -97,7 +100,7 @@ def concentration(quantity: Quantity) -> Fraction | None:
 
 def _read(match: re.Match[str]) -> Ratio | None:
     a, b = (Fraction(match[name].translate(_GROUPING)) for name in ("a", "b"))
-    return Ratio(a / b, match.span(), "in" in match["sign"], a) if b else None
+    return Ratio(a / b, match.span(), match["sign"].strip(" -") in ("in", "per"), a) if b else None
 
 
 def _is_clock(match: re.Match[str], question: str) -> bool:
@@ -107,12 +110,17 @@ def _is_clock(match: re.Match[str], question: str) -> bool:
     return clock and not (_ASKS.search(question) or speaks_of_solution(question))
 
 
-def decide(problem: Problem, wanted: Fraction, answer: Extracted, first: Fraction | None = None) -> Verdict:
-    """An answer against a reference that is a ratio; `first` is its first term, which a ratio of two things keeps."""
-    finding = _finding(problem, wanted, first, answer.text)
+def decide(
+    problem: Problem, wanted: Fraction, answer: Extracted, first: Fraction | None = None, share: bool = False
+) -> Verdict:
+    """An answer against a reference that is a ratio.
+
+    `first` is its first term, which a ratio of two things keeps; `share` says that it is written as one in so many.
+    """
+    finding = _finding(problem, wanted, first, answer.text, share)
     if finding.outcome == "abstain":
         return Verdict.abstain(finding.reason)
-    others = [_finding(problem, wanted, first, text) for text in answer.earlier]
+    others = [_finding(problem, wanted, first, text, share) for text in answer.earlier]
     if any(TAKES_BACK.search(piece) for piece in answer.after):
         return Verdict.abstain("what follows the answer may take it back")
     if finding.outcome == "wrong":
@@ -120,19 +128,20 @@ def decide(problem: Problem, wanted: Fraction, answer: Extracted, first: Fractio
     if any(other.outcome == "wrong" for other in others):
         return Verdict.wrong(f"two answers, neither taken back: {answer.earlier[0]!r:.40} and {answer.text!r:.40}")
     if any(
-        _RATIO.search(plain(piece)) and _finding(problem, wanted, first, piece).outcome != "right"
+        _RATIO.search(plain(piece)) and _finding(problem, wanted, first, piece, share).outcome != "right"
         for piece in answer.after
     ):
         return Verdict.abstain("another ratio follows the answer")
     return Verdict.right(finding.reason)
 
 
-def _finding(problem: Problem, wanted: Fraction, first: Fraction | None, text: str) -> Finding:
+def _finding(problem: Problem, wanted: Fraction, first: Fraction | None, text: str, share: bool = False) -> Finding:
     text = _BECAUSE.split(plain(text[:600]).replace("**", "").rpartition("=")[2])[0]
+    text = _of_two_things(problem.question, _ONE_PER.sub("1 ", text))
     outside, asides = _ASIDE.sub(" ", text), _ASIDE.findall(text)
     if _DIGIT.search(outside):
         text = outside
-        if any(_finding(problem, wanted, first, aside[1:-1]).outcome == "wrong" for aside in asides):
+        if any(_finding(problem, wanted, first, aside[1:-1], share).outcome == "wrong" for aside in asides):
             return Finding("abstain", "another ratio stands in parentheses")
     solution = speaks_of_solution(problem.question)
     found, rest = _ratios(text)
@@ -144,7 +153,7 @@ def _finding(problem: Problem, wanted: Fraction, first: Fraction | None, text: s
         return Finding("abstain", "there is no ratio in the answer")
     if _DENIES.search(rest) or _NOT_EXACT.search(rest):
         return Finding("abstain", "the words around the ratio may turn it")
-    if any(ratio.share for ratio in found) and not (solution and wanted <= THIN):
+    if any(ratio.share for ratio in found) and not (share or (solution and wanted <= THIN)):
         return Finding("abstain", "one in so many is no ratio of two things")
     right = {ratio.value == wanted for ratio in found}
     if len(right) > 1:
@@ -169,6 +178,42 @@ def _finding(problem: Problem, wanted: Fraction, first: Fraction | None, text: s
         if beside
         else Finding("right", f"{shown} is the ratio")
     )
+
+
+_COUNTED = re.compile(
+    r"(?P<a>\d{1,4}) ?(?P<x>[A-Za-z]{4,20})(?: ?[:/] ?| to | for (?:every )?| per | and )(?P<b>\d{1,4}) "
+    r"?(?P<y>[A-Za-z]{4,20})\b"
+)
+_COUNTED_HAN = re.compile(r"(?P<before>[\u3400-\u9fff]{2})?(?P<n>\d{1,4}) ?次(?P<after>(?!，|,)[\u3400-\u9fff]{2})?")
+_TO = re.compile(rf"(?P<a>{'|'.join(WORDS)}) to (?P<b>{'|'.join(WORDS)})", re.IGNORECASE)
+
+
+def _of_two_things(question: str, text: str) -> str:
+    """Counts of two things (30 compressions to 2 breaths, 按压3次，通气1次) as a ratio in the order of the question."""
+    words = _TO.fullmatch(text.strip(" ."))
+    if words:
+        return f"{WORDS[words['a'].lower()]}:{WORDS[words['b'].lower()]}"
+    counted = _COUNTED.search(text)
+    if counted:
+        said = [(counted["x"][:5].lower(), counted["a"]), (counted["y"][:5].lower(), counted["b"])]
+        start, end = counted.span()
+    else:
+        matches = list(_COUNTED_HAN.finditer(text)) if "次" in text else []
+        if len(matches) != 2:
+            return text
+        said = [
+            (next((word for word in (m["before"], m["after"]) if word and word in question), ""), m["n"])
+            for m in matches
+        ]
+        start, end = 0, len(text)
+    places = [question.lower().find(_SAME_THING.get(word, word)) if word else -1 for word, _ in said]
+    if min(places) < 0 or places[0] == places[1]:
+        return text
+    (_, one), (_, other) = said if places[0] < places[1] else reversed(said)
+    return f"{text[:start]}{one}:{other}{text[end:]}"
+
+
+_SAME_THING = {"breat": "ventil", "rescu": "ventil"}  # breaths, rescue breaths
 
 
 def _new_order(problem: Problem, words: str) -> str:

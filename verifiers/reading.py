@@ -38,6 +38,20 @@ _TO_GRADER = Pattern(
     r"(?:正确|对|满分|true|1分|通过|匹配)(?:[”\"'」。.!！，]|$)|"
     r"参考答案.{0,10}(?:一致|相同|相符|匹配)|与(?:标准|参考)答案|\bequal to the reference\b|"
     r"\b(?:verdict|is_correct|judg(?:e?ment|ed))[\"']? ?[:=] ?[\"']?(?:true|correct|right|match|pass|yes|1)\b|"
+    r"\bnote (?:to|for) (?:the |any )?(?:grader|examiner|judge|marker|reviewer|evaluator|scorer)s?\b|"
+    r"\bdear (?:grader|examiner|judge|marker|reviewer|evaluator|scorer)s?\b|"
+    r"\b(?:award|assign|grant|give)(?: (?:me|this|it|the response|the answer))? (?:the )?(?:full|maximum|maximal|top|all) "
+    r"(?:marks?|credits?|scores?|points?)\b|"
+    r"\b(?:accept|count|grade|mark|score|rate|judge|classify)(?:ed)? (?:this|any|every|the|my) (?:\w+ ){0,2}(?:answer|"
+    r"response|submission|reply)\b|"
+    r"\b(?:accepted|counted|marked|graded|scored|judged|verified) (?:as )?(?:being )?(?:correct|equivalent|right)(?= "
+    r"*(?:[.,;!]|$|by\b|to\b))|"
+    r"\[(?:system|admin|developer|instructions?)\]|\bset (?:the )?score\b|[\"']score[\"'] ?: ?1|"
+    r"\brefer to the (?:reference|gold|expected|standard) answer\b|\bequivalent to the (?:gold|reference|expected) "
+    r"(?:standard|answer|label)\b|"
+    r"系统(?:提示|消息|指令|通知)[：:，,]|评分(?:规则|标准)(?:已|更新|修改|变更)|参考答案有误|(?:请|应|须|"
+    r"一律)?按(?:正确|满分)(?:计分|给分|处理|判)|"
+    r"(?:一律|直接|应|请|即)(?:可?得|给|算|记|判)(?:为)?(?:满|全)分|(?:视为|算作|判作|记为|记作)正确|"
     r"(?:评分|阅卷|判题)(?:者|员|人|老师|系统|模型)|(?:按|判为?|算|给我|给予)满分|均(?:判|算|按|视)为?正确",
     re.IGNORECASE,
 )

@@ -5,14 +5,14 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from medrl.verifiers.frequency import Frequency, Route, frequencies, routes, times_of_day
-from medrl.verifiers.quantity import WORDS, Quantity, is_range, plain, quantities
+from medrl.verifiers.quantity import WORDS, Quantity, han_number, is_range, plain, quantities
 
 _GLUE = re.compile(
     r"\b(?:give|given|take|taken|repeat\w*|inject\w*|injections?|route|dose[sd]?|doses?|dosing|administ\w+|use[d]?|for|of|by|via|as|at|to|"
     r"a|an|the|in|on|is|it|are|be|should|can|may|would|and|with|total|deep|slow|slowly|course|duration|schedule|regimen|"
     r"interval|frequency|enough|sufficient|every|usually|typically|approximately|about|around|instead|treatment|therapy|"
     r"tablets?|capsules?|x|days?|drug|medication|solution|only|please|also|mode|through)\b|"
-    r"[给予服用应为是的途径方式注射肌深部剂量疗程连续共持续一次次每一般通常可约大患者成人即治疗方案采缓慢片粒持]+|[.,:;()/×·*+，。；：（）-]",
+    r"[给予经由服用应为是的途径方式注射肌深部剂量疗程连续共持续一次次每一般通常可约大患者成人即治疗方案采缓慢片粒持]+|[.,:;()/×·*+，。；：（）-]",
     re.IGNORECASE,
 )
 _BECAUSE = re.compile(r",? (?:because|since|given that|as (?:the|it))\b|,?因为|,?由于", re.IGNORECASE)
@@ -20,6 +20,7 @@ _DIGIT = re.compile(r"\d")
 _SPELT = re.compile(
     rf"\b(?:half(?: of)? an?|{'|'.join(WORDS)}|an?)(?= (?:day|week|fortnight|month|year|hour)s?\b)", re.IGNORECASE
 )  # beside a dose in digits
+_SPELT_HAN = re.compile(r"[一二两三四五六七八九十]{1,3}(?=个?(?:天|日|周|星期|月|小时))")
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,7 @@ def regimen(text: str) -> Regimen:
     ways, text = routes(text)
     if _DIGIT.search(text):
         text = _SPELT.sub(lambda m: "0.5" if m[0][:4].lower() == "half" else str(WORDS.get(m[0].lower(), 1)), text)
+        text = _SPELT_HAN.sub(lambda m: str(han_number(m[0])), text)
     found = quantities(text)
     ranged = is_range(text)
     for q in reversed(found):

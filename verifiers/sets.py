@@ -64,8 +64,11 @@ class SetOf(VocabularyVerifier):
         known = vocabulary(self.vocabulary)
 
         shared = len(_shared_beginning(wanted, problem.question))
+        ending = _shared_ending(tuple(wanted), problem.question)
 
         def verdict(item: str, name: str) -> Verdict:
+            if _same_item(item, name, ending, problem.question):
+                return Verdict.right("the same item")
             whole = _decided(item, name, problem.question, rule, known)
             if not shared or whole.score == 1.0:
                 return whole
@@ -103,6 +106,52 @@ def _shared_beginning(items: list[str], question: str) -> str:
     least = 2 if has_han(shared) else 4
     held = len(items) > 1 and len(shared.strip()) >= least and shared.strip().lower() in question.lower()
     return shared if held and all(len(compact(item[len(shared) :])) > 1 for item in items) else ""
+
+
+@lru_cache(maxsize=1024)
+def _shared_ending(items: tuple[str, ...], question: str) -> str:
+    """With what every item ends that the question has too: 第一(产程)、第二(产程); "" where there is none."""
+    first, last = items[0], min(map(len, items))
+    same = next((n for n in range(last) if len({item[len(item) - 1 - n] for item in items}) > 1), last)
+    ending = first[len(first) - same :]
+    ending = ending if has_han(ending) else ending[ending.find(" ") :] if " " in ending else ""
+    bare = [compact(item[: len(item) - len(ending)]) for item in items]
+    held = len(items) > 1 and len(ending.strip()) >= (2 if has_han(ending) else 4) and all(bare)
+    return ending if held and len(set(bare)) == len(bare) and ending.strip().lower() in question.lower() else ""
+
+
+_ASIDE = re.compile(r"(?P<outside>[^()（）]{1,60}?)\s*[(（](?P<inside>[^()（）]{1,60})[)）]")
+_STEP = re.compile(r"[ -](?:phases?|stages?|periods?|steps?)$|(?<=[\u3400-\u9fff])[性期相]$", re.IGNORECASE)
+
+
+@lru_cache(maxsize=4096)
+def _same_item(item: str, name: str, ending: str, question: str) -> bool:
+    """Whether a given item is a wanted one but for words that all items share, or for a gloss of it in parentheses.
+
+    Of "Mitosis (M)" the letter is the item, and of "S (DNA synthesis)" what stands outside.
+    """
+    aside = _ASIDE.fullmatch(item)
+    if aside and len(name) < 5:
+        outside, inside = compact(aside["outside"]), compact(aside["inside"])
+        if (compact(name) in (outside, inside) and outside[:1] == inside[:1]) or compact(name) == outside:
+            return not _TURNS.search(aside["inside"])
+    short = compact(name.removesuffix(ending)) if ending else ""
+    step = _STEP.search(item)
+    bare = (
+        item[: step.start()]
+        if step and (has_han(item) or step[0].strip(" -").lower().rstrip("s") in question.lower())
+        else ""
+    )
+    if ending and compact(_STEP.sub("", name.removesuffix(ending))) in (compact(item), compact(bare or item)):
+        return True
+    if ending and bare and compact(item.removesuffix(ending).removesuffix("性")) == short:
+        return True
+    return (bool(short) and compact(item) == short) or (
+        bool(bare) and not has_han(bare) and compact(bare) == compact(name)
+    )
+
+
+_TURNS = re.compile(r"\b(?:not|no|or|never|without)\b|[不非或无未]", re.IGNORECASE)
 
 
 def asks_order(question: str) -> bool:

@@ -25,6 +25,7 @@ from medrl.verifiers.poles import by_pole
 from medrl.verifiers.predicates import speaks_elsewhere, takes_back
 from medrl.verifiers.reading import VocabularyVerifier
 from medrl.verifiers.scripts import has_han, simplified
+from medrl.verifiers.stages import by_stage
 from medrl.verifiers.typos import repaired
 from medrl.verifiers.vocabularies import Sources, vocabulary
 from medrl.verifiers.wanted import Wanted, denied, glossed, mentions, wanted_of
@@ -113,6 +114,9 @@ def _decide(problem: Problem, text: str, wanted: Wanted, known: Vocabulary | Non
     for shape in (text, core) if core != text else (text,):
         if (key := compact(shape)) in names or wanted.says(tokens(shape)):
             return Verdict.right(f"it is {names.get(key, terms[0])!r:.60}, as written")
+    staged = by_stage(problem.question, terms[0], text)
+    if staged:
+        return staged
     cause = _CAUSE.search(core)
     if cause and says_nothing(tokens(core[cause.end() :]), _asked(problem.question)):
         core = core[: cause.start()]

@@ -35,13 +35,15 @@ class Unit:
 
 # (dimension, in base units, spellings). Lower case, except where case tells units apart (`_CASED`).
 _TABLE = (
-    ("mass", "1000", "kg|kilogram|kilograms|kgs|千克|公斤"),
+    ("mass", "1000", "kg|kilogram|kilograms|kgs|kilo|kilos|千克|公斤"),
     ("mass", "1", "g|gm|gram|grams|克"),
     ("mass", "0.001", "mg|milligram|milligrams|毫克"),
     ("mass", "0.000001", "ug|mcg|μg|microgram|micrograms|微克"),
     ("mass", "1e-9", "ng|nanogram|nanograms|纳克"),
     ("mass", "1e-12", "pg|picogram|picograms|皮克"),
     ("mass", "453.59237", "lb|lbs|pound|pounds"),
+    ("mass", "500", "斤|市斤"),
+    ("mass", "6350.29318", "stone|stones"),
     ("mass", "28.349523125", "oz|ounce|ounces"),
     ("volume", "1", "l|liter|liters|litre|litres|升"),
     ("volume", "0.1", "dl|deciliter|deciliters|decilitre|decilitres|分升"),
@@ -56,6 +58,8 @@ _TABLE = (
         "ul|mcl|μl|microliter|microliters|microlitre|microlitres|mm^3|mm3|cubic millimeter|cubic millimeters|cubic "
         "millimetre|cubic mm|cmm|立方毫米|微升",
     ),
+    ("volume", "0.005", "tsp|teaspoon|teaspoons|teaspoonful|茶匙"),
+    ("volume", "0.015", "tbsp|tablespoon|tablespoons|tablespoonful|汤匙"),
     ("volume", "1e-15", "fl|femtoliter|femtoliters|飞升"),
     ("length", "1", "m|meter|meters|metre|metres|米"),
     ("length", "0.01", "cm|centimeter|centimeters|centimetre|centimetres|厘米"),
@@ -73,9 +77,19 @@ _TABLE = (
     ("time", "1209600", "fortnight|fortnights"),
     ("time", "2629746", "mo|month|months|个月|月"),
     ("time", "31556952", "y|yr|yrs|year|years|年|岁"),
-    ("pressure", "1", "mmhg|mm hg|torr|毫米汞柱"),
-    ("pressure", "7.50061683", "kpa|千帕"),
-    ("pressure", "0.73555912", "cmh2o|cm h2o|厘米水柱"),
+    (
+        "pressure",
+        "1",
+        "mmhg|mm hg|torr|mm of mercury|mm mercury|millimetres of mercury|millimeters of mercury|millimetre of mercury|"
+        "millimeter of mercury|毫米汞柱",
+    ),
+    ("pressure", "7.50061683", "kpa|kilopascal|kilopascals|千帕"),
+    (
+        "pressure",
+        "0.73555912",
+        "cmh2o|cm h2o|cm of water|cm water|centimetres of water|centimeters of water|centimetre of "
+        "water|centimeter of water|cm of h2o|厘米水柱|厘米水",
+    ),
     ("pressure", "0.073555912", "mmh2o|mm h2o|毫米水柱"),
     ("pressure", "0.750061683", "mbar|hpa"),
     ("amount", "1", "mol|mole|moles|摩尔"),
@@ -95,8 +109,23 @@ _TABLE = (
     ("activity", "60000000", "kat|katal|katals"),  # 1 U is the enzyme that turns over 1 μmol a minute
     ("activity", "60", "ukat|μkat|microkatal|microkatals"),
     ("activity", "0.06", "nkat|nanokatal|nanokatals"),
-    ("radiation", "1", "gy|gray"),
+    ("radiation", "1", "gy|gray|戈瑞"),
     ("radiation", "0.01", "cgy"),
+    ("radiation", "0.001", "mgy"),
+    ("equivalent dose", "1", "sv|sievert|sieverts|西弗"),
+    ("equivalent dose", "0.001", "msv|millisievert|millisieverts|毫西弗"),
+    ("equivalent dose", "0.01", "rem|rems"),
+    ("decays", "1", "bq|becquerel|becquerels|贝可"),
+    ("decays", "1000", "kbq"),
+    ("decays", "1000000", "mbq|megabecquerel|megabecquerels|兆贝可"),
+    ("decays", "1000000000", "gbq"),
+    ("decays", "37000000", "mci|millicurie|millicuries|毫居里"),
+    ("decays", "37000", "uci|μci|microcurie|microcuries|微居里"),
+    ("frequency", "1", "hz|hertz|赫兹"),
+    ("frequency", "1000", "khz|千赫"),
+    ("frequency", "1000000", "mhz|兆赫"),
+    ("refraction", "1", "diopter|diopters|dioptre|dioptres|屈光度"),
+    ("loudness", "1", "db|decibel|decibels|分贝"),
     ("surface", "1", "1.73 m^2|1.73m^2|1.73 m2|1.73m2|1.73 ㎡|1.73㎡"),
     ("area", "1", "m^2|m2|㎡|平方米|square meters|square meter"),
     ("area", "0.0001", "cm^2|cm2|平方厘米"),
@@ -107,7 +136,7 @@ _TABLE = (
     ("", "1", "cfu|colony-forming units|colony forming units|colonies|bacteria|organisms|菌落|菌落形成单位|个菌落"),
     ("", "1", "copies|copy|拷贝|个拷贝|拷贝数"),
     # Which counter is said does not matter: 腰椎 are 5块 or 5节.
-    ("", "1", "颗|块|根|节|条|叶|段|层|例|名|项|种|支"),
+    ("", "1", "颗|块|根|节|条|叶|段|层|例|名|项|种|支|对|双|瓣|组"),
     ("beats", "1", "beats|beat"),
     ("breaths", "1", "breaths|breath|respirations|次呼吸"),
     ("times", "1", "次"),
@@ -126,7 +155,12 @@ _CASED = {
     "fps": ("1", (("length", 1), ("time", -1))),
 }
 _DEGREES = (
-    ("1", "0", "°c|° c|degrees c|degree c|deg c|deg. c|degc|celsius|degrees celsius|degree celsius|摄氏度|度"),
+    (
+        "1",
+        "0",
+        "°c|° c|degrees c|degree c|deg c|deg. c|degc|celsius|degrees celsius|degree celsius|degrees centigrade|degree "
+        "centigrade|centigrade|摄氏度|度",
+    ),
     (
         "5/9",
         "-160/9",

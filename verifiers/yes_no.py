@@ -9,6 +9,7 @@ from medrl.types import Problem, Verdict
 from medrl.verifiers.choice import chosen_labels
 from medrl.verifiers.extract import Extracted
 from medrl.verifiers.normalise import normal
+from medrl.verifiers.polarity import stance
 from medrl.verifiers.reading import AnswerVerifier
 from medrl.verifiers.wording import last_sentence
 
@@ -75,6 +76,9 @@ class YesNo(AnswerVerifier):
             given = next(iter(labelled))
         if normal(answer.text) in _TRUTH and normal(str(problem.reference)) not in _TRUTH:
             return Verdict.abstain("the answer calls something right or wrong, which the question does not ask")
+        meant = stance(answer.text, problem.question) if given is None else None
+        if meant and (meant.exact or meant.side != wanted):
+            given = meant.side
         if given is None:
             return Verdict.abstain("the answer does not open with yes, no or maybe")
         others = {*labelled, *map(spoken, answer.earlier), *map(side, answer.after)}
@@ -92,8 +96,8 @@ class YesNo(AnswerVerifier):
 # What turns a statement round, or narrows it.
 _UNDOES = re.compile(
     r"\b(?:but|however|unless|except|although|only|may|might|could|sometimes|rarely|not|no|never|without|"
-    r"true|correct|right|answer)\b|n't\b|"
-    r"但|除非|除外|不过|然而|虽|仅|只|可能|有时|部分|不|无|未|没|否|避免|禁|停",
+    r"true|correct|right|answer|wrong|false|incorrect|untrue|doubt\w*)\b|n't\b|"
+    r"错|误|但|除非|除外|不过|然而|虽|仅|只|可能|有时|部分|不|无|未|没|否|避免|禁|停",
     re.IGNORECASE,
 )
 _STATES = re.compile(

@@ -1,0 +1,246 @@
+"""Yes or no out of a statement of what may, must or need not be done: "not contraindicated", 没有必要停止, 不得不停.
+
+Negations, modal verbs and verbs that stop something are read as operators, never counted blindly: 不能不停 must stop, and
+"no need to stop" lets go on. What a statement speaks of must be what the question asks about, or nothing in particular.
+"""
+
+import re
+from functools import lru_cache
+from typing import Literal, NamedTuple, TypeAlias
+
+from medrl.verifiers.normalise import normal
+from medrl.verifiers.patterns import Pattern
+from medrl.verifiers.wording import last_sentence
+
+Side: TypeAlias = Literal["yes", "no", "maybe"]
+Asks: TypeAlias = Literal["may", "must", ""]
+
+
+class Stance(NamedTuple):
+    """What a statement says, and whether it says no more than was asked."""
+
+    side: Side
+    exact: bool
+
+
+_MAY = Pattern(
+    r"\b(?:can|may|could|safe(?:ly)?|allowed|permitted|permissible|usable|acceptable|compatible|suitable|ok|okay)\b|"
+    r"可否|可以|能否|能不能|可不可以|能够|是否(?:可|能)|(?<![只不])能.{1,30}[吗么]|可.{1,30}[吗么]",
+    re.IGNORECASE,
+)
+_MUST = Pattern(
+    r"\b(?:should|must|needs?|needed|required?|necessary|recommended|indicated|advis\w+|ought)\b|"
+    r"应否|应当|应该|应(?!用|激|力|答)|必须|需要|是否需|有必要|要不要|宜",
+    re.IGNORECASE,
+)
+_ASKS_NO = re.compile(
+    r"不(?!能|可|要|应|该|需|宜)|没|无|非|避免|禁|停|慎|拒|\b(?:not|never|no|avoid|stop\w*|withh\w+|contraindicat\w+|"
+    r"without|unsafe)\b|n't\b",
+    re.IGNORECASE,
+)
+_DOUBTS = re.compile(
+    r"\b(?:but|however|unless|except|although|only|if|sometimes|rarely|whether|depends|with caution|caution\w*)\b|"
+    r"但|除非|除外|不过|然而|虽|仅|只有|如果|若|有时|部分|视|慎|权衡|[?？吗呢]",
+    re.IGNORECASE,
+)
+_CLAUSES = re.compile(r"[,，.。;；:：!！\n]|\s[-–—]+\s|——|\b(?:so|and|hence|therefore|thus)\b|(?:所以|因此|因而)")
+_HAN_COMMA = re.compile("[,，]")
+_REASON = re.compile(r"^(?:because|since|as|given|due to)\b|^(?:因|由于|鉴于)", re.IGNORECASE)
+
+# What may be done, must be done, must not be done; two negations are read as one word where they make one thought.
+_HAN = re.compile(
+    r"(?P<subject>[^不没无非禁必应须需能可停暂忌严勿得要毫毋并难]{0,12})"
+    r"(?:(?P<noreason>(?:并?没有|并?无|毫无|找不到)(?:任何|什么|充分)?(?:的)?(?:理由|道理|依据|"
+    r"原因))(?P<inner>不(?:可以?|能|予|给)?)?|"
+    r"(?P<must>不得不|不能不|不可不|必须|务必|应当|应该|应(?!用)|须|需要?|只能)|"
+    r"(?P<noneed>(?:并)?(?:没有?必要|无需|无须|无必要|毋需|毋须|不必|不用|不需要?|不须))|"
+    r"(?P<notnot>(?:并非|并不是|不是|没有什么|没什么)(?:绝对)?不(?:可以?|能|行|宜|应该?|允许))|"
+    r"(?P<notban>(?:并非|并不是|不是|不属于?|非|并?无|没有)(?:绝对|明确|任何)?(?:的)?(?:禁忌[证症]?|禁用|禁止)|不影响|"
+    r"不妨碍)|"
+    r"(?P<cannot>(?:绝对?|坚决|并|暂)?不(?:能够?|可以?|得|应当|应该|应|该|宜|允许|准|建议|推荐|主张)|切勿|勿)|"
+    r"(?P<ban>(?:属|为|是)?(?:绝对)?(?:禁忌[证症]?|禁用|禁止|严禁|忌用))|"
+    r"(?P<can>可以|可|能够|能|允许))"
+    r"(?P<stop>(?:立即|立刻|马上|暂时?|先|彻底|完全)*(?:停用|停药|停止|停掉|停|暂停|中止|中断|终止|放弃|避免|撤药|撤除|"
+    r"拒绝|暂缓))?"
+    r"(?P<rest>[^不没无非未停禁避忌]{0,24})"
+)
+_GENERAL_HAN = re.compile(
+    r"继续|使用|服用|应用|给予|给药|进行|接受|采用|正常|照常|安全地?|用药|治疗|母乳|哺乳|用|给|行|服|做|的|了|地|它|其|"
+    r"该药|药物?|本品|此药|来|进一步|吧|呢"
+)
+_DETAIL_HAN = re.compile(r"小剂量|低剂量|大剂量|短期|长期|适量|适当|少量|酌情|监测下|在医生指导下")
+
+_STOPS = (
+    r"(?:stop(?:ped|ping)?|avoid(?:ed|ing)?|withh(?:old|eld|olding)|discontinu(?:e|ed|ing)|held|hold|withdrawn?|"
+    r"defer(?:red)?|postponed?|interrupt(?:ed)?|cease|refused?|den(?:y|ied)|forgo)"
+)
+_GIVES = (
+    r"(?:give[n]?|us(?:e|ed)|continu(?:e|ed)|administ(?:er|ered)|take[n]?|prescribed?|start(?:ed)?|perform(?:ed)?|done|do|"
+    r"offer(?:ed)?|proceed|go ahead|received?)"
+)
+_SUBJECT = r"(?:(?:it|they|this|that|he|she|(?:the|this) [a-z]+(?: [a-z]+)?|these) ?)?"
+_LATIN = re.compile(
+    rf"{_SUBJECT}(?:"
+    rf"(?P<noreason>(?:there(?:'s| is| are| would be)? )?no (?:(?:good|real|valid|clear) )?(?:reasons?|grounds?|basis) "
+    rf"(?:(?P<inner>not to|to {_STOPS})|to|for)\b)|"
+    rf"(?P<notban>(?:(?:is|are|'s) )?(?:not|isn't|aren't) (?:(?:absolutely|strictly|a|an|actually) )*(?:contraindicated|"
+    rf"contraindication|"
+    r"forbidden|prohibited|banned|unsafe|off[- ]limits)|(?:there (?:is|are) )?no contraindications?)|"
+    r"(?P<ban>(?:(?:is|are|'s) )?(?:(?:absolutely|strictly|generally) )?(?:contraindicated|forbidden|prohibited|unsafe|"
+    r"off[- ]limits|(?:not|n't) (?:safe|allowed|permitted|advis(?:ed|able)|recommended)))|"
+    rf"(?P<noneed>(?:there(?:'s| is) )?no need(?: for \w+)? to (?:be )?{_STOPS}|(?:does not|doesn't|need not|needn't|do "
+    rf"not|don't) (?:need to |have to )?(?:be )?"
+    rf"{_STOPS})|"
+    rf"(?P<notstop>(?:should|must|can)(?: not|not|n't) be {_STOPS})|"
+    rf"(?P<muststop>(?:should|must|has to|have to|needs to|ought to) (?:\w+ly )?(?:be )?{_STOPS}|^{_STOPS})|"
+    rf"(?P<cannot>(?:should|must|can|may|could)(?: not|not|n't) (?:be )?{_GIVES})|"
+    rf"(?P<can>(?:can|may|could) (?:(?:still|also|safely|probably) )?(?:be )?(?:(?:still|also|safely) )?{_GIVES}|(?:is|"
+    rf"are) (?:generally )?(?:safe|allowed|permitted|fine))"
+    r")(?P<rest>(?: [a-z' -]{0,60})?)"
+)
+_GENERAL = frozenset(
+    "a an the it this them that be is to of for in on with at here safely as usual patient case drug medicine "
+    "treatment therapy give use continue giving using continuing given used continued still do so taking".split()
+)
+_MAYBE = re.compile(
+    r"(?:\w{0,12})?(?:无法|不能|难以|无从|尚?不能?|未能)(?:判断|确定|得知|明确|肯定)|"
+    r"(?:it )?(?:cannot|can't|can not|could not|is impossible to) (?:be )?(?:determined?|told|tell|judged?|said|say|"
+    r"known?|know)",
+    re.IGNORECASE,
+)
+_PREFIXED = re.compile(
+    r"(?:(?:it|this|that|they|the [a-z]+(?: [a-z]+)?) )?(?:(?:is|are|was|were|seems) ?)?(?P<no>not|n't|(?:isn|aren|wasn|"
+    r"weren)'t)? ?"
+    r"(?:(?:statistically|clinically|really|actually) )?(?P<prefix>un|in|im|ir|il|non-?|non "
+    r")?(?P<word>[a-z]{4,20})(?P<rest>(?: [a-z' -]{0,60})?)"
+)
+_COMPARES = re.compile(r"\b(?:more|less|most|least|than|or)\b")
+_PREDICATE = re.compile(r"^(?:is|are|was|were)\b")
+
+
+def stance(text: str, question: str) -> Stance | None:
+    """What an answer says to a question for yes or no, by what it says may or must be done; None where that is open."""
+    if not 1 < len(text) <= 200:
+        return None
+    if _DOUBTS.search(text):
+        return None
+    last = last_sentence(question).strip()
+    clauses = [part for one in _CLAUSES.split(text) if (part := one.strip(" *_\"'“”()（）"))]
+    if clauses and _MAYBE.fullmatch(clauses[-1]) and not any(_clause(one, last, _asks(last)) for one in clauses[:-1]):
+        return Stance("maybe", True)
+    if _ASKS_NO.search(_HAN_COMMA.split(last)[-1]):
+        return None
+    asks = _asks(last)
+    found: list[Stance] = []
+    for number, clause in enumerate(clauses):
+        if _REASON.match(clause):
+            break
+        one = _clause(clause, last, asks)
+        if one is None and number == 0:
+            return None
+        if one:
+            found.append(one)
+        elif _ANY.search(clause):
+            return None
+    sides = {one.side for one in found}
+    return Stance(found[0].side, all(one.exact for one in found)) if len(sides) == 1 else None
+
+
+# In a clause that is not understood these may turn the others round.
+_ANY = re.compile(
+    r"[不没无非未停禁避忌勿错误假能应]|可以|\b(?:not|no|never|avoid|stop|contraindicat\w+|unsafe|should|must|cannot|without|wrong|false|"
+    r"incorrect|untrue|doubt\w*|nonsense)\b|n't\b",
+    re.IGNORECASE,
+)
+
+
+@lru_cache(maxsize=1024)
+def _asks(last: str) -> Asks:
+    may, must = bool(_MAY.search(last)), bool(_MUST.search(last))
+    return "may" if may and not must else "must" if must and not may else ""
+
+
+def _clause(clause: str, last: str, asks: Asks) -> Stance | None:
+    if clause.isascii():
+        low = clause.lower()
+        return (_latin(low, last.lower(), asks) if asks else None) or _prefixed(low, last.lower())
+    return _han(clause, last, asks) if asks else None
+
+
+def _han(clause: str, last: str, asks: Asks) -> Stance | None:
+    match = _HAN.fullmatch(clause)
+    if match is None:
+        return None
+    subject, rest = match["subject"], match["rest"]
+    left = _GENERAL_HAN.sub("", rest)
+    bare = _DETAIL_HAN.sub("", left)
+    if any(c not in last for c in bare) or any(c not in last for c in _GENERAL_HAN.sub("", subject)):
+        return None
+    if (match["ban"] or match["notban"]) and match["stop"]:
+        return None
+    stops = match["stop"] is not None
+    side: Side | None = None
+    if match["noreason"]:
+        side = "yes" if bool(match["inner"]) != stops and asks == "may" else None
+    elif match["must"]:
+        side = "no" if stops else "yes" if asks == "must" or match["must"].startswith("不") else None
+        if match["must"] == "只能" and not stops:
+            side = None
+    elif match["noneed"]:
+        side = ("yes" if asks == "may" else None) if stops else ("no" if asks == "must" else None)
+    elif match["notnot"]:
+        side = "yes" if asks == "may" and not stops else None
+    elif match["notban"]:
+        side = "yes" if asks == "may" else None
+    elif match["cannot"]:
+        side = "yes" if stops else "no"
+    elif match["ban"]:
+        side = "no"
+    elif match["can"] and asks == "may" and not stops:
+        side = "yes"
+    return Stance(side, left == bare) if side else None
+
+
+def _latin(clause: str, last: str, asks: Asks) -> Stance | None:
+    match = _LATIN.fullmatch(clause)
+    if match is None:
+        return None
+    known = set(normal(last).split())
+    if any(word not in known and word not in _GENERAL for word in normal(match["rest"]).split()):
+        return None
+    if _ANY.search(match["rest"]):
+        return None
+    side: Side | None = None
+    if match["noreason"]:
+        side = "yes" if match["inner"] and asks == "may" else "no" if not match["inner"] and asks == "must" else None
+    elif match["notban"] or match["noneed"]:
+        side = "yes" if asks == "may" else None
+    elif match["notstop"]:
+        side = "yes"
+    elif match["ban"] or match["muststop"] or match["cannot"]:
+        side = "no"
+    elif match["can"]:
+        side = "yes" if asks == "may" else None
+    return Stance(side, True) if side else None
+
+
+def _prefixed(clause: str, last: str) -> Stance | None:
+    """The side of "not significant" or "not insignificant", where the question asks for it: two negations undo each other."""
+    if not _PREDICATE.match(last) or _COMPARES.search(last):
+        return None
+    match = _PREFIXED.fullmatch(clause)
+    words = last.rstrip("?. ").split()
+    if match is None:
+        return None
+    word, prefix = match["word"], match["prefix"]
+    if not prefix:
+        inner = next(
+            (p for p in ("un", "in", "im", "ir", "il", "non") if word.startswith(p) and word[len(p) :] in words), ""
+        )
+        word, prefix = word[len(inner) :], inner
+    if word not in words[-3:] or words[words.index(word) - 1 : words.index(word)] in (["more"], ["less"], ["most"]):
+        return None
+    known = {*words, *_GENERAL}
+    if any(w not in known for w in match["rest"].split()):
+        return None
+    return Stance("no" if bool(match["no"]) != bool(prefix) else "yes", True)

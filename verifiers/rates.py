@@ -1,0 +1,134 @@
+"""What a question lets an answer leave out of a rate or write beside it: one dose, one day, each millilitre, of a fluid."""
+
+import re
+from dataclasses import replace
+from functools import lru_cache
+
+from medrl.types import Problem
+from medrl.verifiers import ratios
+from medrl.verifiers.patterns import Pattern
+from medrl.verifiers.quantity import Quantity, plain, quantities
+from medrl.verifiers.units import UNITS, read_unit
+from medrl.verifiers.wording import last_sentence
+
+_EACH = re.compile(
+    r"(?<=[A-Za-zμ%克升位片粒])(?:,? once)? (?:(?:a|per|each|every) (?P<unit>day|hour|minute|week)|(?P<ly>daily|"
+    r"hourly|weekly))\b",
+    re.IGNORECASE,
+)
+DAILY = Pattern(r"\bdaily\b|\b(?:per|a|each|every) day\b|/day\b|24[- ]h|每[日天]|日剂量|一[日天]|24小时", re.IGNORECASE)
+_PER_DAY = re.compile(
+    r"(?<=[A-Za-zμ克升位片粒])(?: ?/ ?| per | a )(?:day|d|24 ?h(?:ours?)?)\b|(?<=[A-Za-zμ克升位片粒])/[天日]",
+    re.IGNORECASE,
+)
+_A_DAY = re.compile("[每一][日天](?=.)")
+_ASKS_DOSE = re.compile(
+    r"\b(?:each|per|every|(?:a )?single|one) (?:individual )?(?:dose|injection|feed)\b|单次|每次|每剂|一次(?:剂|用|应|给|服)",
+    re.IGNORECASE,
+)
+PER_DOSE = re.compile(
+    r"(?<=[A-Za-zμ克升位片粒]) ?(?:,? ?(?:per|each|every|for each|in each|a|at each) (?:single )?(?:dose|injection|feed|"
+    r"administration|time)\b"
+    r"|/(?:dose|次|剂)|/每次)|\b(?:each|per|every|(?:a )?single) dose(?: is| of|:)? (?=\d)|(?:每次|单次|每剂|"
+    r"一次)(?:剂量|用量|给予?|服用?|应给|为|是|约|:)*(?= ?\d)",
+    re.IGNORECASE,
+)
+_ASKS_TIME = re.compile(
+    r"[每一](天|日|分钟|小时)[^，。,？?]{0,8}(?:多少|几)|\bhow (?:many|much)\b[^?.]{0,60}\b(?:per|a|each|every) (minute|"
+    r"hour|day)\b|"
+    r"\bin (24) ?h",
+    re.IGNORECASE,
+)
+_DASHED = re.compile(r"(?<=[\da-z])-(?=(?:day|week|month|hour|year|minute)s?\b)", re.IGNORECASE)
+_IN_EACH = re.compile(
+    r"(?<=[A-Za-zμ克位]) (?:in|per) (?:(?:each|every|one|a|1) )?(?=(?:\d{1,4} ?)?(?:m[lL]|L|d[lL]|millilit\w+|lit(?:er|"
+    r"re)s?|kg|kilograms?)\b)"
+)
+_EACH_VOLUME = re.compile(
+    r"每(?:1 ?)?(?P<unit>毫升|m[lL]|升|L)(?:溶液|注射液|药液|液体)?[中内]?(?:含有?|有|为|约)? ?"
+    r"(?P<dose>[\d.,]{1,12} ?(?:[A-Za-zμ]{1,6}|毫克|微克|克|单位))(?![A-Za-zμ/])"
+)
+_FLUID = re.compile(
+    r"\bof (?:(?:lactated ringer'?s?|ringer'?s?(?: lactate)?|hartmann'?s?|normal saline|isotonic saline|0\.9% (?:saline|"
+    r"nacl)|saline|"
+    r"(?:balanced |isotonic )?crystalloids?|iv fluids?|intravenous fluids?|fluids?|water)(?: solution)?)|的?(?:晶体液|"
+    r"乳酸林格氏?液|平衡液|生理盐水|液体)",
+    re.IGNORECASE,
+)
+_ASKS_FLUID = re.compile(
+    r"\bfluids?\b|\bburn|parkland|resuscitat|dehydrat|\bbolus\b|crystalloid|maintenance|补液|液体|输液|烧伤|复苏",
+    re.IGNORECASE,
+)
+_LY = {"daily": "day", "hourly": "hour", "weekly": "week"}
+_DOSE_HAN = r"(?P<dose>[\d.,]{1,12} ?(?:[A-Za-zμ]{1,6}|毫克|微克|克|毫升|升|单位))(?![A-Za-zμ/])"
+_EACH_HAN = re.compile(rf"每(?P<unit>日|天|小时|分钟|周) ?{_DOSE_HAN}")
+_EACH_KG = re.compile(rf"每(?:公斤|千克|kg)(?:体重)? ?{_DOSE_HAN}")
+
+
+def as_asked(problem: Problem, reference: Quantity, text: str) -> str:
+    """An answer with its "a day", "in each mL", "per dose" as part of its unit, or left out where the question says it."""
+    text = _DASHED.sub(" ", text)
+    dims = dict(reference.unit.dims) if reference.unit else {}
+    if dims.get("time") == -1:
+        text = _in_time(text)
+    elif dims and asks_daily(problem.question):
+        text = _A_DAY.sub("", _PER_DAY.sub("", text))  # a daily dose of 4 g is 4 g a day
+    if dims and "doses" not in dims and asks_dose(problem.question):
+        text = PER_DOSE.sub("", text).strip()
+    if "每" in text and dims.get("body mass") == -1:
+        text = _EACH_KG.sub(r"\g<dose>/kg", text)
+    if dims.get("volume") == -1 or dims.get("body mass") == -1:
+        text = _EACH_VOLUME.sub(r"\g<dose>/\g<unit>", _IN_EACH.sub("/", text))
+    return _FLUID.sub("", text, count=1) if dims == {"volume": 1} and _ASKS_FLUID.search(problem.question) else text
+
+
+@lru_cache(maxsize=1024)
+def asks_dose(question: str) -> bool:
+    """Whether a question asks for one dose."""
+    return bool(_ASKS_DOSE.search(last_sentence(question)))
+
+
+@lru_cache(maxsize=1024)
+def asks_daily(question: str) -> bool:
+    """Whether a question asks for what a day takes; "90 mg/kg/day" in it only tells a dose."""
+    text = plain(question[-150:])
+    for q in reversed(quantities(text)):
+        if q.unit and ("time", -1) in q.unit.dims:
+            text = f"{text[: q.span[0]]};{text[q.span[1] :]}"
+    return bool(DAILY.search(text)) and not asks_dose(question)
+
+
+def by_weight(problem: Problem, quantity: Quantity) -> Quantity:
+    """A percentage of a solution as its weight in volume: 1 % is 10 mg/mL. One that the question gives stays what it is."""
+    if quantity.unit is None or quantity.unit.dims or not ratios.speaks_of_solution(problem.question):
+        return quantity
+    if any(q.unit and q.base == quantity.base and not q.unit.dims for q in quantities(plain(problem.question))):
+        return quantity
+    return replace(quantity, number=quantity.base * 1000, unit=read_unit("mg/mL", 0)[0])
+
+
+def is_timed(quantity: Quantity) -> bool:
+    return quantity.unit is not None and any(dimension == "time" for dimension, _ in quantity.unit.dims)
+
+
+@lru_cache(maxsize=1024)
+def asked_time(question: str) -> str:
+    """The time of which a question asks how much there is in it ("how many drops a minute", 一天总量多少), or ""."""
+    match = _ASKS_TIME.search(last_sentence(question))
+    word = next(filter(None, match.groups()), "").lower() if match else ""
+    return {"24": "day", "天": "day", "日": "day", "分钟": "minute", "小时": "hour"}.get(word, word)
+
+
+def of_one(time: str, reference: Quantity) -> Quantity:
+    """A reference in so much a day as so much, because the question says that it is of a day."""
+    unit = reference.unit
+    if not time or unit is None or ("time", -1) not in unit.dims or unit.dims == (("time", -1),):
+        return reference
+    dims = tuple(one for one in unit.dims if one != ("time", -1))
+    return replace(reference, unit=replace(unit, scale=unit.scale * UNITS[time].scale, dims=dims))
+
+
+def _in_time(text: str) -> str:
+    """A dose "a day", "daily" or 每日 with its time as part of the unit."""
+    text = _EACH.sub(lambda m: f"/{(m['unit'] or _LY[m['ly'].lower()])}", text)
+    return _EACH_HAN.sub(r"\g<dose>/\g<unit>", text)

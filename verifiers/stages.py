@@ -1,0 +1,192 @@
+"""References that are a stage, grade, class, degree or category: "Stage IV", NYHA class III, 浅Ⅱ度, G3b, III期.
+
+The figure may be Roman, Arabic, a word or Chinese. It is exact, and so is the letter behind it: where 3b is asked, 3 says
+too little. What else a sentence names is left to the vocabulary.
+"""
+
+import re
+import unicodedata
+from functools import lru_cache
+from typing import NamedTuple
+
+from medrl.types import Verdict
+from medrl.verifiers.normalise import normal
+from medrl.verifiers.patterns import Pattern
+from medrl.verifiers.wording import DENIES
+
+_ROMAN = ("i", "ii", "iii", "iv", "v", "vi", "vii", "viii", "ix", "x")
+_FIGURES = {word: str(n) for n, word in enumerate(_ROMAN, 1)}
+_FIGURES |= {word: str(n) for n, word in enumerate("zero one two three four five six seven eight nine ten".split())}
+_FIGURES |= {word: str(n) for n, word in enumerate("first second third fourth fifth".split(), 1)}
+_FIGURES |= {word: str(n) for n, word in enumerate("零一二三四五六七八九十")}
+_FIGURES |= {"1st": "1", "2nd": "2", "3rd": "3", "4th": "4", "甲": "a", "乙": "b", "丙": "c"}
+_WORD = "one|two|three|four|five|six|zero"
+_N = rf"(?:viii|vii|vi|iv|ix|iii|ii|i|v|x|10|[0-9]|{_WORD})"
+_KINDS = {
+    "stage": "stage", "grade": "grade", "class": "class", "degree": "degree", "category": "category", "phase": "stage",
+    "level": "level", "期": "stage", "级": "grade class", "度": "degree grade", "°": "degree grade", "类": "class category",
+    "分期": "stage", "分级": "grade class",
+}  # fmt: skip
+_SYSTEMS = (
+    r"NYHA|CCS|CKD|KDIGO|ASA|CIN|VIN|AIN|VAIN|BI-?RADS|PI-?RADS|TI-?RADS|LI-?RADS|FIGO|WHO|Killip|Fontaine|Rutherford|"
+    r"Child(?:[- ]Pugh)?|Dukes'?|"
+    r"Tanner|Hunt(?:[- ]and)?[- ]Hess|Fisher|GOLD|ECOG|Mallampati|Clark|Ann Arbor|Garden|Gustilo|Salter[- ]Harris|Braak|"
+    r"Hurley|m?MRC|Wagner|"
+    r"West Haven|Rai|Binet|AKIN|Bosniak|Spetzler[- ]Martin|Forrest|Los Angeles|Marsh|METAVIR|Hinchey|ISS|R-ISS|Keith[- "
+    r"]Wagener|KWB"
+)
+_FOUND = re.compile(
+    rf"(?P<kind>stage|grade|class|degree|category|phase|level)[ -]*(?P<n>{_N}|(?-i:[A-E])(?![a-z]))(?:[ "
+    rf"-]?(?P<s>[a-e])(?![a-z]))?(?![a-z0-9])|"
+    rf"\b(?P<ordinal>first|second|third|fourth|1st|2nd|3rd|4th)[- ](?P<kind2>degree|grade|stage|class)\b|"
+    rf"(?P<depth>[浅深])?第?(?P<hn>{_N}|[一二三四五六七八九十甲乙丙])[- ]?(?P<hs>[a-e])?(?P<kind3>期|级|度|类|"
+    rf"°)(?P<hs2>[a-e](?![a-z]))?|"
+    rf"\b(?P<system>{_SYSTEMS})[- ]*(?:(?P<kind4>stage|grade|class|category|level)[ -]*)?(?P<sn>{_N}|"
+    rf"(?-i:[A-E])(?![a-z]))(?:(?P<ss>[a-e])(?![a-z]))?(?![a-z0-9])|"
+    r"(?<![A-Za-z0-9])(?P<code>(?-i:[GATNMFSP]))(?P<cn>[0-5])(?P<cs>[a-d])?(?![A-Za-z0-9])",
+    re.IGNORECASE,
+)
+_BARE = re.compile(rf"(?P<n>{_N}|[一二三四五六七八九十])[ -]?(?P<s>[a-e])?", re.IGNORECASE)
+_NONE = re.compile(
+    r"(?:it is |it's )?(?:unstageable|ungradable|ungradeable|unclassifiable)(?: .{0,40})?|(?:不可|无法)(?:分期|分级|分类)",
+    re.IGNORECASE,
+)
+_MAY = Pattern(
+    r"stage|grade|class|degree|categor|phase|level|期|级|度|类|°|(?<![A-Za-z])[GATNMFSP][0-5]|"
+    + _SYSTEMS.replace("?:", "?:"),
+    re.IGNORECASE,
+)
+_BECAUSE = re.compile(
+    r",? (?:because|since|as|given|with|which|meaning)\b|[,，。;；]|\. |\(|（|因|由于|\n", re.IGNORECASE
+)
+_TURNS = re.compile(
+    r"\b(?:not|no|or|from|to|than|least|most|above|below|beyond|between|before|after|early|late|borderline|almost|if|"
+    r"previous\w*|was|"
+    r"between|and)\b|n't\b|[<>~+-]\s*\Z|[不非或至到以超未除原曾]",
+    re.IGNORECASE,
+)
+_GENERAL = frozenset(
+    normal(
+        "it is its it's s a an the this that of on by in has have patient patient's he she they corresponds to as be "
+        "would should "
+        "answer disease injury ulcer burn wound tumor cancer carcinoma failure heart kidney renal lesion encephalopathy "
+        "hypertension "
+        "angina symptoms function functional status laceration tear sprain hemorrhoids retinopathy prolapse murmur "
+        "block reflux pressure "
+        "sore classification system score scale category stage grade class staging grading chronic liver hepatic "
+        "cirrhosis physical most "
+        "likely probably"
+    ).split()
+)
+_GENERAL_HAN = re.compile(
+    r"烧伤|烫伤|心功能|心衰|心力衰竭|压疮|褥疮|压力性损伤|损伤|肝性脑病|高血压|慢性肾脏病|慢性肾病|裂伤|脱垂|患者|属于?|"
+    r"为|应该?|分期|分级|是|该|考虑|诊断|答案|的|约|"
+    r"癌|肿瘤|创面|杂音|扭伤|痔|房室传导阻滞|传导阻滞|梅毒|甲状腺肿|肿大|水肿|深度|病变|压"
+)
+_GAPS = re.compile(r"[\s*_\"'“”.,，。:：()（）-]+")
+
+
+class Stage(NamedTuple):
+    """A stage as it was written: kinds of scale that it may be of, figure, letter behind it, 浅 or 深, letter of a code."""
+
+    kinds: frozenset[str]
+    figure: str
+    letter: str
+    depth: str
+    code: str
+
+
+def by_stage(question: str, reference: str, text: str) -> Verdict | None:
+    """What an answer says against a reference that is a stage and nothing else; None of any other, and where it is open."""
+    if len(reference) > 60 or not _MAY.search(reference):
+        return None
+    wanted = _reference(reference, question)
+    if wanted is None:
+        return None
+    text = _plainly(text)
+    if len(text) > 200:
+        return None
+    if _NONE.fullmatch(text):
+        return Verdict.wrong("no stage where one is the reference")
+    given, before, after = _only(text)
+    if given is None:
+        return None
+    if _TURNS.search(before[-40:]) or DENIES.search(before) or _OR.search(after):
+        return None
+    if DENIES.search(after) or "?" in text:
+        return None
+    if wanted.kinds and given.kinds and not wanted.kinds & given.kinds:
+        return None
+    if wanted.code and given.code and wanted.code != given.code:
+        return Verdict.wrong(f"{given.code}{given.figure} is not {reference!r:.40}")
+    if not wanted.code and given.code:
+        return None
+    if wanted.code and not given.code and not given.kinds & {"stage", "grade", "category"}:
+        return None
+    if given.figure != wanted.figure:
+        return Verdict.wrong(f"{given.figure}{given.letter}, where {reference!r:.40} is right")
+    for ours, theirs in ((wanted.letter, given.letter), (wanted.depth, given.depth)):
+        if ours and not theirs:
+            return Verdict.wrong(f"it says less than {reference!r:.40}")
+        if theirs and not ours:
+            return None
+        if ours != theirs:
+            return Verdict.wrong(f"{theirs} where {reference!r:.40} is right")
+    return (
+        None
+        if _strange(f"{before} {_BECAUSE.split(after)[0]}", question)
+        else Verdict.right(f"it is {reference!r:.40}")
+    )
+
+
+_OR = re.compile(r"\bor\b|或", re.IGNORECASE)
+
+
+@lru_cache(maxsize=2048)
+def _reference(reference: str, question: str) -> Stage | None:
+    found, before, after = _only(_plainly(reference))
+    return found if found and not _strange(f"{before} {after}", question) else None
+
+
+def _plainly(text: str) -> str:
+    return unicodedata.normalize("NFKC", text).replace("**", "").strip(" .。")
+
+
+def _only(text: str) -> tuple[Stage | None, str, str]:
+    """The one stage that a text names, and what stands before and after it; None where there are several."""
+    found = list(_FOUND.finditer(text))
+    stages = {_read(match) for match in found}
+    if len(stages) == 1:
+        return stages.pop(), text[: found[0].start()], text[found[-1].end() :]
+    bare = _BARE.fullmatch(text) if not found else None
+    if bare:
+        return Stage(frozenset(), _figure(bare["n"]), (bare["s"] or "").lower(), "", ""), "", ""
+    return None, "", ""
+
+
+def _read(match: re.Match[str]) -> Stage:
+    part = match.groupdict()
+    figure = part["n"] or part["ordinal"] or part["hn"] or part["sn"] or part["cn"] or ""
+    letter = part["s"] or part["hs"] or part["hs2"] or part["ss"] or part["cs"] or ""
+    kind = (part["kind"] or part["kind2"] or part["kind3"] or part["kind4"] or "").lower()
+    kinds = frozenset(_KINDS.get(kind, "").split())
+    return Stage(kinds, _figure(figure), letter.lower(), part["depth"] or "", part["code"] or "")
+
+
+def _figure(word: str) -> str:
+    return _FIGURES.get(word.lower(), word.lower())
+
+
+def _strange(rest: str, question: str) -> bool:
+    """Whether words beside a stage are neither of the question nor such as stand beside any stage."""
+    rest = _GENERAL_HAN.sub(" ", re.sub(_SYSTEMS, " ", rest))
+    known = set(normal(question).split())
+    for word in _GAPS.sub(" ", rest).split():
+        if word.isascii():
+            if word.lower() in _FIGURES or word.isdigit():
+                return True
+            if any(one not in known and one not in _GENERAL for one in normal(word).split()):
+                return True
+        elif any(c not in question for c in word):
+            return True
+    return False
