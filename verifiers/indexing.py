@@ -213,6 +213,8 @@ def loose_key(words: Sequence[str]) -> str:
         bare = _GENERAL.sub("", "".join(words))
         return bare.removesuffix("症") if len(bare) > 4 and bare[-2] not in "炎发遗合" else bare
     rest = [word for word in words if word not in ("of", "type", "serotype")]
+    if len(rest) > 2 and rest[0].startswith("anti") and rest[-1] == "antibody":
+        del rest[-1]  # anti-dsDNA
     if not _LEVELS.keys().isdisjoint(rest):
         rest = _levelled(rest)
     if not 1 < len(rest) <= 5 or not _ORDERED.isdisjoint(rest):
