@@ -204,17 +204,62 @@ def _ancestors(
 def loose_key(words: Sequence[str]) -> str:
     """Words in an order of their own, without "of" and without the Chinese particles that a name may have or lack.
 
+    What says that a level is high, low or wanting has one word here: a raised serum potassium level is a high potassium.
     "" where order or particle may carry the meaning: sides, more than five words, words that relate two things.
     """
+    if words and (words[-1] > "\u3400" or words[0] == "缺") and (level := _han_level("".join(words))):
+        return level
     if words and all(len(word) == 1 and word > "\u3400" for word in words):
         bare = _GENERAL.sub("", "".join(words))
         return bare.removesuffix("症") if len(bare) > 4 and bare[-2] not in "炎发遗合" else bare
     rest = [word for word in words if word not in ("of", "type", "serotype")]
+    if len(rest) > 2 and rest[0].startswith("anti") and rest[-1] == "antibody":
+        del rest[-1]  # anti-dsDNA
+    if not _LEVELS.keys().isdisjoint(rest):
+        rest = _levelled(rest)
     if not 1 < len(rest) <= 5 or not _ORDERED.isdisjoint(rest):
         return ""
     if len({POLES[word][0] for word in rest if word in POLES}) < sum(word in POLES for word in rest):
         return ""  # "PPV up, NPV down" is not "PPV down, NPV up"
     return " ".join(sorted(rest))
+
+
+_LEVELS = {
+    **dict.fromkeys("increased elevated raised high increase elevation".split(), "high"),
+    **dict.fromkeys("decreased reduced low lowered diminished decrease".split(), "low"),
+    "lack": "deficiency",
+}
+_REDUCED = frozenset("glutathion hemoglobin iron nad nadh nadp nadph coenzyme cytochrome".split())  # in chemistry
+_NOT_ITS_LEVEL = frozenset("volume cell flow exchange sickness pressure".split())
+
+
+def _levelled(words: Sequence[str]) -> list[str]:
+    """Words with one word for high, low and wanting, without "serum", "level" and "concentration" beside it."""
+    if "reduced" in words and not _REDUCED.isdisjoint(words):
+        return list(words)
+    bare = _NOT_ITS_LEVEL.isdisjoint(words) and "deficiency" not in words
+    dropped = ("serum", "plasma", "level", "concentration") if bare else ()
+    return [_LEVELS.get(word, word) for word in words if word not in dropped]
+
+
+_HAN_LEVEL = re.compile(
+    "(?:水平|浓度|含量)?(?:(?P<high>升高|增高|上升|增加|偏高|过高|增多|(?<=功能)高)|"
+    "(?P<low>降低|减低|下降|减少|偏低|过低|减退|低下|(?<=功能)低)|(?P<wanting>缺乏|缺陷))[症病]?"
+)
+_HAN_ENDS = frozenset("高升加多低降少退下乏陷症病")
+
+
+def _han_level(name: str) -> str:
+    """As `loose_key`, of a Chinese name that says that something is high, low or wanting: 血清钾水平升高, 缺乏维生素C."""
+    if name.startswith("缺乏") and len(name) > 3:
+        return f"{name[2:]}缺乏"
+    if name[-1] not in _HAN_ENDS:
+        return ""
+    for at in range(max(1, len(name) - 5), len(name) - 1):
+        if found := _HAN_LEVEL.fullmatch(name, at):
+            stem = name[:at].replace("血清", "血").replace("血浆", "血")
+            return stem + {"high": "升高", "low": "降低", "wanting": "缺乏"}[str(found.lastgroup)]
+    return ""
 
 
 _ORDERED = frozenset(
