@@ -23,7 +23,9 @@ from medrl.verifiers.parts import Reference, names_reference
 from medrl.verifiers.patterns import Pattern
 from medrl.verifiers.poles import by_pole
 from medrl.verifiers.predicates import speaks_elsewhere, takes_back
+from medrl.verifiers.presence import by_presence
 from medrl.verifiers.reading import VocabularyVerifier
+from medrl.verifiers.relations import by_relation
 from medrl.verifiers.scripts import has_han, simplified
 from medrl.verifiers.typos import repaired
 from medrl.verifiers.vocabularies import Sources, vocabulary
@@ -113,6 +115,9 @@ def _decide(problem: Problem, text: str, wanted: Wanted, known: Vocabulary | Non
     for shape in (text, core) if core != text else (text,):
         if (key := compact(shape)) in names or wanted.says(tokens(shape)):
             return Verdict.right(f"it is {names.get(key, terms[0])!r:.60}, as written")
+    stated = _by_statement(problem, core, wanted, known)
+    if stated:
+        return stated
     cause = _CAUSE.search(core)
     if cause and says_nothing(tokens(core[cause.end() :]), _asked(problem.question)):
         core = core[: cause.start()]
@@ -159,6 +164,23 @@ def _decide(problem: Problem, text: str, wanted: Wanted, known: Vocabulary | Non
         verdict = None if again or not explained or DENIES.search(head) or denied(tail, terms) else verdict
     verdict = verdict or _said_again(problem, core, wanted, known)
     return verdict or Verdict.abstain("the wording does not decide")
+
+
+def _by_statement(problem: Problem, core: str, wanted: Wanted, known: Vocabulary | None) -> Verdict | None:
+    """Of a reference that is no name but a statement: that one thing causes another, or that a thing is not there."""
+    asked = _asked(problem.question)
+
+    def same(one: str, other: str) -> bool:
+        if compact(one) == compact(other):
+            return True
+        ours = known.ids(other) if known else frozenset[int]()
+        theirs = known.ids(one) if known and ours else frozenset[int]()
+        # An ambiguous abbreviation is the thing that the question spells out.
+        sure = len(theirs) == 1 or compact(other) in compact(problem.question)
+        return len(ours) == 1 and ours <= theirs and sure
+
+    reference = wanted.terms[0]
+    return by_relation(reference, core, same) or by_presence(reference, core, same, asked)
 
 
 _NAMELY = Pattern(
