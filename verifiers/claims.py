@@ -192,7 +192,7 @@ def _wrong(
 ) -> Verdict | None:
     """Wrong where every concept that is affirmed excludes the reference's, or the only one says less than it."""
     if not reference.ids:
-        return None
+        return _wrong_base(parts, affirmed, reference, known, asked)
     if any(_holds_reference(one, reference, known) for ids in affirmed for one in ids):
         return None
     apart = all(_apart(ids, reference, known) for ids in affirmed)
@@ -205,6 +205,26 @@ def _wrong(
     pairs = [(i, w) for i in affirmed[0] for w in reference.ids] if len(affirmed) == 1 and silent else []
     if pairs and all(i in known.broader(w) and _says_less(known, i, w) for i, w in pairs):
         return Verdict.wrong(f"less specific than {reference.terms[0]!r:.60}")
+    return None
+
+
+def _wrong_base(
+    parts: Sequence[Part], affirmed: list[frozenset[int]], reference: Reference, known: Vocabulary, asked: Asked
+) -> Verdict | None:
+    """As `_wrong`, of a reference of which only the last words are known: the answer must share no word with it."""
+    if not reference.base or any(part.denied for part in parts):
+        return None
+    ours = {word for words in reference.words for word in words if not is_glue(word) and word not in _LEAST}
+    theirs = {word for one in set().union(*affirmed) if one >= 0 for name in known.index.spelt[one] for word in name}
+    beside = [word for part in parts for word in part.rest]
+    if not ours.isdisjoint(theirs | set(beside)) or not says_nothing(beside, asked):
+        return None
+    kinds = {known.concepts[one].kind for one in reference.base}
+    if any(one < 0 or known.concepts[one].kind not in kinds for ids in affirmed for one in ids):
+        return None
+    if all(known.apart(one, base) for ids in affirmed for one in ids for base in reference.base):
+        name = known.concepts[min(affirmed[0])].names[0]
+        return Verdict.wrong(f"it is {name!r:.60}, known as something else than {reference.terms[0]!r:.60}")
     return None
 
 
@@ -247,6 +267,12 @@ def says_another(tail: str, reference: Reference, known: Vocabulary) -> bool:
         _strangers(one, reference, known) and (not _REASONED.match(one) or bool(_CLAIMED.search(one)))
         for one in sentences
     )
+
+
+def denies(tail: str, reference: Reference, known: Vocabulary) -> bool:
+    """Whether what follows an answer denies the reference, by whatever name."""
+    wanted = reference.ids | {REFERENCE}
+    return any(m.ids & wanted for part in parts_of(tail, known, reference) for m in part.denied)
 
 
 _TO_COMMA = re.compile(r"^.[^,，]*")

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from medrl.verifiers.concepts import Mention, Vocabulary
 from medrl.verifiers.normalise import joined, tokens
+from medrl.verifiers.opposites import NEGATIONS
 from medrl.verifiers.patterns import Pattern
 from medrl.verifiers.scripts import without_gaps
 from medrl.verifiers.wording import AFTER_NEGATION, BEFORE_NEGATION
@@ -43,19 +44,24 @@ class Part(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Reference:
-    """The reference as concepts: its names, which concepts they may be, and how its own words stand in a text."""
+    """The reference as concepts: its names, which concepts they may be, and how its own words stand in a text.
+
+    Where no vocabulary lists it, `base` is the concept that its last words name: STEMI of "anterior STEMI".
+    """
 
     terms: tuple[str, ...]
     ids: frozenset[int]
     words: tuple[tuple[str, ...], ...]
     starts: frozenset[str]
+    base: frozenset[int] = frozenset()
 
     @classmethod
     def of(cls, terms: Sequence[str], known: Vocabulary) -> "Reference":
         found = [known.ids(term) for term in terms]
         ids = frozenset().union(*(one for one in found if len(one) == 1))  # a name of several concepts is none
         words = tuple(dict.fromkeys(tuple(tokens(term)) for term in terms))
-        return cls(tuple(terms), ids, words, frozenset(own[0] for own in words if own))
+        base = frozenset[int]() if any(found) or len(terms) > 1 else _base_of(terms[0], words[0], known)
+        return cls(tuple(terms), ids, words, frozenset(own[0] for own in words if own), base)
 
     @property
     def generic(self) -> bool:
@@ -73,6 +79,17 @@ class Reference:
             ),
             default=0,
         )
+
+
+def _base_of(term: str, words: Sequence[str], known: Vocabulary) -> frozenset[int]:
+    """The one concept that a name's last words are, where what stands before only qualifies it."""
+    mentions = known.mentions(words, term) if 1 < len(words) <= 12 else []
+    if len(mentions) != 1 or mentions[0].end != len(words) or len(mentions[0].ids) != 1:
+        return frozenset()
+    return mentions[0].ids if _RELATING.isdisjoint(words[: mentions[0].start]) else frozenset()
+
+
+_RELATING = NEGATIONS | frozenset("of in to for with by due on from at after before and or than s post pre anti 抗 后 前 和 与 致 由".split())
 
 
 @lru_cache(maxsize=1024)  # one text is read for what it says, and again for whether it names the reference

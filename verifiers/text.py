@@ -13,10 +13,11 @@ from typing import ClassVar
 
 from medrl.types import Problem, Verdict
 from medrl.verifiers.asides import is_measure, only_explains, says_again
-from medrl.verifiers.claims import OPEN_CHOICE, by_concepts, says_another
+from medrl.verifiers.claims import OPEN_CHOICE, by_concepts, denies, says_another
 from medrl.verifiers.concepts import Vocabulary
-from medrl.verifiers.ellipsis import by_ellipsis, by_none, offers_several
+from medrl.verifiers.ellipsis import by_ellipsis, by_none, leaves_open, offers_several
 from medrl.verifiers.extract import Extracted
+from medrl.verifiers.levels import named_level
 from medrl.verifiers.normalise import compact, tokens
 from medrl.verifiers.opposites import opposed
 from medrl.verifiers.parts import Reference, names_reference
@@ -232,6 +233,8 @@ def _by_head(core: str, head: str, reference: Reference, known: Vocabulary, aske
 def _by_vocabulary(head: str, reference: Reference, known: Vocabulary, asked: Asked) -> Verdict | None:
     """What the vocabulary says of the answer's head, as it is written or with one name's misspelling mended."""
     verdict = by_concepts(head, reference, known, asked)
+    if verdict is None and (level := named_level(head)):
+        return by_concepts(level, reference, known, asked)
     if verdict is None:
         mended = repaired(head, known)
         verdict = by_concepts(mended, reference, known, asked) if mended else None
@@ -254,7 +257,11 @@ def _asked(question: str) -> Asked:
 def _several(core: str, wanted: Wanted, all_may: bool) -> Verdict | None:
     """An open choice or a list that holds the reference among other things."""
     names = wanted.names
-    if wanted.listed or not MARKS.search(core) or ALSO.search(core):
+    if wanted.listed:
+        return None
+    if leaves_open(core, names):
+        return Verdict.wrong(OPEN_CHOICE)
+    if not MARKS.search(core) or ALSO.search(core):
         return None
     choice = [compact(peel(part)) for part in OR.split(core) if compact(part)]
     if len(choice) > 1 and any(part in names for part in choice) and not all(part in names for part in choice):
