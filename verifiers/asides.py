@@ -75,6 +75,11 @@ def _excludes_another(clause: str) -> bool:
     return bool(_EXCLUDED.fullmatch(clause)) and not _SAME.match(clause)
 
 
+def without_exclusions(tail: str) -> str:
+    """What follows an answer, without clauses that exclude another thing."""
+    return ". ".join(clause for clause in _CLAUSES.split(tail) if not _excludes_another(clause))
+
+
 _EXCLUDED = re.compile(
     r"[\s,，]*[^,，]{3,60}? (?:has been|have been|is|are|was|were) (?:also |already |thereby )?(?:ruled out|excluded|unlikely|"
     r"less likely)\b[^,]{0,60}|[\s,，]*[^,，]{2,30}(?:已|可|已经|可以|被|均|都){1,2}(?:排除|除外)",

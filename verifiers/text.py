@@ -12,8 +12,9 @@ from functools import lru_cache
 from typing import ClassVar
 
 from medrl.types import Problem, Verdict
-from medrl.verifiers.asides import is_measure, only_explains, says_again
+from medrl.verifiers.asides import is_measure, only_explains, says_again, without_exclusions
 from medrl.verifiers.claims import OPEN_CHOICE, by_concepts, denies, says_another
+from medrl.verifiers.codes import by_code
 from medrl.verifiers.concepts import Vocabulary
 from medrl.verifiers.ellipsis import by_ellipsis, by_none, leaves_open, offers_several
 from medrl.verifiers.extract import Extracted
@@ -143,7 +144,7 @@ def _decide(problem: Problem, text: str, wanted: Wanted, known: Vocabulary | Non
     if none:
         return none
     tail = core[len(kept) :]
-    explained = only_explains(core, kept) and not (tail and takes_back(tail))
+    explained = only_explains(core, kept) and not (tail and takes_back(without_exclusions(tail)))
     pole = by_pole(problem.question, terms[0], core)
     if pole is None and explained:
         pole = by_pole(problem.question, terms[0], head) if head != core else None
@@ -163,7 +164,7 @@ def _decide(problem: Problem, text: str, wanted: Wanted, known: Vocabulary | Non
     if verdict and verdict.score == 1.0:
         again = tail != "" and known is not None and says_another(tail, _reference(terms, known), known)
         verdict = None if again or not explained or DENIES.search(head) or denied(tail, terms) else verdict
-    verdict = verdict or _said_again(problem, core, wanted, known)
+    verdict = verdict or _said_again(problem, core, wanted, known) or _by_code(problem, head if explained else core, known, wanted)
     return verdict or Verdict.abstain("the wording does not decide")
 
 
@@ -182,6 +183,31 @@ def _by_statement(problem: Problem, core: str, wanted: Wanted, known: Vocabulary
 
     reference = wanted.terms[0]
     return by_relation(reference, core, same) or by_presence(reference, core, same, asked)
+
+
+def _by_code(problem: Problem, text: str, known: Vocabulary | None, wanted: Wanted) -> Verdict | None:
+    """As `by_code`, with what the vocabulary calls the reference or the question's own things left out."""
+
+    def rest(words: Sequence[str]) -> list[str]:
+        if known is None:
+            return list(words)
+        reference = _reference(wanted.terms, known)
+        own = {" ".join(name) for one in reference.ids for name in known.index.spelt[one]}
+        kept = list(words)
+        for mention in reversed(known.mentions(words)):
+            name = " ".join(words[mention.start : mention.end])
+            theirs = bool(mention.ids & _spoken_of(problem.question, known))
+            if theirs or mention.ids & reference.ids or any(f" {name} " in f" {one} " for one in own):
+                del kept[mention.start : mention.end]
+        return kept
+
+    return by_code(problem.question, wanted.terms[0], text, _asked(problem.question), rest)
+
+
+@lru_cache(maxsize=1024)
+def _spoken_of(question: str, known: Vocabulary) -> frozenset[int]:
+    """The concepts that a question names."""
+    return frozenset[int]().union(*(m.ids for m in known.mentions(tokens(question), question) if len(m.ids) == 1))
 
 
 _NAMELY = Pattern(
