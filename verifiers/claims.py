@@ -13,7 +13,7 @@ from medrl.types import Verdict
 from medrl.verifiers.concepts import OTHER, Vocabulary
 from medrl.verifiers.normalise import compact, joined, tokens
 from medrl.verifiers.opposites import NEGATIONS, POLES
-from medrl.verifiers.parts import GENERIC, REFERENCE, Part, Reference, parts_of, resolved
+from medrl.verifiers.parts import GENERIC, LESS, REFERENCE, Part, Reference, parts_of, resolved
 from medrl.verifiers.patterns import Pattern
 from medrl.verifiers.predicates import COMMITS, calls_it_the_answer, introduces, relates
 from medrl.verifiers.wording import OR, Asked, contrasts, is_glue, says_nothing
@@ -58,6 +58,8 @@ _TURNING = frozenset(
 
 def _stated(head: str, reference: Reference, known: Vocabulary, asked: Asked) -> Verdict | None:
     """What a text decides that names its thing from the beginning."""
+    if compact(head) in LESS and not reference.generic and not _in(asked, head, reference):
+        return Verdict.wrong(f"less specific than {reference.terms[0]!r:.60}")
     parts = parts_of(head, known, reference)
     if not parts or sum(len(part.lead) + len(part.tail) for part in parts) > MOST:
         return None
@@ -83,6 +85,16 @@ def _stated(head: str, reference: Reference, known: Vocabulary, asked: Asked) ->
     if (offered or _EITHER.search(head)) and all(_apart(m, reference, known) for m in others):
         return Verdict.wrong(OPEN_CHOICE)
     return None
+
+
+def _in(asked: Asked, head: str, reference: Reference) -> bool:
+    """Whether a question offers what an answer leaves out, so that its noun alone may be told by it: "artery or nerve"."""
+    words = tokens(head)
+    if any(word > "\u3400" for word in words):
+        return "".join(words) in asked.han
+    return any(word in asked.words for word in words) or any(
+        set(term) - set(words) <= asked.words for term in reference.words if set(words) < set(term)
+    )
 
 
 def _turned(head: str, reference: Reference, known: Vocabulary, asked: Asked) -> Verdict | None:

@@ -24,7 +24,7 @@ _SORTS = frozenset(
 _BESIDE = frozenset(
     "germline somatic heterozygous homozygous pathogenic deleterious loss gain function missense nonsense point substitution "
     "deletion defect positive expression exon chromosome codon long short arm caused in of adrenergic acquired resistance "
-    "autosomal dominant recessive inherited sequence human".split()
+    "autosomal dominant recessive inherited sequence human on by due to".split()
 )
 _HAN_BESIDE = re.compile("基因|突变|外显子|染色体|位点|阳性|抗原|抗体|蛋白|杂合|纯合|胚系|体细胞|致病|变异|受体|亚基|亚型|号|链|的|型|级|期|度|类")
 # Where a gene lies is no second code.
@@ -61,13 +61,12 @@ def plain_code(text: str) -> str:
 @lru_cache(maxsize=4096)
 def _code_of(reference: str, question: str) -> _Code | None:
     """The code that a reference is, or None."""
-    if len(reference) > 40 or not any(c.isdigit() for c in reference) and _GREEK.isdisjoint(tokens(reference)):
-        if not any(word in ROMAN for word in tokens(reference)):
-            return None
-    words = _words(plain_code(reference))
+    words = _words(plain_code(reference)) if len(reference) <= 40 and "(" not in reference and "（" not in reference else []
+    if not any(word[0].isdigit() or word in _GREEK for word in words):
+        return None
     core = _without_sort(words, question)
     digits = [word for word in core if word[0].isdigit()]
-    if not 0 < len(core) <= 6 or not (digits or (len(core) == 1 and core[0] in _GREEK)) or len(digits) > 2:
+    if not 0 < len(core) <= 5 or not (digits or (len(core) == 1 and core[0] in _GREEK)) or len(digits) > 2:
         return None
     if not NEGATIONS.isdisjoint(core) or any("." in word or word in ("%", "<", ">", "<=", ">=", "+", "-") for word in core):
         return None
@@ -119,7 +118,7 @@ def by_code(question: str, reference: str, text: str, asked: Asked, same: Callab
     if not marks or not _silent(rest, asked):
         return None
     ours = [word for word in core if _marks(word, core)]
-    if marks == ours[: len(marks)] or (len(marks) < len(ours) and set(marks) < set(ours)):
+    if len(marks) < len(ours) and set(marks) <= set(ours):
         left = [word for word in core if word not in words]
         if left and _ASKS_SORT.search(question) and any(word[0].isdigit() for word in marks) and not set(left) <= asked.words:
             return Verdict.wrong(f"less specific than {reference!r:.40}")
@@ -146,4 +145,5 @@ def _silent(words: Sequence[str], asked: Asked) -> bool:
     left = [word for word in words if word not in _BESIDE and word not in _SORTS and word != "|" and not is_glue(word)]
     han = _HAN_BESIDE.sub("", "".join(word if word > "\u3400" else " " for word in left))
     left = [word for word in left if word < "\u3400"]
-    return says_nothing([*left, *han.replace(" ", "")], asked)
+    scale = {"heart", "failure"} if "nyha" in asked.words else set()
+    return says_nothing([*(word for word in left if word not in scale), *han.replace(" ", "")], asked)

@@ -26,6 +26,17 @@ GENERIC = frozenset(
         "癌|癌症|肿瘤|恶性肿瘤|感染|炎症|综合征|疾病|骨折|疝|贫血|休克|中毒|细菌|病毒|真菌|寄生虫|抗生素|药物|手术"
     ).split("|")
 )
+# The same, of nouns that no vocabulary need list by themselves.
+LESS = GENERIC | frozenset(
+    joined(tokens(name))
+    for name in (
+        "ulcer|enzyme|hydroxylase|dehydrogenase|synthase|reductase|kinase|oxidase|transferase|hematoma|hemorrhage|abscess|cyst|"
+        "polyp|stone|infarction|embolism|thrombosis|effusion|nerve|artery|vein|muscle|ligament|bone|joint|gland|vitamin|hormone|"
+        "antibody|receptor|neuropathy|nephropathy|myopathy|arthritis|vasculitis|leukemia|lymphoma|sarcoma|adenoma|"
+        "溃疡|酶|羟化酶|脱氢酶|合成酶|合酶|还原酶|激酶|氧化酶|转移酶|血肿|出血|脓肿|囊肿|息肉|结石|梗死|栓塞|血栓|积液|神经|动脉|静脉|肌肉|"
+        "韧带|骨|关节|腺体|维生素|激素|抗体|受体|神经病变|肾病|肌病|关节炎|血管炎|白血病|淋巴瘤|肉瘤|腺瘤|麻痹|畸形|狭窄|损伤"
+    ).split("|")
+)
 
 
 class Part(NamedTuple):
@@ -66,7 +77,7 @@ class Reference:
     @property
     def generic(self) -> bool:
         """Whether the reference itself is no more than a kind of thing."""
-        return any(joined(words) in GENERIC for words in self.words)
+        return any(joined(words) in LESS for words in self.words)
 
     def at(self, words: Sequence[str], position: int) -> int:
         """How many words of a text from `position` on are one of the reference's names; 0 for none."""

@@ -12,6 +12,7 @@ from functools import lru_cache
 from typing import ClassVar
 
 from medrl.types import Problem, Verdict
+from medrl.verifiers.abbreviations import meaning_of
 from medrl.verifiers.asides import is_measure, only_explains, says_again, without_exclusions
 from medrl.verifiers.claims import OPEN_CHOICE, by_concepts, denies, says_another
 from medrl.verifiers.codes import by_code
@@ -164,6 +165,9 @@ def _decide(problem: Problem, text: str, wanted: Wanted, known: Vocabulary | Non
     if verdict and verdict.score == 1.0:
         again = tail != "" and known is not None and says_another(tail, _reference(terms, known), known)
         verdict = None if again or not explained or DENIES.search(head) or denied(tail, terms) else verdict
+    if verdict is None and known and (meaning := meaning_of(peel(head), problem.question)):
+        meant = by_concepts(meaning, _reference(terms, known), known, asked) if explained else None
+        verdict = meant if meant and meant.score == 1.0 else None
     verdict = verdict or _said_again(problem, core, wanted, known) or _by_code(problem, head if explained else core, known, wanted)
     return verdict or Verdict.abstain("the wording does not decide")
 
