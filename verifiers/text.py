@@ -24,6 +24,7 @@ from medrl.verifiers.normalise import compact, tokens
 from medrl.verifiers.opposites import opposed
 from medrl.verifiers.parts import Reference, names_reference
 from medrl.verifiers.patterns import Pattern
+from medrl.verifiers.phrases import by_measures
 from medrl.verifiers.poles import by_pole
 from medrl.verifiers.predicates import speaks_elsewhere, takes_back
 from medrl.verifiers.presence import by_presence
@@ -118,7 +119,7 @@ def _decide(problem: Problem, text: str, wanted: Wanted, known: Vocabulary | Non
     for shape in (text, core) if core != text else (text,):
         if (key := compact(shape)) in names or wanted.says(tokens(shape)):
             return Verdict.right(f"it is {names.get(key, terms[0])!r:.60}, as written")
-    stated = _by_statement(problem, core, wanted, known)
+    stated = _to_avoid(problem, text, wanted, known) or _by_statement(problem, core, wanted, known)
     if stated:
         return stated
     cause = _CAUSE.search(core)
@@ -168,8 +169,34 @@ def _decide(problem: Problem, text: str, wanted: Wanted, known: Vocabulary | Non
     if verdict is None and known and (meaning := meaning_of(peel(head), problem.question)):
         meant = by_concepts(meaning, _reference(terms, known), known, asked) if explained else None
         verdict = meant if meant and meant.score == 1.0 else None
+    if verdict is None and known:
+        verdict = by_measures(terms[0], core, known, asked) if len(terms) == 1 else None
     verdict = verdict or _said_again(problem, core, wanted, known) or _by_code(problem, head if explained else core, known, wanted)
     return verdict or Verdict.abstain("the wording does not decide")
+
+
+_DOING = re.compile(r" ?(?:to )?(?:perform|do|give|use|order|carry out|the use of|any|an?|行|做|进行|使用|给予)\b ?", re.IGNORECASE)
+
+
+def _to_avoid(problem: Problem, text: str, wanted: Wanted, known: Vocabulary | None) -> Verdict | None:
+    """Where the question asks what not to do: right is "do not perform X", wrong is "perform X"."""
+    if not AVOID.search(problem.question) or REVERSED.search(wanted.terms[0]):
+        return None
+    no, yes = _NOT_TO.match(text), TELLS_TO.match(text)
+    match = no or yes
+    rest = text[match.end() :] if match else ""
+    while doing := _DOING.match(rest):
+        rest = rest[doing.end() :]
+    rest = _AT_ONCE.sub("", rest.strip(" .。"))
+    if not rest or len(OR.split(text)) > 1 or _decide(problem, rest, wanted, known).score != 1.0:
+        return None
+    if no:
+        return Verdict.right(f"it says to avoid {wanted.terms[0]!r:.60}, which is asked")
+    return Verdict.wrong(f"it says to do {wanted.terms[0]!r:.60}, which is to be avoided")
+
+
+_NOT_TO = re.compile(rf"{TELLS_NOT_TO.pattern}|no (?=\w)", re.IGNORECASE)
+_AT_ONCE = re.compile(r" ?(?:immediately|at once|now|urgently|right away|first)$|^立即", re.IGNORECASE)
 
 
 def _by_statement(problem: Problem, core: str, wanted: Wanted, known: Vocabulary | None) -> Verdict | None:
