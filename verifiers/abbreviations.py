@@ -11,28 +11,33 @@ from functools import lru_cache
 # Abbreviation: its meanings, each with the words that speak for it.
 _MEANINGS: dict[str, dict[str, str]] = {
     "RA": {
-        "rheumatoid arthritis": r"joints?|arthr\w+|synovi\w+|anti-?CCP|rheumatoid|morning stiffness|swan.neck|关节|晨僵|抗CCP|类风湿|滑膜",
+        "rheumatoid arthritis": r"joints?|arthr\w+|synovi\w+|anti-?CCP|rheumatoid|morning stiffness|swan.neck|关节|"
+            r"晨僵|抗CCP|类风湿|滑膜",
         "right atrium": r"atri\w+|echocardio\w+|catheter\w*|ventric\w+|心房|心室|心导管|三尖瓣",
         "": r"an(?:a|e)esth\w+|block|leuk\w+|marrow|sideroblast\w*|renal arter\w+|麻醉|骨髓|肾动脉|room air",
     },
     "PE": {
-        "pulmonary embolism": r"embol\w+|deep vein|DVT|thrombo(?:sis|tic|embol\w+)|d-dimer|wells|pleuritic|S1Q3T3|haemoptysis|hemoptysis|"
+        "pulmonary embolism": r"embol\w+|deep vein|DVT|thrombo(?:sis|tic|embol\w+)|d-dimer|wells|pleuritic|S1Q3T3|"
+            r"haemoptysis|hemoptysis|"
         r"immobili[sz]\w+|long.haul|CTPA|栓|D-?二聚体|长途|制动|咯血",
         "preeclampsia": r"pregnan\w+|gestation\w*|gravid\w*|trimester|HELLP|妊娠|孕|子痫",
         "": r"effusion|ejaculat\w+|tamponade|physical exam\w*|plasma exchange|积液|早泄|心包|体格",
     },
     "MS": {
-        "multiple sclerosis": r"oligoclonal|demyelinat\w+|optic neuritis|relaps\w+ (?:and|neuro\w+)|internuclear|periventricular|"
+        "multiple sclerosis": r"oligoclonal|demyelinat\w+|optic neuritis|relaps\w+ (?:and|neuro\w+)|internuclear|"
+            r"periventricular|"
         r"white matter|disseminated in (?:time|space)|脱髓鞘|寡克隆|视神经炎|核间性|脑白质|时间和空间",
         "mitral stenosis": r"opening snap|diastolic|mitral|apex|apical|valv\w+|rheumatic|二尖瓣|开瓣音|舒张期|瓣膜|心尖",
         "": r"morphine|magnesium|mental status|metabolic|musculoskeletal|吗啡|镁|代谢",
     },
     "MI": {
-        "myocardial infarction": r"troponin|ST.(?:segment )?elevat\w*|chest pain|coronary|CK-?MB|infarct\w*|Q waves?|肌钙蛋白|胸痛|冠状动脉|冠脉|ST段|心电图",
+        "myocardial infarction": r"troponin|ST.(?:segment )?elevat\w*|chest pain|coronary|CK-?MB|infarct\w*|"
+            r"Q waves?|肌钙蛋白|胸痛|冠状动脉|冠脉|ST段|心电图",
         "": r"mitral|regurgitat\w*|murmur|mesenter\w+|二尖瓣|反流|杂音|肠系膜|motivation\w*|mechanical",
     },
     "AS": {
-        "aortic stenosis": r"systolic|syncope|ejection|carotid\w*|aortic|valv\w+|crescendo|收缩期|晕厥|主动脉瓣|瓣膜|颈部传导",
+        "aortic stenosis": r"systolic|syncope|ejection|carotid\w*|aortic|valv\w+|crescendo|收缩期|晕厥|主动脉瓣|"
+            r"瓣膜|颈部传导",
         "ankylosing spondylitis": r"sacroilia\w+|HLA-?B27|back pain|bamboo|stiffness|spine|uveitis|骶髂|腰背|脊柱|竹节|晨僵",
         "": r"angelman|asperger|alport|atheroscle\w+|mast\w*|硬化",
     },
@@ -51,11 +56,13 @@ _MEANINGS: dict[str, dict[str, str]] = {
         "": r"dominant|autosomal|inherit\w*|aort\w+|dissection|depress\w+|显性|遗传|主动脉|夹层|抑郁",
     },
     "PD": {
-        "Parkinson disease": r"tremor|rigidity|bradykines\w+|shuffling|cogwheel|substantia nigra|lewy|levodopa|震颤|强直|运动迟缓|黑质|左旋多巴|面具脸",
+        "Parkinson disease": r"tremor|rigidity|bradykines\w+|shuffling|cogwheel|substantia nigra|lewy|levodopa|震颤|"
+            r"强直|运动迟缓|黑质|左旋多巴|面具脸",
         "": r"dialys\w*|panic|personality|progressi\w+|pharmacodyn\w+|peron\w+|paget|腹膜|透析|惊恐|人格|interpupil\w*",
     },
     "UC": {
-        "ulcerative colitis": r"bloody|colon\w*|rect\w+|tenesmus|continuous|crypt|mucos\w+|便血|血便|结肠|直肠|里急后重|隐窝|黏膜",
+        "ulcerative colitis": r"bloody|colon\w*|rect\w+|tenesmus|continuous|crypt|mucos\w+|便血|血便|结肠|直肠|"
+            r"里急后重|隐窝|黏膜",
         "": r"uterine|contraction\w*|urinary|cathet\w*|urotheli\w+|culture|宫缩|导尿|尿",
     },
     "CD": {
@@ -67,7 +74,8 @@ _MEANINGS: dict[str, dict[str, str]] = {
         "": r"complement|count\w*|free|chronic fatigue|补体",
     },
     "TS": {
-        "tuberous sclerosis": r"ash.leaf|tubers?|angiofibroma\w*|seizure\w*|spasms?|subependymal|shagreen|癫痫|色素脱失|纤维瘤|室管膜下",
+        "tuberous sclerosis": r"ash.leaf|tubers?|angiofibroma\w*|seizure\w*|spasms?|subependymal|shagreen|癫痫|"
+            r"色素脱失|纤维瘤|室管膜下",
         "Turner syndrome": r"webbed|45,? ?X|coarctation|amenorrh\w+|streak|short stature|颈蹼|闭经|身材矮小|性腺",
         "tricuspid stenosis": r"tricuspid|diastolic|三尖瓣|舒张期",
         "": r"tourette|tics?|抽动",
@@ -78,7 +86,8 @@ _MEANINGS: dict[str, dict[str, str]] = {
         "": r"giant cell|temporal|glucocortic\w+|巨细胞|糖皮质|chromatograph\w*",
     },
     "HS": {
-        "hereditary spherocytosis": r"spherocyt\w+|osmotic|spectrin|ankyrin|EMA|splenomegaly|h(?:a)?emoly\w+|球形|渗透脆性|溶血|脾大",
+        "hereditary spherocytosis": r"spherocyt\w+|osmotic|spectrin|ankyrin|EMA|splenomegaly|h(?:a)?emoly\w+|球形|"
+            r"渗透脆性|溶血|脾大",
         "": r"hidraden\w+|axill\w+|herpes|heart sound|purpura|腋|化脓性汗腺|疱疹",
     },
     "ED": {
@@ -90,7 +99,8 @@ _MEANINGS: dict[str, dict[str, str]] = {
         "": r"fistula|esophag\w+|oesophag\w+|train of four|neuromuscular|食管|瘘|肌松",
     },
     "PV": {
-        "polycythemia vera": r"JAK2|h(?:a)?ematocrit|erythro\w+|h(?:a)?emoglobin|aquagenic|plethor\w*|红细胞|血红蛋白|JAK2|多血质",
+        "polycythemia vera": r"JAK2|h(?:a)?ematocrit|erythro\w+|h(?:a)?emoglobin|aquagenic|plethor\w*|红细胞|"
+            r"血红蛋白|JAK2|多血质",
         "pemphigus vulgaris": r"blister\w*|bulla\w*|nikolsky|desmoglein|acantholy\w+|水疱|大疱|尼氏|棘层",
         "": r"portal|vein|plasma volume|vaccin\w*|门静脉|疫苗|vertigo|眩晕",
     },
@@ -104,7 +114,8 @@ _MEANINGS: dict[str, dict[str, str]] = {
         "": r"brachial|arter\w+|brodmann|肱动脉",
     },
     "DI": {
-        "diabetes insipidus": r"polyuria|water deprivation|desmopressin|dilute|vasopressin|ADH|多尿|禁水|去氨加压素|低渗尿|尿比重",
+        "diabetes insipidus": r"polyuria|water deprivation|desmopressin|dilute|vasopressin|ADH|多尿|禁水|去氨加压素|"
+            r"低渗尿|尿比重",
         "": r"drug interact\w*|donor|incompat\w*|相互作用",
     },
     "OA": {
@@ -112,7 +123,8 @@ _MEANINGS: dict[str, dict[str, str]] = {
         "": r"opioid|occipit\w+|azoosperm\w*|ophthalm\w*|atresia|无精子",
     },
     "MG": {
-        "myasthenia gravis": r"ptosis|fatig\w+|acetylcholine|diplopia|thym\w+|AChR|edrophonium|睑下垂|晨轻暮重|乙酰胆碱|复视|胸腺|新斯的明",
+        "myasthenia gravis": r"ptosis|fatig\w+|acetylcholine|diplopia|thym\w+|AChR|edrophonium|睑下垂|晨轻暮重|"
+            r"乙酰胆碱|复视|胸腺|新斯的明",
         "": r"magnesium|milligram\w*|mammogra\w*|monoclonal|镁|毫克|乳腺",
     },
     "MM": {
@@ -132,7 +144,10 @@ _MEANINGS: dict[str, dict[str, str]] = {
     },
 }  # fmt: skip
 _COMPILED = {
-    short: {meaning: re.compile(rf"(?<![A-Za-z])(?:{words})(?![A-Za-z])", re.IGNORECASE) for meaning, words in meanings.items()}
+    short: {
+        meaning: re.compile(rf"(?<![A-Za-z])(?:{words})(?![A-Za-z])", re.IGNORECASE)
+        for meaning, words in meanings.items()
+    }
     for short, meanings in _MEANINGS.items()
 }
 

@@ -18,18 +18,23 @@ from medrl.verifiers.wording import Asked, is_glue, says_nothing
 _GREEK = frozenset("alpha beta gamma delta epsilon kappa lambda mu".split())
 # What sort of thing a code names; nobody means another thing by them.
 _SORTS = frozenset(
-    "type class stage grade category group degree phase level subtype gene antigen antibody mutation variant receptor adrenoceptor "
-    "chain subunit protein marker allele haplotype nyha ckd 型 级 期 度 类 第 链".split()
+    "type class stage grade category group degree phase level subtype gene antigen antibody mutation variant receptor "
+    "adrenoceptor chain subunit protein marker allele haplotype nyha ckd 型 级 期 度 类 第 链".split()
 )
+# A gene is not its protein, nor a receptor its chain, but beside a symbol (FBN1, β2) or where the question asks for it.
+_STRONG = frozenset("gene antigen antibody receptor adrenoceptor chain subunit protein 链".split())
 _BESIDE = frozenset(
     "germline somatic heterozygous homozygous pathogenic deleterious loss gain function missense nonsense point substitution "
     "deletion defect positive expression exon chromosome codon long short arm caused in of adrenergic acquired resistance "
     "autosomal dominant recessive inherited sequence human on by due to".split()
 )
-_HAN_BESIDE = re.compile("基因|突变|外显子|染色体|位点|阳性|抗原|抗体|蛋白|杂合|纯合|胚系|体细胞|致病|变异|受体|亚基|亚型|号|链|的|型|级|期|度|类")
+_HAN_BESIDE = re.compile(
+    "基因|突变|外显子|染色体|位点|阳性|抗原|抗体|蛋白|杂合|纯合|胚系|体细胞|致病|变异|受体|亚基|亚型|号|链|的|型|级|期|度|类"
+)
 # Where a gene lies is no second code.
 _PLACE = re.compile(
-    r"\b(?:chromosome|exon|codon) ?\d{1,4}(?:[pq]\d{0,2}(?:\.\d+)?)?\b|\d{1,2} ?号?(?:外显子|染色体)|\b\d{1,2}[pq]\d{1,2}(?:\.\d+)?\b",
+    r"\b(?:chromosome|exon|codon) ?\d{1,4}(?:[pq]\d{0,2}(?:\.\d+)?)?\b|\d{1,2} ?号?(?:外显子|染色体)|"
+    r"\b\d{1,2}[pq]\d{1,2}(?:\.\d+)?\b",
     re.IGNORECASE,
 )
 _ACIDS = {
@@ -40,7 +45,8 @@ _LONG = re.compile(rf"(?:\bp\.)?({'|'.join(_ACIDS)})(\d{{1,4}})({'|'.join(_ACIDS
 _SHORT = re.compile(r"(?<![A-Za-z0-9])(?:p\.)?([ACDEFGHIKLMNPQRSTVWY])(\d{2,4})([ACDEFGHIKLMNPQRSTVWY])(?![A-Za-z0-9])")
 _PREFIX = re.compile(r"\bp\.(?=[A-Z]\d)")
 _ASKS_SORT = Pattern(
-    r"\b(?:which|type|subtype|stage|grade|category|class|degree|group)\b|[哪几]|分[型级期度]|深度|[型级期度][？?为是]", re.IGNORECASE
+    r"\b(?:which|type|subtype|stage|grade|category|class|degree|group)\b|[哪几]|分[型级期度]|深度|[型级期度][？?为是]",
+    re.IGNORECASE,
 )
 _KIDNEY = Pattern(r"\b(?:e?GFR|CKD|kidney)\b|肾", re.IGNORECASE)
 
@@ -61,14 +67,18 @@ def plain_code(text: str) -> str:
 @lru_cache(maxsize=4096)
 def _code_of(reference: str, question: str) -> _Code | None:
     """The code that a reference is, or None."""
-    words = _words(plain_code(reference)) if len(reference) <= 40 and "(" not in reference and "（" not in reference else []
+    words = (
+        _words(plain_code(reference)) if len(reference) <= 40 and "(" not in reference and "（" not in reference else []
+    )
     if not any(word[0].isdigit() or word in _GREEK for word in words):
         return None
     core = _without_sort(words, question)
     digits = [word for word in core if word[0].isdigit()]
     if not 0 < len(core) <= 5 or not (digits or (len(core) == 1 and core[0] in _GREEK)) or len(digits) > 2:
         return None
-    if not NEGATIONS.isdisjoint(core) or any("." in word or word in ("%", "<", ">", "<=", ">=", "+", "-") for word in core):
+    if not NEGATIONS.isdisjoint(core) or any(
+        "." in word or word in ("%", "<", ">", "<=", ">=", "+", "-") for word in core
+    ):
         return None
     return _Code(tuple(core), bool(_SHORT.fullmatch(plain_code(reference).strip())))
 
@@ -84,7 +94,9 @@ def _without_sort(words: Sequence[str], question: str) -> list[str]:
     return core
 
 
-def by_code(question: str, reference: str, text: str, asked: Asked, same: Callable[[Sequence[str]], list[str]]) -> Verdict | None:
+def by_code(
+    question: str, reference: str, text: str, asked: Asked, same: Callable[[Sequence[str]], list[str]]
+) -> Verdict | None:
     """The verdict where the reference is a code, or None.
 
     Args:
@@ -98,6 +110,10 @@ def by_code(question: str, reference: str, text: str, asked: Asked, same: Callab
     if code is None or len(text) > 160:
         return None
     text = plain_code(text)
+    strong = (_STRONG & set(_words(text))) ^ (_STRONG & set(tokens(reference)))
+    long = [len(word) for word in code.core if len(word) > 3]
+    if (len(long) > 1 or max(long, default=0) > 6) and not strong <= asked.words:
+        return None
     if code.exchange:
         others = {m[0] for m in _SHORT.finditer(text)}
         wanted = plain_code(reference).strip()
@@ -120,7 +136,12 @@ def by_code(question: str, reference: str, text: str, asked: Asked, same: Callab
     ours = [word for word in core if _marks(word, core)]
     if len(marks) < len(ours) and set(marks) <= set(ours):
         left = [word for word in core if word not in words]
-        if left and _ASKS_SORT.search(question) and any(word[0].isdigit() for word in marks) and not set(left) <= asked.words:
+        if (
+            left
+            and _ASKS_SORT.search(question)
+            and any(word[0].isdigit() for word in marks)
+            and not set(left) <= asked.words
+        ):
             return Verdict.wrong(f"less specific than {reference!r:.40}")
         return None
     figures = [word for word in marks if word[0].isdigit()], [word for word in ours if word[0].isdigit()]
@@ -136,7 +157,9 @@ def by_code(question: str, reference: str, text: str, asked: Asked, same: Callab
 
 def _marks(word: str, core: Sequence[str]) -> bool:
     """Whether a word is a part of a code: a figure, a Greek letter, a letter, or the code's own Chinese degree."""
-    return word[0].isdigit() or word in _GREEK or (len(word) == 1 and word.isascii()) or (word in core and word > "\u3400")
+    return (
+        word[0].isdigit() or word in _GREEK or (len(word) == 1 and word.isascii()) or (word in core and word > "\u3400")
+    )
 
 
 def _silent(words: Sequence[str], asked: Asked) -> bool:

@@ -138,11 +138,13 @@ _TWO = Pattern(
 _DIFFERENTIAL = Pattern(
     r"(?:(?:the |my )?(?:differential(?: diagnos[ie]s)?|ddx|possibilities|possible diagnoses)(?: here)?"
     r"(?: is| are| includes?| would include| list)?:? |consider(?::| the following:?)? |"
-    r"(?:(?:可能的?|鉴别|疑似)诊断|可能性|需(?:要)?(?:考虑|鉴别)的?(?:疾病)?)(?:主要)?(?:有|包括|为|是)?[:：]?)(?P<list>[^.;。；\n]{5,300})[.。]?",
+    r"(?:(?:可能的?|鉴别|疑似)诊断|可能性|需(?:要)?(?:考虑|鉴别)的?(?:疾病)?)(?:主要)?(?:有|包括|为|"
+    r"是)?[:：]?)(?P<list>[^.;。；\n]{5,300})[.。]?",
     re.IGNORECASE,
 )
 _COMMITTED = re.compile(
-    r"\b(?:most|likel\w+|favou?r\w*|best|first|above all|then|rather|not|exclud\w+|because|since|given)\b|最|首|倾向|尤|但|排除|除外|不",
+    r"\b(?:most|likel\w+|favou?r\w*|best|first|above all|then|rather|not|exclud\w+|because|since|given)\b|最|首|"
+    r"倾向|尤|但|排除|除外|不",
     re.IGNORECASE,
 )
 

@@ -29,7 +29,8 @@ _ANALYTES = (
     ("neutrophils?|neutrophil counts?", "中性粒细胞", "neutrophilia", "neutropenia"),
     ("lymphocytes?|lymphocyte counts?", "淋巴细胞", "lymphocytosis", "lymphopenia"),
     ("eosinophils?|eosinophil counts?", "嗜酸性?粒细胞", "eosinophilia", ""),
-    ("white (?:blood )?cells?|white (?:blood )?(?:cell )?counts?|wbcs?|wbc counts?|leukocytes?", "白细胞", "leukocytosis", "leukopenia"),
+    ("white (?:blood )?cells?|white (?:blood )?(?:cell )?counts?|wbcs?|wbc counts?|"
+     "leukocytes?", "白细胞", "leukocytosis", "leukopenia"),
     ("pressure", "压", "hypertension", "hypotension"),
     ("heart rate|pulse|pulse rate", "心率", "tachycardia", "bradycardia"),
 )  # fmt: skip
@@ -37,7 +38,10 @@ _CELLS = "血小板|中性粒细胞|淋巴细胞|嗜酸性?粒细胞|白细胞|�
 _BLOOD = r"(?:(?:serum|plasma|blood|arterial|circulating|peripheral) )"
 _HIGH = r"high|raised|elevated|increased|excess(?:ive)?"
 _LOW = r"low|reduced|decreased|lowered|depressed|depleted"
-_RISES = r"rises?|rising|increases?|goes up|(?:is |are |becomes? |too |abnormally |markedly |very )*(?:high|raised|elevated|increased)"
+_RISES = (
+    r"rises?|rising|increases?|goes up|(?:is |are |becomes? |too |abnormally |markedly |very )*(?:high|raised|"
+    r"elevated|increased)"
+)
 _FALLS = (
     r"falls?|falling|drops?|decreases?|declines?|goes down|(?:is |are |becomes? |too |abnormally |markedly |very )*"
     r"(?:low|reduced|decreased|lowered|depressed)"
@@ -50,16 +54,20 @@ _LEVEL = r"(?: ions?)?(?: levels?| concentrations?| counts?)?"
 _FORMS = tuple(
     re.compile(form, re.IGNORECASE)
     for form in (
-        rf"(?:an? |the )?(?:(?:abnormally|very|markedly|too) )?(?:(?P<up>{_HIGH})|(?P<down>{_LOW})) {_BLOOD}*(?:{_NAMES}){_LEVEL}"
+        rf"(?:an? |the )?(?:(?:abnormally|very|markedly|too) )?(?:(?P<up>{_HIGH})|"
+        rf"(?P<down>{_LOW})) {_BLOOD}*(?:{_NAMES}){_LEVEL}"
         r"(?: in (?:the )?(?:blood|serum|plasma))?",
         rf"(?:the |his |her )?{_BLOOD}*(?:{_NAMES}){_LEVEL} (?:(?P<up>{_RISES})|(?P<down>{_FALLS}))",
         rf"(?:an? |the )?(?:(?P<up>{_UP})|(?P<down>{_DOWN})) (?:in|of) (?:the )?{_BLOOD}*(?:{_NAMES}){_LEVEL}",
-        rf"(?=.*(?:血|离子|浓度|水平|{_CELLS}))(?:外周)?(?:血[清浆液中]?)?(?:{_HAN_NAMES})(?:离子)?(?:计数|数量?|浓度|水平|含量)?的?"
-        r"(?:明显|显著|异常|轻度|中度|重度)?(?:(?P<up>[偏过]?高|升高|增高|上升|增多|增加)|(?P<down>[偏过]?低|降低|下降|减低|减少))",
+        rf"(?=.*(?:血|离子|浓度|水平|{_CELLS}))(?:外周)?(?:血[清浆液中]?)?(?:{_HAN_NAMES})(?:离子)?(?:计数|数量?|"
+        rf"浓度|水平|含量)?的?"
+        r"(?:明显|显著|异常|轻度|中度|重度)?(?:(?P<up>[偏过]?高|升高|增高|上升|增多|增加)|(?P<down>[偏过]?低|降低|"
+        r"下降|减低|减少))",
     )
 )
 _MAY = Pattern(
-    r"\b(?:high|raised|elevated|increased?s?|excess|rise|rising|low|lowered|reduced|reduction|decreased?s?|depressed|depleted|fall|"
+    r"\b(?:high|raised|elevated|increased?s?|excess|rise|rising|low|lowered|reduced|reduction|decreased?s?|depressed|"
+    r"depleted|fall|"
     r"drop|decline|elevation|goes)|[高低]|[上下]升|上升|下降|增多|增加|减少",
     re.IGNORECASE,
 )
@@ -68,7 +76,7 @@ _FIGURE = re.compile(r" ?[（(](?P<sign>[<>＜＞≤≥]) ?[\d.]+ ?[A-Za-zμµ/�
 
 
 def named_level(text: str) -> str:
-    """The name of what a whole text says of a level in the blood: "the potassium is high" is hyperkalemia. "" of any other."""
+    """What a whole text says of a level in the blood, by its name: "the potassium is high" is hyperkalemia; else ""."""
     return _named(text) if 2 < len(text) <= 80 and _MAY.may_match(text) else ""
 
 

@@ -30,10 +30,13 @@ GENERIC = frozenset(
 LESS = GENERIC | frozenset(
     joined(tokens(name))
     for name in (
-        "ulcer|enzyme|hydroxylase|dehydrogenase|synthase|reductase|kinase|oxidase|transferase|hematoma|hemorrhage|abscess|cyst|"
-        "polyp|stone|infarction|embolism|thrombosis|effusion|nerve|artery|vein|muscle|ligament|bone|joint|gland|vitamin|hormone|"
+        "ulcer|enzyme|hydroxylase|dehydrogenase|synthase|reductase|kinase|oxidase|transferase|hematoma|hemorrhage|"
+        "abscess|cyst|"
+        "polyp|stone|infarction|embolism|thrombosis|effusion|nerve|artery|vein|muscle|ligament|bone|joint|gland|"
+        "vitamin|hormone|"
         "antibody|receptor|neuropathy|nephropathy|myopathy|arthritis|vasculitis|leukemia|lymphoma|sarcoma|adenoma|"
-        "溃疡|酶|羟化酶|脱氢酶|合成酶|合酶|还原酶|激酶|氧化酶|转移酶|血肿|出血|脓肿|囊肿|息肉|结石|梗死|栓塞|血栓|积液|神经|动脉|静脉|肌肉|"
+        "溃疡|酶|羟化酶|脱氢酶|合成酶|合酶|还原酶|激酶|氧化酶|转移酶|血肿|出血|脓肿|囊肿|息肉|结石|梗死|栓塞|血栓|"
+        "积液|神经|动脉|静脉|肌肉|"
         "韧带|骨|关节|腺体|维生素|激素|抗体|受体|神经病变|肾病|肌病|关节炎|血管炎|白血病|淋巴瘤|肉瘤|腺瘤|麻痹|畸形|狭窄|损伤"
     ).split("|")
 )
@@ -100,7 +103,9 @@ def _base_of(term: str, words: Sequence[str], known: Vocabulary) -> frozenset[in
     return mentions[0].ids if _RELATING.isdisjoint(words[: mentions[0].start]) else frozenset()
 
 
-_RELATING = NEGATIONS | frozenset("of in to for with by due on from at after before and or than s post pre anti 抗 后 前 和 与 致 由".split())
+_RELATING = NEGATIONS | frozenset(
+    "of in to for with by due on from at after before and or than s post pre anti 抗 后 前 和 与 致 由".split()
+)
 
 
 @lru_cache(maxsize=1024)  # one text is read for what it says, and again for whether it names the reference

@@ -5,7 +5,6 @@ wrong where it refuses what the reference does, or names other measures alone.
 """
 
 import re
-from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -20,12 +19,14 @@ from medrl.verifiers.wording import Asked, says_nothing
 _SAME = {
     "": r"immediate(?:ly)?|urgent(?:ly)?|at once|prompt(?:ly)?|straight ?away|right away|emergency|emergent(?:ly)?|stat|now|"
     r"plus|doses?|(?:of |after )(?:life|birth)|"
-    r"give|giving|given|administer(?:ed|ing|ation)?(?: of)?|perform(?:ing)?|start(?:ing)?|use|do|apply|do an?|using|into|both|first|"
-    r"立即|立刻|马上|尽快|尽早|即刻|迅速|紧急|急诊|给予|予以|进行|采取|应用|使用|实施|行|予|做|应|首先|先|要|后?随后|同时|并且?|以及|及|和|的",
-    " intramuscular ": r"intramuscular(?:ly)?|IM(?![A-Za-z])|i\.m\.|肌肉?注射|肌内注射|肌注",
-    " intravenous ": r"intravenous(?:ly)?|IV(?![A-Za-z])|i\.v\.|静脉(?:注射|滴注|推注|给药|输注)?|静滴|静推|静注",
-    " subcutaneous ": r"subcutaneous(?:ly)?|SC(?![A-Za-z])|s\.c\.|皮下(?:注射)?",
-    " oral ": r"oral(?:ly)?|by mouth|per os|PO(?![A-Za-z])|口服",
+    r"give|giving|given|administer(?:ed|ing|ation)?(?: of)?|perform(?:ing)?|start(?:ing)?|use|do|apply|do an?|using|"
+    r"into|both|first|"
+    r"立即|立刻|马上|尽快|尽早|即刻|迅速|紧急|急诊|给予|予以|进行|采取|应用|使用|实施|行|予|做|应|首先|先|要|"
+    r"后?随后|同时|并且?|以及|及|和|的",
+    " routeim ": r"intramuscular(?:ly)?|IM(?![A-Za-z])|i\.m\.|肌肉?注射|肌内注射|肌注",
+    " routeiv ": r"intravenous(?:ly)?|IV(?![A-Za-z])|i\.v\.|静脉(?:注射|滴注|推注|给药|输注)?|静滴|静推|静注",
+    " routesc ": r"subcutaneous(?:ly)?|SC(?![A-Za-z])|s\.c\.|皮下(?:注射)?",
+    " routepo ": r"oral(?:ly)?|by mouth|per os|PO(?![A-Za-z])|口服",
     " exam ": r"examinations?|exams?",
     " thigh ": r"(?:outer |lateral |anterolateral |mid.?)*thigh(?: muscle)?|(?:大腿|股)(?:前|中)?外侧(?:肌)?",
     " limb ": r"患肢|患处|伤肢|受伤(?:肢体|部位)",
@@ -33,7 +34,10 @@ _SAME = {
     " raise ": r"抬高|elevat(?:e|ion|ing)",
     " fast ": r"禁食|禁饮食|禁食水|nil by mouth|NPO(?![A-Za-z])",
 }  # fmt: skip
-_REPLACED = tuple((re.compile(rf"(?<![A-Za-z])(?:{words})(?![a-z])", re.IGNORECASE), f" {kind.strip()} ") for kind, words in _SAME.items())
+_REPLACED = tuple(
+    (re.compile(rf"(?<![A-Za-z])(?:{words})(?![a-z])", re.IGNORECASE), f" {kind.strip()} ")
+    for kind, words in _SAME.items()
+)
 _AVOID = re.compile(
     r"(?:\b(?:do not|don't|avoid|never|no|without|withhold|not)\b(?: (?:give|perform|apply|use|do|any|an?|the))*|"
     r"(?:避免|不要|禁止|不应|不宜|不能|勿|暂?不用|暂?不|无需|不必|无须|禁))(?P<what>[^,.;，。；、和并]{1,40})",
@@ -45,12 +49,14 @@ _STOP = re.compile(
     re.IGNORECASE,
 )
 _REFUSED = re.compile(
-    r"(?P<what>[^,.;，。；]{2,40}?) (?:is|are|should be) (?:withheld|not (?:needed|required|indicated|given|necessary)|avoided|omitted)|"
+    r"(?P<what>[^,.;，。；]{2,40}?) (?:is|are|should be) (?:withheld|not (?:needed|required|indicated|given|"
+    r"necessary)|avoided|omitted)|"
     r"(?:postpone|delay|defer|omit|withhold)(?:ing)? (?P<later>[^,.;，。；]{2,40})",
     re.IGNORECASE,
 )
 _ACTS = Pattern(
-    r"\b(?:immediate\w*|give|administer|perform|stop|start|avoid|intramuscular|intravenous|oral|subcutaneous|into|within|and|IM|IV)\b|"
+    r"\b(?:immediate\w*|give|administer|perform|stop|start|avoid|intramuscular|intravenous|oral|subcutaneous|into|"
+    r"within|and|IM|IV)\b|"
     r"[立即并避停给予行]|抬高|注射|口服|反复|紧急|尽早",
     re.IGNORECASE,
 )
@@ -102,7 +108,7 @@ def _measures(text: str, known: Vocabulary, asked: Asked) -> _Measures | None:
     done = _things(text, known, asked)
     if done is None:
         return None
-    site = {"thigh"} if "intramuscular" in done else set[str]()  # where one injects anyhow
+    site = {"thigh"} if "routeim" in done else set[str]()  # where one injects anyhow
     return _Measures(done - site, frozenset(avoided))
 
 
@@ -140,7 +146,7 @@ def by_measures(reference: str, text: str, known: Vocabulary, asked: Asked) -> V
     return None
 
 
-_ROUTES = frozenset(("intramuscular", "intravenous", "subcutaneous", "oral"))
+_ROUTES = frozenset(("routeim", "routeiv", "routesc", "routepo"))
 
 
 def _acts(measures: _Measures, known: Vocabulary) -> set[int]:

@@ -24,8 +24,10 @@ _CONTRASTS: tuple[dict[str, str], ...] = (
         "left": r"left(?:ward)?|左",
         "right": r"right(?:ward)?|右",
         "both": r"bilateral(?:ly)?|both sides|双侧?|两侧",
-        "same": r"ipsilateral(?:ly)?|(?:the )?same side|(?:to(?:wards?)? )?the side of the lesion|to(?:wards?) the lesion|与?(?:病[灶变]|患处)?的?同侧|患侧|病变侧|病灶侧",
-        "other": r"away from the (?:side of the )?lesion|contralateral(?:ly)?|(?:the )?opposite side|(?:the )?other side|(?:病[灶变]|患侧)?的?对侧|健侧",
+        "same": r"ipsilateral(?:ly)?|(?:the )?same side|(?:to(?:wards?)? )?the side of the lesion|"
+        r"to(?:wards?) the lesion|与?(?:病[灶变]|患处)?的?同侧|患侧|病变侧|病灶侧",
+        "other": r"away from the (?:side of the )?lesion|contralateral(?:ly)?|(?:the )?opposite side|"
+        r"(?:the )?other side|(?:病[灶变]|患侧)?的?对侧|健侧",
     },
     {"benign": r"benign|良性", "malignant": r"malignan\w+|恶性"},
     {"positive": r"positive|阳性", "negative": r"negative|阴性"},
@@ -43,7 +45,8 @@ _SIDES = 1
 _LEVELS = frozenset(_CONTRASTS[0])
 # What a reference may hold besides its pole.
 _BARE = re.compile(
-    r"[\s()（）,，.。、]|\b(?:it|is|the|on|to|towards?|side|sided|level|levels|tumou?r|lesion)\b|侧|性|水平|型|肿瘤|病变|[了的]",
+    r"[\s()（）,，.。、]|\b(?:it|is|the|on|to|towards?|side|sided|level|levels|tumou?r|lesion)\b|侧|性|水平|型|肿瘤|"
+    r"病变|[了的]",
     re.IGNORECASE,
 )
 _NOT = re.compile(

@@ -29,30 +29,41 @@ def _thing() -> str:
     return _THING.format(f"t{next(_T)}")
 
 
-_SIGNS = r"(?:(?:clear |definite |radiological |clinical )?(?:signs?|evidence|features?|indications?|suggestions?) of (?:an? |any )?)?"
+_SIGNS = (
+    r"(?:(?:clear |definite |radiological |clinical )?(?:signs?|evidence|features?|indications?|"
+    r"suggestions?) of (?:an? |any )?)?"
+)
 _SURE = (
     r"(?:been |completely |definitely |safely |effectively |reliably |already |clearly |thereby |very |highly |most )*"
 )
 _BE = r"(?:is|are|was|were|has|have|has been|have been|can be|may be|'s)"
 _UNSURE = (
-    rf"{_thing()},? (?:can ?not|can't|could not|couldn't|is not|isn't|has not|hasn't)(?: yet)? (?:be |been )?{_SURE}(?:excluded|ruled out)",
-    rf"(?:we |one |you |it |I )?(?:can ?not|can't|could not|does not|doesn't|do not|don't) (?:safely |yet )?(?:exclude|rule out) {_thing()}",
+    rf"{_thing()},? (?:can ?not|can't|could not|couldn't|is not|isn't|has not|hasn't)(?: yet)? (?:be |"
+    rf"been )?{_SURE}(?:excluded|ruled out)",
+    rf"(?:we |one |you |it |I )?(?:can ?not|can't|could not|does not|doesn't|do not|don't) (?:safely |"
+    rf"yet )?(?:exclude|rule out) {_thing()}",
     rf"(?:possible|suspected|probable|likely) {_thing()}",
-    rf"{_thing()} (?:is|remains|may be|might be|could be) (?:still )?(?:possible|likely|present|suspected|probable)(?: enough)?",
+    rf"{_thing()} (?:is|remains|may be|might be|could be) (?:still )?(?:possible|likely|present|suspected|"
+    rf"probable)(?: enough)?",
     rf"(?:尚?不能?|无法|未能|暂不能?|难以)(?:完全)?(?:排除|除外){_thing()}",
     rf"{_thing()}(?:尚|仍|还)?(?:不能|无法|未能|未|未被|没有?)(?:完全)?(?:被)?(?:排除|除外)",
     rf"(?:可疑|疑似|可能(?:有|为|存在)?|怀疑(?:有)?){_thing()}",
     rf"{_thing()}(?:可能性大|待排|待排除|可能)",
 )
 _ABSENT = (
-    rf"(?:there (?:is|are|was|were) )?(?:no|without(?: any)?|absence of|negative for|free (?:of|from)) (?:an? )?{_SIGNS}{_thing()}"
-    r"(?: (?:is|are|was|were) (?:seen|present|found|visible|identified|detected|evident|noted|demonstrated)| seen| present| found| identified"
+    rf"(?:there (?:is|are|was|were) )?(?:no|without(?: any)?|absence of|negative for|free (?:of|"
+    rf"from)) (?:an? )?{_SIGNS}{_thing()}"
+    r"(?: (?:is|are|was|were) (?:seen|present|found|visible|identified|detected|evident|noted|demonstrated)| seen|"
+    r" present| found| identified"
     r"| detected| evident| visible)?",
-    rf"(?:(?:it|this|the \w+|he|she|they) )?(?:is |are |was |does |do |has |have )?(?:not|n't) (?:an? |any |have |show |have any |"
+    rf"(?:(?:it|this|the \w+|he|she|they) )?(?:is |are |was |does |do |has |have )?(?:not|n't) (?:an? |any |have |"
+    rf"show |have any |"
     rf"show any |a case of |due to )*{_SIGNS}{_thing()}",
-    rf"{_thing()} (?:{_BE} )?{_SURE}(?:excluded|ruled out|absent|unlikely|not (?:present|seen|found|detected|identified|likely|evident|there))",
+    rf"{_thing()} (?:{_BE} )?{_SURE}(?:excluded|ruled out|absent|unlikely|not (?:present|seen|found|detected|"
+    rf"identified|likely|evident|there))",
     rf"(?:excludes?|rules? out|excluded|ruled out|this excludes|this rules out) {_thing()}",
-    rf"(?:并?无|没有|未见|未发现|未检出|未见到|未提示|不存在|不支持|未查见|未探及|未患|并未见|不伴)(?:明显|明确|任何|确切)?{_thing()}(?:征象|表现|的?证据|迹象|征|形成|存在)?",
+    rf"(?:并?无|没有|未见|未发现|未检出|未见到|未提示|不存在|不支持|未查见|未探及|未患|并未见|不伴)(?:明显|明确|"
+    rf"任何|确切)?{_thing()}(?:征象|表现|的?证据|迹象|征|形成|存在)?",
     rf"{_thing()}(?:内|中|腔内|处|部)?(?:均?未见|未发现|未检出|未探及|不存在|阴性)(?:明显|明确)?",
     rf"(?:可以|已|已经|可|能|能够|基本)?(?:排除|除外)(?:了)?{_thing()}",
     rf"{_thing()}(?:已|可|可以|已经|被|已被|基本)(?:排除|除外)(?:了)?",
@@ -61,8 +72,10 @@ _ABSENT = (
 _PRESENT = (
     rf"(?:(?:it|this|the \w+|he|she) )(?:is|are|has|have|shows?|indicates?|confirms?) {_thing()}",
     rf"(?:有|存在|可见|确诊为?|诊断为?|提示|证实为?|考虑为?|见|合并|符合){_thing()}",
-    rf"(?:there (?:is|are) )?(?:an? |definite |clear |confirmed |established |(?:clear |definite )?(?:signs?|evidence) of )*{_thing()}"
-    rf"(?: (?:is|are|was|has been) (?:present|confirmed|diagnosed|established|seen|proven|certain|evident)| (?:confirmed|present|diagnosed))?",
+    rf"(?:there (?:is|are) )?(?:an? |definite |clear |confirmed |established |(?:clear |definite )?(?:signs?|"
+    rf"evidence) of )*{_thing()}"
+    rf"(?: (?:is|are|was|has been) (?:present|confirmed|diagnosed|established|seen|proven|certain|evident)|"
+    rf" (?:confirmed|present|diagnosed))?",
 )
 _STATES: tuple[tuple[Literal["absent", "present", "unsure"], re.Pattern[str]], ...] = tuple(
     (state, re.compile(pattern, re.IGNORECASE))
@@ -76,7 +89,8 @@ _BUT = re.compile(
     re.IGNORECASE,
 )
 _MAY_DENY = Pattern(
-    r"\b(?:no|not|without|absence|absent|negative for|free (?:of|from)|excluded?s?|rules?|ruled|unlikely)\b|无|没有|未|不|排除|除外",
+    r"\b(?:no|not|without|absence|absent|negative for|free (?:of|from)|excluded?s?|rules?|ruled|unlikely)\b|无|没有|"
+    r"未|不|排除|除外",
     re.IGNORECASE,
 )
 
@@ -95,7 +109,8 @@ def presence_of(clause: str) -> Presence | None:
 
 
 _LEFT = re.compile(
-    r"\b(?:no|not|never|cannot|excluded?|ruled|change|longer|only|need|needed|required|difference|treatment)\b|n't\b|不|无|未|没|排除|需|变化|差异",
+    r"\b(?:no|not|never|cannot|excluded?|ruled|change|longer|only|need|needed|required|difference|treatment)\b|"
+    r"n't\b|不|无|未|没|排除|需|变化|差异",
     re.IGNORECASE,
 )
 

@@ -33,7 +33,8 @@ _ENGLISH = (
      rf"{_BE} preceded by|follows?|comes? after|occurs? after"),
     ("more", r"exceeds?|(?:is |are )?(?:greater|higher|larger|more|stronger) than",
      r"(?:is |are )?(?:less|lower|smaller|fewer|weaker) than|(?:is|are) exceeded by"),
-    ("blocks", r"inhibits?|blocks?|suppresses|suppress|antagoni[sz]es?", rf"{_BE} (?:inhibited|blocked|suppressed|antagoni[sz]ed) by"),
+    ("blocks", r"inhibits?|blocks?|suppresses|suppress|antagoni[sz]es?", rf"{_BE} (?:inhibited|blocked|suppressed|"
+     rf"antagoni[sz]ed) by"),
     ("drives", r"stimulates?|activates?|promotes?", rf"{_BE} (?:stimulated|activated|promoted) by"),
 )  # fmt: skip
 _CHINESE = (
@@ -50,9 +51,10 @@ _FORWARD = Pattern(
     ),
     re.IGNORECASE,
 )
+_HAN_BACKWARD = {"order": "|晚于|后于", "more": "|小于|低于|少于|弱于"}
 _BACKWARD = Pattern(
     "|".join(
-        rf"(?P<{kind}>\b(?:{backward})\b{'|晚于|后于' if kind == 'order' else '|小于|低于|少于|弱于' if kind == 'more' else ''})"
+        rf"(?P<{kind}>\b(?:{backward})\b{_HAN_BACKWARD.get(kind, '')})"
         for kind, _, backward in _ENGLISH
     ),
     re.IGNORECASE,

@@ -14,7 +14,7 @@ from typing import ClassVar
 from medrl.types import Problem, Verdict
 from medrl.verifiers.abbreviations import meaning_of
 from medrl.verifiers.asides import is_measure, only_explains, says_again, without_exclusions
-from medrl.verifiers.claims import OPEN_CHOICE, by_concepts, denies, says_another
+from medrl.verifiers.claims import OPEN_CHOICE, by_concepts, says_another
 from medrl.verifiers.codes import by_code
 from medrl.verifiers.concepts import Vocabulary
 from medrl.verifiers.ellipsis import by_ellipsis, by_none, leaves_open, offers_several
@@ -171,11 +171,17 @@ def _decide(problem: Problem, text: str, wanted: Wanted, known: Vocabulary | Non
         verdict = meant if meant and meant.score == 1.0 else None
     if verdict is None and known:
         verdict = by_measures(terms[0], core, known, asked) if len(terms) == 1 else None
-    verdict = verdict or _said_again(problem, core, wanted, known) or _by_code(problem, head if explained else core, known, wanted)
+    verdict = (
+        verdict
+        or _said_again(problem, core, wanted, known)
+        or _by_code(problem, head if explained else core, known, wanted)
+    )
     return verdict or Verdict.abstain("the wording does not decide")
 
 
-_DOING = re.compile(r" ?(?:to )?(?:perform|do|give|use|order|carry out|the use of|any|an?|行|做|进行|使用|给予)\b ?", re.IGNORECASE)
+_DOING = re.compile(
+    r" ?(?:to )?(?:perform|do|give|use|order|carry out|the use of|any|an?|行|做|进行|使用|给予)\b ?", re.IGNORECASE
+)
 
 
 def _to_avoid(problem: Problem, text: str, wanted: Wanted, known: Vocabulary | None) -> Verdict | None:

@@ -65,7 +65,8 @@ def _terms(reference: str, aliases: tuple[str, ...]) -> tuple[str, ...]:
 
 
 _ALTERNATIVE = re.compile(
-    r"(?:or|alternatives?:?|also (?:acceptable|accepted|correct)?:?|acceptable:|或者?|亦可为?|也可为?|备选[:：]?|替代[:：]?) ?(?P<names>.{2,80})",
+    r"(?:or|alternatives?:?|also (?:acceptable|accepted|correct)?:?|acceptable:|或者?|亦可为?|也可为?|备选[:：]?|"
+    r"替代[:：]?) ?(?P<names>.{2,80})",
     re.IGNORECASE,
 )
 
