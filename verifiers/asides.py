@@ -80,9 +80,11 @@ def _excludes_another(clause: str) -> bool:
     return bool(_EXCLUDED.fullmatch(clause)) and not _SAME.match(clause)
 
 
-def without_exclusions(tail: str) -> str:
-    """What follows an answer, without clauses that exclude another thing."""
-    return ". ".join(clause for clause in _CLAUSES.split(tail) if not _excludes_another(clause))
+def without_exclusions(tail: str) -> tuple[str, str]:
+    """What follows an answer, without the clauses that exclude another thing, and those clauses."""
+    clauses = _CLAUSES.split(tail)
+    kept = [clause for clause in clauses if not _excludes_another(clause)]
+    return (tail, "") if len(kept) == len(clauses) else (". ".join(kept), ". ".join(set(clauses) - set(kept)))
 
 
 _EXCLUDED = re.compile(

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from medrl.types import Verdict
 from medrl.verifiers.normalise import ROMAN, tokens
-from medrl.verifiers.opposites import NEGATIONS
+from medrl.verifiers.opposites import NEGATIONS, POLES
 from medrl.verifiers.patterns import Pattern
 from medrl.verifiers.wording import Asked, is_glue, says_nothing
 
@@ -111,7 +111,7 @@ def by_code(
         return None
     text = plain_code(text)
     strong = (_STRONG & set(_words(text))) ^ (_STRONG & set(tokens(reference)))
-    long = [len(word) for word in code.core if len(word) > 3]
+    long = [len(word) for word in code.core if len(word) > 2]
     if (len(long) > 1 or max(long, default=0) > 6) and not strong <= asked.words:
         return None
     if code.exchange:
@@ -136,12 +136,8 @@ def by_code(
     ours = [word for word in core if _marks(word, core)]
     if len(marks) < len(ours) and set(marks) <= set(ours):
         left = [word for word in core if word not in words]
-        if (
-            left
-            and _ASKS_SORT.search(question)
-            and any(word[0].isdigit() for word in marks)
-            and not set(left) <= asked.words
-        ):
+        said = all(word in POLES if word > "\u3400" else _marks(word, ()) for word in left)
+        if left and said and _ASKS_SORT.search(question) and any(word[0].isdigit() for word in marks):
             return Verdict.wrong(f"less specific than {reference!r:.40}")
         return None
     figures = [word for word in marks if word[0].isdigit()], [word for word in ours if word[0].isdigit()]

@@ -6,7 +6,7 @@ An answer says of the same thing that it is there, that it is not, or that it ma
 import re
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, TypeAlias
 
 from medrl.types import Verdict
 from medrl.verifiers.normalise import tokens
@@ -77,11 +77,9 @@ _PRESENT = (
     rf"(?: (?:is|are|was|has been) (?:present|confirmed|diagnosed|established|seen|proven|certain|evident)|"
     rf" (?:confirmed|present|diagnosed))?",
 )
-_STATES: tuple[tuple[Literal["absent", "present", "unsure"], re.Pattern[str]], ...] = tuple(
-    (state, re.compile(pattern, re.IGNORECASE))
-    for state, patterns in (("unsure", _UNSURE), ("absent", _ABSENT), ("present", _PRESENT))
-    for pattern in patterns
-)
+State: TypeAlias = Literal["absent", "present", "unsure"]
+_READ: tuple[tuple[State, tuple[str, ...]], ...] = (("unsure", _UNSURE), ("absent", _ABSENT), ("present", _PRESENT))
+_STATES = tuple((state, re.compile(pattern, re.IGNORECASE)) for state, patterns in _READ for pattern in patterns)
 _CLAUSES = re.compile(r"[,;，；。：:\n]|\.(?= |$)| (?:because|since|as|and|so|given) ", re.IGNORECASE)
 _BUT = re.compile(
     r"\b(?:but|however|although|though|unless|except|yet|still|if|or|only|perhaps|maybe|in fact|actually)\b|"

@@ -53,10 +53,7 @@ _FORWARD = Pattern(
 )
 _HAN_BACKWARD = {"order": "|晚于|后于", "more": "|小于|低于|少于|弱于"}
 _BACKWARD = Pattern(
-    "|".join(
-        rf"(?P<{kind}>\b(?:{backward})\b{_HAN_BACKWARD.get(kind, '')})"
-        for kind, _, backward in _ENGLISH
-    ),
+    "|".join(rf"(?P<{kind}>\b(?:{backward})\b{_HAN_BACKWARD.get(kind, '')})" for kind, _, backward in _ENGLISH),
     re.IGNORECASE,
 )
 # 由X引起 stands behind its subject: Y由X引起, Y是(由)X所致的.

@@ -146,7 +146,7 @@ def _decide(problem: Problem, text: str, wanted: Wanted, known: Vocabulary | Non
     if none:
         return none
     tail = core[len(kept) :]
-    explained = only_explains(core, kept) and not (tail and takes_back(without_exclusions(tail)))
+    explained = only_explains(core, kept) and not (tail and _may_undo(tail, wanted.terms, known))
     pole = by_pole(problem.question, terms[0], core)
     if pole is None and explained:
         pole = by_pole(problem.question, terms[0], head) if head != core else None
@@ -194,7 +194,12 @@ def _to_avoid(problem: Problem, text: str, wanted: Wanted, known: Vocabulary | N
     while doing := _DOING.match(rest):
         rest = rest[doing.end() :]
     rest = _AT_ONCE.sub("", rest.strip(" .。"))
-    if not rest or len(OR.split(text)) > 1 or _decide(problem, rest, wanted, known).score != 1.0:
+    if (
+        not rest
+        or REVERSED.search(rest)
+        or len(OR.split(text)) > 1
+        or _decide(problem, rest, wanted, known).score != 1.0
+    ):
         return None
     if no:
         return Verdict.right(f"it says to avoid {wanted.terms[0]!r:.60}, which is asked")
@@ -274,6 +279,16 @@ def _said_again(problem: Problem, core: str, wanted: Wanted, known: Vocabulary |
 _NO_ANSWER = re.compile(
     r"错|不|非|误|干扰|鉴别|排除|否|另|次|最后|\b(?:not|no|without|unlikely|ruled out|least|second)\b", re.IGNORECASE
 )
+
+
+def _may_undo(tail: str, terms: tuple[str, ...], known: Vocabulary | None) -> bool:
+    """Whether what follows an answer takes it back, or excludes something of which it is not known that it is another."""
+    rest, excluded = without_exclusions(tail)
+    if not excluded or takes_back(rest):
+        return takes_back(rest)
+    families = {known.family(one) for one in _reference(terms, known).ids} if known else set[str]()
+    named = known.mentions(tokens(excluded), excluded) if known else []
+    return not any(known and known.family(one) in families for mention in named for one in mention.ids)
 
 
 _SORTS = frozenset("antibody gene mutation syndrome disease protein virus".split())
