@@ -11,7 +11,7 @@ from medrl.verifiers.normalise import joined, tokens
 from medrl.verifiers.opposites import NEGATIONS
 from medrl.verifiers.patterns import Pattern
 from medrl.verifiers.scripts import without_gaps
-from medrl.verifiers.wording import AFTER_NEGATION, BEFORE_NEGATION
+from medrl.verifiers.wording import AFTER_NEGATION, BEFORE_NEGATION, PARENS
 
 REFERENCE = -1  # the concept of the reference's own words, whether or not the vocabulary knows it
 _PARTS = Pattern(
@@ -71,6 +71,7 @@ class Reference:
 
     @classmethod
     def of(cls, terms: Sequence[str], known: Vocabulary) -> "Reference":
+        terms = (*terms, *_twice_named(terms[0], known)) if len(terms) == 1 else terms
         found = [known.ids(term) for term in terms]
         ids = frozenset().union(*(one for one in found if len(one) == 1))  # a name of several concepts is none
         words = tuple(dict.fromkeys(tuple(tokens(term)) for term in terms))
@@ -93,6 +94,14 @@ class Reference:
             ),
             default=0,
         )
+
+
+def _twice_named(term: str, known: Vocabulary) -> tuple[str, ...]:
+    """Both names of "abducens nerve (CN VI)", where the vocabulary knows them as one thing; none of any other term."""
+    inside = PARENS.findall(term) if "(" in term or "（" in term else []
+    outside = PARENS.sub("", term).strip()
+    same = known.ids(outside) & known.ids(inside[0]) if len(inside) == 1 and outside else frozenset[int]()
+    return (outside, inside[0]) if len(same) == 1 and len(known.ids(outside)) == 1 else ()
 
 
 def _base_of(term: str, words: Sequence[str], known: Vocabulary) -> frozenset[int]:
