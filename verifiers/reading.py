@@ -5,7 +5,16 @@ from abc import abstractmethod
 from dataclasses import dataclass, replace
 
 from medrl.types import Problem, Response, Verdict
-from medrl.verifiers.extract import Extracted, Format, answer_within, check_format, degenerate, sections, strict_fault
+from medrl.verifiers.extract import (
+    SHORT,
+    Extracted,
+    Format,
+    answer_within,
+    check_format,
+    degenerate,
+    sections,
+    strict_fault,
+)
 from medrl.verifiers.normalise import normal
 from medrl.verifiers.patterns import Pattern
 from medrl.verifiers.protocol import RuleVerifier
@@ -110,7 +119,8 @@ def read(problem: Problem, response: Response, format: Format) -> Extracted | Ve
     if degenerate(response.text[start:end]):
         return Verdict.wrong("the answer is stuck in a loop")
     answer = answer_within(response.text, (start, end))
-    if answer and _TO_GRADER.search(answer.text) and normal(problem.reference) not in normal(answer.text):
+    said = answer and (response.text[start:end] if end - start <= SHORT else answer.text)
+    if answer and said and _TO_GRADER.search(said) and normal(problem.reference) not in normal(said):
         return replace(
             Verdict.wrong("it speaks to its grader and gives no answer"), answer=answer.text, span=answer.span
         )
