@@ -7,7 +7,11 @@ from medrl.verifiers.normalise import tokens
 from medrl.verifiers.scripts import has_han
 from medrl.verifiers.wording import contrasts
 
-_REASON = re.compile(r",? ?(?:because|since|given|as evidenced by)\b|，?(?:因为|由于|因)", re.IGNORECASE)
+_REASON = re.compile(
+    r",? ?(?:because|since|given|as evidenced by)\b|，?(?:[多常均]?因为?|[多常]?由于|[多常]由)", re.IGNORECASE
+)
+_IN_REASON = re.compile(r"\b(?:or|may|might|could|has|have)\b|或|可能|患", re.IGNORECASE)  # a reason may say these
+_DASH = re.compile(r" [-–—]+ (?!no\b|not\b)|—+")
 _APPOSITION = re.compile(
     r", (?:the only|a|an|which|as|caused by|characteri[sz]ed by|due to|defined by|meaning|regardless|particularly|then)\b|"
     r"[,，](?:属|系|因|由|其|故)",
@@ -25,14 +29,17 @@ _MANAGES = re.compile(
     r"put|call|avoid|remove|admit|refer|operate|arrange|chelate|drain|immobili[sz]e|splint|monitor|restrict|needs?|requires?|"
     r"prescribe|administer|perform|transfer|resuscitate|titrate|isolate|do (?:not|an?)|treatment is|management is|"
     r"(?:urgent|immediate|emergency|prompt) \w+)\b|"
-    r"(?:立即|马上|尽快|尽早|急诊|予以?|给予|须|需要?(?!与|和|排|除|鉴|考虑|警惕)|应(?!考虑|为|是|与|和|排|除|鉴|诊断|属|该是)|"
-    r"建议(?!考虑|改|先?排|与)|宜(?!考虑|诊断)|可(?:先|行|予|用|给)(?!考虑|排)|晨起|口服|静脉|补液|禁用|禁食|警惕|注意(?!排除|鉴别)|预防|防止))",
+    r"(?:立即|马上|尽快|尽早|急诊|予以?|给予|须|需要?(?!与|和|排|除|鉴|考虑|警惕)|应(?!考虑|为|是|与|和|排|除|鉴|"
+    r"诊断|属|该是)|"
+    r"建议(?!考虑|改|先?排|与)|宜(?!考虑|诊断)|可(?:先|行|予|用|给)(?!考虑|排)|晨起|口服|静脉|补液|禁用|禁食|警惕|"
+    r"注意(?!排除|鉴别)|预防|防止))",
     re.IGNORECASE,
 )
 # … unless what is to be done is to the answer itself: 应予排除, "call it a red herring", "use the other".
 _UNDOES = re.compile(
     r"排除|除外|否定|推翻|放弃|更正|修正|改诊|诊断|不考虑|误诊|慎重|证实|鉴别|或|答案|其[他它]|"
-    r"\b(?:exclu\w+|proof|prove\w*|unproven|herring|not|no|never|diagnos\w+|list|other|another|else|answer|or|as|instead|first|"
+    r"\b(?:exclu\w+|proof|prove\w*|unproven|herring|not|no|never|diagnos\w+|list|other|another|else|answer|or|as|"
+    r"instead|first|"
     r"last|second|third|previous|unless|if|it|this|that)\b|n't\b",
     re.IGNORECASE,
 )
@@ -53,16 +60,44 @@ def only_explains(text: str, head: str) -> bool:
         return text.startswith(head)
     clauses = [clause for clause in _CLAUSES.split(tail) if clause.strip()]
     manages = bool(clauses) and is_measure(clauses[0])
-    clauses = [clause for clause in clauses if not is_measure(clause)]
+    clauses = [clause for clause in clauses if not is_measure(clause) and not _excludes_another(clause)]
+    if clauses and _REASON.match(tail):
+        clauses[0] = _IN_REASON.sub("", clauses[0])
     if any(map(_BESIDE.search, clauses)):
         return False
     if _REASON.match(tail) or contrasts(tail):
         clauses = clauses[1:]
-    elif tail[0] not in ".。;；\n" and not manages and not _APPOSITION.match(tail):
+    apposed = bool(_APPOSITION.match(tail) or _DASH.match(tail))
+    if clauses and tail[0] not in ".。;；\n" and not (manages or apposed or _REASON.match(tail) or contrasts(tail)):
         return False
     han = has_han(tail)
-    least = (4 if han else 3) if _APPOSITION.match(tail) else 8 if han else 5  # a shorter clause may be a second answer
+    least = (4 if han else 3) if apposed else 8 if han else 5  # a shorter clause may be a second answer
     return all(len(tokens(clause)) >= least for clause in clauses)
+
+
+def _excludes_another(clause: str) -> bool:
+    """Whether a clause says of a thing that it names, and not of "it", that it is excluded."""
+    return bool(_EXCLUDED.fullmatch(clause)) and not _SAME.match(clause)
+
+
+def without_exclusions(tail: str) -> tuple[str, str]:
+    """What follows an answer, without the clauses that exclude another thing, and those clauses."""
+    clauses = _CLAUSES.split(tail)
+    kept = [clause for clause in clauses if not _excludes_another(clause)]
+    return (tail, "") if len(kept) == len(clauses) else (". ".join(kept), ". ".join(set(clauses) - set(kept)))
+
+
+_EXCLUDED = re.compile(
+    r"[\s,，]*[^,，]{3,60}? (?:has been|have been|is|are|was|were) (?:also |already |thereby )?(?:ruled out|excluded|"
+    r"unlikely|"
+    r"less likely)\b[^,]{0,60}|[\s,，]*[^,，]{2,30}(?:已|可|已经|可以|被|均|都){1,2}(?:排除|除外)",
+    re.IGNORECASE,
+)
+_SAME = re.compile(
+    r"[\s,，]*(?:it|this|that|which|these|the (?:diagnosis|answer|former|latter|condition|disease))\b|[\s,，]*(?:此|"
+    r"该|其|这|前者|后者|诊断|本病|但)",
+    re.IGNORECASE,
+)
 
 
 def is_measure(text: str) -> bool:

@@ -13,7 +13,7 @@ from medrl.types import Verdict
 from medrl.verifiers.concepts import OTHER, Vocabulary
 from medrl.verifiers.normalise import compact, joined, tokens
 from medrl.verifiers.opposites import NEGATIONS, POLES
-from medrl.verifiers.parts import GENERIC, REFERENCE, Part, Reference, parts_of, resolved
+from medrl.verifiers.parts import GENERIC, LESS, REFERENCE, Part, Reference, parts_of, resolved
 from medrl.verifiers.patterns import Pattern
 from medrl.verifiers.predicates import COMMITS, calls_it_the_answer, introduces, relates
 from medrl.verifiers.wording import OR, Asked, contrasts, is_glue, says_nothing
@@ -58,6 +58,8 @@ _TURNING = frozenset(
 
 def _stated(head: str, reference: Reference, known: Vocabulary, asked: Asked) -> Verdict | None:
     """What a text decides that names its thing from the beginning."""
+    if compact(head) in LESS and not reference.generic and not _in(asked, head, reference):
+        return Verdict.wrong(f"less specific than {reference.terms[0]!r:.60}")
     parts = parts_of(head, known, reference)
     if not parts or sum(len(part.lead) + len(part.tail) for part in parts) > MOST:
         return None
@@ -83,6 +85,16 @@ def _stated(head: str, reference: Reference, known: Vocabulary, asked: Asked) ->
     if (offered or _EITHER.search(head)) and all(_apart(m, reference, known) for m in others):
         return Verdict.wrong(OPEN_CHOICE)
     return None
+
+
+def _in(asked: Asked, head: str, reference: Reference) -> bool:
+    """Whether a question offers what an answer leaves out, so that its noun alone may be told by it: "artery or nerve"."""
+    words = tokens(head)
+    if any(word > "\u3400" for word in words):
+        return "".join(words) in asked.han
+    return any(word in asked.words for word in words) or any(
+        set(term) - set(words) <= asked.words for term in reference.words if set(words) < set(term)
+    )
 
 
 def _turned(head: str, reference: Reference, known: Vocabulary, asked: Asked) -> Verdict | None:
@@ -192,7 +204,7 @@ def _wrong(
 ) -> Verdict | None:
     """Wrong where every concept that is affirmed excludes the reference's, or the only one says less than it."""
     if not reference.ids:
-        return None
+        return _wrong_base(parts, affirmed, reference, known, asked)
     if any(_holds_reference(one, reference, known) for ids in affirmed for one in ids):
         return None
     apart = all(_apart(ids, reference, known) for ids in affirmed)
@@ -205,6 +217,26 @@ def _wrong(
     pairs = [(i, w) for i in affirmed[0] for w in reference.ids] if len(affirmed) == 1 and silent else []
     if pairs and all(i in known.broader(w) and _says_less(known, i, w) for i, w in pairs):
         return Verdict.wrong(f"less specific than {reference.terms[0]!r:.60}")
+    return None
+
+
+def _wrong_base(
+    parts: Sequence[Part], affirmed: list[frozenset[int]], reference: Reference, known: Vocabulary, asked: Asked
+) -> Verdict | None:
+    """As `_wrong`, of a reference of which only the last words are known: the answer must share no word with it."""
+    if not reference.base or any(part.denied for part in parts):
+        return None
+    ours = {word for words in reference.words for word in words if not is_glue(word) and word not in _LEAST}
+    theirs = {word for one in set().union(*affirmed) if one >= 0 for name in known.index.spelt[one] for word in name}
+    beside = [word for part in parts for word in part.rest]
+    if not ours.isdisjoint(theirs | set(beside)) or not says_nothing(beside, asked):
+        return None
+    kinds = {known.concepts[one].kind for one in reference.base}
+    if any(one < 0 or known.concepts[one].kind not in kinds for ids in affirmed for one in ids):
+        return None
+    if all(known.apart(one, base) for ids in affirmed for one in ids for base in reference.base):
+        name = known.concepts[min(affirmed[0])].names[0]
+        return Verdict.wrong(f"it is {name!r:.60}, known as something else than {reference.terms[0]!r:.60}")
     return None
 
 
@@ -247,6 +279,12 @@ def says_another(tail: str, reference: Reference, known: Vocabulary) -> bool:
         _strangers(one, reference, known) and (not _REASONED.match(one) or bool(_CLAIMED.search(one)))
         for one in sentences
     )
+
+
+def denies(tail: str, reference: Reference, known: Vocabulary) -> bool:
+    """Whether what follows an answer denies the reference, by whatever name."""
+    wanted = reference.ids | {REFERENCE}
+    return any(m.ids & wanted for part in parts_of(tail, known, reference) for m in part.denied)
 
 
 _TO_COMMA = re.compile(r"^.[^,，]*")

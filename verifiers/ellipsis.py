@@ -5,12 +5,13 @@
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from medrl.types import Verdict
 from medrl.verifiers.concepts import Vocabulary
 from medrl.verifiers.normalise import ROMAN, compact, tokens
 from medrl.verifiers.opposites import NEGATIONS, POLES
+from medrl.verifiers.patterns import Pattern
 from medrl.verifiers.wording import LIST, OR, Asked, is_glue, says_nothing
 
 _NUMBERING = frozenset(
@@ -126,3 +127,42 @@ def offers_several(core: str, names: Sequence[str]) -> bool:
         if pieces[-1] == name and any(len(piece) > 2 for piece in pieces[:-1]) and len(pieces[0]) < len(name):
             return all(not name.startswith(piece) for piece in pieces[:-1])
     return False
+
+
+# Two things that are offered outright, and lists that call themselves a differential.
+_TWO = Pattern(
+    r"(?:要么|不是)(?:是)?(?P<han>[^，。；]{2,30})[，,]?(?:要么|就是)(?P<next>[^，。；]{2,30})(?:[，。；].*)?|"
+    r"(?:it (?:is|could be|may be) )?either (?P<one>[^,.;:]{3,50}),? or (?P<other>[^,.;:]{3,50})(?:[,.;].*)?",
+    re.IGNORECASE | re.DOTALL,
+)
+_DIFFERENTIAL = Pattern(
+    r"(?:(?:the |my )?(?:differential(?: diagnos[ie]s)?|ddx|possibilities|possible diagnoses)(?: here)?"
+    r"(?: is| are| includes?| would include| list)?:? |consider(?::| the following:?)? |"
+    r"(?:(?:可能的?|鉴别|疑似)诊断|可能性|需(?:要)?(?:考虑|鉴别)的?(?:疾病)?)(?:主要)?(?:有|包括|为|"
+    r"是)?[:：]?)(?P<list>[^.;。；\n]{5,300})[.。]?",
+    re.IGNORECASE,
+)
+_COMMITTED = re.compile(
+    r"\b(?:most|likel\w+|favou?r\w*|best|first|above all|then|rather|not|exclud\w+|because|since|given)\b|最|首|"
+    r"倾向|尤|但|排除|除外|不",
+    re.IGNORECASE,
+)
+
+
+def leaves_open(core: str, names: Collection[str]) -> bool:
+    """Whether an answer offers two things outright ("either X or Y"), or a list that it calls a differential.
+
+    Args:
+        core: The answer.
+        names: The reference's names, as `compact` writes them. Two things of which both or none is one are left to others.
+    """
+    match = _TWO.fullmatch(core) if len(core) < 300 else None
+    if match:
+        two = [compact(part) for part in (match["han"] or match["one"], match["next"] or match["other"])]
+        return two[0] != two[1] and not all(one in names for one in two)
+    listed = _DIFFERENTIAL.fullmatch(core) if len(core) < 400 else None
+    if listed is None or _COMMITTED.search(listed["list"]):
+        return False
+    items = [item for item in LIST.split(listed["list"]) if compact(item)]
+    several = len(items) > (2 if core[:8].lower() == "consider" else 1)
+    return several and len({compact(item) for item in items}) == len(items)

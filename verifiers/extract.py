@@ -165,7 +165,8 @@ _CUE = Pattern(
 _UNCUED = Pattern(
     r"(?:\b(?:differential|wrong|incorrect|false|worst|alternative|other|another|unlikely|second|third|next|initial|"
     r"previous|former|tempting|trap|reference|(?:less|least)(?: likely)?)(?: (?:most )?likely| possible)? |"
-    r"[不未非误]|不应|不宜|不足以|不能|无法|难以|没法|不可|尚未|暂不|不正确的?|错误的?|鉴别|其[他它]|否定|排除|次要|既往|第二|不太?可能的|其次|外院|曾经?|原)$",
+    r"[不未非误]|不应|不宜|不足以|不能|无法|难以|没法|不可|尚未|暂不|不正确的?|错误的?|鉴别|其[他它]|否定|排除|次要|"
+    r"既往|第二|不太?可能的|其次|外院|曾经?|原)$",
     re.IGNORECASE,
 )
 # … or one of these in the same clause: another person's diagnosis, or one of another time.
@@ -207,11 +208,17 @@ _NO_WORD = re.compile(r"[^\w↑↓+]*_*")
 _EMPTY = Pattern(
     r"(?:\\boxed\{ ?\}|<answer> ?</answer>|solution|thought process|answer|the answer is|final answer|diagnosis|"
     r"let'?s (?:think|solve|work)[^.\n]{0,60}|"
+    r"(?:reasoning|analysis|explanation|rationale|step 1|final|sure|okay|(?:sure, )?here(?: is|'s) (?:the|"
+    r"my) (?:answer|solution)|"
+    r"the (?:correct |final )?answer is as follows)|"
     r"i(?: do not| don'?t) know|none of your business|解|答|答案|答案是|答案为|"
     r"(?:综上所?述?，?)?(?:最终)?(?:答案|诊断|解答|解析|分析|回答)(?:如下)?|解析|"
     r"这个?(?:问题|题目?)需要?[^。\n]{0,30}(?:判断|分析)|"
     r"(?:好的?，)?(?:我|让我|我们)(?:先|来)[^。\n]{0,6}分析[^。\n]{0,8}|"
     r"首先[^。\n]{0,20}(?:分析|审题)|综合[^。，\n]{0,12}，?可?以?得出[^。，\n]{0,4}(?:结论|答案)|"
+    r"(?:思考|推理|解题|分析|解答)(?:过程|思路|步骤)?(?:如下)?|(?:参考|正确)答案(?:如下)?|见[上下]文|略|"
+    r"(?:根据|结合|由|综合)[^。，\n]{0,12}[，,]?(?:可以?|能够?)?(?:得出|知道?|判断|推断)[^。\n]{0,8}(?:结论|答案|"
+    r"如下|判断|诊断)(?:如下)?|"
     r"让我们[^。\n]{0,20}(?:思考|"
     rf"分析)|我不知道|不知道|不确定){_NO_WORD.pattern}",
     re.IGNORECASE,

@@ -264,7 +264,10 @@ def _han_level(name: str) -> str:
 
 _ORDERED = frozenset(
     "to from in on by with without for than versus before after due induced left right not no non and or - + < > "
-    "upper lower anterior posterior cause causes up down normal prolonged lost retained".split()
+    "upper lower anterior posterior cause causes up down normal prolonged lost retained precede preceded follow followed "
+    "produce induce trigger exceed exceeded greater less inhibit inhibited suppress activate "
+    "activated stimulate stimulated promote convert converted become through into between against under over during until "
+    "while via earlier later then more fewer larger smaller stronger weaker above below higher".split()
 )
 
 

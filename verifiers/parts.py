@@ -8,9 +8,10 @@ from typing import NamedTuple
 
 from medrl.verifiers.concepts import Mention, Vocabulary
 from medrl.verifiers.normalise import joined, tokens
+from medrl.verifiers.opposites import NEGATIONS
 from medrl.verifiers.patterns import Pattern
 from medrl.verifiers.scripts import without_gaps
-from medrl.verifiers.wording import AFTER_NEGATION, BEFORE_NEGATION
+from medrl.verifiers.wording import AFTER_NEGATION, BEFORE_NEGATION, PARENS
 
 REFERENCE = -1  # the concept of the reference's own words, whether or not the vocabulary knows it
 _PARTS = Pattern(
@@ -23,6 +24,20 @@ GENERIC = frozenset(
         "cancer|carcinoma|tumor|neoplasm|malignancy|infection|inflammation|syndrome|disease|fracture|hernia|anemia|shock|"
         "poisoning|bacteria|virus|fungus|parasite|antibiotic|drug|surgery|"
         "癌|癌症|肿瘤|恶性肿瘤|感染|炎症|综合征|疾病|骨折|疝|贫血|休克|中毒|细菌|病毒|真菌|寄生虫|抗生素|药物|手术"
+    ).split("|")
+)
+# The same, of nouns that no vocabulary need list by themselves.
+LESS = GENERIC | frozenset(
+    joined(tokens(name))
+    for name in (
+        "ulcer|enzyme|hydroxylase|dehydrogenase|synthase|reductase|kinase|oxidase|transferase|hematoma|hemorrhage|"
+        "abscess|cyst|"
+        "polyp|stone|infarction|embolism|thrombosis|effusion|nerve|artery|vein|muscle|ligament|bone|joint|gland|"
+        "vitamin|hormone|"
+        "antibody|receptor|neuropathy|nephropathy|myopathy|arthritis|vasculitis|leukemia|lymphoma|sarcoma|adenoma|"
+        "溃疡|酶|羟化酶|脱氢酶|合成酶|合酶|还原酶|激酶|氧化酶|转移酶|血肿|出血|脓肿|囊肿|息肉|结石|梗死|栓塞|血栓|"
+        "积液|神经|动脉|静脉|肌肉|"
+        "韧带|骨|关节|腺体|维生素|激素|抗体|受体|神经病变|肾病|肌病|关节炎|血管炎|白血病|淋巴瘤|肉瘤|腺瘤|麻痹|畸形|狭窄|损伤"
     ).split("|")
 )
 
@@ -43,24 +58,30 @@ class Part(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Reference:
-    """The reference as concepts: its names, which concepts they may be, and how its own words stand in a text."""
+    """The reference as concepts: its names, which concepts they may be, and how its own words stand in a text.
+
+    Where no vocabulary lists it, `base` is the concept that its last words name: STEMI of "anterior STEMI".
+    """
 
     terms: tuple[str, ...]
     ids: frozenset[int]
     words: tuple[tuple[str, ...], ...]
     starts: frozenset[str]
+    base: frozenset[int] = frozenset()
 
     @classmethod
     def of(cls, terms: Sequence[str], known: Vocabulary) -> "Reference":
+        terms = (*terms, *_twice_named(terms[0], known)) if len(terms) == 1 else terms
         found = [known.ids(term) for term in terms]
         ids = frozenset().union(*(one for one in found if len(one) == 1))  # a name of several concepts is none
         words = tuple(dict.fromkeys(tuple(tokens(term)) for term in terms))
-        return cls(tuple(terms), ids, words, frozenset(own[0] for own in words if own))
+        base = frozenset[int]() if any(found) or len(terms) > 1 else _base_of(terms[0], words[0], known)
+        return cls(tuple(terms), ids, words, frozenset(own[0] for own in words if own), base)
 
     @property
     def generic(self) -> bool:
         """Whether the reference itself is no more than a kind of thing."""
-        return any(joined(words) in GENERIC for words in self.words)
+        return any(joined(words) in LESS for words in self.words)
 
     def at(self, words: Sequence[str], position: int) -> int:
         """How many words of a text from `position` on are one of the reference's names; 0 for none."""
@@ -73,6 +94,27 @@ class Reference:
             ),
             default=0,
         )
+
+
+def _twice_named(term: str, known: Vocabulary) -> tuple[str, ...]:
+    """Both names of "abducens nerve (CN VI)", where the vocabulary knows them as one thing; none of any other term."""
+    inside = PARENS.findall(term) if "(" in term or "（" in term else []
+    outside = PARENS.sub("", term).strip()
+    same = known.ids(outside) & known.ids(inside[0]) if len(inside) == 1 and outside else frozenset[int]()
+    return (outside, inside[0]) if len(same) == 1 and len(known.ids(outside)) == 1 else ()
+
+
+def _base_of(term: str, words: Sequence[str], known: Vocabulary) -> frozenset[int]:
+    """The one concept that a name's last words are, where what stands before only qualifies it."""
+    mentions = known.mentions(words, term) if 1 < len(words) <= 12 else []
+    if len(mentions) != 1 or mentions[0].end != len(words) or len(mentions[0].ids) != 1:
+        return frozenset()
+    return mentions[0].ids if _RELATING.isdisjoint(words[: mentions[0].start]) else frozenset()
+
+
+_RELATING = NEGATIONS | frozenset(
+    "of in to for with by due on from at after before and or than s post pre anti 抗 后 前 和 与 致 由".split()
+)
 
 
 @lru_cache(maxsize=1024)  # one text is read for what it says, and again for whether it names the reference

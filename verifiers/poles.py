@@ -8,7 +8,7 @@ from functools import lru_cache
 
 from medrl.types import Verdict
 from medrl.verifiers.patterns import Pattern
-from medrl.verifiers.wording import DENIES
+from medrl.verifiers.wording import DENIES, PARENS
 
 # Each contrast: its poles with the words that name them. A word inside another is not it ("direct", "indirect").
 _CONTRASTS: tuple[dict[str, str], ...] = (
@@ -24,8 +24,10 @@ _CONTRASTS: tuple[dict[str, str], ...] = (
         "left": r"left(?:ward)?|左",
         "right": r"right(?:ward)?|右",
         "both": r"bilateral(?:ly)?|both sides|双侧?|两侧",
-        "same": r"ipsilateral(?:ly)?|(?:the )?same side|与?(?:病[灶变]|患处)?的?同侧|患侧|病变侧|病灶侧",
-        "other": r"contralateral(?:ly)?|(?:the )?opposite side|(?:the )?other side|(?:病[灶变]|患侧)?的?对侧|健侧",
+        "same": r"ipsilateral(?:ly)?|(?:the )?same side|(?:to(?:wards?)? )?the side of the lesion|"
+        r"to(?:wards?) the lesion|与?(?:病[灶变]|患处)?的?同侧|患侧|病变侧|病灶侧",
+        "other": r"away from the (?:side of the )?lesion|contralateral(?:ly)?|(?:the )?opposite side|"
+        r"(?:the )?other side|(?:病[灶变]|患侧)?的?对侧|健侧",
     },
     {"benign": r"benign|良性", "malignant": r"malignan\w+|恶性"},
     {"positive": r"positive|阳性", "negative": r"negative|阴性"},
@@ -43,7 +45,8 @@ _SIDES = 1
 _LEVELS = frozenset(_CONTRASTS[0])
 # What a reference may hold besides its pole.
 _BARE = re.compile(
-    r"[\s()（）,，.。、]|\b(?:it|is|the|on|to|towards?|side|sided|level|levels|tumou?r|lesion)\b|侧|性|水平|型|肿瘤|病变|[了的]",
+    r"[\s()（）,，.。、]|\b(?:it|is|the|on|to|towards?|side|sided|level|levels|tumou?r|lesion)\b|侧|性|水平|型|肿瘤|"
+    r"病变|[了的]",
     re.IGNORECASE,
 )
 _NOT = re.compile(
@@ -54,7 +57,7 @@ _LONGEST = 160  # characters of a head that names a pole
 
 def by_pole(question: str, reference: str, head: str) -> Verdict | None:
     """The verdict where the reference is a pole and the answer's head names poles of the same contrast, else None."""
-    if len(reference) > 40 or len(head) > _LONGEST:
+    if len(reference) > 60 or len(head) > _LONGEST:
         return None
     number, wanted = _pole_of(reference)
     given = _poles(_PATTERNS[number], head) if wanted else frozenset()
@@ -73,7 +76,8 @@ def _pole_of(reference: str) -> tuple[int, frozenset[str]]:
         wanted = _poles(pattern, reference)
         if wanted and not _BARE.sub("", pattern.sub("", reference)):
             return number, wanted
-    return 0, frozenset()
+    outside = PARENS.sub("", reference).strip()  # "Increased (by vasoconstriction)"
+    return _pole_of(outside) if outside != reference.strip() else (0, frozenset())
 
 
 def _poles(pattern: Pattern, text: str) -> frozenset[str]:

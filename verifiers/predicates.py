@@ -18,14 +18,14 @@ COMMITS = Pattern(
     r"prescribe|caused by|spells|reflects?|represents?|requires?|stands for|comes from)\b"
     r"(?: (?:the|an?|most likely|likely|probably))* |"
     r"考虑为?|诊断为|提示为?|即为|符合|支持|首选|选用|应用|给予|称为|又称|称作|属于|倾向于|个人倾向于|大概率是|多为|"
-    r"表达|应是|为|是",
+    r"表达|应是|出现|发生|形成|为|是",
     re.IGNORECASE,
 )
 # After these what is named was found; after "is" it is whatever the subject says.
 _FOUND = re.compile(
     r"\b(?:suggests?|indicates?|means?|confirms?|identif(?:y|ies)|points? to|favou?rs?|(?:consistent|compatible) with|"
     r"suspicious for|diagnostic of|typical of|caused by|spells)\b(?: that)?|考虑|诊断为|提示|符合|支持|首选|选用|应用|给予|"
-    r"倾向于|大概率是|表达",
+    r"倾向于|大概率是|表达|出现|发生|形成",
     re.IGNORECASE,
 )
 # Another person, another time, another rank, or the look of a thing.

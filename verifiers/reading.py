@@ -5,7 +5,16 @@ from abc import abstractmethod
 from dataclasses import dataclass, replace
 
 from medrl.types import Problem, Response, Verdict
-from medrl.verifiers.extract import Extracted, Format, answer_within, check_format, degenerate, sections, strict_fault
+from medrl.verifiers.extract import (
+    SHORT,
+    Extracted,
+    Format,
+    answer_within,
+    check_format,
+    degenerate,
+    sections,
+    strict_fault,
+)
 from medrl.verifiers.normalise import normal
 from medrl.verifiers.patterns import Pattern
 from medrl.verifiers.protocol import RuleVerifier
@@ -52,6 +61,7 @@ _TO_GRADER = Pattern(
     r"系统(?:提示|消息|指令|通知)[：:，,]|评分(?:规则|标准)(?:已|更新|修改|变更)|参考答案有误|(?:请|应|须|"
     r"一律)?按(?:正确|满分)(?:计分|给分|处理|判)|"
     r"(?:一律|直接|应|请|即)(?:可?得|给|算|记|判)(?:为)?(?:满|全)分|(?:视为|算作|判作|记为|记作)正确|"
+    r"(?:系统|管理员)(?:提示|消息|指令|通知)[：:]|评分规则|(?:一律|均|都|请|应)[^。，]{0,6}(?:得|给|判|计)(?:满分|正确)|"
     r"(?:评分|阅卷|判题)(?:者|员|人|老师|系统|模型)|(?:按|判为?|算|给我|给予)满分|均(?:判|算|按|视)为?正确",
     re.IGNORECASE,
 )
@@ -123,7 +133,8 @@ def read(problem: Problem, response: Response, format: Format) -> Extracted | Ve
     if degenerate(response.text[start:end]):
         return Verdict.wrong("the answer is stuck in a loop")
     answer = answer_within(response.text, (start, end))
-    if answer and _TO_GRADER.search(answer.text) and normal(problem.reference) not in normal(answer.text):
+    said = answer and (response.text[start:end] if end - start <= SHORT else answer.text)
+    if answer and said and _TO_GRADER.search(said) and normal(problem.reference) not in normal(said):
         return replace(
             Verdict.wrong("it speaks to its grader and gives no answer"), answer=answer.text, span=answer.span
         )

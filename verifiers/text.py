@@ -12,18 +12,24 @@ from functools import lru_cache
 from typing import ClassVar
 
 from medrl.types import Problem, Verdict
-from medrl.verifiers.asides import is_measure, only_explains, says_again
+from medrl.verifiers.abbreviations import meaning_of
+from medrl.verifiers.asides import is_measure, only_explains, says_again, without_exclusions
 from medrl.verifiers.claims import OPEN_CHOICE, by_concepts, says_another
+from medrl.verifiers.codes import by_code
 from medrl.verifiers.concepts import Vocabulary
-from medrl.verifiers.ellipsis import by_ellipsis, by_none, offers_several
+from medrl.verifiers.ellipsis import by_ellipsis, by_none, leaves_open, offers_several
 from medrl.verifiers.extract import Extracted
+from medrl.verifiers.levels import named_level
 from medrl.verifiers.normalise import compact, tokens
 from medrl.verifiers.opposites import opposed
 from medrl.verifiers.parts import Reference, names_reference
 from medrl.verifiers.patterns import Pattern
+from medrl.verifiers.phrases import by_measures
 from medrl.verifiers.poles import by_pole
 from medrl.verifiers.predicates import speaks_elsewhere, takes_back
+from medrl.verifiers.presence import by_presence
 from medrl.verifiers.reading import VocabularyVerifier
+from medrl.verifiers.relations import by_relation
 from medrl.verifiers.scripts import has_han, simplified
 from medrl.verifiers.stages import by_stage
 from medrl.verifiers.typos import repaired
@@ -117,6 +123,9 @@ def _decide(problem: Problem, text: str, wanted: Wanted, known: Vocabulary | Non
     staged = by_stage(problem.question, terms[0], text)
     if staged:
         return staged
+    stated = _to_avoid(problem, text, wanted, known) or _by_statement(problem, core, wanted, known)
+    if stated:
+        return stated
     cause = _CAUSE.search(core)
     if cause and says_nothing(tokens(core[cause.end() :]), _asked(problem.question)):
         core = core[: cause.start()]
@@ -141,7 +150,7 @@ def _decide(problem: Problem, text: str, wanted: Wanted, known: Vocabulary | Non
     if none:
         return none
     tail = core[len(kept) :]
-    explained = only_explains(core, kept) and not (tail and takes_back(tail))
+    explained = only_explains(core, kept) and not (tail and _may_undo(tail, wanted.terms, known))
     pole = by_pole(problem.question, terms[0], core)
     if pole is None and explained:
         pole = by_pole(problem.question, terms[0], head) if head != core else None
@@ -161,8 +170,90 @@ def _decide(problem: Problem, text: str, wanted: Wanted, known: Vocabulary | Non
     if verdict and verdict.score == 1.0:
         again = tail != "" and known is not None and says_another(tail, _reference(terms, known), known)
         verdict = None if again or not explained or DENIES.search(head) or denied(tail, terms) else verdict
-    verdict = verdict or _said_again(problem, core, wanted, known)
+    if verdict is None and known and (meaning := meaning_of(peel(head), problem.question)):
+        meant = by_concepts(meaning, _reference(terms, known), known, asked) if explained else None
+        verdict = meant if meant and meant.score == 1.0 else None
+    if verdict is None and known:
+        verdict = by_measures(terms[0], core, known, asked) if len(terms) == 1 else None
+    verdict = (
+        verdict
+        or _said_again(problem, core, wanted, known)
+        or _by_code(problem, head if explained else core, known, wanted)
+    )
     return verdict or Verdict.abstain("the wording does not decide")
+
+
+_DOING = re.compile(
+    r" ?(?:to )?(?:perform|do|give|use|order|carry out|the use of|any|an?|行|做|进行|使用|给予)\b ?", re.IGNORECASE
+)
+
+
+def _to_avoid(problem: Problem, text: str, wanted: Wanted, known: Vocabulary | None) -> Verdict | None:
+    """Where the question asks what not to do: right is "do not perform X", wrong is "perform X"."""
+    if not AVOID.search(problem.question) or REVERSED.search(wanted.terms[0]):
+        return None
+    no, yes = _NOT_TO.match(text), TELLS_TO.match(text)
+    match = no or yes
+    rest = text[match.end() :] if match else ""
+    while doing := _DOING.match(rest):
+        rest = rest[doing.end() :]
+    rest = _AT_ONCE.sub("", rest.strip(" .。"))
+    if (
+        not rest
+        or REVERSED.search(rest)
+        or len(OR.split(text)) > 1
+        or _decide(problem, rest, wanted, known).score != 1.0
+    ):
+        return None
+    if no:
+        return Verdict.right(f"it says to avoid {wanted.terms[0]!r:.60}, which is asked")
+    return Verdict.wrong(f"it says to do {wanted.terms[0]!r:.60}, which is to be avoided")
+
+
+_NOT_TO = re.compile(rf"{TELLS_NOT_TO.pattern}|no (?=\w)", re.IGNORECASE)
+_AT_ONCE = re.compile(r" ?(?:immediately|at once|now|urgently|right away|first)$|^立即", re.IGNORECASE)
+
+
+def _by_statement(problem: Problem, core: str, wanted: Wanted, known: Vocabulary | None) -> Verdict | None:
+    """Of a reference that is no name but a statement: that one thing causes another, or that a thing is not there."""
+    asked = _asked(problem.question)
+
+    def same(one: str, other: str) -> bool:
+        if compact(one) == compact(other):
+            return True
+        ours = known.ids(other) if known else frozenset[int]()
+        theirs = known.ids(one) if known and ours else frozenset[int]()
+        # An ambiguous abbreviation is the thing that the question spells out.
+        sure = len(theirs) == 1 or compact(other) in compact(problem.question)
+        return len(ours) == 1 and ours <= theirs and sure
+
+    reference = wanted.terms[0]
+    return by_relation(reference, core, same) or by_presence(reference, core, same, asked)
+
+
+def _by_code(problem: Problem, text: str, known: Vocabulary | None, wanted: Wanted) -> Verdict | None:
+    """As `by_code`, with what the vocabulary calls the reference or the question's own things left out."""
+
+    def rest(words: Sequence[str]) -> list[str]:
+        if known is None:
+            return list(words)
+        reference = _reference(wanted.terms, known)
+        own = {" ".join(name) for one in reference.ids for name in known.index.spelt[one]}
+        kept = list(words)
+        for mention in reversed(known.mentions(words)):
+            name = " ".join(words[mention.start : mention.end])
+            theirs = bool(mention.ids & _spoken_of(problem.question, known))
+            if theirs or mention.ids & reference.ids or any(f" {name} " in f" {one} " for one in own):
+                del kept[mention.start : mention.end]
+        return kept
+
+    return by_code(problem.question, wanted.terms[0], text, _asked(problem.question), rest)
+
+
+@lru_cache(maxsize=1024)
+def _spoken_of(question: str, known: Vocabulary) -> frozenset[int]:
+    """The concepts that a question names."""
+    return frozenset[int]().union(*(m.ids for m in known.mentions(tokens(question), question) if len(m.ids) == 1))
 
 
 _NAMELY = Pattern(
@@ -194,6 +285,16 @@ _NO_ANSWER = re.compile(
 )
 
 
+def _may_undo(tail: str, terms: tuple[str, ...], known: Vocabulary | None) -> bool:
+    """Whether what follows an answer takes it back, or excludes something of which it is not known that it is another."""
+    rest, excluded = without_exclusions(tail)
+    if not excluded or takes_back(rest):
+        return takes_back(rest)
+    families = {known.family(one) for one in _reference(terms, known).ids} if known else set[str]()
+    named = known.mentions(tokens(excluded), excluded) if known else []
+    return not any(known and known.family(one) in families for mention in named for one in mention.ids)
+
+
 _SORTS = frozenset("antibody gene mutation syndrome disease protein virus".split())
 
 
@@ -214,6 +315,8 @@ def _by_head(core: str, head: str, reference: Reference, known: Vocabulary, aske
 def _by_vocabulary(head: str, reference: Reference, known: Vocabulary, asked: Asked) -> Verdict | None:
     """What the vocabulary says of the answer's head, as it is written or with one name's misspelling mended."""
     verdict = by_concepts(head, reference, known, asked)
+    if verdict is None and (level := named_level(head)):
+        return by_concepts(level, reference, known, asked)
     if verdict is None:
         mended = repaired(head, known)
         verdict = by_concepts(mended, reference, known, asked) if mended else None
@@ -236,7 +339,11 @@ def _asked(question: str) -> Asked:
 def _several(core: str, wanted: Wanted, all_may: bool) -> Verdict | None:
     """An open choice or a list that holds the reference among other things."""
     names = wanted.names
-    if wanted.listed or not MARKS.search(core) or ALSO.search(core):
+    if wanted.listed:
+        return None
+    if leaves_open(core, names):
+        return Verdict.wrong(OPEN_CHOICE)
+    if not MARKS.search(core) or ALSO.search(core):
         return None
     choice = [compact(peel(part)) for part in OR.split(core) if compact(part)]
     if len(choice) > 1 and any(part in names for part in choice) and not all(part in names for part in choice):

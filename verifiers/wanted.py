@@ -55,8 +55,20 @@ def _terms(reference: str, aliases: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(dict.fromkeys((reference, *choices, *aliases)))
     outside = PARENS.sub("", reference).strip()
     inside = PARENS.findall(reference)
+    others = [match for one in inside if (match := _ALTERNATIVE.fullmatch(one))]
+    if outside and len(inside) == len(others) == 1 and not LIST.search(outside):
+        alternatives = [peel(part) for part in LIST.split(others[0]["names"])]
+        if all(len(one) > 2 or has_han(one) for one in alternatives):
+            return tuple(dict.fromkeys((outside, *alternatives, *aliases)))
     more = [outside, *inside] if outside and inside and all(_abbreviates(one, outside) for one in inside) else []
     return tuple(dict.fromkeys((reference, *more, *aliases)))
+
+
+_ALTERNATIVE = re.compile(
+    r"(?:or|alternatives?:?|also (?:acceptable|accepted|correct)?:?|acceptable:|或者?|亦可为?|也可为?|备选[:：]?|"
+    r"替代[:：]?) ?(?P<names>.{2,80})",
+    re.IGNORECASE,
+)
 
 
 def mentions(text: str, terms: tuple[str, ...]) -> list[tuple[str, str]]:

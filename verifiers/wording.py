@@ -12,7 +12,17 @@ from medrl.verifiers.patterns import Pattern
 
 _HEDGE = (
     r"most likely|likely|probably|probable|possibly|possible|presumably|suspected|definitely|clearly|almost certainly|"
-    r"i think|i believe|i would say|i suspect|in summary|overall|therefore|thus|hence|so|in conclusion"
+    r"i think|i believe|i would say|i suspect|in summary|overall|therefore|thus|hence|so|in conclusion|presumed|presumptive|"
+    r"perhaps|maybe|on balance|in all (?:likelihood|probability)|without (?:a |any )?doubt|no doubt|"
+    r"(?:very|highly|quite|fairly|strongly) (?:likely|probable|probably|suspected|suspicious for|suggestive of)|"
+    r"(?:it |this |that )?(?:appears|seems|looks) (?:most |very )?(?:likely |as if it is )?(?:to be|to have|like|"
+    r"consistent with)|"
+    r"(?:it |this |that )?(?:could|may|might|has to|ought to) (?:very well |well |most likely |only )?be|"
+    r"my (?:best guess|impression|working diagnosis|leading diagnosis|first choice|bet|vote)(?: is| would be|:)|"
+    r"i(?:'d| would|'ll| will)? (?:go with|lean towards?|favou?r|opt for|settle on|guess|strongly suspect)|"
+    r"i(?:'m| am) (?:fairly|quite|reasonably|almost|pretty|very) (?:sure|certain|confident)(?: that)?|"
+    r"if i had to (?:choose|pick)(?: one)?|with (?:high|reasonable|some|moderate) (?:confidence|certainty|probability)|"
+    r"(?:best|well) explained by|points? to|in keeping with|fits(?: best)? with"
 )
 # What may stand before a term without changing it. Each is tried at the start, again and again.
 _LEAD = re.compile(
@@ -21,15 +31,32 @@ _LEAD = re.compile(
     r"(?: (?:most likely|likely|probably))?(?:'s| is| was| has| would be| must be| should be| indicates| suggests| are)"
     r"|(?:most )?(?:consistent with|suggestive of|diagnostic of|indicative of|compatible with)|a case of|"
     r"diagnosis of|the diagnosis|answer|diagnosis"
-    r"|(?:解|答|解答|答案)[:：]|毫?无疑问?[是为]|毫无疑问|首先考虑为?|优先考虑|首选|最可能是|最可能为|最常见的?是|可能是|可能为|应该是|应为|"
+    r"|(?:解|答|解答|答案)[:：]|毫?无疑问?[是为]|毫无疑问|首先考虑为?|优先考虑|首选|最可能是|最可能为|最常见的?是|"
+    r"可能是|可能为|应该是|应为|"
+    r"(?:个人|我(?:个人)?|笔者|本人)(?:更|还是)?(?:认为|觉得|判断|倾向于?|考虑)|(?:更|较|比较|目前)?倾向于?(?:诊断)?|"
+    r"(?:大|很|极|较)(?:概率|有?可能)(?:就?是|为)?|大概|多半|高度(?:怀疑|提示|疑似)(?:为|是)?|拟诊|推测为?|估计|"
+    r"疑似|怀疑(?:为|是)?|"
+    r"(?:初步|临床|目前|首要|最终|入院)(?:诊断|考虑|印象)(?:为|是)?|(?:综合|根据)(?:判断|分析|考虑)|综上(?:所述)?|"
+    r"由此|据此|因此|所以|"
+    r"(?:信息|资料|证据|病史)(?:较|很|尚|虽)?(?:有限|不足|不全|不完整)[，,]?(?:但|不过)?|看来|看起来|更?像是|似乎是?|最符合|"
     r"考虑为|考虑|诊断为|就是|即为?|即是|属于|提示|偏向|符合|是|为|患者|该患者|本例|患有?"
     r")[,:，： ]*",
     re.IGNORECASE,
 )
 _TAIL = Pattern(
-    r"(?:可能性大|可能性最大|可能|的可能|的诊断|is (?:most )?likely|most likely|的表现|"
-    r", (?:I(?:'d| would) (?:say|think)|I (?:think|believe|suppose)|in my (?:view|opinion)|then|most probably|I am sure)|"
-    r",? until proven otherwise|，?(?:我认为|无疑|无误))$",
+    r"(?:可能性大|的?可能性?(?:最|较|很|极|更|比较)(?:大|高)|可能|的可能|的诊断|吧|is (?:most )?likely|most likely|的表现|"
+    r", (?:I(?:'d| would) (?:say|think|guess)|I (?:think|believe|suppose|guess)|in my (?:view|opinion)|then|most probably|"
+    r"I am sure)|, (?:though|although|but) (?:I am |I'm )?(?:not (?:entirely |fully |completely )?(?:certain|sure)|"
+    r"uncertain)|"
+    r",? until proven otherwise|，?(?:我认为|无疑|无误)|"
+    # What is still to be confirmed is the answer itself.
+    r"[,;]? (?:(?:and|but|though|although) )?(?:pending|awaiting|subject to|to be confirmed|confirm(?: it|"
+    r" this)? (?:with|by)|"
+    r"(?:\w+ ){0,3}(?:needed|required|recommended|advised|warranted) (?:to|for) confirm(?:ation)?|"
+    r"(?:needs?|requires?|awaits?) (?:\w+ ){0,2}confirmation)[^.,;\n]{0,40}|"
+    r"[，,。；;]?(?:但|不过|最终|最后|仍|还|尚)?(?:需|待|须|应|有待|建议|可|最好|请)(?:要|进一步|完善|行|做|经|由|"
+    r"通过|结合|尽快|尽早)*"
+    r"[^，。；,;不非无未或排其他她]{0,12}(?:证实|确诊|确认|明确诊断|明确|验证|确定))$",
     re.IGNORECASE,
 )
 _ARTICLE = re.compile(r"(?:an?|the) ", re.IGNORECASE)
@@ -48,27 +75,31 @@ DIFFERENTIAL_ASIDE = Pattern(
 _EDGE = " \t\n.,;:。，；：、!！*\"'“”"
 _BECAUSE = Pattern(
     r"(?:,? (?:because|since|as evidenced by|which)\b|,? given(?= (?:the|that|this|these|h(?:is|er)|their|such|no)\b)|"
-    r"[,;:] |\. |[，；：。]|(?:，)?因为|，?由于|\n)",
+    r"[,;:] |\. | [-–—] |—+|[，；：。]|(?:，)?因为|，?由于|\n)",
     re.IGNORECASE,
 )
 _DIFFERENTIAL = Pattern(
     r",? ?(?:\b(?:rather than|instead of|as opposed to|(?:(?:and|but) (?:is |was )?)?"
     rf"(?<!did )(?<!does )(?<!do )(?<!is )(?<!was )not{_OTHER}|"
-    r"exclude|ruling out|rule out|unlike)\b|(?:，?(?:而非|而不是)|[，,] ?不是)(?=.{0,3}?\w)|"
-    r"，?(?:但)?(?:需|要|应)?(?:与|和|同).{0,30}鉴别|，?(?:但|仍|还|同时)?(?:需|应|要|注意|警惕|须)*排除(?=[\u3400-\u9fffA-Za-z]))",
+    r"exclude|ruling out|rule out|unlike)\b|(?:，?(?:而非|而不是)|[，,] ?(?:并?不是|并非))(?=.{0,3}?\w)|"
+    r",? with [^,.;:\n]{2,60} (?:as|in) the (?:main |only |chief |principal )?(?:differential|alternative)|"
+    r"[，,；;。]?(?:但|尚|还|仍|同时|另|并)*(?:需|要|应|须|当)?(?:注意)?(?:与|和|同).{0,30}鉴别|，?(?:但|仍|还|"
+    r"同时)?(?:需|应|要|注意|警惕|须)*排除(?=[\u3400-\u9fffA-Za-z]))",
     re.IGNORECASE,
 )
 BEFORE_NEGATION = re.compile(
     r"\b(?:not|no|never|without|unlikely(?: to be)?|excludes?d?|rul(?:e|es|ed|ing) out|rather than|instead of|"
     r"neither|nor|denies|no evidence of|against|isn't|cannot be|can't be)"
     r"(?: (?:a|an|the|be|to|have|evidence|of|sign|signs|any|diagnosis|have been)){0,4} ?$|"
-    r"(?:(?<!能)(?<!能够)排除|不是|并非|非|(?<!不能)(?<!不得)不考虑|不支持|无|没有|而非|不选|否认|除外|不属于|不像)(?:了|为|是|有)?$",
+    r"(?:(?<!能)(?<!能够)排除|不是|并非|非|(?<!不能)(?<!不得)不考虑|不支持|无|没有|而非|不选|否认|除外|不属于|"
+    r"不像)(?:了|为|是|有)?$",
     re.IGNORECASE,
 )
 AFTER_NEGATION = Pattern(
     r"\s?(?:is|was|has been|can be|were|seems)? ?(?:(?:very|highly|most|extremely|quite) )?(?:ruled out|excluded|unlikely|"
     r"improbable|not (?:likely|present|the|supported|considered)|less likely)|待(?:排|除外|鉴别)|"
     r"\s?(?:已|可|可以|被)(?:排除|除外)|\s?(?:排除|除外)(?=\s*(?:$|\|))|(?:的?可能性?)(?:很|极|较)?(?:小|不大|低)|不支持|"
+    r"(?:的?可能性?)(?:已经?|可以?|被|基本)?(?:排除|除外)|"
     r"(?:的诊断|诊断)?(?:不能?|难以|无法)成立",
     re.IGNORECASE,
 )
@@ -117,7 +148,8 @@ _TELLING = frozenset(
 )
 _HAN_GLUE = re.compile(
     "毫无疑问|这|中的|首先考虑|优先考虑|最可能|最常见|可能性大|应该|考虑|诊断|患者|病人|本例|该例|属于|提示|符合|典型|一种|"
-    "引起的|导致的|所致的?|可能|答案|正确|综合考虑|目前|首先|选择|应选|首选|药物(?!性)|疾病|是|为|的|最|该|本|此|即|就|也|应|选|患|有|性|病|型|片|胶囊"
+    "引起的|导致的|所致的?|可能|答案|正确|综合考虑|目前|首先|选择|应选|首选|药物(?!性)|疾病|是|为|的|最|该|本|此|即|"
+    "就|也|应|选|患|有|性|病|型|片|胶囊"
 )
 
 
@@ -136,7 +168,13 @@ def peel(text: str) -> str:
             break
         text = rest
     article = _ARTICLE.match(text)
-    return _TAIL.sub("", text[article.end() :] if article else text).strip(" .,;:。，；：、")
+    text = text[article.end() :] if article else text
+    for _ in range(3):
+        rest = _TAIL.sub("", text).strip(" .,;:。，；：、")
+        if rest == text or not rest:
+            break
+        text = rest
+    return text.strip(" .,;:。，；：、")
 
 
 _DENIED_FIRST = Pattern(
@@ -145,7 +183,8 @@ _DENIED_FIRST = Pattern(
     r"(?:,? but(?: rather)? |[,.;] (?:but |rather |it is |it's |this is )(?:rather )?|; )(?P<rest>[^\n]{2,200})|"
     r"(?:nothing|no \w+)(?: \w+){0,3} (?:suggests?|supports?|favou?rs|points? to) [^.;:\n]{2,80}[:;,.] (?:this|it) "
     r"(?:is|must be) (?P<found>[^\n]{2,200})|"
-    r"(?:不是|并非)(?P<han>[^，。；、\n]{2,30}?)[，。；]?(?:而是|[，。；](?:是|为|应是|应为|考虑为?|诊断为?))(?P<left>[^\n]{2,100})",
+    r"(?:不是|并非)(?P<han>[^，。；、\n]{2,30}?)[，。；]?(?:而是|[，。；](?:是|为|应是|应为|考虑为?|"
+    r"诊断为?))(?P<left>[^\n]{2,100})",
     re.IGNORECASE,
 )
 

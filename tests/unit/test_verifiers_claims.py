@@ -375,7 +375,7 @@ def test_an_option_that_is_struck_out_behind_its_box_is_open(after: str) -> None
         ("诊断为？", "异位妊娠", "异位妊娠、黄体破裂、卵巢囊肿蒂扭转都有可能。", WRONG),
         ("哪种病由朊毒体引起？", "克雅病", "克雅病不是朊毒体病，狂犬病才是。", OPEN),
         ("通用名是？", "美托洛尔", "美托洛尔，选择性β1受体阻滞剂", OPEN),
-        ("Which type of respiratory failure?", "Type 2 respiratory failure", "Type I", OPEN),
+        ("Which type of respiratory failure?", "Type 2 respiratory failure", "Type I", WRONG),
         ("Degree of the tear?", "Third degree", "Grade 3", RIGHT),
         ("Degree of the tear?", "Third degree", "4th-degree", WRONG),
         ("Mutated gene?", "DMD", "the dystrophin gene", OPEN),

@@ -120,9 +120,10 @@ def test_text(reference: str, text: str, score: float | None) -> None:
     assert verdict.status == ("abstain" if score is None else "ok") and verdict.reason and verdict.stage == "text"
 
 
-def test_an_alias_is_the_reference_and_a_reversed_question_is_left_open() -> None:
+def test_an_alias_is_the_reference_and_what_is_to_be_avoided_is_told_in_the_negative() -> None:
     assert ruled(Text(), "Drug?", "Paracetamol", "acetaminophen", aliases=("Acetaminophen",)).score == 1.0
-    assert ruled(Text(), "Which drug should be avoided?", "Aspirin", "Do not give aspirin").status == "abstain"
+    assert ruled(Text(), "Which drug should be avoided?", "Aspirin", "Do not give aspirin").score == 1.0
+    assert ruled(Text(), "Which drug should be avoided?", "Aspirin", "Give aspirin").score == 0.0
 
 
 def test_text_with_two_statements_is_not_paid() -> None:
