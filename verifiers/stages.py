@@ -11,7 +11,6 @@ from typing import NamedTuple
 
 from medrl.types import Verdict
 from medrl.verifiers.normalise import normal
-from medrl.verifiers.patterns import Pattern
 from medrl.verifiers.wording import DENIES
 
 _ROMAN = ("i", "ii", "iii", "iv", "v", "vi", "vii", "viii", "ix", "x")
@@ -51,11 +50,7 @@ _NONE = re.compile(
     r"(?:it is |it's )?(?:unstageable|ungradable|ungradeable|unclassifiable)(?: .{0,40})?|(?:不可|无法)(?:分期|分级|分类)",
     re.IGNORECASE,
 )
-_MAY = Pattern(
-    r"stage|grade|class|degree|categor|phase|level|期|级|度|类|°|(?<![A-Za-z])[GATNMFSP][0-5]|"
-    + _SYSTEMS.replace("?:", "?:"),
-    re.IGNORECASE,
-)
+_MAY = re.compile(rf"[0-9期级度类°]|\b(?:{_N}|[A-E]|stage|grade|class|degree|category|phase|level)\b", re.IGNORECASE)
 _BECAUSE = re.compile(
     r",? (?:because|since|as|given|with|which|meaning)\b|[,，。;；]|\. |\(|（|因|由于|\n", re.IGNORECASE
 )
@@ -98,8 +93,6 @@ class Stage(NamedTuple):
 
 def by_stage(question: str, reference: str, text: str) -> Verdict | None:
     """What an answer says against a reference that is a stage and nothing else; None of any other, and where it is open."""
-    if len(reference) > 60 or not _MAY.search(reference):
-        return None
     wanted = _reference(reference, question)
     if wanted is None:
         return None
@@ -144,6 +137,8 @@ _OR = re.compile(r"\bor\b|或", re.IGNORECASE)
 
 @lru_cache(maxsize=2048)
 def _reference(reference: str, question: str) -> Stage | None:
+    if len(reference) > 60 or not _MAY.search(reference):  # told fast, of most
+        return None
     found, before, after = _only(_plainly(reference))
     return found if found and not _strange(f"{before} {after}", question) else None
 
