@@ -8,6 +8,7 @@ import re
 from functools import lru_cache
 
 from medrl.types import Problem
+from medrl.verifiers.patterns import needed
 from medrl.verifiers.quantity import plain
 from medrl.verifiers.wording import last_sentence
 
@@ -42,6 +43,9 @@ _LABEL = re.compile(
     rf"(?P<bare>\b(?:{_NAMED})\b|[铁钙镁锌钾锂磷铜](?!剂|片))",
     re.IGNORECASE,
 )
+_words = needed(_LABEL.pattern, re.IGNORECASE)
+assert _words is not None
+_MAY = re.compile("|".join(map(re.escape, sorted(_words))), re.IGNORECASE)  # of most texts it tells fast that none is there
 _OTHERS = {
     "feu": {"ddu"}, "ddu": {"feu"}, "bun": {"urea"}, "urea": {"bun"}, "element": {"salt"}, "salt": {"element", "bare"},
 }  # fmt: skip
@@ -54,7 +58,10 @@ _ASKS_ELEMENT = re.compile(r"\belemental\b|元素", re.IGNORECASE)
 @lru_cache(maxsize=4096)
 def labelled(text: str) -> tuple[str, str]:
     """A plain text without its word for what it is an amount of, and that word's member, or two times ""."""
-    text = _ALONE_IN_PARENTHESES.sub(r" \1 ", plain(text))
+    text = plain(text)
+    if not _MAY.search(text):
+        return "", ""
+    text = _ALONE_IN_PARENTHESES.sub(r" \1 ", text)
     found = list(_LABEL.finditer(text)) if len(text) <= 200 else []
     kinds = {(match.lastgroup or "", _what(match)) for match in found}
     if len(kinds) != 1:
@@ -92,6 +99,8 @@ def _wanted(reference: str, question: str) -> str:
     label = labelled(reference)[1]
     if label and not label.startswith("bare:"):
         return label
+    if not _ASKS_ELEMENT.search(question):
+        return ""
     asked = {_what(match) for match in _LABEL.finditer(plain(last_sentence(question))) if match.lastgroup == "element"}
     element = f"element:{asked.pop()}" if len(asked) == 1 else ""
     return element if element and (not label or label == element.replace("element", "bare")) else ""
