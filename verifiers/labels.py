@@ -45,7 +45,9 @@ _LABEL = re.compile(
 )
 _words = needed(_LABEL.pattern, re.IGNORECASE)
 assert _words is not None
-_MAY = re.compile("|".join(map(re.escape, sorted(_words))), re.IGNORECASE)  # of most texts it tells fast that none is there
+_MAY = re.compile(
+    "|".join(map(re.escape, sorted(_words))), re.IGNORECASE
+)  # of most texts it tells fast that none is there
 _OTHERS = {
     "feu": {"ddu"}, "ddu": {"feu"}, "bun": {"urea"}, "urea": {"bun"}, "element": {"salt"}, "salt": {"element", "bare"},
 }  # fmt: skip
