@@ -13,7 +13,7 @@ _REASON = re.compile(
 _IN_REASON = re.compile(r"\b(?:or|may|might|could|has|have)\b|或|可能|患", re.IGNORECASE)  # a reason may say these
 _DASH = re.compile(r" [-–—]+ (?!no\b|not\b)|—+")
 _APPOSITION = re.compile(
-    r", (?:the only|a|an|which|as|caused by|characteri[sz]ed by|due to|defined by|meaning|regardless|particularly|then)\b|"
+    r", (?:the only|a|an|which|as|so|caused by|characteri[sz]ed by|due to|defined by|meaning|regardless|particularly|then)\b|"
     r"[,，](?:属|系|因|由|其|故)",
     re.IGNORECASE,
 )
@@ -46,8 +46,9 @@ _UNDOES = re.compile(
 _CLAUSES = re.compile(r"[.。;；\n]")
 # A parenthesis that says the name once more or where the thing comes from.
 _SAYS_AGAIN = re.compile(
-    r"(?:also (?:called|known as)|a\.?k\.?a\.?|formerly|older? (?:name|term):?) (?P<name>.{2,60})|"
-    r"(?:旧称|又称|又名|亦称|简称|俗称|曾称|旧名|即)(?P<han>.{2,30})|"
+    r"(?:also (?:called|known as|termed)|(?:commonly|otherwise) (?:called|known as)|a\.?k\.?a\.?|formerly|i\.e\.,?|"
+    r"older? (?:name|term):?) (?P<name>.{2,60})|"
+    r"(?:旧称|又称|又名|也称|也叫|又叫|亦称|简称|俗称|曾称|旧名|即)为?(?P<han>.{2,30})|"
     r"(?:due to|caused by|secondary to) (?P<cause>.{2,60})|(?P<by>.{1,20})(?:所致|引起|导致)(?:的)?",
     re.IGNORECASE,
 )

@@ -281,6 +281,18 @@ def says_another(tail: str, reference: Reference, known: Vocabulary) -> bool:
     )
 
 
+def denies_its_kind(text: str, reference: Reference, known: Vocabulary) -> bool:
+    """Whether an answer denies what the reference is a kind of, and so the reference: "not appendicitis" of an acute one."""
+    if not reference.ids or len(text) > 240:
+        return False
+    parts = parts_of(text, known, reference)
+    wanted = reference.ids | {REFERENCE}
+    if any(m.ids & wanted for part in parts for m in part.affirmed):
+        return False
+    above = [set(known.broader(one)) | {one} for one in reference.ids]
+    return any(all(len(m.ids) == 1 and m.ids <= one for one in above) for part in parts for m in part.denied)
+
+
 def denies(tail: str, reference: Reference, known: Vocabulary) -> bool:
     """Whether what follows an answer denies the reference, by whatever name."""
     wanted = reference.ids | {REFERENCE}

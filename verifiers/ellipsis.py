@@ -89,7 +89,7 @@ def _part(answer: Sequence[str], reference: Sequence[str], asked: Asked) -> Verd
         return Verdict.wrong(f"names {turned}, the opposite")
     if not own or not missing or any(word not in reference for word in own) or len(set(own)) < len(own):
         return None
-    telling = [word for word in own if word in POLES or word[0].isdigit() or word not in asked.words]
+    telling = [word for word in own if word in POLES or word[0].isdigit() or word not in asked.words or word in asked.either]
     if not telling or any(word in POLES or len(word) < 3 or word[0].isdigit() or word in NEGATIONS for word in missing):
         return None
     if any(len(word) == 1 and word > "\u3400" for word in (*own, *missing)):
@@ -102,9 +102,18 @@ def _part(answer: Sequence[str], reference: Sequence[str], asked: Asked) -> Verd
 
 
 def _turned(own: Sequence[str], reference: Sequence[str], asked: Asked) -> str:
-    """The pole that an answer names where the reference has another of the same contrast, all else being the question's."""
+    """The pole that an answer names where the reference has another of the same contrast, all else being the question's.
+
+    So is the word that the question itself offers beside the reference's: "typical or atypical".
+    """
     strange = [word for word in own if word not in reference]
-    if len(strange) != 1 or strange[0] not in POLES:
+    if len(strange) != 1:
+        return ""
+    if strange[0] in asked.either and len(own) == 1:
+        offered = [word for word in reference if word in asked.either]
+        missing = [word for word in reference if word not in offered]
+        return strange[0] if len(offered) == 1 and all(word in asked.words for word in missing) else ""
+    if strange[0] not in POLES:
         return ""
     row, pole = POLES[strange[0]]
     against = [word for word in reference if word in POLES and POLES[word][0] == row and POLES[word][1] != pole]

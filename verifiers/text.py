@@ -14,7 +14,7 @@ from typing import ClassVar
 from medrl.types import Problem, Verdict
 from medrl.verifiers.abbreviations import meaning_of
 from medrl.verifiers.asides import is_measure, only_explains, says_again, without_exclusions
-from medrl.verifiers.claims import OPEN_CHOICE, by_concepts, says_another
+from medrl.verifiers.claims import OPEN_CHOICE, by_concepts, denies_its_kind, says_another
 from medrl.verifiers.codes import by_code
 from medrl.verifiers.concepts import Vocabulary
 from medrl.verifiers.ellipsis import by_ellipsis, by_none, leaves_open, offers_several
@@ -38,6 +38,7 @@ from medrl.verifiers.wanted import Wanted, denied, glossed, mentions, wanted_of
 from medrl.verifiers.wording import (
     ALSO,
     AVOID,
+    DENIED,
     DENIES,
     DIFFERENTIAL_ASIDE,
     LIST,
@@ -115,8 +116,9 @@ def _decide(problem: Problem, text: str, wanted: Wanted, known: Vocabulary | Non
     text = simplified(text)
     core = peel(_SIDE_BEHIND.sub(r"\2 \1", _without_asides(problem, text, wanted, known)))
     left = after_denial(core)
-    if left and (rest := _decide(problem, left, wanted, known)).score == 1.0:
-        return rest
+    if left and (rest := _decide(problem, left, wanted, known)).score is not None:
+        if rest.score == 1.0 or not REVERSED.search(f"{problem.question} {terms[0]}"):
+            return rest
     for shape in (text, core) if core != text else (text,):
         if (key := compact(shape)) in names or wanted.says(tokens(shape)):
             return Verdict.right(f"it is {names.get(key, terms[0])!r:.60}, as written")
@@ -139,7 +141,7 @@ def _decide(problem: Problem, text: str, wanted: Wanted, known: Vocabulary | Non
         words = tokens(shape)
         if any(opposed(words, term) or _opposed_but_for_sorts(words, term) for term in wanted.words):
             return Verdict.wrong(f"{shape!r:.60} is {terms[0]!r:.60} turned round (opposite, side, number or negation)")
-    if denied(text, terms):
+    if denied(text, terms) or (known and DENIED.search(text) and denies_its_kind(text, _reference(terms, known), known)):
         if AVOID.search(problem.question) and TELLS_NOT_TO.match(text) and len(OR.split(text)) == 1:
             return Verdict.right(f"it says to avoid {terms[0]!r:.60}, which is asked")
         if REVERSED.search(problem.question) or REVERSED.search(terms[0]):

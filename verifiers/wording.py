@@ -29,6 +29,7 @@ _LEAD = re.compile(
     rf"(?:{_HEDGE}|(?:it|this|that|the (?:diagnosis|answer|patient|condition|cause|finding|drug|organism|"
     r"picture|presentation))"
     r"(?: (?:most likely|likely|probably))?(?:'s| is| was| has| would be| must be| should be| indicates| suggests| are)"
+    r"|(?:it|this|that|he|she|the (?:drug|agent|patient)) (?:causes|produces|leads to|results in|gives|develops|developed)"
     r"|(?:most )?(?:consistent with|suggestive of|diagnostic of|indicative of|compatible with)|a case of|"
     r"diagnosis of|the diagnosis|answer|diagnosis"
     r"|(?:解|答|解答|答案)[:：]|毫?无疑问?[是为]|毫无疑问|首先考虑为?|优先考虑|首选|最可能是|最可能为|最常见的?是|"
@@ -45,6 +46,11 @@ _LEAD = re.compile(
 )
 _TAIL = Pattern(
     r"(?:可能性大|的?可能性?(?:最|较|很|极|更|比较)(?:大|高)|可能|的可能|的诊断|吧|is (?:most )?likely|most likely|的表现|"
+    r"[, ] ?(?:is|would be|remains) my (?:(?:best|first|leading|working|top|main|final|provisional) )*(?:guess|bet|diagnosis|"
+    r"choice|impression|pick|answer)|(?:tops|heads) (?:my|the) list|is what I(?:'d| would) (?:go with|say|favou?r)|"
+    r"(?:seems|appears|looks|remains|would be) (?:the )?most (?:likely|probable)(?: diagnosis| answer| cause)?|"
+    r", (?:though|although|but|while) (?:I|we|one) (?:cannot|can't|could not) be (?:\w+ )?(?:certain|sure)"
+    r"(?: (?:without|until|before)\b[^.,;\n]{2,40})?|"
     r", (?:I(?:'d| would) (?:say|think|guess)|I (?:think|believe|suppose|guess)|in my (?:view|opinion)|then|most probably|"
     r"I am sure)|, (?:though|although|but) (?:I am |I'm )?(?:not (?:entirely |fully |completely )?(?:certain|sure)|"
     r"uncertain)|"
@@ -74,7 +80,8 @@ DIFFERENTIAL_ASIDE = Pattern(
 )
 _EDGE = " \t\n.,;:。，；：、!！*\"'“”"
 _BECAUSE = Pattern(
-    r"(?:,? (?:because|since|as evidenced by|which)\b|,? given(?= (?:the|that|this|these|h(?:is|er)|their|such|no)\b)|"
+    r"(?:,? (?:because|since|as evidenced by|which)\b|, so (?!it(?:'s| is)\b|this|that|the|I\b|we\b|likely|probably|"
+    r"most)|,? given(?= (?:the|that|this|these|h(?:is|er)|their|such|no)\b)|"
     r"[,;:] |\. | [-–—] |—+|[，；：。]|(?:，)?因为|，?由于|\n)",
     re.IGNORECASE,
 )
@@ -82,6 +89,15 @@ _DIFFERENTIAL = Pattern(
     r",? ?(?:\b(?:rather than|instead of|as opposed to|(?:(?:and|but) (?:is |was )?)?"
     rf"(?<!did )(?<!does )(?<!do )(?<!is )(?<!was )not{_OTHER}|"
     r"exclude|ruling out|rule out|unlike)\b|(?:，?(?:而非|而不是)|[，,] ?(?:并?不是|并非))(?=.{0,3}?\w)|"
+    r"[,.;] (?:the |my )?(?:main |chief |principal )?(?:differential(?: diagnos[ie]s)?|ddx)(?: \w+)? (?:includes?|is|are|"
+    r"would include|also includes?|comprises?)\b:? ?[^.;\n]{0,120}|"
+    r"[,;.] (?!(?:it|this|that|which|these|the)\b)[^,.;:\n]{3,60} (?:is|are) (?:the |in the |on the |a |an )?"
+    r"(?:(?:main|chief|principal|important|only|closest) )?(?:differentials?|alternative)(?: diagnos[ie]s)?\b|"
+    r"[,;.] (?!(?:it|this|that|which|these)\b)[^,.;:\n]{3,60} (?:was|were|has been|have been) (?:considered"
+    r"(?:,? (?:and|but))|entertained(?:,? (?:and|but))) (?:rejected|excluded|dismissed|discarded|ruled out|thought "
+    r"unlikely|felt (?:to be )?unlikely|judged unlikely)\b|"
+    r"[,;.] (?:(?:al)?though |but |while |whereas )?(?!(?:it|this|that|which|these|the)\b)[^,.;:\n]{3,60} (?:should|must|has "
+    r"to|have to|needs? to|ought to|still (?:has|needs) to) (?:also |still |first )?be (?:excluded|ruled out)\b|"
     r",? with [^,.;:\n]{2,60} (?:as|in) the (?:main |only |chief |principal )?(?:differential|alternative)|"
     r"[，,；;。]?(?:但|尚|还|仍|同时|另|并)*(?:需|要|应|须|当)?(?:注意)?(?:与|和|同).{0,30}鉴别|，?(?:但|仍|还|"
     r"同时)?(?:需|应|要|注意|警惕|须)*排除(?=[\u3400-\u9fffA-Za-z]))",
@@ -125,6 +141,11 @@ LIST = Pattern(r"\s*(?:,? \b(?:or|and)\b|或者|或|和|及|还是|[,;、，；]
 MARKS = Pattern(r"[,;、，；/或和及]|还是|\b(?:or|and|either)\b", re.IGNORECASE)  # without one, no choice and no list
 ALSO = re.compile(r"\b(?:also known as|also called|a\.?k\.?a\.?|i\.e\.|formerly)\b|又称|又名|也称|即", re.IGNORECASE)
 DENIES = Pattern(r"\b(?:not|no|without|unlikely|ruled out)\b|不是|排除|否认", re.IGNORECASE)
+DENIED = Pattern(
+    r"\b(?:not|no|never|without|unlikely|excluded?|ruled|rather|instead|neither|nor|denies|against|isn't|cannot|can't)\b|"
+    r"[不非无没]|排除|除外|否认",
+    re.IGNORECASE,
+)
 PARENS = re.compile(r"[（(]([^()（）]{1,120})[)）]")
 # Words that say nothing of which thing it is, as `tokens` spells them.
 _GLUE = frozenset(
@@ -183,16 +204,24 @@ _DENIED_FIRST = Pattern(
     r"(?:,? but(?: rather)? |[,.;] (?:but |rather |it is |it's |this is )(?:rather )?|; )(?P<rest>[^\n]{2,200})|"
     r"(?:nothing|no \w+)(?: \w+){0,3} (?:suggests?|supports?|favou?rs|points? to) [^.;:\n]{2,80}[:;,.] (?:this|it) "
     r"(?:is|must be) (?P<found>[^\n]{2,200})|"
-    r"(?:不是|并非)(?P<han>[^，。；、\n]{2,30}?)[，。；]?(?:而是|[，。；](?:是|为|应是|应为|考虑为?|"
+    r"(?:(?:al)?though |while )?(?:(?:I|we|one) (?:cannot|can't|can not|could not) (?:be|say) (?:\w+ )?(?:sure|certain)"
+    r"(?: [^,;.\n]{2,40})?|[^,;.\n]{3,60} (?:cannot|can't|can not|could not) (?:yet |be |be yet )*(?:\w+ )?(?:be )?(?:excluded|"
+    r"ruled out)(?: [^,;.\n]{2,40})?),? (?:but|yet|however,?|still,?) (?P<likely>[^\n]{2,200})|"
+    r"(?:虽然?|尽管)?[^，。；\n]{2,30}(?:尚|暂|还)?(?:不能|无法|难以)(?:完全|彻底|绝对)?(?:除外|排除|肯定|确定)[，；]?"
+    r"(?:但|不过|然而)是?(?:更|仍)?(?P<still>[^\n]{2,100})|"
+    r"(?:不是|并非|不像|不考虑)(?P<han>[^，。；、\n]{2,30}?)[，。；]?(?:而是|[，。；](?:是|为|应是|应为|考虑为?|"
     r"诊断为?))(?P<left>[^\n]{2,100})",
     re.IGNORECASE,
 )
 
 
+_LEFT = ("rest", "found", "left", "likely", "still")
+
+
 def after_denial(text: str) -> str:
-    """Of "not X but Y" what it leaves: Y; "" of any other text."""
+    """Of "not X but Y", and "X cannot be excluded, but Y", what it leaves: Y; "" of any other text."""
     match = _DENIED_FIRST.fullmatch(text) if len(text) < 300 else None
-    return peel(match["rest"] or match["found"] or match["left"]) if match else ""
+    return peel(next(filter(None, (match[name] for name in _LEFT)))) if match else ""
 
 
 def contrasts(tail: str) -> bool:
@@ -221,6 +250,7 @@ class Asked(NamedTuple):
 
     words: frozenset[str]
     han: str
+    either: frozenset[str] = frozenset()  # the two words that it offers: "typical or atypical pneumonia"
 
     @classmethod
     def of(cls, question: str) -> "Asked":
@@ -228,9 +258,12 @@ class Asked(NamedTuple):
         printed = first is not None and _SECOND_CHOICE.search(question, first.end())
         words = tokens(question[: first.start()] if first and printed else question)
         han = "" if question.isascii() else "".join(word if word > "\u3400" else " " for word in words)
-        return cls(frozenset(words), han)
+        offered = _OFFERED.search(first and question[: first.start()] or question)
+        either = frozenset(one for word in offered.groups() for one in tokens(word)) if offered else frozenset[str]()
+        return cls(frozenset(words), han, either if len(either) == 2 else frozenset())
 
 
+_OFFERED = re.compile(r"\b([A-Za-z-]{4,30}) (?:[a-z]+ )?or (?:an? |the )?([A-Za-z-]{4,30})\b(?=(?: [\w-]+){0,3}\?)")
 _FIRST_CHOICE = re.compile(r"[(（]A[)）]|(?<![A-Za-z0-9])A[.、)](?= ?\S)")
 _SECOND_CHOICE = re.compile(r"[(（]B[)）]|(?<![A-Za-z0-9])B[.、)]")
 
