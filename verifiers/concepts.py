@@ -52,6 +52,9 @@ _NOUNS = {"病": "disease", "综合征": "syndrome", "综合症": "syndrome", "�
 _MIXED = re.compile(rf"(?P<name>[A-Za-zÀ-ÿ'’ -]{{3,40}}?)(?:氏)?(?P<noun>{'|'.join(_NOUNS)})")
 
 
+_TWICE = re.compile(r"(?P<before>[^()（）]{2,60}?) ?[（(](?P<inside>[^()（）]{2,40})[)）](?P<after>[^()（）,;.，。；]{2,40})")
+
+
 class Mention(NamedTuple):
     """Where a text names something: words `start` to `end` of its tokens, and which concepts that may be."""
 
@@ -81,6 +84,17 @@ class Vocabulary:
         if not found and (mixed := _MIXED.fullmatch(name.strip())):
             found = self.ids(f"{mixed['name']} {_NOUNS[mixed['noun']]}")  # Parkinson病
         return found
+
+    def one_name(self, text: str) -> str:
+        """Of a name that says one word twice, "subacute (de Quervain) thyroiditis", the name; else the text as it is."""
+        match = _TWICE.fullmatch(text) if len(text) < 120 else None
+        if match is None:
+            return text
+        name = f"{match['before']}{match['after']}"
+        ids = self.ids(name)
+        kept = match["before"].rpartition(" ")[0]  # common peroneal (fibular) nerve
+        others = (f"{match['inside']}{match['after']}", f"{kept} {match['inside']}{match['after']}")
+        return name if ids and any(ids == self.ids(other) for other in others) else text
 
     def named(self, words: Sequence[str], name: str) -> frozenset[int]:
         """As `ids`, of a name whose `tokens` are at hand."""

@@ -13,7 +13,14 @@ from typing import ClassVar
 
 from medrl.types import Problem, Verdict
 from medrl.verifiers.abbreviations import meaning_of
-from medrl.verifiers.asides import is_measure, only_explains, says_again, without_exclusions
+from medrl.verifiers.asides import (
+    another_name,
+    gives_cause,
+    is_measure,
+    only_describes,
+    only_explains,
+    without_exclusions,
+)
 from medrl.verifiers.claims import OPEN_CHOICE, by_concepts, denies_its_kind, says_another
 from medrl.verifiers.codes import by_code
 from medrl.verifiers.concepts import Vocabulary
@@ -271,6 +278,14 @@ def _said_again(problem: Problem, core: str, wanted: Wanted, known: Vocabulary |
     """
     if len(core) > 300:
         return None
+    called = _ALSO_CALLED.fullmatch(core)
+    if called and known:
+        reference = _reference(wanted.terms, known)
+        names = [known.ids(name) for name in LIST.split(called["names"] or called["han"])]
+        if any(ids and not ids & reference.ids for ids in names) or _NO_ANSWER.search(called["names"] or called["han"]):
+            return None
+        first = _decide(problem, called["first"] or called["name"], wanted, known)
+        return first if first.score is not None else None
     parts = _NAMELY.split(core)
     if len(parts) != 2:
         words = core.split("，")
@@ -282,6 +297,12 @@ def _said_again(problem: Problem, core: str, wanted: Wanted, known: Vocabulary |
     return after if after.score == 1.0 and before.score != 0.0 and not strange and not elsewhere else None
 
 
+_ALSO_CALLED = Pattern(
+    r"(?P<first>[^,;.\n]{3,60}),? (?:also|formerly|otherwise|commonly|previously|better) (?:called|known as|termed|named) "
+    r"(?P<names>[^.;\n]{2,80})|"
+    r"(?P<name>[^，。；,\n]{2,30})[，,]?(?:又称|又名|也称|亦称|俗称|旧称|简称|也叫|又叫)为?(?P<han>[^。；\n]{2,40})",
+    re.IGNORECASE,
+)
 _NO_ANSWER = re.compile(
     r"错|不|非|误|干扰|鉴别|排除|否|另|次|最后|\b(?:not|no|without|unlikely|ruled out|least|second)\b", re.IGNORECASE
 )
@@ -383,6 +404,8 @@ def _without_asides(problem: Problem, text: str, wanted: Wanted, known: Vocabula
 
     for aside in PARENS.findall(text):
         echo = len(compact(aside)) > 3 and compact(aside) in compact(problem.question)
-        if not echo and not (says_again(aside, same) and not (known and says_another(aside, reference, known))):
-            return DIFFERENTIAL_ASIDE.sub(" ", text)
+        name = another_name(aside)
+        again = same(name) if name else gives_cause(aside) and not (known and says_another(aside, reference, known))
+        if not (echo or again or (known and only_describes(aside, reference.ids, known, _asked(problem.question)))):
+            return DIFFERENTIAL_ASIDE.sub(" ", known.one_name(text) if known else text)
     return DIFFERENTIAL_ASIDE.sub(" ", PARENS.sub("", text))
