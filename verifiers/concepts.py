@@ -188,7 +188,9 @@ class Vocabulary:
 @lru_cache(maxsize=16_384)
 def _apart(known: Vocabulary, first: int, second: int) -> bool:
     families = {known.family(first), known.family(second)}
-    if known.concepts[first].kind == known.concepts[second].kind and families <= {"drug", "organism"}:
+    if known.concepts[first].kind == known.concepts[second].kind and (
+        families <= {"drug", "organism"} or known.concepts[first].kind == "cell"
+    ):
         one_way, other_way = ({joined(words) for words in known.index.spelt[i]} for i in (first, second))
         return one_way.isdisjoint(other_way)  # another ingredient or species
     ours, theirs = known.index.spelt[first], known.index.spelt[second]
@@ -251,11 +253,15 @@ def _beside(one: _Name, other: _Name) -> Literal["contrast", "overlap", "strange
         return "overlap"
     rows = {row for row, _ in one.poles} & {row for row, _ in other.poles}
     parted = {row for row in rows if _of(one, row) != _of(other, row)}
-    if parted - {-1}:
+    if parted - {-1} or any(a in one.words and b in other.words for a, b in _APART):
         return "contrast"
     if parted or _of(one, -1) & NEGATIONS != _of(other, -1) & NEGATIONS:  # other numbers, or a negation
         return "contrast" if one.core == other.core and one.han == other.han else "strange"
     return "overlap"
+
+
+# Words of two contrasts that exclude each other all the same.
+_APART = frozenset({("central", "obstructive"), ("obstructive", "central")})
 
 
 def _of(name: _Name, row: int) -> set[str]:

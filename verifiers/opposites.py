@@ -49,6 +49,12 @@ insipidus / mellitus
 with / without
 before / after
 malabsorption / absorption
+neonatal|infantile|infant|newborn|juvenile / adult|senile
+congenital / acquired
+complete|total / incomplete|partial
+typical / atypical
+sporadic / familial|hereditary
+transudative / exudative
 高 / 低 / 正
 左 / 右 / 双
 酸 / 碱
