@@ -26,6 +26,7 @@ from medrl.verifiers.codes import by_code
 from medrl.verifiers.concepts import Vocabulary
 from medrl.verifiers.ellipsis import by_ellipsis, by_none, leaves_open, offers_several
 from medrl.verifiers.extract import Extracted
+from medrl.verifiers.forms import by_form
 from medrl.verifiers.levels import named_level
 from medrl.verifiers.normalise import compact, tokens
 from medrl.verifiers.opposites import opposed
@@ -237,7 +238,8 @@ def _by_statement(problem: Problem, core: str, wanted: Wanted, known: Vocabulary
         return len(ours) == 1 and ours <= theirs and sure
 
     reference = wanted.terms[0]
-    return by_relation(reference, core, same) or by_presence(reference, core, same, asked)
+    stated = by_relation(reference, core, same) or by_presence(reference, core, same, asked)
+    return stated or by_form(reference, core, same)
 
 
 def _by_code(problem: Problem, text: str, known: Vocabulary | None, wanted: Wanted) -> Verdict | None:
