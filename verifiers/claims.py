@@ -217,7 +217,7 @@ def _wrong(
         return Verdict.wrong(f"it is {name!r:.60}, known as something else than {reference.terms[0]!r:.60}")
     if len(affirmed) == 1 and silent and len(affirmed[0]) > 1 and not affirmed[0] & {OTHER, REFERENCE}:
         one_way = [_apart(frozenset({i}), reference, known) for i in affirmed[0]]
-        less = [all(i in known.broader(w) and _says_less(known, i, w) for w in reference.ids) for i in affirmed[0]]
+        less = [all(i in known.broader(w) for w in reference.ids) for i in affirmed[0]]
         if any(one_way) and all(map(operator.or_, one_way, less)):
             return Verdict.wrong(f"whatever it means, it is not {reference.terms[0]!r:.60}")  # a brand of two salts
     pairs = [(i, w) for i in affirmed[0] for w in reference.ids] if len(affirmed) == 1 and silent else []

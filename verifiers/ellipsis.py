@@ -26,9 +26,21 @@ def by_ellipsis(head: str, term: str, asked: Asked) -> Verdict | None:
     answer, reference = tokens(head), tokens(term)
     if not answer or len(answer) > 12 or len(reference) > 12:
         return None
-    return _figure(answer, reference, asked) or _part(answer, reference, asked)
+    return _figure(answer, reference, asked) or _part(answer, reference, asked) or _numbered(head, term)
 
 
+def _numbered(head: str, term: str) -> Verdict | None:
+    """Of "Stage IB2" the figure with its letters alone, without the word that numbers."""
+    first = tokens(term)[0]
+    if first not in _NUMBERING or not _CODE.fullmatch(head):
+        return None
+    whole = tokens(f"{first} {head}")
+    if whole == tokens(term):
+        return Verdict.right("the figure with its word left out")
+    return Verdict.wrong(f"names {head} where {term!r:.40} is right") if len(whole) == len(tokens(term)) else None
+
+
+_CODE = re.compile(r"[IVX]{1,4}[A-E]?[1-4]?|[1-9][A-E]?[1-4]?", re.IGNORECASE)
 _NONE = re.compile(r"(?:none|no|nothing|nil|无|没有|不需要|无需)[.。]?", re.IGNORECASE)
 _SAYS_NONE = re.compile(
     r"(?P<no>(?:no|none|nothing|not)\b|不需要?|无需|无须|不用|不必|没有|无)(?P<what>[^.,;。，；]{0,60})(?:[.,;。，；].*)?",
