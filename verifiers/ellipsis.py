@@ -23,10 +23,16 @@ _FIGURE = re.compile(r"\d{1,3}[a-e]?|[a-e]")
 
 def by_ellipsis(head: str, term: str, asked: Asked) -> Verdict | None:
     """The verdict on a head that is a part of the reference, with the question for the rest, or None."""
-    answer, reference = tokens(head), tokens(term)
+    sided = _SIDED.fullmatch(head)
+    answer, reference = tokens((sided[1] or sided[2]) if sided else head), tokens(term)
     if not answer or len(answer) > 12 or len(reference) > 12:
         return None
     return _figure(answer, reference, asked) or _part(answer, reference, asked) or _numbered(head, term)
+
+
+_SIDED = re.compile(
+    r"(?:the )?(left|right)(?:[- ](?:hand )?(?:sided?|one))?|(?:the )?(?:one )?on the (left|right)(?: side)?", re.IGNORECASE
+)
 
 
 def _numbered(head: str, term: str) -> Verdict | None:

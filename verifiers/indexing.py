@@ -217,7 +217,9 @@ def loose_key(words: Sequence[str]) -> str:
         del rest[-1]  # anti-dsDNA
     if not _LEVELS.keys().isdisjoint(rest):
         rest = _levelled(rest)
-    if not 1 < len(rest) <= 5 or not _ORDERED.isdisjoint(rest):
+    sides = rest.count("left") + rest.count("right")  # a single one may stand anywhere: fracture of the left femur
+    ordered = _ORDERED - {"left", "right"} if sides == 1 else _ORDERED
+    if not 1 < len(rest) <= 5 or not ordered.isdisjoint(rest):
         return ""
     if len({POLES[word][0] for word in rest if word in POLES}) < sum(word in POLES for word in rest):
         return ""  # "PPV up, NPV down" is not "PPV down, NPV up"

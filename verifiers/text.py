@@ -29,6 +29,7 @@ from medrl.verifiers.extract import Extracted
 from medrl.verifiers.forms import by_form
 from medrl.verifiers.levels import named_level
 from medrl.verifiers.normalise import compact, tokens
+from medrl.verifiers.openers import NO_ANSWER, UNCERTAIN
 from medrl.verifiers.opposites import opposed
 from medrl.verifiers.parts import Reference, names_reference
 from medrl.verifiers.patterns import Pattern
@@ -127,6 +128,12 @@ def _decide(problem: Problem, text: str, wanted: Wanted, known: Vocabulary | Non
     if left and (rest := _decide(problem, left, wanted, known)).score is not None:
         if rest.score == 1.0 or not REVERSED.search(f"{problem.question} {terms[0]}"):
             return rest
+    if inverted := _INVERTED.fullmatch(core):
+        first = _decide(problem, f"{inverted[2]} {inverted[1]}", wanted, known)
+        if first.score == 1.0:
+            return first
+    if _said_nothing(core, terms[0]):
+        return Verdict.wrong("it commits to nothing")
     for shape in (text, core) if core != text else (text,):
         if (key := compact(shape)) in names or wanted.says(tokens(shape)):
             return Verdict.right(f"it is {names.get(key, terms[0])!r:.60}, as written")
@@ -191,6 +198,16 @@ def _decide(problem: Problem, text: str, wanted: Wanted, known: Vocabulary | Non
         or _by_code(problem, head if explained else core, known, wanted)
     )
     return verdict or Verdict.abstain("the wording does not decide")
+
+
+# A name as an index has it: "heart failure, left-sided".
+_INVERTED = re.compile(
+    r"([A-Za-z][^,.;()]{2,50}), ((?:left|right|acute|chronic|type|primary|secondary|bilateral|congenital)[\w -]{0,16})", re.IGNORECASE
+)
+
+
+def _said_nothing(core: str, reference: str) -> bool:
+    return len(core) < 160 and not UNCERTAIN.search(reference) and bool(NO_ANSWER.fullmatch(core))
 
 
 _DOING = re.compile(

@@ -21,7 +21,9 @@ _HEDGE = (
     r"my (?:best guess|impression|working diagnosis|leading diagnosis|first choice|bet|vote)(?: is| would be|:)|"
     r"i(?:'d| would|'ll| will)? (?:go with|lean towards?|favou?r|opt for|settle on|guess|strongly suspect)|"
     r"i(?:'m| am) (?:fairly|quite|reasonably|almost|pretty|very) (?:sure|certain|confident)(?: that)?|"
-    r"if i had to (?:choose|pick)(?: one)?|with (?:high|reasonable|some|moderate) (?:confidence|certainty|probability)|"
+    r"if i had to (?:choose|pick|commit|guess|decide|bet|say|name)(?: one| it)?|"
+    r"(?:i(?:'m| am) |it(?:'s| is) )?(?:not (?:entirely |completely |100% |absolutely )?(?:sure|certain)|hard to (?:say|tell|be "
+    r"sure)),? but|with (?:high|reasonable|some|moderate) (?:confidence|certainty|probability)|"
     r"(?:best|well) explained by|points? to|in keeping with|fits(?: best)? with"
 )
 # What may stand before a term without changing it. Each is tried at the start, again and again.
@@ -32,6 +34,7 @@ _LEAD = re.compile(
     r"|(?:it|this|that|he|she|the (?:drug|agent|patient)) (?:causes|produces|leads to|results in|gives|develops|developed)"
     r"|(?:most )?(?:consistent with|suggestive of|diagnostic of|indicative of|compatible with)|a case of|"
     r"diagnosis of|the diagnosis|answer|diagnosis"
+    r"|(?:不好说|说不准|不太?确定|不敢肯定|难说|不能(?:完全|百分百)(?:肯定|确定))[，,](?:但|不过)?"
     r"|(?:解|答|解答|答案)[:：]|毫?无疑问?[是为]|毫无疑问|首先考虑为?|优先考虑|首选|最可能是|最可能为|最常见的?是|"
     r"可能是|可能为|应该是|应为|"
     r"(?:个人|我(?:个人)?|笔者|本人)(?:更|还是)?(?:认为|觉得|判断|倾向于?|考虑)|(?:更|较|比较|目前)?倾向于?(?:诊断)?|"
@@ -89,6 +92,10 @@ _DIFFERENTIAL = Pattern(
     r",? ?(?:\b(?:rather than|instead of|as opposed to|(?:(?:and|but) (?:is |was )?)?"
     rf"(?<!did )(?<!does )(?<!do )(?<!is )(?<!was )not{_OTHER}|"
     r"exclude|ruling out|rule out|unlike)\b|(?:，?(?:而非|而不是)|[，,] ?(?:并?不是|并非))(?=.{0,3}?\w)|"
+    r",? (?:ahead of|in preference to)\b|[,;] (?:the )?second most likely\b|"
+    r",? with [^,.;:\n]{2,60} as an? (?:less likely|unlikely|distant|remote) (?:alternative|differential|possibility)|"
+    r"[，,。；;](?:其|主要的?)?鉴别(?:诊断)?(?:主要)?(?:包括|有|为|需考虑|考虑|需排除)[:：]?[^。；;\n]{0,60}|"
+    r"[，,；;]其次(?:为|是|考虑|才是|才?考虑|可能(?:为|是)?)|"
     r"[,.;] (?:the |my )?(?:main |chief |principal )?(?:differential(?: diagnos[ie]s)?|ddx)(?: \w+)? (?:includes?|is|are|"
     r"would include|also includes?|comprises?)\b:? ?[^.;\n]{0,120}|"
     r"[,;.] (?!(?:it|this|that|which|these|the)\b)[^,.;:\n]{3,60} (?:is|are) (?:the |in the |on the |a |an )?"
@@ -108,7 +115,7 @@ BEFORE_NEGATION = re.compile(
     r"neither|nor|denies|no evidence of|against|isn't|cannot be|can't be)"
     r"(?: (?:a|an|the|be|to|have|evidence|of|sign|signs|any|diagnosis|have been)){0,4} ?$|"
     r"(?:(?<!能)(?<!能够)排除|不是|并非|非|(?<!不能)(?<!不得)不考虑|不支持|无|没有|而非|不选|否认|除外|不属于|"
-    r"不像)(?:了|为|是|有)?$",
+    r"不像|不太可能|不大可能|不可能|不会)(?:了|为|是|有)?$",
     re.IGNORECASE,
 )
 AFTER_NEGATION = Pattern(
@@ -207,6 +214,14 @@ _DENIED_FIRST = Pattern(
     r"(?:(?:al)?though |while )?(?:(?:I|we|one) (?:cannot|can't|can not|could not) (?:be|say) (?:\w+ )?(?:sure|certain)"
     r"(?: [^,;.\n]{2,40})?|[^,;.\n]{3,60} (?:cannot|can't|can not|could not) (?:yet |be |be yet )*(?:\w+ )?(?:be )?(?:excluded|"
     r"ruled out)(?: [^,;.\n]{2,40})?),? (?:but|yet|however,?|still,?) (?P<likely>[^\n]{2,200})|"
+    r"(?:I |we |one )?(?:cannot|can't|could not|couldn't) (?:\w+ly )?(?:exclude|rule out) [^,.;\n]{3,60},? but (?P<despite>"
+    r"[^\n]{2,200})|"
+    r"(?:I(?:'d| would)? |we )?(?:favou?r|prefer|choose) (?P<over>[^,.;\n]{3,60}) (?:over|to) [^,.;\n]{3,80}|"
+    r"(?!(?:nothing|no)\b)[^,.;\n]{3,60} (?:is|seems|appears|looks) (?:much |far )?less (?:likely|probable) than (?P<than>[^,.;\n]{3,60})|"
+    r"[^.;\n]{3,120} (?:was|were|has been|have been) (?:also )?(?:considered|entertained|thought of),? (?:but|yet|however,?) "
+    r"(?P<fits>[^\n]{2,200})|"
+    r"(?:虽然?|尽管)?(?:尚|暂|还)?(?:不能|无法|难以)(?:完全)?(?:除外|排除)[^，。；\n]{2,30}[，；](?:但|不过|然而)是?"
+    r"(?:更|仍|较)?(?:支持|倾向于?|考虑|像|符合)?(?P<rather>[^\n]{2,100})|"
     r"(?:虽然?|尽管)?[^，。；\n]{2,30}(?:尚|暂|还)?(?:不能|无法|难以)(?:完全|彻底|绝对)?(?:除外|排除|肯定|确定)[，；]?"
     r"(?:但|不过|然而)是?(?:更|仍)?(?P<still>[^\n]{2,100})|"
     r"(?:不是|并非|不像|不考虑)(?P<han>[^，。；、\n]{2,30}?)[，。；]?(?:而是|[，。；](?:是|为|应是|应为|考虑为?|"
@@ -215,7 +230,7 @@ _DENIED_FIRST = Pattern(
 )
 
 
-_LEFT = ("rest", "found", "left", "likely", "still")
+_LEFT = ("rest", "found", "left", "likely", "still", "despite", "over", "than", "fits", "rather")
 
 
 def after_denial(text: str) -> str:
