@@ -46,7 +46,8 @@ _UNDOES = re.compile(
 _CLAUSES = re.compile(r"[.。;；\n]")
 # A parenthesis that says the name once more or where the thing comes from.
 _SAYS_AGAIN = re.compile(
-    r"(?:also (?:called|known as|termed)|(?:commonly|otherwise) (?:called|known as)|a\.?k\.?a\.?|formerly|i\.e\.,?|"
+    r"(?:also (?:called|known as|termed)|(?:commonly|otherwise) (?:called|known as)|"
+    r"a\.?k\.?a\.?|formerly|i\.e\.,?|"
     r"older? (?:name|term):?) (?P<name>.{2,60})|"
     r"(?:旧称|又称|又名|也称|也叫|又叫|亦称|简称|俗称|曾称|旧名|即)为?(?P<han>.{2,30})|"
     r"(?:due to|caused by|secondary to) (?P<cause>.{2,60})|(?P<by>.{1,20})(?:所致|引起|导致)(?:的)?",
@@ -90,8 +91,9 @@ def without_exclusions(tail: str) -> tuple[str, str]:
 
 _EXCLUDED = re.compile(
     r"[\s,，]*[^,，]{3,60}? (?:has been|have been|is|are|was|were|(?:should|must|"
-    r"ha(?:s|ve) to|needs? to|ought to)(?: also| still)? be) (?:also |already |thereby |considered (?:and|but) )?(?:ruled out|"
-    r"excluded|rejected|dismissed|unlikely|less likely)\b[^,]{0,60}|[\s,，]*[^,，]{2,30}(?:已|可|已经|可以|被|均|都){1,2}(?:排除|除外)",
+    r"ha(?:s|ve) to|needs? to|ought to)(?: also| still)? be) (?:also |already |thereby |considered (?:and|but) )?"
+    r"(?:ruled out|excluded|rejected|dismissed|unlikely|less likely)\b[^,]{0,60}|"
+    r"[\s,，]*[^,，]{2,30}(?:已|可|已经|可以|被|均|都){1,2}(?:排除|除外)",
     re.IGNORECASE,
 )
 _SAME = re.compile(
@@ -122,7 +124,8 @@ def only_describes(aside: str, reference: frozenset[int], known: Vocabulary, ask
 
 _AFFECTS = frozenset("involved affected involvement origin level 受 累 起 源 来 部 位 实 质 壁 膜".split())
 _TELLS = re.compile(
-    r"\d|\b(?:or|not?|non|without|never|left|right|un\w+|second|alternative|instead|rather|wrong|oral|intra\w+|sub\w+|topical|"
+    r"\d|\b(?:or|not?|non|without|never|left|right|"
+    r"un\w+|second|alternative|instead|rather|wrong|oral|intra\w+|sub\w+|topical|"
     r"release|type|exclu\w+|rul\w+|than|versus|vs)\b|[或不非无没误错左右]|排除|除外|型|期|级|口服|静脉|注射|外用",
     re.IGNORECASE,
 )

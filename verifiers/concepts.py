@@ -52,7 +52,9 @@ _NOUNS = {"病": "disease", "综合征": "syndrome", "综合症": "syndrome", "�
 _MIXED = re.compile(rf"(?P<name>[A-Za-zÀ-ÿ'’ -]{{3,40}}?)(?:氏)?(?P<noun>{'|'.join(_NOUNS)})")
 
 
-_TWICE = re.compile(r"(?P<before>[^()（）]{2,60}?) ?[（(](?P<inside>[^()（）]{2,40})[)）](?P<after>[^()（）,;.，。；]{2,40})")
+_TWICE = re.compile(
+    r"(?P<before>[^()（）]{2,60}?) ?[（(](?P<inside>[^()（）]{2,40})[)）](?P<after>[^()（）,;.，。；]{2,40})"
+)
 
 
 class Mention(NamedTuple):

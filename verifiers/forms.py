@@ -8,7 +8,8 @@ from medrl.types import Verdict
 from medrl.verifiers.patterns import Pattern
 
 _FORMS = {
-    "immediate": r"(?:immediate|instant|rapid)[- ]release|short[- ]acting|(?-i:IR)\b|普通(?:片|制剂|剂型|胶囊)|速释(?:片|剂|胶囊|制剂)?",
+    "immediate": r"(?:immediate|instant|rapid)[- ]release|short[- ]acting|(?-i:IR)\b|"
+    r"普通(?:片|制剂|剂型|胶囊)|速释(?:片|剂|胶囊|制剂)?",
     "extended": r"(?:extended|sustained|prolonged|slow|modified)[- ]release|(?-i:ER|XR|SR|XL|MR)\b|缓释(?:片|胶囊|剂|制剂)?",
     "controlled": r"controlled[- ]release|gastrointestinal therapeutic system|(?-i:CR|GITS|OROS)\b|控释(?:片|胶囊|剂|制剂)?",
     "enteric": r"enteric[- ]coated|delayed[- ]release|(?-i:EC|DR)\b|肠溶(?:片|胶囊|剂|制剂)?",
@@ -17,7 +18,9 @@ _FORM = Pattern(
     "|".join(rf"(?P<{form}>(?<![A-Za-z])(?:{words}))" for form, words in _FORMS.items()),
     re.IGNORECASE,
 )
-_BESIDE = re.compile(r"\b(?:tablets?|capsules?|formulation|form|preparation|the|an?)\b|剂型|[()（），,的]", re.IGNORECASE)
+_BESIDE = re.compile(
+    r"\b(?:tablets?|capsules?|formulation|form|preparation|the|an?)\b|剂型|[()（），,的]", re.IGNORECASE
+)
 
 
 def by_form(reference: str, head: str, same: Callable[[str, str], bool]) -> Verdict | None:

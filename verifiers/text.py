@@ -16,7 +16,6 @@ from medrl.verifiers.abbreviations import meaning_of
 from medrl.verifiers.asides import (
     another_name,
     gives_cause,
-    is_measure,
     only_describes,
     only_explains,
     without_exclusions,
@@ -24,7 +23,7 @@ from medrl.verifiers.asides import (
 from medrl.verifiers.claims import OPEN_CHOICE, by_concepts, denies_its_kind, says_another
 from medrl.verifiers.codes import by_code
 from medrl.verifiers.concepts import Vocabulary
-from medrl.verifiers.ellipsis import by_ellipsis, by_none, leaves_open, offers_several
+from medrl.verifiers.ellipsis import ALL_MAY, by_ellipsis, by_none, several_of
 from medrl.verifiers.extract import Extracted
 from medrl.verifiers.forms import by_form
 from medrl.verifiers.levels import named_level
@@ -45,13 +44,11 @@ from medrl.verifiers.typos import repaired
 from medrl.verifiers.vocabularies import Sources, vocabulary
 from medrl.verifiers.wanted import Wanted, denied, glossed, mentions, wanted_of
 from medrl.verifiers.wording import (
-    ALSO,
     AVOID,
     DENIED,
     DENIES,
     DIFFERENTIAL_ASIDE,
     LIST,
-    MARKS,
     OR,
     PARENS,
     REVERSED,
@@ -124,10 +121,10 @@ def _decide(problem: Problem, text: str, wanted: Wanted, known: Vocabulary | Non
     terms, names = wanted.terms, wanted.names
     text = simplified(text)
     core = peel(_SIDE_BEHIND.sub(r"\2 \1", _without_asides(problem, text, wanted, known)))
-    left = after_denial(core)
-    if left and (rest := _decide(problem, left, wanted, known)).score is not None:
-        if rest.score == 1.0 or not REVERSED.search(f"{problem.question} {terms[0]}"):
-            return rest
+    left = after_denial(core) or (after_denial(text.strip(" .。")) if text != core else "")
+    rest = _decide(problem, left, wanted, known) if left else None
+    if rest and (rest.score == 1.0 or (rest.score == 0.0 and not REVERSED.search(f"{problem.question} {terms[0]}"))):
+        return rest
     if inverted := _INVERTED.fullmatch(core):
         first = _decide(problem, f"{inverted[2]} {inverted[1]}", wanted, known)
         if first.score == 1.0:
@@ -146,7 +143,7 @@ def _decide(problem: Problem, text: str, wanted: Wanted, known: Vocabulary | Non
     cause = _CAUSE.search(core)
     if cause and says_nothing(tokens(core[cause.end() :]), _asked(problem.question)):
         core = core[: cause.start()]
-    several = _several(core, wanted, all_may=bool(_ALL_MAY.search(text)))
+    several = several_of(core, wanted, all_may=bool(ALL_MAY.search(text)))
     if several:
         return several
     kept = head_of(core)
@@ -156,7 +153,9 @@ def _decide(problem: Problem, text: str, wanted: Wanted, known: Vocabulary | Non
         words = tokens(shape)
         if any(opposed(words, term) or _opposed_but_for_sorts(words, term) for term in wanted.words):
             return Verdict.wrong(f"{shape!r:.60} is {terms[0]!r:.60} turned round (opposite, side, number or negation)")
-    if denied(text, terms) or (known and DENIED.search(text) and denies_its_kind(text, _reference(terms, known), known)):
+    if denied(text, terms) or (
+        known and DENIED.search(text) and denies_its_kind(text, _reference(terms, known), known)
+    ):
         if AVOID.search(problem.question) and TELLS_NOT_TO.match(text) and len(OR.split(text)) == 1:
             return Verdict.right(f"it says to avoid {terms[0]!r:.60}, which is asked")
         if REVERSED.search(problem.question) or REVERSED.search(terms[0]):
@@ -202,7 +201,8 @@ def _decide(problem: Problem, text: str, wanted: Wanted, known: Vocabulary | Non
 
 # A name as an index has it: "heart failure, left-sided".
 _INVERTED = re.compile(
-    r"([A-Za-z][^,.;()]{2,50}), ((?:left|right|acute|chronic|type|primary|secondary|bilateral|congenital)[\w -]{0,16})", re.IGNORECASE
+    r"([A-Za-z][^,.;()]{2,50}), ((?:left|right|acute|chronic|type|primary|secondary|bilateral|congenital)[\w -]{0,16})",
+    re.IGNORECASE,
 )
 
 
@@ -376,34 +376,6 @@ def _reference(terms: tuple[str, ...], known: Vocabulary) -> Reference:
 @lru_cache(maxsize=1024)
 def _asked(question: str) -> Asked:
     return Asked.of(question)
-
-
-def _several(core: str, wanted: Wanted, all_may: bool) -> Verdict | None:
-    """An open choice or a list that holds the reference among other things."""
-    names = wanted.names
-    if wanted.listed:
-        return None
-    if leaves_open(core, names):
-        return Verdict.wrong(OPEN_CHOICE)
-    if not MARKS.search(core) or ALSO.search(core):
-        return None
-    choice = [compact(peel(part)) for part in OR.split(core) if compact(part)]
-    if len(choice) > 1 and any(part in names for part in choice) and not all(part in names for part in choice):
-        return Verdict.wrong(OPEN_CHOICE)
-    if offers_several(core, tuple(names)):
-        return Verdict.wrong("an open choice between several answers, their last word said once")
-    if all_may and any(compact(peel(part)) in names for part in LIST.split(core)):
-        return Verdict.wrong(OPEN_CHOICE)
-    head = before_differential(core)
-    parts = [compact(peel(part)) for part in LIST.split(head) if compact(part) and not is_measure(part)]
-    if len(parts) > 2 and any(part in names for part in parts) and not all(part in names for part in parts):
-        return Verdict.abstain("the reference is one of several things listed")
-    return None
-
-
-_ALL_MAY = Pattern(
-    r"[都均皆]有?可能|必居其一|不能确定是哪|\b(?:are all|are both|all are|both are) possible\b", re.IGNORECASE
-)
 
 
 _CAUSE = Pattern(r",? (?:due to|secondary to|caused by|resulting from) ", re.IGNORECASE)

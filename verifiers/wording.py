@@ -22,8 +22,8 @@ _HEDGE = (
     r"i(?:'d| would|'ll| will)? (?:go with|lean towards?|favou?r|opt for|settle on|guess|strongly suspect)|"
     r"i(?:'m| am) (?:fairly|quite|reasonably|almost|pretty|very) (?:sure|certain|confident)(?: that)?|"
     r"if i had to (?:choose|pick|commit|guess|decide|bet|say|name)(?: one| it)?|"
-    r"(?:i(?:'m| am) |it(?:'s| is) )?(?:not (?:entirely |completely |100% |absolutely )?(?:sure|certain)|hard to (?:say|tell|be "
-    r"sure)),? but|with (?:high|reasonable|some|moderate) (?:confidence|certainty|probability)|"
+    r"(?:i(?:'m| am) |it(?:'s| is) )?(?:not (?:entirely |completely |100% |absolutely )?(?:sure|certain)|"
+    r"hard to (?:say|tell|be sure)),? but|with (?:high|reasonable|some|moderate) (?:confidence|certainty|probability)|"
     r"(?:best|well) explained by|points? to|in keeping with|fits(?: best)? with"
 )
 # What may stand before a term without changing it. Each is tried at the start, again and again.
@@ -212,12 +212,13 @@ _DENIED_FIRST = Pattern(
     r"(?:nothing|no \w+)(?: \w+){0,3} (?:suggests?|supports?|favou?rs|points? to) [^.;:\n]{2,80}[:;,.] (?:this|it) "
     r"(?:is|must be) (?P<found>[^\n]{2,200})|"
     r"(?:(?:al)?though |while )?(?:(?:I|we|one) (?:cannot|can't|can not|could not) (?:be|say) (?:\w+ )?(?:sure|certain)"
-    r"(?: [^,;.\n]{2,40})?|[^,;.\n]{3,60} (?:cannot|can't|can not|could not) (?:yet |be |be yet )*(?:\w+ )?(?:be )?(?:excluded|"
-    r"ruled out)(?: [^,;.\n]{2,40})?),? (?:but|yet|however,?|still,?) (?P<likely>[^\n]{2,200})|"
+    r"(?: [^,;.\n]{2,40})?|[^,;.\n]{3,60} (?:cannot|can't|can not|could not) (?:yet |be ){0,2}(?:\w+ )?(?:be )?"
+    r"(?:excluded|ruled out)(?: [^,;.\n]{2,40})?),? (?:but|yet|however,?|still,?) (?P<likely>[^\n]{2,200})|"
     r"(?:I |we |one )?(?:cannot|can't|could not|couldn't) (?:\w+ly )?(?:exclude|rule out) [^,.;\n]{3,60},? but (?P<despite>"
     r"[^\n]{2,200})|"
-    r"(?:I(?:'d| would)? |we )?(?:favou?r|prefer|choose) (?P<over>[^,.;\n]{3,60}) (?:over|to) [^,.;\n]{3,80}|"
-    r"(?!(?:nothing|no)\b)[^,.;\n]{3,60} (?:is|seems|appears|looks) (?:much |far )?less (?:likely|probable) than (?P<than>[^,.;\n]{3,60})|"
+    r"(?:I(?:'d| would)? |we (?:would )?)?(?:favou?r|prefer|choose|pick) (?P<over>[^,.;\n]{3,60}) over [^,.;\n]{3,80}|"
+    r"(?!(?:nothing|no)\b)[^,.;\n]{3,60} (?:is|seems|appears|looks) (?:much |far )?less (?:likely|probable) than "
+    r"(?P<than>[^,.;\n]{3,60})|"
     r"[^.;\n]{3,120} (?:was|were|has been|have been) (?:also )?(?:considered|entertained|thought of),? (?:but|yet|however,?) "
     r"(?P<fits>[^\n]{2,200})|"
     r"(?:虽然?|尽管)?(?:尚|暂|还)?(?:不能|无法|难以)(?:完全)?(?:除外|排除)[^，。；\n]{2,30}[，；](?:但|不过|然而)是?"
@@ -273,7 +274,7 @@ class Asked(NamedTuple):
         printed = first is not None and _SECOND_CHOICE.search(question, first.end())
         words = tokens(question[: first.start()] if first and printed else question)
         han = "" if question.isascii() else "".join(word if word > "\u3400" else " " for word in words)
-        offered = _OFFERED.search(first and question[: first.start()] or question)
+        offered = _OFFERED.search((first and question[: first.start()]) or question)
         either = frozenset(one for word in offered.groups() for one in tokens(word)) if offered else frozenset[str]()
         return cls(frozenset(words), han, either if len(either) == 2 else frozenset())
 
