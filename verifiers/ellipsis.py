@@ -107,7 +107,7 @@ def _figure(answer: Sequence[str], reference: Sequence[str], asked: Asked) -> Ve
 
 def _part(answer: Sequence[str], reference: Sequence[str], asked: Asked) -> Verdict | None:
     """Right where the question has every word that the answer leaves out, and no contrast is left out."""
-    own = [word for word in answer if not is_glue(word) or word in reference]
+    own = [word for word in answer if not is_glue(word) or word in reference or word in asked.either]
     missing = [word for word in reference if word not in own]
     if turned := _turned(own, reference, asked):
         return Verdict.wrong(f"names {turned}, the opposite")
