@@ -111,7 +111,8 @@ _DIFFERENTIAL = Pattern(
     re.IGNORECASE,
 )
 BEFORE_NEGATION = re.compile(
-    r"\b(?:not|no|never|without|unlikely(?: to be)?|excludes?d?|rul(?:e|es|ed|ing) out|rather than|instead of|"
+    r"\b(?:not|no|never|without|unlikely(?: to be)?|(?<!not )(?<!can't )(?:excludes?d?|"
+    r"rul(?:e|es|ed|ing) out)|rather than|instead of|"
     r"neither|nor|denies|no evidence of|against|isn't|cannot be|can't be)"
     r"(?: (?:a|an|the|be|to|have|evidence|of|sign|signs|any|diagnosis|have been)){0,4} ?$|"
     r"(?:(?<!能)(?<!能够)(?<!完全)(?:排除|除外)|不是|并非|非|(?<!不能)(?<!不得)不考虑|不支持|无|没有|而非|不选|否认|不属于|"
