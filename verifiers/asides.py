@@ -1,11 +1,11 @@
 """What stands beside an answer and leaves it as it is: reasons, contrasts, what is to be done, other names in parentheses."""
 
 import re
-from collections.abc import Callable
 
+from medrl.verifiers.concepts import Vocabulary
 from medrl.verifiers.normalise import tokens
 from medrl.verifiers.scripts import has_han
-from medrl.verifiers.wording import contrasts
+from medrl.verifiers.wording import Asked, contrasts, says_nothing
 
 _REASON = re.compile(
     r",? ?(?:because|since|given|as evidenced by)\b|，?(?:[多常均]?因为?|[多常]?由于|[多常]由)", re.IGNORECASE
@@ -13,7 +13,7 @@ _REASON = re.compile(
 _IN_REASON = re.compile(r"\b(?:or|may|might|could|has|have)\b|或|可能|患", re.IGNORECASE)  # a reason may say these
 _DASH = re.compile(r" [-–—]+ (?!no\b|not\b)|—+")
 _APPOSITION = re.compile(
-    r", (?:the only|a|an|which|as|caused by|characteri[sz]ed by|due to|defined by|meaning|regardless|particularly|then)\b|"
+    r", (?:the only|a|an|which|as|so|caused by|characteri[sz]ed by|due to|defined by|meaning|regardless|particularly|then)\b|"
     r"[,，](?:属|系|因|由|其|故)",
     re.IGNORECASE,
 )
@@ -46,8 +46,10 @@ _UNDOES = re.compile(
 _CLAUSES = re.compile(r"[.。;；\n]")
 # A parenthesis that says the name once more or where the thing comes from.
 _SAYS_AGAIN = re.compile(
-    r"(?:also (?:called|known as)|a\.?k\.?a\.?|formerly|older? (?:name|term):?) (?P<name>.{2,60})|"
-    r"(?:旧称|又称|又名|亦称|简称|俗称|曾称|旧名|即)(?P<han>.{2,30})|"
+    r"(?:also (?:called|known as|termed)|(?:commonly|otherwise) (?:called|known as)|"
+    r"a\.?k\.?a\.?|formerly|i\.e\.,?|"
+    r"older? (?:name|term):?) (?P<name>.{2,60})|"
+    r"(?:旧称|又称|又名|也称|也叫|又叫|亦称|简称|俗称|曾称|旧名|即)为?(?P<han>.{2,30})|"
     r"(?:due to|caused by|secondary to) (?P<cause>.{2,60})|(?P<by>.{1,20})(?:所致|引起|导致)(?:的)?",
     re.IGNORECASE,
 )
@@ -88,9 +90,10 @@ def without_exclusions(tail: str) -> tuple[str, str]:
 
 
 _EXCLUDED = re.compile(
-    r"[\s,，]*[^,，]{3,60}? (?:has been|have been|is|are|was|were) (?:also |already |thereby )?(?:ruled out|excluded|"
-    r"unlikely|"
-    r"less likely)\b[^,]{0,60}|[\s,，]*[^,，]{2,30}(?:已|可|已经|可以|被|均|都){1,2}(?:排除|除外)",
+    r"[\s,，]*[^,，]{3,60}? (?:has been|have been|is|are|was|were|(?:should|must|"
+    r"ha(?:s|ve) to|needs? to|ought to)(?: also| still)? be) (?:also |already |thereby |considered (?:and|but) )?"
+    r"(?:ruled out|excluded|rejected|dismissed|unlikely|less likely)\b[^,]{0,60}|"
+    r"[\s,，]*[^,，]{2,30}(?:已|可|已经|可以|被|均|都){1,2}(?:排除|除外)",
     re.IGNORECASE,
 )
 _SAME = re.compile(
@@ -106,13 +109,38 @@ def is_measure(text: str) -> bool:
     return match is not None and not _UNDOES.search(text, match.end())
 
 
-def says_again(aside: str, means: Callable[[str], bool]) -> bool:
-    """Whether a parenthesis gives the cause of what stands before it, or announces a name that `means` the same."""
-    match = _SAYS_AGAIN.fullmatch(aside)
-    if match is None:
+def only_describes(aside: str, reference: frozenset[int], known: Vocabulary, asked: Asked) -> bool:
+    """Whether a parenthesis names only things of other families, which cannot be answers: the parts that are affected."""
+    if _TELLS.search(aside) or len(aside) > 60 or not reference:
         return False
-    name = match["name"] or match["han"]
-    return means(name) if name else not _NO_CAUSE.search(match["cause"] or match["by"])
+    words = tokens(aside)
+    found = known.mentions(words, aside)
+    families = {known.family(one) for one in reference}
+    if not found or any("" in (f := {known.family(one) for one in m.ids}) or f & families for m in found):
+        return False
+    beside = [word for at, word in enumerate(words) if not any(m.start <= at < m.end for m in found)]
+    return says_nothing((word for word in beside if word not in _AFFECTS), asked)
+
+
+_AFFECTS = frozenset("involved affected involvement origin level 受 累 起 源 来 部 位 实 质 壁 膜".split())
+_TELLS = re.compile(
+    r"\d|\b(?:or|not?|non|without|never|left|right|"
+    r"un\w+|second|alternative|instead|rather|wrong|oral|intra\w+|sub\w+|topical|"
+    r"release|type|exclu\w+|rul\w+|than|versus|vs)\b|[或不非无没误错左右]|排除|除外|型|期|级|口服|静脉|注射|外用",
+    re.IGNORECASE,
+)
+
+
+def gives_cause(aside: str) -> bool:
+    """Whether a parenthesis gives the cause of what stands before it."""
+    match = _SAYS_AGAIN.fullmatch(aside)
+    return match is not None and not another_name(aside) and not _NO_CAUSE.search(match["cause"] or match["by"])
+
+
+def another_name(aside: str) -> str:
+    """The name that a parenthesis announces: "also called Y", 俗称Y; "" where it announces none."""
+    match = _SAYS_AGAIN.fullmatch(aside)
+    return (match["name"] or match["han"] or "") if match else ""
 
 
 _NO_CAUSE = re.compile(r"\b(?:not?|or|mis\w+|exclu\w+|wrong|unlikely|other)\b|[误非不或未无]|排除|除外", re.IGNORECASE)

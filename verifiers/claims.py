@@ -5,6 +5,7 @@ reference's concept and everything else says nothing more; it is wrong where it 
 reference's, or less than was asked. Words that are neither known nor empty leave it to the next stage.
 """
 
+import operator
 import re
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -214,6 +215,11 @@ def _wrong(
     if apart and (silent or _plain(parts, reference, known, asked)):
         name = known.concepts[min(affirmed[0])].names[0]
         return Verdict.wrong(f"it is {name!r:.60}, known as something else than {reference.terms[0]!r:.60}")
+    if len(affirmed) == 1 and silent and len(affirmed[0]) > 1 and not affirmed[0] & {OTHER, REFERENCE}:
+        one_way = [_apart(frozenset({i}), reference, known) for i in affirmed[0]]
+        less = [all(i in known.broader(w) for w in reference.ids) for i in affirmed[0]]
+        if any(one_way) and all(map(operator.or_, one_way, less)):
+            return Verdict.wrong(f"whatever it means, it is not {reference.terms[0]!r:.60}")  # a brand of two salts
     pairs = [(i, w) for i in affirmed[0] for w in reference.ids] if len(affirmed) == 1 and silent else []
     if pairs and all(i in known.broader(w) and _says_less(known, i, w) for i, w in pairs):
         return Verdict.wrong(f"less specific than {reference.terms[0]!r:.60}")
@@ -279,6 +285,18 @@ def says_another(tail: str, reference: Reference, known: Vocabulary) -> bool:
         _strangers(one, reference, known) and (not _REASONED.match(one) or bool(_CLAIMED.search(one)))
         for one in sentences
     )
+
+
+def denies_its_kind(text: str, reference: Reference, known: Vocabulary) -> bool:
+    """Whether an answer denies what the reference is a kind of, and so the reference: "not appendicitis" of an acute one."""
+    if not reference.ids or len(text) > 240:
+        return False
+    parts = parts_of(text, known, reference)
+    wanted = reference.ids | {REFERENCE}
+    if any(m.ids & wanted for part in parts for m in part.affirmed):
+        return False
+    above = [set(known.broader(one)) | {one} for one in reference.ids]
+    return any(all(len(m.ids) == 1 and m.ids <= one for one in above) for part in parts for m in part.denied)
 
 
 def denies(tail: str, reference: Reference, known: Vocabulary) -> bool:

@@ -52,6 +52,11 @@ _NOUNS = {"病": "disease", "综合征": "syndrome", "综合症": "syndrome", "�
 _MIXED = re.compile(rf"(?P<name>[A-Za-zÀ-ÿ'’ -]{{3,40}}?)(?:氏)?(?P<noun>{'|'.join(_NOUNS)})")
 
 
+_TWICE = re.compile(
+    r"(?P<before>[^()（）]{2,60}?) ?[（(](?P<inside>[^()（）]{2,40})[)）](?P<after>[^()（）,;.，。；]{2,40})"
+)
+
+
 class Mention(NamedTuple):
     """Where a text names something: words `start` to `end` of its tokens, and which concepts that may be."""
 
@@ -81,6 +86,17 @@ class Vocabulary:
         if not found and (mixed := _MIXED.fullmatch(name.strip())):
             found = self.ids(f"{mixed['name']} {_NOUNS[mixed['noun']]}")  # Parkinson病
         return found
+
+    def one_name(self, text: str) -> str:
+        """Of a name that says one word twice, "subacute (de Quervain) thyroiditis", the name; else the text as it is."""
+        match = _TWICE.fullmatch(text) if len(text) < 120 else None
+        if match is None:
+            return text
+        name = f"{match['before']}{match['after']}"
+        ids = self.ids(name)
+        kept = match["before"].rpartition(" ")[0]  # common peroneal (fibular) nerve
+        others = (f"{match['inside']}{match['after']}", f"{kept} {match['inside']}{match['after']}")
+        return name if ids and any(ids == self.ids(other) for other in others) else text
 
     def named(self, words: Sequence[str], name: str) -> frozenset[int]:
         """As `ids`, of a name whose `tokens` are at hand."""
@@ -174,7 +190,9 @@ class Vocabulary:
 @lru_cache(maxsize=16_384)
 def _apart(known: Vocabulary, first: int, second: int) -> bool:
     families = {known.family(first), known.family(second)}
-    if known.concepts[first].kind == known.concepts[second].kind and families <= {"drug", "organism"}:
+    if known.concepts[first].kind == known.concepts[second].kind and (
+        families <= {"drug", "organism"} or known.concepts[first].kind == "cell"
+    ):
         one_way, other_way = ({joined(words) for words in known.index.spelt[i]} for i in (first, second))
         return one_way.isdisjoint(other_way)  # another ingredient or species
     ours, theirs = known.index.spelt[first], known.index.spelt[second]
@@ -237,11 +255,15 @@ def _beside(one: _Name, other: _Name) -> Literal["contrast", "overlap", "strange
         return "overlap"
     rows = {row for row, _ in one.poles} & {row for row, _ in other.poles}
     parted = {row for row in rows if _of(one, row) != _of(other, row)}
-    if parted - {-1}:
+    if parted - {-1} or any(a in one.words and b in other.words for a, b in _APART):
         return "contrast"
     if parted or _of(one, -1) & NEGATIONS != _of(other, -1) & NEGATIONS:  # other numbers, or a negation
         return "contrast" if one.core == other.core and one.han == other.han else "strange"
     return "overlap"
+
+
+# Words of two contrasts that exclude each other all the same.
+_APART = frozenset({("central", "obstructive"), ("obstructive", "central")})
 
 
 def _of(name: _Name, row: int) -> set[str]:

@@ -8,11 +8,14 @@ import re
 from collections.abc import Collection, Sequence
 
 from medrl.types import Verdict
+from medrl.verifiers.asides import is_measure
+from medrl.verifiers.claims import OPEN_CHOICE
 from medrl.verifiers.concepts import Vocabulary
 from medrl.verifiers.normalise import ROMAN, compact, tokens
 from medrl.verifiers.opposites import NEGATIONS, POLES
 from medrl.verifiers.patterns import Pattern
-from medrl.verifiers.wording import LIST, OR, Asked, is_glue, says_nothing
+from medrl.verifiers.wanted import Wanted
+from medrl.verifiers.wording import ALSO, LIST, MARKS, OR, Asked, before_differential, is_glue, peel, says_nothing
 
 _NUMBERING = frozenset(
     "type class stage grade factor group phase category degree nyha killip mobitz tanner level subtype figo bethesda child "
@@ -23,12 +26,33 @@ _FIGURE = re.compile(r"\d{1,3}[a-e]?|[a-e]")
 
 def by_ellipsis(head: str, term: str, asked: Asked) -> Verdict | None:
     """The verdict on a head that is a part of the reference, with the question for the rest, or None."""
-    answer, reference = tokens(head), tokens(term)
+    sided = _SIDED.fullmatch(head)
+    if sided and (sided[1] or sided[2]).lower() in asked.words:
+        return None  # the question has another thing on that side
+    answer, reference = tokens((sided[1] or sided[2]) if sided else head), tokens(term)
     if not answer or len(answer) > 12 or len(reference) > 12:
         return None
-    return _figure(answer, reference, asked) or _part(answer, reference, asked)
+    return _figure(answer, reference, asked) or _part(answer, reference, asked) or _numbered(head, term)
 
 
+_SIDED = re.compile(
+    r"(?:the )?(left|right)(?:[- ](?:hand )?(?:sided?|one))?|(?:the )?(?:one )?on the (left|right)(?: side)?",
+    re.IGNORECASE,
+)
+
+
+def _numbered(head: str, term: str) -> Verdict | None:
+    """Of "Stage IB2" the figure with its letters alone, without the word that numbers."""
+    first = tokens(term)[0]
+    if first not in _NUMBERING or not _CODE.fullmatch(head):
+        return None
+    whole = tokens(f"{first} {head}")
+    if whole == tokens(term):
+        return Verdict.right("the figure with its word left out")
+    return Verdict.wrong(f"names {head} where {term!r:.40} is right") if len(whole) == len(tokens(term)) else None
+
+
+_CODE = re.compile(r"[IVX]{1,4}[A-E]?[1-4]?|[1-9][A-E]?[1-4]?", re.IGNORECASE)
 _NONE = re.compile(r"(?:none|no|nothing|nil|无|没有|不需要|无需)[.。]?", re.IGNORECASE)
 _SAYS_NONE = re.compile(
     r"(?P<no>(?:no|none|nothing|not)\b|不需要?|无需|无须|不用|不必|没有|无)(?P<what>[^.,;。，；]{0,60})(?:[.,;。，；].*)?",
@@ -83,13 +107,15 @@ def _figure(answer: Sequence[str], reference: Sequence[str], asked: Asked) -> Ve
 
 def _part(answer: Sequence[str], reference: Sequence[str], asked: Asked) -> Verdict | None:
     """Right where the question has every word that the answer leaves out, and no contrast is left out."""
-    own = [word for word in answer if not is_glue(word) or word in reference]
+    own = [word for word in answer if not is_glue(word) or word in reference or word in asked.either]
     missing = [word for word in reference if word not in own]
     if turned := _turned(own, reference, asked):
         return Verdict.wrong(f"names {turned}, the opposite")
     if not own or not missing or any(word not in reference for word in own) or len(set(own)) < len(own):
         return None
-    telling = [word for word in own if word in POLES or word[0].isdigit() or word not in asked.words]
+    telling = [
+        word for word in own if word in POLES or word[0].isdigit() or word not in asked.words or word in asked.either
+    ]
     if not telling or any(word in POLES or len(word) < 3 or word[0].isdigit() or word in NEGATIONS for word in missing):
         return None
     if any(len(word) == 1 and word > "\u3400" for word in (*own, *missing)):
@@ -102,9 +128,18 @@ def _part(answer: Sequence[str], reference: Sequence[str], asked: Asked) -> Verd
 
 
 def _turned(own: Sequence[str], reference: Sequence[str], asked: Asked) -> str:
-    """The pole that an answer names where the reference has another of the same contrast, all else being the question's."""
+    """The pole that an answer names where the reference has another of the same contrast, all else being the question's.
+
+    So is the word that the question itself offers beside the reference's: "typical or atypical".
+    """
     strange = [word for word in own if word not in reference]
-    if len(strange) != 1 or strange[0] not in POLES:
+    if len(strange) != 1:
+        return ""
+    if strange[0] in asked.either and len(own) == 1:
+        offered = [word for word in reference if word in asked.either]
+        missing = [word for word in reference if word not in offered]
+        return strange[0] if len(offered) == 1 and all(word in asked.words for word in missing) else ""
+    if strange[0] not in POLES:
         return ""
     row, pole = POLES[strange[0]]
     against = [word for word in reference if word in POLES and POLES[word][0] == row and POLES[word][1] != pole]
@@ -166,3 +201,31 @@ def leaves_open(core: str, names: Collection[str]) -> bool:
     items = [item for item in LIST.split(listed["list"]) if compact(item)]
     several = len(items) > (2 if core[:8].lower() == "consider" else 1)
     return several and len({compact(item) for item in items}) == len(items)
+
+
+def several_of(core: str, wanted: Wanted, all_may: bool) -> Verdict | None:
+    """An open choice or a list that holds the reference among other things."""
+    names = wanted.names
+    if wanted.listed:
+        return None
+    if leaves_open(core, names):
+        return Verdict.wrong(OPEN_CHOICE)
+    if not MARKS.search(core) or ALSO.search(core):
+        return None
+    choice = [compact(peel(part)) for part in OR.split(core) if compact(part)]
+    if len(choice) > 1 and any(part in names for part in choice) and not all(part in names for part in choice):
+        return Verdict.wrong(OPEN_CHOICE)
+    if offers_several(core, tuple(names)):
+        return Verdict.wrong("an open choice between several answers, their last word said once")
+    if all_may and any(compact(peel(part)) in names for part in LIST.split(core)):
+        return Verdict.wrong(OPEN_CHOICE)
+    head = before_differential(core)
+    parts = [compact(peel(part)) for part in LIST.split(head) if compact(part) and not is_measure(part)]
+    if len(parts) > 2 and any(part in names for part in parts) and not all(part in names for part in parts):
+        return Verdict.abstain("the reference is one of several things listed")
+    return None
+
+
+ALL_MAY = Pattern(
+    r"[都均皆]有?可能|必居其一|不能确定是哪|\b(?:are all|are both|all are|both are) possible\b", re.IGNORECASE
+)

@@ -212,18 +212,37 @@ def loose_key(words: Sequence[str]) -> str:
     if words and all(len(word) == 1 and word > "\u3400" for word in words):
         bare = _GENERAL.sub("", "".join(words))
         return bare.removesuffix("症") if len(bare) > 4 and bare[-2] not in "炎发遗合" else bare
-    rest = [word for word in words if word not in ("of", "type", "serotype")]
+    rest = [_ORGANS.get(word, word) for word in words if word not in ("of", "type", "serotype")]
     if len(rest) > 2 and rest[0].startswith("anti") and rest[-1] == "antibody":
         del rest[-1]  # anti-dsDNA
     if not _LEVELS.keys().isdisjoint(rest):
         rest = _levelled(rest)
-    if not 1 < len(rest) <= 5 or not _ORDERED.isdisjoint(rest):
+    sides = rest.count("left") + rest.count("right")  # a single one may stand anywhere: fracture of the left femur
+    ordered = _ORDERED - {"left", "right"} if sides == 1 else _ORDERED
+    if not 1 < len(rest) <= 5 or not ordered.isdisjoint(rest):
         return ""
     if len({POLES[word][0] for word in rest if word in POLES}) < sum(word in POLES for word in rest):
         return ""  # "PPV up, NPV down" is not "PPV down, NPV up"
     return " ".join(sorted(rest))
 
 
+# Organs by the adjective that says the same: cancer of the stomach is gastric cancer.
+_ORGANS = dict(
+    pair.split("/")
+    for pair in (
+        "skin/cutaneous liver/hepatic kidney/renal lung/pulmonary brain/cerebral heart/cardiac stomach/gastric eye/ocular "
+        "esophagus/esophageal pancreas/pancreatic colon/colonic rectum/rectal uterus/uterine ovary/ovarian testis/testicular "
+        "testicle/testicular prostate/prostatic spleen/splenic trachea/tracheal larynx/laryngeal pharynx/pharyngeal "
+        "nasopharynx/nasopharyngeal bronchus/bronchial aorta/aortic appendix/appendiceal urethra/urethral ureter/ureteral "
+        "ureteric/ureteral vagina/vaginal vulva/vulvar penis/penile retina/retinal cornea/corneal meninge/meningeal "
+        "nose/nasal mandible/mandibular maxilla/maxillary duodenum/duodenal jejunum/jejunal ileum/ileal cecum/cecal "
+        "peritoneum/peritoneal pleura/pleural pericardium/pericardial myocardium/myocardial endocardium/endocardial "
+        "endometrium/endometrial scrotum/scrotal tonsil/tonsillar humerus/humeral femur/femoral tibia/tibial fibula/fibular "
+        "patella/patellar clavicle/clavicular scapula/scapular cerebellum/cerebellar hypothalamus/hypothalamic "
+        "abdomen/abdominal thorax/thoracic pelvis/pelvic placenta/placental tongue/lingual gingiva/gingival "
+        "diaphragm/diaphragmatic mediastinum/mediastinal intestine/intestinal bowel/intestinal bone/osseous"
+    ).split()
+)
 _LEVELS = {
     **dict.fromkeys("increased elevated raised high increase elevation".split(), "high"),
     **dict.fromkeys("decreased reduced low lowered diminished decrease".split(), "low"),

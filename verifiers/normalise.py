@@ -42,10 +42,10 @@ _FIGURES_AND_LETTERS = frozenset(_FIGURES) | {figure + letter for figure in _FIG
 _ORDINALS, _RANKS = frozenset("first second third fourth".split()), frozenset("degree stage grade class".split())
 _HAN = {"一": "1", "二": "2", "三": "3", "四": "4", "五": "5", "六": "6", "七": "7", "八": "8", "九": "9", "十": "10"}
 _HAN_NUMBERED = Pattern(
-    r"(?:第)?([一二三四五六七八九十])(?=[型级期度类]|因子)|(?<=[型级期度类])([一二三四五六七八九十])"
+    r"(?:第)?([一二三四五六七八九十])(?=[型级期度类对]|因子)|(?<=[型级期度类])([一二三四五六七八九十])"
 )
 _LONGEST = "|".join(sorted(ROMAN, key=len, reverse=True))
-_HAN_ROMAN = Pattern(rf"(?<![a-z])({_LONGEST})(?=[型级期度类]|因子)|(?<=[型级期度类子])({_LONGEST})(?![a-z])")
+_HAN_ROMAN = Pattern(rf"(?<![a-z])第?({_LONGEST})(?=[型级期度类对]|因子)|(?<=[型级期度类子])({_LONGEST})(?![a-z])")
 _PLAIN = str.maketrans(SIMPLIFIED) | str.maketrans(_SIGNS | {letter: f" {name} " for letter, name in _GREEK.items()})
 _VARIANTS = {
     "梗塞": "梗死",

@@ -1,4 +1,7 @@
-"""Texts that announce an answer and give none: "Let me think step by step", "Here is my answer:", 根据题意可得出以下结论."""
+"""Texts that announce an answer and give none: "Let me think step by step", "Here is my answer:", 根据题意可得出以下结论.
+
+So do those that commit to nothing: "Hard to say; more tests are needed", 情况不明，建议进一步检查.
+"""
 
 import re
 
@@ -40,5 +43,31 @@ OPENERS = re.compile(
     r"(?:见上文?|如上|同上|如前所述|详见上文|见思考过程|如上所述)|"
     r"(?:很?抱歉[，,])?我?(?:无法|不能)(?:回答|作答|解答)(?:这个?|该|本|您的)?(?:问题|题目?)?)"
     rf"{_END}",
+    re.IGNORECASE,
+)
+
+_MORE = r"(?:more|further|additional) (?:tests?|testing|information|work-?up|investigations?|data|evaluation|history|imaging)"
+NO_ANSWER = re.compile(
+    r"(?:(?:I am |I'm |it is |it's |this is |that is )?(?:not (?:entirely |really |quite )?(?:sure|certain|clear)|"
+    r"unclear|uncertain|"
+    r"(?:hard|difficult|impossible|too early) to (?:say|tell|know|determine|decide))(?: (?:what|which) (?:it|this) is)?|"
+    r"(?:I )?(?:do not|don't) (?:really )?know|(?:it |this )?(?:cannot|can't) be (?:determined|decided|said)"
+    r"(?: (?:from|with) [\w ]{3,40})?|"
+    rf"{_MORE} (?:is|are|would be|will be) (?:needed|required|necessary)(?: (?:to|before) [\w ]{{3,40}})?|"
+    rf"I would need {_MORE}|"
+    r"(?:it |this )?(?:could|may|might) be (?:something|anything) ?(?:infectious|serious|else|viral|benign)?|"
+    r"(?:a |the )?(?:doctor|physician|specialist|dermatologist|surgeon|expert|clinician) should "
+    r"(?:decide|be consulted|see it)|"
+    r"please (?:see|consult|ask) (?:a|your) (?:doctor|physician|specialist)|[,;. ]+){1,6}|"
+    r"(?:(?:病史|资料|信息|证据|条件)(?:不全|不足|有限|不够)|(?:目前|现在|暂时?|尚|还)?(?:无法|不能|难以)(?:作出)?(?:判断|确定|诊断|"
+    r"确诊|下结论|明确|回答)(?:诊断)?|不(?:清楚|知道|确定|好说)|(?:情况|诊断|病因|原因)(?:尚|仍)?(?:不明确?|待查|未明|不清楚?)|"
+    r"(?:建议|需要?|应|请|须)?(?:进一步|完善|继续|到医院|尽快)(?:相关|的)?(?:检查|评估|观察|就医|就诊)(?:后再(?:定|说|判断))?|"
+    r"建议(?:就医|就诊|咨询(?:专科)?医[生师])|[，,。；; ]+){1,6}",
+    re.IGNORECASE,
+)
+# References that say so themselves.
+UNCERTAIN = re.compile(
+    r"\b(?:unknown|uncertain|unclear|undetermined|indeterminate|cannot|not|more|further|refer\w*|consult\w*|idiopathic|none)\b|"
+    r"不明|无法|不能|待查|进一步|未明|完善|就医|检查|观察|评估",
     re.IGNORECASE,
 )

@@ -6,7 +6,7 @@ from functools import lru_cache
 
 # Each row one contrast: poles parted by "/", words that say the same pole by "|".
 _ROWS = """
-left / right / bilateral
+left|左 / right|右 / bilateral|双
 ipsilateral / contralateral
 increased|increase|elevated|raised|high|rise / decreased|decrease|reduced|low|lowered|fall / normal|unchanged
 benign / malignant
@@ -49,8 +49,13 @@ insipidus / mellitus
 with / without
 before / after
 malabsorption / absorption
+neonatal|infantile|infant|newborn|juvenile / adult|senile
+congenital / acquired
+complete|total / incomplete|partial
+typical / atypical
+sporadic / familial|hereditary
+transudative / exudative
 高 / 低 / 正
-左 / 右 / 双
 酸 / 碱
 上 / 下
 前 / 后

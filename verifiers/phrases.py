@@ -43,6 +43,18 @@ _AVOID = re.compile(
     r"(?:避免|不要|禁止|不应|不宜|不能|勿|暂?不用|暂?不|无需|不必|无须|禁))(?P<what>[^,.;，。；、和并]{1,40})",
     re.IGNORECASE,
 )
+# What is not waited for is neither done nor avoided; such a measure is done at once.
+_NOT_WAITING = re.compile(
+    r",? ?(?:(?:and|but|;) )?(?:\b(?:without|do not|don't|not|never)(?: be)? (?:wait(?:ing)?|delay(?:ing|ed)?|postpon\w+|"
+    r"defer\w*)(?: \w+)? (?:for|until|by|to)\b|[，,]?(?:而)?(?:无需|不必|不要|不应|不能|不|勿)(?:因)?(?:等待?|延误|"
+    r"拖延))[^,.;，。；]{0,60}",
+    re.IGNORECASE,
+)
+_AT_ONCE = re.compile(
+    r"\b(?:immediate\w*|urgent\w*|at once|prompt\w*|straight ?away|right away|emergency|emergent\w*|stat|now)\b|立即|立刻|"
+    r"马上|尽快|尽早|即刻|迅速|紧急|急诊",
+    re.IGNORECASE,
+)
 _STOP = re.compile(
     r"(?:\b(?:stop(?:ping)?|discontinu(?:e|ing)|cease|withdraw)\b|停止(?:使用|给药|用药|注射|输注)?|停用|停药|停)(?:药物?)?"
     r"(?P<what>[^,.;，。；、和并]{0,40}?(?=$|[,.;，。；、和并]| and\b))",
@@ -95,6 +107,7 @@ def _things(text: str, known: Vocabulary, asked: Asked) -> frozenset[int | str] 
 
 def _measures(text: str, known: Vocabulary, asked: Asked) -> _Measures | None:
     avoided: set[int | str] = set()
+    text = _NOT_WAITING.sub("", text)
     for pattern in (_AVOID, _REFUSED, _STOP):
         for match in pattern.finditer(text):
             what = next(filter(None, match.groupdict().values()), "")
@@ -129,7 +142,8 @@ def by_measures(reference: str, text: str, known: Vocabulary, asked: Asked) -> V
     given = _measures(text, known, asked) if wanted else None
     if wanted is None or given is None:
         return None
-    if given.done == wanted.done and (given.avoided == wanted.avoided or not given.avoided):
+    waits = _NOT_WAITING.search(reference) and not (_NOT_WAITING.search(text) or _AT_ONCE.search(text))
+    if not waits and given.done == wanted.done and (given.avoided == wanted.avoided or not given.avoided):
         return Verdict.right(f"does what {reference!r:.60} does") if given.avoided == wanted.avoided else None
     acts = _acts(wanted, known)
     refused = {act for act in acts if any(_names(one, act, known) for one in given.avoided)}

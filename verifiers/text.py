@@ -13,14 +13,22 @@ from typing import ClassVar
 
 from medrl.types import Problem, Verdict
 from medrl.verifiers.abbreviations import meaning_of
-from medrl.verifiers.asides import is_measure, only_explains, says_again, without_exclusions
-from medrl.verifiers.claims import OPEN_CHOICE, by_concepts, says_another
+from medrl.verifiers.asides import (
+    another_name,
+    gives_cause,
+    only_describes,
+    only_explains,
+    without_exclusions,
+)
+from medrl.verifiers.claims import OPEN_CHOICE, by_concepts, denies_its_kind, says_another
 from medrl.verifiers.codes import by_code
 from medrl.verifiers.concepts import Vocabulary
-from medrl.verifiers.ellipsis import by_ellipsis, by_none, leaves_open, offers_several
+from medrl.verifiers.ellipsis import ALL_MAY, by_ellipsis, by_none, several_of
 from medrl.verifiers.extract import Extracted
+from medrl.verifiers.forms import by_form
 from medrl.verifiers.levels import named_level
 from medrl.verifiers.normalise import compact, tokens
+from medrl.verifiers.openers import NO_ANSWER, UNCERTAIN
 from medrl.verifiers.opposites import opposed
 from medrl.verifiers.parts import Reference, names_reference
 from medrl.verifiers.patterns import Pattern
@@ -36,12 +44,11 @@ from medrl.verifiers.typos import repaired
 from medrl.verifiers.vocabularies import Sources, vocabulary
 from medrl.verifiers.wanted import Wanted, denied, glossed, mentions, wanted_of
 from medrl.verifiers.wording import (
-    ALSO,
     AVOID,
+    DENIED,
     DENIES,
     DIFFERENTIAL_ASIDE,
     LIST,
-    MARKS,
     OR,
     PARENS,
     REVERSED,
@@ -114,9 +121,16 @@ def _decide(problem: Problem, text: str, wanted: Wanted, known: Vocabulary | Non
     terms, names = wanted.terms, wanted.names
     text = simplified(text)
     core = peel(_SIDE_BEHIND.sub(r"\2 \1", _without_asides(problem, text, wanted, known)))
-    left = after_denial(core)
-    if left and (rest := _decide(problem, left, wanted, known)).score == 1.0:
+    left = after_denial(core) or (after_denial(text.strip(" .。")) if text != core else "")
+    rest = _decide(problem, left, wanted, known) if left else None
+    if rest and (rest.score == 1.0 or (rest.score == 0.0 and not REVERSED.search(f"{problem.question} {terms[0]}"))):
         return rest
+    if inverted := _INVERTED.fullmatch(core):
+        first = _decide(problem, f"{inverted[2]} {inverted[1]}", wanted, known)
+        if first.score == 1.0:
+            return first
+    if _said_nothing(core, terms[0]):
+        return Verdict.wrong("it commits to nothing")
     for shape in (text, core) if core != text else (text,):
         if (key := compact(shape)) in names or wanted.says(tokens(shape)):
             return Verdict.right(f"it is {names.get(key, terms[0])!r:.60}, as written")
@@ -129,7 +143,7 @@ def _decide(problem: Problem, text: str, wanted: Wanted, known: Vocabulary | Non
     cause = _CAUSE.search(core)
     if cause and says_nothing(tokens(core[cause.end() :]), _asked(problem.question)):
         core = core[: cause.start()]
-    several = _several(core, wanted, all_may=bool(_ALL_MAY.search(text)))
+    several = several_of(core, wanted, all_may=bool(ALL_MAY.search(text)))
     if several:
         return several
     kept = head_of(core)
@@ -139,7 +153,9 @@ def _decide(problem: Problem, text: str, wanted: Wanted, known: Vocabulary | Non
         words = tokens(shape)
         if any(opposed(words, term) or _opposed_but_for_sorts(words, term) for term in wanted.words):
             return Verdict.wrong(f"{shape!r:.60} is {terms[0]!r:.60} turned round (opposite, side, number or negation)")
-    if denied(text, terms):
+    if denied(text, terms) or (
+        known and DENIED.search(text) and denies_its_kind(text, _reference(terms, known), known)
+    ):
         if AVOID.search(problem.question) and TELLS_NOT_TO.match(text) and len(OR.split(text)) == 1:
             return Verdict.right(f"it says to avoid {terms[0]!r:.60}, which is asked")
         if REVERSED.search(problem.question) or REVERSED.search(terms[0]):
@@ -181,6 +197,17 @@ def _decide(problem: Problem, text: str, wanted: Wanted, known: Vocabulary | Non
         or _by_code(problem, head if explained else core, known, wanted)
     )
     return verdict or Verdict.abstain("the wording does not decide")
+
+
+# A name as an index has it: "heart failure, left-sided".
+_INVERTED = re.compile(
+    r"([A-Za-z][^,.;()]{2,50}), ((?:left|right|acute|chronic|type|primary|secondary|bilateral|congenital)[\w -]{0,16})",
+    re.IGNORECASE,
+)
+
+
+def _said_nothing(core: str, reference: str) -> bool:
+    return len(core) < 160 and not UNCERTAIN.search(reference) and bool(NO_ANSWER.fullmatch(core))
 
 
 _DOING = re.compile(
@@ -228,7 +255,8 @@ def _by_statement(problem: Problem, core: str, wanted: Wanted, known: Vocabulary
         return len(ours) == 1 and ours <= theirs and sure
 
     reference = wanted.terms[0]
-    return by_relation(reference, core, same) or by_presence(reference, core, same, asked)
+    stated = by_relation(reference, core, same) or by_presence(reference, core, same, asked)
+    return stated or by_form(reference, core, same)
 
 
 def _by_code(problem: Problem, text: str, known: Vocabulary | None, wanted: Wanted) -> Verdict | None:
@@ -269,6 +297,14 @@ def _said_again(problem: Problem, core: str, wanted: Wanted, known: Vocabulary |
     """
     if len(core) > 300:
         return None
+    called = _ALSO_CALLED.fullmatch(core)
+    if called and known:
+        reference = _reference(wanted.terms, known)
+        names = [known.ids(name) for name in LIST.split(called["names"] or called["han"])]
+        if any(ids and not ids & reference.ids for ids in names) or _NO_ANSWER.search(called["names"] or called["han"]):
+            return None
+        first = _decide(problem, called["first"] or called["name"], wanted, known)
+        return first if first.score is not None else None
     parts = _NAMELY.split(core)
     if len(parts) != 2:
         words = core.split("，")
@@ -280,6 +316,12 @@ def _said_again(problem: Problem, core: str, wanted: Wanted, known: Vocabulary |
     return after if after.score == 1.0 and before.score != 0.0 and not strange and not elsewhere else None
 
 
+_ALSO_CALLED = Pattern(
+    r"(?P<first>[^,;.\n]{3,60}),? (?:also|formerly|otherwise|commonly|previously|better) (?:called|known as|termed|named) "
+    r"(?P<names>[^.;\n]{2,80})|"
+    r"(?P<name>[^，。；,\n]{2,30})[，,]?(?:又称|又名|也称|亦称|俗称|旧称|简称|也叫|又叫)为?(?P<han>[^。；\n]{2,40})",
+    re.IGNORECASE,
+)
 _NO_ANSWER = re.compile(
     r"错|不|非|误|干扰|鉴别|排除|否|另|次|最后|\b(?:not|no|without|unlikely|ruled out|least|second)\b", re.IGNORECASE
 )
@@ -336,34 +378,6 @@ def _asked(question: str) -> Asked:
     return Asked.of(question)
 
 
-def _several(core: str, wanted: Wanted, all_may: bool) -> Verdict | None:
-    """An open choice or a list that holds the reference among other things."""
-    names = wanted.names
-    if wanted.listed:
-        return None
-    if leaves_open(core, names):
-        return Verdict.wrong(OPEN_CHOICE)
-    if not MARKS.search(core) or ALSO.search(core):
-        return None
-    choice = [compact(peel(part)) for part in OR.split(core) if compact(part)]
-    if len(choice) > 1 and any(part in names for part in choice) and not all(part in names for part in choice):
-        return Verdict.wrong(OPEN_CHOICE)
-    if offers_several(core, tuple(names)):
-        return Verdict.wrong("an open choice between several answers, their last word said once")
-    if all_may and any(compact(peel(part)) in names for part in LIST.split(core)):
-        return Verdict.wrong(OPEN_CHOICE)
-    head = before_differential(core)
-    parts = [compact(peel(part)) for part in LIST.split(head) if compact(part) and not is_measure(part)]
-    if len(parts) > 2 and any(part in names for part in parts) and not all(part in names for part in parts):
-        return Verdict.abstain("the reference is one of several things listed")
-    return None
-
-
-_ALL_MAY = Pattern(
-    r"[都均皆]有?可能|必居其一|不能确定是哪|\b(?:are all|are both|all are|both are) possible\b", re.IGNORECASE
-)
-
-
 _CAUSE = Pattern(r",? (?:due to|secondary to|caused by|resulting from) ", re.IGNORECASE)
 
 
@@ -381,6 +395,8 @@ def _without_asides(problem: Problem, text: str, wanted: Wanted, known: Vocabula
 
     for aside in PARENS.findall(text):
         echo = len(compact(aside)) > 3 and compact(aside) in compact(problem.question)
-        if not echo and not (says_again(aside, same) and not (known and says_another(aside, reference, known))):
-            return DIFFERENTIAL_ASIDE.sub(" ", text)
+        name = another_name(aside)
+        again = same(name) if name else gives_cause(aside) and not (known and says_another(aside, reference, known))
+        if not (echo or again or (known and only_describes(aside, reference.ids, known, _asked(problem.question)))):
+            return DIFFERENTIAL_ASIDE.sub(" ", known.one_name(text) if known else text)
     return DIFFERENTIAL_ASIDE.sub(" ", PARENS.sub("", text))

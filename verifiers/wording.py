@@ -21,7 +21,9 @@ _HEDGE = (
     r"my (?:best guess|impression|working diagnosis|leading diagnosis|first choice|bet|vote)(?: is| would be|:)|"
     r"i(?:'d| would|'ll| will)? (?:go with|lean towards?|favou?r|opt for|settle on|guess|strongly suspect)|"
     r"i(?:'m| am) (?:fairly|quite|reasonably|almost|pretty|very) (?:sure|certain|confident)(?: that)?|"
-    r"if i had to (?:choose|pick)(?: one)?|with (?:high|reasonable|some|moderate) (?:confidence|certainty|probability)|"
+    r"if i had to (?:choose|pick|commit|guess|decide|bet|say|name)(?: one| it)?|"
+    r"(?:i(?:'m| am) |it(?:'s| is) )?(?:not (?:entirely |completely |100% |absolutely )?(?:sure|certain)|"
+    r"hard to (?:say|tell|be sure)),? but|with (?:high|reasonable|some|moderate) (?:confidence|certainty|probability)|"
     r"(?:best|well) explained by|points? to|in keeping with|fits(?: best)? with"
 )
 # What may stand before a term without changing it. Each is tried at the start, again and again.
@@ -29,8 +31,10 @@ _LEAD = re.compile(
     rf"(?:{_HEDGE}|(?:it|this|that|the (?:diagnosis|answer|patient|condition|cause|finding|drug|organism|"
     r"picture|presentation))"
     r"(?: (?:most likely|likely|probably))?(?:'s| is| was| has| would be| must be| should be| indicates| suggests| are)"
+    r"|(?:it|this|that|he|she|the (?:drug|agent|patient)) (?:causes|produces|leads to|results in|gives|develops|developed)"
     r"|(?:most )?(?:consistent with|suggestive of|diagnostic of|indicative of|compatible with)|a case of|"
     r"diagnosis of|the diagnosis|answer|diagnosis"
+    r"|(?:不好说|说不准|不太?确定|不敢肯定|难说|不能(?:完全|百分百)(?:肯定|确定))[，,](?:但|不过)?"
     r"|(?:解|答|解答|答案)[:：]|毫?无疑问?[是为]|毫无疑问|首先考虑为?|优先考虑|首选|最可能是|最可能为|最常见的?是|"
     r"可能是|可能为|应该是|应为|"
     r"(?:个人|我(?:个人)?|笔者|本人)(?:更|还是)?(?:认为|觉得|判断|倾向于?|考虑)|(?:更|较|比较|目前)?倾向于?(?:诊断)?|"
@@ -45,6 +49,11 @@ _LEAD = re.compile(
 )
 _TAIL = Pattern(
     r"(?:可能性大|的?可能性?(?:最|较|很|极|更|比较)(?:大|高)|可能|的可能|的诊断|吧|is (?:most )?likely|most likely|的表现|"
+    r"[, ] ?(?:is|would be|remains) my (?:(?:best|first|leading|working|top|main|final|provisional) )*(?:guess|bet|diagnosis|"
+    r"choice|impression|pick|answer)|(?:tops|heads) (?:my|the) list|is what I(?:'d| would) (?:go with|say|favou?r)|"
+    r"(?:seems|appears|looks|remains|would be) (?:the )?most (?:likely|probable)(?: diagnosis| answer| cause)?|"
+    r", (?:though|although|but|while) (?:I|we|one) (?:cannot|can't|could not) be (?:\w+ )?(?:certain|sure)"
+    r"(?: (?:without|until|before)\b[^.,;\n]{2,40})?|"
     r", (?:I(?:'d| would) (?:say|think|guess)|I (?:think|believe|suppose|guess)|in my (?:view|opinion)|then|most probably|"
     r"I am sure)|, (?:though|although|but) (?:I am |I'm )?(?:not (?:entirely |fully |completely )?(?:certain|sure)|"
     r"uncertain)|"
@@ -74,7 +83,8 @@ DIFFERENTIAL_ASIDE = Pattern(
 )
 _EDGE = " \t\n.,;:。，；：、!！*\"'“”"
 _BECAUSE = Pattern(
-    r"(?:,? (?:because|since|as evidenced by|which)\b|,? given(?= (?:the|that|this|these|h(?:is|er)|their|such|no)\b)|"
+    r"(?:,? (?:because|since|as evidenced by|which)\b|, so (?!it(?:'s| is)\b|this|that|the|I\b|we\b|likely|probably|"
+    r"most)|,? given(?= (?:the|that|this|these|h(?:is|er)|their|such|no)\b)|"
     r"[,;:] |\. | [-–—] |—+|[，；：。]|(?:，)?因为|，?由于|\n)",
     re.IGNORECASE,
 )
@@ -82,17 +92,31 @@ _DIFFERENTIAL = Pattern(
     r",? ?(?:\b(?:rather than|instead of|as opposed to|(?:(?:and|but) (?:is |was )?)?"
     rf"(?<!did )(?<!does )(?<!do )(?<!is )(?<!was )not{_OTHER}|"
     r"exclude|ruling out|rule out|unlike)\b|(?:，?(?:而非|而不是)|[，,] ?(?:并?不是|并非))(?=.{0,3}?\w)|"
+    r",? (?:ahead of|in preference to)\b|[,;] (?:the )?second most likely\b|"
+    r",? with [^,.;:\n]{2,60} as an? (?:less likely|unlikely|distant|remote) (?:alternative|differential|possibility)|"
+    r"[，,。；;](?:其|主要的?)?鉴别(?:诊断)?(?:主要)?(?:包括|有|为|需考虑|考虑|需排除)[:：]?[^。；;\n]{0,60}|"
+    r"[，,；;]其次(?:为|是|考虑|才是|才?考虑|可能(?:为|是)?)|"
+    r"[,.;] (?:the |my )?(?:main |chief |principal )?(?:differential(?: diagnos[ie]s)?|ddx)(?: \w+)? (?:includes?|is|are|"
+    r"would include|also includes?|comprises?)\b:? ?[^.;\n]{0,120}|"
+    r"[,;.] (?!(?:it|this|that|which|these|the)\b)[^,.;:\n]{3,60} (?:is|are) (?:the |in the |on the |a |an )?"
+    r"(?:(?:main|chief|principal|important|only|closest) )?(?:differentials?|alternative)(?: diagnos[ie]s)?\b|"
+    r"[,;.] (?!(?:it|this|that|which|these)\b)[^,.;:\n]{3,60} (?:was|were|has been|have been) (?:considered"
+    r"(?:,? (?:and|but))|entertained(?:,? (?:and|but))) (?:rejected|excluded|dismissed|discarded|ruled out|thought "
+    r"unlikely|felt (?:to be )?unlikely|judged unlikely)\b|"
+    r"[,;.] (?:(?:al)?though |but |while |whereas )?(?!(?:it|this|that|which|these|the)\b)[^,.;:\n]{3,60} (?:should|must|has "
+    r"to|have to|needs? to|ought to|still (?:has|needs) to) (?:also |still |first )?be (?:excluded|ruled out)\b|"
     r",? with [^,.;:\n]{2,60} (?:as|in) the (?:main |only |chief |principal )?(?:differential|alternative)|"
     r"[，,；;。]?(?:但|尚|还|仍|同时|另|并)*(?:需|要|应|须|当)?(?:注意)?(?:与|和|同).{0,30}鉴别|，?(?:但|仍|还|"
     r"同时)?(?:需|应|要|注意|警惕|须)*排除(?=[\u3400-\u9fffA-Za-z]))",
     re.IGNORECASE,
 )
 BEFORE_NEGATION = re.compile(
-    r"\b(?:not|no|never|without|unlikely(?: to be)?|excludes?d?|rul(?:e|es|ed|ing) out|rather than|instead of|"
+    r"\b(?:not|no|never|without|unlikely(?: to be)?|(?<!not )(?<!can't )(?:excludes?d?|"
+    r"rul(?:e|es|ed|ing) out)|rather than|instead of|"
     r"neither|nor|denies|no evidence of|against|isn't|cannot be|can't be)"
     r"(?: (?:a|an|the|be|to|have|evidence|of|sign|signs|any|diagnosis|have been)){0,4} ?$|"
-    r"(?:(?<!能)(?<!能够)排除|不是|并非|非|(?<!不能)(?<!不得)不考虑|不支持|无|没有|而非|不选|否认|除外|不属于|"
-    r"不像)(?:了|为|是|有)?$",
+    r"(?:(?<!能)(?<!能够)(?<!完全)(?:排除|除外)|不是|并非|非|(?<!不能)(?<!不得)不考虑|不支持|无|没有|而非|不选|否认|不属于|"
+    r"不像|不太可能|不大可能|不可能|不会)(?:了|为|是|有)?$",
     re.IGNORECASE,
 )
 AFTER_NEGATION = Pattern(
@@ -125,6 +149,11 @@ LIST = Pattern(r"\s*(?:,? \b(?:or|and)\b|或者|或|和|及|还是|[,;、，；]
 MARKS = Pattern(r"[,;、，；/或和及]|还是|\b(?:or|and|either)\b", re.IGNORECASE)  # without one, no choice and no list
 ALSO = re.compile(r"\b(?:also known as|also called|a\.?k\.?a\.?|i\.e\.|formerly)\b|又称|又名|也称|即", re.IGNORECASE)
 DENIES = Pattern(r"\b(?:not|no|without|unlikely|ruled out)\b|不是|排除|否认", re.IGNORECASE)
+DENIED = Pattern(
+    r"\b(?:not|no|never|without|unlikely|excluded?|ruled|rather|instead|neither|nor|denies|against|isn't|cannot|can't)\b|"
+    r"[不非无没]|排除|除外|否认",
+    re.IGNORECASE,
+)
 PARENS = re.compile(r"[（(]([^()（）]{1,120})[)）]")
 # Words that say nothing of which thing it is, as `tokens` spells them.
 _GLUE = frozenset(
@@ -183,16 +212,33 @@ _DENIED_FIRST = Pattern(
     r"(?:,? but(?: rather)? |[,.;] (?:but |rather |it is |it's |this is )(?:rather )?|; )(?P<rest>[^\n]{2,200})|"
     r"(?:nothing|no \w+)(?: \w+){0,3} (?:suggests?|supports?|favou?rs|points? to) [^.;:\n]{2,80}[:;,.] (?:this|it) "
     r"(?:is|must be) (?P<found>[^\n]{2,200})|"
-    r"(?:不是|并非)(?P<han>[^，。；、\n]{2,30}?)[，。；]?(?:而是|[，。；](?:是|为|应是|应为|考虑为?|"
+    r"(?:(?:al)?though |while )?(?:(?:I|we|one) (?:cannot|can't|can not|could not) (?:be|say) (?:\w+ )?(?:sure|certain)"
+    r"(?: [^,;.\n]{2,40})?|[^,;.\n]{3,60} (?:cannot|can't|can not|could not) (?:yet |be ){0,2}(?:\w+ )?(?:be )?"
+    r"(?:excluded|ruled out)(?: [^,;.\n]{2,40})?),? (?:but|yet|however,?|still,?) (?P<likely>[^\n]{2,200})|"
+    r"(?:I |we |one )?(?:cannot|can't|could not|couldn't) (?:\w+ly )?(?:exclude|rule out) [^,.;\n]{3,60},? but (?P<despite>"
+    r"[^\n]{2,200})|"
+    r"(?:I(?:'d| would)? |we (?:would )?)?(?:favou?r|prefer|choose|pick) (?P<over>[^,.;\n]{3,60}) over [^,.;\n]{3,80}|"
+    r"(?!(?:nothing|no)\b)[^,.;\n]{3,60} (?:is|seems|appears|looks) (?:much |far )?less (?:likely|probable) than "
+    r"(?P<than>[^,.;\n]{3,60})|"
+    r"[^.;\n]{3,120} (?:was|were|has been|have been) (?:also )?(?:considered|entertained|thought of),? (?:but|yet|however,?) "
+    r"(?P<fits>[^\n]{2,200})|"
+    r"(?:虽然?|尽管)?(?:尚|暂|还)?(?:不能|无法|难以)(?:完全)?(?:除外|排除)[^，。；\n]{2,30}[，；](?:但|不过|然而)是?"
+    r"(?:更|仍|较)?(?:支持|倾向于?|考虑|像|符合)?(?P<rather>[^\n]{2,100})|"
+    r"(?:虽然?|尽管)?[^，。；\n]{2,30}(?:尚|暂|还)?(?:不能|无法|难以)(?:完全|彻底|绝对)?(?:除外|排除|肯定|确定)[，；]?"
+    r"(?:但|不过|然而)是?(?:更|仍)?(?P<still>[^\n]{2,100})|"
+    r"(?:不是|并非|不像|不考虑)(?P<han>[^，。；、\n]{2,30}?)[，。；]?(?:而是|[，。；](?:是|为|应是|应为|考虑为?|"
     r"诊断为?))(?P<left>[^\n]{2,100})",
     re.IGNORECASE,
 )
 
 
+_LEFT = ("rest", "found", "left", "likely", "still", "despite", "over", "than", "fits", "rather")
+
+
 def after_denial(text: str) -> str:
-    """Of "not X but Y" what it leaves: Y; "" of any other text."""
+    """Of "not X but Y", and "X cannot be excluded, but Y", what it leaves: Y; "" of any other text."""
     match = _DENIED_FIRST.fullmatch(text) if len(text) < 300 else None
-    return peel(match["rest"] or match["found"] or match["left"]) if match else ""
+    return peel(next(filter(None, (match[name] for name in _LEFT)))) if match else ""
 
 
 def contrasts(tail: str) -> bool:
@@ -221,6 +267,7 @@ class Asked(NamedTuple):
 
     words: frozenset[str]
     han: str
+    either: frozenset[str] = frozenset()  # the two words that it offers: "typical or atypical pneumonia"
 
     @classmethod
     def of(cls, question: str) -> "Asked":
@@ -228,9 +275,12 @@ class Asked(NamedTuple):
         printed = first is not None and _SECOND_CHOICE.search(question, first.end())
         words = tokens(question[: first.start()] if first and printed else question)
         han = "" if question.isascii() else "".join(word if word > "\u3400" else " " for word in words)
-        return cls(frozenset(words), han)
+        offered = _OFFERED.search((first and question[: first.start()]) or question)
+        either = frozenset(one for word in offered.groups() for one in tokens(word)) if offered else frozenset[str]()
+        return cls(frozenset(words), han, either if len(either) == 2 else frozenset())
 
 
+_OFFERED = re.compile(r"\b([A-Za-z-]{4,30}) (?:[a-z]+ )?or (?:an? |the )?([A-Za-z-]{4,30})\b(?=(?: [\w-]+){0,3}\?)")
 _FIRST_CHOICE = re.compile(r"[(（]A[)）]|(?<![A-Za-z0-9])A[.、)](?= ?\S)")
 _SECOND_CHOICE = re.compile(r"[(（]B[)）]|(?<![A-Za-z0-9])B[.、)]")
 

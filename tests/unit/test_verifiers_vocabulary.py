@@ -58,7 +58,7 @@ def ruled(reference: str, text: str, question: str = "Which one is it?") -> Verd
         ("Pulmonary embolism", "pulmonary embolism or pneumothorax", WRONG),
         ("Pulmonary embolism", "pulmonary embolism and asthma", OPEN),
         ("Pulmonary embolism", "recurrent pulmonary embolism", OPEN),
-        ("Pulmonary embolism", "not a lung infarct but pneumothorax", OPEN),
+        ("Pulmonary embolism", "not a lung infarct but pneumothorax", WRONG),
         ("Bacterial meningitis", "bacterial, viral or fungal meningitis", WRONG),
         ("细菌性脑膜炎", "可能是细菌性、病毒性或真菌性脑膜炎。", WRONG),
         ("Streptococcus pneumoniae", "Pneumonia, caused by Streptococcus pneumoniae", RIGHT),
