@@ -25,6 +25,7 @@ _CONVERSION = re.compile(
     r"合(?=多少|几)|等于(?=多少|几)",
     re.IGNORECASE,
 )
+_RATIO = re.compile(r"\d[\d,]{0,12} ?: ?\d[\d,]{0,12}")
 _POINTS = re.compile(r"评分|得分|[多几]少?分|分值|总分|量表|\bscores?\b|\bGCS\b|\bapgar\b|\bpoints?\b", re.IGNORECASE)
 _DIFFERENCE = re.compile(
     r"\b(?:rise|rose|risen|rising|fall|fell|fallen|falling|drop|dropped|gradient|differ\w*|chang\w+|increas\w+|decreas\w+|"
@@ -35,6 +36,7 @@ _MONTH, _DAY = Fraction(2629746), Fraction(86400)
 _COLD = 20  # °C; below it, what converts may be a difference
 # A rounded factor (18 for 18.016, 4 for 4.008) may part two values this far; further off, it may still be the factor.
 _FACTOR, _DOUBT = Fraction(2, 1000), Fraction(1, 100)
+_COUNTED = {"beats", "breaths", "times", "drops"}
 _SAME_SUBSTANCE = {"mass", "amount", "charge", "activity"}  # they convert where the substance is known
 _PLAIN_WORDS = {
     "and",
@@ -99,6 +101,8 @@ def compare(problem: Problem, reference: Quantity, given: Quantity, tolerance: f
         and ours_count != count
     ):
         return Finding("abstain", f"{theirs.symbol!r} and {unit.symbol!r} count different things")
+    if unit and theirs and reference.unit is None and theirs.dims and dict(theirs.dims).keys() <= _COUNTED:
+        theirs = unit if ("time", -1) in unit.dims else theirs  # 120次, where the question asks for 每分钟多少次
     echo = _echo(question, given, unit, theirs) if unit and theirs and not theirs.same_as(unit) else None
     if echo:
         return echo
@@ -122,12 +126,15 @@ def compare(problem: Problem, reference: Quantity, given: Quantity, tolerance: f
 
 def _echo(question: str, given: Quantity, unit: Unit, theirs: Unit) -> Finding | None:
     """Whether an answer in another unit than the reference's only repeats what the question gives."""
-    named = quantities(question)
-    if not any(q.number == given.number for q in named):
+    named = quantities(_RATIO.sub(";", question) if ":" in question else question)
+    if not any(q.number == given.number and (q.unit is None or q.unit.same_as(theirs)) for q in named):
         return None
     weighed = _weighed(unit, theirs)
     same = any(q.number == given.number and q.unit and q.unit.same_as(theirs) for q in named)
     if _CONVERSION.search(question) or (same and weighed and _asks_for(question, unit)):
+        return Finding("wrong", "it repeats the quantity that was to be converted")
+    alike = [q for q in named if q.unit and q.unit.dims in (unit.dims, theirs.dims)]
+    if same and unit.dims == theirs.dims and len(alike) == 1 and _asks_for(question, unit):
         return Finding("wrong", "it repeats the quantity that was to be converted")
     if same and {d for d, _ in set(unit.dims) ^ set(theirs.dims)} == {"body mass"}:
         return None  # mg/kg is never mg
