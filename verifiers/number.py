@@ -29,7 +29,6 @@ from medrl.verifiers.rates import (
     asks_daily,
     asks_dose,
     by_weight,
-    is_of_volume,
     is_timed,
     of_one,
 )
@@ -180,8 +179,9 @@ class Number(AnswerVerifier):
             reference = of_one(asked_time(problem.question), reference)
         if asks_dose(problem.question) and not any(q.unit and ("doses", -1) in q.unit.dims for q in found):
             reference = of_one("dose", reference)
-        if not any(is_of_volume(q) for q in found):
-            reference = of_one(asked_volume(problem.question), reference)
+        whole = of_one(asked_volume(problem.question), reference)
+        if whole.unit and all(q.unit and q.unit.dims == whole.unit.dims for q in found):
+            reference = whole  # 0.1 mg, where the question asks how much is in each mL
         often = _OFTEN.search(text)
         if often and any(q.span[0] == often.start() for q in found):
             often = None  # "a week" is how long

@@ -53,7 +53,7 @@ _VOLUME_HOLDS = re.compile(
     r"(?:为|约)? ?(?P<dose>[\d.,]{1,12} ?(?:[A-Za-zμ]{1,6}|毫克|微克|克|单位))(?![A-Za-zμ/])"
 )
 _EVERY_FEW = re.compile(
-    r"(?<=[A-Za-zμ%克升]) (?:every|per|each|in|over) (?=[1-9]\d{0,2} ?(?:hours?|hrs?|h|minutes?|mins?|min)\b)"
+    r"(?<=[A-Za-zμ%克升]) (?:every|per|each) (?=[1-9]\d{0,2} ?(?:hours?|hrs?|h|minutes?|mins?|min)\b)"
 )
 _FLUID = re.compile(
     r"\bof (?:(?:lactated ringer'?s?|ringer'?s?(?: lactate)?|hartmann'?s?|normal saline|isotonic saline|0\.9% (?:saline|"
@@ -142,10 +142,6 @@ def asked_volume(question: str) -> str:
     """The volume of which a question asks how much there is in it ("how many mg in each mL"), or ""."""
     match = _ASKS_VOLUME.search(last_sentence(question))
     return next(filter(None, match.groups()), "").lower() if match else ""
-
-
-def is_of_volume(quantity: Quantity) -> bool:
-    return quantity.unit is not None and ("volume", -1) in quantity.unit.dims
 
 
 def of_one(what: str, reference: Quantity) -> Quantity:
