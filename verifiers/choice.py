@@ -195,7 +195,9 @@ def _by_words(text: str, options: Mapping[str, str]) -> frozenset[str]:
     bags = {label: set(normal(option).split()) for label, option in options.items()}
     found = [label for label, bag in bags.items() if len(bag) > 1 and bag <= words and words - bag <= _NEUTRAL]
     alike = len(found) == 1 and list(bags.values()).count(bags[found[0]]) == 1
-    return frozenset(found) if alike and len(words) == len(said) and bags[found[0]].isdisjoint(_ORDERED) else frozenset()
+    return (
+        frozenset(found) if alike and len(words) == len(said) and bags[found[0]].isdisjoint(_ORDERED) else frozenset()
+    )
 
 
 _LACK = re.compile(r"\b(?:a )?(?:deficiency|deficient|lack)(?: of| in)?\b|缺乏症?|不足", re.IGNORECASE)

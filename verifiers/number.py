@@ -242,9 +242,7 @@ class Number(AnswerVerifier):
         return None
 
 
-_TOTAL = re.compile(
-    r"(?:共|总|合计|\b(?:total(?:s|ling)?|altogether|overall|sum)\b)[^\d,，;；]{0,12}$", re.IGNORECASE
-)
+_TOTAL = re.compile(r"(?:共|总|合计|\b(?:total(?:s|ling)?|altogether|overall|sum)\b)[^\d,，;；]{0,12}$", re.IGNORECASE)
 _IN_TOTAL = re.compile(r"[^\d,，;；]{0,4}\b(?:in total|altogether|overall|all told)\b", re.IGNORECASE)
 _ASKS_TOTAL = re.compile(r"总|一共|合计|\b(?:total|altogether|overall|whole)\b", re.IGNORECASE)
 

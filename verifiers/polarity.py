@@ -43,8 +43,10 @@ _DOUBTS = re.compile(
     r"但|除非|除外|不过|然而|虽|仅|只有|如果|若|有时|部分|视|慎|权衡|[?？吗呢]",
     re.IGNORECASE,
 )
-_CLAUSES = re.compile(r"[,，.。;；:：!！\n]|\s[-–—]+\s|——|\b(?:so|and|hence|therefore|thus)\b|"
-    r" (?=(?:because|due to|owing to|until|since)\b)|(?:所以|因此|因而)")
+_CLAUSES = re.compile(
+    r"[,，.。;；:：!！\n]|\s[-–—]+\s|——|\b(?:so|and|hence|therefore|thus)\b|"
+    r" (?=(?:because|due to|owing to|until|since)\b)|(?:所以|因此|因而)"
+)
 _HAN_COMMA = re.compile("[,，]")
 _REASON = re.compile(r"^(?:because|since|as|given|due to|owing to|until)\b|^(?:因|由于|鉴于)", re.IGNORECASE)
 

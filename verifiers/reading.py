@@ -147,7 +147,12 @@ def read(problem: Problem, response: Response, format: Format) -> Extracted | Ve
         return Verdict.wrong("the answer is stuck in a loop")
     answer = answer_within(response.text, (start, end))
     said = answer and (response.text[start:end] if end - start <= SHORT else answer.text)
-    if answer and said and (_TO_GRADER.search(said) or _ON_ITS_KEY.search(said)) and normal(problem.reference) not in normal(said):
+    if (
+        answer
+        and said
+        and (_TO_GRADER.search(said) or _ON_ITS_KEY.search(said))
+        and normal(problem.reference) not in normal(said)
+    ):
         return replace(
             Verdict.wrong("it speaks to its grader and gives no answer"), answer=answer.text, span=answer.span
         )

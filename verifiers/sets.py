@@ -259,13 +259,19 @@ def _refutes(verdict: Verdict) -> bool:
 def _match(wanted: list[str], given: list[str], verdict: Decide) -> tuple[int, int, int]:
     """How many given items are in the set, how many are something else or an item turned round, how many stay open."""
     left = list(wanted)
+    others: list[str] = []
     refuted = open_ = 0
     for item in given[:64]:
         right = next((i for i, name in enumerate(left) if verdict(item, name).score == 1.0), None)
         if right is not None:
             left.pop(right)
-        elif all(_refutes(verdict(item, name)) for name in left) or any(
-            opposed(tokens(item), tokens(name)) for name in left
+        else:
+            others.append(item)
+    for item in others:  # they can only be what no other item is
+        if (
+            not left
+            or all(_refutes(verdict(item, name)) for name in left)
+            or any(opposed(tokens(item), tokens(name)) for name in left)
         ):
             refuted += 1
         else:

@@ -373,8 +373,10 @@ def _offers(core: str, reference: Reference, wanted: Wanted, known: Vocabulary) 
     parts = [peel(part) for part in LIST.split(core) if compact(part)]
     own = [compact(part) in wanted.names or bool(known.ids(part) & reference.ids) for part in parts]
     others = [known.ids(part) for part, is_own in zip(parts, own, strict=True) if not is_own]
-    return sum(own) == 1 and len(others) > 0 and all(
-        ids and all(known.apart(one, ours) for one in ids for ours in reference.ids) for ids in others
+    return (
+        sum(own) == 1
+        and len(others) > 0
+        and all(ids and all(known.apart(one, ours) for one in ids for ours in reference.ids) for ids in others)
     )
 
 

@@ -215,7 +215,10 @@ _OTHERWISE = Pattern(
     r"(?:show|cause|give|produce|present with|spare|lack|raise|lower) [a-z][a-z' -]{2,50}))$",
     re.IGNORECASE,
 )
-_BETTER = Pattern(r"\b(?:likely|better|best|right|correct|diagnos\w+|answer|picture|same|also|findings?|explain\w*|fit\w*)\b", re.IGNORECASE)
+_BETTER = Pattern(
+    r"\b(?:likely|better|best|right|correct|diagnos\w+|answer|picture|same|also|findings?|explain\w*|fit\w*)\b",
+    re.IGNORECASE,
+)
 
 
 def before_another(text: str) -> str:
