@@ -96,7 +96,8 @@ _NOT_THOSE = re.compile(
 _BECAUSE = re.compile(r",? (?:because|since|as)\b|\. (?=[A-Z])|[。；;\n]|，因为", re.IGNORECASE)
 _PIECES = re.compile(r"\n|(?<=[.。;；])(?<!\b[A-Z]\.)\s+")  # lines and sentences
 _LEAD = re.compile(
-    r"^(?:so |thus |therefore |hence |either )?(?:(?:i |my |the )?(?:would )?(?:(?:single )?(?:most )?(?:correct|best|right|"
+    r"^(?:so |thus |therefore |hence |either |only )?"
+    r"(?:(?:i |my |the )?(?:would )?(?:(?:single )?(?:most )?(?:correct|best|right|"
     r"appropriate|likely|final|probable) )?(?:answer|ans|choice|choose|pick|select|option|letter|one|it)s?"
     r"(?:'s| is| are| would be| must be| should be)?[:.]? ?)*"
     r"(?:故|因此|所以|本题|应该?|我|大概|可能|多半|估计|(?:只有|只能|仅)(?=选|[A-Z](?:[，,。]|$)))*(?:选择?|认为是|认为|"
@@ -187,7 +188,7 @@ _ORDERED = frozenset("to from than before after by of not no non without".split(
 
 
 def _by_words(text: str, options: Mapping[str, str]) -> frozenset[str]:
-    """The one option whose words an answer has in another order, with no others but neutral ones: "type A influenza virus"."""
+    """The one option whose words an answer has in another order, with neutral ones alone: "type A influenza virus"."""
     if len(text) > 80:
         return frozenset()
     said = normal(text).split()

@@ -12,7 +12,7 @@ from typing import Any, Literal, NamedTuple
 
 from medrl.types import Problem
 from medrl.verifiers.analytes import exchange
-from medrl.verifiers.asked import ASKS_PERCENT, asked_unit, fixes, free_units
+from medrl.verifiers.asked import ASKS_PERCENT, asked_unit, fixes, free_units, wanted_unit
 from medrl.verifiers.patterns import Pattern
 from medrl.verifiers.quantity import Quantity, plain, quantities
 from medrl.verifiers.tolerance import allowed, limits, stated
@@ -73,7 +73,7 @@ class Finding(NamedTuple):
 def compare(problem: Problem, reference: Quantity, given: Quantity, tolerance: float) -> Finding:
     """Compare one quantity of the answer with the reference: first what its unit means, then its value."""
     question = plain(problem.question)
-    reference, given = _scored(question, reference), _scored(question, given)
+    reference, given = (_in_time(question, _scored(question, one)) for one in (reference, given))
     theirs = given.unit
     unit = reference.unit or asked_unit(question, theirs)
     if theirs is None:
@@ -101,8 +101,6 @@ def compare(problem: Problem, reference: Quantity, given: Quantity, tolerance: f
         and ours_count != count
     ):
         return Finding("abstain", f"{theirs.symbol!r} and {unit.symbol!r} count different things")
-    if unit and theirs and reference.unit is None and theirs.dims and dict(theirs.dims).keys() <= _COUNTED:
-        theirs = unit if ("time", -1) in unit.dims else theirs  # 120次, where the question asks for 每分钟多少次
     echo = _echo(question, given, unit, theirs) if unit and theirs and not theirs.same_as(unit) else None
     if echo:
         return echo
@@ -274,6 +272,16 @@ def _other_dimension(reference: Quantity, given: Quantity, ours: tuple[Any, ...]
     if swapped <= _SAME_SUBSTANCE and (given.number != reference.number or swapped == {"amount", "charge"}):
         return Finding("abstain", f"{has} converts to {wanted} only where the substance is known")
     return Finding("wrong", f"the unit is {has} where {wanted} is wanted")
+
+
+def _in_time(question: str, quantity: Quantity) -> Quantity:
+    """`quantity` in so much time, where it is a bare count and the question asks for that: 120次 of 每分钟多少次."""
+    unit = quantity.unit
+    if unit is None or not unit.dims or not dict(unit.dims).keys() <= _COUNTED:
+        return quantity
+    wanted = wanted_unit(question)[0]
+    timed = wanted is not None and ("time", -1) in wanted.dims and not dict(wanted.dims).keys() - _COUNTED - {"time"}
+    return replace(quantity, unit=wanted) if timed else quantity
 
 
 def _scored(question: str, quantity: Quantity) -> Quantity:

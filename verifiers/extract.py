@@ -154,8 +154,8 @@ _CUE = Pattern(
     r"(?: is\b|:)[ ]{0,4}"
     r"|\bI (?:would |also ){0,2}(?:choose|pick|select|answer|go with)\b:?[ ]{0,4}"
     r"|\b(?:I|we)(?: \w+ly| would| can| must| have to| therefore)? conclude(?: that)?"
-    r"(?: (?:the|this) (?:\w+ )?(?:patient|man|woman|child|boy|girl|infant|baby|newborn) (?:has|is having|had)| (?:it|this) is"
-    r"| (?:he|she) has)?[ :]{1,4}"
+    r"(?: (?:the|this) (?:\w+ )?(?:patient|man|woman|child|boy|girl|infant|baby|newborn) (?:has|is having|had)|"
+    r" (?:it|this) is| (?:he|she) has)?[ :]{1,4}"
     r"|【(?:正确)?答案】[：:]?[ ]{0,4}"
     r"|(?:答案|诊断|结论)(?:应该是|应该为|应当是|应是|应为|考虑为|是|为|[：:])[：:]?[ \n]{0,4}"
     r"|最可能(?:的[^\s，。；、]{1,12}?|患?的?是)?(?:是|为|[：:])[ ]{0,4}"
@@ -193,7 +193,10 @@ _DENIES = re.compile(
     r"[ *$)]*(?:(?:is|was|would be|seems) (?:not\b|wrong|incorrect|false|ruled out|excluded)|isn't|不对|是错|错误|不是答案)",
     re.IGNORECASE,
 )
-_REVISES = r"(?:change|revise|amend|switch|correct|alter)(?: my(?: (?:final|first|initial|earlier))? (?:answer|diagnosis|choice))? to"
+_REVISES = (
+    r"(?:change|revise|amend|switch|correct|alter)(?: my(?: (?:final|first|initial|earlier))? "
+    r"(?:answer|diagnosis|choice))? to"
+)
 _I_WILL = r"I(?:'d| would| will|'ll| must| have to| need to| should|'m going to)?"
 _RETRACT = Pattern(
     r"\b(?:no,? wait|wait,? no|correction|scratch that|let me correct|I was wrong|actually,? no|"

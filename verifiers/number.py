@@ -179,9 +179,9 @@ class Number(AnswerVerifier):
             reference = of_one(asked_time(problem.question), reference)
         if asks_dose(problem.question) and not any(q.unit and ("doses", -1) in q.unit.dims for q in found):
             reference = of_one("dose", reference)
-        whole = of_one(asked_volume(problem.question), reference)
-        if whole.unit and all(q.unit and q.unit.dims == whole.unit.dims for q in found):
-            reference = whole  # 0.1 mg, where the question asks how much is in each mL
+        in_one = of_one(asked_volume(problem.question), reference)
+        if in_one.unit and all(q.unit and q.unit.dims == in_one.unit.dims for q in found):
+            reference = in_one  # 0.1 mg, where the question asks how much is in each mL
         often = _OFTEN.search(text)
         if often and any(q.span[0] == often.start() for q in found):
             often = None  # "a week" is how long
@@ -197,8 +197,8 @@ class Number(AnswerVerifier):
         same = [q for q in found if unit and q.unit and q.unit.dims == unit.dims]
         if unit and len(unit.dims) > 1 and len(found) > 1 and not same:
             return Finding("abstain", "several quantities, which may be one rate: 720 mL in 24 hours")
-        if len(found) > 2 and (whole := _sum(text, found)):
-            finding = compare(problem, reference, whole, self.relative_tolerance)
+        if len(found) > 2 and (total := _sum(text, found)):
+            finding = compare(problem, reference, total, self.relative_tolerance)
             if finding.outcome == "right" or _ASKS_TOTAL.search(problem.question):
                 return finding
         findings = [compare(problem, reference, q, self.relative_tolerance) for q in same or found]

@@ -96,7 +96,8 @@ _LATIN = re.compile(
     rf"{_STOPS})|"
     rf"(?P<notstop>(?:should|must|can)(?: not|not|n't) be {_STOPS})|"
     rf"(?P<muststop>(?:should|must|has to|have to|needs to|ought to) (?:\w+ly )?(?:be )?{_STOPS}|^{_STOPS})|"
-    rf"(?P<cannot>(?:should|must|can|may|could)(?: not|not|n't) (?:be )?{_GIVES})|"
+    rf"(?P<cannot>(?:should|must|can|may|could)(?: not|not|n't| never) (?:be )?{_GIVES})|"
+    rf"(?P<should>(?:should|must|has to|ought to) (?:be )?{_GIVES})|"
     rf"(?P<can>(?:can|may|could) (?:(?:still|also|safely|probably) )?(?:be )?(?:(?:still|also|safely) )?{_GIVES}|(?:is|"
     rf"are) (?:generally )?(?:safe|allowed|permitted|fine))"
     r")(?P<rest>(?: [a-z' -]{0,60})?)"
@@ -226,6 +227,8 @@ def _latin(clause: str, last: str, asks: Asks) -> Stance | None:
         side = "no"
     elif match["can"]:
         side = "yes" if asks == "may" else None
+    elif match["should"]:
+        side = "yes"
     return Stance(side, True) if side else None
 
 

@@ -23,7 +23,8 @@ _PER_DAY = re.compile(
 )
 _A_DAY = re.compile("[每一][日天](?=.)")
 _ASKS_DOSE = re.compile(
-    r"\b(?:each|per|every|(?:a )?single|one) (?:individual )?(?:dose|injection|feed|administration|time)\b|单次|每次|每剂|一次(?:剂|用|应|给|服)",
+    r"\b(?:each|per|every|(?:a )?single|one) (?:individual )?(?:dose|injection|feed|administration|time)\b|"
+    r"单次|每次|每剂|一次(?:剂|用|应|给|服)",
     re.IGNORECASE,
 )
 PER_DOSE = re.compile(

@@ -75,6 +75,8 @@ class SetOf(VocabularyVerifier):
             short = _decided(item, name[shared:], problem.question, rule, known)
             return short if short.score == 1.0 else whole
 
+        if any(item.endswith("-") for item in given):
+            return Verdict.abstain("an item's last word is said later: pro-, meta- and anaphase")
         matched, refuted, open_ = _match(wanted, given, verdict)
         precision, recall = matched / max(1, len(given)), matched / len(wanted)
         parts = {"precision": precision, "recall": recall}
@@ -222,7 +224,8 @@ def _asks_several(question: str) -> bool:
 # What only says that a list follows: "The triad:", 四主征：.
 _ANNOUNCED = re.compile(
     r"^\s*[^:：;；,，、\n\d]{0,24}(?:triad|tetrad|pentad|components?|elements?|features?|signs|symptoms|criteria|steps|phases|stages|"
-    r"order|sequence|answer|are|include[sd]?|征|联症?|要素|体征|症状|表现|包括|如下|顺序|步骤|答案|分为|有)(?: is| are)?[:：]\s*(?=\S)",
+    r"order|sequence|answer|are|include[sd]?|征|联症?|要素|体征|症状|表现|包括|如下|顺序|步骤|答案|分为|"
+    r"有)(?: is| are)?[:：]\s*(?=\S)",
     re.IGNORECASE,
 )
 

@@ -111,6 +111,9 @@ def by_stage(question: str, reference: str, text: str) -> Verdict | None:
     if _NONE.fullmatch(text):
         return Verdict.wrong("no stage where one is the reference")
     given, before, after = _only(text)
+    offered = [_only(part.strip(" ,，"))[0] for part in _OR.split(text)] if given is None and len(text) < 60 else []
+    if len(offered) > 1 and None not in offered and len(set(offered)) > 1:
+        return Verdict.wrong("an open choice of stages")
     if given is None:
         return None
     if _TURNS.search(before[-40:]) or DENIES.search(before) or _OR.search(after):

@@ -47,8 +47,10 @@ _CONCLUDES = re.compile(
     rf"(?:故|所以|因此|只能)(?:是|为){_L.replace('<l>', '<i>')}(?:项|选项)?)"
 )
 _DENIES = re.compile(
-    rf"(?:[Ii]t is |[Ii]t's )?[Nn]ot (?:option )?{_L.replace('<l>', '<n>')}|[Ii]t isn't (?:option )?{_L.replace('<l>', '<m>')}|"
-    rf"(?:[Ss]o |[Tt]herefore |[Tt]hus |[Hh]ence )?(?:[Ii]t|[Tt]he answer) (?:can't|cannot|can not|couldn't|must not) be (?:option )?{_L}|"
+    rf"(?:[Ii]t is |[Ii]t's )?[Nn]ot (?:option )?{_L.replace('<l>', '<n>')}|"
+    rf"[Ii]t isn't (?:option )?{_L.replace('<l>', '<m>')}|"
+    rf"(?:[Ss]o |[Tt]herefore |[Tt]hus |[Hh]ence )?(?:[Ii]t|[Tt]he answer) "
+    rf"(?:can't|cannot|can not|couldn't|must not) be (?:option )?{_L}|"
     rf"(?:故|所以|因此)?(?:不(?:能|应|可|该)?选|不(?:会|可能)是){_L.replace('<l>', '<h>')}(?:项|选项)?"
 )
 _ODD = re.compile(

@@ -194,9 +194,9 @@ def _units() -> dict[str, Unit]:
     for scale, offset, names in _DEGREES:
         units.update({n: Unit(n, Fraction(scale), (("temperature", 1),), Fraction(offset)) for n in names.split("|")})
     units.update({name: Unit(name, Fraction(scale), dims) for name, (scale, dims) in _CASED.items()})
-    for count, scale in (("k", 10**9), ("thou", 10**9), ("m", 10**12), ("mil", 10**12)):  # 12.4 K/μL of cells
+    for count, many in (("k", 10**9), ("thou", 10**9), ("m", 10**12), ("mil", 10**12)):  # 12.4 K/μL of cells
         for volume in ("ul", "μl", "mcl", "mm^3", "mm3", "cmm", "cumm"):
-            units[f"{count}/{volume}"] = Unit(f"{count}/{volume}", Fraction(scale), (("volume", -1),))
+            units[f"{count}/{volume}"] = Unit(f"{count}/{volume}", Fraction(many), (("volume", -1),))
     return units
 
 

@@ -210,8 +210,8 @@ _OTHERWISE = Pattern(
     r"(?:[,;.]| [-–])\s*(?:(?:but|although|though|however|and|while|whereas),? )?(?!it |this |that |he |she |they |we |i )"
     r"[a-z][a-z' -]{2,60}? (?:(?:(?:should|must|needs to|need to|has to|have to|ought to|is to|are to|remains to)"
     r"(?: still| also| first| always)? be (?:excluded|ruled out)(?: first| too| as well| (?:by|with|on) [^.,;]{2,40})?)|"
-    r"would (?:(?:typically|usually|instead) )?(?:be (?:painful|painless|(?:non-?)?tender|bilateral|unilateral|febrile|afebrile|"
-    r"itchy|pruritic|normal|low|high|elevated|raised|positive|negative|sudden|gradual)|"
+    r"would (?:(?:typically|usually|instead) )?(?:be (?:painful|painless|(?:non-?)?tender|bilateral|unilateral|febrile|"
+    r"afebrile|itchy|pruritic|normal|low|high|elevated|raised|positive|negative|sudden|gradual)|"
     r"(?:show|cause|give|produce|present with|spare|lack|raise|lower) [a-z][a-z' -]{2,50}))$",
     re.IGNORECASE,
 )

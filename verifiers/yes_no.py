@@ -16,9 +16,12 @@ from medrl.verifiers.wording import last_sentence
 Side: TypeAlias = Literal["yes", "no", "maybe"]
 
 _WHOLE: dict[Side, str] = {
-    "yes": "yes|true|correct|affirmative|是|是的|对|对的|正确|可以|能|会|有|应该|推荐|需要",
-    "no": "no|false|incorrect|negative|否|不是|不|不对|错|错误|不正确|不可以|不能|不会|不行|没有|无|不应该|不应|"
-    "不推荐|不需要|不宜|禁止|禁用|禁忌",
+    "yes": "yes|true|correct|affirmative|absolutely|certainly|definitely|of course|indeed|it does|"
+    "是|是的|对|对的|正确|可以|能|会|有|应该|推荐|需要|当然|当然可以",
+    "no": "no|false|incorrect|negative|absolutely not|certainly not|definitely not|of course not|not at all|never|"
+    "it does not|it doesn't|"
+    "否|不是|不|不对|错|错误|不正确|不可以|不能|不会|不行|没有|无|不应该|不应|不推荐|不需要|不宜|禁止|"
+    "禁用|禁忌|当然不|当然不能|当然不可以|绝对不能|绝对不可以|绝不|不允许|不建议",
     "maybe": "maybe|possibly|perhaps|uncertain|unclear|inconclusive|cannot be determined|可能|也许|或许|不确定|"
     "不一定|不清楚|不详|未知|未必|不见得|视情况而定",
 }
