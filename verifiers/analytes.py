@@ -290,6 +290,13 @@ def _alone(words: list[str], at: int, length: int) -> bool:
     return not any(_HAN.match(word) and word not in known for word, known in ((before, _BEFORE), (after, _AFTER)))
 
 
+_ASKS_FOR = re.compile(
+    r"\b(?:estimate|calculate|compute|determine|what (?:is|was)|find|report)(?P<what> [^,:;.?]{2,60}?)"
+    r"(?= (?:with|using|from|by|given|if|when|for|in|based|and|or)\b|[,:;.?]|$)",
+    re.IGNORECASE,
+)
+
+
 def analyte_of(problem: Problem) -> Analyte | None:
     """The one substance that a question is about, or None.
 
@@ -302,6 +309,8 @@ def analyte_of(problem: Problem) -> Analyte | None:
         found = analytes_in(stated) or analytes_in(f"{stated} level")  # "lead" alone is a verb in a question
     else:
         found = analytes_in(last)
+    if len(found) > 1 and not stated and (asks := _ASKS_FOR.search(last)):
+        found = analytes_in(asks["what"])  # "Estimate LDL cholesterol from HDL and triglycerides"
     if not stated and not found and _POINTS_BACK.search(last):
         found = analytes_in(problem.question)
     return _form(next(iter(found)), f"{stated} {problem.question}") if len(found) == 1 else None

@@ -17,7 +17,9 @@ _HOW_MANY = re.compile(
 )
 _SURE = ("in terms", "in units", "how many", "多少", "多少 ", "几")  # after these one letter is a unit too
 _AT_END = re.compile(r"[^,，。;；]{0,6}[?？]?$")
-_IN = re.compile(r"[ (]in (?=[A-Za-zμ%])|\((?=[A-Za-zμ%毫微克升])", re.IGNORECASE)
+_IN = re.compile(r"[ (]in (?=[A-Za-zμ%])|\((?:(?=[A-Za-zμ%毫微克升])|个?(?=[/每]))", re.IGNORECASE)
+# A count in so much time: 每分钟多少次.
+_COUNT_IN = re.compile(r"每(?P<time>分钟|小时|天|日|周)[^，。,？?]{0,8}?(?:多少|几)(?P<what>次|滴)")
 
 
 # What has one unit everywhere, or in Chinese reports, so that nobody writes it: words, scale, dimensions.
@@ -72,6 +74,8 @@ def wanted_unit(question: str) -> tuple[Unit | None, bool]:
     Outright is "in terms of mg", "how many weeks", 多少毫克, "in mg?"; less so is "in mg" inside a sentence.
     """
     last = question[-400:]
+    if count := _COUNT_IN.search(last):
+        return read_unit(f"{count['what']}/{count['time']}", 0)[0], True
     for words, outright in ((_HOW_MANY, True), (_IN, False)):
         for match in reversed(list(words.finditer(last))):
             unit, end = read_unit(last, match.end())
@@ -87,7 +91,7 @@ def _stands(words: str, rest: str) -> bool:
     """Whether what follows a unit lets it be asked for: 以克计, and 几周 at the end; 几年前 asks for no years."""
     if words == "几":
         return bool(_AT_END.match(rest)) and rest[:1] not in ("前", "后", "来")
-    if words == "(":
+    if words.startswith("("):
         return rest.startswith(")")  # 剂量(mg)是多少
     return words != "以" or rest.startswith(("计", "为单位", "表示", "作单位"))
 

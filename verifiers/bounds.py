@@ -55,6 +55,7 @@ _THRESHOLD = re.compile(
     re.IGNORECASE,
 )
 _KNOWN = frozenset(
+    "anywhere somewhere lies lie ranges ranging roughly spans extends falls sits runs usual "
     "a about above an and answer approximately are around as at be be been by classically considered count counts current "
     "currently defined definition diagnosed diagnosis diagnostic final for from generally goal has have in is it its level "
     "levels limit made must needed normally of often on ought rate required result s should so target that the their "

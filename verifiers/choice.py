@@ -96,7 +96,8 @@ _NOT_THOSE = re.compile(
 _BECAUSE = re.compile(r",? (?:because|since|as)\b|\. (?=[A-Z])|[。；;\n]|，因为", re.IGNORECASE)
 _PIECES = re.compile(r"\n|(?<=[.。;；])(?<!\b[A-Z]\.)\s+")  # lines and sentences
 _LEAD = re.compile(
-    r"^(?:so |thus |therefore |hence |either )?(?:(?:i |my |the )?(?:would )?(?:(?:single )?(?:most )?(?:correct|best|right|"
+    r"^(?:so |thus |therefore |hence |either |only )?"
+    r"(?:(?:i |my |the )?(?:would )?(?:(?:single )?(?:most )?(?:correct|best|right|"
     r"appropriate|likely|final|probable) )?(?:answer|ans|choice|choose|pick|select|option|letter|one|it)s?"
     r"(?:'s| is| are| would be| must be| should be)?[:.]? ?)*"
     r"(?:故|因此|所以|本题|应该?|我|大概|可能|多半|估计|(?:只有|只能|仅)(?=选|[A-Z](?:[，,。]|$)))*(?:选择?|认为是|认为|"
@@ -135,6 +136,8 @@ class Choice(VocabularyVerifier):
             return Verdict.abstain("an open choice")
         if chosen == OPEN and len(wanted) == 1:
             return Verdict.wrong("an open choice between options")
+        if chosen == NEITHER and not answer.earlier and (one := _by_words(answer.text, options)):
+            chosen = one
         if chosen == NEITHER and not answer.earlier:
             return self._in_other_words(problem, answer, options, wanted)
         denied = _DENIED.fullmatch(_tidy(answer.text).upper())
@@ -178,6 +181,24 @@ class Choice(VocabularyVerifier):
         return (
             Verdict.right(reason) if named[0] in wanted else Verdict.wrong(f"{reason}, where {_join(wanted)} is right")
         )
+
+
+_NEUTRAL = frozenset(normal("type group rh blood virus cell is it the of in with unit positive").split()) - {"positive"}
+_ORDERED = frozenset("to from than before after by of not no non without".split())
+
+
+def _by_words(text: str, options: Mapping[str, str]) -> frozenset[str]:
+    """The one option whose words an answer has in another order, with neutral ones alone: "type A influenza virus"."""
+    if len(text) > 80:
+        return frozenset()
+    said = normal(text).split()
+    words = set(said)
+    bags = {label: set(normal(option).split()) for label, option in options.items()}
+    found = [label for label, bag in bags.items() if len(bag) > 1 and bag <= words and words - bag <= _NEUTRAL]
+    alike = len(found) == 1 and list(bags.values()).count(bags[found[0]]) == 1
+    return (
+        frozenset(found) if alike and len(words) == len(said) and bags[found[0]].isdisjoint(_ORDERED) else frozenset()
+    )
 
 
 _LACK = re.compile(r"\b(?:a )?(?:deficiency|deficient|lack)(?: of| in)?\b|缺乏症?|不足", re.IGNORECASE)

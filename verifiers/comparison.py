@@ -12,7 +12,7 @@ from typing import Any, Literal, NamedTuple
 
 from medrl.types import Problem
 from medrl.verifiers.analytes import exchange
-from medrl.verifiers.asked import ASKS_PERCENT, asked_unit, fixes, free_units
+from medrl.verifiers.asked import ASKS_PERCENT, asked_unit, fixes, free_units, wanted_unit
 from medrl.verifiers.patterns import Pattern
 from medrl.verifiers.quantity import Quantity, plain, quantities
 from medrl.verifiers.tolerance import allowed, limits, stated
@@ -25,6 +25,7 @@ _CONVERSION = re.compile(
     r"合(?=多少|几)|等于(?=多少|几)",
     re.IGNORECASE,
 )
+_RATIO = re.compile(r"\d[\d,]{0,12} ?: ?\d[\d,]{0,12}")
 _POINTS = re.compile(r"评分|得分|[多几]少?分|分值|总分|量表|\bscores?\b|\bGCS\b|\bapgar\b|\bpoints?\b", re.IGNORECASE)
 _DIFFERENCE = re.compile(
     r"\b(?:rise|rose|risen|rising|fall|fell|fallen|falling|drop|dropped|gradient|differ\w*|chang\w+|increas\w+|decreas\w+|"
@@ -35,6 +36,7 @@ _MONTH, _DAY = Fraction(2629746), Fraction(86400)
 _COLD = 20  # °C; below it, what converts may be a difference
 # A rounded factor (18 for 18.016, 4 for 4.008) may part two values this far; further off, it may still be the factor.
 _FACTOR, _DOUBT = Fraction(2, 1000), Fraction(1, 100)
+_COUNTED = {"beats", "breaths", "times", "drops"}
 _SAME_SUBSTANCE = {"mass", "amount", "charge", "activity"}  # they convert where the substance is known
 _PLAIN_WORDS = {
     "and",
@@ -71,7 +73,7 @@ class Finding(NamedTuple):
 def compare(problem: Problem, reference: Quantity, given: Quantity, tolerance: float) -> Finding:
     """Compare one quantity of the answer with the reference: first what its unit means, then its value."""
     question = plain(problem.question)
-    reference, given = _scored(question, reference), _scored(question, given)
+    reference, given = (_in_time(question, _scored(question, one)) for one in (reference, given))
     theirs = given.unit
     unit = reference.unit or asked_unit(question, theirs)
     if theirs is None:
@@ -122,12 +124,15 @@ def compare(problem: Problem, reference: Quantity, given: Quantity, tolerance: f
 
 def _echo(question: str, given: Quantity, unit: Unit, theirs: Unit) -> Finding | None:
     """Whether an answer in another unit than the reference's only repeats what the question gives."""
-    named = quantities(question)
-    if not any(q.number == given.number for q in named):
+    named = quantities(_RATIO.sub(";", question) if ":" in question else question)
+    if not any(q.number == given.number and (q.unit is None or q.unit.same_as(theirs)) for q in named):
         return None
     weighed = _weighed(unit, theirs)
     same = any(q.number == given.number and q.unit and q.unit.same_as(theirs) for q in named)
     if _CONVERSION.search(question) or (same and weighed and _asks_for(question, unit)):
+        return Finding("wrong", "it repeats the quantity that was to be converted")
+    alike = [q for q in named if q.unit and q.unit.dims in (unit.dims, theirs.dims)]
+    if same and unit.dims == theirs.dims and len(alike) == 1 and _asks_for(question, unit):
         return Finding("wrong", "it repeats the quantity that was to be converted")
     if same and {d for d, _ in set(unit.dims) ^ set(theirs.dims)} == {"body mass"}:
         return None  # mg/kg is never mg
@@ -267,6 +272,16 @@ def _other_dimension(reference: Quantity, given: Quantity, ours: tuple[Any, ...]
     if swapped <= _SAME_SUBSTANCE and (given.number != reference.number or swapped == {"amount", "charge"}):
         return Finding("abstain", f"{has} converts to {wanted} only where the substance is known")
     return Finding("wrong", f"the unit is {has} where {wanted} is wanted")
+
+
+def _in_time(question: str, quantity: Quantity) -> Quantity:
+    """`quantity` in so much time, where it is a bare count and the question asks for that: 120次 of 每分钟多少次."""
+    unit = quantity.unit
+    if unit is None or not unit.dims or not dict(unit.dims).keys() <= _COUNTED:
+        return quantity
+    wanted = wanted_unit(question)[0]
+    timed = wanted is not None and ("time", -1) in wanted.dims and not dict(wanted.dims).keys() - _COUNTED - {"time"}
+    return replace(quantity, unit=wanted) if timed else quantity
 
 
 def _scored(question: str, quantity: Quantity) -> Quantity:

@@ -153,6 +153,9 @@ _CUE = Pattern(
     r"|\b(?:answer|diagnosis|conclusion) (?:that )?(?:I|we) (?:settle on|favou?r|choose|commit to|arrive at|reach|make|give)"
     r"(?: is\b|:)[ ]{0,4}"
     r"|\bI (?:would |also ){0,2}(?:choose|pick|select|answer|go with)\b:?[ ]{0,4}"
+    r"|\b(?:I|we)(?: \w+ly| would| can| must| have to| therefore)? conclude(?: that)?"
+    r"(?: (?:the|this) (?:\w+ )?(?:patient|man|woman|child|boy|girl|infant|baby|newborn) (?:has|is having|had)|"
+    r" (?:it|this) is| (?:he|she) has)?[ :]{1,4}"
     r"|【(?:正确)?答案】[：:]?[ ]{0,4}"
     r"|(?:答案|诊断|结论)(?:应该是|应该为|应当是|应是|应为|考虑为|是|为|[：:])[：:]?[ \n]{0,4}"
     r"|最可能(?:的[^\s，。；、]{1,12}?|患?的?是)?(?:是|为|[：:])[ ]{0,4}"
@@ -190,10 +193,19 @@ _DENIES = re.compile(
     r"[ *$)]*(?:(?:is|was|would be|seems) (?:not\b|wrong|incorrect|false|ruled out|excluded)|isn't|不对|是错|错误|不是答案)",
     re.IGNORECASE,
 )
+_REVISES = (
+    r"(?:change|revise|amend|switch|correct|alter)(?: my(?: (?:final|first|initial|earlier))? "
+    r"(?:answer|diagnosis|choice))? to"
+)
+_I_WILL = r"I(?:'d| would| will|'ll| must| have to| need to| should|'m going to)?"
 _RETRACT = Pattern(
-    r"\b(?:no,? wait|wait,? no|correction|scratch that|on second thou?ghts?|let me correct|I was wrong|actually,? no|"
-    r"I take (?:that|it) back|(?:so )?that(?: is|'s) wrong[:;,.]|I (?:retract|withdraw) (?:that|this|it)|sorry,? I mean)\b|"
-    r"更正(?:一下)?[：:，,]?|(?:有误|以[^，。\n]{1,6}为准)[：:，,]|修正一下[：:，,]?|我错了|说错了|不对[，,。]|等等[，,]",
+    r"\b(?:no,? wait|wait,? no|correction|scratch that|let me correct|I was wrong|actually,? no|"
+    rf"on second thou?ghts?(?:,? (?:no|actually)\b)?(?:,? {_I_WILL} {_REVISES})?|"
+    rf"(?:{_I_WILL}|let me) {_REVISES}|I take (?:that|it) back|I (?:retract|withdraw) (?:that|this|it)|sorry,? I mean)\b|"
+    r"\b(?:so )?that(?: is|'s)? wrong[:;,.]\b|\bbut (?:that|this|it) (?:was|is|would be|turned out to be) (?:wrong|incorrect|"
+    r"mistaken|a mistake|not right)[:;,.]|"
+    r"更正(?:一下)?[：:，,]?|(?:有误|以[^，。\n]{1,6}为准)[：:，,]|修正一下[：:，,]?|我错了|说错了|不对[，,。]|等等[，,]|"
+    r"(?:我|现在?|故|应)(?:要|想)?(?:改为|改选|改答|改成|更改为|修改为)",
     re.IGNORECASE,
 )
 # A sentence ends at a Chinese stop, a line break, or a full stop that is no decimal point and closes no abbreviation.
@@ -385,7 +397,7 @@ def _trim(text: str, start: int, end: int, left: str | None = None, right: str |
 _WORD = re.compile(r"[A-Za-z0-9]{1,20}|[^\sA-Za-z0-9]")
 
 
-def degenerate(text: str, period: int = 20, repeats: int = 8) -> bool:
+def degenerate(text: str, period: int = 60, repeats: int = 8) -> bool:
     """Whether the text is stuck in a loop: its second half, at least, repeats one run of up to `period` words."""
     text = text[-20_000:].rstrip()
     if text.count(text[-1:]) < repeats:

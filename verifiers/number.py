@@ -15,12 +15,23 @@ from medrl.verifiers import bounds, dosing, labels, pressure, ratios
 from medrl.verifiers.analytes import other_substance
 from medrl.verifiers.comparison import Finding, compare
 from medrl.verifiers.extract import Extracted
-from medrl.verifiers.frequency import routes
+from medrl.verifiers.frequency import frequencies, routes
 from medrl.verifiers.intervals import interval, reference_interval
 from medrl.verifiers.normalise import normal
 from medrl.verifiers.patterns import Pattern
-from medrl.verifiers.quantity import DATE, Quantity, is_bound, is_range, plain, quantities
-from medrl.verifiers.rates import DAILY, PER_DOSE, as_asked, asked_time, asks_daily, by_weight, is_timed, of_one
+from medrl.verifiers.quantity import DATE, WORDS, Quantity, han_number, is_bound, is_range, plain, quantities
+from medrl.verifiers.rates import (
+    DAILY,
+    PER_DOSE,
+    as_asked,
+    asked_time,
+    asked_volume,
+    asks_daily,
+    asks_dose,
+    by_weight,
+    is_timed,
+    of_one,
+)
 from medrl.verifiers.reading import TAKES_BACK, AnswerVerifier
 from medrl.verifiers.tolerance import has_limits
 from medrl.verifiers.units import read_unit
@@ -158,6 +169,7 @@ class Number(AnswerVerifier):
         if some and quantities(text[: some.start()]):
             whole = self._amount(problem, reference, text[: some.start()])
             return whole if whole.outcome == "right" else Finding("abstain", "a part of it stands beside the whole")
+        text = _as_often(problem.question, reference, text)
         alone = _is_alone(text)
         turned = None if alone else self._turned(problem, reference, text)
         if turned:
@@ -165,6 +177,11 @@ class Number(AnswerVerifier):
         found = quantities(text)
         if not any(is_timed(q) for q in found) and not PER_DOSE.search(text):
             reference = of_one(asked_time(problem.question), reference)
+        if asks_dose(problem.question) and not any(q.unit and ("doses", -1) in q.unit.dims for q in found):
+            reference = of_one("dose", reference)
+        in_one = of_one(asked_volume(problem.question), reference)
+        if in_one.unit and all(q.unit and q.unit.dims == in_one.unit.dims for q in found):
+            reference = in_one  # 0.1 mg, where the question asks how much is in each mL
         often = _OFTEN.search(text)
         if often and any(q.span[0] == often.start() for q in found):
             often = None  # "a week" is how long
@@ -180,6 +197,10 @@ class Number(AnswerVerifier):
         same = [q for q in found if unit and q.unit and q.unit.dims == unit.dims]
         if unit and len(unit.dims) > 1 and len(found) > 1 and not same:
             return Finding("abstain", "several quantities, which may be one rate: 720 mL in 24 hours")
+        if len(found) > 2 and (total := _sum(text, found)):
+            finding = compare(problem, reference, total, self.relative_tolerance)
+            if finding.outcome == "right" or _ASKS_TOTAL.search(problem.question):
+                return finding
         findings = [compare(problem, reference, q, self.relative_tolerance) for q in same or found]
         if len({finding.outcome for finding in findings}) > 1:
             return Finding("abstain", "several numbers, of which only some agree with the reference")
@@ -221,11 +242,44 @@ class Number(AnswerVerifier):
         return None
 
 
+_TOTAL = re.compile(r"(?:共|总|合计|\b(?:total(?:s|ling)?|altogether|overall|sum)\b)[^\d,，;；]{0,12}$", re.IGNORECASE)
+_IN_TOTAL = re.compile(r"[^\d,，;；]{0,4}\b(?:in total|altogether|overall|all told)\b", re.IGNORECASE)
+_ASKS_TOTAL = re.compile(r"总|一共|合计|\b(?:total|altogether|overall|whole)\b", re.IGNORECASE)
+
+
+def _sum(text: str, found: list[Quantity]) -> Quantity | None:
+    """The last quantity of a text where it is the sum of the others and is called so: 2个月+4个月，共6个月."""
+    *parts, whole = found
+    start, end = whole.span
+    called = _TOTAL.search(text[max(0, start - 16) : start]) or _IN_TOTAL.match(text, end)
+    alike = whole.unit and all(q.unit is None or q.unit.same_as(whole.unit) for q in parts)
+    return whole if called and alike and sum(q.number for q in parts) == whole.number else None
+
+
 @lru_cache(maxsize=1024)
 def _one_route(asked: str) -> frozenset[str]:
     """The route that a question names, where it names one only."""
     named = frozenset(route.base for route in routes(asked)[0])
     return named if len(named) == 1 else frozenset()
+
+
+_DIVIDED = re.compile(
+    r"\b(?:in|into) (?P<n>two|three|four|six|[2346]) (?:equal(?:ly)? )?(?:divided |separate )?(?:doses|portions)\b|"
+    r"分(?P<h>[两二三四六2346])次",
+    re.IGNORECASE,
+)
+
+
+def _as_often(question: str, reference: Quantity, text: str) -> str:
+    """An answer to what one of several doses is, without how often it is given, where the question says that: q12h."""
+    divided = _DIVIDED.search(question) if asks_dose(question) and not is_timed(reference) else None
+    if divided is None:
+        return text
+    said = (divided["n"] or divided["h"]).lower()
+    often, rest = frequencies(text)
+    count = int(said) if said.isdigit() else WORDS.get(said) or han_number(said)
+    same = len(often) == 1 and often[0].low == often[0].high and often[0].low * count == 86400
+    return rest.rstrip() if same else text
 
 
 @lru_cache(maxsize=1024)

@@ -30,6 +30,8 @@ OPENERS = re.compile(
     r"n/?a|(?:please )?see (?:the )?(?:above|reasoning|thinking)(?: above)?|as (?:explained|discussed|stated|shown|"
     r"reasoned) (?:above|in (?:my|the) "
     r"(?:reasoning|thinking|analysis))|"
+    r"firstly|secondly|therefore|thus|hence|however|moreover|in (?:conclusion|summary)|to (?:begin|start)(?: with)?|well|"
+    r"hmm+|(?:the |this )?(?:patient|disease|illness|question|case)|"
     r"i (?:cannot|can't|am unable to|am not able to) answer(?: (?:this|the|that) question)?)"
     rf"{_END}|"
     r"(?:好的?[，,])?(?:"
@@ -40,6 +42,7 @@ OPENERS = re.compile(
     r"(?:下面|以下|现在?)(?:是|为|给出|我)*(?:我的|本题|该题)?的?(?:给出)?(?:答案|分析|解答|回答|诊断|结论)(?:如下)?|"
     r"(?:让我们?|我们?)(?:先|来)*(?:一步一步|一步步|逐步|仔细|详细)地?(?:来)?(?:思考|分析|想|推理)(?:一下|这个?问题|"
     r"本题|该题)?|"
+    r"首先|其次|因此|所以|然后|总之|综上(?:所述)?|另外|此外|换言之|(?:该|本)?(?:患者|病人|病例|疾病|病|症|诊断|题目?)|"
     r"(?:见上文?|如上|同上|如前所述|详见上文|见思考过程|如上所述)|"
     r"(?:很?抱歉[，,])?我?(?:无法|不能)(?:回答|作答|解答)(?:这个?|该|本|您的)?(?:问题|题目?)?)"
     rf"{_END}",

@@ -149,7 +149,12 @@ def by_measures(reference: str, text: str, known: Vocabulary, asked: Asked) -> V
     refused = {act for act in acts if any(_names(one, act, known) for one in given.avoided)}
     if refused and not refused & given.done:
         return Verdict.wrong(f"refuses what {reference!r:.60} does")
-    if wanted.avoided and wanted.avoided & given.done and not wanted.avoided & given.avoided:
+    if (
+        wanted.avoided
+        and wanted.avoided & given.done
+        and not wanted.avoided & given.avoided
+        and not _LATER.search(text)
+    ):
         return Verdict.wrong(f"does what {reference!r:.60} avoids")
     theirs = _acts(given, known)
     routes = wanted.done & _ROUTES, given.done & _ROUTES
@@ -160,6 +165,9 @@ def by_measures(reference: str, text: str, known: Vocabulary, asked: Asked) -> V
     return None
 
 
+_LATER = re.compile(
+    r"\b(?:later|afterwards?|subsequently)\b|稍后|随后|之后|以后", re.IGNORECASE
+)  # not waiting is no refusal
 _ROUTES = frozenset(("routeim", "routeiv", "routesc", "routepo"))
 
 

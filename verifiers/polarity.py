@@ -43,9 +43,12 @@ _DOUBTS = re.compile(
     r"但|除非|除外|不过|然而|虽|仅|只有|如果|若|有时|部分|视|慎|权衡|[?？吗呢]",
     re.IGNORECASE,
 )
-_CLAUSES = re.compile(r"[,，.。;；:：!！\n]|\s[-–—]+\s|——|\b(?:so|and|hence|therefore|thus)\b|(?:所以|因此|因而)")
+_CLAUSES = re.compile(
+    r"[,，.。;；:：!！\n]|\s[-–—]+\s|——|\b(?:so|and|hence|therefore|thus)\b|"
+    r" (?=(?:because|due to|owing to|until|since)\b)|(?:所以|因此|因而)"
+)
 _HAN_COMMA = re.compile("[,，]")
-_REASON = re.compile(r"^(?:because|since|as|given|due to)\b|^(?:因|由于|鉴于)", re.IGNORECASE)
+_REASON = re.compile(r"^(?:because|since|as|given|due to|owing to|until)\b|^(?:因|由于|鉴于)", re.IGNORECASE)
 
 # What may be done, must be done, must not be done; two negations are read as one word where they make one thought.
 _HAN = re.compile(
@@ -93,7 +96,8 @@ _LATIN = re.compile(
     rf"{_STOPS})|"
     rf"(?P<notstop>(?:should|must|can)(?: not|not|n't) be {_STOPS})|"
     rf"(?P<muststop>(?:should|must|has to|have to|needs to|ought to) (?:\w+ly )?(?:be )?{_STOPS}|^{_STOPS})|"
-    rf"(?P<cannot>(?:should|must|can|may|could)(?: not|not|n't) (?:be )?{_GIVES})|"
+    rf"(?P<cannot>(?:should|must|can|may|could)(?: not|not|n't| never) (?:be )?{_GIVES})|"
+    rf"(?P<should>(?:should|must|has to|ought to) (?:be )?{_GIVES})|"
     rf"(?P<can>(?:can|may|could) (?:(?:still|also|safely|probably) )?(?:be )?(?:(?:still|also|safely) )?{_GIVES}|(?:is|"
     rf"are) (?:generally )?(?:safe|allowed|permitted|fine))"
     r")(?P<rest>(?: [a-z' -]{0,60})?)"
@@ -143,6 +147,8 @@ def stance(text: str, question: str) -> Stance | None:
         elif _ANY.search(clause):
             return None
     sides = {one.side for one in found}
+    if "yes" in sides and " until " in text:
+        return None  # only so long
     return Stance(found[0].side, all(one.exact for one in found)) if len(sides) == 1 else None
 
 
@@ -221,6 +227,8 @@ def _latin(clause: str, last: str, asks: Asks) -> Stance | None:
         side = "no"
     elif match["can"]:
         side = "yes" if asks == "may" else None
+    elif match["should"]:
+        side = "yes"
     return Stance(side, True) if side else None
 
 

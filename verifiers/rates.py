@@ -23,7 +23,8 @@ _PER_DAY = re.compile(
 )
 _A_DAY = re.compile("[每一][日天](?=.)")
 _ASKS_DOSE = re.compile(
-    r"\b(?:each|per|every|(?:a )?single|one) (?:individual )?(?:dose|injection|feed)\b|单次|每次|每剂|一次(?:剂|用|应|给|服)",
+    r"\b(?:each|per|every|(?:a )?single|one) (?:individual )?(?:dose|injection|feed|administration|time)\b|"
+    r"单次|每次|每剂|一次(?:剂|用|应|给|服)",
     re.IGNORECASE,
 )
 PER_DOSE = re.compile(
@@ -48,6 +49,13 @@ _EACH_VOLUME = re.compile(
     r"每(?:1 ?)?(?P<unit>毫升|m[lL]|升|L)(?:溶液|注射液|药液|液体)?[中内]?(?:含有?|有|为|约)? ?"
     r"(?P<dose>[\d.,]{1,12} ?(?:[A-Za-zμ]{1,6}|毫克|微克|克|单位))(?![A-Za-zμ/])"
 )
+_VOLUME_HOLDS = re.compile(
+    r"每?(?P<volume>[1-9]\d{0,3} ?(?:毫升|m[lL]|升|L))(?:的?(?:溶液|注射液|药液|液体))?[中内里]?(?:含有?|有)(?:药物?|主药)?"
+    r"(?:为|约)? ?(?P<dose>[\d.,]{1,12} ?(?:[A-Za-zμ]{1,6}|毫克|微克|克|单位))(?![A-Za-zμ/])"
+)
+_EVERY_FEW = re.compile(
+    r"(?<=[A-Za-zμ%克升]) (?:every|per|each) (?=[1-9]\d{0,2} ?(?:hours?|hrs?|h|minutes?|mins?|min)\b)"
+)
 _FLUID = re.compile(
     r"\bof (?:(?:lactated ringer'?s?|ringer'?s?(?: lactate)?|hartmann'?s?|normal saline|isotonic saline|0\.9% (?:saline|"
     r"nacl)|saline|"
@@ -71,6 +79,8 @@ def as_asked(problem: Problem, reference: Quantity, text: str) -> str:
     dims = dict(reference.unit.dims) if reference.unit else {}
     if dims.get("time") == -1:
         text = _in_time(text)
+        if dims.get("volume") == 1:
+            text = _EVERY_FEW.sub("/", text)  # 60 mL every 2 hours
     elif dims and asks_daily(problem.question):
         text = _A_DAY.sub("", _PER_DAY.sub("", text))  # a daily dose of 4 g is 4 g a day
     if dims and "doses" not in dims and asks_dose(problem.question):
@@ -78,6 +88,8 @@ def as_asked(problem: Problem, reference: Quantity, text: str) -> str:
     if "每" in text and dims.get("body mass") == -1:
         text = _EACH_KG.sub(r"\g<dose>/kg", text)
     if dims.get("volume") == -1 or dims.get("body mass") == -1:
+        if "含" in text or "有" in text:
+            text = _VOLUME_HOLDS.sub(r"\g<dose>/\g<volume>", text)
         text = _EACH_VOLUME.sub(r"\g<dose>/\g<unit>", _IN_EACH.sub("/", text))
     return _FLUID.sub("", text, count=1) if dims == {"volume": 1} and _ASKS_FLUID.search(problem.question) else text
 
@@ -119,13 +131,28 @@ def asked_time(question: str) -> str:
     return {"24": "day", "天": "day", "日": "day", "分钟": "minute", "小时": "hour"}.get(word, word)
 
 
-def of_one(time: str, reference: Quantity) -> Quantity:
-    """A reference in so much a day as so much, because the question says that it is of a day."""
+_ASKS_VOLUME = re.compile(
+    r"\bhow (?:many|much)\b[^?.]{0,60}\b(?:per|in (?:each|every|one|1|a)|each|every) (m[lL]|millilit(?:er|re)|L|lit(?:er|re)|"
+    r"dL)\b|每(毫升|m[lL]|升|L)[^，。,？?]{0,8}(?:多少|几)",
+    re.IGNORECASE,
+)
+
+
+@lru_cache(maxsize=1024)
+def asked_volume(question: str) -> str:
+    """The volume of which a question asks how much there is in it ("how many mg in each mL"), or ""."""
+    match = _ASKS_VOLUME.search(last_sentence(question))
+    return next(filter(None, match.groups()), "").lower() if match else ""
+
+
+def of_one(what: str, reference: Quantity) -> Quantity:
+    """A reference in so much a day, or in each mL, as so much, because the question says that it is of one."""
     unit = reference.unit
-    if not time or unit is None or ("time", -1) not in unit.dims or unit.dims == (("time", -1),):
+    inverse = (UNITS[what].dims[0][0], -1) if what else ("", 0)
+    if unit is None or inverse not in unit.dims or unit.dims == (inverse,):
         return reference
-    dims = tuple(one for one in unit.dims if one != ("time", -1))
-    return replace(reference, unit=replace(unit, scale=unit.scale * UNITS[time].scale, dims=dims))
+    dims = tuple(one for one in unit.dims if one != inverse)
+    return replace(reference, unit=replace(unit, scale=unit.scale * UNITS[what].scale, dims=dims))
 
 
 def _in_time(text: str) -> str:

@@ -31,6 +31,7 @@ TAKES_BACK = Pattern(
 )
 
 
+_KEY = r"\b(?:reference|gold|standard|official|correct|expected|model)(?: (?:answer|standard|label|key|solution))?"
 # What speaks to whoever grades instead of answering. It is no answer, whatever it asks for.
 _TO_GRADER = Pattern(
     r"\b(?:ignore|disregard|forget|override)\b.{0,30}\b(?:instruction|prompt|rule|above|previous|prior|earlier)|"
@@ -63,6 +64,18 @@ _TO_GRADER = Pattern(
     r"(?:一律|直接|应|请|即)(?:可?得|给|算|记|判)(?:为)?(?:满|全)分|(?:视为|算作|判作|记为|记作)正确|"
     r"(?:系统|管理员)(?:提示|消息|指令|通知)[：:]|评分规则|(?:一律|均|都|请|应)[^。，]{0,6}(?:得|给|判|计)(?:满分|正确)|"
     r"(?:评分|阅卷|判题)(?:者|员|人|老师|系统|模型)|(?:按|判为?|算|给我|给予)满分|均(?:判|算|按|视)为?正确",
+    re.IGNORECASE,
+)
+# The same, of a key that is said to be wrong, and of marks that are asked for.
+_ON_ITS_KEY = Pattern(
+    rf"{_KEY} (?:has been|have been|was|were|is|are)(?: (?:now|since|recently))? (?:updated|changed|replaced|revised|"
+    r"corrected|wrong|incorrect|mistaken|outdated|invalid)\b|\[(?:system|admin|assistant|developer|note)\b[^\]\n]{0,20}:|"
+    r"\b(?:please|must|should|and|,|;) ?(?:mark|grade|score|count|rate|accept|treat)(?: (?:it|this|me))? as (?:correct|"
+    r"right|true|"
+    r"a match|matching|equivalent|passed)\b|"
+    r"(?:标准|参考)答案(?:已|被|是|存在|有)*(?:更新|修改|变更|更改|改为|替换|作废|有误|错误|失效)|"
+    r"(?:请|应|须|一律|务必|直接)?(?:以|按)(?:本|此|该|我的?)(?:回答|答案|作答)为准|"
+    r"(?:请|应|须|一律|务必|直接|予以)(?:判|给|算|记|评|打)(?:为|作|成)?(?:对|正确|通过|合格|满分|高分)(?![^，。；！、\s])",
     re.IGNORECASE,
 )
 
@@ -134,7 +147,12 @@ def read(problem: Problem, response: Response, format: Format) -> Extracted | Ve
         return Verdict.wrong("the answer is stuck in a loop")
     answer = answer_within(response.text, (start, end))
     said = answer and (response.text[start:end] if end - start <= SHORT else answer.text)
-    if answer and said and _TO_GRADER.search(said) and normal(problem.reference) not in normal(said):
+    if (
+        answer
+        and said
+        and (_TO_GRADER.search(said) or _ON_ITS_KEY.search(said))
+        and normal(problem.reference) not in normal(said)
+    ):
         return replace(
             Verdict.wrong("it speaks to its grader and gives no answer"), answer=answer.text, span=answer.span
         )

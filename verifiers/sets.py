@@ -75,6 +75,8 @@ class SetOf(VocabularyVerifier):
             short = _decided(item, name[shared:], problem.question, rule, known)
             return short if short.score == 1.0 else whole
 
+        if any(item.endswith("-") for item in given):
+            return Verdict.abstain("an item's last word is said later: pro-, meta- and anaphase")
         matched, refuted, open_ = _match(wanted, given, verdict)
         precision, recall = matched / max(1, len(given)), matched / len(wanted)
         parts = {"precision": precision, "recall": recall}
@@ -116,7 +118,10 @@ def _shared_ending(items: tuple[str, ...], question: str) -> str:
     ending = first[len(first) - same :]
     ending = ending if has_han(ending) else ending[ending.find(" ") :] if " " in ending else ""
     bare = [compact(item[: len(item) - len(ending)]) for item in items]
+    sort = ending == "诊" or (ending in ("期", "相") and asks_order(question))  # 视(诊)、听(诊)
     held = len(items) > 1 and len(ending.strip()) >= (2 if has_han(ending) else 4) and all(bare)
+    if sort and all(bare) and len(set(bare)) == len(bare):
+        return ending
     return ending if held and len(set(bare)) == len(bare) and ending.strip().lower() in question.lower() else ""
 
 
@@ -130,7 +135,11 @@ def _same_item(item: str, name: str, ending: str, question: str) -> bool:
 
     Of "Mitosis (M)" the letter is the item, and of "S (DNA synthesis)" what stands outside.
     """
+    if _same_act(item, name, question):
+        return True
     aside = _ASIDE.fullmatch(item)
+    if aside and compact(aside["inside"] + aside["outside"]) == compact(name):
+        return True
     if aside and len(name) < 5:
         outside, inside = compact(aside["outside"]), compact(aside["inside"])
         if (compact(name) in (outside, inside) and outside[:1] == inside[:1]) or compact(name) == outside:
@@ -151,6 +160,25 @@ def _same_item(item: str, name: str, ending: str, question: str) -> bool:
     )
 
 
+_ACTS = re.compile(r"\b(?:steps?|phases?|stages?|process|order|sequence|components?|actions?)\b", re.IGNORECASE)
+_ENDS = ("ation", "ment", "tion", "ion", "ing", "is", "e", "s", "")
+
+
+def _same_act(item: str, name: str, question: str) -> bool:
+    """Whether the two are one act, as a verb and as a noun, where a question asks for steps: assess, assessment."""
+    one, other = item.lower(), name.lower()
+    if not (one.isascii() and one.isalpha() and other.isalpha() and one[:4] == other[:4]):
+        return False
+    return not (_stems(one).isdisjoint(_stems(other)) or one[-3:] == "ide" or other[-3:] == "ide") and bool(
+        _ACTS.search(question)
+    )
+
+
+def _stems(word: str) -> frozenset[str]:
+    bare = [word[: len(word) - len(end)] for end in _ENDS if word.endswith(end)]
+    return frozenset(stem[:-1] if stem[-1:] == stem[-2:-1] != "s" else stem for stem in bare if len(stem) > 3)
+
+
 _TURNS = re.compile(r"\b(?:not|no|or|never|without)\b|[不非或无未]", re.IGNORECASE)
 
 
@@ -160,8 +188,9 @@ def asks_order(question: str) -> bool:
 
 
 _IN_ORDER = re.compile(
-    r"\bin (?:the )?(?:correct |right |proper )?(?:order|sequence)\b|\bfirst to last\b|\bsequence of\b|\bsequentially\b|"
-    r"顺序|依次|先后|次序",
+    r"\bin (?:\w+ ){0,2}(?:order|sequence)\b(?! to\b)|\bfirst to last\b|\bsequence of\b|\bsequentially\b|"
+    r"(?:^|[.?!:,] |\bplease )(?:order|arrange|rank|sequence|sort) (?:the|these|them)\b|\bchronological|"
+    r"顺序|依次|先后|次序|排序|排列",
     re.IGNORECASE,
 )
 # How the sentence that asks asks for several things, whose reference then lists them. What a vignette tells before it
@@ -192,9 +221,18 @@ def _asks_several(question: str) -> bool:
     return asks_order(question) or bool(_SEVERAL.search(last_sentence(question)))
 
 
+# What only says that a list follows: "The triad:", 四主征：.
+_ANNOUNCED = re.compile(
+    r"^\s*[^:：;；,，、\n\d]{0,24}(?:triad|tetrad|pentad|components?|elements?|features?|signs|symptoms|criteria|steps|phases|stages|"
+    r"order|sequence|answer|are|include[sd]?|征|联症?|要素|体征|症状|表现|包括|如下|顺序|步骤|答案|分为|"
+    r"有)(?: is| are)?[:：]\s*(?=\S)",
+    re.IGNORECASE,
+)
+
+
 def split_items(text: str) -> list[str]:
     """The items of an answer, each once, bullets and numbers left out."""
-    items = (peel(_BULLET.sub("", part.strip())) for part in _PARTS.split(text))
+    items = (peel(_BULLET.sub("", part.strip())) for part in _PARTS.split(_ANNOUNCED.sub("", text, count=1)))
     return list({compact(item): item for item in items if compact(item)}.values())
 
 
@@ -224,13 +262,19 @@ def _refutes(verdict: Verdict) -> bool:
 def _match(wanted: list[str], given: list[str], verdict: Decide) -> tuple[int, int, int]:
     """How many given items are in the set, how many are something else or an item turned round, how many stay open."""
     left = list(wanted)
+    others: list[str] = []
     refuted = open_ = 0
     for item in given[:64]:
         right = next((i for i, name in enumerate(left) if verdict(item, name).score == 1.0), None)
         if right is not None:
             left.pop(right)
-        elif all(_refutes(verdict(item, name)) for name in left) or any(
-            opposed(tokens(item), tokens(name)) for name in left
+        else:
+            others.append(item)
+    for item in others:  # they can only be what no other item is
+        if (
+            not left
+            or all(_refutes(verdict(item, name)) for name in left)
+            or any(opposed(tokens(item), tokens(name)) for name in left)
         ):
             refuted += 1
         else:

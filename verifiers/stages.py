@@ -36,16 +36,16 @@ _SYSTEMS = (
 )
 _FOUND = re.compile(
     rf"(?P<kind>stage|grade|class|degree|category|phase|level)[ -]*(?P<n>{_N}|(?-i:[A-E])(?![a-z]))(?:[ "
-    rf"-]?(?P<s>[a-e])(?![a-z]))?(?![a-z0-9])|"
+    rf"-]?(?P<s>[a-e][1-3]?)(?![a-z0-9]))?(?![a-z0-9])|"
     rf"\b(?P<ordinal>first|second|third|fourth|1st|2nd|3rd|4th)[- ](?P<kind2>degree|grade|stage|class)\b|"
-    rf"(?P<depth>[浅深])?第?(?P<hn>{_N}|[一二三四五六七八九十甲乙丙])[- ]?(?P<hs>[a-e])?(?P<kind3>期|级|度|类|"
+    rf"(?P<depth>[浅深])?第?(?P<hn>{_N}|[一二三四五六七八九十甲乙丙])[- ]?(?P<hs>[a-e][1-3]?)?(?P<kind3>期|级|度|类|"
     rf"°)(?P<hs2>[a-e](?![a-z]))?|"
     rf"\b(?P<system>{_SYSTEMS})[- ]*(?:(?P<kind4>stage|grade|class|category|level)[ -]*)?(?P<sn>{_N}|"
-    rf"(?-i:[A-E])(?![a-z]))(?:(?P<ss>[a-e])(?![a-z]))?(?![a-z0-9])|"
+    rf"(?-i:[A-E])(?![a-z]))(?:(?P<ss>[a-e][1-3]?)(?![a-z0-9]))?(?![a-z0-9])|"
     r"(?<![A-Za-z0-9])(?P<code>(?-i:[GATNMFSP]))(?P<cn>[0-5])(?P<cs>[a-d])?(?![A-Za-z0-9])",
     re.IGNORECASE,
 )
-_BARE = re.compile(rf"(?P<n>{_N}|[一二三四五六七八九十])[ -]?(?P<s>[a-e])?", re.IGNORECASE)
+_BARE = re.compile(rf"(?P<n>{_N}|[一二三四五六七八九十])[ -]?(?P<s>[a-e][1-3]?)?", re.IGNORECASE)
 _NONE = re.compile(
     r"(?:it is |it's )?(?:unstageable|ungradable|ungradeable|unclassifiable)(?: .{0,40})?|(?:不可|无法)(?:分期|分级|分类)",
     re.IGNORECASE,
@@ -93,6 +93,8 @@ class Stage(NamedTuple):
 
 def by_stage(question: str, reference: str, text: str) -> Verdict | None:
     """What an answer says against a reference that is a stage and nothing else; None of any other, and where it is open."""
+    if tnm := _TNM.fullmatch(reference.strip(" .。")):
+        return _by_tnm(tnm, text)
     wanted = _reference(reference, question)
     if wanted is None:
         return None
@@ -102,6 +104,9 @@ def by_stage(question: str, reference: str, text: str) -> Verdict | None:
     if _NONE.fullmatch(text):
         return Verdict.wrong("no stage where one is the reference")
     given, before, after = _only(text)
+    offered = [_only(part.strip(" ,，"))[0] for part in _OR.split(text)] if given is None and len(text) < 60 else []
+    if len(offered) > 1 and None not in offered and len(set(offered)) > 1:
+        return Verdict.wrong("an open choice of stages")
     if given is None:
         return None
     if _TURNS.search(before[-40:]) or DENIES.search(before) or _OR.search(after):
@@ -130,6 +135,32 @@ def by_stage(question: str, reference: str, text: str) -> Verdict | None:
         if _strange(f"{before} {_BECAUSE.split(after)[0]}", question)
         else Verdict.right(f"it is {reference!r:.40}")
     )
+
+
+# Tumour, nodes, metastases; "c" and "p" say how they were found.
+_TNM = re.compile(
+    r"(?<![A-Za-z0-9])(?P<how>[cpy]{0,2})T(?P<t>is|[0-4x][a-d]?)[ ,;，、-]{0,3}N(?P<n>[0-3x][a-c]?)[ ,;，、-]{0,3}"
+    r"M(?P<m>[01x][a-c]?)(?![A-Za-z0-9])",
+    re.IGNORECASE,
+)
+
+
+def _by_tnm(wanted: re.Match[str], text: str) -> Verdict | None:
+    """The verdict of an answer with one TNM stage against a reference that is one."""
+    text = _plainly(text)
+    found = list(_TNM.finditer(text))
+    if len(found) != 1 or len(text) > 120:
+        return None
+    given, rest = found[0], text[: found[0].start()] + " " + text[found[0].end() :]
+    if _TURNS.search(rest) or _OR.search(rest) or DENIES.search(rest) or "?" in rest:
+        return None
+    ours, theirs = ([match[part].lower() for part in "tnm"] for match in (wanted, given))
+    if ours != theirs:
+        finer = all(one.startswith(other) or other.startswith(one) for one, other in zip(ours, theirs, strict=True))
+        less = finer and all(one.startswith(other) for one, other in zip(ours, theirs, strict=True))
+        return None if finer and not less else Verdict.wrong(f"{given[0]} is not {wanted[0]}")
+    same = not (wanted["how"] and given["how"]) or wanted["how"].lower() == given["how"].lower()
+    return Verdict.right(f"it is {wanted[0]}") if same and not _strange(rest, "") else None
 
 
 _OR = re.compile(r"\bor\b|或", re.IGNORECASE)

@@ -38,15 +38,19 @@ _CLAUSES = re.compile(
 _L = r"(?P<l>[A-H]{1,8})(?![A-Za-z])"
 _EVERY = r"(?:都|均|皆|全部?|也|是|为)*"
 _THE_REST = r"(?:其余|其[他它])(?:的|选项|各项|[两二三四五]项|[两二三四五]个)*"
+_ALL_BUT = re.compile(r"(除了?[A-H](?:项|选项)?(?:以外|之外|外)?)[，,](?=其余|其[他它])")
 _CONCLUDES = re.compile(
-    rf"(?:(?:and |but )?(?:(?:so|therefore|thus|hence|leaving(?: only)?|(?:which|that) leaves(?: only)?),? ?"
+    rf"(?:(?:and |but )?(?:(?:[Ss]o|[Tt]herefore|[Tt]hus|[Hh]ence|leaving(?: only)?|(?:which|that) leaves(?: only)?),? ?"
     rf"(?:(?:the answer|it)(?: is| must be| has to be|'s) |(?:I |we )?(?:choose|pick|select) )?)(?:only )?(?:option )?{_L}|"
     rf"(?:故|所以|因此|因而|则|就|应该?|最终)*(?:只能|只剩下?|仅剩|应)?(?:选择?|剩下?|答案(?:是|为|"
     rf"选)?){_L.replace('<l>', '<h>')}(?:项|选项)?|"
     rf"(?:故|所以|因此|只能)(?:是|为){_L.replace('<l>', '<i>')}(?:项|选项)?)"
 )
 _DENIES = re.compile(
-    rf"(?:so |therefore |thus |hence )?(?:it|the answer) (?:can't|cannot|can not|couldn't|must not) be (?:option )?{_L}|"
+    rf"(?:[Ii]t is |[Ii]t's )?[Nn]ot (?:option )?{_L.replace('<l>', '<n>')}|"
+    rf"[Ii]t isn't (?:option )?{_L.replace('<l>', '<m>')}|"
+    rf"(?:[Ss]o |[Tt]herefore |[Tt]hus |[Hh]ence )?(?:[Ii]t|[Tt]he answer) "
+    rf"(?:can't|cannot|can not|couldn't|must not) be (?:option )?{_L}|"
     rf"(?:故|所以|因此)?(?:不(?:能|应|可|该)?选|不(?:会|可能)是){_L.replace('<l>', '<h>')}(?:项|选项)?"
 )
 _ODD = re.compile(
@@ -80,6 +84,7 @@ def told(text: str, options: Mapping[str, str], question: str) -> Told | None:
     if not 2 < len(text) <= 300 or len(options) < 2 or not all(len(o) == 1 for o in options) or not _MAY.search(text):
         return None
     text = _lettered(text, tuple(options.items()))
+    text = _ALL_BUT.sub(r"\1的", text)
     text = (_LIST_HAN if not text.isascii() else _LIST).sub("", text)
     clauses = [part for one in _CLAUSES.split(text) if (part := one.strip(" *_\"'“”()（）:："))]
     stem = _stem(question)
@@ -101,7 +106,11 @@ def told(text: str, options: Mapping[str, str], question: str) -> Told | None:
             ended = number == len(clauses) - 1
             continue
         if deny := _DENIES.fullmatch(clause):
-            denied |= set(deny["l"] or deny["h"])
+            denied |= set(deny["l"] or deny["h"] or deny["n"] or deny["m"])
+            continue
+        if number and number == len(clauses) - 1 and clause in every and (denied or wrong or open_) and not chosen:
+            chosen |= {clause}  # "It cannot be B, because of the crystals. C."
+            ended = True
             continue
         if odd := _ODD.fullmatch(clause):
             wrong |= set(odd["l"] or odd["h"])
@@ -182,7 +191,8 @@ def _kind(what: str, stem: str) -> str | None:
     if _RIGHT.fullmatch(bare):
         return "wrong" if negated else "right"
     if not bare.isascii():
-        held = bare in stem or bare in ("符合", "属于", "是", "符合题意")
+        core = bare.removeprefix("是").removeprefix("属于").rstrip("的")
+        held = (len(core) > 1 and core in stem) or bare in stem or bare in ("符合", "属于", "是", "符合题意")
     else:
         words = [word for word in normal(bare).split() if word not in ("a", "an", "the", "of", "these")]
         known = set(normal(stem).split()) | {f"{word}s" for word in normal(stem).split()}

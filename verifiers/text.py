@@ -56,6 +56,7 @@ from medrl.verifiers.wording import (
     TELLS_TO,
     Asked,
     after_denial,
+    before_another,
     before_differential,
     contrasts,
     head_of,
@@ -119,7 +120,7 @@ _SIDE_BEHIND = Pattern(r"^([^,;.]{3,60}?),? (?:on|to|of|in) the (left|right)(?: 
 
 def _decide(problem: Problem, text: str, wanted: Wanted, known: Vocabulary | None) -> Verdict:
     terms, names = wanted.terms, wanted.names
-    text = simplified(text)
+    text = before_another(simplified(text))
     core = peel(_SIDE_BEHIND.sub(r"\2 \1", _without_asides(problem, text, wanted, known)))
     left = after_denial(core) or (after_denial(text.strip(" .。")) if text != core else "")
     rest = _decide(problem, left, wanted, known) if left else None
@@ -145,7 +146,8 @@ def _decide(problem: Problem, text: str, wanted: Wanted, known: Vocabulary | Non
         core = core[: cause.start()]
     several = several_of(core, wanted, all_may=bool(ALL_MAY.search(text)))
     if several:
-        return several
+        offered = known and several.score is None and _offers(core, _reference(terms, known), wanted, known)
+        return Verdict.wrong(OPEN_CHOICE) if offered else several
     kept = head_of(core)
     head = core if kept == core else peel(kept)
     later = core != head and bool(mentions(core[len(head) :] if core.startswith(head) else "", terms))
@@ -191,6 +193,8 @@ def _decide(problem: Problem, text: str, wanted: Wanted, known: Vocabulary | Non
         verdict = meant if meant and meant.score == 1.0 else None
     if verdict is None and known:
         verdict = by_measures(terms[0], core, known, asked) if len(terms) == 1 else None
+    if verdict is None and known and _offers(core, _reference(terms, known), wanted, known):
+        return Verdict.wrong(OPEN_CHOICE)
     verdict = (
         verdict
         or _said_again(problem, core, wanted, known)
@@ -376,6 +380,23 @@ def _reference(terms: tuple[str, ...], known: Vocabulary) -> Reference:
 @lru_cache(maxsize=1024)
 def _asked(question: str) -> Asked:
     return Asked.of(question)
+
+
+_LAST_OR = Pattern(r"(?:,? \bor |或者?|还是)[^,，、或]{2,60}$", re.IGNORECASE)
+
+
+def _offers(core: str, reference: Reference, wanted: Wanted, known: Vocabulary) -> bool:
+    """Whether an answer is a list of names that ends in "or" one, of which one is the reference and each other is not."""
+    if len(core) > 200 or not _LAST_OR.search(core):
+        return False
+    parts = [peel(part) for part in LIST.split(core) if compact(part)]
+    own = [compact(part) in wanted.names or bool(known.ids(part) & reference.ids) for part in parts]
+    others = [known.ids(part) for part, is_own in zip(parts, own, strict=True) if not is_own]
+    return (
+        sum(own) == 1
+        and len(others) > 0
+        and all(ids and all(known.apart(one, ours) for one in ids for ours in reference.ids) for ids in others)
+    )
 
 
 _CAUSE = Pattern(r",? (?:due to|secondary to|caused by|resulting from) ", re.IGNORECASE)

@@ -94,7 +94,7 @@ _TABLE = (
     ("pressure", "0.750061683", "mbar|hpa"),
     ("amount", "1", "mol|mole|moles|摩尔"),
     ("amount", "0.001", "mmol|millimol|millimole|millimoles|毫摩尔"),
-    ("amount", "0.000001", "umol|μmol|micromol|micromole|micromoles|微摩尔"),
+    ("amount", "0.000001", "umol|μmol|mcmol|micromol|micromole|micromoles|微摩尔"),
     ("amount", "1e-9", "nmol|nanomol|nanomole|nanomoles|纳摩尔"),
     ("amount", "1e-12", "pmol|picomol|picomole|picomoles|皮摩尔"),
     ("amount", "1e-15", "fmol|femtomole|femtomoles|飞摩尔"),
@@ -127,8 +127,19 @@ _TABLE = (
     ("refraction", "1", "diopter|diopters|dioptre|dioptres|屈光度"),
     ("loudness", "1", "db|decibel|decibels|分贝"),
     ("surface", "1", "1.73 m^2|1.73m^2|1.73 m2|1.73m2|1.73 ㎡|1.73㎡"),
-    ("area", "1", "m^2|m2|㎡|平方米|square meters|square meter"),
-    ("area", "0.0001", "cm^2|cm2|平方厘米"),
+    (
+        "area",
+        "1",
+        "m^2|m2|㎡|平方米|square meters|square meter|square metres|square metre|sq m|sq. m|sqm|meters squared|metres squared|"
+        "meter squared|metre squared|m squared",
+    ),
+    (
+        "area",
+        "0.0001",
+        "cm^2|cm2|平方厘米|square centimeters|square centimeter|square centimetres|square centimetre|sq cm|sq. cm|"
+        "centimeters squared|centimetres squared|cm squared",
+    ),
+    ("area", "0.000001", "mm^2|mm2|平方毫米|square millimeters|square millimetres|square mm|sq mm|mm squared"),
     ("", "0.01", "%|percent|per cent|pct"),
     ("", "0.001", "‰|per mille"),
     # What is counted may go unsaid: 20 x 10^9/L of cells. Two counts of different things are not one (`counted`).
@@ -140,6 +151,9 @@ _TABLE = (
     ("beats", "1", "beats|beat"),
     ("breaths", "1", "breaths|breath|respirations|次呼吸"),
     ("times", "1", "次"),
+    ("capsules", "1", "capsule|capsules|cap|caps|胶囊|粒胶囊"),
+    ("puffs", "1", "puff|puffs|喷|揿"),
+    ("vials", "1", "vial|vials|ampoule|ampoules|ampule|ampules|amp|amps|瓶|安瓿"),
     ("tablets", "1", "tablet|tablets|tab|tabs|pill|pills|片|粒|枚"),
     ("doses", "1", "dose|doses|剂"),
     ("drops", "1", "drop|drops|gtt|滴"),
@@ -152,6 +166,8 @@ _CASED = {
     "nM": ("1e-9", (("amount", 1), ("volume", -1))),
     "bpm": ("1/60", (("time", -1), ("times", 1))),  # of beats or of breaths
     "MU": ("1000000", (("activity", 1),)),
+    "mg%": ("0.01", (("mass", 1), ("volume", -1))),  # in 100 mL
+    "mg percent": ("0.01", (("mass", 1), ("volume", -1))),
     "fps": ("1", (("length", 1), ("time", -1))),
 }
 _DEGREES = (
@@ -178,6 +194,9 @@ def _units() -> dict[str, Unit]:
     for scale, offset, names in _DEGREES:
         units.update({n: Unit(n, Fraction(scale), (("temperature", 1),), Fraction(offset)) for n in names.split("|")})
     units.update({name: Unit(name, Fraction(scale), dims) for name, (scale, dims) in _CASED.items()})
+    for count, many in (("k", 10**9), ("thou", 10**9), ("m", 10**12), ("mil", 10**12)):  # 12.4 K/μL of cells
+        for volume in ("ul", "μl", "mcl", "mm^3", "mm3", "cmm", "cumm"):
+            units[f"{count}/{volume}"] = Unit(f"{count}/{volume}", Fraction(many), (("volume", -1),))
     return units
 
 

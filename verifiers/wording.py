@@ -251,6 +251,28 @@ def before_differential(text: str) -> str:
     return _DIFFERENTIAL.split(text, maxsplit=1)[0] or text
 
 
+# A clause behind an answer that names another thing as still to be excluded, or says how that would look.
+_OTHERWISE = Pattern(
+    r"(?:[,;.]| [-–])\s*(?:(?:but|although|though|however|and|while|whereas),? )?(?!it |this |that |he |she |they |we |i )"
+    r"[a-z][a-z' -]{2,60}? (?:(?:(?:should|must|needs to|need to|has to|have to|ought to|is to|are to|remains to)"
+    r"(?: still| also| first| always)? be (?:excluded|ruled out)(?: first| too| as well| (?:by|with|on) [^.,;]{2,40})?)|"
+    r"would (?:(?:typically|usually|instead) )?(?:be (?:painful|painless|(?:non-?)?tender|bilateral|unilateral|febrile|"
+    r"afebrile|itchy|pruritic|normal|low|high|elevated|raised|positive|negative|sudden|gradual)|"
+    r"(?:show|cause|give|produce|present with|spare|lack|raise|lower) [a-z][a-z' -]{2,50}))$",
+    re.IGNORECASE,
+)
+_BETTER = Pattern(
+    r"\b(?:likely|better|best|right|correct|diagnos\w+|answer|picture|same|also|findings?|explain\w*|fit\w*)\b",
+    re.IGNORECASE,
+)
+
+
+def before_another(text: str) -> str:
+    """A text without its last clause, where that names another thing that is only to be excluded or would look otherwise."""
+    match = _OTHERWISE.search(text) if len(text) < 300 else None
+    return text[: match.start()] if match and match.start() > 2 and not _BETTER.search(match[0]) else text
+
+
 def head_of(text: str) -> str:
     """The part that commits: before a reason, a contrast or a differential."""
     text = before_differential(text)

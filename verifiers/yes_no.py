@@ -25,6 +25,20 @@ _WHOLE: dict[Side, str] = {
 # "Correct" is also what flatters a judge, so it answers only a question whose reference is such a word.
 _TRUTH = {normal(word) for word in "true|correct|正确|对|对的|false|incorrect|错|错误|不正确".split("|")}
 _SIDES = {normal(word): side for side, words in _WHOLE.items() for word in words.split("|")}
+# As a whole answer only: "Yes, absolutely not" is neither.
+_EMPHATIC: dict[str, Side] = {
+    **dict.fromkeys(
+        map(normal, "absolutely|certainly|definitely|of course|indeed|it does|当然|当然可以".split("|")), "yes"
+    ),
+    **dict.fromkeys(
+        map(
+            normal,
+            "absolutely not|certainly not|definitely not|of course not|not at all|never|it does not|it doesn't|"
+            "当然不|当然不能|当然不可以|绝对不能|绝对不可以|绝不|不允许|不建议".split("|"),
+        ),
+        "no",
+    ),
+}
 # What an answer opens with decides; a bare word elsewhere does not.
 _OPENS = re.compile(
     r"(yes|no|maybe|true|false|不是|不可以|不能|不会|不应该?|不推荐|不需要|不宜|禁用|禁止|禁忌|未必|不见得|没有|是的|不确定|不一定|是|否|"
@@ -192,7 +206,7 @@ def side(text: str) -> Side | None:
 def spoken(text: str) -> Side | Literal["both"] | None:
     """Which of the three an answer commits to, by how it opens."""
     text = text[:600]
-    whole = side(text)
+    whole = side(text) or _EMPHATIC.get(normal(text))
     if whole:
         return whole
     if _MAY_WELL.match(text):

@@ -139,7 +139,7 @@ def test_the_one_substance_of_a_question(question: str, name: str | None) -> Non
         ("The glucose was 90 mg/dL. Which glucose is it?", "5.0 mmol/L", "90 mg/dL", OPEN),
         ("葡萄糖90mg/dL换算为mmol/L是多少？", "5.0 mmol/L", "90mg/dL", WRONG),
         ("血糖90mg/dL，为多少mmol/L？", "5.0 mmol/L", "90mg/dL", WRONG),
-        ("PaO2 is 60 mmHg. What is this in kPa?", "8.0 kPa", "60 mmHg", OPEN),
+        ("PaO2 is 60 mmHg. What is this in kPa?", "8.0 kPa", "60 mmHg", WRONG),
         ("Na is 140 mEq/L. Report it in mmol/L.", "140 mmol/L", "140 mEq/L", OPEN),
         ("How much potassium (mmol)?", "40 mmol", "3 g", OPEN),
         ("How much potassium (mmol)?", "40 mmol", "1.56 g", RIGHT),

@@ -154,7 +154,7 @@ WHOLE = "500 mg PO BID for 7 days"
         (HOW, "Amoxicillin 500 mg PO TID", "doxycycline 500 mg orally three times daily", OPEN),
         (HOW, "Amoxicillin 500 mg PO TID", "500 mg orally three times daily", OPEN),
         ("Amoxicillin: regimen?", "Amoxicillin 500 mg PO TID", "500 mg orally three times daily", RIGHT),
-        ("Which NYHA class?", "IV", "III", OPEN),
+        ("Which NYHA class?", "IV", "III", WRONG),
         ("Which hematoma is it?", "Epidural", "subdural", OPEN),
     ],
 )  # fmt: skip
