@@ -13,6 +13,7 @@ from medrl.types import Verdict
 from medrl.verifiers.normalise import ROMAN, tokens
 from medrl.verifiers.opposites import NEGATIONS, POLES
 from medrl.verifiers.patterns import Pattern
+from medrl.verifiers.stages import KIDNEY, of_another_scale
 from medrl.verifiers.wording import Asked, is_glue, says_nothing
 
 _GREEK = frozenset("alpha beta gamma delta epsilon kappa lambda mu".split())
@@ -48,7 +49,6 @@ _ASKS_SORT = Pattern(
     r"\b(?:which|type|subtype|stage|grade|category|class|degree|group)\b|[哪几]|分[型级期度]|深度|[型级期度][？?为是]",
     re.IGNORECASE,
 )
-_KIDNEY = Pattern(r"\b(?:e?GFR|CKD|kidney)\b|肾", re.IGNORECASE)
 
 
 class _Code(NamedTuple):
@@ -89,7 +89,7 @@ def _words(text: str) -> list[str]:
 
 def _without_sort(words: Sequence[str], question: str) -> list[str]:
     core = [word for word in words if word not in _SORTS]
-    if len(core) > 1 and core[0] == "g" and core[1][0].isdigit() and _KIDNEY.search(question):
+    if len(core) > 1 and core[0] == "g" and core[1][0].isdigit() and KIDNEY.search(question):
         del core[0]  # G3b, stage 3b
     return core
 
@@ -128,7 +128,8 @@ def by_code(
         if after and (after[0][0].isdigit() or (len(after[0]) == 1 and after[0].isascii() and core[-1][0].isdigit())):
             return None  # 2b is more than 2
         rest = same([*words[:at], "|", *after])
-        return Verdict.right(f"it is the code {reference!r:.40}") if _silent(rest, asked) else None
+        right = _silent(rest, asked) and not of_another_scale(text, f"{question} {reference}")
+        return Verdict.right(f"it is the code {reference!r:.40}") if right else None
     marks = [word for word in words if _marks(word, core)]
     rest = same([word for word in words if word not in marks])
     if not marks or not _silent(rest, asked):

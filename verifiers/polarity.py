@@ -152,6 +152,48 @@ def stance(text: str, question: str) -> Stance | None:
     return Stance(found[0].side, all(one.exact for one in found)) if len(sides) == 1 else None
 
 
+_BANS = re.compile(
+    r"\b(?:(?:not|never|cannot|\w{2,6}n't) (?:\w+ ){0,2}?(?:be )?(?:giv\w+|us\w+|do\w*|perform\w*|continu\w+|tak\w+|start\w*|"
+    r"recommend\w*|safe|allowed|permitted|need\w*|necessary|indicated|required|advis\w+)|avoid\w*|stop\w*|withh[eo]ld\w*|"
+    r"discontinu\w+|contraindicat\w+|unsafe|forbidden|prohibited|harmful|dangerous|unnecessary)\b|"
+    r"禁(?!食)|避免|停(?:药|用|止|掉)|不(?:能|可以?|应|宜|得|建议|推荐|需|安全|必|允许)|无需|无须|勿",
+    re.IGNORECASE,
+)
+_ALLOWS = re.compile(
+    r"\b(?:safe|safely|allowed|permitted|fine|acceptable|recommended|indicated|necessary|needed|required|continued?|continues|"
+    r"proceed|(?:can|may|could|should|must) (?:\w+ly |still |also )?be (?:giv\w+|us\w+|do\w*|perform\w*|tak\w+|start\w*))\b|"
+    r"可以|可(?:继续|安全|使用|用)|安全|继续|应(?:当|该|立即|尽快)|必须|需要|推荐|建议|允许|(?<![不只])能(?!否)",
+    re.IGNORECASE,
+)
+_CONTINUES = re.compile(r"(?:it|this|that|they|these|he|she|the (?:patient|drug|vaccine))\b", re.IGNORECASE)
+_JOINS = re.compile(r"^(?:but|and|so|then|because|as|since|though|although|但|而|因|所以|因此) ?")
+_CONTENT = re.compile(r"[a-z]{4,}|[\u3400-\u9fff]{2}")
+
+
+def contradicts(side: Side, tail: str, question: str) -> bool:
+    """Whether what follows a yes or no says the contrary of it: "Yes, it is safe" to "Is it contraindicated?"."""
+    last = last_sentence(question)
+    asked = _direction(last)
+    if not asked or side == "maybe":
+        return False
+    known = set(_CONTENT.findall(last.casefold()))
+    for clause in _CLAUSES.split(tail[:300]):
+        clause = _JOINS.sub("", clause.strip().casefold())
+        says = _direction(clause)
+        beside = _ALLOWS.sub(" ", _BANS.sub(" ", clause))
+        left = [word for word in _CONTENT.findall(_GENERAL_HAN.sub(" ", beside)) if word not in _GENERAL]
+        of_it = not left or bool(_CONTINUES.match(clause)) or not known.isdisjoint(_CONTENT.findall(beside))
+        if says and of_it and (says == asked) != (side == "yes"):
+            return True
+    return False
+
+
+def _direction(text: str) -> int:
+    """1 where a text lets or has something be done, -1 where it bans or stops it, 0 where it does neither or both."""
+    rest = _BANS.sub(" ", text)
+    return bool(_ALLOWS.search(rest)) - (rest != text)
+
+
 # In a clause that is not understood these may turn the others round.
 _ANY = re.compile(
     r"[不没无非未停禁避忌勿错误假能应]|可以|\b(?:not|no|never|avoid|stop|contraindicat\w+|unsafe|should|must|cannot|without|wrong|false|"

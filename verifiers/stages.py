@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from medrl.types import Verdict
 from medrl.verifiers.normalise import normal
+from medrl.verifiers.patterns import Pattern
 from medrl.verifiers.wording import DENIES
 
 _ROMAN = ("i", "ii", "iii", "iv", "v", "vi", "vii", "viii", "ix", "x")
@@ -107,7 +108,7 @@ def by_stage(question: str, reference: str, text: str) -> Verdict | None:
     offered = [_only(part.strip(" ,，"))[0] for part in _OR.split(text)] if given is None and len(text) < 60 else []
     if len(offered) > 1 and None not in offered and len(set(offered)) > 1:
         return Verdict.wrong("an open choice of stages")
-    if given is None:
+    if given is None or of_another_scale(text, f"{question} {reference}"):
         return None
     if _TURNS.search(before[-40:]) or DENIES.search(before) or _OR.search(after):
         return None
@@ -164,6 +165,29 @@ def _by_tnm(wanted: re.Match[str], text: str) -> Verdict | None:
 
 
 _OR = re.compile(r"\bor\b|或", re.IGNORECASE)
+KIDNEY = Pattern(r"\b(?:e?GFR|CKD|kidney)\b|肾", re.IGNORECASE)
+_SCALE = re.compile(rf"(?<![A-Za-z])(?:{_SYSTEMS})(?![A-Za-z])", re.IGNORECASE)
+_SORT = re.compile(
+    r"stage|phase|分?期|grade|分?级|degree|[度°]|class|category|group|分?类|(?:sub)?type|[亚分]?型", re.IGNORECASE
+)
+_SAME_SORT = {"phase": "stage", "期": "stage", "级": "grade class", "度": "degree grade", "°": "degree grade",
+              "degree": "degree grade", "类": "class category", "group": "group category", "型": "type"}  # fmt: skip
+
+
+def of_another_scale(text: str, problem: str) -> bool:
+    """Whether an answer names a scale (NYHA, CCS) that the problem does not, or none of its sorts of one (grade)."""
+    scales = {found.casefold() for found in _SCALE.findall(text) if found != "who"}
+    if any(scale not in problem.casefold() for scale in scales):
+        return True
+    given, wanted = _sorts(text), _sorts(problem)
+    if "category" in wanted and KIDNEY.search(problem):
+        wanted.add("stage")  # G3b is CKD stage 3b
+    return bool(given and wanted) and given.isdisjoint(wanted)
+
+
+def _sorts(text: str) -> set[str]:
+    found = (word.casefold().lstrip("分亚").removeprefix("sub") for word in _SORT.findall(text))
+    return {sort for word in found for sort in _SAME_SORT.get(word, word).split()}
 
 
 @lru_cache(maxsize=2048)

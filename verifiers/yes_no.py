@@ -9,7 +9,7 @@ from medrl.types import Problem, Verdict
 from medrl.verifiers.choice import chosen_labels
 from medrl.verifiers.extract import Extracted
 from medrl.verifiers.normalise import normal
-from medrl.verifiers.polarity import stance
+from medrl.verifiers.polarity import contradicts, stance
 from medrl.verifiers.reading import AnswerVerifier
 from medrl.verifiers.wording import last_sentence
 
@@ -95,6 +95,9 @@ class YesNo(AnswerVerifier):
             given = meant.side
         if given is None:
             return Verdict.abstain("the answer does not open with yes, no or maybe")
+        tail = _ENDS.split(answer.text, maxsplit=1)[1:]
+        if given == wanted == spoken(answer.text) and any(contradicts(given, one, problem.question) for one in tail):
+            return Verdict.abstain(f"it says {given}, and then what may be the contrary")
         others = {*labelled, *map(spoken, answer.earlier), *map(side, answer.after)}
         for earlier in answer.earlier if options else ():
             others |= _sides(chosen_labels(earlier, options), options)

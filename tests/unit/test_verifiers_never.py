@@ -1,0 +1,95 @@
+"""Answers that look like the reference and are not: whatever else the rules decide, none of these is ever accepted."""
+
+import pytest
+
+from medrl.types import Problem, ask
+from medrl.verifiers import Typed
+
+RULE = Typed(vocabulary="medrl")
+HOSTILE = [
+    ("Is the MMR vaccine contraindicated in pregnancy?", "Yes", "Yes, it can be given safely."),
+    ("What stage is a pressure ulcer with full-thickness skin loss?", "Stage 3", "NYHA 3"),
+    ("What stage is a pressure ulcer with full-thickness skin loss?", "Stage 3", "NYHA class 3"),
+    ("What stage?", "Stage II", "Grade II"),
+    ("What is the stage of this tumour?", "Stage II", "Grade II"),
+    ("Is aspirin contraindicated?", "Yes", "Yes, it is safe."),
+    ("阿司匹林禁忌吗？", "是", "是的，可以安全使用。"),
+    ("What grade is the astrocytoma?", "Grade 4", "Stage 4"),
+    ("肿瘤分期？", "II期", "2级"),
+    ("烧伤深度？", "深Ⅱ度", "浅Ⅱ度"),
+    ("Which type of diabetes?", "Type 1 diabetes", "Diabetes class 1"),
+    ("What is the most likely diagnosis?", "Type 2 respiratory failure", "Grade 2 respiratory failure"),
+    ("Which vitamin?", "Vitamin B12", "Vitamin B6"),
+    ("Which cranial nerve?", "CN VI", "CN IV"),
+    ("Which gene?", "BRCA1", "BRCA2"),
+    ("Which mutation?", "T790M", "L858R"),
+    ("Is surgery indicated?", "No", "No, surgery should be performed immediately."),
+    ("Should metformin be stopped?", "Yes", "Yes, metformin can be continued."),
+    ("孕妇能用华法林吗？", "不能", "不能不用"),
+    ("Is breastfeeding safe?", "Yes", "Yes, but it should be avoided."),
+    ("What must be avoided?", "Digital vaginal examination", "Perform a digital vaginal examination"),
+    ("What electrolyte abnormality?", "Hypokalemia", "high serum potassium"),
+    ("诊断？", "低钠血症", "血钠升高"),
+    ("Which artery?", "Left anterior descending artery", "Right anterior descending artery"),
+    ("Relationship?", "Insulin resistance precedes hyperglycemia", "Hyperglycemia precedes insulin resistance"),
+    ("Finding?", "No pneumothorax", "Pneumothorax is present"),
+    ("Finding?", "No pneumothorax", "Pneumothorax cannot be excluded"),
+    ("Diagnosis?", "Appendicitis", "Appendicitis has been excluded"),
+    ("Diagnosis?", "Appendicitis", "Appendicitis or diverticulitis"),
+    ("Diagnosis?", "Pulmonary embolism", "Not a pulmonary embolism but pneumonia"),
+    ("Diagnosis?", "Transudative effusion", "Exudative effusion"),
+    ("Which salt?", "Metoprolol succinate", "Metoprolol tartrate"),
+    ("Drug?", "Nifedipine extended release", "Nifedipine immediate release"),
+    ("Drug?", "Diltiazem", "Diazepam"),
+    ("Diagnosis?", "Hepatitis A", "Hepatitis B"),
+    ("Diagnosis?", "Hemophilia A", "Hemophilia B"),
+    ("Diagnosis?", "Central diabetes insipidus", "Nephrogenic diabetes insipidus"),
+    ("Diagnosis?", "Acute lymphoblastic leukemia", "Acute myeloid leukemia"),
+    ("Diagnosis?", "Primary hyperparathyroidism", "Secondary hyperparathyroidism"),
+    ("How many mg?", "500 mg", "5 g"),
+    ("D-dimer cutoff?", "500 ng/mL FEU", "500 ng/mL DDU"),
+    ("Elemental iron dose?", "60 mg elemental iron", "60 mg ferrous sulfate"),
+    ("Dose of each dose?", "150 mg", "450 mg/day"),
+    ("Which NYHA class?", "Class III", "CCS class III"),
+    ("GFR stage?", "G3b", "A3"),
+    ("GFR category?", "G3b", "G3a"),
+    ("Stage?", "Stage IB2", "Stage IB1"),
+    ("Where?", "Medial epicondyle", "Lateral epicondyle"),
+    ("Which test?", "Direct Coombs test", "Indirect Coombs test"),
+    ("Which hernia?", "Direct inguinal hernia", "Indirect hernia"),
+    ("X链还是常染色体？", "X连锁隐性遗传", "常染色体隐性遗传"),
+    ("What type of inheritance?", "Autosomal dominant", "Autosomal recessive"),
+    ("Is it curable?", "Yes", "It is not incurable? No."),
+    ("Best position?", "Left lateral", "Right lateral"),
+    ("Which drug is safe?", "Labetalol", "Labetalol is contraindicated"),
+    ("诊断？", "肺炎", "肺炎可能性不大"),
+    ("诊断？", "脑出血", "脑梗死，需排除脑出血"),
+    ("首选药物？", "青霉素", "除青霉素以外的药物"),
+    ("Which?", "Aspirin", "Anything but aspirin"),
+    ("Which?", "Aspirin", "Aspirin should not be used"),
+    ("Next step?", "Needle decompression", "Do not perform needle decompression"),
+    ("Next step?", "Intubation", "Delay intubation"),
+    ("治疗？", "立即手术", "暂不手术"),
+    ("What to stop?", "Stop metformin", "Start metformin"),
+    ("Measure?", "Increase insulin dose", "Decrease insulin dose"),
+]
+
+
+@pytest.mark.parametrize(("question", "reference", "text"), HOSTILE)
+def test_what_looks_like_the_reference_is_never_accepted(question: str, reference: str, text: str) -> None:
+    assert RULE.verify(Problem("1", ask(question), reference), text).score != 1.0
+
+
+@pytest.mark.parametrize(
+    ("question", "reference", "text"),
+    [
+        ("Is surgery indicated?", "No", "No, conservative treatment should be used instead."),
+        ("Should metformin be stopped?", "Yes", "Yes, stop metformin and continue insulin."),
+        ("Is the MMR vaccine contraindicated?", "No", "No, it can be given safely."),
+        ("是否需要手术？", "不需要", "不需要，继续观察。"),
+        ("孕妇能用华法林吗？", "不能", "不能，妊娠期禁用。"),
+        ("该检查有无禁忌证？", "无", "没有禁忌证"),
+    ],
+)
+def test_a_yes_or_no_that_says_why_is_accepted(question: str, reference: str, text: str) -> None:
+    assert RULE.verify(Problem("1", ask(question), reference), text).score == 1.0
