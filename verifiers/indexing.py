@@ -223,7 +223,15 @@ def loose_key(words: Sequence[str]) -> str:
         return ""
     if len({POLES[word][0] for word in rest if word in POLES}) < sum(word in POLES for word in rest):
         return ""  # "PPV up, NPV down" is not "PPV down, NPV up"
-    return " ".join(sorted(rest))
+    codes = _CODES.findall(" ".join(rest))
+    if len(codes) > 1:
+        return ""  # "mother O, baby A"
+    kept = [word for word in rest if not _CODE.fullmatch(word)]
+    return " ".join(sorted([*kept, *(code.replace(" ", "") for code in codes)]))  # T790M is not M790T
+
+
+_CODE = re.compile(r"[a-z]|\d.*")
+_CODES = re.compile(r"(?<!\S)(?:[a-z]|\d\S*)(?: (?:[a-z]|\d\S*)(?!\S))*(?!\S)")
 
 
 # Organs by the adjective that says the same: cancer of the stomach is gastric cancer.

@@ -5,10 +5,12 @@ Negations, modal verbs and verbs that stop something are read as operators, neve
 """
 
 import re
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import Literal, NamedTuple, TypeAlias
 
 from medrl.verifiers.normalise import normal
+from medrl.verifiers.opposites import POLES
 from medrl.verifiers.patterns import Pattern
 from medrl.verifiers.wording import last_sentence
 
@@ -161,8 +163,9 @@ _BANS = re.compile(
 )
 _ALLOWS = re.compile(
     r"\b(?:safe|safely|allowed|permitted|fine|acceptable|recommended|indicated|necessary|needed|required|continued?|continues|"
-    r"proceed|(?:can|may|could|should|must) (?:\w+ly |still |also )?be (?:giv\w+|us\w+|do\w*|perform\w*|tak\w+|start\w*))\b|"
-    r"可以|可(?:继续|安全|使用|用)|安全|继续|应(?:当|该|立即|尽快)|必须|需要|推荐|建议|允许|(?<![不只])能(?!否)",
+    r"proceed|go ahead|harmless|first[- ]choice|give|"
+    r"(?:can|may|could|should|must) (?:\w+ly |still |also )?be (?:giv\w+|us\w+|do\w*|perform\w*|tak\w+|start\w*))\b|"
+    r"可以|可(?:继续|安全|使用|用)|安全|继续|应(?:当|该|立即|尽快|予|使用)|必须|需要|推荐|建议|允许|(?<![不只])能(?!否)",
     re.IGNORECASE,
 )
 _CONTINUES = re.compile(r"(?:it|this|that|they|these|he|she|the (?:patient|drug|vaccine))\b", re.IGNORECASE)
@@ -173,19 +176,53 @@ _CONTENT = re.compile(r"[a-z]{4,}|[\u3400-\u9fff]{2}")
 def contradicts(side: Side, tail: str, question: str) -> bool:
     """Whether what follows a yes or no says the contrary of it: "Yes, it is safe" to "Is it contraindicated?"."""
     last = last_sentence(question)
-    asked = _direction(last)
-    if not asked or side == "maybe":
-        return False
+    asked = _direction(last) or 1
     known = set(_CONTENT.findall(last.casefold()))
     for clause in _CLAUSES.split(tail[:300]):
+        if _REASON.match(clause.strip()):
+            break
         clause = _JOINS.sub("", clause.strip().casefold())
         says = _direction(clause)
+        if says != asked and side == "yes" and _TURNS.search(clause):
+            return True
+        words = _CONTENT.findall(clause)
+        affirms = words and not _TURNS.search(clause) and says != -asked and _same_poles(words, known)
+        if side == "no" and affirms and len(known) > 1 and _last_content(last) in words:
+            return True
+        if side == "yes" and _other_poles(words, known):
+            return True
         beside = _ALLOWS.sub(" ", _BANS.sub(" ", clause))
         left = [word for word in _CONTENT.findall(_GENERAL_HAN.sub(" ", beside)) if word not in _GENERAL]
         of_it = not left or bool(_CONTINUES.match(clause)) or not known.isdisjoint(_CONTENT.findall(beside))
         if says and of_it and (says == asked) != (side == "yes"):
             return True
     return False
+
+
+_TURNS = re.compile(
+    r"\b(?:not|no|never|none|without|lacks?|except|only|fatal|harmless|useless|false|wrong|untrue)\b|n't\b|"
+    r"(?<!是)[不无未非](?!仅|但|论)|没有|其实|才怪|排除|错|相反|想多了",
+    re.IGNORECASE,
+)
+
+
+def _poles(words: Iterable[str]) -> set[tuple[int, str]]:
+    return {(POLES[word][0], str(POLES[word][1])) for one in words for word in normal(one).split() if word in POLES}
+
+
+def _same_poles(words: Iterable[str], known: set[str]) -> bool:
+    return _poles(words) <= _poles(known)
+
+
+def _other_poles(words: Iterable[str], known: set[str]) -> bool:
+    """Whether words name the other pole of what a question names: low, where it asks whether something is raised."""
+    asked = dict(_poles(known))
+    return any(asked.get(row, pole) != pole for row, pole in _poles(words))
+
+
+def _last_content(question: str) -> str:
+    words = [word for word in _CONTENT.findall(re.sub(r"\([^)]*\)", "", question.casefold())) if word not in _GENERAL]
+    return words[-1] if words else ""
 
 
 def _direction(text: str) -> int:

@@ -52,8 +52,10 @@ _NONE = re.compile(
     re.IGNORECASE,
 )
 _MAY = re.compile(rf"[0-9期级度类°]|\b(?:{_N}|[A-E]|stage|grade|class|degree|category|phase|level)\b", re.IGNORECASE)
-_BECAUSE = re.compile(
-    r",? (?:because|since|as|given|with|which|meaning)\b|[,，。;；]|\. |\(|（|因|由于|\n", re.IGNORECASE
+_BECAUSE = re.compile(r"\b(?:because|since|as|given|meaning)\b|因|由于", re.IGNORECASE)
+_CHANGED = re.compile(
+    r"\b(?:up|down)(?:staged|graded)\b|\b(?:formerly|previously|now|excluded|wrong\w*|metasta\w+|incurable)\b|原为|曾|现|错|误|转移",
+    re.IGNORECASE,
 )
 _TURNS = re.compile(
     r"\b(?:not|no|or|from|to|than|least|most|above|below|beyond|between|before|after|early|late|borderline|almost|if|"
@@ -65,20 +67,11 @@ _GENERAL = frozenset(
     normal(
         "it is its it's s a an the this that of on by in has have patient patient's he she they corresponds to as be "
         "would should "
-        "answer disease injury ulcer burn wound tumor cancer carcinoma failure heart kidney renal lesion encephalopathy "
-        "hypertension "
-        "angina symptoms function functional status laceration tear sprain hemorrhoids retinopathy prolapse murmur "
-        "block reflux pressure "
-        "sore classification system score scale category stage grade class staging grading chronic liver hepatic "
-        "cirrhosis physical most "
-        "likely probably"
+        "answer disease symptoms functional status classification system score scale category stage grade class staging "
+        "grading most likely probably"
     ).split()
 )
-_GENERAL_HAN = re.compile(
-    r"烧伤|烫伤|心功能|心衰|心力衰竭|压疮|褥疮|压力性损伤|损伤|肝性脑病|高血压|慢性肾脏病|慢性肾病|裂伤|脱垂|患者|属于?|"
-    r"为|应该?|分期|分级|是|该|考虑|诊断|答案|的|约|"
-    r"癌|肿瘤|创面|杂音|扭伤|痔|房室传导阻滞|传导阻滞|梅毒|甲状腺肿|肿大|水肿|深度|病变|压"
-)
+_GENERAL_HAN = re.compile(r"患者|属于?|为|应该?|分期|分级|是|该|考虑|诊断|答案|的|约|深度")
 _GAPS = re.compile(r"[\s*_\"'“”.,，。:：()（）-]+")
 
 
@@ -133,7 +126,7 @@ def by_stage(question: str, reference: str, text: str) -> Verdict | None:
             return Verdict.wrong(f"{theirs} where {reference!r:.40} is right")
     return (
         None
-        if _strange(f"{before} {_BECAUSE.split(after)[0]}", question)
+        if _strange(f"{before} {_BECAUSE.split(after)[0]}", question) or _CHANGED.search(after)
         else Verdict.right(f"it is {reference!r:.40}")
     )
 
@@ -160,13 +153,14 @@ def _by_tnm(wanted: re.Match[str], text: str) -> Verdict | None:
         finer = all(one.startswith(other) or other.startswith(one) for one, other in zip(ours, theirs, strict=True))
         less = finer and all(one.startswith(other) for one, other in zip(ours, theirs, strict=True))
         return None if finer and not less else Verdict.wrong(f"{given[0]} is not {wanted[0]}")
-    same = not (wanted["how"] and given["how"]) or wanted["how"].lower() == given["how"].lower()
+    how = wanted["how"].lower(), given["how"].lower()
+    same = how[0] == how[1] or (not all(how) and "y" not in "".join(how))  # after treatment it is another stage
     return Verdict.right(f"it is {wanted[0]}") if same and not _strange(rest, "") else None
 
 
 _OR = re.compile(r"\bor\b|或", re.IGNORECASE)
-KIDNEY = Pattern(r"\b(?:e?GFR|CKD|kidney)\b|肾", re.IGNORECASE)
-_SCALE = re.compile(rf"(?<![A-Za-z])(?:{_SYSTEMS})(?![A-Za-z])", re.IGNORECASE)
+KIDNEY = Pattern(r"\b(?:e?GFR|CKD|KDIGO)\b|慢性肾", re.IGNORECASE)
+_SCALE = re.compile(rf"(?<![A-Za-z])(?:{_SYSTEMS})(?![A-HJ-UWYZa-hj-uwyz])", re.IGNORECASE)
 _SORT = re.compile(
     r"stage|phase|分?期|grade|分?级|degree|[度°]|class|category|group|分?类|(?:sub)?type|[亚分]?型", re.IGNORECASE
 )

@@ -138,7 +138,7 @@ def told(text: str, options: Mapping[str, str], question: str) -> Told | None:
     picked = wrong if reversed_ else right
     if picked and not (picked & denied) and not open_:
         return Told(frozenset(picked))
-    out = denied | (set() if reversed_ else wrong)
+    out = denied | (right if reversed_ else wrong)
     if len(every - out) == 1 and not open_:
         return Told(every - out)
     return Told(denied=frozenset(denied)) if (denied and not (right | wrong) - denied) or (denied and open_) else None

@@ -39,7 +39,7 @@ from medrl.verifiers.presence import by_presence
 from medrl.verifiers.reading import VocabularyVerifier
 from medrl.verifiers.relations import by_relation
 from medrl.verifiers.scripts import has_han, simplified
-from medrl.verifiers.stages import by_stage
+from medrl.verifiers.stages import by_stage, of_another_scale
 from medrl.verifiers.typos import repaired
 from medrl.verifiers.vocabularies import Sources, vocabulary
 from medrl.verifiers.wanted import Wanted, denied, glossed, mentions, wanted_of
@@ -173,6 +173,8 @@ def _decide(problem: Problem, text: str, wanted: Wanted, known: Vocabulary | Non
     if pole is None and explained:
         pole = by_pole(problem.question, terms[0], head) if head != core else None
         pole = pole or by_ellipsis(head, terms[0], asked)
+        if pole and pole.score == 1.0 and of_another_scale(core, f"{problem.question} {terms[0]}"):
+            return Verdict.abstain("the answer names another scale")
     if pole:
         return pole
     if AVOID.search(problem.question) and TELLS_TO.match(text) and mentions(text, terms):

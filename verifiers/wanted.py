@@ -1,7 +1,7 @@
 """The reference of a problem as answers are held against it: its names, where a text mentions them, and glosses of them."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -34,9 +34,26 @@ class Wanted(NamedTuple):
 
     def says(self, words: list[str]) -> bool:
         """Whether a text is one of the terms but for words for one pole, or an order of words that does not matter."""
-        return any(equivalent(words, term) for term in self.words) or bool(
-            self.loose and loose_key(words) in self.loose
-        )
+        if any(equivalent(words, term) for term in self.words):
+            return True
+        return bool(self.loose) and loose_key(words) in self.loose and any(_one_head(words, one) for one in self.words)
+
+
+def _one_head(words: Sequence[str], term: Sequence[str]) -> bool:
+    """Whether two orders of the same words leave one the head: "X of Y" and "Y X", a number that may stand anywhere.
+
+    "Weight gain causes hypothyroidism" has another one than "hypothyroidism causes weight gain".
+    """
+    if any(word > "\u3400" for word in words) or ("of" in words) != ("of" in term):
+        return True
+    if [*words[1:], *words[:1]] == [*term]:
+        return True  # "carcinoma, basal cell"
+    return _head(words) == _head(term)
+
+
+def _head(words: Sequence[str]) -> str:
+    named = [word for word in words if len(word) > 1 and not word[0].isdigit() and word != "type"]
+    return named[-1] if named else ""
 
 
 @lru_cache(maxsize=4096)
@@ -45,7 +62,7 @@ def wanted_of(reference: str, aliases: tuple[str, ...]) -> Wanted:
     terms = _terms(reference, aliases)
     names = {key: term for term in terms if (key := compact(term))}
     words = tuple(map(tokens, terms))
-    loose = frozenset(key for term in words if (key := loose_key(term)))
+    loose = frozenset(key for term in words if (key := loose_key(term)) and "," not in reference)
     return Wanted(terms, names, words, loose, any(LIST.search(name) for name in names.values()))
 
 
