@@ -73,6 +73,8 @@ _GENERAL_HAN = re.compile(
     r"继续|使用|服用|应用|给予|给药|进行|接受|采用|正常|照常|安全地?|用药|治疗|母乳|哺乳|用|给|行|服|做|的|了|地|它|其|"
     r"该药|药物?|本品|此药|来|进一步|吧|呢"
 )
+_OTHER_HAN = ("药物", "用药", "该药", "治疗")
+_REPLACES = re.compile("代替|替代|取代|还是")
 _DETAIL_HAN = re.compile(r"小剂量|低剂量|大剂量|短期|长期|适量|适当|少量|酌情|监测下|在医生指导下")
 
 _STOPS = (
@@ -261,6 +263,8 @@ def _han(clause: str, last: str, asks: Asks) -> Stance | None:
     bare = _DETAIL_HAN.sub("", left)
     if any(c not in last for c in bare) or any(c not in last for c in _GENERAL_HAN.sub("", subject)):
         return None
+    if any(word in rest and word not in last for word in _OTHER_HAN) or _REPLACES.search(last):
+        return None  # 需要药物治疗, where surgery is asked
     if (match["ban"] or match["notban"]) and match["stop"]:
         return None
     stops = match["stop"] is not None

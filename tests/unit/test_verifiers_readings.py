@@ -81,7 +81,7 @@ def test_options_that_are_called_true_or_false(
 @pytest.mark.parametrize(
     ("question", "reference", "text", "wanted"),
     [
-        ("Sacral wound with exposed tendon. Which stage?", "Stage 4", "a stage-four pressure ulcer", RIGHT),
+        ("A sacral pressure ulcer with exposed tendon. Which stage?", "Stage 4", "a stage-four pressure ulcer", RIGHT),
         ("Sacral wound with exposed tendon. Which stage?", "Stage 4", "Stage III", WRONG),
         ("Sacral wound with exposed tendon. Which stage?", "Stage 4", "Unstageable", WRONG),
         ("Sacral wound with exposed tendon. Which stage?", "Stage 4", "not stage 3", OPEN),
