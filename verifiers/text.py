@@ -84,7 +84,21 @@ class Text(VocabularyVerifier):
             return Verdict.abstain("a long answer without a statement that commits to one term")
         known = vocabulary(self.vocabulary)
         verdict = _decide(problem, answer.text, wanted, known)
+        if verdict.score == 1.0 and known and _spelt_out_as_another(answer.text, wanted, known):
+            return Verdict.abstain("the abbreviation is spelt out as something else")
         return verdict if verdict.score != 1.0 else _beside(problem, answer, wanted, known) or verdict
+
+
+def _spelt_out_as_another(text: str, wanted: Wanted, known: Vocabulary) -> bool:
+    """Whether an abbreviation is followed by another thing's whole name in parentheses: PD（腹膜透析） of 帕金森病."""
+    for match in _SPELT_OUT.finditer(text) if "(" in text or "（" in text else ():
+        ids = known.ids(match["name"].strip())
+        if ids and not ids & _reference(wanted.terms, known).ids and compact(match["name"]) not in wanted.names:
+            return True
+    return False
+
+
+_SPELT_OUT = re.compile(r"(?<![A-Za-z])[A-Z][A-Za-z]{0,2}[A-Z0-9]{1,4} ?[(（](?P<name>[^()（）]{1,60})[)）]")
 
 
 def _beside(problem: Problem, answer: Extracted, wanted: Wanted, known: Vocabulary | None) -> Verdict | None:
