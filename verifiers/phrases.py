@@ -131,7 +131,7 @@ def _reordered(reference: str, text: str, known: Vocabulary, asked: Asked) -> bo
 
 
 _ORDER = Pattern(
-    r"[先再后]|[之以]前|接着|继而|\b(?:first|then|before|after(?:wards?)?|followed|next|prior|later|subsequent\w*|"
+    r"[先再后]|[之以]前|接着|继而|(?<!the )\bfirst\b|\b(?:then|before|after(?:wards?)?|followed|next|prior|later|subsequent\w*|"
     r"preced\w+|finally)\b",
     re.IGNORECASE,
 )

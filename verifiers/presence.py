@@ -80,7 +80,7 @@ _PRESENT = (
 State: TypeAlias = Literal["absent", "present", "unsure"]
 _READ: tuple[tuple[State, tuple[str, ...]], ...] = (("unsure", _UNSURE), ("absent", _ABSENT), ("present", _PRESENT))
 _STATES = tuple((state, re.compile(pattern, re.IGNORECASE)) for state, patterns in _READ for pattern in patterns)
-_CLAUSES = re.compile(r"[,;，；。：:\n]|\.(?= |$)| (?:as|and|so) ", re.IGNORECASE)
+_CLAUSES = re.compile(r"[,;，；。：:\n]|\.(?= |$)| (?:as|and) ", re.IGNORECASE)
 _BUT = re.compile(
     r"\b(?:but|however|although|though|unless|except|yet|still|if|or|only|perhaps|maybe|in fact|actually)\b|"
     r"但|然而|不过|虽|除非|若|如|或|倾向|其实|仅|可能|反而|除了",
@@ -148,14 +148,21 @@ def by_presence(reference: str, text: str, same: Callable[[str, str], bool], ask
     return None
 
 
-_REASON = re.compile(r" (because|since|given) ", re.IGNORECASE)
+_REASON = re.compile(r" (because|since|given|so) ", re.IGNORECASE)
 _OPENS_REASON = re.compile(r"\s*(?:(?:because|since|given)\b|因为|由于)", re.IGNORECASE)
+_SO_NO_MEASURE = re.compile(
+    r"(?:so |therefore |thus |hence )?no (?:need for |further )?(?:antibiotics?|treatment|therapy|surgery|anticoagula\w+|"
+    r"drainage|operation|transfusion|chemotherapy|admission|follow-up|imaging)(?: (?:is )?(?:required|needed|indicated))?|"
+    r"(?:故|因此|所以|因而)?(?:无需|不需要?|不必|无须)(?:治疗|手术|抗生素|抗凝|引流|用药|输血|住院|处理)(?:治疗)?",
+    re.IGNORECASE,
+)
 _FAULT = re.compile(r"\b(?:wrong\w*|mistak\w+|false\w*|errors?|err|untrue|incorrect\w*)\b|错|误|假|不实", re.IGNORECASE)
 
 
 def _only_reason(clause: str, thing: str) -> bool:
-    """Whether a clause gives a reason and neither speaks of the thing again nor of a fault."""
-    return bool(_OPENS_REASON.match(clause)) and thing.lower() not in clause.lower() and not _FAULT.search(clause)
+    """Whether a clause gives a reason, or says that nothing is to be done, without the thing or a fault."""
+    opens = _OPENS_REASON.match(clause) or _SO_NO_MEASURE.fullmatch(clause.strip(" .。!！"))
+    return bool(opens) and thing.lower() not in clause.lower() and not _FAULT.search(clause)
 
 
 _YES_NO = re.compile(r"(?:yes|no|是的?|没有|否|不)[,，.。;] ?", re.IGNORECASE)
