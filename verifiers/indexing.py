@@ -229,7 +229,8 @@ def loose_key(words: Sequence[str]) -> str:
 
 
 _CHANGES = frozenset(
-    "raise raises increase increases elevate elevates lower lowers decrease decreases reduce reduces".split()
+    "raise raises increase increases elevate elevates lower lowers decrease decreases reduce reduces "
+    "upregulate upregulates downregulate downregulates".split()
 )
 _HAN_CHANGES = re.compile("(?<=.)(?:升高|增加|提高|上调|降低|减少|下调)(?=.)")
 # Organs by the adjective that says the same: cancer of the stomach is gastric cancer.

@@ -131,8 +131,8 @@ def _reordered(reference: str, text: str, known: Vocabulary, asked: Asked) -> bo
 
 
 _ORDER = Pattern(
-    r"[先再后]|[之以]前|接着|继而|(?<!the )\bfirst\b|\b(?:then|before|after(?:wards?)?|followed|next|prior|later|subsequent\w*|"
-    r"preced\w+|finally)\b",
+    r"[先再后]|[之以]前|接着|继而|(?<!the )\bfirst\b|\b(?:then|before|after(?:wards?)?|followed|next|prior|later|"
+    r"subsequent\w*|preced\w+|finally)\b",
     re.IGNORECASE,
 )
 # "Stop X and Y" stops both; "stop X and give Y" does not.

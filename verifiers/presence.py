@@ -148,6 +148,16 @@ def by_presence(reference: str, text: str, same: Callable[[str, str], bool], ask
     return None
 
 
+def found_after_all(reference: str, text: str) -> bool:
+    """Whether an answer says that what the reference denies was found: 未见X。后证实为X."""
+    thing = absent_thing(reference).lower()
+    return bool(thing) and any(
+        thing in clause.lower() and _FOUND.search(clause) and not _MAY_DENY.search(clause)
+        for clause in _CLAUSES.split(text.replace("!", ".").replace("！", "。"))
+    )
+
+
+_FOUND = re.compile(r"证实|确诊|实为|实际|confirm|prove[dn]|turned out|revealed|showed|demonstrated", re.IGNORECASE)
 _REASON = re.compile(r" (because|since|given|so) ", re.IGNORECASE)
 _OPENS_REASON = re.compile(r"\s*(?:(?:because|since|given)\b|因为|由于)", re.IGNORECASE)
 _SO_NO_MEASURE = re.compile(
@@ -156,7 +166,10 @@ _SO_NO_MEASURE = re.compile(
     r"(?:故|因此|所以|因而)?(?:无需|不需要?|不必|无须)(?:治疗|手术|抗生素|抗凝|引流|用药|输血|住院|处理)(?:治疗)?",
     re.IGNORECASE,
 )
-_FAULT = re.compile(r"\b(?:wrong\w*|mistak\w+|false\w*|errors?|err|untrue|incorrect\w*)\b|错|误|假|不实", re.IGNORECASE)
+_FAULT = re.compile(
+    r"\b(?:wrong\w*|mistak\w+|false\w*|errors?|err|untrue|incorrect\w*)\b|not done|missed|错|误|假|不实|漏|[没未](?:做|查)",
+    re.IGNORECASE,
+)
 
 
 def _only_reason(clause: str, thing: str) -> bool:

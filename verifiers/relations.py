@@ -53,8 +53,8 @@ _FORWARD = Pattern(
 )
 # These also stand in the ends of other relations, so they count where there is no other.
 _CHANGES_FORWARD = Pattern(
-    r"(?P<raises>\b(?:raises|increases|elevates)\b|升高|增加|提高|上调)|"
-    r"(?P<lowers>\b(?:lowers|decreases|reduces)\b|降低|减少|下调)",
+    r"(?P<raises>\b(?:raises|increases|elevates|up-?regulates)\b|升高|增加|提高|上调)|"
+    r"(?P<lowers>\b(?:lowers|decreases|reduces|down-?regulates)\b|降低|减少|下调)",
     re.IGNORECASE,
 )
 _CHANGES_BACKWARD = Pattern(

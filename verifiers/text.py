@@ -35,7 +35,7 @@ from medrl.verifiers.patterns import Pattern
 from medrl.verifiers.phrases import by_measures
 from medrl.verifiers.poles import by_pole
 from medrl.verifiers.predicates import speaks_elsewhere, takes_back
-from medrl.verifiers.presence import by_presence
+from medrl.verifiers.presence import by_presence, found_after_all
 from medrl.verifiers.reading import VocabularyVerifier
 from medrl.verifiers.relations import by_relation
 from medrl.verifiers.scripts import has_han, simplified
@@ -86,6 +86,8 @@ class Text(VocabularyVerifier):
         verdict = _decide(problem, answer.text, wanted, known)
         if verdict.score == 1.0 and known and _spelt_out_as_another(answer.text, wanted, known):
             return Verdict.abstain("the abbreviation is spelt out as something else")
+        if verdict.score == 1.0 and any(found_after_all(wanted.terms[0], one) for one in (answer.text, *answer.after)):
+            return Verdict.abstain("what is said to be absent is found after all")
         return verdict if verdict.score != 1.0 else _beside(problem, answer, wanted, known) or verdict
 
 

@@ -93,6 +93,8 @@ HOSTILE = [
     ("靶点？", "PD-1", "PD-1抗体"),
     ("静止性震颤，首先考虑的诊断是？", "帕金森病", "PD（腹膜透析）"),
     ("诊断？", "重症肌无力（MG）", "MG（镁）"),
+    ("CTPA结果？", "未见肺栓塞", "未见肺栓塞。后经CT证实为肺栓塞"),
+    ("Effect?", "PTH upregulates RANKL", "RANKL upregulates PTH"),
     ("PTH的作用？", "PTH升高血钙", "血钙升高PTH"),
     ("Effect?", "PTH raises serum calcium", "Serum calcium raises PTH"),
 ]
