@@ -13,7 +13,7 @@ from medrl.verifiers.extract import Extracted
 from medrl.verifiers.normalise import normal, without_heaps
 from medrl.verifiers.reading import VocabularyVerifier
 from medrl.verifiers.scripts import is_latin
-from medrl.verifiers.statements import asks_wrong, told
+from medrl.verifiers.statements import affirmed, asks_wrong, contraindicated, told
 from medrl.verifiers.text import Text
 from medrl.verifiers.vocabularies import Sources
 from medrl.verifiers.wording import REVERSED, before_differential
@@ -154,6 +154,11 @@ class Choice(VocabularyVerifier):
             return Verdict.abstain("another option follows the answer")
         if chosen == wanted and any(_STRUCK.fullmatch(piece) for piece in answer.after):
             return Verdict.abstain("what follows the answer takes it back")
+        tidy = _tidy(answer.text)
+        if chosen == wanted and (affirmed(tidy, options, problem.question) & chosen):
+            return Verdict.abstain("it says of the reference what the question denies")
+        if chosen == wanted and (contraindicated(tidy, options, problem.question) & chosen):
+            return Verdict.abstain("it calls the reference contraindicated")
         if chosen == wanted:
             return Verdict.right(f"{_join(chosen)}, as the reference")
         if len(chosen) > 1 and len(wanted) == 1:

@@ -109,6 +109,8 @@ def by_code(
     code = _code_of(reference, question)
     if code is None or len(text) > 160:
         return None
+    if not _kinds(text) ^ _kinds(reference) <= _kinds(question):
+        return None
     text = plain_code(text)
     strong = (_STRONG & set(_words(text))) ^ (_STRONG & set(tokens(reference)))
     long = [len(word) for word in code.core if len(word) > 2]
@@ -150,6 +152,23 @@ def by_code(
     if len(greek[0]) == len(greek[1]) == 1 and greek[0] != greek[1] and bare:
         return Verdict.wrong(f"names {' '.join(marks)} where {reference!r:.40} is right")
     return None
+
+
+# An antibody, a receptor or a ligand is not what it is named after: 抗GAD65抗体, IL-6 receptor.
+_KINDS = (
+    re.compile(r"抗体|anti-|抗(?=[A-Z])|antibod|单抗", re.IGNORECASE),
+    re.compile(r"受体|receptor|adrenoceptor", re.IGNORECASE),
+    re.compile(r"抗原|antigen", re.IGNORECASE),
+    re.compile(r"配体|ligand", re.IGNORECASE),
+    re.compile(r"抑制剂|拮抗剂|阻滞剂|inhibitor|antagonist|blocker", re.IGNORECASE),
+    re.compile(r"激动剂|agonist(?<!antagonist)", re.IGNORECASE),
+)
+
+
+@lru_cache(maxsize=4096)
+def _kinds(text: str) -> frozenset[int]:
+    """The marks of antibody, receptor, antigen, ligand and the like that a text has, by number."""
+    return frozenset(number for number, kind in enumerate(_KINDS) if kind.search(text))
 
 
 def _marks(word: str, core: Sequence[str]) -> bool:

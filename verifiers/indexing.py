@@ -212,6 +212,8 @@ def loose_key(words: Sequence[str]) -> str:
     if words and all(len(word) == 1 and word > "\u3400" for word in words):
         bare = _GENERAL.sub("", "".join(words))
         return bare.removesuffix("症") if len(bare) > 4 and bare[-2] not in "炎发遗合" else bare
+    if not _CHANGES.isdisjoint(words[1:-1]) or _HAN_CHANGES.search("".join(words)):
+        return ""  # "PTH raises calcium" is not "calcium raises PTH"
     rest = [_ORGANS.get(word, word) for word in words if word not in ("of", "type", "serotype")]
     if len(rest) > 2 and rest[0].startswith("anti") and rest[-1] == "antibody":
         del rest[-1]  # anti-dsDNA
@@ -234,6 +236,11 @@ _CODE = re.compile(r"[a-z]|\d.*")
 _CODES = re.compile(r"(?<!\S)(?:[a-z]|\d\S*)(?: (?:[a-z]|\d\S*)(?!\S))*(?!\S)")
 
 
+_CHANGES = frozenset(
+    "raise raises increase increases elevate elevates lower lowers decrease decreases reduce reduces "
+    "upregulate upregulates downregulate downregulates".split()
+)
+_HAN_CHANGES = re.compile("(?<=.)(?:升高|增加|提高|上调|降低|减少|下调)(?=.)")
 # Organs by the adjective that says the same: cancer of the stomach is gastric cancer.
 _ORGANS = dict(
     pair.split("/")

@@ -1,7 +1,7 @@
 """References that are measures: what to do, with what, how, where and when. "IM adrenaline into the thigh", 立即反复洗胃.
 
-An answer says the same where it names the same things and nothing else, whatever the order and the words between. It is
-wrong where it refuses what the reference does, or names other measures alone.
+An answer says the same where it names the same things and nothing else, whatever the words between. It is
+wrong where it refuses what the reference does, or names other measures alone. Where an order is told, it counts.
 """
 
 import re
@@ -105,12 +105,55 @@ def _things(text: str, known: Vocabulary, asked: Asked) -> frozenset[int | str] 
     return frozenset(found)
 
 
+def _sequence(text: str, known: Vocabulary, asked: Asked) -> list[int | str]:
+    """The concepts and other words of a text as they come, without routes and words that say nothing."""
+    for pattern, kind in _REPLACED:
+        text = pattern.sub(kind, text)
+    words = tokens(text)
+    starts = {mention.start: mention for mention in known.mentions(words, text)}
+    found: list[int | str] = []
+    at = 0
+    while at < len(words):
+        mention = starts.get(at)
+        if mention:
+            found += sorted(mention.ids)
+        elif words[at] not in _ROUTES and (words[at] in POLES or not says_nothing([words[at]], asked)):
+            found.append(words[at])
+        at = mention.end if mention else at + 1
+    return found
+
+
+def _reordered(reference: str, text: str, known: Vocabulary, asked: Asked) -> bool:
+    """Whether one of two texts tells an order and the other has not the same things in it."""
+    if not (_ORDER.search(reference) or _ORDER.search(text)):
+        return False
+    return _sequence(reference, known, asked) != _sequence(text, known, asked)
+
+
+_ORDER = Pattern(
+    r"[先再后]|[之以]前|接着|继而|(?<!the )\bfirst\b|\b(?:then|before|after(?:wards?)?|followed|next|prior|later|"
+    r"subsequent\w*|preced\w+|finally)\b",
+    re.IGNORECASE,
+)
+# "Stop X and Y" stops both; "stop X and give Y" does not.
+_ALSO = re.compile(
+    r"\s*(?:和|及|以及|与|、|&|\+|或|,? ?(?:and|or|plus|as well as)\b)(?!\s*(?:(?:then|also|immediately|urgently|"
+    r"instead)\s)*"
+    r"(?:giv|start|begin|administer|perform|us[ei]|appl|do\b|order|obtain|switch|add\b|elevat|rais|treat|initiat|transfus|"
+    r"infus|inject|insert|monitor|check|repeat|reduc|increas|observ|refer|replac|continu|立即|立刻|马上|尽快|紧急|同时|给|予|"
+    r"行|进行|开始|使用|应用|改|换|加|静|口服|肌|皮下|抬高|监测|复查|补))",
+    re.IGNORECASE,
+)
+
+
 def _measures(text: str, known: Vocabulary, asked: Asked) -> _Measures | None:
     avoided: set[int | str] = set()
     text = _NOT_WAITING.sub("", text)
     for pattern in (_AVOID, _REFUSED, _STOP):
         for match in pattern.finditer(text):
             what = next(filter(None, match.groupdict().values()), "")
+            if pattern is not _REFUSED and _ALSO.match(text, match.end()):
+                return None
             if pattern is _STOP and says_nothing(tokens(what), asked):
                 continue  # what the question says is given
             things = _things(what, known, asked)
@@ -144,7 +187,8 @@ def by_measures(reference: str, text: str, known: Vocabulary, asked: Asked) -> V
         return None
     waits = _NOT_WAITING.search(reference) and not (_NOT_WAITING.search(text) or _AT_ONCE.search(text))
     if not waits and given.done == wanted.done and (given.avoided == wanted.avoided or not given.avoided):
-        return Verdict.right(f"does what {reference!r:.60} does") if given.avoided == wanted.avoided else None
+        same = given.avoided == wanted.avoided and not _reordered(reference, text, known, asked)
+        return Verdict.right(f"does what {reference!r:.60} does") if same else None
     acts = _acts(wanted, known)
     refused = {act for act in acts if any(_names(one, act, known) for one in given.avoided)}
     if refused and not refused & given.done:

@@ -80,7 +80,7 @@ _PRESENT = (
 State: TypeAlias = Literal["absent", "present", "unsure"]
 _READ: tuple[tuple[State, tuple[str, ...]], ...] = (("unsure", _UNSURE), ("absent", _ABSENT), ("present", _PRESENT))
 _STATES = tuple((state, re.compile(pattern, re.IGNORECASE)) for state, patterns in _READ for pattern in patterns)
-_CLAUSES = re.compile(r"[,;，；。：:\n]|\.(?= |$)| (?:because|since|as|and|so|given) ", re.IGNORECASE)
+_CLAUSES = re.compile(r"[,;，；。：:\n]|\.(?= |$)| (?:as|and) ", re.IGNORECASE)
 _BUT = re.compile(
     r"\b(?:but|however|although|though|unless|except|yet|still|if|or|only|perhaps|maybe|in fact|actually)\b|"
     r"但|然而|不过|虽|除非|若|如|或|倾向|其实|仅|可能|反而|除了",
@@ -129,20 +129,53 @@ def by_presence(reference: str, text: str, same: Callable[[str, str], bool], ask
         return None
     opens = _YES_NO.match(text)
     text = text[opens.end() :] if opens else text
+    clauses = [clause for clause in _CLAUSES.split(_REASON.sub(r";\1 ", text)) if clause.strip(" .。!！")]
     states: list[str] = []
-    for clause in _CLAUSES.split(text):
+    unread = False
+    for clause in clauses:
         found = presence_of(clause)
-        if found is None or not _is(found.thing, thing, same, asked):
-            continue
-        states.append(found.state)
+        if found and _is(found.thing, thing, same, asked):
+            states.append(found.state)
+        else:
+            unread = unread or not _only_reason(clause, thing)
     if not states:
         return None
     if "absent" not in states:
         sort = "may be" if "unsure" in states else "is"
         return Verdict.wrong(f"says that {thing!r:.60} {sort} there, which it is not")
-    if set(states) == {"absent"} and not _BUT.search(text) and presence_of(_CLAUSES.split(text)[0]):
+    if not unread and set(states) == {"absent"} and not _BUT.search(text) and presence_of(clauses[0]):
         return Verdict.right(f"says that {thing!r:.60} is not there")
     return None
+
+
+def found_after_all(reference: str, text: str) -> bool:
+    """Whether an answer says that what the reference denies was found: 未见X。后证实为X."""
+    thing = absent_thing(reference).lower()
+    return bool(thing) and any(
+        thing in clause.lower() and _FOUND.search(clause) and not _MAY_DENY.search(clause)
+        for clause in _CLAUSES.split(text.replace("!", ".").replace("！", "。"))
+    )
+
+
+_FOUND = re.compile(r"证实|确诊|实为|实际|confirm|prove[dn]|turned out|revealed|showed|demonstrated", re.IGNORECASE)
+_REASON = re.compile(r" (because|since|given|so) ", re.IGNORECASE)
+_OPENS_REASON = re.compile(r"\s*(?:(?:because|since|given)\b|因为|由于)", re.IGNORECASE)
+_SO_NO_MEASURE = re.compile(
+    r"(?:so |therefore |thus |hence )?no (?:need for |further )?(?:antibiotics?|treatment|therapy|surgery|anticoagula\w+|"
+    r"drainage|operation|transfusion|chemotherapy|admission|follow-up|imaging)(?: (?:is )?(?:required|needed|indicated))?|"
+    r"(?:故|因此|所以|因而)?(?:无需|不需要?|不必|无须)(?:治疗|手术|抗生素|抗凝|引流|用药|输血|住院|处理)(?:治疗)?",
+    re.IGNORECASE,
+)
+_FAULT = re.compile(
+    r"\b(?:wrong\w*|mistak\w+|false\w*|errors?|err|untrue|incorrect\w*)\b|not done|missed|错|误|假|不实|漏|[没未](?:做|查)",
+    re.IGNORECASE,
+)
+
+
+def _only_reason(clause: str, thing: str) -> bool:
+    """Whether a clause gives a reason, or says that nothing is to be done, without the thing or a fault."""
+    opens = _OPENS_REASON.match(clause) or _SO_NO_MEASURE.fullmatch(clause.strip(" .。!！"))
+    return bool(opens) and thing.lower() not in clause.lower() and not _FAULT.search(clause)
 
 
 _YES_NO = re.compile(r"(?:yes|no|是的?|没有|否|不)[,，.。;] ?", re.IGNORECASE)

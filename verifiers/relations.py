@@ -15,7 +15,7 @@ from medrl.verifiers.wording import peel
 
 
 class Relation(NamedTuple):
-    """Two ends and how the first stands to the second: "cause", "order", "more", "blocks" or "drives"."""
+    """Two ends and what the first does to the second: cause, order, more, blocks, drives, raises or lowers."""
 
     kind: str
     first: str
@@ -51,6 +51,16 @@ _FORWARD = Pattern(
     ),
     re.IGNORECASE,
 )
+# These also stand in the ends of other relations, so they count where there is no other.
+_CHANGES_FORWARD = Pattern(
+    r"(?P<raises>\b(?:raises|increases|elevates|up-?regulates)\b|升高|增加|提高|上调)|"
+    r"(?P<lowers>\b(?:lowers|decreases|reduces|down-?regulates)\b|降低|减少|下调)",
+    re.IGNORECASE,
+)
+_CHANGES_BACKWARD = Pattern(
+    rf"(?P<raises>{_BE} (?:raised|increased|elevated) by\b)|(?P<lowers>{_BE} (?:lowered|decreased|reduced) by\b)",
+    re.IGNORECASE,
+)
 _HAN_BACKWARD = {"order": "|晚于|后于", "more": "|小于|低于|少于|弱于"}
 _BACKWARD = Pattern(
     "|".join(rf"(?P<{kind}>\b(?:{backward})\b{_HAN_BACKWARD.get(kind, '')})" for kind, _, backward in _ENGLISH),
@@ -84,7 +94,7 @@ def relation_of(text: str) -> Relation | None:
         return _made(next(kind for kind in _KINDS if by.groupdict().get(kind)), by["first"], by["second"])
     if first := _FIRST.fullmatch(text):
         return _made("order", first["first"] or first["before"], first["second"] or first["after"])
-    for pattern, backward in ((_BACKWARD, True), (_FORWARD, False)):
+    for pattern, backward in _DIRECTIONS:
         found = list(pattern.finditer(text))
         if len(found) > 1:
             return None
@@ -94,6 +104,7 @@ def relation_of(text: str) -> Relation | None:
     return None
 
 
+_DIRECTIONS = ((_BACKWARD, True), (_FORWARD, False), (_CHANGES_BACKWARD, True), (_CHANGES_FORWARD, False))
 _KINDS = tuple(kind for kind, _, _ in _CHINESE)
 
 

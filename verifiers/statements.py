@@ -153,6 +153,53 @@ def asks_wrong(question: str) -> bool:
     return bool(_ASKS_WRONG.search(_stem(question)))
 
 
+def affirmed(text: str, options: Mapping[str, str], question: str) -> frozenset[str]:
+    """The labels of which an answer says what its question denies: "C is a sign" where one asks what is no sign."""
+    stem = _stem(question)
+    if len(text) > 300 or not (_ASKS_NOT.search(stem) or _ASKS_WRONG.search(stem)):
+        return frozenset()
+    found: set[str] = set()
+    for clause in _CLAUSES.split(_lettered(text, tuple(options.items()))):
+        match = _ABOUT.fullmatch(clause.strip(" *_\"'“”()（）:："))
+        what = match["what"].strip() if match and match["s"] else ""
+        right = _RIGHT.fullmatch(what) is not None
+        if (
+            match
+            and what
+            and not _DENIAL.search(what)
+            and _kind(what, stem) == "right"
+            and (not right or what.rstrip("的") in stem)
+        ):
+            found |= set(match["s"])
+    return frozenset(found)
+
+
+_ASKS_NOT = Pattern(
+    r"不(?:[是属符会能可具对应宜需见用适正支考存常推]|包括|出现|引起)|并非|除.{0,8}外|\b(?:not|except|never|least)\b|n't\b",
+    re.IGNORECASE,
+)
+_DENIAL = re.compile(r"[不非无未没错误]|\b(?:not|no|never|except\w*|false|wrong|incorrect|untrue)\b", re.IGNORECASE)
+
+
+def contraindicated(text: str, options: Mapping[str, str], question: str) -> frozenset[str]:
+    """The labels that an answer calls contraindicated, where the question does not ask for that."""
+    if len(text) > 300 or not _HARM.search(text) or _ASKS_HARM.search(_stem(question)):
+        return frozenset()
+    return frozenset(match["l"] for match in _HARMFUL.finditer(_lettered(text, tuple(options.items()))))
+
+
+_HARM = Pattern(r"禁|不宜|contraindicat|forbidden|harmful|dangerous|inadvisable|be avoided|unsafe", re.IGNORECASE)
+_ASKS_HARM = Pattern(
+    r"[禁忌避]|不[宜应能可]|contraindicat|forbidden|harm|danger|avoid|unsafe|inadvisable|\b(?:not|except|least)\b",
+    re.IGNORECASE,
+)
+_HARMFUL = re.compile(
+    r"(?<![A-Za-z])(?P<l>[A-H])(?![A-Za-z])[.、:：)） ]{0,2}(?:项|选项)?[^,，;；。.无非没\n]{0,12}?"
+    r"(?:禁忌|禁用|禁止|不宜|contraindicat|forbidden|harmful|dangerous|inadvisable|be avoided|unsafe)",
+    re.IGNORECASE,
+)
+
+
 def _said(clause: str, every: frozenset[str], stem: str) -> tuple[frozenset[str], frozenset[str], bool, str] | None:
     """The labels that a clause calls right and wrong, whether outright (chosen, left out), and what the others are."""
     match = _ABOUT.fullmatch(clause)

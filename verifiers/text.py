@@ -35,7 +35,7 @@ from medrl.verifiers.patterns import Pattern
 from medrl.verifiers.phrases import by_measures
 from medrl.verifiers.poles import by_pole
 from medrl.verifiers.predicates import speaks_elsewhere, takes_back
-from medrl.verifiers.presence import by_presence
+from medrl.verifiers.presence import by_presence, found_after_all
 from medrl.verifiers.reading import VocabularyVerifier
 from medrl.verifiers.relations import by_relation
 from medrl.verifiers.scripts import has_han, simplified
@@ -84,7 +84,23 @@ class Text(VocabularyVerifier):
             return Verdict.abstain("a long answer without a statement that commits to one term")
         known = vocabulary(self.vocabulary)
         verdict = _decide(problem, answer.text, wanted, known)
+        if verdict.score == 1.0 and known and _spelt_out_as_another(answer.text, wanted, known):
+            return Verdict.abstain("the abbreviation is spelt out as something else")
+        if verdict.score == 1.0 and any(found_after_all(wanted.terms[0], one) for one in (answer.text, *answer.after)):
+            return Verdict.abstain("what is said to be absent is found after all")
         return verdict if verdict.score != 1.0 else _beside(problem, answer, wanted, known) or verdict
+
+
+def _spelt_out_as_another(text: str, wanted: Wanted, known: Vocabulary) -> bool:
+    """Whether an abbreviation is followed by another thing's whole name in parentheses: PD（腹膜透析） of 帕金森病."""
+    for match in _SPELT_OUT.finditer(text) if "(" in text or "（" in text else ():
+        ids = known.ids(match["name"].strip())
+        if ids and not ids & _reference(wanted.terms, known).ids and compact(match["name"]) not in wanted.names:
+            return True
+    return False
+
+
+_SPELT_OUT = re.compile(r"(?<![A-Za-z])[A-Z][A-Za-z]{0,2}[A-Z0-9]{1,4} ?[(（](?P<name>[^()（）]{1,60})[)）]")
 
 
 def _beside(problem: Problem, answer: Extracted, wanted: Wanted, known: Vocabulary | None) -> Verdict | None:

@@ -72,6 +72,31 @@ HOSTILE = [
     ("治疗？", "立即手术", "暂不手术"),
     ("What to stop?", "Stop metformin", "Start metformin"),
     ("Measure?", "Increase insulin dose", "Decrease insulin dose"),
+    ("CTPA结果？", "未见肺栓塞", "未见肺栓塞，实为肺栓塞"),
+    ("X线所见？", "未见骨折", "未见骨折，MRI 证实骨折"),
+    ("CTPA结果？", "无肺栓塞", "排除肺栓塞，依据不足"),
+    ("Finding?", "No pneumonia", "No pneumonia, which is a mistake"),
+    ("Finding?", "No pneumonia", "No pneumonia because that is wrong"),
+    ("胸片所见？", "No pneumonia", "Pneumonia excluded，CT证实肺炎"),
+    ("诊断？", "无妊娠", "不是妊娠，就是妊娠"),
+    ("治疗？", "首先给予维生素B1，然后给予葡萄糖", "首先给予葡萄糖，然后给予维生素B1"),
+    ("Treatment?", "Give thiamine, then glucose", "Give glucose, then thiamine"),
+    ("Treatment?", "Give thiamine before glucose", "Give glucose before thiamine"),
+    ("治疗？", "停用华法林并给予维生素K", "停用华法林和维生素K"),
+    ("治疗？", "停用华法林并给予维生素K", "停用华法林、维生素K"),
+    ("Treatment?", "Stop warfarin and give vitamin K", "Stop warfarin and vitamin K"),
+    ("哪种细胞因子？", "IL-6", "IL-6受体"),
+    ("哪种细胞因子？", "IL-6", "IL-6抗体"),
+    ("Which cytokine?", "IL-6", "IL-6 receptor"),
+    ("自身抗原？", "GAD65", "抗GAD65抗体"),
+    ("哪种标志？", "CD20", "CD20抗体"),
+    ("靶点？", "PD-1", "PD-1抗体"),
+    ("静止性震颤，首先考虑的诊断是？", "帕金森病", "PD（腹膜透析）"),
+    ("诊断？", "重症肌无力（MG）", "MG（镁）"),
+    ("CTPA结果？", "未见肺栓塞", "未见肺栓塞。后经CT证实为肺栓塞"),
+    ("Effect?", "PTH upregulates RANKL", "RANKL upregulates PTH"),
+    ("PTH的作用？", "PTH升高血钙", "血钙升高PTH"),
+    ("Effect?", "PTH raises serum calcium", "Serum calcium raises PTH"),
 ]
 
 
@@ -93,3 +118,38 @@ def test_what_looks_like_the_reference_is_never_accepted(question: str, referenc
 )
 def test_a_yes_or_no_that_says_why_is_accepted(question: str, reference: str, text: str) -> None:
     assert RULE.verify(Problem("1", ask(question), reference), text).score == 1.0
+
+
+SIGNS = {"A": "蜘蛛痣", "B": "肝掌", "C": "环形红斑", "D": "腹水"}
+WAYS = {"A": "手术", "B": "放疗"}
+
+
+@pytest.mark.parametrize(
+    ("question", "options", "reference", "text"),
+    [
+        ("哪项不是肝硬化体征？", SIGNS, "C", "环形红斑是肝硬化体征"),
+        ("哪项不是肝硬化体征？", SIGNS, "C", "C是肝硬化体征"),
+        ("除哪项外均为肝硬化体征？", SIGNS, "C", "C是肝硬化体征"),
+        ("最佳治疗？", WAYS, "A", "A为禁忌"),
+        ("最佳治疗？", WAYS, "A", "手术为禁忌"),
+        ("Best treatment?", {"A": "Surgery", "B": "Radiotherapy"}, "A", "A is contraindicated"),
+    ],
+)
+def test_an_option_of_which_the_contrary_is_said_is_never_accepted(
+    question: str, options: dict[str, str], reference: str, text: str
+) -> None:
+    assert RULE.verify(Problem("1", ask(question), reference, options=options), text).score != 1.0
+
+
+@pytest.mark.parametrize(
+    ("question", "options", "reference", "text"),
+    [
+        ("哪项不是肝硬化体征？", SIGNS, "C", "环形红斑不是肝硬化体征"),
+        ("哪项不是肝硬化体征？", SIGNS, "C", "C，环形红斑是风湿热体征"),
+        ("哪项为禁忌？", WAYS, "A", "A为禁忌"),
+    ],
+)
+def test_an_option_of_which_what_is_asked_is_said_is_accepted(
+    question: str, options: dict[str, str], reference: str, text: str
+) -> None:
+    assert RULE.verify(Problem("1", ask(question), reference, options=options), text).score == 1.0
