@@ -264,7 +264,7 @@ _LEVELS = {
     "lack": "deficiency",
 }
 _REDUCED = frozenset("glutathion hemoglobin iron nad nadh nadp nadph coenzyme cytochrome".split())  # in chemistry
-_NOT_ITS_LEVEL = frozenset("volume cell flow exchange sickness pressure".split())
+_NOT_ITS_LEVEL = frozenset("volume cell flow exchange sickness pressure corpuscular".split())
 
 
 def _levelled(words: Sequence[str]) -> list[str]:
@@ -277,14 +277,18 @@ def _levelled(words: Sequence[str]) -> list[str]:
 
 
 _HAN_LEVEL = re.compile(
-    "(?:水平|浓度|含量)?(?:(?P<high>升高|增高|上升|增加|偏高|过高|增多|(?<=功能)高)|"
-    "(?P<low>降低|减低|下降|减少|偏低|过低|减退|低下|(?<=功能)低)|(?P<wanting>缺乏|缺陷))[症病]?"
+    "(?:水平|(?<!血红蛋白)(?:浓度|含量))?(?:(?P<high>升高|增高|上升|增加|偏高|增多|(?<=功能)高)|"
+    "(?P<low>降低|减低|下降|减少|偏低|减退|(?<!智[力能])低下|(?<=功能)低)|(?P<wanting>缺乏|(?<=[酶子白])缺陷)|"
+    "(?P<own>过[高低]|低下|缺陷))[症病]?"
 )
 _HAN_ENDS = frozenset("高升加多低降少退下乏陷症病")
 
 
 def _han_level(name: str) -> str:
-    """As `loose_key`, of a Chinese name that says that something is high, low or wanting: 血清钾水平升高, 缺乏维生素C."""
+    """As `loose_key`, of a Chinese name that says that something is high, low or wanting: 血清钾水平升高, 缺乏维生素C.
+
+    A hemoglobin's concentration is not its content, too low is not falling, and only enzymes that are defective are wanting.
+    """
     if name.startswith("缺乏") and len(name) > 3:
         return f"{name[2:]}缺乏"
     if name[-1] not in _HAN_ENDS:
@@ -292,7 +296,7 @@ def _han_level(name: str) -> str:
     for at in range(max(1, len(name) - 5), len(name) - 1):
         if found := _HAN_LEVEL.fullmatch(name, at):
             stem = name[:at].replace("血清", "血").replace("血浆", "血")
-            return stem + {"high": "升高", "low": "降低", "wanting": "缺乏"}[str(found.lastgroup)]
+            return stem + (found["own"] or {"high": "升高", "low": "降低", "wanting": "缺乏"}[str(found.lastgroup)])
     return ""
 
 
