@@ -250,8 +250,8 @@ def test_openrlhf_takes_the_command_line_of_a_recipe(agent: Any, via: Any) -> No
 @pytest.mark.parametrize(
     "overrides",
     [
-        ("algorithm={type: grpo, preset: dapo}", "sampling.top_k=5"),
-        ("algorithm={type: grpo, preset: dr_grpo, kl_coef: 0.05}", "optimization.lr=5e-7"),
+        ("algorithm={type: dapo}", "sampling.top_k=5"),
+        ("algorithm={type: dr_grpo, kl_coef: 0.05}", "optimization.lr=5e-7"),
         ("optimization.schedule=cosine", "optimization.gradient_checkpointing=true", "policy.dtype=bfloat16"),
         ("trainer.evaluate_every=0", "trainer.save_every=0", "trackers=[tensorboard]", "resume=true"),
         ("optimization.packing='on'", "policy.attention=flash_attention_2", "held_out=null"),
