@@ -119,6 +119,7 @@ def test_what_medrls_own_vocabulary_decides(reference: str, text: str, score: fl
         ("HIV protease inhibitor", "protease inhibitor"),
         ("Colistin", "colistimethate sodium"),
         ("Amphotericin B", "amphotericin B deoxycholate"),
+        ("Tocopherol", "alpha-tocopherol"),
         ("Dihydroartemisinin", "DHA"),
         ("降钾树脂", "钾结合剂"),
         ("宫缩抑制剂", "保胎药"),
