@@ -106,6 +106,44 @@ def test_what_medrls_own_vocabulary_decides(reference: str, text: str, score: fl
     assert verdict.score == score, verdict
 
 
+# What is broader, narrower, a part, a cause, a stage, another salt or serum, or merely sounds alike is not the same thing.
+@pytest.mark.parametrize(
+    ("reference", "text"),
+    [
+        ("Fish oil", "omega-3 fatty acids"),
+        ("Antiseptic", "disinfectant"),
+        ("Long-acting insulin", "basal insulin"),
+        ("Rabbit antithymocyte globulin", "horse antithymocyte globulin"),
+        ("OnabotulinumtoxinA", "abobotulinumtoxinA"),
+        ("EGFR tyrosine kinase inhibitor", "EGFR inhibitor"),
+        ("HIV protease inhibitor", "protease inhibitor"),
+        ("Colistin", "colistimethate sodium"),
+        ("Amphotericin B", "amphotericin B deoxycholate"),
+        ("Tocopherol", "alpha-tocopherol"),
+        ("Dihydroartemisinin", "DHA"),
+        ("降钾树脂", "钾结合剂"),
+        ("宫缩抑制剂", "保胎药"),
+        ("Ghon focus", "primary focus"),
+        ("幼儿急疹", "玫瑰疹"),
+        ("传染性红斑", "五号病"),
+        ("钩端螺旋体病", "外耳病"),
+        ("Bicuspid aortic valve", "bicuspid valve"),
+        ("Infantile colic", "colic"),
+        ("脐肉芽肿", "脐茸"),
+        ("多囊卵巢综合征", "多囊卵巢"),
+        ("多器官功能障碍综合征", "多器官功能衰竭"),
+        ("自然流产", "流产"),
+        ("Streptococcal M protein", "monoclonal protein"),
+        ("葡萄糖-6-磷酸脱氢酶缺乏症", "蚕豆病"),
+        ("Sacrococcygeal teratoma", "stem cell transplantation"),
+    ],
+)
+def test_a_name_that_is_broader_narrower_or_near_is_never_accepted(reference: str, text: str) -> None:
+    for one, other in ((reference, text), (text, reference)):
+        verdict = ruled(one, other)
+        assert verdict.score != RIGHT, (one, other, verdict)
+
+
 def test_an_option_in_other_words_counts_as_that_option() -> None:
     problem = Problem(
         "p",
