@@ -164,7 +164,7 @@ class Number(AnswerVerifier):
 
     def _amount(self, problem: Problem, reference: Quantity, text: str) -> Finding:
         inside = [quantities(part) for part in _ASIDE.findall(plain(text).rpartition("=")[2])] if "(" in text else []
-        text = as_asked(problem, reference, _core(text))
+        text = as_asked(problem, reference, _concluded(_core(text)))
         some = _SOME_OF_IT.search(text)
         if some and quantities(text[: some.start()]):
             whole = self._amount(problem, reference, text[: some.start()])
@@ -342,6 +342,21 @@ def _is_alone(text: str) -> bool:
     """Whether a plain text is one quantity and nothing else, so that no word of it can say anything of the number."""
     found = quantities(text)
     return len(found) == 1 and found[0].span == (0, len(text))
+
+
+# What a calculation comes to, at its end.
+_SO = Pattern(
+    r"[,;.] ?(?:so|therefore|thus|hence),? (?:(?:it|this|that|the (?:answer|result|dose|total|value|volume)) is |"
+    r"that makes |(?:we|you) (?:get|need|give) )?",
+    re.IGNORECASE,
+)
+
+
+def _concluded(text: str) -> str:
+    """The one quantity that a text comes to after "so", where what stands before offers nothing; else the text."""
+    *before, last = _SO.split(text.rstrip(" .")) if len(text) < 300 else [text]
+    offers = not before or _CHOICE.search(text) or _NEGATED.search(text) or _NEVER_SAME.search(text)
+    return text if offers or not _is_alone(last) else last
 
 
 def _core(text: str) -> str:

@@ -24,6 +24,7 @@ _CONTRASTS: tuple[dict[str, str], ...] = (
         "left": r"left(?:ward)?|左",
         "right": r"right(?:ward)?|右",
         "both": r"bilateral(?:ly)?|both sides|双侧?|两侧",
+        "neither": r"neither(?: side)?(?! (?:the )?(?:left|right))",
         "same": r"ipsilateral(?:ly)?|(?:the )?same side|(?:to(?:wards?)? )?the side of the lesion|"
         r"to(?:wards?) the lesion|与?(?:病[灶变]|患处)?的?同侧|患侧|病变侧|病灶侧",
         "other": r"away from the (?:side of the )?lesion|contralateral(?:ly)?|(?:the )?opposite side|"

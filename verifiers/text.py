@@ -35,7 +35,7 @@ from medrl.verifiers.patterns import Pattern
 from medrl.verifiers.phrases import by_measures
 from medrl.verifiers.poles import by_pole
 from medrl.verifiers.predicates import speaks_elsewhere, takes_back
-from medrl.verifiers.presence import by_presence, found_after_all
+from medrl.verifiers.presence import asked_absent, by_presence, found_after_all
 from medrl.verifiers.reading import VocabularyVerifier
 from medrl.verifiers.relations import by_relation
 from medrl.verifiers.scripts import has_han, simplified
@@ -276,8 +276,16 @@ def _by_statement(problem: Problem, core: str, wanted: Wanted, known: Vocabulary
         sure = len(theirs) == 1 or compact(other) in compact(problem.question)
         return len(ours) == 1 and ours <= theirs and sure
 
+    def same_here(one: str, other: str) -> bool:
+        """As `same`, also of what the question calls it at more length: intracranial hemorrhage."""
+        if same(one, other) or len(other) > 30:
+            return same(one, other)
+        longer = re.search(rf"[A-Za-z-]{{4,20}} {re.escape(other)}\b", problem.question, re.IGNORECASE)
+        return longer is not None and known is not None and known.find(longer[0]) is not None and same(one, longer[0])
+
     reference = wanted.terms[0]
-    stated = by_relation(reference, core, same) or by_presence(reference, core, same, asked)
+    absent = asked_absent(problem.question, reference)
+    stated = by_relation(reference, core, same) or by_presence(absent, core, same_here, asked)
     return stated or by_form(reference, core, same)
 
 
