@@ -13,7 +13,9 @@ _REASON = re.compile(
 _IN_REASON = re.compile(r"\b(?:or|may|might|could|has|have)\b|或|可能|患", re.IGNORECASE)  # a reason may say these
 _DASH = re.compile(r" [-–—]+ (?!no\b|not\b)|—+")
 _APPOSITION = re.compile(
-    r", (?:the only|a|an|which|as|so|caused by|characteri[sz]ed by|due to|defined by|meaning|regardless|particularly|then)\b|"
+    r", (?:the (?:only|commonest|most (?:common|frequent)|main|chief|classic|usual)|i\.e\.,? an?|from|via|through|"
+    r"by (?:way|means) of|by (?!mouth|\w* ?(?:injection|infusion|inhalation|IM|IV)\b)|"
+    r"the [a-z]+(?: [a-z]+)? (?:that|which|of)|a|an|which|as|so|caused by|characteri[sz]ed by|due to|defined by|meaning|regardless|particularly|then)\b|"
     r"[,，](?:属|系|因|由|其|故)",
     re.IGNORECASE,
 )
@@ -63,6 +65,7 @@ def only_explains(text: str, head: str) -> bool:
     clauses = [clause for clause in _CLAUSES.split(tail) if clause.strip()]
     manages = bool(clauses) and is_measure(clauses[0])
     clauses = [clause for clause in clauses if not is_measure(clause) and not _excludes_another(clause)]
+    clauses = [clause for clause in clauses if not _SPARED.fullmatch(clause)]
     if clauses and _REASON.match(tail):
         clauses[0] = _IN_REASON.sub("", clauses[0])
     if any(map(_BESIDE.search, clauses)):
@@ -75,6 +78,14 @@ def only_explains(text: str, head: str) -> bool:
     han = has_han(tail)
     least = (4 if han else 3) if apposed else 8 if han else 5  # a shorter clause may be a second answer
     return all(len(tokens(clause)) >= least for clause in clauses)
+
+
+# What is said to be as it should be is no second answer.
+_SPARED = re.compile(
+    r"\s*(?!it |this |that |he |she |they )[^,.;]{3,40} (?:is|are|stays?|remains?|was|were) (?:normal|unaffected|spared|unchanged|"
+    r"preserved|intact)\s*",
+    re.IGNORECASE,
+)
 
 
 def _excludes_another(clause: str) -> bool:

@@ -75,9 +75,21 @@ _MAY = Pattern(
 _FIGURE = re.compile(r" ?[（(](?P<sign>[<>＜＞≤≥]) ?[\d.]+ ?[A-Za-zμµ/·^0-9%]{0,20}[)）]$")
 
 
+_CAUSED = Pattern(
+    r",? (?:from|after|due to|because of|following|caused by|secondary to|as a result of|owing to) "
+    r"(?!(?:not|no|or)\b)[^.,;]{3,80}$",
+    re.IGNORECASE,
+)
+
+
 def named_level(text: str) -> str:
     """What a whole text says of a level in the blood, by its name: "the potassium is high" is hyperkalemia; else ""."""
-    return _named(text) if 2 < len(text) <= 80 and _MAY.may_match(text) else ""
+    if not 2 < len(text) <= 120 or not _MAY.may_match(text):
+        return ""
+    caused = _CAUSED.search(text)
+    if caused and not _MAY.search(caused[0]):
+        text = text[: caused.start()]
+    return _named(text) if len(text) <= 80 else ""
 
 
 @lru_cache(maxsize=4096)

@@ -32,6 +32,7 @@ _CONTRASTS: tuple[dict[str, str], ...] = (
     },
     {"benign": r"benign|良性", "malignant": r"malignan\w+|恶性"},
     {"positive": r"positive|阳性", "negative": r"negative|阴性"},
+    {"present": r"present", "absent": r"absent"},
     {"direct": r"direct|直接型?", "indirect": r"indirect|间接型?"},
     {"acute": r"acute|急性", "chronic": r"chronic|慢性", "subacute": r"subacute|亚急性"},
 )
