@@ -19,6 +19,7 @@ _APPOSITION = re.compile(
     r"[,，](?:属|系|因|由|其|故)",
     re.IGNORECASE,
 )
+_IS_A = re.compile(r", an? [a-z]", re.IGNORECASE)
 _BESIDE = re.compile(
     r"\b(?:or|alternative\w*|however|but(?! not)|actually|also|could|may|might|maybe|perhaps|instead(?! of)|"
     r"either|both|other|another|too|fits?|as well|"
@@ -76,7 +77,7 @@ def only_explains(text: str, head: str) -> bool:
     if clauses and tail[0] not in ".。;；\n" and not (manages or apposed or _REASON.match(tail) or contrasts(tail)):
         return False
     han = has_han(tail)
-    least = (4 if han else 3) if apposed else 8 if han else 5  # a shorter clause may be a second answer
+    least = 2 if _IS_A.match(tail) else (4 if han else 3) if apposed else 8 if han else 5  # a shorter clause may be a second answer
     return all(len(tokens(clause)) >= least for clause in clauses)
 
 

@@ -192,7 +192,8 @@ def _meant(ids: frozenset[int], reference: Reference, known: Vocabulary, asked: 
     if "enzyme" in asked.words and [one for one in ids if _is_enzyme(one, known)] == list(mine):
         return mine
     family = known.family(next(iter(mine)))
-    return mine if family and all(known.family(one) not in ("", family) for one in ids - mine) else ids
+    others = [known.concepts[one].kind for one in ids - mine if known.family(one) in ("", family)]
+    return mine if family and all(kind in ("other", "person") for kind in others) else ids
 
 
 def _is_enzyme(one: int, known: Vocabulary) -> bool:

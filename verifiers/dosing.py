@@ -109,6 +109,7 @@ def _fits(reference: str, question: str) -> bool:
     if found.frequencies:
         return len(found.frequencies) == 1 and (not left or found.parts > 1) and len(found.routes) <= 1
     asked = _ASKS_ROUTE.search(question) is not None
+    asked = asked or (len(found.doses) == 1 and found.doses[0].unit is not None and not left)  # 0.5 mg IM
     return len(found.routes) == 1 and asked and (not left or found.parts > 1) and len(found.doses) <= 1
 
 

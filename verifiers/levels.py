@@ -7,9 +7,9 @@ from medrl.verifiers.patterns import Pattern
 
 # What is measured, in English and Chinese, and the names of too much and too little of it; "" where there is none.
 _ANALYTES = (
-    ("potassium|k", "钾", "hyperkalemia", "hypokalemia"),
-    ("sodium|na", "钠", "hypernatremia", "hyponatremia"),
-    ("calcium|ca", "钙", "hypercalcemia", "hypocalcemia"),
+    ("potassium|k\\+?", "钾", "hyperkalemia", "hypokalemia"),
+    ("sodium|na\\+?", "钠", "hypernatremia", "hyponatremia"),
+    ("calcium|ca(?:2\\+|\\+\\+|²⁺)?", "钙", "hypercalcemia", "hypocalcemia"),
     ("magnesium|mg", "镁", "hypermagnesemia", "hypomagnesemia"),
     ("phosphate|phosphorus", "磷酸盐?|磷", "hyperphosphatemia", "hypophosphatemia"),
     ("chloride", "氯", "hyperchloremia", "hypochloremia"),
@@ -40,11 +40,11 @@ _HIGH = r"high|raised|elevated|increased|excess(?:ive)?"
 _LOW = r"low|reduced|decreased|lowered|depressed|depleted"
 _RISES = (
     r"rises?|rising|increases?|goes up|(?:is |are |becomes? |too |abnormally |markedly |very )*(?:high|raised|"
-    r"elevated|increased)"
+    r"elevated|increased)|(?:is |are )?above (?:the )?normal(?: range| limits?)?"
 )
 _FALLS = (
     r"falls?|falling|drops?|decreases?|declines?|goes down|(?:is |are |becomes? |too |abnormally |markedly |very )*"
-    r"(?:low|reduced|decreased|lowered|depressed)"
+    r"(?:low|reduced|decreased|lowered|depressed)|(?:is |are )?below (?:the )?normal(?: range| limits?)?"
 )
 _UP = r"(?:rise|increase|elevation|excess)"
 _DOWN = r"(?:fall|drop|decrease|reduction|decline)"
@@ -68,7 +68,7 @@ _FORMS = tuple(
 _MAY = Pattern(
     r"\b(?:high|raised|elevated|increased?s?|excess|rise|rising|low|lowered|reduced|reduction|decreased?s?|depressed|"
     r"depleted|fall|"
-    r"drop|decline|elevation|goes)|[高低]|[上下]升|上升|下降|增多|增加|减少",
+    r"drop|decline|elevation|goes|above|below)|[高低]|[上下]升|上升|下降|增多|增加|减少",
     re.IGNORECASE,
 )
 # The figure in parentheses that says the same.

@@ -126,6 +126,10 @@ _COMPARES = re.compile(r"\b(?:more|less|most|least|than|or)\b")
 _PREDICATE = re.compile(r"^(?:is|are|was|were)\b")
 
 
+# What is contraindicated is not allowed, so that the answer to the one question is no to the other.
+_FORBIDS = re.compile(r"(?<=\w )(?:contraindicated|forbidden|prohibited|unsafe)(?=[ ?])(?=(?:[^?]*\?)?$)", re.IGNORECASE)
+
+
 def stance(text: str, question: str) -> Stance | None:
     """What an answer says to a question for yes or no, by what it says may or must be done; None where that is open."""
     if not 1 < len(text) <= 200:
@@ -137,7 +141,9 @@ def stance(text: str, question: str) -> Stance | None:
     if clauses and _MAYBE.fullmatch(clauses[-1]) and not any(_clause(one, last, _asks(last)) for one in clauses[:-1]):
         return Stance("maybe", True)
     if _ASKS_NO.search(_HAN_COMMA.split(last)[-1]):
-        return None
+        turned = _FORBIDS.sub("allowed", last, count=1)
+        opposite = stance(text, turned) if turned != last else None
+        return Stance("no" if opposite.side == "yes" else "yes", opposite.exact) if opposite and opposite.side != "maybe" else None
     asks = _asks(last)
     found: list[Stance] = []
     for number, clause in enumerate(clauses):

@@ -18,7 +18,7 @@ _CONTRASTS: tuple[dict[str, str], ...] = (
         "decreased": r"↓|decreas\w*|suppress\w*|reduc\w+|low(?:er|ered|ers)?|falls?|fell|drops?|"
         r"declin\w+|diminish\w*|depress\w+|down|"
         r"shorten\w*|缩短|下降|降低|减低|减少|减弱|下调|偏低|变小",
-        "unchanged": r"unchanged|preserved|no change|normal|unaffected|stays? the same|不变|无变化|正常",
+        "unchanged": r"unchanged|preserved|no change|normal|unaffected|stays? the same|no effect|不变|无变化|正常",
     },
     {
         "left": r"left(?:ward)?|左",
@@ -57,10 +57,20 @@ _NOT = re.compile(
 _LONGEST = 160  # characters of a head that names a pole
 
 
+# What a whole answer says is done to the thing that is asked about.
+_EFFECT = re.compile(
+    r"(?:it |they )?(?:directly |strongly )?(?:(?P<down>inhibit(?:s|ed|ion)?|reduces)|stimulat(?:es?|ed|ion)|enhanc(?:es?|ed|ement)|"
+    r"augment(?:s|ed|ation)?)(?: it| them)?",
+    re.IGNORECASE,
+)
+
+
 def by_pole(question: str, reference: str, head: str) -> Verdict | None:
     """The verdict where the reference is a pole and the answer's head names poles of the same contrast, else None."""
     if len(reference) > 60 or len(head) > _LONGEST:
         return None
+    effect = _EFFECT.fullmatch(head.strip(" ."))
+    head = ("decreased" if effect["down"] else "increased") if effect else head
     number, wanted = _pole_of(reference)
     given = _poles(_PATTERNS[number], head) if wanted else frozenset()
     if not given:
