@@ -29,6 +29,8 @@ def by_ellipsis(head: str, term: str, asked: Asked) -> Verdict | None:
     sided = _SIDED.fullmatch(head)
     if sided and (sided[1] or sided[2]).lower() in asked.words:
         return None  # the question has another thing on that side
+    if _BOTH.fullmatch(head) and len(asked.either) == 2 and len(asked.either & set(tokens(term))) == 1:
+        return Verdict.wrong(f"names {head!r:.20} where {term!r:.40} is right")
     answer, reference = tokens((sided[1] or sided[2]) if sided else head), tokens(term)
     if not answer or len(answer) > 12 or len(reference) > 12:
         return None
@@ -39,6 +41,9 @@ _SIDED = re.compile(
     r"(?:the )?(left|right)(?:[- ](?:hand )?(?:sided?|one))?|(?:the )?(?:one )?on the (left|right)(?: side)?",
     re.IGNORECASE,
 )
+
+
+_BOTH = re.compile(r"(?:it is )?(?:both|neither)(?: of (?:them|these|the two))?", re.IGNORECASE)
 
 
 def _numbered(head: str, term: str) -> Verdict | None:

@@ -201,6 +201,9 @@ class Number(AnswerVerifier):
             finding = compare(problem, reference, total, self.relative_tolerance)
             if finding.outcome == "right" or _ASKS_TOTAL.search(problem.question):
                 return finding
+        if len(found) == 2 and (whole := _in_two_units(text, found)):
+            finding = compare(problem, reference, whole, self.relative_tolerance)
+            return finding if finding.outcome == "right" else Finding("abstain", "a time in two units, not the reference's")
         findings = [compare(problem, reference, q, self.relative_tolerance) for q in same or found]
         if len({finding.outcome for finding in findings}) > 1:
             return Finding("abstain", "several numbers, of which only some agree with the reference")
@@ -254,6 +257,17 @@ def _sum(text: str, found: list[Quantity]) -> Quantity | None:
     called = _TOTAL.search(text[max(0, start - 16) : start]) or _IN_TOTAL.match(text, end)
     alike = whole.unit and all(q.unit is None or q.unit.same_as(whole.unit) for q in parts)
     return whole if called and alike and sum(q.number for q in parts) == whole.number else None
+
+
+def _in_two_units(text: str, found: list[Quantity]) -> Quantity | None:
+    """The sum of a whole text's two times, the second in a smaller unit: 6 h 56 min."""
+    first, second = found
+    if not first.unit or not second.unit or not first.unit.dims == second.unit.dims == (("time", 1),):
+        return None
+    whole = first.span[0] == 0 and second.span[1] == len(text)
+    beside = text[first.span[1] : second.span[0]].strip(" ,") in ("", "and")
+    number = first.number + second.base / first.unit.scale
+    return replace(first, number=number, decimals=None) if whole and beside and second.base < first.unit.scale else None
 
 
 @lru_cache(maxsize=1024)

@@ -166,6 +166,9 @@ def _decide(problem: Problem, text: str, wanted: Wanted, known: Vocabulary | Non
     cause = _CAUSE.search(core)
     if cause and says_nothing(tokens(core[cause.end() :]), _asked(problem.question)):
         core = core[: cause.start()]
+    elif known and _BLOOD.search(terms[0]) and (source := _SOURCE.search(core)):
+        if not says_another(source["what"], _reference(terms, known), known):
+            core = core[: source.start()]
     several = several_of(core, wanted, all_may=bool(ALL_MAY.search(text)))
     if several:
         offered = known and several.score is None and _offers(core, _reference(terms, known), wanted, known)
@@ -350,7 +353,8 @@ def _said_again(problem: Problem, core: str, wanted: Wanted, known: Vocabulary |
         inverted = len(words) == 2 and compact(words[1] + words[0]) in wanted.names
         return Verdict.right(f"it is {wanted.terms[0]!r:.60}, its parts in another order") if inverted else None
     before, after = (_decide(problem, part, wanted, known) for part in parts)
-    strange = known is not None and says_another(parts[0], _reference(wanted.terms, known), known)
+    strange = before.score != 1.0 and known is not None
+    strange = strange and says_another(parts[0], _reference(wanted.terms, known), known)
     elsewhere = speaks_elsewhere(parts[0]) or _NO_ANSWER.search(parts[0])
     return after if after.score == 1.0 and before.score != 0.0 and not strange and not elsewhere else None
 
@@ -489,7 +493,19 @@ def _offers(core: str, reference: Reference, wanted: Wanted, known: Vocabulary) 
     )
 
 
+# A disorder of the blood's chemistry, and what an answer says that it comes from.
+_BLOOD = Pattern(r"(?:acidosis|alkalosis|[a-z]{4}[ae]?emia|capnia)$", re.IGNORECASE)
+_SOURCE = Pattern(
+    r",? (?:from|due to|caused by|secondary to|because of) (?P<what>(?!(?:not|no|or)\b)[A-Za-z -]{3,60})$", re.IGNORECASE
+)
 _CAUSE = Pattern(r",? (?:due to|secondary to|caused by|resulting from) ", re.IGNORECASE)
+
+
+_OFTEN_WITH = re.compile(
+    r"(?:often|usually|sometimes|typically|commonly|frequently|occasionally|with or without) "
+    r"(?:(?:accompanied by|associated with|with) )?(?!(?:not|no|or)\b)[A-Za-z -]{3,40}",
+    re.IGNORECASE,
+)
 
 
 def _without_asides(problem: Problem, text: str, wanted: Wanted, known: Vocabulary | None) -> str:
@@ -505,6 +521,8 @@ def _without_asides(problem: Problem, text: str, wanted: Wanted, known: Vocabula
         return compact(name) in wanted.names or (known is not None and bool(known.ids(name) & reference.ids))
 
     for aside in PARENS.findall(text):
+        if _OFTEN_WITH.fullmatch(aside):
+            continue
         echo = len(compact(aside)) > 3 and compact(aside) in compact(problem.question)
         name = another_name(aside)
         again = same(name) if name else gives_cause(aside) and not (known and says_another(aside, reference, known))
