@@ -14,7 +14,7 @@ _IN_REASON = re.compile(r"\b(?:or|may|might|could|has|have)\b|或|可能|患", r
 _DASH = re.compile(r" [-–—]+ (?!no\b|not\b)|—+")
 _APPOSITION = re.compile(
     r", (?:the (?:only|commonest|most (?:common|frequent)|main|chief|classic|usual)|i\.e\.,? an?|from|via|through|"
-    r"(?:usually|often|typically|commonly|classically|mostly) (?:around|in|at|on|near|within|from|after|during)|"
+    r"(?:usually|often|typically|commonly|classically|mostly) (?:around|in|at|on|near|within) |"
     r"by (?:way|means) of|by (?!mouth|\w* ?(?:injection|infusion|inhalation|IM|IV)\b)|"
     r"the [a-z]+(?: [a-z]+)? (?:that|which|of)|a|an|which|as|so|caused by|characteri[sz]ed by|due to|defined by|meaning|regardless|particularly|then)\b|"
     r"[,，](?:属|系|因|由|其|故)",
@@ -78,7 +78,9 @@ def only_explains(text: str, head: str) -> bool:
     if clauses and tail[0] not in ".。;；\n" and not (manages or apposed or _REASON.match(tail) or contrasts(tail)):
         return False
     han = has_han(tail)
-    least = 2 if _IS_A.match(tail) else (4 if han else 3) if apposed else 8 if han else 5  # a shorter clause may be a second answer
+    least = (
+        2 if _IS_A.match(tail) else (4 if han else 3) if apposed else 8 if han else 5
+    )  # a shorter clause may be a second answer
     return all(len(tokens(clause)) >= least for clause in clauses)
 
 

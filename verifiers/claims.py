@@ -201,7 +201,8 @@ def _located(ids: frozenset[int], reference: Reference, known: Vocabulary, asked
     if {known.family(one) for one in reference.ids} != {"condition"}:
         return False
     return all(
-        known.family(one) == "anatomy" and any(asked.words.issuperset(name) for name in known.index.spelt[one]) for one in ids
+        known.family(one) == "anatomy" and any(asked.words.issuperset(name) for name in known.index.spelt[one])
+        for one in ids
     )
 
 

@@ -245,7 +245,15 @@ def _rounds_to(
         target = theirs.from_base(base) if theirs else base
         if round(target, given.decimals) == given.number:
             return True
-    if given.decimals is None and value.denominator > 1 and not given.unit and unit and not unit.dims and reference.decimals and reference.digits > 2:
+    if (
+        given.decimals is None
+        and value.denominator > 1
+        and not given.unit
+        and unit
+        and not unit.dims
+        and reference.decimals
+        and reference.digits > 2
+    ):
         return round(value, reference.decimals) == reference.number  # 2/3 for 66.7 %
     if reference.decimals is None or not _ROUNDED.search(problem.question):
         return False

@@ -77,7 +77,8 @@ _FIGURE = re.compile(r" ?[（(](?P<sign>[<>＜＞≤≥]) ?[\d.]+ ?[A-Za-zμµ/�
 
 _CAUSED = Pattern(
     r",? (?:from|after|due to|because of|following|caused by|secondary to|as a result of|owing to) "
-    r"(?!(?:not|no|or)\b)[^.,;]{3,80}$",
+    r"(?!.*\b(?:not|no|or|err|errors?|artefact|artifact|mista\w+|misread\w*|spurious|wrong|pseudo\w*|lab\w*|normal|really)\b)"
+    r"[^.,;]{3,80}$",
     re.IGNORECASE,
 )
 

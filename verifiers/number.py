@@ -203,7 +203,11 @@ class Number(AnswerVerifier):
                 return finding
         if len(found) == 2 and (whole := _in_two_units(text, found)):
             finding = compare(problem, reference, whole, self.relative_tolerance)
-            return finding if finding.outcome == "right" else Finding("abstain", "a time in two units, not the reference's")
+            return (
+                finding
+                if finding.outcome == "right"
+                else Finding("abstain", "a time in two units, not the reference's")
+            )
         findings = [compare(problem, reference, q, self.relative_tolerance) for q in same or found]
         if len({finding.outcome for finding in findings}) > 1:
             return Finding("abstain", "several numbers, of which only some agree with the reference")

@@ -98,9 +98,14 @@ class Reference:
 
 
 def _with_its_test(ids: frozenset[int], known: Vocabulary) -> bool:
-    return len(ids) == 2 and min(ids) >= 0 and {known.concepts[one].kind for one in ids} in (
-        {"substance", "test"},
-        {"substance", ""},
+    return (
+        len(ids) == 2
+        and min(ids) >= 0
+        and {known.concepts[one].kind for one in ids}
+        in (
+            {"substance", "test"},
+            {"substance", ""},
+        )
     )
 
 

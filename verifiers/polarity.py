@@ -127,7 +127,9 @@ _PREDICATE = re.compile(r"^(?:is|are|was|were)\b")
 
 
 # What is contraindicated is not allowed, so that the answer to the one question is no to the other.
-_FORBIDS = re.compile(r"(?<=\w )(?:contraindicated|forbidden|prohibited|unsafe)(?=[ ?])(?=(?:[^?]*\?)?$)", re.IGNORECASE)
+_FORBIDS = re.compile(
+    r"(?<=\w )(?:contraindicated|forbidden|prohibited|unsafe)(?=[ ?])(?=(?:[^?]*\?)?$)", re.IGNORECASE
+)
 
 
 def stance(text: str, question: str) -> Stance | None:
@@ -137,13 +139,21 @@ def stance(text: str, question: str) -> Stance | None:
     if _DOUBTS.search(text):
         return None
     last = last_sentence(question).strip()
-    clauses = [part for one in _CLAUSES.split(_unframed(text) if text.isascii() else text) if (part := one.strip(" *_\"'“”()（）"))]
+    clauses = [
+        part
+        for one in _CLAUSES.split(_unframed(text) if text.isascii() else text)
+        if (part := one.strip(" *_\"'“”()（）"))
+    ]
     if clauses and _MAYBE.fullmatch(clauses[-1]) and not any(_clause(one, last, _asks(last)) for one in clauses[:-1]):
         return Stance("maybe", True)
     if _ASKS_NO.search(_HAN_COMMA.split(last)[-1]):
         turned = _FORBIDS.sub("allowed", last, count=1)
         opposite = stance(text, turned) if turned != last else None
-        return Stance("no" if opposite.side == "yes" else "yes", opposite.exact) if opposite and opposite.side != "maybe" else None
+        return (
+            Stance("no" if opposite.side == "yes" else "yes", opposite.exact)
+            if opposite and opposite.side != "maybe"
+            else None
+        )
     asks = _asks(last)
     found: list[Stance] = []
     for number, clause in enumerate(clauses):
@@ -173,7 +183,8 @@ _HELD = (
     r"(?:considered|regarded as|deemed|thought to be|believed to be|judged|classed as|seen as|viewed as)(?: to be)? "
 )
 _NOT_HELD = re.compile(
-    rf"\b(?:(?:cannot|can't|can not|could not|couldn't|should not|shouldn't|must not) be|is not|isn't) {_HELD}", re.IGNORECASE
+    rf"\b(?:(?:cannot|can't|can not|could not|couldn't|should not|shouldn't|must not) be|is not|isn't) {_HELD}",
+    re.IGNORECASE,
 )
 _IS_HELD = re.compile(rf"\b(?:(?:can|may|could|should|must) be|is) {_HELD}", re.IGNORECASE)
 

@@ -192,7 +192,9 @@ _FAULT = re.compile(
 )
 
 
-_PLEASED = re.compile(r"\s*which is (?:reassuring|good news|a relief|as expected|normal)(?: (?:after|for|in) [\w -]{2,40})?")
+_PLEASED = re.compile(
+    r"\s*which is (?:reassuring|good news|a relief|as expected|normal)(?: (?:after|for|in) [\w -]{2,40})?"
+)
 
 
 def _only_reason(clause: str, thing: str) -> bool:
@@ -203,7 +205,8 @@ def _only_reason(clause: str, thing: str) -> bool:
 
 
 _CERTAIN = re.compile(
-    r"^(?:there is no doubt|there can be no doubt|it is (?:certain|clear|evident)|I am (?:sure|certain)) that ", re.IGNORECASE
+    r"^(?:there is no doubt|there can be no doubt|it is (?:certain|clear|evident)|I am (?:sure|certain)) that ",
+    re.IGNORECASE,
 )
 _YES_NO = re.compile(r"(?:yes|no|是的?|没有|否|不)[,，.。;] ?", re.IGNORECASE)
 

@@ -265,7 +265,9 @@ _COMPUTES = re.compile(r"\w ?[/*] ?\w|\w [-+−] \w")
 _MAY = Pattern(r"[\\√·*×^²³/+]|[)\w]\s[-−–]|\)[-−–]|(?:ln|log|exp|sqrt) ?[\d(]")  # `_SURE` and `_COMPUTES` want one
 _COMMAND = re.compile(r"\\\w+")
 _WORDS = re.compile(r"(?<![A-Za-z\\])[A-Za-z]{7,}")
-_MEASURED = re.compile(r"\b(?:sensitivity|specificity|prevalence|systolic|diastolic|glucose|creatinine|albumin|calcium|chloride)\b")
+_MEASURED = re.compile(
+    r"\b(?:sensitivity|specificity|prevalence|systolic|diastolic|glucose|creatinine|albumin|calcium|chloride)\b"
+)
 
 
 def looks_symbolic(problem: Problem) -> bool:

@@ -496,7 +496,10 @@ def _offers(core: str, reference: Reference, wanted: Wanted, known: Vocabulary) 
 # A disorder of the blood's chemistry, and what an answer says that it comes from.
 _BLOOD = Pattern(r"(?:acidosis|alkalosis|[a-z]{4}[ae]?emia|capnia)$", re.IGNORECASE)
 _SOURCE = Pattern(
-    r",? (?:from|due to|caused by|secondary to|because of) (?P<what>(?!(?:not|no|or)\b)[A-Za-z -]{3,60})$", re.IGNORECASE
+    r",? (?:from|due to|caused by|secondary to|because of) "
+    r"(?P<what>(?!.*\b(?:not|no|or|err|errors?|artefact|artifact|mista\w+|spurious|wrong|pseudo\w*|lab\w*|normal|really)\b)"
+    r"[A-Za-z -]{3,60})$",
+    re.IGNORECASE,
 )
 _CAUSE = Pattern(r",? (?:due to|secondary to|caused by|resulting from) ", re.IGNORECASE)
 
