@@ -16,7 +16,8 @@ _APPOSITION = re.compile(
     r", (?:the (?:only|commonest|most (?:common|frequent)|main|chief|classic|usual)|i\.e\.,? an?|from|via|through|"
     r"(?:usually|often|typically|commonly|classically|mostly) (?:around|in|at|on|near|within) |"
     r"by (?:way|means) of|by (?!mouth|\w* ?(?:injection|infusion|inhalation|IM|IV)\b)|"
-    r"the [a-z]+(?: [a-z]+)? (?:that|which|of)|a|an|which|as|so|caused by|characteri[sz]ed by|due to|defined by|meaning|regardless|particularly|then)\b|"
+    r"the [a-z]+(?: [a-z]+)? (?:that|which|of)|a|an|which|as|so|caused by|characteri[sz]ed by|due to|defined by|meaning|"
+    r"regardless|particularly|then)\b|"
     r"[,，](?:属|系|因|由|其|故)",
     re.IGNORECASE,
 )
@@ -86,8 +87,8 @@ def only_explains(text: str, head: str) -> bool:
 
 # What is said to be as it should be is no second answer.
 _SPARED = re.compile(
-    r"\s*(?!it |this |that |he |she |they )[^,.;]{3,40} (?:is|are|stays?|remains?|was|were) (?:normal|unaffected|spared|unchanged|"
-    r"preserved|intact)\s*",
+    r"\s*(?!it |this |that |he |she |they )[^,.;]{3,40} (?:is|are|stays?|remains?|was|were) (?:normal|unaffected|"
+    r"spared|unchanged|preserved|intact)\s*",
     re.IGNORECASE,
 )
 
@@ -122,6 +123,14 @@ def is_measure(text: str) -> bool:
     """Whether a clause says what is to be done, and not to the answer before it."""
     match = _MANAGES.match(text)
     return match is not None and not _UNDOES.search(text, match.end())
+
+
+# What a thing often comes with is no second answer.
+OFTEN_WITH = re.compile(
+    r"(?:often|usually|sometimes|typically|commonly|frequently|occasionally|with or without) "
+    r"(?:(?:accompanied by|associated with|with) )?(?!(?:not|no|or)\b)[A-Za-z -]{3,40}",
+    re.IGNORECASE,
+)
 
 
 def only_describes(aside: str, reference: frozenset[int], known: Vocabulary, asked: Asked) -> bool:
@@ -159,3 +168,27 @@ def another_name(aside: str) -> str:
 
 
 _NO_CAUSE = re.compile(r"\b(?:not?|or|mis\w+|exclu\w+|wrong|unlikely|other)\b|[误非不或未无]|排除|除外", re.IGNORECASE)
+
+
+def locates(tail: str, reference: frozenset[int], known: Vocabulary | None) -> bool:
+    """Whether what follows a part of the body or a substance only says where it runs, how it acts or where it is from."""
+    families = {known.family(one) for one in reference} if known else set[str]()
+    tail = tail.strip(" .")
+    if families == {"anatomy"} and _RUNS.fullmatch(tail):
+        return True
+    return bool(families) and families <= {"anatomy", "substance"} and _ACTS.fullmatch(tail) is not None
+
+
+_RUNS = re.compile(
+    r"[,;] ?(?:which|where it|as it) (?:winds|runs|passes|courses|curves|wraps|lies|travels|crosses|enters|exits|leaves|"
+    r"supplies|innervates|drains|descends|ascends|arises|branches|originates|inserts|attaches)\b"
+    r"(?!.*\b(?:not|no|or|but|unlike|rather|instead|like)\b)[^.,;]{3,80}",
+    re.IGNORECASE,
+)
+_ACTS = re.compile(
+    r"[,;] ?(?:(?:by (?:way|means) of|via|through|from)\b|"
+    r"the (?:[a-z]+ )?(?:enzyme|hormone|protein|receptor|vitamin|transporter|channel|cytokine|antibody) (?:that|which) "
+    r"(?!is|are|was|has|can|may|would|could|mimics|resembles|means|excludes)[a-z]+s\b)"
+    r"(?!.*\b(?:not|no|or|but|unlike|rather|instead|like|is|are|was)\b)[^.,;]{3,80}",
+    re.IGNORECASE,
+)

@@ -79,7 +79,8 @@ def _stated(head: str, reference: Reference, known: Vocabulary, asked: Asked) ->
     if any(part.tail and _of_another_kind(part.tail, reference, known) for part in parts):
         return None
     others = [m for m in affirmed if m not in hits]
-    if all(_glosses(m, reference, known) or _located(m, reference, known, asked) for m in others):
+    bare = head.isascii() and not any(word in POLES for part in parts for word in part.rest)
+    if all(_glosses(m, reference, known) or (bare and _located(m, reference, known, asked)) for m in others):
         return Verdict.right(f"names {reference.terms[0]!r:.60}")
     between = [f" {part.before.strip()} " for part in parts[1:] if part.affirmed]
     offered = any(map(OR.search, between)) and all(OR.fullmatch(b) or b.strip() in ("、", ",", "，") for b in between)

@@ -95,7 +95,8 @@ def _without_sort(words: Sequence[str], question: str) -> list[str]:
 
 
 _HLA = re.compile(
-    r"(?:the |an? )?(?:HLA[- ]?)?(?P<locus>[ABC]|D[PQR][AB]?\d?) ?\*?(?P<group>\d{2}):?(?P<protein>\d{2})?(?::\d{2})*(?: allele)?",
+    r"(?:the |an? )?(?:HLA[- ]?)?(?P<locus>[ABC]|D[PQR][AB]?\d?) ?\*?"
+    r"(?P<group>\d{2}):?(?P<protein>\d{2})?(?::\d{2})*(?: allele)?",
     re.IGNORECASE,
 )
 

@@ -174,7 +174,8 @@ def stance(text: str, question: str) -> Stance | None:
 
 # What only says who holds a thing to be so: "It cannot be considered safe", "I would not say that it is safe".
 _SAYS = re.compile(
-    r"\b(?:(?:I|we|one) )(?:would|could|can|do|should)?(?P<no> not|not|n't)? ?(?:say|call|claim|argue|maintain|state) (?:that )?"
+    r"\b(?:(?:I|we|one) )(?:would|could|can|do|should)?(?P<no> not|not|n't)? ?"
+    r"(?:say|call|claim|argue|maintain|state) (?:that )?"
     r"(?P<it>it|this|that|they|the \w+|these|he|she)(?P<be> (?:is|are))? ",
     re.IGNORECASE,
 )

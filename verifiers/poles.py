@@ -59,7 +59,8 @@ _LONGEST = 160  # characters of a head that names a pole
 
 # What a whole answer says is done to the thing that is asked about.
 _EFFECT = re.compile(
-    r"(?:it |they )?(?:directly |strongly )?(?:(?P<down>inhibit(?:s|ed|ion)?|reduces)|stimulat(?:es?|ed|ion)|enhanc(?:es?|ed|ement)|"
+    r"(?:it |they )?(?:directly |strongly )?(?:(?P<down>inhibit(?:s|ed|ion)?|reduces)|"
+    r"stimulat(?:es?|ed|ion)|enhanc(?:es?|ed|ement)|"
     r"augment(?:s|ed|ation)?)(?: it| them)?",
     re.IGNORECASE,
 )

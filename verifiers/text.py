@@ -14,8 +14,10 @@ from typing import ClassVar
 from medrl.types import Problem, Verdict
 from medrl.verifiers.abbreviations import meaning_of
 from medrl.verifiers.asides import (
+    OFTEN_WITH,
     another_name,
     gives_cause,
+    locates,
     only_describes,
     only_explains,
     without_exclusions,
@@ -23,10 +25,10 @@ from medrl.verifiers.asides import (
 from medrl.verifiers.claims import OPEN_CHOICE, by_concepts, denies_its_kind, says_another
 from medrl.verifiers.codes import by_code
 from medrl.verifiers.concepts import Vocabulary
-from medrl.verifiers.ellipsis import ALL_MAY, by_ellipsis, by_none, several_of
+from medrl.verifiers.ellipsis import ALL_MAY, by_asked_noun, by_ellipsis, by_none, several_of
 from medrl.verifiers.extract import Extracted
 from medrl.verifiers.forms import by_form
-from medrl.verifiers.levels import named_level
+from medrl.verifiers.levels import named_level, source_of
 from medrl.verifiers.normalise import compact, tokens
 from medrl.verifiers.openers import NO_ANSWER, UNCERTAIN
 from medrl.verifiers.opposites import opposed
@@ -132,7 +134,8 @@ def _turns(problem: Problem, after: str, wanted: Wanted, known: Vocabulary | Non
 
 
 _ANTIBODY_TO = re.compile(
-    r"\b(?:auto)?antibod(?:y|ies) (?:directed )?(?:against|to) (?:the )?([A-Za-z0-9][^\s,.;()]*(?: [^\s,.;()]+){0,2})(?=[.,;(]| \(|$)",
+    r"\b(?:auto)?antibod(?:y|ies) (?:directed )?(?:against|to) (?:the )?"
+    r"([A-Za-z0-9][^\s,.;()]*(?: [^\s,.;()]+){0,2})(?=[.,;(]| \(|$)",
     re.IGNORECASE,
 )
 _SIDE_BEHIND = Pattern(r"^([^,;.]{3,60}?),? (?:on|to|of|in) the (left|right)(?: side)?(?=[.,;]|$)", re.IGNORECASE)
@@ -166,9 +169,8 @@ def _decide(problem: Problem, text: str, wanted: Wanted, known: Vocabulary | Non
     cause = _CAUSE.search(core)
     if cause and says_nothing(tokens(core[cause.end() :]), _asked(problem.question)):
         core = core[: cause.start()]
-    elif known and _BLOOD.search(terms[0]) and (source := _SOURCE.search(core)):
-        if not says_another(source["what"], _reference(terms, known), known):
-            core = core[: source.start()]
+    elif known and (source := source_of(terms[0], core)):
+        core = core if says_another(source, _reference(terms, known), known) else core[: -len(source)]
     several = several_of(core, wanted, all_may=bool(ALL_MAY.search(text)))
     if several:
         offered = known and several.score is None and _offers(core, _reference(terms, known), wanted, known)
@@ -214,10 +216,10 @@ def _decide(problem: Problem, text: str, wanted: Wanted, known: Vocabulary | Non
         verdict = _by_head(core, head, reference, known, asked) or whole
     if verdict and verdict.score == 1.0:
         again = tail != "" and known is not None and says_another(tail, _reference(terms, known), known)
-        again = again and not _locates(tail, _reference(terms, known), known)
+        again = again and not locates(tail, _reference(terms, known).ids, known)
         verdict = None if again or not explained or DENIES.search(head) or denied(tail, terms) else verdict
     if verdict is None and known and explained:
-        verdict = _by_asked_noun(problem.question, head, _reference(terms, known), known)
+        verdict = by_asked_noun(problem.question, head, _reference(terms, known), known)
     if verdict is None and known and (meaning := meaning_of(peel(head), problem.question)):
         meant = by_concepts(meaning, _reference(terms, known), known, asked) if explained else None
         verdict = meant if meant and meant.score == 1.0 else None
@@ -380,61 +382,6 @@ def _may_undo(tail: str, terms: tuple[str, ...], known: Vocabulary | None) -> bo
     return not any(known and known.family(one) in families for mention in named for one in mention.ids)
 
 
-def _by_asked_noun(question: str, head: str, reference: Reference, known: Vocabulary) -> Verdict | None:
-    """What a few words name together with what is asked: "incomplete" where it is asked which type of miscarriage."""
-    part = _ONE.sub("", head)
-    if not reference.ids or not 2 < len(part) <= 40 or not _FEW_WORDS.fullmatch(part) or known.ids(part):
-        return None
-    for noun in _asked_nouns(question):
-        ids = known.ids(f"{part} {noun}") or known.ids(f"{noun} {part}")
-        if len(ids) == 1:
-            if ids <= reference.ids:
-                return Verdict.right(f"it is {reference.terms[0]!r:.60} with the words of the question")
-            one = next(iter(ids))
-            if all(known.apart(one, wanted) for wanted in reference.ids):
-                name = known.concepts[one].names[0]
-                return Verdict.wrong(f"it is {name!r:.60}, known as something else than {reference.terms[0]!r:.60}")
-            return None
-    return None
-
-
-_ONE = re.compile(r"^(?:the|an?) | (?:one|type|kind|form|fraction|variety|variant|sort)$", re.IGNORECASE)
-_FEW_WORDS = re.compile(r"[A-Za-z-]{3,20}(?: [A-Za-z-]{3,20}){0,2}")
-_ASKED_NOUN = re.compile(
-    r"\b(?:which|what)(?: (?:type|kind|form|sort|variety|variant|class|subtype)s?(?: of)?)? (?P<noun>[a-z][a-z-]*(?: [a-z-]+){0,2})",
-    re.IGNORECASE,
-)
-
-
-@lru_cache(maxsize=1024)
-def _asked_nouns(question: str) -> tuple[str, ...]:
-    """What may be the noun that a question asks for: up to three words behind its last "which", longest first."""
-    found = list(_ASKED_NOUN.finditer(question))
-    words = found[-1]["noun"].split() if found else []
-    return tuple(" ".join(words[:count]) for count in range(len(words), 0, -1))
-
-
-def _locates(tail: str, reference: Reference, known: Vocabulary | None) -> bool:
-    """Whether what follows a part of the body or a substance only says where it runs, how it acts or where it is from."""
-    families = {known.family(one) for one in reference.ids} if known else set[str]()
-    tail = tail.strip(" .")
-    if families == {"anatomy"} and _RUNS.fullmatch(tail):
-        return True
-    return bool(families) and families <= {"anatomy", "substance"} and _ACTS.fullmatch(tail) is not None
-
-
-_RUNS = re.compile(
-    r"[,;] ?(?:which|where it|as it) (?:winds|runs|passes|courses|curves|wraps|lies|travels|crosses|enters|exits|leaves|"
-    r"supplies|innervates|drains|descends|ascends|arises|branches|originates|inserts|attaches)\b"
-    r"(?!.*\b(?:not|no|or|but|unlike|rather|instead|like)\b)[^.,;]{3,80}",
-    re.IGNORECASE,
-)
-_ACTS = re.compile(
-    r"[,;] ?(?:(?:by (?:way|means) of|via|through|from)\b|the (?:[a-z]+ )?(?:enzyme|hormone|protein|receptor|vitamin|transporter|"
-    r"channel|cytokine|antibody) (?:that|which) (?!is|are|was|has|can|may|would|could|mimics|resembles|means|excludes)[a-z]+s\b)"
-    r"(?!.*\b(?:not|no|or|but|unlike|rather|instead|like|is|are|was)\b)[^.,;]{3,80}",
-    re.IGNORECASE,
-)
 _SORTS = frozenset("antibody gene mutation syndrome disease protein virus".split())
 
 
@@ -493,22 +440,7 @@ def _offers(core: str, reference: Reference, wanted: Wanted, known: Vocabulary) 
     )
 
 
-# A disorder of the blood's chemistry, and what an answer says that it comes from.
-_BLOOD = Pattern(r"(?:acidosis|alkalosis|[a-z]{4}[ae]?emia|capnia)$", re.IGNORECASE)
-_SOURCE = Pattern(
-    r",? (?:from|due to|caused by|secondary to|because of) "
-    r"(?P<what>(?!.*\b(?:not|no|or|err|errors?|artefact|artifact|mista\w+|spurious|wrong|pseudo\w*|lab\w*|normal|really)\b)"
-    r"[A-Za-z -]{3,60})$",
-    re.IGNORECASE,
-)
 _CAUSE = Pattern(r",? (?:due to|secondary to|caused by|resulting from) ", re.IGNORECASE)
-
-
-_OFTEN_WITH = re.compile(
-    r"(?:often|usually|sometimes|typically|commonly|frequently|occasionally|with or without) "
-    r"(?:(?:accompanied by|associated with|with) )?(?!(?:not|no|or)\b)[A-Za-z -]{3,40}",
-    re.IGNORECASE,
-)
 
 
 def _without_asides(problem: Problem, text: str, wanted: Wanted, known: Vocabulary | None) -> str:
@@ -524,7 +456,7 @@ def _without_asides(problem: Problem, text: str, wanted: Wanted, known: Vocabula
         return compact(name) in wanted.names or (known is not None and bool(known.ids(name) & reference.ids))
 
     for aside in PARENS.findall(text):
-        if _OFTEN_WITH.fullmatch(aside):
+        if OFTEN_WITH.fullmatch(aside):
             continue
         echo = len(compact(aside)) > 3 and compact(aside) in compact(problem.question)
         name = another_name(aside)
