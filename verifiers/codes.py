@@ -103,7 +103,7 @@ _HLA = re.compile(
 
 def _by_allele(reference: str, text: str) -> Verdict | None:
     """Of an allele of HLA: the same locus and figures, "B*5701" for HLA-B*57:01."""
-    if not reference[:3].upper() == "HLA" or len(text) > 40:
+    if reference[:3].upper() != "HLA" or len(text) > 40:
         return None
     ours, theirs = (_HLA.fullmatch(one.strip(" .")) for one in (reference, text))
     if ours is None or theirs is None or not ours["protein"]:

@@ -114,7 +114,7 @@ _PRESSURE = next(i for i, (english, *_) in enumerate(_ANALYTES) if english == "p
 
 
 # A disorder of the blood's chemistry, and what an answer says that it comes from.
-_BLOOD = Pattern(r"(?:acidosis|alkalosis|[a-z]{4}[ae]?emia|capnia)$", re.IGNORECASE)
+_DISORDER = Pattern(r"(?:acidosis|alkalosis|[a-z]{4}[ae]?emia|capnia)$", re.IGNORECASE)
 _SOURCE = Pattern(
     r",? (?:from|due to|caused by|secondary to|because of) "
     r"(?P<what>(?!.*\b(?:not|no|or|err|errors?|artefact|artifact|mista\w+|spurious|wrong|pseudo\w*|lab\w*|normal|really)\b)"
@@ -125,5 +125,5 @@ _SOURCE = Pattern(
 
 def source_of(reference: str, text: str) -> str:
     """The end of a text that says what a disorder of the blood's chemistry comes from: "acidosis from vomiting"; or ""."""
-    found = _SOURCE.search(text) if _BLOOD.search(reference) else None
+    found = _SOURCE.search(text) if _DISORDER.search(reference) else None
     return found[0] if found else ""
