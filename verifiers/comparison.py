@@ -80,7 +80,8 @@ def compare(problem: Problem, reference: Quantity, given: Quantity, tolerance: f
         if unit and unit.dims:
             if given.stray.lower() in ("degree", "degrees") and unit.dims == (("temperature", 1),):
                 finding = compare(problem, reference, replace(given, unit=unit, stray=""), tolerance)
-                return finding if fixes(question, unit) else Finding("abstain", "degrees of Celsius or of Fahrenheit")
+                right = finding.outcome == "right" and fixes(question, unit)
+                return finding if right else Finding("abstain", "degrees of Celsius or of Fahrenheit")
             if given.stray == "C" and unit.dims == (("temperature", 1),) and "c" in unit.symbol.lower():
                 return compare(problem, reference, replace(given, unit=unit, stray=""), tolerance)
             if given.stray and given.stray.lower() not in _PLAIN_WORDS:

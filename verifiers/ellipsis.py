@@ -123,7 +123,10 @@ def _part(answer: Sequence[str], reference: Sequence[str], asked: Asked) -> Verd
     telling = [
         word for word in own if word in POLES or word[0].isdigit() or word not in asked.words or word in asked.either
     ]
-    if not telling or any(word in POLES or len(word) < 3 or word[0].isdigit() or word in NEGATIONS for word in missing):
+    offered = asked.either.issuperset(own)  # "upper", of the upper or lower motor neuron
+    if not telling or any(
+        (word in POLES and not offered) or len(word) < 3 or word[0].isdigit() or word in NEGATIONS for word in missing
+    ):
         return None
     if any(len(word) == 1 and word > "\u3400" for word in (*own, *missing)):
         return None  # a Chinese character is no word

@@ -3,6 +3,7 @@
 import re
 from functools import lru_cache
 
+from medrl.verifiers.normalise import normal
 from medrl.verifiers.patterns import Pattern
 
 # What is measured, in English and Chinese, and the names of too much and too little of it; "" where there is none.
@@ -121,6 +122,20 @@ _SOURCE = Pattern(
     r"[A-Za-z -]{3,60})$",
     re.IGNORECASE,
 )
+
+
+def level_asked(text: str, question: str) -> str:
+    """Whether the name of a level, of what a question asks about, says increased or decreased; "" of any other text."""
+    number, pole = _NAMED.get(normal(text), (0, "")) if len(text) < 30 else (0, "")
+    return pole if pole and re.search(rf"\b(?:{_ANALYTES[number][0]})\b", question, re.IGNORECASE) else ""
+
+
+_NAMED = {
+    normal(name): (number, pole)
+    for number, row in enumerate(_ANALYTES)
+    for name, pole in zip(row[2:], ("increased", "decreased"), strict=True)
+    if name and number != _PRESSURE
+}
 
 
 def source_of(reference: str, text: str) -> str:

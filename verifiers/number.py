@@ -201,7 +201,7 @@ class Number(AnswerVerifier):
             finding = compare(problem, reference, total, self.relative_tolerance)
             if finding.outcome == "right" or _ASKS_TOTAL.search(problem.question):
                 return finding
-        if len(found) == 2 and (whole := _in_two_units(text, found)):
+        if len(found) == 2 and (both := _in_two_units(text, found)):
             finding = compare(problem, reference, whole, self.relative_tolerance)
             return (
                 finding

@@ -7,6 +7,7 @@ import re
 from functools import lru_cache
 
 from medrl.types import Verdict
+from medrl.verifiers.levels import level_asked
 from medrl.verifiers.patterns import Pattern
 from medrl.verifiers.wording import DENIES, PARENS
 
@@ -71,7 +72,7 @@ def by_pole(question: str, reference: str, head: str) -> Verdict | None:
     if len(reference) > 60 or len(head) > _LONGEST:
         return None
     effect = _EFFECT.fullmatch(head.strip(" ."))
-    head = ("decreased" if effect["down"] else "increased") if effect else head
+    head = ("decreased" if effect["down"] else "increased") if effect else level_asked(head, question) or head
     number, wanted = _pole_of(reference)
     given = _poles(_PATTERNS[number], head) if wanted else frozenset()
     if not given:

@@ -355,8 +355,9 @@ def _said_again(problem: Problem, core: str, wanted: Wanted, known: Vocabulary |
         inverted = len(words) == 2 and compact(words[1] + words[0]) in wanted.names
         return Verdict.right(f"it is {wanted.terms[0]!r:.60}, its parts in another order") if inverted else None
     before, after = (_decide(problem, part, wanted, known) for part in parts)
-    strange = before.score != 1.0 and known is not None
-    strange = strange and says_another(parts[0], _reference(wanted.terms, known), known)
+    strange = (
+        known is not None and before.score != 1.0 and says_another(parts[0], _reference(wanted.terms, known), known)
+    )
     elsewhere = speaks_elsewhere(parts[0]) or _NO_ANSWER.search(parts[0])
     return after if after.score == 1.0 and before.score != 0.0 and not strange and not elsewhere else None
 
