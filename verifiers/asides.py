@@ -180,7 +180,8 @@ def locates(tail: str, reference: frozenset[int], known: Vocabulary | None) -> b
 
 
 _RUNS = re.compile(
-    r"[,;] ?(?:an? (?:[a-z]+ )?branch of|(?:which|where it|as it) (?:winds|runs|passes|courses|curves|wraps|lies|travels|crosses|enters|exits|leaves|"
+    r"[,;] ?(?:an? (?:[a-z]+ )?branch of|"
+    r"(?:which|where it|as it) (?:winds|runs|passes|courses|curves|wraps|lies|travels|crosses|enters|exits|leaves|"
     r"supplies|innervates|drains|descends|ascends|arises|branches|originates|inserts|attaches))\b"
     r"(?!.*\b(?:not|no|or|but|unlike|rather|instead|like)\b)[^.,;]{3,80}",
     re.IGNORECASE,

@@ -202,7 +202,7 @@ class Number(AnswerVerifier):
             if finding.outcome == "right" or _ASKS_TOTAL.search(problem.question):
                 return finding
         if len(found) == 2 and (both := _in_two_units(text, found)):
-            finding = compare(problem, reference, whole, self.relative_tolerance)
+            finding = compare(problem, reference, both, self.relative_tolerance)
             return (
                 finding
                 if finding.outcome == "right"
