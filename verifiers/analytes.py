@@ -290,6 +290,13 @@ def _alone(words: list[str], at: int, length: int) -> bool:
     return not any(_HAN.match(word) and word not in known for word, known in ((before, _BEFORE), (after, _AFTER)))
 
 
+# A question without a verb asks for what stands first: "Corrected calcium for a calcium of 8.0 and an albumin of 2.0?"
+_NOMINAL = re.compile(
+    r"(?!(?:what|which|how|is|are|does|do|if|in|on|at|for|with|given|an?|the|his|her|after|before|convert|express|give|name|"
+    r"state)\b)(?P<what>[^,:;.?]{3,60}?)(?: (?:for|from|by|with|using|given|if|when|according to)\b|:)[^?]*\?",
+    re.IGNORECASE,
+)
+_CORRECTED = re.compile(r"\balbumin[- ](?=corrected|adjusted)|(?<=ed) for albumin", re.IGNORECASE)
 _ASKS_FOR = re.compile(
     r"\b(?:estimate|calculate|compute|determine|what (?:is|was)|find|report)(?P<what> [^,:;.?]{2,60}?)"
     r"(?= (?:with|using|from|by|given|if|when|for|in|based|and|or)\b|[,:;.?]|$)",
@@ -309,8 +316,8 @@ def analyte_of(problem: Problem) -> Analyte | None:
         found = analytes_in(stated) or analytes_in(f"{stated} level")  # "lead" alone is a verb in a question
     else:
         found = analytes_in(last)
-    if len(found) > 1 and not stated and (asks := _ASKS_FOR.search(last)):
-        found = analytes_in(asks["what"])  # "Estimate LDL cholesterol from HDL and triglycerides"
+    if len(found) > 1 and not stated and (asks := _ASKS_FOR.search(last) or _NOMINAL.fullmatch(last.strip())):
+        found = analytes_in(_CORRECTED.sub("", asks["what"]))  # "Estimate LDL cholesterol from HDL and triglycerides"
     if not stated and not found and _POINTS_BACK.search(last):
         found = analytes_in(problem.question)
     return _form(next(iter(found)), f"{stated} {problem.question}") if len(found) == 1 else None

@@ -13,10 +13,15 @@ _REASON = re.compile(
 _IN_REASON = re.compile(r"\b(?:or|may|might|could|has|have)\b|或|可能|患", re.IGNORECASE)  # a reason may say these
 _DASH = re.compile(r" [-–—]+ (?!no\b|not\b)|—+")
 _APPOSITION = re.compile(
-    r", (?:the only|a|an|which|as|so|caused by|characteri[sz]ed by|due to|defined by|meaning|regardless|particularly|then)\b|"
+    r", (?:the (?:only|commonest|most (?:common|frequent)|main|chief|classic|usual)|i\.e\.,? an?|from|via|through|"
+    r"(?:usually|often|typically|commonly|classically|mostly) (?:around|in|at|on|near|within) |"
+    r"by (?:way|means) of|by (?!mouth|\w* ?(?:injection|infusion|inhalation|IM|IV)\b)|"
+    r"the [a-z]+(?: [a-z]+)? (?:that|which|of)|a|an|which|as|so|caused by|characteri[sz]ed by|due to|defined by|meaning|"
+    r"regardless|particularly|then)\b|"
     r"[,，](?:属|系|因|由|其|故)",
     re.IGNORECASE,
 )
+_IS_A = re.compile(r", an? [a-z]", re.IGNORECASE)
 _BESIDE = re.compile(
     r"\b(?:or|alternative\w*|however|but(?! not)|actually|also|could|may|might|maybe|perhaps|instead(?! of)|"
     r"either|both|other|another|too|fits?|as well|"
@@ -63,6 +68,7 @@ def only_explains(text: str, head: str) -> bool:
     clauses = [clause for clause in _CLAUSES.split(tail) if clause.strip()]
     manages = bool(clauses) and is_measure(clauses[0])
     clauses = [clause for clause in clauses if not is_measure(clause) and not _excludes_another(clause)]
+    clauses = [clause for clause in clauses if not _SPARED.fullmatch(clause)]
     if clauses and _REASON.match(tail):
         clauses[0] = _IN_REASON.sub("", clauses[0])
     if any(map(_BESIDE.search, clauses)):
@@ -73,8 +79,18 @@ def only_explains(text: str, head: str) -> bool:
     if clauses and tail[0] not in ".。;；\n" and not (manages or apposed or _REASON.match(tail) or contrasts(tail)):
         return False
     han = has_han(tail)
-    least = (4 if han else 3) if apposed else 8 if han else 5  # a shorter clause may be a second answer
+    least = (
+        2 if _IS_A.match(tail) else (4 if han else 3) if apposed else 8 if han else 5
+    )  # a shorter clause may be a second answer
     return all(len(tokens(clause)) >= least for clause in clauses)
+
+
+# What is said to be as it should be is no second answer.
+_SPARED = re.compile(
+    r"\s*(?!it |this |that |he |she |they )[^,.;]{3,40} (?:is|are|stays?|remains?|was|were) (?:normal|unaffected|"
+    r"spared|unchanged|preserved|intact)\s*",
+    re.IGNORECASE,
+)
 
 
 def _excludes_another(clause: str) -> bool:
@@ -107,6 +123,14 @@ def is_measure(text: str) -> bool:
     """Whether a clause says what is to be done, and not to the answer before it."""
     match = _MANAGES.match(text)
     return match is not None and not _UNDOES.search(text, match.end())
+
+
+# What a thing often comes with is no second answer.
+OFTEN_WITH = re.compile(
+    r"(?:often|usually|sometimes|typically|commonly|frequently|occasionally|with or without) "
+    r"(?:(?:accompanied by|associated with|with) )?(?!(?:not|no|or)\b)[A-Za-z -]{3,40}",
+    re.IGNORECASE,
+)
 
 
 def only_describes(aside: str, reference: frozenset[int], known: Vocabulary, asked: Asked) -> bool:
@@ -144,3 +168,28 @@ def another_name(aside: str) -> str:
 
 
 _NO_CAUSE = re.compile(r"\b(?:not?|or|mis\w+|exclu\w+|wrong|unlikely|other)\b|[误非不或未无]|排除|除外", re.IGNORECASE)
+
+
+def locates(tail: str, reference: frozenset[int], known: Vocabulary | None) -> bool:
+    """Whether what follows a part of the body or a substance only says where it runs, how it acts or where it is from."""
+    families = {known.family(one) for one in reference} if known else set[str]()
+    tail = tail.strip(" .")
+    if families == {"anatomy"} and _RUNS.fullmatch(tail):
+        return True
+    return bool(families) and families <= {"anatomy", "substance"} and _ACTS.fullmatch(tail) is not None
+
+
+_RUNS = re.compile(
+    r"[,;] ?(?:an? (?:[a-z]+ )?branch of|"
+    r"(?:which|where it|as it) (?:winds|runs|passes|courses|curves|wraps|lies|travels|crosses|enters|exits|leaves|"
+    r"supplies|innervates|drains|descends|ascends|arises|branches|originates|inserts|attaches))\b"
+    r"(?!.*\b(?:not|no|or|but|unlike|rather|instead|like)\b)[^.,;]{3,80}",
+    re.IGNORECASE,
+)
+_ACTS = re.compile(
+    r"[,;] ?(?:(?:by (?:way|means) of|via|through|from)\b|"
+    r"the (?:[a-z]+ )?(?:enzyme|hormone|protein|receptor|vitamin|transporter|channel|cytokine|antibody) (?:that|which) "
+    r"(?!is|are|was|has|can|may|would|could|mimics|resembles|means|excludes)[a-z]+s\b)"
+    r"(?!.*\b(?:not|no|or|but|unlike|rather|instead|like|is|are|was)\b)[^.,;]{3,80}",
+    re.IGNORECASE,
+)

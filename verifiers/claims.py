@@ -64,7 +64,7 @@ def _stated(head: str, reference: Reference, known: Vocabulary, asked: Asked) ->
     parts = parts_of(head, known, reference)
     if not parts or sum(len(part.lead) + len(part.tail) for part in parts) > MOST:
         return None
-    affirmed = [_meant(ids, reference, known) for ids in resolved([m for part in parts for m in part.affirmed])]
+    affirmed = [_meant(ids, reference, known, asked) for ids in resolved([m for part in parts for m in part.affirmed])]
     if not affirmed:
         return None
     if len(parts) == 1 and compact(head) in GENERIC and not reference.generic:
@@ -79,7 +79,8 @@ def _stated(head: str, reference: Reference, known: Vocabulary, asked: Asked) ->
     if any(part.tail and _of_another_kind(part.tail, reference, known) for part in parts):
         return None
     others = [m for m in affirmed if m not in hits]
-    if all(_glosses(m, reference, known) for m in others):
+    bare = head.isascii() and not any(word in POLES for part in parts for word in part.rest)
+    if all(_glosses(m, reference, known) or (bare and _located(m, reference, known, asked)) for m in others):
         return Verdict.right(f"names {reference.terms[0]!r:.60}")
     between = [f" {part.before.strip()} " for part in parts[1:] if part.affirmed]
     offered = any(map(OR.search, between)) and all(OR.fullmatch(b) or b.strip() in ("、", ",", "，") for b in between)
@@ -174,19 +175,40 @@ def _strangers(text: str, reference: Reference, known: Vocabulary) -> bool:
         one < 0 or known.concepts[one].kind in kinds
         for part in parts_of(text, known, reference)
         for m in part.affirmed
+        if not _glosses(m.ids, reference, known)
         for one in m.ids
     )
 
 
-def _meant(ids: frozenset[int], reference: Reference, known: Vocabulary) -> frozenset[int]:
-    """Of a name of several things the reference, if it nearly always means that, or the others are of another family."""
+def _meant(ids: frozenset[int], reference: Reference, known: Vocabulary, asked: Asked) -> frozenset[int]:
+    """Of a name of several things the reference, if it nearly always means that, or the others are of another family.
+
+    So it is where an enzyme is asked for and only the reference is one: PAH.
+    """
     mine = ids & reference.ids
     if len(ids) < 2 or len(mine) != 1 or OTHER in ids or REFERENCE in ids:
         return ids
     if known.index.usual.get(ids) in mine:
         return mine
+    if "enzyme" in asked.words and [one for one in ids if _is_enzyme(one, known)] == list(mine):
+        return mine
     family = known.family(next(iter(mine)))
-    return mine if family and all(known.family(one) not in ("", family) for one in ids - mine) else ids
+    others = [known.concepts[one].kind for one in ids - mine if known.family(one) in ("", family)]
+    return mine if family and all(kind in ("other", "person") for kind in others) else ids
+
+
+def _located(ids: frozenset[int], reference: Reference, known: Vocabulary, asked: Asked) -> bool:
+    """Whether a concept beside a disease is the place of it that the question has told."""
+    if {known.family(one) for one in reference.ids} != {"condition"}:
+        return False
+    return all(
+        known.family(one) == "anatomy" and any(asked.words.issuperset(name) for name in known.index.spelt[one])
+        for one in ids
+    )
+
+
+def _is_enzyme(one: int, known: Vocabulary) -> bool:
+    return any(word.endswith("ase") for name in known.index.spelt[one] for word in name)
 
 
 def _glosses(ids: frozenset[int], reference: Reference, known: Vocabulary) -> bool:

@@ -94,6 +94,27 @@ def _without_sort(words: Sequence[str], question: str) -> list[str]:
     return core
 
 
+_HLA = re.compile(
+    r"(?:the |an? )?(?:HLA[- ]?)?(?P<locus>[ABC]|D[PQR][AB]?\d?) ?\*?"
+    r"(?P<group>\d{2}):?(?P<protein>\d{2})?(?::\d{2})*(?: allele)?",
+    re.IGNORECASE,
+)
+
+
+def _by_allele(reference: str, text: str) -> Verdict | None:
+    """Of an allele of HLA: the same locus and figures, "B*5701" for HLA-B*57:01."""
+    if reference[:3].upper() != "HLA" or len(text) > 40:
+        return None
+    ours, theirs = (_HLA.fullmatch(one.strip(" .")) for one in (reference, text))
+    if ours is None or theirs is None or not ours["protein"]:
+        return None
+    one, other = ((m["locus"].upper(), m["group"], m["protein"]) for m in (ours, theirs))
+    if one == other:
+        return Verdict.right(f"it is {reference!r:.40}")
+    less = one[:2] == other[:2] and not theirs["protein"]
+    return None if less else Verdict.wrong(f"{text!r:.40} is not {reference!r:.40}")
+
+
 def by_code(
     question: str, reference: str, text: str, asked: Asked, same: Callable[[Sequence[str]], list[str]]
 ) -> Verdict | None:
@@ -106,6 +127,8 @@ def by_code(
         asked: The words of the question.
         same: Takes tokens and gives them back without those that name the reference or what the question speaks of.
     """
+    if allele := _by_allele(reference, text):
+        return allele
     code = _code_of(reference, question)
     if code is None or len(text) > 160:
         return None

@@ -82,6 +82,8 @@ def compare(problem: Problem, reference: Quantity, given: Quantity, tolerance: f
                 finding = compare(problem, reference, replace(given, unit=unit, stray=""), tolerance)
                 right = finding.outcome == "right" and fixes(question, unit)
                 return finding if right else Finding("abstain", "degrees of Celsius or of Fahrenheit")
+            if given.stray == "C" and unit.dims == (("temperature", 1),) and "c" in unit.symbol.lower():
+                return compare(problem, reference, replace(given, unit=unit, stray=""), tolerance)
             if given.stray and given.stray.lower() not in _PLAIN_WORDS:
                 return Finding("abstain", f"the unit {given.stray!r} is not known")
             if not (fixes(question, unit) or problem.metadata.get("unit")):
@@ -244,6 +246,16 @@ def _rounds_to(
         target = theirs.from_base(base) if theirs else base
         if round(target, given.decimals) == given.number:
             return True
+    if (
+        given.decimals is None
+        and value.denominator > 1
+        and not given.unit
+        and unit
+        and not unit.dims
+        and reference.decimals
+        and reference.digits > 2
+    ):
+        return round(value, reference.decimals) == reference.number  # 2/3 for 66.7 %
     if reference.decimals is None or not _ROUNDED.search(problem.question):
         return False
     step = stated(problem.question).step

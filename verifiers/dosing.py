@@ -109,6 +109,7 @@ def _fits(reference: str, question: str) -> bool:
     if found.frequencies:
         return len(found.frequencies) == 1 and (not left or found.parts > 1) and len(found.routes) <= 1
     asked = _ASKS_ROUTE.search(question) is not None
+    asked = asked or (len(found.doses) == 1 and found.doses[0].unit is not None and not left)  # 0.5 mg IM
     return len(found.routes) == 1 and asked and (not left or found.parts > 1) and len(found.doses) <= 1
 
 
@@ -179,7 +180,7 @@ def _finding(problem: Problem, wanted: Regimen, text: str, tolerance: float) -> 
         given = replace(given, frequencies=(every,), durations=())
     findings = [
         _frequency(wanted, given, asked),
-        _route(wanted, given, asked),
+        _route(wanted, given, asked, problem.question),
         _amounts(problem, wanted.doses, given.doses, asked.doses, tolerance, "dose"),
         _amounts(problem, wanted.durations, given.durations, asked.durations, tolerance, "duration"),
         _when(wanted, given),
@@ -261,12 +262,33 @@ def _shown(one: Frequency) -> str:
     return f"every {days:.3g} days" if days >= 2 else f"every {days * 24:.3g} hours"
 
 
-def _route(wanted: Regimen, given: Regimen, asked: Regimen) -> Finding:
+_LATIN = re.compile(r"[a-z]+")
+# Drugs that are given by mouth alone, so that saying so adds nothing.
+_BY_MOUTH = frozenset(
+    "amoxicillin cephalexin cefalexin cefadroxil cefaclor cefixime cefpodoxime cefdinir nitrofurantoin metformin glipizide "
+    "gliclazide glimepiride glyburide glibenclamide acarbose sitagliptin saxagliptin linagliptin vildagliptin alogliptin "
+    "empagliflozin dapagliflozin canagliflozin ertugliflozin pioglitazone amlodipine nifedipine felodipine lisinopril "
+    "enalapril ramipril captopril perindopril benazepril fosinopril quinapril losartan valsartan irbesartan candesartan "
+    "telmisartan olmesartan bisoprolol carvedilol nebivolol spironolactone eplerenone hydrochlorothiazide chlorthalidone "
+    "indapamide atorvastatin rosuvastatin simvastatin pravastatin fluvastatin pitavastatin ezetimibe fenofibrate "
+    "clopidogrel prasugrel ticagrelor warfarin rivaroxaban apixaban edoxaban dabigatran allopurinol febuxostat colchicine "
+    "probenecid sertraline fluoxetine paroxetine escitalopram venlafaxine duloxetine mirtazapine bupropion trazodone "
+    "lithium gabapentin pregabalin topiramate donepezil memantine ropinirole pramipexole levothyroxine methimazole "
+    "carbimazole propylthiouracil albendazole mebendazole praziquantel ivermectin terbinafine griseofulvin valacyclovir "
+    "valaciclovir famciclovir oseltamivir entecavir tenofovir lamivudine ethambutol pyrazinamide loratadine cetirizine "
+    "fexofenadine montelukast finasteride dutasteride tamsulosin sildenafil tadalafil loperamide letrozole anastrozole "
+    "tamoxifen imatinib gefitinib erlotinib osimertinib hydroxychloroquine leflunomide sulfasalazine mesalazine".split()
+)
+
+
+def _route(wanted: Regimen, given: Regimen, asked: Regimen, question: str) -> Finding:
     ours, theirs = wanted.routes, given.routes
     if len({route.base for route in theirs}) > 1:
         return Finding("abstain", "several routes")
     if not ours:
         extra = [one for one in theirs if {one.base} != {route.base for route in asked.routes}]
+        if extra and {(one.base, one.special) for one in extra} == {("oral", "")} and not asked.routes:
+            extra = [] if not _BY_MOUTH.isdisjoint(_LATIN.findall(question.lower())) else extra
         return Finding("abstain", "the answer adds a route") if extra else Finding("right", "no route is asked")
     if not theirs:
         return Finding("abstain", "the answer does not say by which route")

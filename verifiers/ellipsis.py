@@ -6,6 +6,7 @@
 
 import re
 from collections.abc import Collection, Sequence
+from functools import lru_cache
 
 from medrl.types import Verdict
 from medrl.verifiers.asides import is_measure
@@ -13,6 +14,7 @@ from medrl.verifiers.claims import OPEN_CHOICE
 from medrl.verifiers.concepts import Vocabulary
 from medrl.verifiers.normalise import ROMAN, compact, tokens
 from medrl.verifiers.opposites import NEGATIONS, POLES
+from medrl.verifiers.parts import Reference
 from medrl.verifiers.patterns import Pattern
 from medrl.verifiers.wanted import Wanted
 from medrl.verifiers.wording import ALSO, LIST, MARKS, OR, Asked, before_differential, is_glue, peel, says_nothing
@@ -29,6 +31,8 @@ def by_ellipsis(head: str, term: str, asked: Asked) -> Verdict | None:
     sided = _SIDED.fullmatch(head)
     if sided and (sided[1] or sided[2]).lower() in asked.words:
         return None  # the question has another thing on that side
+    if _BOTH.fullmatch(head) and len(asked.either) == 2 and len(asked.either & set(tokens(term))) == 1:
+        return Verdict.wrong(f"names {head!r:.20} where {term!r:.40} is right")
     answer, reference = tokens((sided[1] or sided[2]) if sided else head), tokens(term)
     if not answer or len(answer) > 12 or len(reference) > 12:
         return None
@@ -39,6 +43,9 @@ _SIDED = re.compile(
     r"(?:the )?(left|right)(?:[- ](?:hand )?(?:sided?|one))?|(?:the )?(?:one )?on the (left|right)(?: side)?",
     re.IGNORECASE,
 )
+
+
+_BOTH = re.compile(r"(?:it is )?(?:both|neither)(?: of (?:them|these|the two))?", re.IGNORECASE)
 
 
 def _numbered(head: str, term: str) -> Verdict | None:
@@ -116,7 +123,10 @@ def _part(answer: Sequence[str], reference: Sequence[str], asked: Asked) -> Verd
     telling = [
         word for word in own if word in POLES or word[0].isdigit() or word not in asked.words or word in asked.either
     ]
-    if not telling or any(word in POLES or len(word) < 3 or word[0].isdigit() or word in NEGATIONS for word in missing):
+    offered = asked.either.issuperset(own)  # "upper", of the upper or lower motor neuron
+    if not telling or any(
+        (word in POLES and not offered) or len(word) < 3 or word[0].isdigit() or word in NEGATIONS for word in missing
+    ):
         return None
     if any(len(word) == 1 and word > "\u3400" for word in (*own, *missing)):
         return None  # a Chinese character is no word
@@ -145,6 +155,41 @@ def _turned(own: Sequence[str], reference: Sequence[str], asked: Asked) -> str:
     against = [word for word in reference if word in POLES and POLES[word][0] == row and POLES[word][1] != pole]
     missing = [word for word in reference if word not in own and word not in against]
     return strange[0] if len(against) == 1 and all(word in asked.words for word in missing) else ""
+
+
+def by_asked_noun(question: str, head: str, reference: Reference, known: Vocabulary) -> Verdict | None:
+    """What a few words name together with what is asked: "incomplete" where it is asked which type of miscarriage."""
+    part = _ONE.sub("", head)
+    if not reference.ids or not 2 < len(part) <= 40 or not _FEW_WORDS.fullmatch(part) or known.ids(part):
+        return None
+    for noun in _asked_nouns(question):
+        ids = known.ids(f"{part} {noun}") or known.ids(f"{noun} {part}")
+        if len(ids) == 1:
+            if ids <= reference.ids:
+                return Verdict.right(f"it is {reference.terms[0]!r:.60} with the words of the question")
+            one = next(iter(ids))
+            if all(known.apart(one, wanted) for wanted in reference.ids):
+                name = known.concepts[one].names[0]
+                return Verdict.wrong(f"it is {name!r:.60}, known as something else than {reference.terms[0]!r:.60}")
+            return None
+    return None
+
+
+_ONE = re.compile(r"^(?:the|an?) | (?:one|type|kind|form|fraction|variety|variant|sort)$", re.IGNORECASE)
+_FEW_WORDS = re.compile(r"[A-Za-z-]{3,20}(?: [A-Za-z-]{3,20}){0,2}")
+_ASKED_NOUN = re.compile(
+    r"\b(?:which|what)(?: (?:type|kind|form|sort|variety|variant|class|subtype)s?(?: of)?)? "
+    r"(?P<noun>[a-z][a-z-]*(?: [a-z-]+){0,2})",
+    re.IGNORECASE,
+)
+
+
+@lru_cache(maxsize=1024)
+def _asked_nouns(question: str) -> tuple[str, ...]:
+    """What may be the noun that a question asks for: up to three words behind its last "which", longest first."""
+    found = list(_ASKED_NOUN.finditer(question))
+    words = found[-1]["noun"].split() if found else []
+    return tuple(" ".join(words[:count]) for count in range(len(words), 0, -1))
 
 
 def offers_several(core: str, names: Sequence[str]) -> bool:

@@ -47,7 +47,8 @@ _LEAD = re.compile(
     re.IGNORECASE,
 )
 _SPAN = re.compile(
-    rf"(?:between|from|介于|从|在)?\s*{_NUMBER}\s*(?:-|to|and|至|到|和|与|~|,)\s*{_NUMBER}\s*(?:之间|间|inclusive)?",
+    rf"(?:between|from|介于|从|在)?\s*{_NUMBER}\s*(?:-|to|up to|through|and|至|到|和|与|~|,)\s*"
+    rf"{_NUMBER}\s*(?:之间|间|inclusive)?",
     re.IGNORECASE,
 )
 _COMPARED = re.compile("[<>]=")

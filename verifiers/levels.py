@@ -3,13 +3,14 @@
 import re
 from functools import lru_cache
 
+from medrl.verifiers.normalise import normal
 from medrl.verifiers.patterns import Pattern
 
 # What is measured, in English and Chinese, and the names of too much and too little of it; "" where there is none.
 _ANALYTES = (
-    ("potassium|k", "钾", "hyperkalemia", "hypokalemia"),
-    ("sodium|na", "钠", "hypernatremia", "hyponatremia"),
-    ("calcium|ca", "钙", "hypercalcemia", "hypocalcemia"),
+    ("potassium|k\\+?", "钾", "hyperkalemia", "hypokalemia"),
+    ("sodium|na\\+?", "钠", "hypernatremia", "hyponatremia"),
+    ("calcium|ca(?:2\\+|\\+\\+|²⁺)?", "钙", "hypercalcemia", "hypocalcemia"),
     ("magnesium|mg", "镁", "hypermagnesemia", "hypomagnesemia"),
     ("phosphate|phosphorus", "磷酸盐?|磷", "hyperphosphatemia", "hypophosphatemia"),
     ("chloride", "氯", "hyperchloremia", "hypochloremia"),
@@ -40,11 +41,11 @@ _HIGH = r"high|raised|elevated|increased|excess(?:ive)?"
 _LOW = r"low|reduced|decreased|lowered|depressed|depleted"
 _RISES = (
     r"rises?|rising|increases?|goes up|(?:is |are |becomes? |too |abnormally |markedly |very )*(?:high|raised|"
-    r"elevated|increased)"
+    r"elevated|increased)|(?:is |are )?above (?:the )?normal(?: range| limits?)?"
 )
 _FALLS = (
     r"falls?|falling|drops?|decreases?|declines?|goes down|(?:is |are |becomes? |too |abnormally |markedly |very )*"
-    r"(?:low|reduced|decreased|lowered|depressed)"
+    r"(?:low|reduced|decreased|lowered|depressed)|(?:is |are )?below (?:the )?normal(?: range| limits?)?"
 )
 _UP = r"(?:rise|increase|elevation|excess)"
 _DOWN = r"(?:fall|drop|decrease|reduction|decline)"
@@ -68,16 +69,29 @@ _FORMS = tuple(
 _MAY = Pattern(
     r"\b(?:high|raised|elevated|increased?s?|excess|rise|rising|low|lowered|reduced|reduction|decreased?s?|depressed|"
     r"depleted|fall|"
-    r"drop|decline|elevation|goes)|[高低]|[上下]升|上升|下降|增多|增加|减少",
+    r"drop|decline|elevation|goes|above|below)|[高低]|[上下]升|上升|下降|增多|增加|减少",
     re.IGNORECASE,
 )
 # The figure in parentheses that says the same.
 _FIGURE = re.compile(r" ?[（(](?P<sign>[<>＜＞≤≥]) ?[\d.]+ ?[A-Za-zμµ/·^0-9%]{0,20}[)）]$")
 
 
+_CAUSED = Pattern(
+    r",? (?:from|after|due to|because of|following|caused by|secondary to|as a result of|owing to) "
+    r"(?!.*\b(?:not|no|or|err|errors?|artefact|artifact|mista\w+|misread\w*|spurious|wrong|pseudo\w*|lab\w*|normal|really)\b)"
+    r"[^.,;]{3,80}$",
+    re.IGNORECASE,
+)
+
+
 def named_level(text: str) -> str:
     """What a whole text says of a level in the blood, by its name: "the potassium is high" is hyperkalemia; else ""."""
-    return _named(text) if 2 < len(text) <= 80 and _MAY.may_match(text) else ""
+    if not 2 < len(text) <= 120 or not _MAY.may_match(text):
+        return ""
+    caused = _CAUSED.search(text)
+    if caused and not _MAY.search(caused[0]):
+        text = text[: caused.start()]
+    return _named(text) if len(text) <= 80 else ""
 
 
 @lru_cache(maxsize=4096)
@@ -98,3 +112,33 @@ def _named(text: str) -> str:
 
 
 _PRESSURE = next(i for i, (english, *_) in enumerate(_ANALYTES) if english == "pressure")
+
+
+# A disorder of the blood's chemistry, and what an answer says that it comes from.
+_DISORDER = Pattern(r"(?:acidosis|alkalosis|[a-z]{4}[ae]?emia|capnia)$", re.IGNORECASE)
+_SOURCE = Pattern(
+    r",? (?:from|due to|caused by|secondary to|because of) "
+    r"(?P<what>(?!.*\b(?:not|no|or|err|errors?|artefact|artifact|mista\w+|spurious|wrong|pseudo\w*|lab\w*|normal|really)\b)"
+    r"[A-Za-z -]{3,60})$",
+    re.IGNORECASE,
+)
+
+
+def level_asked(text: str, question: str) -> str:
+    """Whether the name of a level, of what a question asks about, says increased or decreased; "" of any other text."""
+    number, pole = _NAMED.get(normal(text), (0, "")) if len(text) < 30 else (0, "")
+    return pole if pole and re.search(rf"\b(?:{_ANALYTES[number][0]})\b", question, re.IGNORECASE) else ""
+
+
+_NAMED = {
+    normal(name): (number, pole)
+    for number, row in enumerate(_ANALYTES)
+    for name, pole in zip(row[2:], ("increased", "decreased"), strict=True)
+    if name and number != _PRESSURE
+}
+
+
+def source_of(reference: str, text: str) -> str:
+    """The end of a text that says what a disorder of the blood's chemistry comes from: "acidosis from vomiting"; or ""."""
+    found = _SOURCE.search(text) if _DISORDER.search(reference) else None
+    return found[0] if found else ""

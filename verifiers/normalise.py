@@ -219,7 +219,7 @@ def _one_spelling(token: str) -> str:
     if "." in token and token.count(".") == 1 and token[0].isdigit():
         return token.rstrip("0").rstrip(".")
     if len(token) < 4 or not token.isascii() or not token.isalpha() or token in _SINGULAR:
-        return token
+        return "vitamin" if token == "vit" else token
     token = _singular(token)
     token = token.replace("ae", "e").replace("oe", "e")
     for british, american in _SPELLINGS:

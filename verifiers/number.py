@@ -164,7 +164,7 @@ class Number(AnswerVerifier):
 
     def _amount(self, problem: Problem, reference: Quantity, text: str) -> Finding:
         inside = [quantities(part) for part in _ASIDE.findall(plain(text).rpartition("=")[2])] if "(" in text else []
-        text = as_asked(problem, reference, _core(text))
+        text = as_asked(problem, reference, _concluded(_core(text)))
         some = _SOME_OF_IT.search(text)
         if some and quantities(text[: some.start()]):
             whole = self._amount(problem, reference, text[: some.start()])
@@ -201,6 +201,13 @@ class Number(AnswerVerifier):
             finding = compare(problem, reference, total, self.relative_tolerance)
             if finding.outcome == "right" or _ASKS_TOTAL.search(problem.question):
                 return finding
+        if len(found) == 2 and (both := _in_two_units(text, found)):
+            finding = compare(problem, reference, both, self.relative_tolerance)
+            return (
+                finding
+                if finding.outcome == "right"
+                else Finding("abstain", "a time in two units, not the reference's")
+            )
         findings = [compare(problem, reference, q, self.relative_tolerance) for q in same or found]
         if len({finding.outcome for finding in findings}) > 1:
             return Finding("abstain", "several numbers, of which only some agree with the reference")
@@ -254,6 +261,17 @@ def _sum(text: str, found: list[Quantity]) -> Quantity | None:
     called = _TOTAL.search(text[max(0, start - 16) : start]) or _IN_TOTAL.match(text, end)
     alike = whole.unit and all(q.unit is None or q.unit.same_as(whole.unit) for q in parts)
     return whole if called and alike and sum(q.number for q in parts) == whole.number else None
+
+
+def _in_two_units(text: str, found: list[Quantity]) -> Quantity | None:
+    """The sum of a whole text's two times, the second in a smaller unit: 6 h 56 min."""
+    first, second = found
+    if not first.unit or not second.unit or not first.unit.dims == second.unit.dims == (("time", 1),):
+        return None
+    whole = first.span[0] == 0 and second.span[1] == len(text)
+    beside = text[first.span[1] : second.span[0]].strip(" ,") in ("", "and")
+    number = first.number + second.base / first.unit.scale
+    return replace(first, number=number, decimals=None) if whole and beside and second.base < first.unit.scale else None
 
 
 @lru_cache(maxsize=1024)
@@ -342,6 +360,21 @@ def _is_alone(text: str) -> bool:
     """Whether a plain text is one quantity and nothing else, so that no word of it can say anything of the number."""
     found = quantities(text)
     return len(found) == 1 and found[0].span == (0, len(text))
+
+
+# What a calculation comes to, at its end.
+_SO = Pattern(
+    r"[,;.] ?(?:so|therefore|thus|hence),? (?:(?:it|this|that|the (?:answer|result|dose|total|value|volume)) is |"
+    r"that makes |(?:we|you) (?:get|need|give) )?",
+    re.IGNORECASE,
+)
+
+
+def _concluded(text: str) -> str:
+    """The one quantity that a text comes to after "so", where what stands before offers nothing; else the text."""
+    *before, last = _SO.split(text.rstrip(" .")) if len(text) < 300 else [text]
+    offers = not before or _CHOICE.search(text) or _NEGATED.search(text) or _NEVER_SAME.search(text)
+    return text if offers or not _is_alone(last) else last
 
 
 def _core(text: str) -> str:

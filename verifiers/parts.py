@@ -73,7 +73,8 @@ class Reference:
     def of(cls, terms: Sequence[str], known: Vocabulary) -> "Reference":
         terms = (*terms, *_twice_named(terms[0], known)) if len(terms) == 1 else terms
         found = [known.ids(term) for term in terms]
-        ids = frozenset().union(*(one for one in found if len(one) == 1))  # a name of several concepts is none
+        # A name of several concepts is none, unless they are a substance and the test for it.
+        ids = frozenset().union(*(one for one in found if len(one) == 1 or _with_its_test(one, known)))
         words = tuple(dict.fromkeys(tuple(tokens(term)) for term in terms))
         base = frozenset[int]() if any(found) or len(terms) > 1 else _base_of(terms[0], words[0], known)
         return cls(tuple(terms), ids, words, frozenset(own[0] for own in words if own), base)
@@ -94,6 +95,18 @@ class Reference:
             ),
             default=0,
         )
+
+
+def _with_its_test(ids: frozenset[int], known: Vocabulary) -> bool:
+    return (
+        len(ids) == 2
+        and min(ids) >= 0
+        and {known.concepts[one].kind for one in ids}
+        in (
+            {"substance", "test"},
+            {"substance", ""},
+        )
+    )
 
 
 def _twice_named(term: str, known: Vocabulary) -> tuple[str, ...]:

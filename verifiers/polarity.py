@@ -83,7 +83,7 @@ _STOPS = (
 )
 _GIVES = (
     r"(?:give[n]?|us(?:e|ed)|continu(?:e|ed)|administ(?:er|ered)|take[n]?|prescribed?|start(?:ed)?|perform(?:ed)?|done|do|"
-    r"offer(?:ed)?|proceed|go ahead|received?)"
+    r"offer(?:ed)?|proceed|go (?:ahead|on)|carry on|received?)"
 )
 _SUBJECT = r"(?:(?:it|they|this|that|he|she|(?:the|this) [a-z]+(?: [a-z]+)?|these) ?)?"
 _LATIN = re.compile(
@@ -94,11 +94,11 @@ _LATIN = re.compile(
     rf"contraindication|"
     r"forbidden|prohibited|banned|unsafe|off[- ]limits)|(?:there (?:is|are) )?no contraindications?)|"
     r"(?P<ban>(?:(?:is|are|'s) )?(?:(?:absolutely|strictly|generally) )?(?:contraindicated|forbidden|prohibited|unsafe|"
-    r"off[- ]limits|(?:not|n't) (?:safe|allowed|permitted|advis(?:ed|able)|recommended)))|"
+    r"off[- ]limits|(?:not|n't) (?:safe|allowed|permitted|advis(?:ed|able)|recommended|suitable|acceptable|appropriate)))|"
     rf"(?P<noneed>(?:there(?:'s| is) )?no need(?: for \w+)? to (?:be )?{_STOPS}|(?:does not|doesn't|need not|needn't|do "
     rf"not|don't) (?:need to |have to )?(?:be )?"
     rf"{_STOPS})|"
-    rf"(?P<notstop>(?:should|must|can)(?: not|not|n't) be {_STOPS})|"
+    rf"(?P<notstop>(?:should|must|can)(?: not|not|n't) (?:be )?{_STOPS})|"
     rf"(?P<muststop>(?:should|must|has to|have to|needs to|ought to) (?:\w+ly )?(?:be )?{_STOPS}|^{_STOPS})|"
     rf"(?P<cannot>(?:should|must|can|may|could)(?: not|not|n't| never) (?:be )?{_GIVES})|"
     rf"(?P<should>(?:should|must|has to|ought to) (?:be )?{_GIVES})|"
@@ -126,6 +126,12 @@ _COMPARES = re.compile(r"\b(?:more|less|most|least|than|or)\b")
 _PREDICATE = re.compile(r"^(?:is|are|was|were)\b")
 
 
+# What is contraindicated is not allowed, so that the answer to the one question is no to the other.
+_FORBIDS = re.compile(
+    r"(?<=\w )(?:contraindicated|forbidden|prohibited|unsafe)(?=[ ?])(?=(?:[^?]*\?)?$)", re.IGNORECASE
+)
+
+
 def stance(text: str, question: str) -> Stance | None:
     """What an answer says to a question for yes or no, by what it says may or must be done; None where that is open."""
     if not 1 < len(text) <= 200:
@@ -133,11 +139,21 @@ def stance(text: str, question: str) -> Stance | None:
     if _DOUBTS.search(text):
         return None
     last = last_sentence(question).strip()
-    clauses = [part for one in _CLAUSES.split(text) if (part := one.strip(" *_\"'“”()（）"))]
+    clauses = [
+        part
+        for one in _CLAUSES.split(_unframed(text) if text.isascii() else text)
+        if (part := one.strip(" *_\"'“”()（）"))
+    ]
     if clauses and _MAYBE.fullmatch(clauses[-1]) and not any(_clause(one, last, _asks(last)) for one in clauses[:-1]):
         return Stance("maybe", True)
     if _ASKS_NO.search(_HAN_COMMA.split(last)[-1]):
-        return None
+        turned = _FORBIDS.sub("allowed", last, count=1)
+        opposite = stance(text, turned) if turned != last else None
+        return (
+            Stance("no" if opposite.side == "yes" else "yes", opposite.exact)
+            if opposite and opposite.side != "maybe"
+            else None
+        )
     asks = _asks(last)
     found: list[Stance] = []
     for number, clause in enumerate(clauses):
@@ -154,6 +170,32 @@ def stance(text: str, question: str) -> Stance | None:
     if "yes" in sides and " until " in text:
         return None  # only so long
     return Stance(found[0].side, all(one.exact for one in found)) if len(sides) == 1 else None
+
+
+# What only says who holds a thing to be so: "It cannot be considered safe", "I would not say that it is safe".
+_SAYS = re.compile(
+    r"\b(?:(?:I|we|one) )(?:would|could|can|do|should)?(?P<no> not|not|n't)? ?"
+    r"(?:say|call|claim|argue|maintain|state) (?:that )?"
+    r"(?P<it>it|this|that|they|the \w+|these|he|she)(?P<be> (?:is|are))? ",
+    re.IGNORECASE,
+)
+_HELD = (
+    r"(?:(?:generally|usually|widely|currently) )?"
+    r"(?:considered|regarded as|deemed|thought to be|believed to be|judged|classed as|seen as|viewed as)(?: to be)? "
+)
+_NOT_HELD = re.compile(
+    rf"\b(?:(?:cannot|can't|can not|could not|couldn't|should not|shouldn't|must not) be|is not|isn't) {_HELD}",
+    re.IGNORECASE,
+)
+_IS_HELD = re.compile(rf"\b(?:(?:can|may|could|should|must) be|is) {_HELD}", re.IGNORECASE)
+
+
+def _unframed(text: str) -> str:
+    """A statement without who holds it to be so."""
+    said = _SAYS.match(text)
+    if said:
+        text = f"{said['it']} is{' not' if said['no'] else ''} {text[said.end() :]}"
+    return _IS_HELD.sub("is ", _NOT_HELD.sub("is not ", text))
 
 
 _BANS = re.compile(
@@ -202,7 +244,7 @@ def contradicts(side: Side, tail: str, question: str) -> bool:
 
 
 _TURNS = re.compile(
-    r"\b(?:not|no|never|none|without|lacks?|except|only|fatal|harmless|useless|false|wrong|untrue)\b|n't\b|"
+    r"\b(?:not|no|never|none|cannot|without|lacks?|except|only|fatal|harmless|useless|false|wrong|untrue)\b|n't\b|"
     r"(?<!是)[不无未非](?!仅|但|论)|没有|其实|才怪|排除|错|相反|想多了",
     re.IGNORECASE,
 )

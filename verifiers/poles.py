@@ -7,6 +7,7 @@ import re
 from functools import lru_cache
 
 from medrl.types import Verdict
+from medrl.verifiers.levels import level_asked
 from medrl.verifiers.patterns import Pattern
 from medrl.verifiers.wording import DENIES, PARENS
 
@@ -18,12 +19,13 @@ _CONTRASTS: tuple[dict[str, str], ...] = (
         "decreased": r"↓|decreas\w*|suppress\w*|reduc\w+|low(?:er|ered|ers)?|falls?|fell|drops?|"
         r"declin\w+|diminish\w*|depress\w+|down|"
         r"shorten\w*|缩短|下降|降低|减低|减少|减弱|下调|偏低|变小",
-        "unchanged": r"unchanged|preserved|no change|normal|unaffected|stays? the same|不变|无变化|正常",
+        "unchanged": r"unchanged|preserved|no change|normal|unaffected|stays? the same|no effect|不变|无变化|正常",
     },
     {
         "left": r"left(?:ward)?|左",
         "right": r"right(?:ward)?|右",
         "both": r"bilateral(?:ly)?|both sides|双侧?|两侧",
+        "neither": r"neither(?: side)?(?! (?:the )?(?:left|right))",
         "same": r"ipsilateral(?:ly)?|(?:the )?same side|(?:to(?:wards?)? )?the side of the lesion|"
         r"to(?:wards?) the lesion|与?(?:病[灶变]|患处)?的?同侧|患侧|病变侧|病灶侧",
         "other": r"away from the (?:side of the )?lesion|contralateral(?:ly)?|(?:the )?opposite side|"
@@ -31,6 +33,7 @@ _CONTRASTS: tuple[dict[str, str], ...] = (
     },
     {"benign": r"benign|良性", "malignant": r"malignan\w+|恶性"},
     {"positive": r"positive|阳性", "negative": r"negative|阴性"},
+    {"present": r"present", "absent": r"absent"},
     {"direct": r"direct|直接型?", "indirect": r"indirect|间接型?"},
     {"acute": r"acute|急性", "chronic": r"chronic|慢性", "subacute": r"subacute|亚急性"},
 )
@@ -55,10 +58,21 @@ _NOT = re.compile(
 _LONGEST = 160  # characters of a head that names a pole
 
 
+# What a whole answer says is done to the thing that is asked about.
+_EFFECT = re.compile(
+    r"(?:it |they )?(?:directly |strongly )?(?:(?P<down>inhibit(?:s|ed|ion)?|reduces)|"
+    r"stimulat(?:es?|ed|ion)|enhanc(?:es?|ed|ement)|"
+    r"augment(?:s|ed|ation)?)(?: it| them)?",
+    re.IGNORECASE,
+)
+
+
 def by_pole(question: str, reference: str, head: str) -> Verdict | None:
     """The verdict where the reference is a pole and the answer's head names poles of the same contrast, else None."""
     if len(reference) > 60 or len(head) > _LONGEST:
         return None
+    effect = _EFFECT.fullmatch(head.strip(" ."))
+    head = ("decreased" if effect["down"] else "increased") if effect else level_asked(head, question) or head
     number, wanted = _pole_of(reference)
     given = _poles(_PATTERNS[number], head) if wanted else frozenset()
     if not given:

@@ -122,6 +122,21 @@ def absent_thing(reference: str) -> str:
     return found.thing if found and found.state == "absent" else ""
 
 
+def asked_absent(question: str, reference: str) -> str:
+    """The reference "Absent" with the thing of a question that asks whether it is present or absent; else as it is."""
+    if not _ABSENT_ALONE.fullmatch(reference.strip()):
+        return reference
+    match = _PRESENT_OR_ABSENT.search(question[-300:])
+    return f"No {match['thing']}" if match else reference
+
+
+_ABSENT_ALONE = re.compile(r"(?:it is )?(?:absent|not present)\.?", re.IGNORECASE)
+_PRESENT_OR_ABSENT = re.compile(
+    r"\b(?:is|are|was|were) (?:an? |the |any )?(?P<thing>[^?,.;:]{3,60}?) (?:present or absent|absent or present)\b",
+    re.IGNORECASE,
+)
+
+
 def by_presence(reference: str, text: str, same: Callable[[str, str], bool], asked: Asked) -> Verdict | None:
     """The verdict where the reference says that a thing is not there and the answer speaks of the same thing, or None."""
     thing = absent_thing(reference)
@@ -129,6 +144,11 @@ def by_presence(reference: str, text: str, same: Callable[[str, str], bool], ask
         return None
     opens = _YES_NO.match(text)
     text = text[opens.end() :] if opens else text
+    text = _CERTAIN.sub("", text)
+    if opens and opens[0][:3].lower() == "yes" and not (_MAY_DENY.search(text) or _BUT.search(text)):
+        wanted = set(tokens(thing))
+        if wanted <= asked.words and wanted <= set(tokens(text)):
+            return Verdict.wrong(f"says that {thing!r:.60} is there, which it is not")
     clauses = [clause for clause in _CLAUSES.split(_REASON.sub(r";\1 ", text)) if clause.strip(" .。!！")]
     states: list[str] = []
     unread = False
@@ -172,12 +192,22 @@ _FAULT = re.compile(
 )
 
 
+_PLEASED = re.compile(
+    r"\s*which is (?:reassuring|good news|a relief|as expected|normal)(?: (?:after|for|in) [\w -]{2,40})?"
+)
+
+
 def _only_reason(clause: str, thing: str) -> bool:
     """Whether a clause gives a reason, or says that nothing is to be done, without the thing or a fault."""
-    opens = _OPENS_REASON.match(clause) or _SO_NO_MEASURE.fullmatch(clause.strip(" .。!！"))
+    plain = clause.strip(" .。!！")
+    opens = _OPENS_REASON.match(clause) or _SO_NO_MEASURE.fullmatch(plain) or _PLEASED.fullmatch(plain)
     return bool(opens) and thing.lower() not in clause.lower() and not _FAULT.search(clause)
 
 
+_CERTAIN = re.compile(
+    r"^(?:there is no doubt|there can be no doubt|it is (?:certain|clear|evident)|I am (?:sure|certain)) that ",
+    re.IGNORECASE,
+)
 _YES_NO = re.compile(r"(?:yes|no|是的?|没有|否|不)[,，.。;] ?", re.IGNORECASE)
 
 

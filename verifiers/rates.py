@@ -28,11 +28,14 @@ _ASKS_DOSE = re.compile(
     re.IGNORECASE,
 )
 PER_DOSE = re.compile(
-    r"(?<=[A-Za-zμ克升位片粒]) ?(?:,? ?(?:per|each|every|for each|in each|a|at each) (?:single )?(?:dose|injection|feed|"
-    r"administration|time)\b"
+    r"(?<=[A-Za-zμ克升位片粒]) ?(?:,? ?(?:per|each|every|for each|in each|with each|a|at each) "
+    r"(?:of the (?:two|three|four|six|[2346]) )?(?:single )?(?:doses?|injection|feed|administration|time)\b"
     r"|/(?:dose|次|剂)|/每次)|\b(?:each|per|every|(?:a )?single) dose(?: is| of|:)? (?=\d)|(?:每次|单次|每剂|"
     r"一次)(?:剂量|用量|给予?|服用?|应给|为|是|约|:)*(?= ?\d)",
     re.IGNORECASE,
+)
+_WITH_EACH = re.compile(
+    r",? (?:with|at|for|in|as) each (?:of the (?:two|three|four|six|[2346]) )?(?:single )?doses?\b", re.IGNORECASE
 )
 _ASKS_TIME = re.compile(
     r"[每一](天|日|分钟|小时)[^，。,？?]{0,8}(?:多少|几)|\bhow (?:many|much)\b[^?.]{0,60}\b(?:per|a|each|every) (minute|"
@@ -85,6 +88,8 @@ def as_asked(problem: Problem, reference: Quantity, text: str) -> str:
         text = _A_DAY.sub("", _PER_DAY.sub("", text))  # a daily dose of 4 g is 4 g a day
     if dims and "doses" not in dims and asks_dose(problem.question):
         text = PER_DOSE.sub("", text).strip()
+    elif "doses" in dims:
+        text = _WITH_EACH.sub(" per dose", text)
     if "每" in text and dims.get("body mass") == -1:
         text = _EACH_KG.sub(r"\g<dose>/kg", text)
     if dims.get("volume") == -1 or dims.get("body mass") == -1:

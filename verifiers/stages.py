@@ -107,7 +107,7 @@ def by_stage(question: str, reference: str, text: str) -> Verdict | None:
         return None
     if DENIES.search(after) or "?" in text:
         return None
-    if wanted.kinds and given.kinds and not wanted.kinds & given.kinds:
+    if wanted.kinds and given.kinds and not wanted.kinds & given.kinds and not _PRESSURE.search(question):
         return None
     if wanted.code and given.code and wanted.code != given.code:
         return Verdict.wrong(f"{given.code}{given.figure} is not {reference!r:.40}")
@@ -159,6 +159,9 @@ def _by_tnm(wanted: re.Match[str], text: str) -> Verdict | None:
 
 
 _OR = re.compile(r"\bor\b|或", re.IGNORECASE)
+# Of these stage, category and grade are one scale.
+_PRESSURE = re.compile(r"\b(?:pressure|decubitus) (?:injur|ulcer|sore)|\bbedsore|压力性?损伤|压疮|褥疮", re.IGNORECASE)
+_PRESSURE_WORDS = frozenset(normal("pressure injury injuries ulcer sore bedsore decubitus").split())
 KIDNEY = Pattern(r"\b(?:e?GFR|CKD|KDIGO)\b|慢性肾", re.IGNORECASE)
 _SCALE = re.compile(rf"(?<![A-Za-z])(?:{_SYSTEMS})(?![A-HJ-UWYZa-hj-uwyz])", re.IGNORECASE)
 _SORT = re.compile(
@@ -176,6 +179,8 @@ def of_another_scale(text: str, problem: str) -> bool:
     given, wanted = _sorts(text), _sorts(problem)
     if "category" in wanted and KIDNEY.search(problem):
         wanted.add("stage")  # G3b is CKD stage 3b
+    if wanted and _PRESSURE.search(problem):
+        wanted |= {"stage", "category", "grade"}
     return bool(given and wanted) and given.isdisjoint(wanted)
 
 
@@ -225,6 +230,7 @@ def _strange(rest: str, question: str) -> bool:
     """Whether words beside a stage are neither of the question nor such as stand beside any stage."""
     rest = _GENERAL_HAN.sub(" ", re.sub(_SYSTEMS, " ", rest))
     known = set(normal(question).split())
+    known |= _PRESSURE_WORDS if _PRESSURE.search(question) else set()
     for word in _GAPS.sub(" ", rest).split():
         if word.isascii():
             if word.lower() in _FIGURES or word.isdigit():

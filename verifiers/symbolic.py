@@ -87,8 +87,18 @@ class Symbolic(AnswerVerifier):
         return Verdict(float(finding.outcome == "right"), reason=finding.reason, cost=cost)
 
 
+_SPOKEN = (
+    (re.compile(r" (?:divided by|over) ", re.IGNORECASE), " / "),
+    (re.compile(r" (?:multiplied by|times) ", re.IGNORECASE), " * "),
+    (re.compile(r"(?<=[\w)]) plus ", re.IGNORECASE), " + "),
+    (re.compile(r"(?<=[\w)]) minus ", re.IGNORECASE), " - "),
+)
+
+
 def formula(text: str) -> Formula:
     """Part a text at its "=" signs; what follows "where" explains the variables."""
+    for words, sign in _SPOKEN:
+        text = words.sub(sign, text)
     text = _EXPLAINED.split(text.strip(), maxsplit=1)[0].strip().rstrip(".。;,")
     sides = [side.strip() for side in _EQUALS.split(text)]
     return Formula(sides[0] if len(sides) > 1 else "", sides[-1])
@@ -246,7 +256,8 @@ def _by_value(reference: Node, answer: Node) -> Finding:
 # What makes a text a formula beyond doubt. "BRCA1", "2-3", "IV/PO", "HLA-B*27" and "mg/kg" have none of these.
 _SURE = re.compile(
     r"\\(?:frac|sqrt|cdot|times|ln|log|exp)\b|[√·]|(?<=[\w)\]]) [*×] (?=[\w(\[])|(?<=[A-Za-z)\]])\^\(?-?\d{1,2}(?!\d)|"
-    r"(?<=[A-Za-z)\]])[²³]|\b(?:ln|log|exp|sqrt)\b ?[\d(]|e\^|\)\s?[-−–]\s?\(|\)\s?\*|\*\s?\(|[)\w] [-−–] \(\w+ \+ "
+    r"(?<=[A-Za-z)\]])[²³]|\b(?:ln|log|exp|sqrt)\b ?[\d(]|e\^|\)\s?[-−–]\s?\(|\)\s?\*|\*\s?\(|[)\w] [-−–] \(\w+ \+ |"
+    r"\(\w+ ?[-−–+] ?\w+\) ?/ ?[\d(A-Z]|/ ?\(\w+ ?[-−–+] ?\w+\)|\w [-−–+] \(\w+ ?[-−–+] ?\w+\) ?/ ?\d"
 )
 # What may stand before "=" in a reference: k, CL, AG, t1/2, t_{1/2}, V_d.
 _SHORT = re.compile(r"[A-Za-z]{1,4}|(?=.{0,8}[\d_½])[A-Za-z][\w{}/ ½]{0,8}")
@@ -254,6 +265,9 @@ _COMPUTES = re.compile(r"\w ?[/*] ?\w|\w [-+−] \w")
 _MAY = Pattern(r"[\\√·*×^²³/+]|[)\w]\s[-−–]|\)[-−–]|(?:ln|log|exp|sqrt) ?[\d(]")  # `_SURE` and `_COMPUTES` want one
 _COMMAND = re.compile(r"\\\w+")
 _WORDS = re.compile(r"(?<![A-Za-z\\])[A-Za-z]{7,}")
+_MEASURED = re.compile(
+    r"\b(?:sensitivity|specificity|prevalence|systolic|diastolic|glucose|creatinine|albumin|calcium|chloride)\b"
+)
 
 
 def looks_symbolic(problem: Problem) -> bool:
@@ -270,7 +284,7 @@ def looks_symbolic(problem: Problem) -> bool:
 @lru_cache(maxsize=1024)
 def _is_sure(text: str) -> bool:
     """Whether a text is a formula beyond doubt."""
-    if _WORDS.search(_COMMAND.sub("", text)):
+    if _WORDS.search(_MEASURED.sub("", _COMMAND.sub("", text))):
         return False
     one = formula(text)
     if not (_SURE.search(one.right) or (_SHORT.fullmatch(one.left) and _COMPUTES.search(one.right))):

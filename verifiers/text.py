@@ -14,8 +14,10 @@ from typing import ClassVar
 from medrl.types import Problem, Verdict
 from medrl.verifiers.abbreviations import meaning_of
 from medrl.verifiers.asides import (
+    OFTEN_WITH,
     another_name,
     gives_cause,
+    locates,
     only_describes,
     only_explains,
     without_exclusions,
@@ -23,10 +25,10 @@ from medrl.verifiers.asides import (
 from medrl.verifiers.claims import OPEN_CHOICE, by_concepts, denies_its_kind, says_another
 from medrl.verifiers.codes import by_code
 from medrl.verifiers.concepts import Vocabulary
-from medrl.verifiers.ellipsis import ALL_MAY, by_ellipsis, by_none, several_of
+from medrl.verifiers.ellipsis import ALL_MAY, by_asked_noun, by_ellipsis, by_none, several_of
 from medrl.verifiers.extract import Extracted
 from medrl.verifiers.forms import by_form
-from medrl.verifiers.levels import named_level
+from medrl.verifiers.levels import named_level, source_of
 from medrl.verifiers.normalise import compact, tokens
 from medrl.verifiers.openers import NO_ANSWER, UNCERTAIN
 from medrl.verifiers.opposites import opposed
@@ -35,7 +37,7 @@ from medrl.verifiers.patterns import Pattern
 from medrl.verifiers.phrases import by_measures
 from medrl.verifiers.poles import by_pole
 from medrl.verifiers.predicates import speaks_elsewhere, takes_back
-from medrl.verifiers.presence import by_presence, found_after_all
+from medrl.verifiers.presence import asked_absent, by_presence, found_after_all
 from medrl.verifiers.reading import VocabularyVerifier
 from medrl.verifiers.relations import by_relation
 from medrl.verifiers.scripts import has_han, simplified
@@ -131,12 +133,19 @@ def _turns(problem: Problem, after: str, wanted: Wanted, known: Vocabulary | Non
     return bool(words) and short and not silent and _decide(problem, after, wanted, known).score != 1.0
 
 
+_ANTIBODY_TO = re.compile(
+    r"\b(?:auto)?antibod(?:y|ies) (?:directed )?(?:against|to) (?:the )?"
+    r"([A-Za-z0-9][^\s,.;()]*(?: [^\s,.;()]+){0,2})(?=[.,;(]| \(|$)",
+    re.IGNORECASE,
+)
 _SIDE_BEHIND = Pattern(r"^([^,;.]{3,60}?),? (?:on|to|of|in) the (left|right)(?: side)?(?=[.,;]|$)", re.IGNORECASE)
 
 
 def _decide(problem: Problem, text: str, wanted: Wanted, known: Vocabulary | None) -> Verdict:
     terms, names = wanted.terms, wanted.names
     text = before_another(simplified(text))
+    if "ntibod" in text and not _ANTIBODY_TO.search(terms[0]):
+        text = _ANTIBODY_TO.sub(r"anti-\1 antibody", text)
     core = peel(_SIDE_BEHIND.sub(r"\2 \1", _without_asides(problem, text, wanted, known)))
     left = after_denial(core) or (after_denial(text.strip(" .。")) if text != core else "")
     rest = _decide(problem, left, wanted, known) if left else None
@@ -160,6 +169,8 @@ def _decide(problem: Problem, text: str, wanted: Wanted, known: Vocabulary | Non
     cause = _CAUSE.search(core)
     if cause and says_nothing(tokens(core[cause.end() :]), _asked(problem.question)):
         core = core[: cause.start()]
+    elif known and (source := source_of(terms[0], core)):
+        core = core if says_another(source, _reference(terms, known), known) else core[: -len(source)]
     several = several_of(core, wanted, all_may=bool(ALL_MAY.search(text)))
     if several:
         offered = known and several.score is None and _offers(core, _reference(terms, known), wanted, known)
@@ -205,7 +216,10 @@ def _decide(problem: Problem, text: str, wanted: Wanted, known: Vocabulary | Non
         verdict = _by_head(core, head, reference, known, asked) or whole
     if verdict and verdict.score == 1.0:
         again = tail != "" and known is not None and says_another(tail, _reference(terms, known), known)
+        again = again and not locates(tail, _reference(terms, known).ids, known)
         verdict = None if again or not explained or DENIES.search(head) or denied(tail, terms) else verdict
+    if verdict is None and known and explained:
+        verdict = by_asked_noun(problem.question, head, _reference(terms, known), known)
     if verdict is None and known and (meaning := meaning_of(peel(head), problem.question)):
         meant = by_concepts(meaning, _reference(terms, known), known, asked) if explained else None
         verdict = meant if meant and meant.score == 1.0 else None
@@ -276,8 +290,16 @@ def _by_statement(problem: Problem, core: str, wanted: Wanted, known: Vocabulary
         sure = len(theirs) == 1 or compact(other) in compact(problem.question)
         return len(ours) == 1 and ours <= theirs and sure
 
+    def same_here(one: str, other: str) -> bool:
+        """As `same`, also of what the question calls it at more length: intracranial hemorrhage."""
+        if same(one, other) or len(other) > 30:
+            return same(one, other)
+        longer = re.search(rf"[A-Za-z-]{{4,20}} {re.escape(other)}\b", problem.question, re.IGNORECASE)
+        return longer is not None and known is not None and known.find(longer[0]) is not None and same(one, longer[0])
+
     reference = wanted.terms[0]
-    stated = by_relation(reference, core, same) or by_presence(reference, core, same, asked)
+    absent = asked_absent(problem.question, reference)
+    stated = by_relation(reference, core, same) or by_presence(absent, core, same_here, asked)
     return stated or by_form(reference, core, same)
 
 
@@ -333,7 +355,9 @@ def _said_again(problem: Problem, core: str, wanted: Wanted, known: Vocabulary |
         inverted = len(words) == 2 and compact(words[1] + words[0]) in wanted.names
         return Verdict.right(f"it is {wanted.terms[0]!r:.60}, its parts in another order") if inverted else None
     before, after = (_decide(problem, part, wanted, known) for part in parts)
-    strange = known is not None and says_another(parts[0], _reference(wanted.terms, known), known)
+    strange = (
+        known is not None and before.score != 1.0 and says_another(parts[0], _reference(wanted.terms, known), known)
+    )
     elsewhere = speaks_elsewhere(parts[0]) or _NO_ANSWER.search(parts[0])
     return after if after.score == 1.0 and before.score != 0.0 and not strange and not elsewhere else None
 
@@ -433,6 +457,8 @@ def _without_asides(problem: Problem, text: str, wanted: Wanted, known: Vocabula
         return compact(name) in wanted.names or (known is not None and bool(known.ids(name) & reference.ids))
 
     for aside in PARENS.findall(text):
+        if OFTEN_WITH.fullmatch(aside):
+            continue
         echo = len(compact(aside)) > 3 and compact(aside) in compact(problem.question)
         name = another_name(aside)
         again = same(name) if name else gives_cause(aside) and not (known and says_another(aside, reference, known))

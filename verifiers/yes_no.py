@@ -63,7 +63,9 @@ _TURNS = {
 _MAY_WELL = re.compile("没有什么不(?:可以|能|行)")
 _MARKS = re.compile(r"[\W_]*")
 _DOUBLE = re.compile(
-    r"没有.{0,6}不|不是不|并非不|不可能不|not (?:un|in)\w+|no .{0,20}\bnot\b|not .{0,20}\bno\b", re.IGNORECASE
+    r"没有.{0,6}不|不是不|并非不|不可能不|not (?!until\b|unless\b|under\b|in\b|into\b)(?:un|in)\w+|"
+    r"no .{0,20}\bnot\b|not .{0,20}\bno\b",
+    re.IGNORECASE,
 )
 
 

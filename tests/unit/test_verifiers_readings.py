@@ -158,3 +158,42 @@ def test_amounts_rates_and_orders(question: str, reference: str, text: str, want
 )  # fmt: skip
 def test_what_announces_an_answer_or_speaks_to_the_grader_is_none(text: str) -> None:
     assert score("Sudden testicular pain in a boy. Diagnosis?", "Testicular torsion", text) == WRONG
+
+
+@pytest.mark.parametrize(
+    ("question", "reference", "text", "wanted"),
+    [
+        ("How many mg of epinephrine are in 1 mL of a 1:1000 solution?", "1 mg", "1 g in 1000 mL, so 1 mg", 1.0),
+        ("How many mg of epinephrine are in 1 mL of a 1:1000 solution?", "1 mg", "1 g in 1000 mL, so 10 mg", 0.0),
+        ("How many mg of epinephrine are in 1 mL of a 1:1000 solution?", "1 mg", "1 mg or 10 mg, so 1 mg", None),
+        ("Relative risk reduction?", "66.7%", "2/3", 1.0),
+        ("Relative risk reduction?", "66.7%", "3/5", 0.0),
+        ("Target serum lithium?", "0.6-1.0 mmol/L", "From 0.6 up to 1 mmol/L", 1.0),
+        ("Target serum lithium?", "0.6-1.0 mmol/L", "From 0.6 up to 2 mmol/L", 0.0),
+        ("Albumin-corrected calcium for a calcium of 8.0 and an albumin of 2.0 g/dL?", "9.6 mg/dL", "2.4 mmol/L", 1.0),
+        ("Albumin-corrected calcium for a calcium of 8.0 and an albumin of 2.0 g/dL?", "9.6 mg/dL", "2.8 mmol/L", 0.0),
+        (
+            "Amoxicillin 90 mg/kg/day in two doses for 10 kg. How much per dose?",
+            "450 mg per dose",
+            "450 mg with each dose",
+            1.0,
+        ),
+        ("Amoxicillin dosing?", "500 mg three times daily", "500 mg PO q8h", 1.0),
+        ("Amoxicillin dosing?", "500 mg three times daily", "500 mg PO q12h", 0.0),
+        ("Amoxicillin dosing?", "500 mg three times daily", "500 mg IV q8h", None),
+        ("Adrenaline in adult anaphylaxis?", "0.5 mg IM", "500 micrograms intramuscularly", 1.0),
+        ("Adrenaline in adult anaphylaxis?", "0.5 mg IM", "0.5 mg IV", 0.0),
+        ("How is mean arterial pressure found from SBP and DBP?", "DBP + (SBP - DBP)/3", "(SBP + 2 × DBP)/3", 1.0),
+        ("How is mean arterial pressure found from SBP and DBP?", "DBP + (SBP - DBP)/3", "(SBP + DBP)/2", 0.0),
+        ("Is aspirin safe in children?", "No", "It cannot be considered safe.", 1.0),
+        ("Is aspirin safe in children?", "Yes", "I would not say that it is safe.", 0.0),
+        ("Is metformin contraindicated at an eGFR of 20?", "Yes", "It must not be given", 1.0),
+        ("Is metformin contraindicated at an eGFR of 20?", "Yes", "It can be given", 0.0),
+        ("May she go on nursing?", "Yes", "She should not stop nursing", 1.0),
+        ("May she go on nursing?", "Yes", "No, not until the antibiotics are finished.", 0.0),
+    ],
+)
+def test_sums_shares_routes_and_what_is_considered(
+    question: str, reference: str, text: str, wanted: float | None
+) -> None:
+    assert score(question, reference, text) == wanted

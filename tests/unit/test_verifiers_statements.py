@@ -194,3 +194,44 @@ def test_an_ambiguous_abbreviation_is_settled_by_its_own_words_alone() -> None:
 )
 def test_hedges_and_lists(text: str, expected: float | None) -> None:
     assert score("A red, hot toe. Diagnosis?", "Gout", text) == expected
+
+
+@pytest.mark.parametrize(
+    ("question", "reference", "text", "expected"),
+    [
+        ("Which type of miscarriage?", "Incomplete abortion", "The incomplete type", RIGHT),
+        ("Which type of miscarriage?", "Incomplete abortion", "Complete", WRONG),
+        ("Which bilirubin fraction is raised?", "Unconjugated bilirubin", "The indirect fraction", RIGHT),
+        ("Which bilirubin fraction is raised?", "Unconjugated bilirubin", "The direct fraction", WRONG),
+        ("What type of shock follows spinal injury?", "Neurogenic shock", "Septic", WRONG),
+        ("Is the murmur systolic or diastolic?", "Systolic", "Neither", OPEN),
+        ("Which nerve?", "Common peroneal nerve", "The tibial nerve, which winds around the fibular neck", WRONG),
+        (
+            "Which nerve?",
+            "Common peroneal nerve",
+            "The common peroneal nerve, which winds around the fibular neck",
+            RIGHT,
+        ),
+        ("Which nerve?", "Common peroneal nerve", "The common peroneal nerve, which is not it", OPEN),
+        ("Which immunoglobulin?", "IgG", "IgG, by way of the neonatal Fc receptor", RIGHT),
+        ("Which immunoglobulin?", "IgG", "IgM, by way of the neonatal Fc receptor", WRONG),
+        ("Which enzyme is deficient?", "Phenylalanine hydroxylase", "PAH", RIGHT),
+        ("What is deficient?", "Phenylalanine hydroxylase", "PAH", OPEN),
+        ("Which antibody?", "Anti-Jo-1", "Antibody against histidyl-tRNA synthetase", RIGHT),
+        ("Which antibody?", "Anti-Jo-1", "Antibody against Mi-2", WRONG),
+        ("Which disturbance?", "Hypocalcemia", "Low calcium from removal of the parathyroids", RIGHT),
+        ("Which disturbance?", "Hypocalcemia", "Low calcium due to a lab error", OPEN),
+        ("Which disturbance?", "Respiratory acidosis", "respiratory acidosis from metabolic acidosis", OPEN),
+        ("Which allele?", "HLA-B*57:01", "B*5701", RIGHT),
+        ("Which allele?", "HLA-B*57:01", "HLA-B*57:03", WRONG),
+        ("Which allele?", "HLA-B*57:01", "HLA-B*57", WRONG),
+        ("Is an embolism present or absent?", "Absent", "There is no embolism", RIGHT),
+        ("Is an embolism present or absent?", "Absent", "There is no doubt that an embolism is present", WRONG),
+        ("Pressure injury stage?", "Stage 3", "Category 3 pressure ulcer", RIGHT),
+        ("Pressure injury stage?", "Stage 3", "Category 4 pressure ulcer", WRONG),
+    ],
+)
+def test_what_is_asked_and_what_is_told_beside_an_answer(
+    question: str, reference: str, text: str, expected: float | None
+) -> None:
+    assert score(question, reference, text) == expected
