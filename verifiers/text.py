@@ -26,6 +26,7 @@ from medrl.verifiers.concepts import Vocabulary
 from medrl.verifiers.ellipsis import ALL_MAY, by_ellipsis, by_none, several_of
 from medrl.verifiers.extract import Extracted
 from medrl.verifiers.forms import by_form
+from medrl.verifiers.han_ellipsis import by_han_ellipsis
 from medrl.verifiers.levels import named_level
 from medrl.verifiers.normalise import compact, tokens
 from medrl.verifiers.openers import NO_ANSWER, UNCERTAIN
@@ -189,6 +190,8 @@ def _decide(problem: Problem, text: str, wanted: Wanted, known: Vocabulary | Non
     if pole is None and explained:
         pole = by_pole(problem.question, terms[0], head) if head != core else None
         pole = pole or by_ellipsis(head, terms[0], asked)
+        if pole is None and known:
+            pole = by_han_ellipsis(head, _reference(terms, known), known, problem.question, asked)
         if pole and pole.score == 1.0 and of_another_scale(core, f"{problem.question} {terms[0]}"):
             return Verdict.abstain("the answer names another scale")
     if pole:
