@@ -14,7 +14,7 @@ _IN_REASON = re.compile(r"\b(?:or|may|might|could|has|have)\b|或|可能|患", r
 _DASH = re.compile(r" [-–—]+ (?!no\b|not\b)|—+")
 _APPOSITION = re.compile(
     r", (?:the only|a|an|which|as|so|caused by|characteri[sz]ed by|due to|defined by|meaning|regardless|particularly|then)\b|"
-    r"[,，](?:属|系|因|由|其|故)",
+    r"[,，](?:属|系|因|由|其|故|多(?:为|见于|由|因|发)|常(?:为|见于|由|因)|好发于|常?表现为|典型表现)",
     re.IGNORECASE,
 )
 _BESIDE = re.compile(
@@ -32,7 +32,7 @@ _MANAGES = re.compile(
     r"(?:立即|马上|尽快|尽早|急诊|予以?|给予|须|需要?(?!与|和|排|除|鉴|考虑|警惕)|应(?!考虑|为|是|与|和|排|除|鉴|"
     r"诊断|属|该是)|"
     r"建议(?!考虑|改|先?排|与)|宜(?!考虑|诊断)|可(?:先|行|予|用|给)(?!考虑|排)|晨起|口服|静脉|补液|禁用|禁食|警惕|"
-    r"注意(?!排除|鉴别)|预防|防止))",
+    r"注意(?!排除|鉴别)|预防|防止|完善|复查|随访|监测|择期|尽快|行(?!为)|拟行|住院|卧床|吸氧|转诊|评估))",
     re.IGNORECASE,
 )
 # … unless what is to be done is to the answer itself: 应予排除, "call it a red herring", "use the other".
