@@ -202,6 +202,9 @@ def _apart(known: Vocabulary, first: int, second: int) -> bool:
     if len(families) > 1 and "" not in families and any(a.words & b.words for a in one for b in other):
         return False
     found = {_beside(a, b) for a in one for b in other}
+    if "overlap" in found and "contrast" not in found and known.concepts[first].kind == known.concepts[second].kind:
+        # A by-name is often too wide ("lupus"): of one kind only what two things are mostly called may make them one.
+        found = {_beside(a, b) for a in _first(one) for b in _first(other)}
     return "contrast" in found or "overlap" not in found
 
 
@@ -224,6 +227,11 @@ def _worded(names: tuple[tuple[str, ...], ...]) -> tuple[_Name, ...]:
         long = frozenset(w for w in words if len(w) > 3)
         found.append(_Name(long, frozenset(w for w in core if w < "\u3400"), poles, han))
     return tuple(found)
+
+
+def _first(names: Sequence[_Name]) -> list[_Name]:
+    """What a thing is mostly called, in English and in Chinese."""
+    return [*names[:1], *[name for name in names if name.han][:1]]
 
 
 @lru_cache(maxsize=16_384)
@@ -262,6 +270,7 @@ def _beside(one: _Name, other: _Name) -> Literal["contrast", "overlap", "strange
     return "overlap"
 
 
+_UNLIKE = frozenset("假 伪 副 类 拟 荨 促 抗".split())  # 假性 is here without its 性
 # Words of two contrasts that exclude each other all the same.
 _APART = frozenset({("central", "obstructive"), ("obstructive", "central")})
 
@@ -274,5 +283,8 @@ def _nested(one: _Name, other: _Name) -> bool:
     """Whether the words of one name are among the other's, in each script that they are written in."""
     if bool(one.core) != bool(other.core) or bool(one.han) != bool(other.han):
         return False
+    longer, shorter = (one.han, other.han) if len(one.han) > len(other.han) else (other.han, one.han)
+    if longer.removesuffix(shorter) in _UNLIKE and shorter:
+        return False  # what is 假性, 副 or 类 something is another thing
     latin = one.core <= other.core or other.core <= one.core
     return latin and (one.han in other.han or other.han in one.han)
