@@ -41,7 +41,7 @@ from medrl.verifiers.reading import VocabularyVerifier
 from medrl.verifiers.relations import by_relation
 from medrl.verifiers.scripts import has_han, simplified
 from medrl.verifiers.stages import by_stage, of_another_scale
-from medrl.verifiers.typos import repaired
+from medrl.verifiers.typos import misspelt, repaired
 from medrl.verifiers.vocabularies import Sources, vocabulary
 from medrl.verifiers.wanted import Wanted, denied, glossed, mentions, wanted_of
 from medrl.verifiers.wording import (
@@ -158,6 +158,8 @@ def _decide(problem: Problem, text: str, wanted: Wanted, known: Vocabulary | Non
     stated = _to_avoid(problem, text, wanted, known) or _by_statement(problem, core, wanted, known)
     if stated:
         return stated
+    if _POSITIVE.search(core) and _IS_POSITIVE.search(terms[0]):
+        core = _POSITIVE.sub("", core)
     cause = _CAUSE.search(core)
     if cause and says_nothing(tokens(core[cause.end() :]), _asked(problem.question)):
         core = core[: cause.start()]
@@ -384,6 +386,8 @@ def _by_vocabulary(head: str, reference: Reference, known: Vocabulary, asked: As
     verdict = by_concepts(head, reference, known, asked)
     if verdict is None and (level := named_level(head)):
         return by_concepts(level, reference, known, asked)
+    if verdict is None and not head.isascii():
+        return _misspelt(head, reference, known)
     if verdict is None:
         mended = repaired(head, known)
         verdict = by_concepts(mended, reference, known, asked) if mended else None
@@ -391,6 +395,15 @@ def _by_vocabulary(head: str, reference: Reference, known: Vocabulary, asked: As
             return Verdict.right(f"{head!r:.60} is a misspelling of {mended!r:.60}")
         verdict = None  # what is misspelt may be something that is not known
     return verdict
+
+
+def _misspelt(head: str, reference: Reference, known: Vocabulary) -> Verdict | None:
+    """Right where a name that nothing has is one of the reference's but for one character."""
+    if len(head) > 20 or known.ids(head):
+        return None
+    names = (*reference.terms, *(name for one in reference.ids for name in known.concepts[one].names))
+    meant = next((name for name in names if misspelt(head, name)), "")
+    return Verdict.right(f"{head!r:.60} is a misspelling of {meant!r:.60}") if meant else None
 
 
 @lru_cache(maxsize=4096)
@@ -420,6 +433,9 @@ def _offers(core: str, reference: Reference, wanted: Wanted, known: Vocabulary) 
     )
 
 
+# Of an antibody, a sign or a test that is named, 阳性 says no more than that it is there.
+_POSITIVE = re.compile(r"(?<=.)(?<![革兰弱强])呈?阳性(?:(?:是|为)(?:其|本病|该病)(?:的)?(?:主要|重要|典型)?(?:特征|特点|标志))?$")
+_IS_POSITIVE = re.compile(r"(?:抗体|征|试验|[A-Za-z])$")
 _CAUSE = Pattern(r",? (?:due to|secondary to|caused by|resulting from) ", re.IGNORECASE)
 
 
