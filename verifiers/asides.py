@@ -111,9 +111,14 @@ def is_measure(text: str) -> bool:
 
 def only_describes(aside: str, reference: frozenset[int], known: Vocabulary, asked: Asked) -> bool:
     """Whether a parenthesis names only things of other families, which cannot be answers: the parts that are affected."""
-    if _TELLS.search(aside) or len(aside) > 60 or not reference:
+    if len(aside) > 60 or not reference:
         return False
     words = tokens(aside)
+    if _ACTS.fullmatch(aside):
+        named = {known.family(one) for m in known.mentions(words, aside) for one in m.ids}
+        return named.isdisjoint(known.family(one) for one in reference)
+    if _TELLS.search(aside):
+        return False
     found = known.mentions(words, aside)
     families = {known.family(one) for one in reference}
     if not found or any("" in (f := {known.family(one) for one in m.ids}) or f & families for m in found):
@@ -122,6 +127,10 @@ def only_describes(aside: str, reference: frozenset[int], known: Vocabulary, ask
     return says_nothing((word for word in beside if word not in _AFFECTS), asked)
 
 
+# What a drug does: （同时抑制外周T4向T3转化）.
+_ACTS = re.compile(
+    r"(?:因其?|由于其?)?(?:同时|还)?(?:可以?|能)?(?:通过|主要)?(?:抑制|阻断|阻滞|激活|激动|拮抗|减少|促进|降低)[^或不非无误错而但，。；]{2,30}"
+)
 _AFFECTS = frozenset("involved affected involvement origin level 受 累 起 源 来 部 位 实 质 壁 膜".split())
 _TELLS = re.compile(
     r"\d|\b(?:or|not?|non|without|never|left|right|"

@@ -52,6 +52,16 @@ _NOUNS = {"病": "disease", "综合征": "syndrome", "综合症": "syndrome", "�
 _MIXED = re.compile(rf"(?P<name>[A-Za-zÀ-ÿ'’ -]{{3,40}}?)(?:氏)?(?P<noun>{'|'.join(_NOUNS)})")
 
 
+_SORTS = {
+    "急性": "acute", "慢性": "chronic", "亚急性": "subacute", "原发性": "primary", "继发性": "secondary", "先天性": "congenital",
+    "转移性": "metastatic", "化脓性": "suppurative", "细菌性": "bacterial", "病毒性": "viral", "结核性": "tuberculous",
+    "左侧": "left", "右侧": "right", "双侧": "bilateral", "恶性": "malignant", "良性": "benign",
+}  # fmt: skip
+_HAN_SORTS = {latin: han for han, latin in _SORTS.items()}
+_MIXED_SORT = re.compile(rf"(?P<sort>{'|'.join(_SORTS)}) ?(?P<name>[A-Za-z][A-Za-z' -]{{2,40}})")
+_MIXED_HAN = re.compile(rf"(?P<sort>{'|'.join(_HAN_SORTS)}) ?(?P<name>[\u3400-\u9fff]{{2,12}})", re.IGNORECASE)
+
+
 _TWICE = re.compile(
     r"(?P<before>[^()（）]{2,60}?) ?[（(](?P<inside>[^()（）]{2,40})[)）](?P<after>[^()（）,;.，。；]{2,40})"
 )
@@ -83,8 +93,13 @@ class Vocabulary:
     def ids(self, name: str) -> frozenset[int]:
         """Every concept that a whole text may name; none where it is unknown."""
         found = self.named(tokens(name), name)
-        if not found and (mixed := _MIXED.fullmatch(name.strip())):
-            found = self.ids(f"{mixed['name']} {_NOUNS[mixed['noun']]}")  # Parkinson病
+        if not found and not name.isascii():
+            if mixed := _MIXED.fullmatch(name.strip()):
+                return self.ids(f"{mixed['name']} {_NOUNS[mixed['noun']]}")  # Parkinson病
+            if mixed := _MIXED_SORT.fullmatch(name.strip()):
+                return self.ids(f"{_SORTS[mixed['sort']]} {mixed['name']}")  # 急性pancreatitis
+            if mixed := _MIXED_HAN.fullmatch(name.strip()):
+                return self.ids(_HAN_SORTS[mixed["sort"].lower()] + mixed["name"])  # acute 胰腺炎
         return found
 
     def one_name(self, text: str) -> str:
