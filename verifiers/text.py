@@ -149,6 +149,8 @@ def _decide(problem: Problem, text: str, wanted: Wanted, known: Vocabulary | Non
             return first
     if _said_nothing(core, terms[0]):
         return Verdict.wrong("it commits to nothing")
+    if _MERELY.fullmatch(core) and len(terms[0]) > len(core) + 1 and not _ASKS_SORT.search(problem.question):
+        return Verdict.wrong("it says of what sort, and not what")
     for shape in (text, core) if core != text else (text,):
         if (key := compact(shape)) in names or wanted.says(tokens(shape)):
             return Verdict.right(f"it is {names.get(key, terms[0])!r:.60}, as written")
@@ -237,6 +239,9 @@ def _said_nothing(core: str, reference: str) -> bool:
     return len(core) < 160 and not UNCERTAIN.search(reference) and bool(NO_ANSWER.fullmatch(core))
 
 
+# A sort alone names nothing: 急性, of 急性阑尾炎.
+_MERELY = re.compile("(?:亚?急|慢|原发|继发|特发|先天|后天|获得|良|恶|典型|常见|化脓|细菌|病毒)性?")
+_ASKS_SORT = re.compile("性质|[型侧度期类级]|[急慢]性|还是|如何|怎样|特点|起病|病程")
 _DOING = re.compile(
     r" ?(?:to )?(?:perform|do|give|use|order|carry out|the use of|any|an?|行|做|进行|使用|给予)\b ?", re.IGNORECASE
 )
