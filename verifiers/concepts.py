@@ -53,8 +53,8 @@ _MIXED = re.compile(rf"(?P<name>[A-Za-zÀ-ÿ'’ -]{{3,40}}?)(?:氏)?(?P<noun>{'
 
 
 _SORTS = {
-    "急性": "acute", "慢性": "chronic", "亚急性": "subacute", "原发性": "primary", "继发性": "secondary", "先天性": "congenital",
-    "转移性": "metastatic", "化脓性": "suppurative", "细菌性": "bacterial", "病毒性": "viral", "结核性": "tuberculous",
+    "急性": "acute", "慢性": "chronic", "亚急性": "subacute", "原发性": "primary", "继发性": "secondary",
+    "先天性": "congenital", "转移性": "metastatic", "化脓性": "suppurative", "细菌性": "bacterial", "病毒性": "viral", "结核性": "tuberculous",
     "左侧": "left", "右侧": "right", "双侧": "bilateral", "恶性": "malignant", "良性": "benign",
 }  # fmt: skip
 _HAN_SORTS = {latin: han for han, latin in _SORTS.items()}

@@ -75,7 +75,7 @@ def by_place_or_exclusion(text: str, options: Mapping[str, str]) -> frozenset[st
 
 
 def chooses_none(text: str, options: Mapping[str, str]) -> bool:
-    """Whether an answer chooses nothing, or leaves two open: 都不对, 无法确定, C或者B都有可能. An option may say the first."""
+    """Whether an answer chooses nothing, or leaves two open: 都不对, 无法确定, C或者B都有可能. Options may say so too."""
     bare = text.strip(_ENDS)
     if len(bare) > 40:
         return False

@@ -26,9 +26,7 @@ _DENIED_BEFORE = re.compile(
 _HAN = re.compile("[\u3400-\u9fffⅠ-Ⅻ0-9A-Za-z]+")
 
 
-def by_han_ellipsis(
-    head: str, reference: Reference, known: Vocabulary, question: str, asked: Asked
-) -> Verdict | None:
+def by_han_ellipsis(head: str, reference: Reference, known: Vocabulary, question: str, asked: Asked) -> Verdict | None:
     """The verdict on a Chinese name that the question completes, or that says the question's own word besides; or None."""
     term = reference.terms[0]
     if not asked.han or not has_han(term) or not 1 < len(head) <= 2 * _MOST or len(term) > _MOST:

@@ -267,7 +267,9 @@ def _han(clause: str, last: str, asks: Asks) -> Stance | None:
     subject, rest = match["subject"], match["rest"]
     left = _GENERAL_HAN.sub("", rest)
     bare = _DETAIL_HAN.sub("", left)
-    if any(c not in last for c in bare) or any(c not in last for c in _STRESS_HAN.sub("", _GENERAL_HAN.sub("", subject))):
+    if any(c not in last for c in bare) or any(
+        c not in last for c in _STRESS_HAN.sub("", _GENERAL_HAN.sub("", subject))
+    ):
         return None
     if any(word in rest and word not in last for word in _OTHER_HAN) or _REPLACES.search(last):
         return None  # 需要药物治疗, where surgery is asked

@@ -54,6 +54,7 @@ _NOT = re.compile(
     r"\b(?:no|not|non|without|never|absence of|neither)\b|n't\b|不是|并非|没有|无|非|未|不", re.IGNORECASE
 )
 _LEVEL_NAME = re.compile("(?P<way>[高低])(?P<what>[\u3400-\u9fff]{1,6}?)血症")
+_CLAUSE = re.compile("[，,。；;]")
 _REASONED = re.compile("(?:由于|因为|因)[^。；或]{4,80}[，,](?P<rest>[^，。；,]{2,30})")  # what the reason comes to
 _LONGEST = 160  # characters of a head that names a pole
 
@@ -66,7 +67,7 @@ def by_pole(question: str, reference: str, head: str) -> Verdict | None:
     if number == 0 and wanted and not head.isascii():
         if named := _LEVEL_NAME.fullmatch(head):  # 高磷血症, where it is asked how phosphate changes
             pole = frozenset({"increased" if named["way"] == "高" else "decreased"})
-            return _compare(wanted, pole, "", two=False) if named["what"] in question else None
+            return _compare(wanted, pole, "", two=False) if named["what"] in _CLAUSE.split(question)[-1] else None
         reasoned = _REASONED.fullmatch(head)
         head = reasoned["rest"] if reasoned else head
     given = _poles(_PATTERNS[number], head) if wanted else frozenset()

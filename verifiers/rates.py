@@ -131,7 +131,11 @@ def of_a_day(wanted: Interval, text: str, question: str) -> tuple[Interval, str]
         return wanted, text
     low, high = (end and end._replace(quantity=of_one("day", end.quantity)) for end in ends)
     untimed = all(end is None or not is_timed(end.quantity) for end in (low, high))
-    return (Interval(low, high), _DAYS.sub("", text)) if untimed and DAILY.search(last_sentence(question)) else (wanted, text)
+    return (
+        (Interval(low, high), _DAYS.sub("", text))
+        if untimed and DAILY.search(last_sentence(question))
+        else (wanted, text)
+    )
 
 
 def is_timed(quantity: Quantity) -> bool:

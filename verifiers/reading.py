@@ -67,7 +67,8 @@ _TO_GRADER = Pattern(
     re.IGNORECASE,
 )
 _TO_GRADER_HAN = Pattern(
-    r"【系统|【管理员|【评分|【后台|打满分|(?:输出|返回|标记为|标为|记为)[：: “\"']{0,3}(?:correct|true|pass)", re.IGNORECASE
+    r"【系统|【管理员|【评分|【后台|打满分|(?:输出|返回|标记为|标为|记为)[：: “\"']{0,3}(?:correct|true|pass)",
+    re.IGNORECASE,
 )
 # The same, of a key that is said to be wrong, and of marks that are asked for.
 _ON_ITS_KEY = Pattern(

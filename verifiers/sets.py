@@ -69,7 +69,11 @@ class SetOf(VocabularyVerifier):
         def verdict(item: str, name: str) -> Verdict:
             if _same_item(item, name, ending, problem.question):
                 return Verdict.right("the same item")
-            if _shortened(item, name) and asks_order(problem.question) and sum(_shortened(item, w) for w in wanted) == 1:
+            if (
+                _shortened(item, name)
+                and asks_order(problem.question)
+                and sum(_shortened(item, w) for w in wanted) == 1
+            ):
                 return Verdict.right("the same step, shortened")
             whole = _decided(item, name, problem.question, rule, known)
             if not shared or whole.score == 1.0:
@@ -175,7 +179,11 @@ def _shortened(item: str, name: str) -> bool:
 
 
 _ENDS_IT = re.compile("[停撤拔松解禁拒去除避非不无未反逆止]")
-_ORGANS = {**{organ: organ[0] for organ in ("心脏", "肝脏", "脾脏", "肾脏", "肺脏", "胰脏")}, "大脑": "脑", "眼睛": "眼"}
+_ORGANS = {
+    **{organ: organ[0] for organ in ("心脏", "肝脏", "脾脏", "肾脏", "肺脏", "胰脏")},
+    "大脑": "脑",
+    "眼睛": "眼",
+}
 _SAME_SIDE = re.compile("^[同患]侧(?=..)")
 _INITIALS = re.compile(r"[A-Z](?:[-→ ]?[A-Z]){1,5}")
 

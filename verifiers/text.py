@@ -439,7 +439,9 @@ def _offers(core: str, reference: Reference, wanted: Wanted, known: Vocabulary) 
 
 
 # Of an antibody, a sign or a test that is named, 阳性 says no more than that it is there.
-_POSITIVE = re.compile(r"(?<=.)(?<![革兰弱强])呈?阳性(?:(?:是|为)(?:其|本病|该病)(?:的)?(?:主要|重要|典型)?(?:特征|特点|标志))?$")
+_POSITIVE = re.compile(
+    r"(?<=.)(?<![革兰弱强])呈?阳性(?:[是为](?:其|[本该]病)的?(?:主要|重要|典型)?(?:特征|特点|标志))?$"
+)
 _IS_POSITIVE = re.compile(r"(?:抗体|征|试验|[A-Za-z])$")
 _CAUSE = Pattern(r",? (?:due to|secondary to|caused by|resulting from) ", re.IGNORECASE)
 

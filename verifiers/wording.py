@@ -48,7 +48,8 @@ _LEAD = re.compile(
     re.IGNORECASE,
 )
 _TAIL = Pattern(
-    r"(?:(?:是|为)?(?:临床上?)?最(?:为)?[常多]见的?|可能性大|的?可能性?(?:最|较|很|极|更|比较)(?:大|高)|可能|的可能|的诊断|吧|is (?:most )?likely|most likely|的表现|"
+    r"(?:[是为]?(?:临床上?)?最为?[常多]见的?|"
+    r"可能性大|的?可能性?(?:最|较|很|极|更|比较)(?:大|高)|可能|的可能|的诊断|吧|is (?:most )?likely|most likely|的表现|"
     r"[, ] ?(?:is|would be|remains) my (?:(?:best|first|leading|working|top|main|final|provisional) )*(?:guess|bet|diagnosis|"
     r"choice|impression|pick|answer)|(?:tops|heads) (?:my|the) list|is what I(?:'d| would) (?:go with|say|favou?r)|"
     r"(?:seems|appears|looks|remains|would be) (?:the )?most (?:likely|probable)(?: diagnosis| answer| cause)?|"

@@ -216,7 +216,7 @@ def _doing(text: str) -> Side | None:
     return _SIDES.get(normal(match["modal"])) if match and match["modal"] not in _NO_MODAL else None
 
 
-_NO_MODAL = ("有", "没有", "无", "是", "不是", "否", "对", "不对", "错", "错误", "正确", "是的", "对的", "会", "不会", "可能", "不")
+_NO_MODAL = frozenset("有 没有 无 是 不是 否 对 不对 错 错误 正确 是的 对的 会 不会 可能 不".split())
 
 
 def spoken(text: str) -> Side | Literal["both"] | None:
