@@ -52,11 +52,14 @@ _NOUNS = {"病": "disease", "综合征": "syndrome", "综合症": "syndrome", "�
 _MIXED = re.compile(rf"(?P<name>[A-Za-zÀ-ÿ'’ -]{{3,40}}?)(?:氏)?(?P<noun>{'|'.join(_NOUNS)})")
 
 
-_SORTS = {
-    "急性": "acute", "慢性": "chronic", "亚急性": "subacute", "原发性": "primary", "继发性": "secondary",
-    "先天性": "congenital", "转移性": "metastatic", "化脓性": "suppurative", "细菌性": "bacterial", "病毒性": "viral", "结核性": "tuberculous",
-    "左侧": "left", "右侧": "right", "双侧": "bilateral", "恶性": "malignant", "良性": "benign",
-}  # fmt: skip
+_SORTS = dict(
+    pair.split("/")
+    for pair in (
+        "急性/acute 慢性/chronic 亚急性/subacute 原发性/primary 继发性/secondary 先天性/congenital 转移性/metastatic "
+        "化脓性/suppurative 细菌性/bacterial 病毒性/viral 结核性/tuberculous 左侧/left 右侧/right 双侧/bilateral "
+        "恶性/malignant 良性/benign"
+    ).split()
+)
 _HAN_SORTS = {latin: han for han, latin in _SORTS.items()}
 _MIXED_SORT = re.compile(rf"(?P<sort>{'|'.join(_SORTS)}) ?(?P<name>[A-Za-z][A-Za-z' -]{{2,40}})")
 _MIXED_HAN = re.compile(rf"(?P<sort>{'|'.join(_HAN_SORTS)}) ?(?P<name>[\u3400-\u9fff]{{2,12}})", re.IGNORECASE)
