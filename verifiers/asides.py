@@ -18,7 +18,7 @@ _APPOSITION = re.compile(
     r"by (?:way|means) of|by (?!mouth|\w* ?(?:injection|infusion|inhalation|IM|IV)\b)|"
     r"the [a-z]+(?: [a-z]+)? (?:that|which|of)|a|an|which|as|so|caused by|characteri[sz]ed by|due to|defined by|meaning|"
     r"regardless|particularly|then)\b|"
-    r"[,，](?:属|系|因|由|其|故)",
+    r"[,，](?:属|系|因|由|其|故|多(?:为|见于|由|因|发)|常(?:为|见于|由|因)|好发于|常?表现为|典型表现)",
     re.IGNORECASE,
 )
 _IS_A = re.compile(r", an? [a-z]", re.IGNORECASE)
@@ -37,7 +37,7 @@ _MANAGES = re.compile(
     r"(?:立即|马上|尽快|尽早|急诊|予以?|给予|须|需要?(?!与|和|排|除|鉴|考虑|警惕)|应(?!考虑|为|是|与|和|排|除|鉴|"
     r"诊断|属|该是)|"
     r"建议(?!考虑|改|先?排|与)|宜(?!考虑|诊断)|可(?:先|行|予|用|给)(?!考虑|排)|晨起|口服|静脉|补液|禁用|禁食|警惕|"
-    r"注意(?!排除|鉴别)|预防|防止))",
+    r"注意(?!排除|鉴别)|预防|防止|完善|复查|随访|监测|择期|尽快|行(?!为)|拟行|住院|卧床|吸氧|转诊|评估))",
     re.IGNORECASE,
 )
 # … unless what is to be done is to the answer itself: 应予排除, "call it a red herring", "use the other".
@@ -135,9 +135,14 @@ OFTEN_WITH = re.compile(
 
 def only_describes(aside: str, reference: frozenset[int], known: Vocabulary, asked: Asked) -> bool:
     """Whether a parenthesis names only things of other families, which cannot be answers: the parts that are affected."""
-    if _TELLS.search(aside) or len(aside) > 60 or not reference:
+    if len(aside) > 60 or not reference:
         return False
     words = tokens(aside)
+    if _ACTS.fullmatch(aside):
+        named = {known.family(one) for m in known.mentions(words, aside) for one in m.ids}
+        return named.isdisjoint(known.family(one) for one in reference)
+    if _TELLS.search(aside):
+        return False
     found = known.mentions(words, aside)
     families = {known.family(one) for one in reference}
     if not found or any("" in (f := {known.family(one) for one in m.ids}) or f & families for m in found):
@@ -146,6 +151,10 @@ def only_describes(aside: str, reference: frozenset[int], known: Vocabulary, ask
     return says_nothing((word for word in beside if word not in _AFFECTS), asked)
 
 
+# What a drug does: （同时抑制外周T4向T3转化）.
+_ACTS = re.compile(
+    r"(?:因其?|由于其?)?(?:同时|还)?(?:可以?|能)?(?:通过|主要)?(?:抑制|阻断|阻滞|激活|激动|拮抗|减少|促进|降低)[^或不非无误错而但，。；]{2,30}"
+)
 _AFFECTS = frozenset("involved affected involvement origin level 受 累 起 源 来 部 位 实 质 壁 膜".split())
 _TELLS = re.compile(
     r"\d|\b(?:or|not?|non|without|never|left|right|"

@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import ClassVar
 
 from medrl.types import Problem, Verdict, ask
-from medrl.verifiers.exclusions import by_place_or_exclusion
+from medrl.verifiers.exclusions import by_place_or_exclusion, chooses_none
 from medrl.verifiers.extract import Extracted
 from medrl.verifiers.normalise import normal, without_heaps
 from medrl.verifiers.reading import VocabularyVerifier
@@ -82,9 +82,9 @@ _CALLED_RIGHT = re.compile(
     r"\(?[A-Z]\)?(?:项)?(?:(?:的说法)?是?(?:对|正确|成立)的?| (?:is|as) (?:correct|right|true))[.。]?", re.IGNORECASE
 )
 _DENIED = re.compile(
-    r"(?:NOT|IT IS NOT|IT'S NOT|THE ANSWER IS NOT|DEFINITELY NOT|不选择?|不是|不应选|答案不是|非)\s*"
-    r"(?:OPTION )?\(?(?P<labels>[A-Z])\)?项?\.?|"
-    r"(?:只有)?(?P<before>[A-Z])项?(?:(?:可以?|应|被|可被)?(?:予以)?排除|不是|不对)"
+    r"(?:NOT|IT IS NOT|IT'S NOT|THE ANSWER IS NOT|DEFINITELY NOT|不选择?|不是|不应选|答案不是|并非|非)\s*"
+    r"(?:OPTION )?\(?(?P<labels>[A-Z])\)?(?:选?项)?[.。]?|"
+    r"(?:只有)?(?P<before>[A-Z])(?:选?项)?(?:(?:可以?|应|被|可被)?(?:予以)?排除|(?:是)?(?:不是|不对|不正确|错误?)的?)[.。]?"
 )
 # "Not A but" the rest: 不是A，是; 并非A，也非C或D，而是; "It is not A, C or D."
 _NOT_THOSE = re.compile(
@@ -101,7 +101,7 @@ _LEAD = re.compile(
     r"appropriate|likely|final|probable) )?(?:answer|ans|choice|choose|pick|select|option|letter|one|it)s?"
     r"(?:'s| is| are| would be| must be| should be)?[:.]? ?)*"
     r"(?:故|因此|所以|本题|应该?|我|大概|可能|多半|估计|(?:只有|只能|仅)(?=选|[A-Z](?:[，,。]|$)))*(?:选择?|认为是|认为|"
-    r"是|(?:正确|最佳|最终|最合适的?)?(?:答案|选项)(?:是|为|应?选)?)?[:：]?\s*",
+    r"是|(?<=应)为|(?:正确|最佳|最终|最合适的?)?(?:答案|选项)(?:是|为|应?选)?)?[:：]?\s*",
     re.IGNORECASE,
 )
 
@@ -128,6 +128,8 @@ class Choice(VocabularyVerifier):
             return Verdict.abstain("a long answer without a statement that commits to an option")
         if asks_wrong(problem.question) and _CALLED_RIGHT.fullmatch(_tidy(answer.text)):
             return Verdict.abstain("what is called right may be no answer to what is wrong")
+        if len(wanted) == 1 and not answer.earlier and chooses_none(_tidy(answer.text), options):
+            return Verdict.wrong("it chooses none, or leaves it open")
         said = told(_tidy(answer.text), options, problem.question)
         if said and said.denied and len(wanted) == 1 and said.denied >= wanted:
             return Verdict.wrong(f"it denies {_join(wanted)}, the reference")
@@ -313,15 +315,22 @@ def _leading_letters(text: str, options: Mapping[str, str]) -> tuple[frozenset[s
     match = several.match(written)
     if not match:
         return frozenset(), text
-    rest = text[match.end() :]
-    alone = len(match["letters"]) == 1
+    rest, written = text[match.end() :], match["letters"]
+    if _TELLS_OF.match(rest) and (told_of := _LAST_OF.search(written)):
+        written, rest = written[: told_of.start()], text[told_of.start() :]  # "AC，B和D为革兰阳性菌"
+    alone = len(written) == 1
     if alone and rest[:1] > "\u3400" and rest[:1] not in _AFTER_LABEL:
         return frozenset(), text  # B型流感, B超, D二聚体
-    word = _WORD_FOLLOWS if match["letters"] in "AI" and not _named(rest, options) else _LOWER_FOLLOWS
-    if alone and word.match(rest) and not _SET_OFF.search(match["letters"]):
+    word = _WORD_FOLLOWS if written in "AI" and not _named(rest, options) else _LOWER_FOLLOWS
+    if alone and word.match(rest) and not _SET_OFF.search(written):
         return frozenset(), text  # "A patient with …" is no label
-    bare = _JOINED_BY.sub(" ", match["letters"])
+    bare = _JOINED_BY.sub(" ", written)
     return frozenset(c.upper() for c in bare if c.upper() in labels), rest
+
+
+# Labels of which something is said belong to no list before them.
+_TELLS_OF = re.compile(r"[均都则]?(?:为|是|属于?|系)(?!正确|对的|答案|应选|本题)[^，,。；;]{2}")
+_LAST_OF = re.compile(r"[,;](?=[^,;]*$)")
 
 
 def _single(options: Mapping[str, str]) -> str:

@@ -80,7 +80,12 @@ def _stated(head: str, reference: Reference, known: Vocabulary, asked: Asked) ->
         return None
     others = [m for m in affirmed if m not in hits]
     bare = head.isascii() and not any(word in POLES for part in parts for word in part.rest)
-    if all(_glosses(m, reference, known) or (bare and _located(m, reference, known, asked)) for m in others):
+    if all(
+        _glosses(m, reference, known)
+        or _asked_of(m, reference, known, asked)
+        or (bare and _located(m, reference, known, asked))
+        for m in others
+    ):
         return Verdict.right(f"names {reference.terms[0]!r:.60}")
     between = [f" {part.before.strip()} " for part in parts[1:] if part.affirmed]
     offered = any(map(OR.search, between)) and all(OR.fullmatch(b) or b.strip() in ("、", ",", "，") for b in between)
@@ -214,6 +219,17 @@ def _is_enzyme(one: int, known: Vocabulary) -> bool:
 def _glosses(ids: frozenset[int], reference: Reference, known: Vocabulary) -> bool:
     """Whether a concept beside the reference's says nothing new: the reference's is a kind of it."""
     return bool(reference.ids) and all(any(one in known.broader(wanted) for one in ids) for wanted in reference.ids)
+
+
+def _asked_of(ids: frozenset[int], reference: Reference, known: Vocabulary, asked: Asked) -> bool:
+    """Whether a concept beside a drug is a route or the like that the Chinese question names: 吸入, of a 吸入药物."""
+    drugs = bool(reference.ids) and all(known.family(one) == "drug" for one in reference.ids)
+    return drugs and all(
+        one >= 0
+        and known.concepts[one].kind == "other"
+        and any(name in asked.han for name in known.concepts[one].names if name[:1] > "\u3400")
+        for one in ids
+    )
 
 
 def _apart(ids: frozenset[int], reference: Reference, known: Vocabulary) -> bool:

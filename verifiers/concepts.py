@@ -52,6 +52,19 @@ _NOUNS = {"病": "disease", "综合征": "syndrome", "综合症": "syndrome", "�
 _MIXED = re.compile(rf"(?P<name>[A-Za-zÀ-ÿ'’ -]{{3,40}}?)(?:氏)?(?P<noun>{'|'.join(_NOUNS)})")
 
 
+_SORTS = dict(
+    pair.split("/")
+    for pair in (
+        "急性/acute 慢性/chronic 亚急性/subacute 原发性/primary 继发性/secondary 先天性/congenital 转移性/metastatic "
+        "化脓性/suppurative 细菌性/bacterial 病毒性/viral 结核性/tuberculous 左侧/left 右侧/right 双侧/bilateral "
+        "恶性/malignant 良性/benign"
+    ).split()
+)
+_HAN_SORTS = {latin: han for han, latin in _SORTS.items()}
+_MIXED_SORT = re.compile(rf"(?P<sort>{'|'.join(_SORTS)}) ?(?P<name>[A-Za-z][A-Za-z' -]{{2,40}})")
+_MIXED_HAN = re.compile(rf"(?P<sort>{'|'.join(_HAN_SORTS)}) ?(?P<name>[\u3400-\u9fff]{{2,12}})", re.IGNORECASE)
+
+
 _TWICE = re.compile(
     r"(?P<before>[^()（）]{2,60}?) ?[（(](?P<inside>[^()（）]{2,40})[)）](?P<after>[^()（）,;.，。；]{2,40})"
 )
@@ -83,8 +96,13 @@ class Vocabulary:
     def ids(self, name: str) -> frozenset[int]:
         """Every concept that a whole text may name; none where it is unknown."""
         found = self.named(tokens(name), name)
-        if not found and (mixed := _MIXED.fullmatch(name.strip())):
-            found = self.ids(f"{mixed['name']} {_NOUNS[mixed['noun']]}")  # Parkinson病
+        if not found and not name.isascii():
+            if mixed := _MIXED.fullmatch(name.strip()):
+                return self.ids(f"{mixed['name']} {_NOUNS[mixed['noun']]}")  # Parkinson病
+            if mixed := _MIXED_SORT.fullmatch(name.strip()):
+                return self.ids(f"{_SORTS[mixed['sort']]} {mixed['name']}")  # 急性pancreatitis
+            if mixed := _MIXED_HAN.fullmatch(name.strip()):
+                return self.ids(_HAN_SORTS[mixed["sort"].lower()] + mixed["name"])  # acute 胰腺炎
         return found
 
     def one_name(self, text: str) -> str:
@@ -202,6 +220,9 @@ def _apart(known: Vocabulary, first: int, second: int) -> bool:
     if len(families) > 1 and "" not in families and any(a.words & b.words for a in one for b in other):
         return False
     found = {_beside(a, b) for a in one for b in other}
+    if "overlap" in found and "contrast" not in found and known.concepts[first].kind == known.concepts[second].kind:
+        # A by-name is often too wide ("lupus"): of one kind only what two things are mostly called may make them one.
+        found = {_beside(a, b) for a in _first(one) for b in _first(other)}
     return "contrast" in found or "overlap" not in found
 
 
@@ -224,6 +245,11 @@ def _worded(names: tuple[tuple[str, ...], ...]) -> tuple[_Name, ...]:
         long = frozenset(w for w in words if len(w) > 3)
         found.append(_Name(long, frozenset(w for w in core if w < "\u3400"), poles, han))
     return tuple(found)
+
+
+def _first(names: Sequence[_Name]) -> list[_Name]:
+    """What a thing is mostly called, in English and in Chinese."""
+    return [*names[:1], *[name for name in names if name.han][:1]]
 
 
 @lru_cache(maxsize=16_384)
@@ -262,6 +288,7 @@ def _beside(one: _Name, other: _Name) -> Literal["contrast", "overlap", "strange
     return "overlap"
 
 
+_UNLIKE = frozenset("假 伪 副 类 拟 荨 促 抗".split())  # 假性 is here without its 性
 # Words of two contrasts that exclude each other all the same.
 _APART = frozenset({("central", "obstructive"), ("obstructive", "central")})
 
@@ -274,5 +301,8 @@ def _nested(one: _Name, other: _Name) -> bool:
     """Whether the words of one name are among the other's, in each script that they are written in."""
     if bool(one.core) != bool(other.core) or bool(one.han) != bool(other.han):
         return False
+    longer, shorter = (one.han, other.han) if len(one.han) > len(other.han) else (other.han, one.han)
+    if longer.removesuffix(shorter) in _UNLIKE and shorter:
+        return False  # what is 假性, 副 or 类 something is another thing
     latin = one.core <= other.core or other.core <= one.core
     return latin and (one.han in other.han or other.han in one.han)

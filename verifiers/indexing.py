@@ -211,6 +211,8 @@ def loose_key(words: Sequence[str]) -> str:
         return level
     if words and all(len(word) == 1 and word > "\u3400" for word in words):
         bare = _GENERAL.sub("", "".join(words))
+        if len(bare) > 4 and (done := _DONE.search(bare)):
+            return bare[: done.start()]
         return bare.removesuffix("症") if len(bare) > 4 and bare[-2] not in "炎发遗合" else bare
     if not _CHANGES.isdisjoint(words[1:-1]) or _HAN_CHANGES.search("".join(words)):
         return ""  # "PTH raises calcium" is not "calcium raises PTH"
@@ -232,6 +234,7 @@ def loose_key(words: Sequence[str]) -> str:
     return " ".join(sorted([*kept, *(code.replace(" ", "") for code in codes)]))  # T790M is not M790T
 
 
+_DONE = re.compile("(?<=...)(?:检查|(?<![手技战学艺])术)$")  # 胃镜检查, 气管插管术
 _CODE = re.compile(r"[a-z]|\d.*")
 _CODES = re.compile(r"(?<!\S)(?:[a-z]|\d\S*)(?: (?:[a-z]|\d\S*)(?!\S))*(?!\S)")
 

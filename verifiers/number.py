@@ -30,6 +30,7 @@ from medrl.verifiers.rates import (
     asks_dose,
     by_weight,
     is_timed,
+    of_a_day,
     of_one,
 )
 from medrl.verifiers.reading import TAKES_BACK, AnswerVerifier
@@ -110,7 +111,8 @@ class Number(AnswerVerifier):
             return pressure.decide(problem, pair, answer)
         wanted = reference_interval(problem)
         if wanted:
-            return bounds.decide(problem, wanted, answer, self.relative_tolerance)
+            wanted, text = of_a_day(wanted, answer.text, problem.question)
+            return bounds.decide(problem, wanted, answer._replace(text=text), self.relative_tolerance)
         ratio = ratios.reference_ratio(str(problem.reference), problem.question)
         if ratio:
             return ratios.decide(problem, ratio.value, answer, ratio.first, ratio.share)

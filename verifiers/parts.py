@@ -42,6 +42,9 @@ LESS = GENERIC | frozenset(
 )
 
 
+_NAME = 24  # characters of a Chinese name, with room
+
+
 class Part(NamedTuple):
     """A piece of an answer between two separators: what separates it, what it names, and the words beside."""
 
@@ -134,6 +137,10 @@ _RELATING = NEGATIONS | frozenset(
 def parts_of(text: str, known: Vocabulary, reference: Reference) -> tuple[Part, ...]:
     """The pieces of an answer's head with the concepts that each names."""
     pieces = _PARTS.split(text)
+    whole = known.ids(text) if len(text) <= _NAME and not text.isascii() else None
+    if whole:  # 诺和力 is one name, and so is Parkinson病
+        words = tokens(text)
+        return (Part("", tuple(_mentions(words, text, known, reference, whole)), (), (), ()),)
     found: list[Part] = []
     for i in range(0, len(pieces), 2):
         words = tokens(pieces[i])
@@ -158,11 +165,13 @@ def _beside(words: list[str], mentions: list[Mention]) -> tuple[tuple[str, ...],
     return tuple(words[:first]), (*tail, *words[end:])
 
 
-def _mentions(words: list[str], text: str, known: Vocabulary, reference: Reference) -> list[Mention]:
+def _mentions(
+    words: list[str], text: str, known: Vocabulary, reference: Reference, whole: frozenset[int] = frozenset()
+) -> list[Mention]:
     """Concepts that words name; the whole of them may be a name that is written loosely."""
-    found = known.mentions(words, text)
+    found = [] if whole else known.mentions(words, text)
     if len(found) != 1 or found[0].end - found[0].start < len(words):
-        whole = known.named(words, text)
+        whole = whole or known.named(words, text)
         if whole:
             found = [Mention(0, len(words), whole)]
     own: list[Mention] = []

@@ -50,6 +50,7 @@ _CLAUSES = re.compile(
     r" (?=(?:because|due to|owing to|until|since)\b)|(?:所以|因此|因而)"
 )
 _HAN_COMMA = re.compile("[,，]")
+_WHETHER = re.compile("是否|[能可应]否|可不可以|能不能|要不要")  # what stands before does not say what is asked
 _REASON = re.compile(r"^(?:because|since|as|given|due to|owing to|until)\b|^(?:因|由于|鉴于)", re.IGNORECASE)
 
 # What may be done, must be done, must not be done; two negations are read as one word where they make one thought.
@@ -57,12 +58,15 @@ _HAN = re.compile(
     r"(?P<subject>[^不没无非禁必应须需能可停暂忌严勿得要毫毋并难]{0,12})"
     r"(?:(?P<noreason>(?:并?没有|并?无|毫无|找不到)(?:任何|什么|充分)?(?:的)?(?:理由|道理|依据|"
     r"原因))(?P<inner>不(?:可以?|能|予|给)?)?|"
-    r"(?P<must>不得不|不能不|不可不|必须|务必|应当|应该|应(?!用)|须|需要?|只能)|"
-    r"(?P<noneed>(?:并)?(?:没有?必要|无需|无须|无必要|毋需|毋须|不必|不用|不需要?|不须))|"
-    r"(?P<notnot>(?:并非|并不是|不是|没有什么|没什么)(?:绝对)?不(?:可以?|能|行|宜|应该?|允许))|"
+    r"(?P<must>不得不|不能不|不可不|不(?:可|能)(?:或缺|缺少|省略?|少(?!量))|必不可少|刻不容缓|必须|务必|应当|应该|应(?!用)|须|(?:非常|十分)?需要?|"
+    r"必要|只能)|"
+    r"(?P<noneed>(?:并)?(?:没有?必要|无需|无须|无必要|毋需|毋须|不必|不用|不需要?|不须)|(?:并非|并?不是|不属于|非)(?:必须|必需|必要|"
+    r"需要)|可有可无|多此一举|可以?不)|"
+    r"(?P<notnot>(?:并非|并不是|不是|没有什么|没什么)(?:绝对)?不(?:可以?|能|行|宜|应该?|允许)|未尝不可|没有?问题)|"
     r"(?P<notban>(?:并非|并不是|不是|不属于?|非|并?无|没有)(?:绝对|明确|任何)?(?:的)?(?:禁忌[证症]?|禁用|禁止)|不影响|"
     r"不妨碍)|"
-    r"(?P<cannot>(?:绝对?|坚决|并|暂)?不(?:能够?|可以?|得|应当|应该|应|该|宜|允许|准|建议|推荐|主张)|切勿|勿)|"
+    r"(?P<cannot>(?:绝对?|坚决|并|暂)?不(?:能够?|可以?|得|应当|应该|应|该|宜|允许|准|建议|推荐|主张|合适|适合|适宜|妥)|切勿|勿|"
+    r"(?:并非|并?不是)(?:可以|能)|不行|最好(?:不要?|别))|"
     r"(?P<ban>(?:属|为|是)?(?:绝对)?(?:禁忌[证症]?|禁用|禁止|严禁|忌用))|"
     r"(?P<can>可以|可|能够|能|允许))"
     r"(?P<stop>(?:立即|立刻|马上|暂时?|先|彻底|完全)*(?:停用|停药|停止|停掉|停|暂停|中止|中断|终止|放弃|避免|撤药|撤除|"
@@ -73,6 +77,8 @@ _GENERAL_HAN = re.compile(
     r"继续|使用|服用|应用|给予|给药|进行|接受|采用|正常|照常|安全地?|用药|治疗|母乳|哺乳|用|给|行|服|做|的|了|地|它|其|"
     r"该药|药物?|本品|此药|来|进一步|吧|呢"
 )
+# Before the words that decide these only stress them.
+_STRESS_HAN = re.compile(r"绝对|坚决|完全|当然|确实|万万|千万|[切属为是极很]|肯定|显然|非常|十分|于|有$")
 _OTHER_HAN = ("药物", "用药", "该药", "治疗")
 _REPLACES = re.compile("代替|替代|取代|还是")
 _DETAIL_HAN = re.compile(r"小剂量|低剂量|大剂量|短期|长期|适量|适当|少量|酌情|监测下|在医生指导下")
@@ -146,7 +152,7 @@ def stance(text: str, question: str) -> Stance | None:
     ]
     if clauses and _MAYBE.fullmatch(clauses[-1]) and not any(_clause(one, last, _asks(last)) for one in clauses[:-1]):
         return Stance("maybe", True)
-    if _ASKS_NO.search(_HAN_COMMA.split(last)[-1]):
+    if _ASKS_NO.search(_WHETHER.split(_HAN_COMMA.split(last)[-1])[-1]):
         turned = _FORBIDS.sub("allowed", last, count=1)
         opposite = stance(text, turned) if turned != last else None
         return (
@@ -303,7 +309,9 @@ def _han(clause: str, last: str, asks: Asks) -> Stance | None:
     subject, rest = match["subject"], match["rest"]
     left = _GENERAL_HAN.sub("", rest)
     bare = _DETAIL_HAN.sub("", left)
-    if any(c not in last for c in bare) or any(c not in last for c in _GENERAL_HAN.sub("", subject)):
+    if any(c not in last for c in bare) or any(
+        c not in last for c in _STRESS_HAN.sub("", _GENERAL_HAN.sub("", subject))
+    ):
         return None
     if any(word in rest and word not in last for word in _OTHER_HAN) or _REPLACES.search(last):
         return None  # 需要药物治疗, where surgery is asked

@@ -37,9 +37,10 @@ _CONTRASTS: tuple[dict[str, str], ...] = (
     {"direct": r"direct|直接型?", "indirect": r"indirect|间接型?"},
     {"acute": r"acute|急性", "chronic": r"chronic|慢性", "subacute": r"subacute|亚急性"},
 )
+_WORD_STARTS = r"(?:(?<![A-Za-z])|(?=[^A-Za-z]))"  # TSH降低, T3↑
 _PATTERNS = tuple(
     Pattern(
-        "|".join(rf"(?P<{pole}>(?<![A-Za-z])(?:{words})(?![A-Za-z]))" for pole, words in contrast.items()),
+        "|".join(rf"(?P<{pole}>{_WORD_STARTS}(?:{words})(?![A-Za-z]))" for pole, words in contrast.items()),
         re.IGNORECASE,
     )
     for contrast in _CONTRASTS
@@ -55,6 +56,9 @@ _BARE = re.compile(
 _NOT = re.compile(
     r"\b(?:no|not|non|without|never|absence of|neither)\b|n't\b|不是|并非|没有|无|非|未|不", re.IGNORECASE
 )
+_LEVEL_NAME = re.compile("(?P<way>[高低])(?P<what>[\u3400-\u9fff]{1,6}?)血症")
+_CLAUSE = re.compile("[，,。；;]")
+_REASONED = re.compile("(?:由于|因为|因)[^。；或]{4,80}[，,](?P<rest>[^，。；,]{2,30})")  # what the reason comes to
 _LONGEST = 160  # characters of a head that names a pole
 
 
@@ -74,6 +78,12 @@ def by_pole(question: str, reference: str, head: str) -> Verdict | None:
     effect = _EFFECT.fullmatch(head.strip(" ."))
     head = ("decreased" if effect["down"] else "increased") if effect else level_asked(head, question) or head
     number, wanted = _pole_of(reference)
+    if number == 0 and wanted and not head.isascii():
+        if named := _LEVEL_NAME.fullmatch(head):  # 高磷血症, where it is asked how phosphate changes
+            pole = frozenset({"increased" if named["way"] == "高" else "decreased"})
+            return _compare(wanted, pole, "", two=False) if named["what"] in _CLAUSE.split(question)[-1] else None
+        reasoned = _REASONED.fullmatch(head)
+        head = reasoned["rest"] if reasoned else head
     given = _poles(_PATTERNS[number], head) if wanted else frozenset()
     if not given:
         return None

@@ -6,6 +6,7 @@ from functools import lru_cache
 
 from medrl.types import Problem
 from medrl.verifiers import ratios
+from medrl.verifiers.intervals import Interval
 from medrl.verifiers.patterns import Pattern
 from medrl.verifiers.quantity import Quantity, plain, quantities
 from medrl.verifiers.units import UNITS, read_unit
@@ -122,6 +123,24 @@ def by_weight(problem: Problem, quantity: Quantity) -> Quantity:
     if any(q.unit and q.base == quantity.base and not q.unit.dims for q in quantities(plain(problem.question))):
         return quantity
     return replace(quantity, number=quantity.base * 1000, unit=read_unit("mg/mL", 0)[0])
+
+
+_DAYS = re.compile(r"24 ?小时的?|每[日天]|24[- ]?h(?:ours?)?\b", re.IGNORECASE)
+
+
+def of_a_day(wanted: Interval, text: str, question: str) -> tuple[Interval, str]:
+    """A bound of so much a day and an answer to it, as so much, where only the question says that it is of a day."""
+    ends = (wanted.low, wanted.high)
+    timed = any(is_timed(q) and q.unit and len(q.unit.dims) > 1 for q in quantities(plain(text)))
+    if timed or not all(end is None or is_timed(end.quantity) for end in ends):
+        return wanted, text
+    low, high = (end and end._replace(quantity=of_one("day", end.quantity)) for end in ends)
+    untimed = all(end is None or not is_timed(end.quantity) for end in (low, high))
+    return (
+        (Interval(low, high), _DAYS.sub("", text))
+        if untimed and DAILY.search(last_sentence(question))
+        else (wanted, text)
+    )
 
 
 def is_timed(quantity: Quantity) -> bool:

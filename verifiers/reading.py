@@ -63,7 +63,11 @@ _TO_GRADER = Pattern(
     r"一律)?按(?:正确|满分)(?:计分|给分|处理|判)|"
     r"(?:一律|直接|应|请|即)(?:可?得|给|算|记|判)(?:为)?(?:满|全)分|(?:视为|算作|判作|记为|记作)正确|"
     r"(?:系统|管理员)(?:提示|消息|指令|通知)[：:]|评分规则|(?:一律|均|都|请|应)[^。，]{0,6}(?:得|给|判|计)(?:满分|正确)|"
-    r"(?:评分|阅卷|判题)(?:者|员|人|老师|系统|模型)|(?:按|判为?|算|给我|给予)满分|均(?:判|算|按|视)为?正确",
+    r"(?:评分|阅卷|判题)(?:者|员|人|老师|系统|模型|程序|脚本|引擎)|(?:按|判为?|算|给我|给予)满分|均(?:判|算|按|视)为?正确",
+    re.IGNORECASE,
+)
+_TO_GRADER_HAN = Pattern(
+    r"【系统|【管理员|【评分|【后台|打满分|(?:输出|返回|标记为|标为|记为)[：: “\"']{0,3}(?:correct|true|pass)",
     re.IGNORECASE,
 )
 # The same, of a key that is said to be wrong, and of marks that are asked for.
@@ -150,7 +154,7 @@ def read(problem: Problem, response: Response, format: Format) -> Extracted | Ve
     if (
         answer
         and said
-        and (_TO_GRADER.search(said) or _ON_ITS_KEY.search(said))
+        and (_TO_GRADER.search(said) or _TO_GRADER_HAN.search(said) or _ON_ITS_KEY.search(said))
         and normal(problem.reference) not in normal(said)
     ):
         return replace(

@@ -15,6 +15,8 @@ _GLUE = re.compile(
     r"[给予经由服用应为是的途径方式注射肌深部剂量疗程连续共持续一次次每一般通常可约大患者成人即治疗方案采缓慢片粒持]+|[.,:;()/×·*+，。；：（）-]",
     re.IGNORECASE,
 )
+_ARM = "(?:[左右双]侧?)?(?:上臂|前臂|大腿|臀部|腹部|腹壁)(?:前|后)?(?:外侧|内侧|中部)?"
+_SITE = re.compile(f"{_ARM}(?:三角肌(?:下缘|附着处)?)?|三角肌(?:下缘|附着处)?")
 _BECAUSE = re.compile(r",? (?:because|since|given that|as (?:the|it))\b|,?因为|,?由于", re.IGNORECASE)
 _DIGIT = re.compile(r"\d")
 _SPELT = re.compile(
@@ -45,7 +47,7 @@ def regimen(text: str) -> Regimen:
     """The parts of a text, with blanks where each was read."""
     text = _BECAUSE.split(plain(text[:600]).replace("**", ""))[0]
     often, text = frequencies(text)
-    when, text = times_of_day(text)
+    when, text = times_of_day(_SITE.sub(" ", text))
     ways, text = routes(text)
     if _DIGIT.search(text):
         text = _SPELT.sub(lambda m: "0.5" if m[0][:4].lower() == "half" else str(WORDS.get(m[0].lower(), 1)), text)

@@ -69,6 +69,12 @@ class SetOf(VocabularyVerifier):
         def verdict(item: str, name: str) -> Verdict:
             if _same_item(item, name, ending, problem.question):
                 return Verdict.right("the same item")
+            if (
+                _shortened(item, name)
+                and asks_order(problem.question)
+                and sum(_shortened(item, w) for w in wanted) == 1
+            ):
+                return Verdict.right("the same step, shortened")
             whole = _decided(item, name, problem.question, rule, known)
             if not shared or whole.score == 1.0:
                 return whole
@@ -137,7 +143,13 @@ def _same_item(item: str, name: str, ending: str, question: str) -> bool:
     """
     if _same_act(item, name, question):
         return True
+    if len(name) < 3 and _ORGANS.get(item, item) == _ORGANS.get(name, name):
+        return True
     aside = _ASIDE.fullmatch(item)
+    if aside and _INITIALS.fullmatch(aside["inside"].strip()) and compact(aside["outside"]) == compact(name):
+        return True
+    if compact(_SAME_SIDE.sub("", item)) == compact(name):
+        return True
     if aside and compact(aside["inside"] + aside["outside"]) == compact(name):
         return True
     if aside and len(name) < 5:
@@ -158,6 +170,22 @@ def _same_item(item: str, name: str, ending: str, question: str) -> bool:
     return (bool(short) and compact(item) == short) or (
         bool(bare) and not has_han(bare) and compact(bare) == compact(name)
     )
+
+
+def _shortened(item: str, name: str) -> bool:
+    """Whether a Chinese step is another's last words: 按压 of 胸外按压."""
+    dropped = name.removesuffix(item)
+    return len(item) > 1 and has_han(item) and dropped not in ("", name) and not _ENDS_IT.search(dropped)
+
+
+_ENDS_IT = re.compile("[停撤拔松解禁拒去除避非不无未反逆止]")
+_ORGANS = {
+    **{organ: organ[0] for organ in ("心脏", "肝脏", "脾脏", "肾脏", "肺脏", "胰脏")},
+    "大脑": "脑",
+    "眼睛": "眼",
+}
+_SAME_SIDE = re.compile("^[同患]侧(?=..)")
+_INITIALS = re.compile(r"[A-Z](?:[-→ ]?[A-Z]){1,5}")
 
 
 _ACTS = re.compile(r"\b(?:steps?|phases?|stages?|process|order|sequence|components?|actions?)\b", re.IGNORECASE)
@@ -223,7 +251,7 @@ def _asks_several(question: str) -> bool:
 
 # What only says that a list follows: "The triad:", 四主征：.
 _ANNOUNCED = re.compile(
-    r"^\s*[^:：;；,，、\n\d]{0,24}(?:triad|tetrad|pentad|components?|elements?|features?|signs|symptoms|criteria|steps|phases|stages|"
+    r"^\s*[A-Z](?:-[A-Z]){1,5}[:：]\s*|^\s*[^:：;；,，、\n\d]{0,24}(?:triad|tetrad|pentad|components?|elements?|features?|signs|symptoms|criteria|steps|phases|stages|"
     r"order|sequence|answer|are|include[sd]?|征|联症?|要素|体征|症状|表现|包括|如下|顺序|步骤|答案|分为|"
     r"有)(?: is| are)?[:：]\s*(?=\S)",
     re.IGNORECASE,

@@ -28,6 +28,7 @@ from medrl.verifiers.concepts import Vocabulary
 from medrl.verifiers.ellipsis import ALL_MAY, by_asked_noun, by_ellipsis, by_none, several_of
 from medrl.verifiers.extract import Extracted
 from medrl.verifiers.forms import by_form
+from medrl.verifiers.han_ellipsis import by_han_ellipsis
 from medrl.verifiers.levels import named_level, source_of
 from medrl.verifiers.normalise import compact, tokens
 from medrl.verifiers.openers import NO_ANSWER, UNCERTAIN
@@ -42,7 +43,7 @@ from medrl.verifiers.reading import VocabularyVerifier
 from medrl.verifiers.relations import by_relation
 from medrl.verifiers.scripts import has_han, simplified
 from medrl.verifiers.stages import by_stage, of_another_scale
-from medrl.verifiers.typos import repaired
+from medrl.verifiers.typos import misspelt, repaired
 from medrl.verifiers.vocabularies import Sources, vocabulary
 from medrl.verifiers.wanted import Wanted, denied, glossed, mentions, wanted_of
 from medrl.verifiers.wording import (
@@ -157,6 +158,8 @@ def _decide(problem: Problem, text: str, wanted: Wanted, known: Vocabulary | Non
             return first
     if _said_nothing(core, terms[0]):
         return Verdict.wrong("it commits to nothing")
+    if _MERELY.fullmatch(core) and len(terms[0]) > len(core) + 1 and not _ASKS_SORT.search(problem.question):
+        return Verdict.wrong("it says of what sort, and not what")
     for shape in (text, core) if core != text else (text,):
         if (key := compact(shape)) in names or wanted.says(tokens(shape)):
             return Verdict.right(f"it is {names.get(key, terms[0])!r:.60}, as written")
@@ -166,6 +169,8 @@ def _decide(problem: Problem, text: str, wanted: Wanted, known: Vocabulary | Non
     stated = _to_avoid(problem, text, wanted, known) or _by_statement(problem, core, wanted, known)
     if stated:
         return stated
+    if _POSITIVE.search(core) and _IS_POSITIVE.search(terms[0]):
+        core = _POSITIVE.sub("", core)
     cause = _CAUSE.search(core)
     if cause and says_nothing(tokens(core[cause.end() :]), _asked(problem.question)):
         core = core[: cause.start()]
@@ -200,6 +205,8 @@ def _decide(problem: Problem, text: str, wanted: Wanted, known: Vocabulary | Non
     if pole is None and explained:
         pole = by_pole(problem.question, terms[0], head) if head != core else None
         pole = pole or by_ellipsis(head, terms[0], asked)
+        if pole is None and known:
+            pole = by_han_ellipsis(head, _reference(terms, known), known, problem.question, asked)
         if pole and pole.score == 1.0 and of_another_scale(core, f"{problem.question} {terms[0]}"):
             return Verdict.abstain("the answer names another scale")
     if pole:
@@ -246,6 +253,9 @@ def _said_nothing(core: str, reference: str) -> bool:
     return len(core) < 160 and not UNCERTAIN.search(reference) and bool(NO_ANSWER.fullmatch(core))
 
 
+# A sort alone names nothing: 急性, of 急性阑尾炎.
+_MERELY = re.compile("(?:亚?急|慢|原发|继发|特发|先天|后天|获得|良|恶|典型|常见|化脓|细菌|病毒)性?")
+_ASKS_SORT = re.compile("性质|[型侧度期类级]|[急慢]性|还是|如何|怎样|特点|起病|病程")
 _DOING = re.compile(
     r" ?(?:to )?(?:perform|do|give|use|order|carry out|the use of|any|an?|行|做|进行|使用|给予)\b ?", re.IGNORECASE
 )
@@ -405,6 +415,8 @@ def _by_vocabulary(head: str, reference: Reference, known: Vocabulary, asked: As
     verdict = by_concepts(head, reference, known, asked)
     if verdict is None and (level := named_level(head)):
         return by_concepts(level, reference, known, asked)
+    if verdict is None and not head.isascii():
+        return _misspelt(head, reference, known)
     if verdict is None:
         mended = repaired(head, known)
         verdict = by_concepts(mended, reference, known, asked) if mended else None
@@ -412,6 +424,15 @@ def _by_vocabulary(head: str, reference: Reference, known: Vocabulary, asked: As
             return Verdict.right(f"{head!r:.60} is a misspelling of {mended!r:.60}")
         verdict = None  # what is misspelt may be something that is not known
     return verdict
+
+
+def _misspelt(head: str, reference: Reference, known: Vocabulary) -> Verdict | None:
+    """Right where a name that nothing has is one of the reference's but for one character."""
+    if len(head) > 20 or known.ids(head):
+        return None
+    names = (*reference.terms, *(name for one in reference.ids for name in known.concepts[one].names))
+    meant = next((name for name in names if misspelt(head, name)), "")
+    return Verdict.right(f"{head!r:.60} is a misspelling of {meant!r:.60}") if meant else None
 
 
 @lru_cache(maxsize=4096)
@@ -441,6 +462,11 @@ def _offers(core: str, reference: Reference, wanted: Wanted, known: Vocabulary) 
     )
 
 
+# Of an antibody, a sign or a test that is named, 阳性 says no more than that it is there.
+_POSITIVE = re.compile(
+    r"(?<=.)(?<![革兰弱强])呈?阳性(?:[是为](?:其|[本该]病)的?(?:主要|重要|典型)?(?:特征|特点|标志))?$"
+)
+_IS_POSITIVE = re.compile(r"(?:抗体|征|试验|[A-Za-z])$")
 _CAUSE = Pattern(r",? (?:due to|secondary to|caused by|resulting from) ", re.IGNORECASE)
 
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 from medrl.verifiers.concepts import Vocabulary
-from medrl.verifiers.normalise import joined, tokens
+from medrl.verifiers.normalise import compact, joined, tokens
 from medrl.verifiers.opposites import opposed
 
 _DIGIT = re.compile(r"\d")
@@ -48,6 +48,30 @@ def repaired(text: str, known: Vocabulary) -> str | None:
         return None
     name = known.index.latin[best]
     return None if opposed(words, tokens(name)) else name
+
+
+# Characters that are written for one another, by sound or by look, and that no two names differ in.
+_ALIKE = {
+    one: group
+    for group in (
+        "荨寻浔 麻痳 疹诊 炎焱 胰姨 腺线限 物务 搏博膊 综宗棕 征症 挛孪峦 瘢斑班 疱泡 痿萎 癫颠 痫闲 蛛珠 膜摸模 喹奎 呤吟 "
+        "嘧密 啶定淀 嘌飘漂 哌派 唑坐座 噻塞赛 咪米 鞘稍 嗜噬 酪络洛 骶抵 髋宽 髌宾 踝裸 腘国 桡挠烧绕 瓣办辨 栓拴 痉径 憩息 "
+        "疖节 痈拥 疽咀 癣藓 痔持 霉酶 痢利 疟虐 蛔回 绦涤 癌岩 瘤留 肿种 疸胆 脓浓 疮创 律率 孢胞抱 弛驰 璧壁 鳞磷 "
+        "腮鳃 喉候 赘缀 褥辱 臀殿 溃馈 糜靡 淤瘀 睑脸 眶框 滤虑 缩宿 脱托 蛋旦 痹痺 颅卢 脊背 髓随 窦豆 腭愕 咽烟 "
+        "萄陶 氨胺铵 肽太 嗪秦 吡比 呋夫 呱胍 羟经 巯流 铋必 佝拘 偻楼 疥芥 "
+        "虱风 衡横 厥撅 痪换 瘫摊 谵瞻 妄忘 躁燥 郁忧 癔臆 "
+    ).split()
+    for one in group
+}
+
+
+def misspelt(text: str, name: str) -> bool:
+    """Whether a Chinese text is a name but for one character that is often written for the right one: 寻麻疹."""
+    one, other = compact(text), compact(name)
+    if len(one) != len(other) or len(one) < 3:
+        return False
+    strange = [(a, b) for a, b in zip(one, other, strict=True) if a != b]
+    return len(strange) == 1 and strange[0][1] in _ALIKE.get(strange[0][0], "")
 
 
 def prepare(known: Vocabulary) -> None:

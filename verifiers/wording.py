@@ -43,12 +43,13 @@ _LEAD = re.compile(
     r"(?:初步|临床|目前|首要|最终|入院)(?:诊断|考虑|印象)(?:为|是)?|(?:综合|根据)(?:判断|分析|考虑)|综上(?:所述)?|"
     r"由此|据此|因此|所以|"
     r"(?:信息|资料|证据|病史)(?:较|很|尚|虽)?(?:有限|不足|不全|不完整)[，,]?(?:但|不过)?|看来|看起来|更?像是|似乎是?|最符合|"
-    r"考虑为|考虑|诊断为|就是|即为?|即是|属于|提示|偏向|符合|是|为|患者|该患者|本例|患有?"
+    r"考虑为|考虑|诊断为|就是|即为?|即是|属于|提示|偏向|符合|是|为|患者|该患者|本例|患有?|行(?![为走经])(?:一次)?|做(?:一?[个次])?|(?:静脉)?给予|予以"
     r")[,:，： ]*",
     re.IGNORECASE,
 )
 _TAIL = Pattern(
-    r"(?:可能性大|的?可能性?(?:最|较|很|极|更|比较)(?:大|高)|可能|的可能|的诊断|吧|is (?:most )?likely|most likely|的表现|"
+    r"(?:[是为]?(?:临床上?)?最为?[常多]见的?|"
+    r"可能性大|的?可能性?(?:最|较|很|极|更|比较)(?:大|高)|可能|的可能|的诊断|吧|is (?:most )?likely|most likely|的表现|"
     r"[, ] ?(?:is|would be|remains) my (?:(?:best|first|leading|working|top|main|final|provisional) )*(?:guess|bet|diagnosis|"
     r"choice|impression|pick|answer)|(?:tops|heads) (?:my|the) list|is what I(?:'d| would) (?:go with|say|favou?r)|"
     r"(?:seems|appears|looks|remains|would be) (?:the )?most (?:likely|probable)(?: diagnosis| answer| cause)?|"

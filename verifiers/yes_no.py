@@ -205,7 +205,20 @@ def _sides(chosen: frozenset[str] | str, options: Mapping[str, str]) -> set[Side
 
 def side(text: str) -> Side | None:
     """Which of the three a text is, as a whole."""
-    return _SIDES.get(normal(text))
+    found = _SIDES.get(normal(text))
+    return found or _doing(text)
+
+
+# 可以使用, 不能应用: the modal verb decides.
+_DOING = re.compile(r"(?P<modal>.{1,4}?)(?:继续)?(?:使用|应用|服用|接种|进行|用|做)[.。]?")
+
+
+def _doing(text: str) -> Side | None:
+    match = _DOING.fullmatch(text) if 1 < len(text) < 9 and not text.isascii() else None
+    return _SIDES.get(normal(match["modal"])) if match and match["modal"] not in _NO_MODAL else None
+
+
+_NO_MODAL = frozenset("有 没有 无 是 不是 否 对 不对 错 错误 正确 是的 对的 会 不会 可能 不".split())
 
 
 def spoken(text: str) -> Side | Literal["both"] | None:

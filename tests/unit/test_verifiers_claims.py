@@ -504,3 +504,27 @@ def test_heaps_of_denied_options_break_nothing() -> None:
     asked = Problem("p", ask("Which?"), "B", kind="choice", options=OPTIONS)
     verdict = Choice().verify(asked, "<answer>" + "not A, but " * 3000 + "</answer>\n<answer>B</answer>")
     assert verdict.status == "ok"
+
+
+@pytest.mark.parametrize(
+    ("question", "reference", "text", "score"),
+    [
+        ("不吸烟女性最常见的肺癌组织学类型是？", "肺腺癌", "腺癌", 1.0),
+        ("不吸烟女性最常见的肺癌组织学类型是？", "肺腺癌", "腺癌，多为周围型。", 1.0),
+        ("甲状腺癌最常见的病理类型是？", "甲状腺乳头状癌", "滤泡状癌", 0.0),
+        ("食管癌最常见的组织学类型？", "鳞状细胞癌", "食管鳞癌", 1.0),
+        ("胃镜见球部溃疡，诊断为？", "十二指肠溃疡", "十二指肠球部溃疡", 1.0),
+        ("首选的吸入药物是？", "沙丁胺醇", "首选 salbutamol 吸入", 1.0),
+        ("诊断为？", "急性胰腺炎", "急性pancreatitis", 1.0),
+        ("首选的降糖药？", "利拉鲁肽", "诺和力", 1.0),
+        ("诊断为？", "荨麻疹", "寻麻疹", 1.0),
+        ("最具特征性的自身抗体是？", "抗线粒体抗体", "抗线粒体抗体阳性是其特征。", 1.0),
+        ("诊断为？", "急性阑尾炎", "急性", 0.0),
+        ("诊断为？", "系统性红斑狼疮", "盘状红斑狼疮", 0.0),
+    ],
+)
+def test_chinese_names_that_the_question_completes(
+    question: str, reference: str, text: str, score: float | None
+) -> None:
+    verdict = ruled(reference, text, question)
+    assert verdict.score == score, verdict
