@@ -179,6 +179,38 @@ def test_an_abbreviation_of_several_concepts_decides_nothing() -> None:
     assert known.find("mitral stenosis") == 2
 
 
+# A sign beside a symptom, a part beside a whole, one procedure of several, and abbreviations of two things.
+@pytest.mark.parametrize(
+    ("reference", "text"),
+    [
+        ("Galactorrhea", "lactation"),
+        ("Microcytosis", "小细胞"),
+        ("Rat-bite erosion", "虫蚀样骨质破坏"),
+        ("Pulmonary oligemia", "肺野清晰"),
+        ("Loss of consciousness", "神志不清"),
+        ("Calf pain", "calf tenderness"),
+        ("Elevated catecholamines", "elevated metanephrines"),
+        ("Elevated free T4", "elevated T4"),
+        ("Rule of nines", "中国九分法"),
+        ("Lobar consolidation", "pulmonary consolidation"),
+        ("Paracentesis", "diagnostic paracentesis"),
+        ("Cardiac pacing", "permanent pacemaker"),
+        ("Mechanical ventilation", "invasive mechanical ventilation"),
+        ("Umbilical cord clamping", "delayed cord clamping"),
+        ("Radiofrequency ablation", "catheter ablation"),
+        ("Variant angina", "冠脉痉挛"),
+        ("稳定型心绞痛", "劳力性心绞痛"),
+        ("Hurler syndrome", "mucopolysaccharidosis type III"),
+        ("Hashimoto thyroiditis", "HT"),
+        ("Aortic valve replacement", "aVR"),
+        ("Oxygen therapy", "O2"),
+    ],
+)
+def test_a_name_that_is_merely_near_is_not_accepted(reference: str, text: str) -> None:
+    for one, other in ((reference, text), (text, reference)):
+        assert ruled(one, other).score != 1.0, (one, other)
+
+
 def test_a_preferred_name_is_its_concepts_before_it_is_anothers_synonym() -> None:
     known = Vocabulary.of([Concept(("hypothyroidism",)), Concept(("primary hypothyroidism", "hypothyroidism"))])
     assert known.find("hypothyroidism") == 0
