@@ -143,4 +143,16 @@ def another_name(aside: str) -> str:
     return (match["name"] or match["han"] or "") if match else ""
 
 
+def says_it_is_a_name(aside: str) -> bool:
+    """Whether a parenthesis says of the name before it that it is the old or the new one, and no more."""
+    return bool(_OF_NAME.fullmatch(aside.strip()))
+
+
+_OF_NAME = re.compile(
+    r"(?:an? |the |its )?(?:old|older|former|formerly used|obsolete|outdated|previous|earlier|new|newer|current|modern|"
+    r"generic|brand|trade|proprietary|common|lay|scientific|latin|british|american|eponymous|us|uk|inn|usan) "
+    r"(?:name|term|nomenclature|terminology|taxonomic name|spelling|designation)s?|"
+    r"(?:旧称|旧名|曾用名|原名|老名称|新名|新名称|现名|现称|旧的名称|商品名|通用名|俗称|俗名|学名|别名|异名)",
+    re.IGNORECASE,
+)
 _NO_CAUSE = re.compile(r"\b(?:not?|or|mis\w+|exclu\w+|wrong|unlikely|other)\b|[误非不或未无]|排除|除外", re.IGNORECASE)

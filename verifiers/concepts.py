@@ -263,7 +263,11 @@ def _beside(one: _Name, other: _Name) -> Literal["contrast", "overlap", "strange
 
 
 # Words of two contrasts that exclude each other all the same.
-_APART = frozenset({("central", "obstructive"), ("obstructive", "central")})
+_APART = frozenset(
+    pair
+    for one, other in (("central", "obstructive"), ("central", "branch"))
+    for pair in ((one, other), (other, one))
+)
 
 
 def _of(name: _Name, row: int) -> set[str]:

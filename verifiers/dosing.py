@@ -267,6 +267,9 @@ def _route(wanted: Regimen, given: Regimen, asked: Regimen) -> Finding:
         return Finding("abstain", "several routes")
     if not ours:
         extra = [one for one in theirs if {one.base} != {route.base for route in asked.routes}]
+        named = {route.base for route in asked.routes}
+        if extra and len(named) == 1 and not _ANOTHER_ROUTE.search(asked.rest):
+            return Finding("wrong", f"{extra[0].base} where the question says {named.pop()}")
         return Finding("abstain", "the answer adds a route") if extra else Finding("right", "no route is asked")
     if not theirs:
         return Finding("abstain", "the answer does not say by which route")
@@ -279,6 +282,15 @@ def _route(wanted: Regimen, given: Regimen, asked: Regimen) -> Finding:
     return Finding(
         "wrong" if both else "abstain", f"{other.special or other.base} where {one.special or one.base} is wanted"
     )
+
+
+# A question that names a route and may yet want another one.
+_ANOTHER_ROUTE = re.compile(
+    r"\b(?:not?|never|cannot|unable|fail\w*|after|already|switch\w*|chang\w+|instead|intoleran\w*|vomit\w*|swallow\w*|unlike|"
+    r"versus|than|when|if|or|other|alternative|route|previous\w*|despite|receiv\w+|started|without|nil)\b|n't\b|"
+    r"[不无未后改非或停]|失败|途径|呕吐|其他",
+    re.IGNORECASE,
+)
 
 
 def _when(wanted: Regimen, given: Regimen) -> Finding:

@@ -18,7 +18,9 @@ _CONTRASTS: tuple[dict[str, str], ...] = (
         "decreased": r"↓|decreas\w*|suppress\w*|reduc\w+|low(?:er|ered|ers)?|falls?|fell|drops?|"
         r"declin\w+|diminish\w*|depress\w+|down|"
         r"shorten\w*|缩短|下降|降低|减低|减少|减弱|下调|偏低|变小",
-        "unchanged": r"unchanged|preserved|no change|normal|unaffected|stays? the same|不变|无变化|正常",
+        "unchanged": r"unchanged|preserved|no (?:(?:significant|appreciable|substantial|notable|real|major|clinically relevant) )?"
+        r"(?:change|effect)|not (?:(?:significantly|appreciably|substantially) )?(?:changed|altered|affected)|normal|没有变化|"
+        r"无明显(?:变化|改变|影响)|无显著(?:变化|改变|影响)|基本不变|不受影响|unaffected|stays? the same|不变|无变化|正常",
     },
     {
         "left": r"left(?:ward)?|左",
@@ -31,6 +33,7 @@ _CONTRASTS: tuple[dict[str, str], ...] = (
     },
     {"benign": r"benign|良性", "malignant": r"malignan\w+|恶性"},
     {"positive": r"positive|阳性", "negative": r"negative|阴性"},
+    {"present": r"present|存在", "absent": r"absent|不存在|缺如"},
     {"direct": r"direct|直接型?", "indirect": r"indirect|间接型?"},
     {"acute": r"acute|急性", "chronic": r"chronic|慢性", "subacute": r"subacute|亚急性"},
 )

@@ -18,11 +18,13 @@ from medrl.verifiers.asides import (
     gives_cause,
     only_describes,
     only_explains,
+    says_it_is_a_name,
     without_exclusions,
 )
 from medrl.verifiers.claims import OPEN_CHOICE, by_concepts, denies_its_kind, says_another
 from medrl.verifiers.codes import by_code
 from medrl.verifiers.concepts import Vocabulary
+from medrl.verifiers.directions import by_direction
 from medrl.verifiers.ellipsis import ALL_MAY, by_ellipsis, by_none, several_of
 from medrl.verifiers.extract import Extracted
 from medrl.verifiers.forms import by_form
@@ -131,7 +133,7 @@ def _turns(problem: Problem, after: str, wanted: Wanted, known: Vocabulary | Non
     return bool(words) and short and not silent and _decide(problem, after, wanted, known).score != 1.0
 
 
-_SIDE_BEHIND = Pattern(r"^([^,;.]{3,60}?),? (?:on|to|of|in) the (left|right)(?: side)?(?=[.,;]|$)", re.IGNORECASE)
+_SIDE_BEHIND = Pattern(r"^(?:an? |the )?([^,;.]{3,60}?),? (?:on|to|of|in) the (left|right)(?: side)?(?=[.,;]|$)", re.IGNORECASE)
 
 
 def _decide(problem: Problem, text: str, wanted: Wanted, known: Vocabulary | None) -> Verdict:
@@ -277,8 +279,10 @@ def _by_statement(problem: Problem, core: str, wanted: Wanted, known: Vocabulary
         return len(ours) == 1 and ours <= theirs and sure
 
     reference = wanted.terms[0]
-    stated = by_relation(reference, core, same) or by_presence(reference, core, same, asked)
-    return stated or by_form(reference, core, same)
+    stated = by_relation(reference, core, same) or by_presence(
+        reference, core, same, asked, problem.question
+    )
+    return stated or by_form(reference, core, same) or by_direction(reference, core)
 
 
 def _by_code(problem: Problem, text: str, known: Vocabulary | None, wanted: Wanted) -> Verdict | None:
@@ -435,7 +439,8 @@ def _without_asides(problem: Problem, text: str, wanted: Wanted, known: Vocabula
     for aside in PARENS.findall(text):
         echo = len(compact(aside)) > 3 and compact(aside) in compact(problem.question)
         name = another_name(aside)
-        again = same(name) if name else gives_cause(aside) and not (known and says_another(aside, reference, known))
+        name_only = says_it_is_a_name(aside)
+        again = same(name) if name else name_only or gives_cause(aside) and not (known and says_another(aside, reference, known))
         if not (echo or again or (known and only_describes(aside, reference.ids, known, _asked(problem.question)))):
             return DIFFERENTIAL_ASIDE.sub(" ", known.one_name(text) if known else text)
     return DIFFERENTIAL_ASIDE.sub(" ", PARENS.sub("", text))

@@ -78,6 +78,9 @@ _OTHER = (
 # What an answer only tells apart from itself, in parentheses.
 DIFFERENTIAL_ASIDE = Pattern(
     r"[（(](?:(?:鉴别诊断|鉴别|需与|differential|d/?dx|vs\.?|rule out)(?=[^()（）]{0,4}?\w\w)|"
+    r"(?:correct\w*|revis\w+|replac\w+|chang\w+|not|instead of) (?:from )?(?:my |an? |the )?(?:first|initial|earlier|previous|"
+    r"original) (?:thought|answer|guess|impression|idea|choice)(?=[^()（）]{0,4}?\w\w)|"
+    r"(?:更正|纠正|修正|推翻)(?:了)?(?:我)?(?:最初|起初|开始|之前|先前|第一)的?(?:想法|答案|判断|印象|考虑)|"
     rf"not {_OTHER})[^()（）]{{0,120}}[)）]",
     re.IGNORECASE,
 )
@@ -164,7 +167,7 @@ _GLUE = frozenset(
         "picture case cause called named known also as so would should must my we our think believe final best single "
         "correct choice option type variety form first textbook undoubtedly obviously surely "
         "opinion given due to by on at from infection here finding "
-        "presentation tablet capsule what which"
+        "presentation tablet capsule what which sensu stricto"
     ).split()
 ) - frozenset("due to by on at from no not".split())
 # These say something of a thing though the question has them too: a vignette tells of mothers, past diseases and failures.
