@@ -312,8 +312,8 @@ def _amounts(
     kind: str,
 ) -> Finding:
     if not wanted:
-        named = {(q.number, q.unit) for q in asked}
-        extra = [q for q in given if (q.number, q.unit) not in named]
+        named = {(q.base, q.unit and q.unit.dims) for q in asked}
+        extra = [q for q in given if (q.base, q.unit and q.unit.dims) not in named]
         return Finding("abstain", f"the answer adds a {kind}") if extra else Finding("right", f"no {kind} is asked")
     if not given:
         return Finding("abstain", f"the answer gives no {kind}")

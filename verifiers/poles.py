@@ -45,6 +45,7 @@ _PATTERNS = tuple(
     for contrast in _CONTRASTS
 )
 _SIDES = 1
+_IS_THERE = re.compile(r"(?:it is |是)?(?:(?:definitely|clearly|certainly) )?(?:present|absent|存在|不存在|缺如)[.。]?", re.IGNORECASE)
 _LEVELS = frozenset(_CONTRASTS[0])
 # What a reference may hold besides its pole.
 _BARE = re.compile(
@@ -65,6 +66,8 @@ def by_pole(question: str, reference: str, head: str) -> Verdict | None:
     number, wanted = _pole_of(reference)
     given = _poles(_PATTERNS[number], head) if wanted else frozenset()
     if not given:
+        return None
+    if wanted | given <= {"present", "absent"} and not _IS_THERE.fullmatch(head):
         return None
     if number == _SIDES:
         wanted, given = _on_a_side(wanted, question), _on_a_side(given, question)

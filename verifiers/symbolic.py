@@ -30,6 +30,7 @@ from medrl.verifiers.units import read_unit
 Outcome = Literal["right", "wrong", "open"]
 _EXPLAINED = re.compile(r"[,;.]? ?(?:\b(?:where|in which|because|since|given that)\b|，?其中|，?因为)", re.IGNORECASE)
 _EQUALS = re.compile(r"[=≈≃≅＝]|\\(?:approx|simeq)(?![A-Za-z])")
+_CAPITALS = re.compile(r"[A-Z]{2,5}")  # names such as HR and SV, which are no hours and sieverts
 _TIMES = re.compile(r"(?<=[A-Z\d)]) x (?=[A-Z\d(])")  # HR x SV
 _OPERATOR = re.compile(r"[-+*/^()]")
 _SET_IN_TYPE = re.compile(r"[\s_{}]|\\(?:text|mathrm)")
@@ -283,7 +284,9 @@ def _is_sure(text: str) -> bool:
         node = read_expression(one.right).node
     except (TooLarge, Unreadable):
         return False
-    return bool(node.names) and node.kind != "name" and not all(map(_is_unit, node.names))
+    return bool(node.names) and node.kind != "name" and (
+        not all(map(_is_unit, node.names)) or (one.left != "" and all(map(_CAPITALS.fullmatch, node.names)))
+    )
 
 
 def _is_unit(word: str) -> bool:

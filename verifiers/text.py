@@ -157,6 +157,7 @@ def _decide(problem: Problem, text: str, wanted: Wanted, known: Vocabulary | Non
     if staged:
         return staged
     stated = _to_avoid(problem, text, wanted, known) or _by_statement(problem, core, wanted, known)
+    stated = stated or by_direction(terms[0], peel(text))
     if stated:
         return stated
     cause = _CAUSE.search(core)
@@ -206,7 +207,11 @@ def _decide(problem: Problem, text: str, wanted: Wanted, known: Vocabulary | Non
             return whole
         verdict = _by_head(core, head, reference, known, asked) or whole
     if verdict and verdict.score == 1.0:
-        again = tail != "" and known is not None and says_another(tail, _reference(terms, known), known)
+        rest, excluded = without_exclusions(tail)
+        again = known is not None and (
+            (rest != "" and says_another(rest, _reference(terms, known), known))
+            or (excluded != "" and names_reference(excluded, _reference(terms, known), known))
+        )
         verdict = None if again or not explained or DENIES.search(head) or denied(tail, terms) else verdict
     if verdict is None and known and (meaning := meaning_of(peel(head), problem.question)):
         meant = by_concepts(meaning, _reference(terms, known), known, asked) if explained else None
@@ -215,6 +220,8 @@ def _decide(problem: Problem, text: str, wanted: Wanted, known: Vocabulary | Non
         verdict = by_measures(terms[0], core, known, asked) if len(terms) == 1 else None
     if verdict is None and known and _offers(core, _reference(terms, known), wanted, known):
         return Verdict.wrong(OPEN_CHOICE)
+    if verdict is None and known and _names_two(core, _reference(terms, known), wanted, known):
+        return Verdict.wrong("two answers, neither taken back")
     verdict = (
         verdict
         or _said_again(problem, core, wanted, known)
@@ -282,7 +289,7 @@ def _by_statement(problem: Problem, core: str, wanted: Wanted, known: Vocabulary
     stated = by_relation(reference, core, same) or by_presence(
         reference, core, same, asked, problem.question
     )
-    return stated or by_form(reference, core, same) or by_direction(reference, core)
+    return stated or by_form(reference, core, same)
 
 
 def _by_code(problem: Problem, text: str, known: Vocabulary | None, wanted: Wanted) -> Verdict | None:
@@ -421,6 +428,22 @@ def _offers(core: str, reference: Reference, wanted: Wanted, known: Vocabulary) 
     )
 
 
+def _names_two(core: str, reference: Reference, wanted: Wanted, known: Vocabulary) -> bool:
+    """Whether an answer is nothing but two names, each a sentence, of which one is the reference and the other is not."""
+    parts = _SENTENCES.split(core) if len(core) < 160 and _SENTENCES.search(core) else []
+    if len(parts) != 2 or not reference.ids:
+        return False
+    own = [compact(part) in wanted.names or bool(known.ids(part) & reference.ids) for part in parts]
+    others = known.ids(parts[own.index(False)]) if sum(own) == 1 else frozenset[int]()
+    kinds = {known.concepts[one].kind for one in reference.ids}
+    return len(others) > 0 and all(
+        one >= 0 and known.concepts[one].kind in kinds and known.apart(one, ours)
+        for one in others
+        for ours in reference.ids
+    )
+
+
+_SENTENCES = re.compile(r"(?<=\w\w)\. (?=[A-Z])|。|\n+")
 _CAUSE = Pattern(r",? (?:due to|secondary to|caused by|resulting from) ", re.IGNORECASE)
 
 
