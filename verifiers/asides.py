@@ -45,7 +45,7 @@ _UNDOES = re.compile(
     r"last|second|third|previous|unless|if|it|this|that)\b|n't\b",
     re.IGNORECASE,
 )
-_CLAUSES = re.compile(r"[.。;；\n]")
+_CLAUSES = re.compile(r"\.(?!\d)|[。;；\n]")
 # A parenthesis that says the name once more or where the thing comes from.
 _SAYS_AGAIN = re.compile(
     r"(?:also (?:called|known as|termed)|(?:commonly|otherwise) (?:called|known as)|"

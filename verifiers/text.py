@@ -64,6 +64,7 @@ from medrl.verifiers.wording import (
     head_of,
     peel,
     says_nothing,
+    without_cause,
 )
 
 
@@ -148,6 +149,9 @@ def _decide(problem: Problem, text: str, wanted: Wanted, known: Vocabulary | Non
         first = _decide(problem, f"{inverted[2]} {inverted[1]}", wanted, known)
         if first.score == 1.0:
             return first
+    alone = without_cause(core, problem.question) if not (known and known.ids(core)) else ""
+    if alone and _decide(problem, alone, wanted, known).score == 1.0:
+        return Verdict.right(f"it is {terms[0]!r:.60}, with the cause that the question tells")
     if _said_nothing(core, terms[0]):
         return Verdict.wrong("it commits to nothing")
     for shape in (text, core) if core != text else (text,):
@@ -220,6 +224,8 @@ def _decide(problem: Problem, text: str, wanted: Wanted, known: Vocabulary | Non
         verdict = by_measures(terms[0], core, known, asked) if len(terms) == 1 else None
     if verdict is None and known and _offers(core, _reference(terms, known), wanted, known):
         return Verdict.wrong(OPEN_CHOICE)
+    if verdict is None and known and not _reference(terms, known).ids and _is_other_pair(terms, core, known, asked):
+        return Verdict.wrong(f"both names are known as something else than those of {terms[0]!r:.60}")
     if verdict is None and known and _names_two(core, _reference(terms, known), wanted, known):
         return Verdict.wrong("two answers, neither taken back")
     verdict = (
@@ -443,6 +449,16 @@ def _names_two(core: str, reference: Reference, wanted: Wanted, known: Vocabular
     )
 
 
+def _is_other_pair(terms: tuple[str, ...], core: str, known: Vocabulary, asked: Asked) -> bool:
+    """Whether reference and answer are both "X (Y)", and each name of the answer excludes the reference's at its place."""
+    ours, theirs = _PAIR.fullmatch(terms[0]), _PAIR.fullmatch(core)
+    if ours is None or theirs is None or len(terms) > 1:
+        return False
+    read = [by_concepts(theirs[name], _reference((ours[name],), known), known, asked) for name in ("x", "y")]
+    return all(one is not None and one.score == 0.0 and one.reason != OPEN_CHOICE for one in read)
+
+
+_PAIR = re.compile(r"(?P<x>[^(),;（）]{2,50}?) ?[(（](?P<y>[^(),;（）]{2,50})[)）]")
 _SENTENCES = re.compile(r"(?<=\w\w)\. (?=[A-Z])|。|\n+")
 _CAUSE = Pattern(r",? (?:due to|secondary to|caused by|resulting from) ", re.IGNORECASE)
 

@@ -238,6 +238,32 @@ _DENIED_FIRST = Pattern(
 _LEFT = ("rest", "found", "left", "likely", "still", "despite", "over", "than", "fits", "rather")
 
 
+# A thing with what brought it about before it.
+_INDUCED = re.compile(
+    r"(?P<cause>[A-Za-z][A-Za-z-]{2,30}?)[- ](?:induced|related|associated) (?P<name>[A-Za-z][^,.;:()\n]{2,60})|"
+    r"(?P<han>[\u3400-\u9fff]{2,10}?)(?:诱发|诱导|引起|所致|导致|相关)性?的?(?P<rest>[\u3400-\u9fff]{2,20})",
+    re.IGNORECASE,
+)
+
+
+def without_cause(text: str, question: str) -> str:
+    """Of "insulin-induced hypoglycaemia" the thing alone, where the question says that the patient takes it; else ""."""
+    match = _INDUCED.fullmatch(text) if len(text) < 100 else None
+    if match is None:
+        return ""
+    cause = re.escape(match["cause"] or match["han"])
+    taken = re.search(
+        rf"\b(?<!not )(?:on|takes|taking|took|using|uses|given|received|receiving|started|starting|injects|injected|overdose of|"
+        rf"treated with) (?:\w+ )?{cause}\b|(?<![未不无停])(?:服用?|口服|注射|使用|应用|接受|过量)(?:了|过)?{cause}",
+        question,
+        re.IGNORECASE,
+    )
+    return (match["name"] or match["rest"]) if taken and not _NOT_TAKEN.search(question) else ""
+
+
+_NOT_TAKEN = re.compile(r"\b(?:no longer|never|stopped|denies|without|off|not (?:on|taking))\b|停用|未服|从未|否认", re.IGNORECASE)
+
+
 def after_denial(text: str) -> str:
     """Of "not X but Y", and "X cannot be excluded, but Y", what it leaves: Y; "" of any other text."""
     match = _DENIED_FIRST.fullmatch(text) if len(text) < 300 else None
