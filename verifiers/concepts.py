@@ -265,7 +265,7 @@ def _beside(one: _Name, other: _Name) -> Literal["contrast", "overlap", "strange
 # Words of two contrasts that exclude each other all the same.
 _APART = frozenset(
     pair
-    for one, other in (("central", "obstructive"), ("central", "branch"))
+    for one, other in (("central", "obstructive"), ("central", "branch"), ("cytoplasmic", "perinuclear"))
     for pair in ((one, other), (other, one))
 )
 

@@ -17,12 +17,18 @@ _DIRECTION = re.compile(
 )
 
 
-def by_direction(reference: str, head: str) -> Verdict | None:
+_CHAMBER = re.compile(r"ventric|atri|lung|hemisphere|心室|心房", re.IGNORECASE)
+
+
+def by_direction(reference: str, head: str, question: str) -> Verdict | None:
     """The verdict where the reference and the whole of an answer each are a direction between the sides, else None."""
     wanted = _direction(reference)
     given = _read(head) if wanted else None
     if wanted is None or given is None:
         return None
+    asked = question.lower()
+    if any(part.lower().lstrip("心") not in asked for part in _CHAMBER.findall(head)):
+        return None  # from another chamber than the one that is spoken of
     shown = " to ".join(given)
     return Verdict.right(f"from {shown}") if given == wanted else Verdict.wrong(f"from {shown}, the other way round")
 

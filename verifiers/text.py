@@ -96,6 +96,8 @@ class Text(VocabularyVerifier):
 
 def _spelt_out_as_another(text: str, wanted: Wanted, known: Vocabulary) -> bool:
     """Whether an abbreviation is followed by another thing's whole name in parentheses: PD（腹膜透析） of 帕金森病."""
+    if compact(text) in wanted.names:
+        return False
     for match in _SPELT_OUT.finditer(text) if "(" in text or "（" in text else ():
         ids = known.ids(match["name"].strip())
         if ids and not ids & _reference(wanted.terms, known).ids and compact(match["name"]) not in wanted.names:
@@ -161,7 +163,7 @@ def _decide(problem: Problem, text: str, wanted: Wanted, known: Vocabulary | Non
     if staged:
         return staged
     stated = _to_avoid(problem, text, wanted, known) or _by_statement(problem, core, wanted, known)
-    stated = stated or by_direction(terms[0], peel(text))
+    stated = stated or by_direction(terms[0], peel(text), problem.question)
     if stated:
         return stated
     cause = _CAUSE.search(core)
