@@ -277,8 +277,9 @@ def _plain(parts: Sequence[Part], reference: Reference, known: Vocabulary, asked
 
 def _says_less(known: Vocabulary, broad: int, narrow: int) -> bool:
     """Whether a broader concept leaves out more than what goes without saying (acute, primary, classical)."""
-    wide = {word for name in known.index.spelt[broad] for word in name}
-    return not any(set(name) - wide <= _LEAST for name in known.index.spelt[narrow])
+    names = set(known.index.spelt[broad])
+    wide = {word for name in names for word in name}
+    return not any(set(name) - wide <= _LEAST for name in known.index.spelt[narrow] if name not in names)
 
 
 def says_another(tail: str, reference: Reference, known: Vocabulary) -> bool:
