@@ -15,7 +15,8 @@ _DASH = re.compile(r" [-–—]+ (?!no\b|not\b)|—+")
 _APPOSITION = re.compile(
     r", (?:the only|a|an|which|as|so|caused by|characteri[sz]ed by|"
     r"(?:carried|transported|mediated|secreted|produced|released|encoded|transmitted|spread|synthesi[sz]ed|supplied|innervated|"
-    r"derived|formed|absorbed|excreted|metaboli[sz]ed|cleared|stored) (?:by|via|through|across|from|in)|due to|defined by|meaning|regardless|particularly|then)\b|"
+    r"derived|formed|absorbed|excreted|metaboli[sz]ed|cleared|stored) (?:by|via|through|across|from|in)|"
+    r"due to|defined by|meaning|regardless|particularly|then)\b|"
     r"[,，](?:属|系|因|由|其|故)",
     re.IGNORECASE,
 )
@@ -96,12 +97,14 @@ _EXCLUDED = re.compile(
     r"ha(?:s|ve) to|needs? to|ought to)(?: also| still)? be) (?:also |already |thereby |considered (?:and|but) )?"
     r"(?:ruled out|excluded|rejected|dismissed|unlikely|less likely)\b[^,]{0,60}|"
     r"[\s,]*(?:also )?consider(?:ed)? [^,]{3,60},? but [^,]{3,60} (?:(?:argues?|speaks?|is|are|counts?|tells?) (?:strongly )?"
-    r"against (?:it|this|them)|makes? (?:it|this|them) (?:very |less )?(?:un)?likely|do(?:es)? not (?:support|fit) (?:it|them))|"
+    r"against (?:it|this|them)|makes? (?:it|this|them) (?:very |less )?(?:un)?likely|"
+    r"do(?:es)? not (?:support|fit) (?:it|them))|"
     r"[\s,]*[^,]{3,90} (?:is|are|was|were) (?:also |still )?(?:in|on|part of|among) (?:the|my) (?:list|differentials?)"
     r"(?: diagnos[ei]s)?,? but (?:(?:do(?:es)?|would|can) ?not|cannot|fails? to) (?:explain|fit|account for|match|cause|"
     r"produce)[^,]{0,60}|"
     r"[\s,]*[^,]{3,90} (?:is|are|was|were) (?:also |still )?(?:in|on|part of|among) (?:the|my) (?:list|differentials?)"
-    r"(?: diagnos[ei]s)?,? but (?:is |are |seems? |was |were )?(?:much |far |very )?(?:less likely|unlikely|less probable|rarer)"
+    r"(?: diagnos[ei]s)?,? but (?:is |are |seems? |was |were )?(?:much |far |very )?"
+    r"(?:less likely|unlikely|less probable|rarer)"
     r"[^,]{0,60}|"
     r"[\s,]*[^,]{3,60} (?:does|do|would) not (?:explain|account for) [^,]{3,60}|"
     r"[\s,，]*[^,，]{2,30}(?:已|可|已经|可以|被|均|都){1,2}(?:排除|除外)",

@@ -18,9 +18,9 @@ _CONTRASTS: tuple[dict[str, str], ...] = (
         "decreased": r"↓|decreas\w*|suppress\w*|reduc\w+|low(?:er|ered|ers)?|falls?|fell|drops?|"
         r"declin\w+|diminish\w*|depress\w+|down|"
         r"shorten\w*|缩短|下降|降低|减低|减少|减弱|下调|偏低|变小",
-        "unchanged": r"unchanged|preserved|no (?:(?:significant|appreciable|substantial|notable|real|major|clinically relevant) )?"
-        r"(?:change|effect)|not (?:(?:significantly|appreciably|substantially) )?(?:changed|altered|affected)|normal|没有变化|"
-        r"无明显(?:变化|改变|影响)|无显著(?:变化|改变|影响)|基本不变|不受影响|unaffected|stays? the same|不变|无变化|正常",
+        "unchanged": r"unchanged|preserved|no (?:(?:significant|appreciable|substantial|notable|real|major) )?"
+        r"(?:change|effect)|not (?:(?:significantly|appreciably|substantially) )?(?:changed|altered|affected)|normal|"
+        r"没有变化|无明显(?:变化|改变|影响)|无显著(?:变化|改变|影响)|基本不变|不受影响|unaffected|stays? the same|不变|无变化|正常",
     },
     {
         "left": r"left(?:ward)?|左",
@@ -45,7 +45,9 @@ _PATTERNS = tuple(
     for contrast in _CONTRASTS
 )
 _SIDES = 1
-_IS_THERE = re.compile(r"(?:it is |是)?(?:(?:definitely|clearly|certainly) )?(?:present|absent|存在|不存在|缺如)[.。]?", re.IGNORECASE)
+_IS_THERE = re.compile(
+    r"(?:it is |是)?(?:(?:definitely|clearly|certainly) )?(?:present|absent|存在|不存在|缺如)[.。]?", re.IGNORECASE
+)
 _LEVELS = frozenset(_CONTRASTS[0])
 # What a reference may hold besides its pole.
 _BARE = re.compile(

@@ -254,7 +254,9 @@ _SURE = re.compile(
 # What may stand before "=" in a reference: k, CL, AG, t1/2, t_{1/2}, V_d.
 _SHORT = re.compile(r"[A-Za-z]{1,4}|(?=.{0,8}[\d_½])[A-Za-z][\w{}/ ½]{0,8}")
 _COMPUTES = re.compile(r"\w ?[/*] ?\w|\w [-+−] \w")
-_MAY = Pattern(r"[\\√·*×^²³/+]|[)\w]\s[-−–]|\)[-−–]|[A-Z] x [A-Z]|(?:ln|log|exp|sqrt) ?[\d(]")  # `_SURE` and `_COMPUTES` want one
+_MAY = Pattern(
+    r"[\\√·*×^²³/+]|[)\w]\s[-−–]|\)[-−–]|[A-Z] x [A-Z]|(?:ln|log|exp|sqrt) ?[\d(]"
+)  # `_SURE` and `_COMPUTES` want one
 _COMMAND = re.compile(r"\\\w+")
 _WORDS = re.compile(r"(?<![A-Za-z\\])[A-Za-z]{7,}")
 
@@ -284,8 +286,10 @@ def _is_sure(text: str) -> bool:
         node = read_expression(one.right).node
     except (TooLarge, Unreadable):
         return False
-    return bool(node.names) and node.kind != "name" and (
-        not all(map(_is_unit, node.names)) or (one.left != "" and all(map(_CAPITALS.fullmatch, node.names)))
+    return (
+        bool(node.names)
+        and node.kind != "name"
+        and (not all(map(_is_unit, node.names)) or (one.left != "" and all(map(_CAPITALS.fullmatch, node.names))))
     )
 
 

@@ -42,6 +42,7 @@ from medrl.verifiers.reading import VocabularyVerifier
 from medrl.verifiers.relations import by_relation
 from medrl.verifiers.scripts import has_han, simplified
 from medrl.verifiers.stages import by_stage, of_another_scale
+from medrl.verifiers.twofold import is_other_pair, names_two, withholds
 from medrl.verifiers.typos import repaired
 from medrl.verifiers.vocabularies import Sources, vocabulary
 from medrl.verifiers.wanted import Wanted, denied, glossed, mentions, wanted_of
@@ -136,7 +137,9 @@ def _turns(problem: Problem, after: str, wanted: Wanted, known: Vocabulary | Non
     return bool(words) and short and not silent and _decide(problem, after, wanted, known).score != 1.0
 
 
-_SIDE_BEHIND = Pattern(r"^(?:an? |the )?([^,;.]{3,60}?),? (?:on|to|of|in) the (left|right)(?: side)?(?=[.,;]|$)", re.IGNORECASE)
+_SIDE_BEHIND = Pattern(
+    r"^(?:an? |the )?([^,;.]{3,60}?),? (?:on|to|of|in) the (left|right)(?: side)?(?=[.,;]|$)", re.IGNORECASE
+)
 
 
 def _decide(problem: Problem, text: str, wanted: Wanted, known: Vocabulary | None) -> Verdict:
@@ -213,9 +216,9 @@ def _decide(problem: Problem, text: str, wanted: Wanted, known: Vocabulary | Non
             return whole
         verdict = _by_head(core, head, reference, known, asked) or whole
     if verdict and verdict.score == 1.0:
-        rest, excluded = without_exclusions(tail)
+        beside, excluded = without_exclusions(tail)
         again = known is not None and (
-            (rest != "" and says_another(rest, _reference(terms, known), known))
+            (beside != "" and says_another(beside, _reference(terms, known), known))
             or (excluded != "" and names_reference(excluded, _reference(terms, known), known))
         )
         verdict = None if again or not explained or DENIES.search(head) or denied(tail, terms) else verdict
@@ -226,9 +229,11 @@ def _decide(problem: Problem, text: str, wanted: Wanted, known: Vocabulary | Non
         verdict = by_measures(terms[0], core, known, asked) if len(terms) == 1 else None
     if verdict is None and known and _offers(core, _reference(terms, known), wanted, known):
         return Verdict.wrong(OPEN_CHOICE)
-    if verdict is None and known and not _reference(terms, known).ids and _is_other_pair(terms, core, known, asked):
+    if verdict is None and known and not _reference(terms, known).ids and is_other_pair(terms, core, known, asked):
         return Verdict.wrong(f"both names are known as something else than those of {terms[0]!r:.60}")
-    if verdict is None and known and _names_two(core, _reference(terms, known), wanted, known):
+    if verdict is None and withholds(core, terms[0], problem.question):
+        return Verdict.wrong(f"it withholds what {terms[0]!r:.60} gives")
+    if verdict is None and known and names_two(core, _reference(terms, known), wanted, known):
         return Verdict.wrong("two answers, neither taken back")
     verdict = (
         verdict
@@ -294,9 +299,7 @@ def _by_statement(problem: Problem, core: str, wanted: Wanted, known: Vocabulary
         return len(ours) == 1 and ours <= theirs and sure
 
     reference = wanted.terms[0]
-    stated = by_relation(reference, core, same) or by_presence(
-        reference, core, same, asked, problem.question
-    )
+    stated = by_relation(reference, core, same) or by_presence(reference, core, same, asked, problem.question)
     return stated or by_form(reference, core, same)
 
 
@@ -436,32 +439,6 @@ def _offers(core: str, reference: Reference, wanted: Wanted, known: Vocabulary) 
     )
 
 
-def _names_two(core: str, reference: Reference, wanted: Wanted, known: Vocabulary) -> bool:
-    """Whether an answer is nothing but two names, each a sentence, of which one is the reference and the other is not."""
-    parts = _SENTENCES.split(core) if len(core) < 160 and _SENTENCES.search(core) else []
-    if len(parts) != 2 or not reference.ids:
-        return False
-    own = [compact(part) in wanted.names or bool(known.ids(part) & reference.ids) for part in parts]
-    others = known.ids(parts[own.index(False)]) if sum(own) == 1 else frozenset[int]()
-    kinds = {known.concepts[one].kind for one in reference.ids}
-    return len(others) > 0 and all(
-        one >= 0 and known.concepts[one].kind in kinds and known.apart(one, ours)
-        for one in others
-        for ours in reference.ids
-    )
-
-
-def _is_other_pair(terms: tuple[str, ...], core: str, known: Vocabulary, asked: Asked) -> bool:
-    """Whether reference and answer are both "X (Y)", and each name of the answer excludes the reference's at its place."""
-    ours, theirs = _PAIR.fullmatch(terms[0]), _PAIR.fullmatch(core)
-    if ours is None or theirs is None or len(terms) > 1:
-        return False
-    read = [by_concepts(theirs[name], _reference((ours[name],), known), known, asked) for name in ("x", "y")]
-    return all(one is not None and one.score == 0.0 and one.reason != OPEN_CHOICE for one in read)
-
-
-_PAIR = re.compile(r"(?P<x>[^(),;（）]{2,50}?) ?[(（](?P<y>[^(),;（）]{2,50})[)）]")
-_SENTENCES = re.compile(r"(?<=\w\w)\. (?=[A-Z])|。|\n+")
 _CAUSE = Pattern(r",? (?:due to|secondary to|caused by|resulting from) ", re.IGNORECASE)
 
 
@@ -481,7 +458,11 @@ def _without_asides(problem: Problem, text: str, wanted: Wanted, known: Vocabula
         echo = len(compact(aside)) > 3 and compact(aside) in compact(problem.question)
         name = another_name(aside)
         name_only = says_it_is_a_name(aside)
-        again = same(name) if name else name_only or gives_cause(aside) and not (known and says_another(aside, reference, known))
+        again = (
+            same(name)
+            if name
+            else name_only or (gives_cause(aside) and not (known and says_another(aside, reference, known)))
+        )
         if not (echo or again or (known and only_describes(aside, reference.ids, known, _asked(problem.question)))):
             return DIFFERENTIAL_ASIDE.sub(" ", known.one_name(text) if known else text)
     return DIFFERENTIAL_ASIDE.sub(" ", PARENS.sub("", text))

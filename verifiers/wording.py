@@ -78,9 +78,8 @@ _OTHER = (
 # What an answer only tells apart from itself, in parentheses.
 DIFFERENTIAL_ASIDE = Pattern(
     r"[（(](?:(?:鉴别诊断|鉴别|需与|differential|d/?dx|vs\.?|rule out)(?=[^()（）]{0,4}?\w\w)|"
-    r"(?:correct\w*|revis\w+|replac\w+|chang\w+|not|instead of) (?:from )?(?:my |an? |the )?(?:first|initial|earlier|previous|"
-    r"original) (?:thought|answer|guess|impression|idea|choice)(?=[^()（）]{0,4}?\w\w)|"
-    r"(?:更正|纠正|修正|推翻)(?:了)?(?:我)?(?:最初|起初|开始|之前|先前|第一)的?(?:想法|答案|判断|印象|考虑)|"
+    r"(?:correcting|revising|retracting) my (?:first|initial|earlier|previous|original) (?:thought|answer|guess|impression|"
+    r"idea)(?= of [^()（）,;:]{2,50}[)）])(?![^()（）]* (?:to|it|is|now|but|or|not)\b)|"
     rf"not {_OTHER})[^()（）]{{0,120}}[)）]",
     re.IGNORECASE,
 )
@@ -253,15 +252,17 @@ def without_cause(text: str, question: str) -> str:
         return ""
     cause = re.escape(match["cause"] or match["han"])
     taken = re.search(
-        rf"\b(?<!not )(?:on|takes|taking|took|using|uses|given|received|receiving|started|starting|injects|injected|overdose of|"
-        rf"treated with) (?:\w+ )?{cause}\b|(?<![未不无停])(?:服用?|口服|注射|使用|应用|接受|过量)(?:了|过)?{cause}",
+        rf"\b(?<!not )(?:on|takes|taking|took|using|uses|given|received|receiving|started|starting|injects|injected|"
+        rf"overdose of|treated with) (?:\w+ )?{cause}\b|(?<![未不无停])(?:服用?|口服|注射|使用|应用|接受|过量)(?:了|过)?{cause}",
         question,
         re.IGNORECASE,
     )
     return (match["name"] or match["rest"]) if taken and not _NOT_TAKEN.search(question) else ""
 
 
-_NOT_TAKEN = re.compile(r"\b(?:no longer|never|stopped|denies|without|off|not (?:on|taking))\b|停用|未服|从未|否认", re.IGNORECASE)
+_NOT_TAKEN = re.compile(
+    r"\b(?:no longer|never|stopped|denies|without|off|not (?:on|taking))\b|停用|未服|从未|否认", re.IGNORECASE
+)
 
 
 def after_denial(text: str) -> str:
