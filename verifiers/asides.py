@@ -106,7 +106,6 @@ _EXCLUDED = re.compile(
     r"(?: diagnos[ei]s)?,? but (?:is |are |seems? |was |were )?(?:much |far |very )?"
     r"(?:less likely|unlikely|less probable|rarer)"
     r"[^,]{0,60}|"
-    r"[\s,]*[^,]{3,60} (?:does|do|would) not (?:explain|account for) [^,]{3,60}|"
     r"[\s,，]*[^,，]{2,30}(?:已|可|已经|可以|被|均|都){1,2}(?:排除|除外)",
     re.IGNORECASE,
 )

@@ -20,7 +20,8 @@ _CONTRASTS: tuple[dict[str, str], ...] = (
         r"shorten\w*|缩短|下降|降低|减低|减少|减弱|下调|偏低|变小",
         "unchanged": r"unchanged|preserved|no (?:(?:significant|appreciable|substantial|notable|real|major) )?"
         r"(?:change|effect)|not (?:(?:significantly|appreciably|substantially) )?(?:changed|altered|affected)|normal|"
-        r"没有变化|无明显(?:变化|改变|影响)|无显著(?:变化|改变|影响)|基本不变|不受影响|unaffected|stays? the same|不变|无变化|正常",
+        r"没有变化|无明显(?:变化|改变|影响)|无显著(?:变化|改变|影响)|基本不变|不受影响|"
+        r"unaffected|stays? the same|不变|无变化|正常",
     },
     {
         "left": r"left(?:ward)?|左",

@@ -42,7 +42,7 @@ from medrl.verifiers.reading import VocabularyVerifier
 from medrl.verifiers.relations import by_relation
 from medrl.verifiers.scripts import has_han, simplified
 from medrl.verifiers.stages import by_stage, of_another_scale
-from medrl.verifiers.twofold import is_other_pair, names_two, withholds
+from medrl.verifiers.twofold import is_other_pair, names_two, touches, withholds
 from medrl.verifiers.typos import repaired
 from medrl.verifiers.vocabularies import Sources, vocabulary
 from medrl.verifiers.wanted import Wanted, denied, glossed, mentions, wanted_of
@@ -219,7 +219,7 @@ def _decide(problem: Problem, text: str, wanted: Wanted, known: Vocabulary | Non
         beside, excluded = without_exclusions(tail)
         again = known is not None and (
             (beside != "" and says_another(beside, _reference(terms, known), known))
-            or (excluded != "" and names_reference(excluded, _reference(terms, known), known))
+            or (excluded != "" and touches(excluded, _reference(terms, known), known))
         )
         verdict = None if again or not explained or DENIES.search(head) or denied(tail, terms) else verdict
     if verdict is None and known and (meaning := meaning_of(peel(head), problem.question)):

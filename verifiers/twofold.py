@@ -4,8 +4,8 @@ import re
 
 from medrl.verifiers.claims import OPEN_CHOICE, by_concepts
 from medrl.verifiers.concepts import Vocabulary
-from medrl.verifiers.normalise import compact
-from medrl.verifiers.parts import Reference
+from medrl.verifiers.normalise import compact, tokens
+from medrl.verifiers.parts import Reference, names_reference
 from medrl.verifiers.wanted import Wanted
 from medrl.verifiers.wording import AVOID, LIST, Asked
 
@@ -32,6 +32,19 @@ def is_other_pair(terms: tuple[str, ...], core: str, known: Vocabulary, asked: A
         return False
     read = [by_concepts(theirs[name], Reference.of((ours[name],), known), known, asked) for name in ("x", "y")]
     return all(one is not None and one.score == 0.0 and one.reason != OPEN_CHOICE for one in read)
+
+
+def touches(text: str, reference: Reference, known: Vocabulary) -> bool:
+    """Whether a text names the reference, or a thing of its family of which it is not known that it is another."""
+    if names_reference(text, reference, known):
+        return True
+    families = {known.family(one) for one in reference.ids}
+    return any(
+        one >= 0 and known.family(one) in families and not known.apart(one, ours)
+        for mention in known.mentions(tokens(text), text)
+        for one in mention.ids
+        for ours in reference.ids
+    )
 
 
 def withholds(text: str, reference: str, question: str) -> bool:

@@ -253,7 +253,8 @@ def without_cause(text: str, question: str) -> str:
     cause = re.escape(match["cause"] or match["han"])
     taken = re.search(
         rf"\b(?<!not )(?:on|takes|taking|took|using|uses|given|received|receiving|started|starting|injects|injected|"
-        rf"overdose of|treated with) (?:\w+ )?{cause}\b|(?<![未不无停])(?:服用?|口服|注射|使用|应用|接受|过量)(?:了|过)?{cause}",
+        rf"overdose of|treated with) (?:\w+ )?{cause}\b|"
+        rf"(?<![未不无停])(?:服用?|口服|注射|使用|应用|接受|过量)(?:了|过)?{cause}",
         question,
         re.IGNORECASE,
     )
