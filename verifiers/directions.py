@@ -8,7 +8,7 @@ from medrl.types import Verdict
 _SIDES = {"left": "left", "right": "right", "l": "left", "r": "right", "左": "left", "右": "right"}
 _PART = r"(?: (?:ventricle|atrium|heart|side|chamber|lung|hemisphere))?"
 _DIRECTION = re.compile(
-    rf"(?:(?:a|the|it|blood|flow|shunt|shunts|flows|goes|is|runs|shunting|direction|from) ){0, 6}(?P<from>left|right|[LR])"
+    rf"(?:(?:a|the|it|blood|flow|shunt|shunts|flows|goes|is|runs|shunting|direction|from) ){{0,6}}(?P<from>left|right|[LR])"
     rf"(?: side)?{_PART}(?:[- ]to[- ](?:the )?| ?(?:→|->|-->|=>|⇒) ?)(?P<to>left|right|[LR])"
     rf"{_PART}(?: (?:shunt|shunting|flow|direction))?|"
     r"(?:血流|分流)?(?:方向)?(?:是|为)?(?:从|由|自)?(?P<han>[左右])(?:心室|心房|心|侧)?(?:向|至|到|往|→|->)"
