@@ -17,6 +17,8 @@ _APPOSITION = re.compile(
     r"(?:usually|often|typically|commonly|classically|mostly) (?:around|in|at|on|near|within) |"
     r"by (?:way|means) of|by (?!mouth|\w* ?(?:injection|infusion|inhalation|IM|IV)\b)|"
     r"the [a-z]+(?: [a-z]+)? (?:that|which|of)|a|an|which|as|so|caused by|characteri[sz]ed by|due to|defined by|meaning|"
+    r"(?:carried|transported|mediated|secreted|produced|released|encoded|transmitted|spread|synthesi[sz]ed|supplied|innervated|"
+    r"derived|formed|absorbed|excreted|metaboli[sz]ed|cleared|stored) (?:by|via|through|across|from|in)|"
     r"regardless|particularly|then)\b|"
     r"[,，](?:属|系|因|由|其|故|多(?:为|见于|由|因|发)|常(?:为|见于|由|因)|好发于|常?表现为|典型表现)",
     re.IGNORECASE,
@@ -48,7 +50,7 @@ _UNDOES = re.compile(
     r"last|second|third|previous|unless|if|it|this|that)\b|n't\b",
     re.IGNORECASE,
 )
-_CLAUSES = re.compile(r"[.。;；\n]")
+_CLAUSES = re.compile(r"\.(?!\d)|[。;；\n]")
 # A parenthesis that says the name once more or where the thing comes from.
 _SAYS_AGAIN = re.compile(
     r"(?:also (?:called|known as|termed)|(?:commonly|otherwise) (?:called|known as)|"
@@ -109,6 +111,16 @@ _EXCLUDED = re.compile(
     r"[\s,，]*[^,，]{3,60}? (?:has been|have been|is|are|was|were|(?:should|must|"
     r"ha(?:s|ve) to|needs? to|ought to)(?: also| still)? be) (?:also |already |thereby |considered (?:and|but) )?"
     r"(?:ruled out|excluded|rejected|dismissed|unlikely|less likely)\b[^,]{0,60}|"
+    r"[\s,]*(?:also )?consider(?:ed)? [^,]{3,60},? but [^,]{3,60} (?:(?:argues?|speaks?|is|are|counts?|tells?) (?:strongly )?"
+    r"against (?:it|this|them)|makes? (?:it|this|them) (?:very |less )?(?:un)?likely|"
+    r"do(?:es)? not (?:support|fit) (?:it|them))|"
+    r"[\s,]*[^,]{3,90} (?:is|are|was|were) (?:also |still )?(?:in|on|part of|among) (?:the|my) (?:list|differentials?)"
+    r"(?: diagnos[ei]s)?,? but (?:(?:do(?:es)?|would|can) ?not|cannot|fails? to) (?:explain|fit|account for|match|cause|"
+    r"produce)[^,]{0,60}|"
+    r"[\s,]*[^,]{3,90} (?:is|are|was|were) (?:also |still )?(?:in|on|part of|among) (?:the|my) (?:list|differentials?)"
+    r"(?: diagnos[ei]s)?,? but (?:is |are |seems? |was |were )?(?:much |far |very )?"
+    r"(?:less likely|unlikely|less probable|rarer)"
+    r"[^,]{0,60}|"
     r"[\s,，]*[^,，]{2,30}(?:已|可|已经|可以|被|均|都){1,2}(?:排除|除外)",
     re.IGNORECASE,
 )
@@ -176,6 +188,18 @@ def another_name(aside: str) -> str:
     return (match["name"] or match["han"] or "") if match else ""
 
 
+def says_it_is_a_name(aside: str) -> bool:
+    """Whether a parenthesis says of the name before it that it is the old or the new one, and no more."""
+    return bool(_OF_NAME.fullmatch(aside.strip()))
+
+
+_OF_NAME = re.compile(
+    r"(?:an? |the |its )?(?:old|older|former|formerly used|obsolete|outdated|previous|earlier|new|newer|current|modern|"
+    r"generic|brand|trade|proprietary|common|lay|scientific|latin|british|american|eponymous|us|uk|inn|usan) "
+    r"(?:name|term|nomenclature|terminology|taxonomic name|spelling|designation)s?|"
+    r"(?:旧称|旧名|曾用名|原名|老名称|新名|新名称|现名|现称|旧的名称|商品名|通用名|俗称|俗名|学名|别名|异名)",
+    re.IGNORECASE,
+)
 _NO_CAUSE = re.compile(r"\b(?:not?|or|mis\w+|exclu\w+|wrong|unlikely|other)\b|[误非不或未无]|排除|除外", re.IGNORECASE)
 
 

@@ -8,6 +8,7 @@ reference's, or less than was asked. Words that are neither known nor empty leav
 import operator
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 from medrl.types import Verdict
@@ -242,6 +243,10 @@ def _wrong(
     parts: Sequence[Part], affirmed: list[frozenset[int]], reference: Reference, known: Vocabulary, asked: Asked
 ) -> Verdict | None:
     """Wrong where every concept that is affirmed excludes the reference's, or the only one says less than it."""
+    if reference.several and not reference.ids:  # whatever of these it is, the answer is none of them
+        each = replace(reference, ids=reference.several, several=frozenset())
+        verdict = _wrong(parts, affirmed, each, known, asked) if min(reference.several) >= 0 else None
+        return verdict or _wrong_base(parts, affirmed, reference, known, asked)
     if not reference.ids:
         return _wrong_base(parts, affirmed, reference, known, asked)
     if any(_holds_reference(one, reference, known) for ids in affirmed for one in ids):
@@ -310,8 +315,9 @@ def _plain(parts: Sequence[Part], reference: Reference, known: Vocabulary, asked
 
 def _says_less(known: Vocabulary, broad: int, narrow: int) -> bool:
     """Whether a broader concept leaves out more than what goes without saying (acute, primary, classical)."""
-    wide = {word for name in known.index.spelt[broad] for word in name}
-    return not any(set(name) - wide <= _LEAST for name in known.index.spelt[narrow])
+    names = set(known.index.spelt[broad])
+    wide = {word for name in names for word in name}
+    return not any(set(name) - wide <= _LEAST for name in known.index.spelt[narrow] if name not in names)
 
 
 def says_another(tail: str, reference: Reference, known: Vocabulary) -> bool:

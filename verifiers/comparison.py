@@ -87,6 +87,9 @@ def compare(problem: Problem, reference: Quantity, given: Quantity, tolerance: f
             if given.stray and given.stray.lower() not in _PLAIN_WORDS:
                 return Finding("abstain", f"the unit {given.stray!r} is not known")
             if not (fixes(question, unit) or problem.metadata.get("unit")):
+                alone = _value(problem, reference, given, unit, unit, tolerance)
+                if alone.outcome == "wrong" and _near(given, reference) and unit.dims not in _OTHER_UNITS_NEAR:
+                    return Finding("wrong", f"{alone.reason} in any unit")
                 return Finding("abstain", f"the answer has no unit and the question does not fix {unit.symbol!r}")
             theirs = unit
         elif unit and ASKS_PERCENT.search(question) and abs(given.number) > 1:
@@ -122,6 +125,15 @@ def compare(problem: Problem, reference: Quantity, given: Quantity, tolerance: f
     if degrees and (reference.base < _COLD or _DIFFERENCE.search(question)):
         return Finding("abstain", "a difference of temperatures does not convert as a temperature")
     return _value(problem, reference, given, unit, theirs, tolerance)
+
+
+# Units of these may be so near each other that one figure means the same in the other.
+_OTHER_UNITS_NEAR = ((("pressure", 1),), (("volume", 1),), (("temperature", 1),), (("length", 1),), (("time", 1),))
+
+
+def _near(given: Quantity, reference: Quantity) -> bool:
+    """Whether two numbers are so near each other that no change of a unit parts them."""
+    return reference.number > 0 and Fraction(3, 5) < given.number / reference.number < Fraction(5, 3)
 
 
 def _echo(question: str, given: Quantity, unit: Unit, theirs: Unit) -> Finding | None:
@@ -217,6 +229,8 @@ def _value(
         return Finding("abstain", f"{shown} is {wanted} if it was rounded to one digit")
     finer = None not in (given.decimals, reference.decimals) and (given.decimals or 0) > (reference.decimals or 0)
     if finer and _CONVERSION.search(problem.question) and round(value, reference.decimals or 0) == reference.number:
+        if unit and _is_converted(problem, given, unit, value):
+            return Finding("right", f"{shown} is {wanted}, before it was rounded")
         return Finding("abstain", f"{shown} may be {wanted}, before it was rounded")
     if given.above is not None and given.above == reference.number and unit is None:
         if _SCORED.search(problem.question) and given.below and given.below >= given.above:
@@ -225,6 +239,18 @@ def _value(
     if unit and not unit.dims and theirs is None and given.number == reference.number:
         return Finding("abstain", f"{shown} may be a percentage or a plain number")
     return Finding("wrong", f"{shown} is not {wanted}")
+
+
+def _is_converted(problem: Problem, given: Quantity, unit: Unit, value: Fraction) -> bool:
+    """Whether a value is, to its last decimal, the one quantity of the question that converts to the unit."""
+    found = []
+    for q in quantities(plain(problem.question)):
+        if q.unit is None or q.unit.same_as(unit):
+            continue
+        theirs = q.unit if q.unit.dims == unit.dims else _bridged(problem, unit, q.unit)
+        if theirs:
+            found.append(unit.from_base(theirs.to_base(q.number)))
+    return len(found) == 1 and round(found[0], given.decimals or 0) == value
 
 
 def _rounds_to(

@@ -277,11 +277,13 @@ def _beside(one: _Name, other: _Name) -> Literal["contrast", "overlap", "strange
     """
     if not _nested(one, other):
         return "strange"
+    if any(a in one.words and b in other.words for a, b in _APART):
+        return "contrast"
     if one.poles == other.poles:
         return "overlap"
     rows = {row for row, _ in one.poles} & {row for row, _ in other.poles}
     parted = {row for row in rows if _of(one, row) != _of(other, row)}
-    if parted - {-1} or any(a in one.words and b in other.words for a, b in _APART):
+    if parted - {-1}:
         return "contrast"
     if parted or _of(one, -1) & NEGATIONS != _of(other, -1) & NEGATIONS:  # other numbers, or a negation
         return "contrast" if one.core == other.core and one.han == other.han else "strange"
@@ -290,7 +292,11 @@ def _beside(one: _Name, other: _Name) -> Literal["contrast", "overlap", "strange
 
 _UNLIKE = frozenset("假 伪 副 类 拟 荨 促 抗".split())  # 假性 is here without its 性
 # Words of two contrasts that exclude each other all the same.
-_APART = frozenset({("central", "obstructive"), ("obstructive", "central")})
+_APART = frozenset(
+    pair
+    for one, other in (("central", "obstructive"), ("central", "branch"), ("cytoplasmic", "perinuclear"))
+    for pair in ((one, other), (other, one))
+)
 
 
 def _of(name: _Name, row: int) -> set[str]:

@@ -289,6 +289,9 @@ def _route(wanted: Regimen, given: Regimen, asked: Regimen, question: str) -> Fi
         extra = [one for one in theirs if {one.base} != {route.base for route in asked.routes}]
         if extra and {(one.base, one.special) for one in extra} == {("oral", "")} and not asked.routes:
             extra = [] if not _BY_MOUTH.isdisjoint(_LATIN.findall(question.lower())) else extra
+        named = {route.base for route in asked.routes}
+        if extra and len(named) == 1 and not _ANOTHER_ROUTE.search(asked.rest):
+            return Finding("wrong", f"{extra[0].base} where the question says {named.pop()}")
         return Finding("abstain", "the answer adds a route") if extra else Finding("right", "no route is asked")
     if not theirs:
         return Finding("abstain", "the answer does not say by which route")
@@ -301,6 +304,15 @@ def _route(wanted: Regimen, given: Regimen, asked: Regimen, question: str) -> Fi
     return Finding(
         "wrong" if both else "abstain", f"{other.special or other.base} where {one.special or one.base} is wanted"
     )
+
+
+# A question that names a route and may yet want another one.
+_ANOTHER_ROUTE = re.compile(
+    r"\b(?:not?|never|cannot|unable|fail\w*|after|already|switch\w*|chang\w+|instead|intoleran\w*|vomit\w*|swallow\w*|unlike|"
+    r"versus|than|when|if|or|other|alternative|route|previous\w*|despite|receiv\w+|started|without|nil)\b|n't\b|"
+    r"[不无未后改非或停]|失败|途径|呕吐|其他",
+    re.IGNORECASE,
+)
 
 
 def _when(wanted: Regimen, given: Regimen) -> Finding:
@@ -322,8 +334,8 @@ def _amounts(
     kind: str,
 ) -> Finding:
     if not wanted:
-        named = {(q.number, q.unit) for q in asked}
-        extra = [q for q in given if (q.number, q.unit) not in named]
+        named = {(q.base, q.unit and q.unit.dims) for q in asked}
+        extra = [q for q in given if (q.base, q.unit and q.unit.dims) not in named]
         return Finding("abstain", f"the answer adds a {kind}") if extra else Finding("right", f"no {kind} is asked")
     if not given:
         return Finding("abstain", f"the answer gives no {kind}")

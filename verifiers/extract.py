@@ -150,6 +150,8 @@ _CUE = Pattern(
     r"(?:\*\*)?[ ]?(?::|：|=|\b(?:is|would be|should be|must be|was)\b:?)(?:\*\*)?[ \n]{0,4}"
     r"|\b(?:most likely|likeliest) (?:\w{1,20} ){0,3}(?:is|would be)\b:?[ \n]{0,4}"
     r"|\bfinal(?: answer)?:[ \n]{0,4}"
+    r"|\b(?:on balance|taken together|all things considered|everything considered|to sum up|in summary|"
+    r"in conclusion|putting (?:it all|this|everything) together),? (?:this|it) (?:is|must be|has to be)\b[ ]{0,4}"
     r"|\b(?:answer|diagnosis|conclusion) (?:that )?(?:I|we) (?:settle on|favou?r|choose|commit to|arrive at|reach|make|give)"
     r"(?: is\b|:)[ ]{0,4}"
     r"|\bI (?:would |also ){0,2}(?:choose|pick|select|answer|go with)\b:?[ ]{0,4}"

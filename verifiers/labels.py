@@ -54,6 +54,13 @@ _OTHERS = {
 _OF = re.compile(r"\bof (?=\s*(?:$|[.,;]))|\b(?:as|of) $|(?:的|为|是)$|^[:为是]")
 _ALONE_IN_PARENTHESES = re.compile(r"\(([A-Za-z\u3400-\u9fff -]{1,40})\)")
 _SPACES = re.compile(r" {2,}")
+# A question whose whole wish is the one or the other: "Report the BUN."
+_ASKS_NITROGEN = re.compile(
+    r"(?:^|[.?!。] ?)(?:report|state|give|what is|what was|calculate|read(?: off)?) (?:the |his |her )?(?:serum |plasma )?"
+    r"(?:blood urea nitrogen|BUN|urea nitrogen)(?: \(BUN\))?(?: level| concentration| value)?[.?]?$|"
+    r"(?:报告|写出|给出)(?:血清?)?(?:尿素氮|BUN)(?:值|结果|浓度)?[。？]?$",
+    re.IGNORECASE,
+)
 _ASKS_ELEMENT = re.compile(r"\belemental\b|元素", re.IGNORECASE)
 
 
@@ -101,6 +108,9 @@ def _wanted(reference: str, question: str) -> str:
     label = labelled(reference)[1]
     if label and not label.startswith("bare:"):
         return label
+    nitrogen = _ASKS_NITROGEN.search(question) if not label else None
+    if nitrogen and not mixed(question):
+        return "bun:"
     if not _ASKS_ELEMENT.search(question):
         return ""
     asked = {_what(match) for match in _LABEL.finditer(plain(last_sentence(question))) if match.lastgroup == "element"}

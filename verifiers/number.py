@@ -166,7 +166,7 @@ class Number(AnswerVerifier):
 
     def _amount(self, problem: Problem, reference: Quantity, text: str) -> Finding:
         inside = [quantities(part) for part in _ASIDE.findall(plain(text).rpartition("=")[2])] if "(" in text else []
-        text = as_asked(problem, reference, _concluded(_core(text)))
+        text = as_asked(problem, reference, _concluded(_total_of(_core(text))))
         some = _SOME_OF_IT.search(text)
         if some and quantities(text[: some.start()]):
             whole = self._amount(problem, reference, text[: some.start()])
@@ -249,6 +249,20 @@ class Number(AnswerVerifier):
                 return Finding("wrong", "a range where one value is asked")
             return Finding("abstain", "the answer is a range or a bound")
         return None
+
+
+_PARTS_FOLLOW = re.compile(r"(?P<whole>[^:,;()]{1,40}): ?(?P<parts>[^()]{6,300})")
+
+
+def _total_of(text: str) -> str:
+    """Of a total whose parts follow and add up to it, the total: "Five points: age 2, female 1, hypertension 2"."""
+    match = _PARTS_FOLLOW.fullmatch(text) if ":" in text else None
+    whole = quantities(match["whole"]) if match else []
+    parts = quantities(match["parts"]) if match and len(whole) == 1 else []
+    if match is None or len(parts) < 2 or len(re.split(r"[,;+]| and ", match["parts"])) != len(parts):
+        return text
+    alike = all(q.unit is None or q.unit == whole[0].unit for q in parts)
+    return match["whole"] if alike and sum(q.number for q in parts) == whole[0].number else text
 
 
 _TOTAL = re.compile(r"(?:共|总|合计|\b(?:total(?:s|ling)?|altogether|overall|sum)\b)[^\d,，;；]{0,12}$", re.IGNORECASE)

@@ -55,6 +55,14 @@ complete|total / incomplete|partial
 typical / atypical
 sporadic / familial|hereditary
 transudative / exudative
+conjugated / unconjugated
+sympathetic / parasympathetic
+intrinsic / extrinsic
+reversible / irreversible
+symptomatic / asymptomatic
+monoclonal / polyclonal
+preganglionic / postganglionic
+prerenal / postrenal
 高 / 低 / 正
 酸 / 碱
 上 / 下

@@ -71,6 +71,7 @@ class Reference:
     words: tuple[tuple[str, ...], ...]
     starts: frozenset[str]
     base: frozenset[int] = frozenset()
+    several: frozenset[int] = frozenset()  # the concepts that it may be, where it is a name of several and of none else
 
     @classmethod
     def of(cls, terms: Sequence[str], known: Vocabulary) -> "Reference":
@@ -80,7 +81,8 @@ class Reference:
         ids = frozenset().union(*(one for one in found if len(one) == 1 or _with_its_test(one, known)))
         words = tuple(dict.fromkeys(tuple(tokens(term)) for term in terms))
         base = frozenset[int]() if any(found) or len(terms) > 1 else _base_of(terms[0], words[0], known)
-        return cls(tuple(terms), ids, words, frozenset(own[0] for own in words if own), base)
+        several = found[0] if len(found) == 1 and len(found[0]) > 1 else frozenset[int]()
+        return cls(tuple(terms), ids, words, frozenset(own[0] for own in words if own), base, several)
 
     @property
     def generic(self) -> bool:

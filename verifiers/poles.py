@@ -19,7 +19,10 @@ _CONTRASTS: tuple[dict[str, str], ...] = (
         "decreased": r"↓|decreas\w*|suppress\w*|reduc\w+|low(?:er|ered|ers)?|falls?|fell|drops?|"
         r"declin\w+|diminish\w*|depress\w+|down|"
         r"shorten\w*|缩短|下降|降低|减低|减少|减弱|下调|偏低|变小",
-        "unchanged": r"unchanged|preserved|no change|normal|unaffected|stays? the same|no effect|不变|无变化|正常",
+        "unchanged": r"unchanged|preserved|no (?:(?:significant|appreciable|substantial|notable|real|major) )?"
+        r"(?:change|effect)|not (?:(?:significantly|appreciably|substantially) )?(?:changed|altered|affected)|normal|"
+        r"没有变化|无明显(?:变化|改变|影响)|无显著(?:变化|改变|影响)|基本不变|不受影响|"
+        r"unaffected|stays? the same|不变|无变化|正常",
     },
     {
         "left": r"left(?:ward)?|左",
@@ -33,7 +36,7 @@ _CONTRASTS: tuple[dict[str, str], ...] = (
     },
     {"benign": r"benign|良性", "malignant": r"malignan\w+|恶性"},
     {"positive": r"positive|阳性", "negative": r"negative|阴性"},
-    {"present": r"present", "absent": r"absent"},
+    {"present": r"present|存在", "absent": r"absent|不存在|缺如"},
     {"direct": r"direct|直接型?", "indirect": r"indirect|间接型?"},
     {"acute": r"acute|急性", "chronic": r"chronic|慢性", "subacute": r"subacute|亚急性"},
 )
@@ -46,6 +49,9 @@ _PATTERNS = tuple(
     for contrast in _CONTRASTS
 )
 _SIDES = 1
+_IS_THERE = re.compile(
+    r"(?:it is |是)?(?:(?:definitely|clearly|certainly) )?(?:present|absent|存在|不存在|缺如)[.。]?", re.IGNORECASE
+)
 _LEVELS = frozenset(_CONTRASTS[0])
 # What a reference may hold besides its pole.
 _BARE = re.compile(
@@ -86,6 +92,8 @@ def by_pole(question: str, reference: str, head: str) -> Verdict | None:
         head = reasoned["rest"] if reasoned else head
     given = _poles(_PATTERNS[number], head) if wanted else frozenset()
     if not given:
+        return None
+    if wanted | given <= {"present", "absent"} and not _IS_THERE.fullmatch(head):
         return None
     if number == _SIDES:
         wanted, given = _on_a_side(wanted, question), _on_a_side(given, question)

@@ -122,24 +122,11 @@ def absent_thing(reference: str) -> str:
     return found.thing if found and found.state == "absent" else ""
 
 
-def asked_absent(question: str, reference: str) -> str:
-    """The reference "Absent" with the thing of a question that asks whether it is present or absent; else as it is."""
-    if not _ABSENT_ALONE.fullmatch(reference.strip()):
-        return reference
-    match = _PRESENT_OR_ABSENT.search(question[-300:])
-    return f"No {match['thing']}" if match else reference
-
-
-_ABSENT_ALONE = re.compile(r"(?:it is )?(?:absent|not present)\.?", re.IGNORECASE)
-_PRESENT_OR_ABSENT = re.compile(
-    r"\b(?:is|are|was|were) (?:an? |the |any )?(?P<thing>[^?,.;:]{3,60}?) (?:present or absent|absent or present)\b",
-    re.IGNORECASE,
-)
-
-
-def by_presence(reference: str, text: str, same: Callable[[str, str], bool], asked: Asked) -> Verdict | None:
+def by_presence(
+    reference: str, text: str, same: Callable[[str, str], bool], asked: Asked, question: str
+) -> Verdict | None:
     """The verdict where the reference says that a thing is not there and the answer speaks of the same thing, or None."""
-    thing = absent_thing(reference)
+    thing = absent_thing(reference) or (_asked_for(question) if _ABSENT_ALONE.fullmatch(reference) else "")
     if not thing or len(text) > 300:
         return None
     opens = _YES_NO.match(text)
@@ -166,6 +153,21 @@ def by_presence(reference: str, text: str, same: Callable[[str, str], bool], ask
     if not unread and set(states) == {"absent"} and not _BUT.search(text) and presence_of(clauses[0]):
         return Verdict.right(f"says that {thing!r:.60} is not there")
     return None
+
+
+@lru_cache(maxsize=1024)
+def _asked_for(question: str) -> str:
+    """The thing of which a question asks whether it is present or absent; "" of any other question."""
+    found = list(_PRESENT_OR_ABSENT.finditer(question[-600:]))
+    return (found[0]["thing"] or found[0]["han"]) if len(found) == 1 else ""
+
+
+_ABSENT_ALONE = re.compile(r"(?:it is )?(?:absent|not present)[.]?|(?:不存在|缺如)。?", re.IGNORECASE)
+_PRESENT_OR_ABSENT = re.compile(
+    r"\b(?:is|are|was|were) (?:an? |the |any )?(?P<thing>[^?.,;:]{3,60}?) (?:present or absent|absent or present)\?|"
+    r"(?P<han>[\u3400-\u9fff]{2,20}?)(?:是|为)?(?:存在还是不存在|存在或不存在|是否存在)",
+    re.IGNORECASE,
+)
 
 
 def found_after_all(reference: str, text: str) -> bool:

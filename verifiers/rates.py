@@ -38,6 +38,10 @@ PER_DOSE = re.compile(
 _WITH_EACH = re.compile(
     r",? (?:with|at|for|in|as) each (?:of the (?:two|three|four|six|[2346]) )?(?:single )?doses?\b", re.IGNORECASE
 )
+_EACH_TIME = re.compile(
+    r"(?<=[A-Za-zμ克升位片粒]) ?(?:(?:each|every|per) (?:time|administration)|at a time|(?:each|every|a) dose)(?=$|[.,;])",
+    re.IGNORECASE,
+)
 _ASKS_TIME = re.compile(
     r"[每一](天|日|分钟|小时)[^，。,？?]{0,8}(?:多少|几)|\bhow (?:many|much)\b[^?.]{0,60}\b(?:per|a|each|every) (minute|"
     r"hour|day)\b|"
@@ -87,6 +91,8 @@ def as_asked(problem: Problem, reference: Quantity, text: str) -> str:
             text = _EVERY_FEW.sub("/", text)  # 60 mL every 2 hours
     elif dims and asks_daily(problem.question):
         text = _A_DAY.sub("", _PER_DAY.sub("", text))  # a daily dose of 4 g is 4 g a day
+    if "doses" in dims:
+        text = _EACH_TIME.sub(" per dose", text)
     if dims and "doses" not in dims and asks_dose(problem.question):
         text = PER_DOSE.sub("", text).strip()
     elif "doses" in dims:

@@ -19,6 +19,7 @@ _ARM = "(?:[左右双]侧?)?(?:上臂|前臂|大腿|臀部|腹部|腹壁)(?:前|
 _SITE = re.compile(f"{_ARM}(?:三角肌(?:下缘|附着处)?)?|三角肌(?:下缘|附着处)?")
 _BECAUSE = re.compile(r",? (?:because|since|given that|as (?:the|it))\b|,?因为|,?由于", re.IGNORECASE)
 _DIGIT = re.compile(r"\d")
+_DASHED = re.compile(r"(?<=\d)-(?=(?:day|week|month)s? (?:course|supply|treatment|regimen|therapy)\b)", re.IGNORECASE)
 _SPELT = re.compile(
     rf"\b(?:half(?: of)? an?|{'|'.join(WORDS)}|an?)(?= (?:day|week|fortnight|month|year|hour)s?\b)", re.IGNORECASE
 )  # beside a dose in digits
@@ -46,6 +47,7 @@ class Regimen:
 def regimen(text: str) -> Regimen:
     """The parts of a text, with blanks where each was read."""
     text = _BECAUSE.split(plain(text[:600]).replace("**", ""))[0]
+    text = _DASHED.sub(" ", text)
     often, text = frequencies(text)
     when, text = times_of_day(_SITE.sub(" ", text))
     ways, text = routes(text)

@@ -30,6 +30,8 @@ from medrl.verifiers.units import read_unit
 Outcome = Literal["right", "wrong", "open"]
 _EXPLAINED = re.compile(r"[,;.]? ?(?:\b(?:where|in which|because|since|given that)\b|，?其中|，?因为)", re.IGNORECASE)
 _EQUALS = re.compile(r"[=≈≃≅＝]|\\(?:approx|simeq)(?![A-Za-z])")
+_CAPITALS = re.compile(r"[A-Z]{2,5}")  # names such as HR and SV, which are no hours and sieverts
+_TIMES = re.compile(r"(?<=[A-Z\d)]) x (?=[A-Z\d(])")  # HR x SV
 _OPERATOR = re.compile(r"[-+*/^()]")
 _SET_IN_TYPE = re.compile(r"[\s_{}]|\\(?:text|mathrm)")
 _UNEQUAL = re.compile(r"[<>≤≥≠∝±]|!=|\\(?:le|ge|leq|geq|neq|ne|propto|pm)(?![A-Za-z])")
@@ -100,6 +102,7 @@ def formula(text: str) -> Formula:
     for words, sign in _SPOKEN:
         text = words.sub(sign, text)
     text = _EXPLAINED.split(text.strip(), maxsplit=1)[0].strip().rstrip(".。;,")
+    text = _TIMES.sub("*", text) if " x " in text else text
     sides = [side.strip() for side in _EQUALS.split(text)]
     return Formula(sides[0] if len(sides) > 1 else "", sides[-1])
 
@@ -262,7 +265,9 @@ _SURE = re.compile(
 # What may stand before "=" in a reference: k, CL, AG, t1/2, t_{1/2}, V_d.
 _SHORT = re.compile(r"[A-Za-z]{1,4}|(?=.{0,8}[\d_½])[A-Za-z][\w{}/ ½]{0,8}")
 _COMPUTES = re.compile(r"\w ?[/*] ?\w|\w [-+−] \w")
-_MAY = Pattern(r"[\\√·*×^²³/+]|[)\w]\s[-−–]|\)[-−–]|(?:ln|log|exp|sqrt) ?[\d(]")  # `_SURE` and `_COMPUTES` want one
+_MAY = Pattern(
+    r"[\\√·*×^²³/+]|[)\w]\s[-−–]|\)[-−–]|[A-Z] x [A-Z]|(?:ln|log|exp|sqrt) ?[\d(]"
+)  # `_SURE` and `_COMPUTES` want one
 _COMMAND = re.compile(r"\\\w+")
 _WORDS = re.compile(r"(?<![A-Za-z\\])[A-Za-z]{7,}")
 _MEASURED = re.compile(
@@ -295,7 +300,11 @@ def _is_sure(text: str) -> bool:
         node = read_expression(one.right).node
     except (TooLarge, Unreadable):
         return False
-    return bool(node.names) and node.kind != "name" and not all(map(_is_unit, node.names))
+    return (
+        bool(node.names)
+        and node.kind != "name"
+        and (not all(map(_is_unit, node.names)) or (one.left != "" and all(map(_CAPITALS.fullmatch, node.names))))
+    )
 
 
 def _is_unit(word: str) -> bool:

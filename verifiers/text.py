@@ -20,11 +20,13 @@ from medrl.verifiers.asides import (
     locates,
     only_describes,
     only_explains,
+    says_it_is_a_name,
     without_exclusions,
 )
 from medrl.verifiers.claims import OPEN_CHOICE, by_concepts, denies_its_kind, says_another
 from medrl.verifiers.codes import by_code
 from medrl.verifiers.concepts import Vocabulary
+from medrl.verifiers.directions import by_direction
 from medrl.verifiers.ellipsis import ALL_MAY, by_asked_noun, by_ellipsis, by_none, several_of
 from medrl.verifiers.extract import Extracted
 from medrl.verifiers.forms import by_form
@@ -38,11 +40,12 @@ from medrl.verifiers.patterns import Pattern
 from medrl.verifiers.phrases import by_measures
 from medrl.verifiers.poles import by_pole
 from medrl.verifiers.predicates import speaks_elsewhere, takes_back
-from medrl.verifiers.presence import asked_absent, by_presence, found_after_all
+from medrl.verifiers.presence import by_presence, found_after_all
 from medrl.verifiers.reading import VocabularyVerifier
 from medrl.verifiers.relations import by_relation
 from medrl.verifiers.scripts import has_han, simplified
 from medrl.verifiers.stages import by_stage, of_another_scale
+from medrl.verifiers.twofold import is_other_pair, names_two, touches, withholds
 from medrl.verifiers.typos import misspelt, repaired
 from medrl.verifiers.vocabularies import Sources, vocabulary
 from medrl.verifiers.wanted import Wanted, denied, glossed, mentions, wanted_of
@@ -65,6 +68,7 @@ from medrl.verifiers.wording import (
     head_of,
     peel,
     says_nothing,
+    without_cause,
 )
 
 
@@ -96,6 +100,8 @@ class Text(VocabularyVerifier):
 
 def _spelt_out_as_another(text: str, wanted: Wanted, known: Vocabulary) -> bool:
     """Whether an abbreviation is followed by another thing's whole name in parentheses: PD（腹膜透析） of 帕金森病."""
+    if compact(text) in wanted.names:
+        return False
     for match in _SPELT_OUT.finditer(text) if "(" in text or "（" in text else ():
         ids = known.ids(match["name"].strip())
         if ids and not ids & _reference(wanted.terms, known).ids and compact(match["name"]) not in wanted.names:
@@ -139,7 +145,9 @@ _ANTIBODY_TO = re.compile(
     r"([A-Za-z0-9][^\s,.;()]*(?: [^\s,.;()]+){0,2})(?=[.,;(]| \(|$)",
     re.IGNORECASE,
 )
-_SIDE_BEHIND = Pattern(r"^([^,;.]{3,60}?),? (?:on|to|of|in) the (left|right)(?: side)?(?=[.,;]|$)", re.IGNORECASE)
+_SIDE_BEHIND = Pattern(
+    r"^(?:an? |the )?([^,;.]{3,60}?),? (?:on|to|of|in) the (left|right)(?: side)?(?=[.,;]|$)", re.IGNORECASE
+)
 
 
 def _decide(problem: Problem, text: str, wanted: Wanted, known: Vocabulary | None) -> Verdict:
@@ -156,6 +164,9 @@ def _decide(problem: Problem, text: str, wanted: Wanted, known: Vocabulary | Non
         first = _decide(problem, f"{inverted[2]} {inverted[1]}", wanted, known)
         if first.score == 1.0:
             return first
+    alone = without_cause(core, problem.question) if not (known and known.ids(core)) else ""
+    if alone and _decide(problem, alone, wanted, known).score == 1.0:
+        return Verdict.right(f"it is {terms[0]!r:.60}, with the cause that the question tells")
     if _said_nothing(core, terms[0]):
         return Verdict.wrong("it commits to nothing")
     if _MERELY.fullmatch(core) and len(terms[0]) > len(core) + 1 and not _ASKS_SORT.search(problem.question):
@@ -167,6 +178,7 @@ def _decide(problem: Problem, text: str, wanted: Wanted, known: Vocabulary | Non
     if staged:
         return staged
     stated = _to_avoid(problem, text, wanted, known) or _by_statement(problem, core, wanted, known)
+    stated = stated or by_direction(terms[0], peel(text), problem.question)
     if stated:
         return stated
     if _POSITIVE.search(core) and _IS_POSITIVE.search(terms[0]):
@@ -222,8 +234,15 @@ def _decide(problem: Problem, text: str, wanted: Wanted, known: Vocabulary | Non
             return whole
         verdict = _by_head(core, head, reference, known, asked) or whole
     if verdict and verdict.score == 1.0:
-        again = tail != "" and known is not None and says_another(tail, _reference(terms, known), known)
-        again = again and not locates(tail, _reference(terms, known).ids, known)
+        beside, excluded = without_exclusions(tail)
+        again = known is not None and (
+            (
+                beside != ""
+                and says_another(beside, _reference(terms, known), known)
+                and not locates(beside, _reference(terms, known).ids, known)
+            )
+            or (excluded != "" and touches(excluded, _reference(terms, known), known))
+        )
         verdict = None if again or not explained or DENIES.search(head) or denied(tail, terms) else verdict
     if verdict is None and known and explained:
         verdict = by_asked_noun(problem.question, head, _reference(terms, known), known)
@@ -234,6 +253,12 @@ def _decide(problem: Problem, text: str, wanted: Wanted, known: Vocabulary | Non
         verdict = by_measures(terms[0], core, known, asked) if len(terms) == 1 else None
     if verdict is None and known and _offers(core, _reference(terms, known), wanted, known):
         return Verdict.wrong(OPEN_CHOICE)
+    if verdict is None and known and not _reference(terms, known).ids and is_other_pair(terms, core, known, asked):
+        return Verdict.wrong(f"both names are known as something else than those of {terms[0]!r:.60}")
+    if verdict is None and withholds(core, terms[0], problem.question):
+        return Verdict.wrong(f"it withholds what {terms[0]!r:.60} gives")
+    if verdict is None and known and names_two(core, _reference(terms, known), wanted, known):
+        return Verdict.wrong("two answers, neither taken back")
     verdict = (
         verdict
         or _said_again(problem, core, wanted, known)
@@ -308,8 +333,7 @@ def _by_statement(problem: Problem, core: str, wanted: Wanted, known: Vocabulary
         return longer is not None and known is not None and known.find(longer[0]) is not None and same(one, longer[0])
 
     reference = wanted.terms[0]
-    absent = asked_absent(problem.question, reference)
-    stated = by_relation(reference, core, same) or by_presence(absent, core, same_here, asked)
+    stated = by_relation(reference, core, same) or by_presence(reference, core, same_here, asked, problem.question)
     return stated or by_form(reference, core, same)
 
 
@@ -487,7 +511,12 @@ def _without_asides(problem: Problem, text: str, wanted: Wanted, known: Vocabula
             continue
         echo = len(compact(aside)) > 3 and compact(aside) in compact(problem.question)
         name = another_name(aside)
-        again = same(name) if name else gives_cause(aside) and not (known and says_another(aside, reference, known))
+        name_only = says_it_is_a_name(aside)
+        again = (
+            same(name)
+            if name
+            else name_only or (gives_cause(aside) and not (known and says_another(aside, reference, known)))
+        )
         if not (echo or again or (known and only_describes(aside, reference.ids, known, _asked(problem.question)))):
             return DIFFERENTIAL_ASIDE.sub(" ", known.one_name(text) if known else text)
     return DIFFERENTIAL_ASIDE.sub(" ", PARENS.sub("", text))

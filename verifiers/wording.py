@@ -79,6 +79,8 @@ _OTHER = (
 # What an answer only tells apart from itself, in parentheses.
 DIFFERENTIAL_ASIDE = Pattern(
     r"[（(](?:(?:鉴别诊断|鉴别|需与|differential|d/?dx|vs\.?|rule out)(?=[^()（）]{0,4}?\w\w)|"
+    r"(?:correcting|revising|retracting) my (?:first|initial|earlier|previous|original) (?:thought|answer|guess|impression|"
+    r"idea)(?= of [^()（）,;:]{2,50}[)）])(?![^()（）]* (?:to|it|is|now|but|or|not)\b)|"
     rf"not {_OTHER})[^()（）]{{0,120}}[)）]",
     re.IGNORECASE,
 )
@@ -165,7 +167,7 @@ _GLUE = frozenset(
         "picture case cause called named known also as so would should must my we our think believe final best single "
         "correct choice option type variety form first textbook undoubtedly obviously surely "
         "opinion given due to by on at from infection here finding "
-        "presentation tablet capsule what which"
+        "presentation tablet capsule what which sensu stricto"
     ).split()
 ) - frozenset("due to by on at from no not".split())
 # These say something of a thing though the question has them too: a vignette tells of mothers, past diseases and failures.
@@ -234,6 +236,35 @@ _DENIED_FIRST = Pattern(
 
 
 _LEFT = ("rest", "found", "left", "likely", "still", "despite", "over", "than", "fits", "rather")
+
+
+# A thing with what brought it about before it.
+_INDUCED = re.compile(
+    r"(?P<cause>[A-Za-z][A-Za-z-]{2,30}?)[- ](?:induced|related|associated) (?P<name>[A-Za-z][^,.;:()\n]{2,60})|"
+    r"(?P<han>[\u3400-\u9fff]{2,10}?)(?:诱发|诱导|引起|所致|导致|相关)性?的?(?P<rest>[\u3400-\u9fff]{2,20})",
+    re.IGNORECASE,
+)
+
+
+def without_cause(text: str, question: str) -> str:
+    """Of "insulin-induced hypoglycaemia" the thing alone, where the question says that the patient takes it; else ""."""
+    match = _INDUCED.fullmatch(text) if len(text) < 100 else None
+    if match is None:
+        return ""
+    cause = re.escape(match["cause"] or match["han"])
+    taken = re.search(
+        rf"\b(?<!not )(?:on|takes|taking|took|using|uses|given|received|receiving|started|starting|injects|injected|"
+        rf"overdose of|treated with) (?:\w+ )?{cause}\b|"
+        rf"(?<![未不无停])(?:服用?|口服|注射|使用|应用|接受|过量)(?:了|过)?{cause}",
+        question,
+        re.IGNORECASE,
+    )
+    return (match["name"] or match["rest"]) if taken and not _NOT_TAKEN.search(question) else ""
+
+
+_NOT_TAKEN = re.compile(
+    r"\b(?:no longer|never|stopped|denies|without|off|not (?:on|taking))\b|停用|未服|从未|否认", re.IGNORECASE
+)
 
 
 def after_denial(text: str) -> str:

@@ -338,3 +338,95 @@ def test_shapes_of_answers(
     problem = Problem("p", ask(asked), reference, options=options or {})
     assert [text for text in right if RULE.verify(problem, text).score != 1.0] == []
     assert [text for text in wrong if RULE.verify(problem, text).score != 0.0] == []
+
+
+@pytest.mark.parametrize(
+    ("question", "reference", "right", "wrong", "never"),
+    [
+        (
+            "Direction of the shunt in an uncomplicated ventricular septal defect?",
+            "Left-to-right",
+            ["L → R", "From the left ventricle to the right", "the shunt is left to right"],
+            ["right to left", "From the right ventricle to the left ventricle"],
+            ["from the left atrium to the right atrium", "Not left to right", "Left to right, later right to left"],
+        ),
+        (
+            "CT report: 'No filling defect.' Is pulmonary embolism present or absent?",
+            "Absent",
+            ["There is no pulmonary embolism.", "PE is excluded"],
+            ["Present", "There is pulmonary embolism"],
+            ["There is no doubt that an embolism is present.", "Not absent", "There is no pneumothorax"],
+        ),
+        (
+            "CHA2DS2-VASc of a 77-year-old woman with hypertension and diabetes?",
+            "5",
+            ["Five points: age 2, female 1, hypertension 1, diabetes 1."],
+            ["Four points: age 1, female 1, hypertension 1, diabetes 1."],
+            [],
+        ),
+        (
+            "Give the formula.",
+            "CO = HR x SV",
+            ["SV x HR", r"$CO = SV \times HR$"],
+            ["CO = SV / HR", "CO = HR + SV"],
+            [],
+        ),
+        (
+            "Metronidazole dose for bacterial vaginosis, oral, 7-day course?",
+            "500 mg twice daily",
+            ["500 mg PO BID x 7 days"],
+            ["500 mg intravenously twice daily"],
+            ["500 mg BID for 5 days"],
+        ),
+        (
+            "Oral dose in children: single dose?",
+            "15 mg/kg per dose",
+            ["15 mg/kg each time"],
+            ["10 mg/kg each time"],
+            [],
+        ),
+        ("Report the blood urea nitrogen.", "28 mg/dL", ["BUN 28 mg per 100 mL"], ["Urea 28 mg/dL"], []),
+        (
+            "Serum creatinine is 2.0 mg/dL. Express it in µmol/L.",
+            "177 µmol/L",
+            ["176.8 umol/L"],
+            ["178 µmol/L"],
+            ["176.9 µmol/L"],
+        ),
+        (
+            "Thunderclap headache, neck stiffness. Diagnosis?",
+            "Subarachnoid hemorrhage",
+            ["SAH. Also consider meningitis, but the CT argues against it."],
+            ["Meningitis. SAH is in the differential but does not explain the fever."],
+            [
+                "SAH. Also consider SAH, but the CT argues against it.",
+                "SAH. It is in the differential but does not fit.",
+            ],
+        ),
+        (
+            "What are the needles made of?",
+            "Monosodium urate",
+            ["Monosodium urate (correcting my first thought of hydroxyapatite).", "Monosodium urate (the older name)"],
+            ["Monosodium urate. Calcium pyrophosphate."],
+            ["Monosodium urate (correcting my first answer: it is calcium pyrophosphate)"],
+        ),
+        (
+            "A man on insulin skipped lunch and is confused. Which disturbance?",
+            "Hypoglycemia",
+            ["Insulin-induced hypoglycaemia."],
+            [],
+            ["Sulfonylurea-induced hypoglycaemia."],
+        ),
+        ("Which ANCA?", "c-ANCA (anti-PR3)", ["c-ANCA (anti-PR3)"], ["p-ANCA (anti-MPO)"], ["c-ANCA (anti-MPO)"]),
+        ("Immediate management?", "Assist ventilation and give naloxone", [], ["Hold naloxone; await the screen."], []),
+        ("Which preparation?", "Liposomal amphotericin B", ["AmBisome"], ["Amphotericin B"], []),
+        ("Which marker?", "β-hCG", [], ["α-fetoprotein"], []),
+    ],
+)
+def test_answers_in_parts_and_directions(
+    question: str, reference: str, right: list[str], wrong: list[str], never: list[str]
+) -> None:
+    problem = Problem("p", ask(question), reference)
+    assert {text: RULE.verify(problem, text).score for text in right} == dict.fromkeys(right, 1.0)
+    assert {text: RULE.verify(problem, text).score for text in wrong} == dict.fromkeys(wrong, 0.0)
+    assert 1.0 not in {RULE.verify(problem, text).score for text in never}
