@@ -73,7 +73,9 @@ _SOME_OF_IT = re.compile(
 )
 _NEVER_SAME = re.compile(r"\b(?:urea|bun|feu|ddu|d-du|elemental|salt)\b|尿素氮?|元素|盐", re.IGNORECASE)
 _ASIDE = re.compile(r"\((?:or|maybe|possibly|或者?|可能)? ?([-+\d.,]+ ?[^()\d]{0,15})\)", re.IGNORECASE)
-_SOME_MORE = re.compile(r"(?:大?约|大概|约莫)?(?:\d{1,6}|[一二三四五六七八九]?[十百千])(?:来|余|多|几)[个]?[天日周月年岁次分小时钟秒毫克升片粒]{1,3}")
+_SOME_MORE = re.compile(
+    r"(?:大?约|大概|约莫)?(?:\d{1,6}|[一二三四五六七八九]?[十百千])(?:来|余|多|几)[个]?[天日周月年岁次分小时钟秒毫克升片粒]{1,3}"
+)
 _TENTHS = re.compile(r"[一二三四五六七八九十\d] ?成")
 _LATIN_WORD = re.compile(r"[a-z]+")
 _CLAUSE_END = re.compile(r"[,，。;；(（\n]|[.!?](?= |$)")

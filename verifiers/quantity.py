@@ -131,6 +131,8 @@ def _plain(text: str) -> str:
         return text
     if "." in text:
         text = _NAKED.sub("0.", text)
+    if "/(" in text:
+        text = _PER_BOTH.sub(r"/\1/\2", text)
     if "*" in text or " to the " in text or "x10" in text:
         text = _POWER_WORDS.sub(r"10^\1", _STARS.sub("^", text))
     return _MINUS.sub("-", text)
@@ -155,6 +157,9 @@ _DEGREES = re.compile(r"(摄氏|华氏)(?:度)? ?([\d.]{1,12}|[零一二三四�
 _DIGIT = re.compile(r"\d")
 _NUMERAL = re.compile(r"[\d零〇一二两三四五六七八九十百千万亿半]")
 _NAKED = re.compile(r"(?<![^\s(=<>≤≥~±+-])\.(?=\d)")  # .5
+_PER_BOTH = re.compile(  # mg/(kg·d)
+    r"/\((kg|公斤|千克|m2|m\^2|L|m[lL]) ?[·.⋅∙•*×x]? ?(d|day|h|hr|min|天|日|小时|分钟)\)"
+)
 _STARS = re.compile(r"(?<=\b10)\*\*(?=-?\d)")
 _POWER_WORDS = re.compile(r"\b10 to the (?:power (?:of )?)?(-?\d{1,2})(?:st|nd|rd|th)?\b(?: power)?")
 _RATE = re.compile(  # 每分钟12到20次 is 12到20次/分钟

@@ -240,7 +240,12 @@ def split_items(text: str) -> list[str]:
 @lru_cache(maxsize=4096)
 def _decided(item: str, name: str, question: str, rule: Text, known: Vocabulary | None) -> Verdict:
     """Whether a given item is the wanted one of this name. `known` is what `rule` reads: files may change."""
-    return rule.decide(Problem("item", ask(question), name), Extracted(item, (0, len(item)), "short"))
+    verdict = rule.decide(Problem("item", ask(question), name), Extracted(item, (0, len(item)), "short"))
+    if verdict.status != "abstain" or known is None:
+        return verdict
+    ours, theirs = known.ids(name), known.ids(item)  # whichever of them a name of several things means
+    apart = len(ours) > 1 and theirs and all(known.apart(one, other) for one in theirs for other in ours)
+    return Verdict.wrong(f"known as something else than {name!r:.60}") if apart else verdict
 
 
 def _places(wanted: list[str], given: list[str], verdict: Decide) -> list[int] | None:

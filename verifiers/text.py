@@ -23,7 +23,7 @@ from medrl.verifiers.asides import (
 from medrl.verifiers.claims import OPEN_CHOICE, by_concepts, denies_its_kind, says_another
 from medrl.verifiers.codes import by_code
 from medrl.verifiers.concepts import Vocabulary
-from medrl.verifiers.ellipsis import ALL_MAY, by_ellipsis, by_none, several_of
+from medrl.verifiers.ellipsis import ALL_MAY, by_ellipsis, by_none, in_full, several_of, spelt_by_question, spoken_of
 from medrl.verifiers.extract import Extracted
 from medrl.verifiers.forms import by_form
 from medrl.verifiers.levels import named_level
@@ -83,6 +83,8 @@ class Text(VocabularyVerifier):
         if not answer.committed:
             return Verdict.abstain("a long answer without a statement that commits to one term")
         known = vocabulary(self.vocabulary)
+        if known and not problem.aliases and (full := in_full(problem.question, wanted.terms[0], known)):
+            wanted = wanted_of(str(problem.reference), (full,))
         verdict = _decide(problem, answer.text, wanted, known)
         if verdict.score == 1.0 and known and _spelt_out_as_another(answer.text, wanted, known):
             return Verdict.abstain("the abbreviation is spelt out as something else")
@@ -218,6 +220,8 @@ def _decide(problem: Problem, text: str, wanted: Wanted, known: Vocabulary | Non
         or _said_again(problem, core, wanted, known)
         or _by_code(problem, head if explained else core, known, wanted)
     )
+    if verdict is None and known and (spelt := spelt_by_question(problem.question, core, known)):
+        return _decide(problem, spelt, wanted, known)
     return verdict or Verdict.abstain("the wording does not decide")
 
 
@@ -292,18 +296,12 @@ def _by_code(problem: Problem, text: str, known: Vocabulary | None, wanted: Want
         kept = list(words)
         for mention in reversed(known.mentions(words)):
             name = " ".join(words[mention.start : mention.end])
-            theirs = bool(mention.ids & _spoken_of(problem.question, known))
+            theirs = bool(mention.ids & spoken_of(problem.question, known))
             if theirs or mention.ids & reference.ids or any(f" {name} " in f" {one} " for one in own):
                 del kept[mention.start : mention.end]
         return kept
 
     return by_code(problem.question, wanted.terms[0], text, _asked(problem.question), rest)
-
-
-@lru_cache(maxsize=1024)
-def _spoken_of(question: str, known: Vocabulary) -> frozenset[int]:
-    """The concepts that a question names."""
-    return frozenset[int]().union(*(m.ids for m in known.mentions(tokens(question), question) if len(m.ids) == 1))
 
 
 _NAMELY = Pattern(
