@@ -133,12 +133,14 @@ def _turns(problem: Problem, after: str, wanted: Wanted, known: Vocabulary | Non
     return bool(words) and short and not silent and _decide(problem, after, wanted, known).score != 1.0
 
 
+_PLUS = re.compile(r"(?<=[征验体原]) ?[(（][+＋][)）]|(?<=[Ss]ign|test) ?[(（][+＋][)）]")  # Murphy征(+)
 _SIDE_BEHIND = Pattern(r"^([^,;.]{3,60}?),? (?:on|to|of|in) the (left|right)(?: side)?(?=[.,;]|$)", re.IGNORECASE)
 
 
 def _decide(problem: Problem, text: str, wanted: Wanted, known: Vocabulary | None) -> Verdict:
     terms, names = wanted.terms, wanted.names
     text = before_another(simplified(text))
+    text = _PLUS.sub("阳性" if has_han(text) else " positive", text) if "+" in text else text
     core = peel(_SIDE_BEHIND.sub(r"\2 \1", _without_asides(problem, text, wanted, known)))
     left = after_denial(core) or (after_denial(text.strip(" .。")) if text != core else "")
     rest = _decide(problem, left, wanted, known) if left else None
