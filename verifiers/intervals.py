@@ -14,7 +14,7 @@ _BEFORE: tuple[tuple[str, str, bool | None], ...] = (
     (r"at or above|not (?:under|lower than)|no lower than|no fewer than|"
         r"equal to or (?:greater|more|higher) than|greater than or equal to|more than or equal to|no less "
         r"than|not less than|not below|at least|minimum of|>=|≥|≧|"
-     r"不低于|不少于|不小于|大于等于|大于或等于|大于或者等于|至少|最少|最低", "low", False),
+     r"达到或(?:超过|大于|高于)|不低于|不少于|不小于|大于等于|大于或等于|大于或者等于|至少|最少|最低", "low", False),
     (r"at or below|not (?:above|over|higher than)|no higher than|"
         r"equal to or (?:less|lower|fewer) than|less than or equal to|fewer than or equal to|no more than|"
         r"not more than|no greater than|not exceeding|at most|up to|"

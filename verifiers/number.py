@@ -113,6 +113,8 @@ class Number(AnswerVerifier):
             return pressure.decide(problem, pair, answer)
         wanted = reference_interval(problem)
         if wanted:
+            if asks_dose(problem.question) and not PER_DOSE.search(str(problem.reference)):
+                answer = answer._replace(text=PER_DOSE.sub("", answer.text).strip())
             return bounds.decide(problem, wanted, answer, self.relative_tolerance)
         ratio = ratios.reference_ratio(str(problem.reference), problem.question)
         if ratio:

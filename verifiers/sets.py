@@ -60,6 +60,8 @@ class SetOf(VocabularyVerifier):
         if not answer.committed and not self.partial:
             return Verdict.abstain("a long answer without a committed list")
         given = split_items(answer.text)
+        if len(given) < len(wanted) and all(map(_COUNT.fullmatch, wanted)):
+            given = [item for item in map(peel, _BETWEEN_COUNTS.split(answer.text)) if compact(item)]  # 0-1-6个月
         rule = Text("plain", self.vocabulary)
         known = vocabulary(self.vocabulary)
 
@@ -98,6 +100,10 @@ class SetOf(VocabularyVerifier):
         if refuted or len(given) < len(wanted) or not open_:
             return Verdict.wrong(shown, parts=parts)
         return Verdict.abstain(f"{shown}; {open_} in words that no rule decides", parts=parts)
+
+
+_COUNT = re.compile(r"第?\d{1,4}[^\d]{0,6}")
+_BETWEEN_COUNTS = re.compile(r"(?<=\d)\s*[、,，;；/-]\s*(?=\d)")
 
 
 def _shared_beginning(items: list[str], question: str) -> str:
