@@ -176,6 +176,5 @@ def test_what_announces_an_answer_or_speaks_to_the_grader_is_none(text: str) -> 
         ("电解质紊乱？", "低钾血症", "K⁺升高", WRONG),
     ],
 )
-def test_figures_and_doses_as_chinese_writes_them(question: str, reference: str, text: str, wanted: str) -> None:
-    problem = Problem("1", ask(question), reference)
-    assert Typed(vocabulary="medrl").verify(problem, text).score == {RIGHT: 1.0, WRONG: 0.0}[wanted]
+def test_figures_and_doses_as_chinese_writes_them(question: str, reference: str, text: str, wanted: float) -> None:
+    assert score(question, reference, text) == wanted
