@@ -10,7 +10,7 @@ from typing import Literal
 from medrl.types import Problem, Verdict
 from medrl.verifiers.comparison import Finding, compare
 from medrl.verifiers.extract import Extracted
-from medrl.verifiers.intervals import Interval, interval, within
+from medrl.verifiers.intervals import Interval, in_a_day, interval, within
 from medrl.verifiers.quantity import Quantity, plain
 from medrl.verifiers.tolerance import has_limits
 
@@ -149,7 +149,9 @@ def against_bound(problem: Problem, reference: Quantity, text: str, tolerance: f
 
 def decide(problem: Problem, wanted: Interval, answer: Extracted, tolerance: float) -> Verdict:
     """An answer against a reference that is a range or a bound."""
-    found = within(answer.text)
+    ends = [end.quantity for end in (wanted.low, wanted.high) if end]
+    timed = any(end.unit and ("time", -1) in end.unit.dims for end in ends)
+    found = within(in_a_day(answer.text) if timed else answer.text)
     if found is None:
         return Verdict.abstain("neither a range, a bound nor a value, as a whole")
     given = found.interval
@@ -162,7 +164,6 @@ def decide(problem: Problem, wanted: Interval, answer: Extracted, tolerance: flo
     finding = _against_point(problem, wanted, given.point) if given.point else _ends(problem, wanted, given, tolerance)
     if finding.outcome == "right":
         beside = strange(problem, found.rest)
-        ends = [end.quantity for end in (wanted.low, wanted.high) if end]
         agree = all(
             any(compare(problem, end, aside, tolerance).outcome == "right" for end in ends) for aside in found.asides
         )

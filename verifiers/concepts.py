@@ -38,6 +38,7 @@ _AMBIGUOUS = frozenset(
     "OA OD OM PA PC PF PI PM PMS PT PV RS SA SC SS ST TOF TS TSS CHD PCP PCD".split()
 )
 _NO_POLES = frozenset("酸碱动静大小多少早晚轻重热寒深浅升降增减良恶")  # parts of many names
+_PLURAL = re.compile(r"[A-Z]{3,8}s")
 
 
 NOTHING: frozenset[int] = frozenset()
@@ -140,6 +141,8 @@ class Vocabulary:
         if abbreviation[1:].islower() and abbreviation.lower() in _SMALL_WORDS:
             return NOTHING  # a word that opens a sentence: "All findings", "He has"
         ids = _ids(self.index.short.get(letters(abbreviation), ()))
+        if not ids and _PLURAL.fullmatch(abbreviation):  # NSAIDs
+            ids = _ids(self.index.short.get(letters(abbreviation[:-1]), ()))
         return ids | {OTHER} if ids and abbreviation in _AMBIGUOUS else ids
 
     def mentions(self, words: Sequence[str], text: str = "") -> list[Mention]:

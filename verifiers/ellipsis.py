@@ -17,13 +17,71 @@ from medrl.verifiers.opposites import NEGATIONS, POLES
 from medrl.verifiers.parts import Reference
 from medrl.verifiers.patterns import Pattern
 from medrl.verifiers.wanted import Wanted
-from medrl.verifiers.wording import ALSO, LIST, MARKS, OR, Asked, before_differential, is_glue, peel, says_nothing
+from medrl.verifiers.wording import (
+    ALSO,
+    LIST,
+    MARKS,
+    OR,
+    Asked,
+    before_differential,
+    is_glue,
+    last_sentence,
+    peel,
+    says_nothing,
+)
 
 _NUMBERING = frozenset(
     "type class stage grade factor group phase category degree nyha killip mobitz tanner level subtype figo bethesda child "
     "pugh score nerve cranial lead number coagulation 型 级 期 度 类 第 因 子 凝 血 分".split()
 )
 _FIGURE = re.compile(r"\d{1,3}[a-e]?|[a-e]")
+# References that leave out what the question says: 4型, where it asks 哪型肾小管酸中毒; "III", "which cranial nerve?".
+_SHORT = re.compile(
+    r"(?P<han>第?(?:[ⅠⅡⅢⅣⅤⅥⅦⅧⅨⅩⅪⅫ]|[IVX]{1,4}|\d{1,2}|[一二三四五六七八九十]{1,2})|[甲乙丙丁戊A-E])(?P<sort>[型期度级类对]?)|"
+    r"(?:(?:type|stage|CN) )?(?P<figure>\d{1,2}|[IVXivx]{1,4}|[A-E])",
+    re.IGNORECASE,
+)
+_ASKS_HAN = re.compile(
+    r"(?:第?几|哪一?|何|什么)(?P<sort>[型期度级类对])的?(?P<noun>[\u3400-\u9fff]{2,10}?)(?:受损|损伤|麻痹)?[？?。]?$"
+)
+_ASKS = re.compile(
+    r"\b(?:which|what) (?:(?P<sort>type|stage) of (?P<noun>[a-z][a-z -]{3,40}?)(?= (?:is|does|do|has|best|would|most|are)\b|"
+    r" ?\?)|(?P<nerve>cranial nerve)\b)",
+    re.IGNORECASE,
+)
+
+
+@lru_cache(maxsize=2048)
+def in_full(question: str, reference: str, known: Vocabulary) -> str:
+    """A reference that is a figure with the noun that its question asks it of, where that names one thing; else ""."""
+    short = _SHORT.fullmatch(reference.strip()) if len(reference) < 12 else None
+    last = last_sentence(question).strip() if short else ""
+    name = ""
+    if short and (asks := _ASKS_HAN.search(last)) and short["han"] and short["sort"] in ("", asks["sort"]):
+        name = f"{short['han']}{asks['sort']}{asks['noun']}"
+    elif short and not short["sort"] and (asks := _ASKS.search(last)):
+        figure = short["han"] or short["figure"]
+        name = f"cranial nerve {figure}" if asks["nerve"] else f"{asks['sort']} {figure} {asks['noun']}"
+    return name if name and known.find(name) is not None else ""
+
+
+@lru_cache(maxsize=1024)
+def spoken_of(question: str, known: Vocabulary) -> frozenset[int]:
+    """The concepts that a question names."""
+    return frozenset[int]().union(*(m.ids for m in known.mentions(tokens(question), question) if len(m.ids) == 1))
+
+
+_SHORTENED = re.compile(r"(?<![A-Za-z0-9])[A-Z][A-Za-z]{0,2}[A-Z](?![A-Za-z0-9-])")
+
+
+def spelt_by_question(question: str, text: str, known: Vocabulary) -> str:
+    """A text whose one abbreviation is of a thing that the question spells out, with that in its place: Ⅳ型RTA; else ""."""
+    found = _SHORTENED.findall(text) if len(text) < 80 else []
+    if len(found) != 1 or found[0] in question:
+        return ""
+    spoken = known.abbreviated(found[0]) & spoken_of(question, known)
+    names = [name for one in spoken for name in known.concepts[one].names if name in question]
+    return text.replace(found[0], max(names, key=len)) if len(spoken) == 1 and names else ""
 
 
 def by_ellipsis(head: str, term: str, asked: Asked) -> Verdict | None:

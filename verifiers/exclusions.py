@@ -26,7 +26,16 @@ _COUNTS = {
     for count, word in enumerate(words, 2)
 }
 _MEANS_ALL = re.compile(rf"以上|上述|所有|个选项|{_EVERY}[是对选正可行属符成]|\b(?:all|every one)\b", re.IGNORECASE)
-_BUT = re.compile(rf"(?:只有|仅有?)?{_LABELS}不选[,，]?(?:其余|其[他它])(?:的|各项)?{_EVERY}?选")
+# 四种都是活疫苗，全选: a statement of all, and then the choice of all.
+_STATES_ALL = re.compile(
+    r"(?:这|以上|上述|所有|全部)?[两三四五六七]?[个种项类者]?[^，,。；;A-Z不无非未除]{0,10}[都均皆][^，,。；;A-Z不无非未除]{1,16}[，,。；;]"
+    r"(?:故|所以|因此|应|应该)?(?P<all>全部?选|都选|全对|都对|全部正确)"
+)
+_OTHERS = r"(?:其余|其[他它]|剩下|剩余)(?:的|各项|选项|各选项|项)?"
+_BUT = re.compile(
+    rf"(?:(?:只有|仅有?)?{_LABELS}{_EVERY}?不选|"
+    rf"除了?{_LABELS.replace('labels', 'but')}(?:以外|之外|外)?)[,，]?{_OTHERS}{_EVERY}?(?:应?选|正确|对)"
+)
 _EXCLUDED = re.compile(
     rf"(?:(?:可以?|应|先)?排除(?:了|掉)?{_LABELS}|"
     rf"{_LABELS.replace('labels', 'before')}{_EVERY}?(?:可以?|应|被|可被)?(?:予以)?排除)"
@@ -59,13 +68,15 @@ def by_place_or_exclusion(text: str, options: Mapping[str, str]) -> frozenset[st
         word = place["han"] or place["word"].lower()
         number = len(labels) - 1 if word == "last" else _PLACES.get(word, _ORDINALS.get(word, len(labels)))
         return frozenset(labels[number : number + 1]) or None
+    last = _STATES_ALL.fullmatch(bare)
+    bare = last["all"] if last else bare
     every = _ALL.fullmatch(bare) if _MEANS_ALL.search(bare) else None
     if every and not any(map(_MEANS_ALL.search, options.values())):
         count = _COUNTS.get((every["han"] or every["number"] or "").lower(), len(labels))
         return frozenset(labels) if count == len(labels) else None
     but = _BUT.fullmatch(bare)
     if but:
-        return _without(but["labels"], options)
+        return _without(but["labels"] or but["but"], options)
     excluded = _EXCLUDED.fullmatch(bare)
     if excluded is None:
         return None

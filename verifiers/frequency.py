@@ -78,7 +78,7 @@ _ROUTES = (
         r"intravenously|静脉(?:滴注|输注|点滴|泵入)|静滴"),
     ("intravenous", "push", r"(?:intravenous|i\.?v\.?) (?:push|bolus)|静脉推注|静推"),
     ("intravenous", "", r"intravenous(?:ly)?|i\.?v\.?|静脉(?:注射|给药|用药)?|静注"),
-    ("intramuscular", "", r"intramuscular(?:ly)?|i\.?m\.?|肌[肉内]?注射?"),
+    ("intramuscular", "", r"intramuscular(?:ly)?|i\.?m\.?|肌肉?内?注射?"),
     ("subcutaneous", "", r"subcutaneous(?:ly)?|subcut\.?|sub-?q|s\.?c\.?|s\.?q\.?|皮下(?:注射)?|(?-i:i\.?h)\b"),
     ("intradermal", "", r"intradermal(?:ly)?|皮内(?:注射|接种|给药)?|(?-i:ID|i\.d\.)"),
     ("sublingual", "", r"sublingual(?:ly)?|s\.?l\.?|under the tongue|舌下(?:含服|含化|给药)?"),

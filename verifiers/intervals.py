@@ -14,7 +14,7 @@ _BEFORE: tuple[tuple[str, str, bool | None], ...] = (
     (r"at or above|not (?:under|lower than)|no lower than|no fewer than|"
         r"equal to or (?:greater|more|higher) than|greater than or equal to|more than or equal to|no less "
         r"than|not less than|not below|at least|minimum of|>=|≥|≧|"
-     r"不低于|不少于|不小于|大于等于|大于或等于|大于或者等于|至少|最少|最低", "low", False),
+     r"达到或(?:超过|大于|高于)|不低于|不少于|不小于|大于等于|大于或等于|大于或者等于|至少|最少|最低", "low", False),
     (r"at or below|not (?:above|over|higher than)|no higher than|"
         r"equal to or (?:less|lower|fewer) than|less than or equal to|fewer than or equal to|no more than|"
         r"not more than|no greater than|not exceeding|at most|up to|"
@@ -173,7 +173,22 @@ def _cut(shape: str, match: re.Match[str]) -> str:
     return f"{shape[: match.start()]} {shape[match.end() :]}"
 
 
+_RANGE = r"(?P<range>\d[\d.,]{0,8} ?(?:-|~|to|至|到) ?\d[\d.,]{0,8})"
+_DOSE = r"(?P<unit>(?:mg|μg|mcg|ug|g|ml|iu|u|mmol|毫克|微克|克|毫升|单位)(?:/(?:kg|公斤|千克))?)(?![A-Za-z/])"
+_A_DAY = re.compile(rf"每[日天](?P<weight>每(?:公斤|千克|kg)(?:体重)?)? ?{_RANGE} ?{_DOSE}", re.IGNORECASE)
+_DAILY = re.compile(rf"{_RANGE} ?{_DOSE}(?: (?:daily|a day|each day|every day)\b| ?每[日天])", re.IGNORECASE)
+
+
+@lru_cache(maxsize=4096)
+def in_a_day(text: str) -> str:
+    """A text with how much is given a day in one unit: 每日30～50 mg/kg is 30-50 mg/kg/d."""
+    if not ("每" in text or "da" in text):
+        return text
+    text = _DAILY.sub(r"\g<range> \g<unit>/d", plain(text))
+    return _A_DAY.sub(lambda m: f"{m['range']} {m['unit']}{'/kg' if m['weight'] else ''}/d", text)
+
+
 def reference_interval(problem: Problem) -> Interval | None:
     """The reference as a range or a bound, or None where it is a single value or something else."""
-    found = interval(str(problem.reference))
+    found = interval(in_a_day(str(problem.reference)))
     return found if found and found.point is None else None

@@ -86,12 +86,23 @@ _CAUSED = Pattern(
 
 def named_level(text: str) -> str:
     """What a whole text says of a level in the blood, by its name: "the potassium is high" is hyperkalemia; else ""."""
+    if len(text) < 16 and (ion := _ION.fullmatch(text.strip(" .。"))):
+        text = f"血{_IONS.get(ion['ion'], ion['ion'])}{_ARROWS.get(ion['way'], ion['way'])}"
     if not 2 < len(text) <= 120 or not _MAY.may_match(text):
         return ""
     caused = _CAUSED.search(text)
     if caused and not _MAY.search(caused[0]):
         text = text[: caused.start()]
     return _named(text) if len(text) <= 80 else ""
+
+
+# K+ 降低, 血Na↓
+_ION = re.compile(
+    r"(?:血清?)?(?P<ion>Na|K|Ca|Mg|Cl|[钠钾钙镁氯磷糖])(?:[2²]?[+⁺]{1,2}|[-⁻])?(?:离子)?(?:浓度|水平)? ?"
+    r"(?P<way>[↑↓]|升高|增高|偏高|过高|降低|下降|减低|偏低|过低)"
+)
+_IONS = {"Na": "钠", "K": "钾", "Ca": "钙", "Mg": "镁", "Cl": "氯"}
+_ARROWS = {"↑": "升高", "↓": "降低"}
 
 
 @lru_cache(maxsize=4096)

@@ -74,6 +74,9 @@ _SOME_OF_IT = re.compile(
 )
 _NEVER_SAME = re.compile(r"\b(?:urea|bun|feu|ddu|d-du|elemental|salt)\b|尿素氮?|元素|盐", re.IGNORECASE)
 _ASIDE = re.compile(r"\((?:or|maybe|possibly|或者?|可能)? ?([-+\d.,]+ ?[^()\d]{0,15})\)", re.IGNORECASE)
+_SOME_MORE = re.compile(
+    r"(?:大?约|大概|约莫)?(?:\d{1,6}|[一二三四五六七八九]?[十百千])(?:来|余|多|几)[个]?[天日周月年岁次分小时钟秒毫克升片粒]{1,3}"
+)
 _TENTHS = re.compile(r"[一二三四五六七八九十\d] ?成")
 _LATIN_WORD = re.compile(r"[a-z]+")
 _CLAUSE_END = re.compile(r"[,，。;；(（\n]|[.!?](?= |$)")
@@ -112,6 +115,8 @@ class Number(AnswerVerifier):
         wanted = reference_interval(problem)
         if wanted:
             wanted, text = of_a_day(wanted, answer.text, problem.question)
+            if asks_dose(problem.question) and not PER_DOSE.search(str(problem.reference)):
+                text = PER_DOSE.sub("", text).strip()
             return bounds.decide(problem, wanted, answer._replace(text=text), self.relative_tolerance)
         ratio = ratios.reference_ratio(str(problem.reference), problem.question)
         if ratio:
@@ -233,6 +238,8 @@ class Number(AnswerVerifier):
 
     def _turned(self, problem: Problem, reference: Quantity, text: str) -> Finding | None:
         """What is said of an answer in which a number is bounded, negated or one of several; None of any other."""
+        if _SOME_MORE.fullmatch(text.strip(" .。")) and not (self.relative_tolerance or has_limits(problem)):
+            return Finding("wrong", "a round figure where an exact one is asked")
         if DATE.search(text) or _TENTHS.search(text):
             return Finding("abstain", "the answer is a date or in tenths")
         bounded = bounds.against_bound(problem, reference, text, self.relative_tolerance) if is_bound(text) else None

@@ -125,18 +125,35 @@ def _plain(text: str) -> str:
             text = _DEGREES.sub(r"\2\1度", text)
         if "每" in text:
             text = _RATE.sub(r"\2\3/\1", text)
+            text = _RATE_HAN.sub(r"\g<n>\g<unit>/\g<time>", text)
+            if "公斤" in text or "千克" in text or "kg" in text:
+                text = _PER_KG.sub(_by_weight, text)
         if "次方" in text:
             text = _HAN_POWER.sub(lambda m: f"10^{han_number(m[1]) if m[1] in _HAN_DIGIT else m[1]}", text)
     if not _DIGIT.search(text):
         return text
     if "." in text:
         text = _NAKED.sub("0.", text)
+    if "/(" in text:
+        text = _PER_BOTH.sub(r"/\1/\2", text)
     if "*" in text or " to the " in text or "x10" in text:
         text = _POWER_WORDS.sub(r"10^\1", _STARS.sub("^", text))
     return _MINUS.sub("-", text)
 
 
 _VULGAR = re.compile("(?<![\\d.,])(\\d{0,4}) ?([¼½¾⅐-⅞])")
+
+
+_PER_KG = re.compile(  # 每公斤体重6～8毫升, 每公斤每小时0.1 U
+    r"(?:每(?P<first>小时|分钟))?每(?:公斤|千克|kg)(?:体重)?(?:每(?P<then>小时|分钟))? ?"
+    r"(?P<n>\d[\d.]{0,8}(?: ?[-~至到] ?\d[\d.]{0,8})?) ?"
+    r"(?P<unit>毫升|升|毫克|微克|克|单位|千卡|m[Ll]|L|mg|mcg|[uμ]g|g|IU|U|kcal|mmol)(?![A-Za-z/])"
+)
+
+
+def _by_weight(match: re.Match[str]) -> str:
+    time = match["first"] or match["then"]
+    return f"{match['n']}{match['unit']}/kg{f'/{time}' if time else ''}"
 
 
 def _fraction(match: re.Match[str]) -> str:
@@ -155,12 +172,19 @@ _DEGREES = re.compile(r"(摄氏|华氏)(?:度)? ?([\d.]{1,12}|[零一二三四�
 _DIGIT = re.compile(r"\d")
 _NUMERAL = re.compile(r"[\d零〇一二两三四五六七八九十百千万亿半]")
 _NAKED = re.compile(r"(?<![^\s(=<>≤≥~±+-])\.(?=\d)")  # .5
+_PER_BOTH = re.compile(  # mg/(kg·d)
+    r"/\((kg|公斤|千克|m2|m\^2|L|m[lL]) ?[·.⋅∙•*×x]? ?(d|day|h|hr|min|dose|天|日|小时|分钟|次)\)"
+)
 _STARS = re.compile(r"(?<=\b10)\*\*(?=-?\d)")
 _POWER_WORDS = re.compile(r"\b10 to the (?:power (?:of )?)?(-?\d{1,2})(?:st|nd|rd|th)?\b(?: power)?")
 _RATE = re.compile(  # 每分钟12到20次 is 12到20次/分钟
-    r"每(分钟|小时|秒)(?:约|为)? ?(\d[\d.]{0,6}(?: ?[-~至到] ?\d[\d.]{0,6})?|"
-    r"[一二两三四五六七八九十百千]{1,8}(?:[-~至到][一二两三四五六七八九十百千]{1,8})?) ?"
+    r"每(分钟|小时(?! ?1 ?次)|秒)(?:约|为)? ?(\d[\d.]{0,6}(?: ?[-~至到] ?\d[\d.]{0,6})?) ?"
     r"(次|毫升|升|毫克|微克|滴|单位|m[Ll]|L|mg|μg|g)(?![A-Za-z/])"
+)
+_RATE_HAN = re.compile(  # 每分钟一百到一百二十次; "every hour once" is how often
+    r"每(?P<time>分钟|秒|小时(?![^，。]{0,14}次)) ?(?P<n>[一二两三四五六七八九十百千]{1,7}"
+    r"(?:[至到~-][一二两三四五六七八九十百千]{1,7})?)"
+    r"(?P<unit>次|毫升|升|毫克|微克|滴|单位)"
 )
 _HAN_POWER = re.compile(r"(?:10|十)的 ?(\d{1,2}|[二三四五六七八九])次方")
 _MINUS = Pattern(r"(?:\b(?:minus|negative) |负|零下)(?=\d)", re.IGNORECASE)

@@ -60,6 +60,8 @@ class SetOf(VocabularyVerifier):
         if not answer.committed and not self.partial:
             return Verdict.abstain("a long answer without a committed list")
         given = split_items(answer.text)
+        if len(given) < len(wanted) and all(map(_COUNT.fullmatch, wanted)):
+            given = [item for item in map(peel, _BETWEEN_COUNTS.split(answer.text)) if compact(item)]  # 0-1-6个月
         rule = Text("plain", self.vocabulary)
         known = vocabulary(self.vocabulary)
 
@@ -104,6 +106,10 @@ class SetOf(VocabularyVerifier):
         if refuted or len(given) < len(wanted) or not open_:
             return Verdict.wrong(shown, parts=parts)
         return Verdict.abstain(f"{shown}; {open_} in words that no rule decides", parts=parts)
+
+
+_COUNT = re.compile(r"第?\d{1,4}[^\d]{0,6}")
+_BETWEEN_COUNTS = re.compile(r"(?<=\d)\s*[、,，;；/-]\s*(?=\d)")
 
 
 def _shared_beginning(items: list[str], question: str) -> str:
@@ -268,7 +274,12 @@ def split_items(text: str) -> list[str]:
 @lru_cache(maxsize=4096)
 def _decided(item: str, name: str, question: str, rule: Text, known: Vocabulary | None) -> Verdict:
     """Whether a given item is the wanted one of this name. `known` is what `rule` reads: files may change."""
-    return rule.decide(Problem("item", ask(question), name), Extracted(item, (0, len(item)), "short"))
+    verdict = rule.decide(Problem("item", ask(question), name), Extracted(item, (0, len(item)), "short"))
+    if verdict.status != "abstain" or known is None:
+        return verdict
+    ours, theirs = known.ids(name), known.ids(item)  # whichever of them a name of several things means
+    apart = len(ours) > 1 and theirs and all(known.apart(one, other) for one in theirs for other in ours)
+    return Verdict.wrong(f"known as something else than {name!r:.60}") if apart else verdict
 
 
 def _places(wanted: list[str], given: list[str], verdict: Decide) -> list[int] | None:

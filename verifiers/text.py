@@ -27,7 +27,16 @@ from medrl.verifiers.claims import OPEN_CHOICE, by_concepts, denies_its_kind, sa
 from medrl.verifiers.codes import by_code
 from medrl.verifiers.concepts import Vocabulary
 from medrl.verifiers.directions import by_direction
-from medrl.verifiers.ellipsis import ALL_MAY, by_asked_noun, by_ellipsis, by_none, several_of
+from medrl.verifiers.ellipsis import (
+    ALL_MAY,
+    by_asked_noun,
+    by_ellipsis,
+    by_none,
+    in_full,
+    several_of,
+    spelt_by_question,
+    spoken_of,
+)
 from medrl.verifiers.extract import Extracted
 from medrl.verifiers.forms import by_form
 from medrl.verifiers.han_ellipsis import by_han_ellipsis
@@ -90,6 +99,8 @@ class Text(VocabularyVerifier):
         if not answer.committed:
             return Verdict.abstain("a long answer without a statement that commits to one term")
         known = vocabulary(self.vocabulary)
+        if known and not problem.aliases and (full := in_full(problem.question, wanted.terms[0], known)):
+            wanted = wanted_of(str(problem.reference), (full,))
         verdict = _decide(problem, answer.text, wanted, known)
         if verdict.score == 1.0 and known and _spelt_out_as_another(answer.text, wanted, known):
             return Verdict.abstain("the abbreviation is spelt out as something else")
@@ -148,6 +159,7 @@ _ANTIBODY_TO = re.compile(
 _SIDE_BEHIND = Pattern(
     r"^(?:an? |the )?([^,;.]{3,60}?),? (?:on|to|of|in) the (left|right)(?: side)?(?=[.,;]|$)", re.IGNORECASE
 )
+_PLUS = re.compile(r"(?<=[征验体原]) ?[(（][+＋][)）]|(?<=[Ss]ign|test) ?[(（][+＋][)）]")  # Murphy征(+)
 
 
 def _decide(problem: Problem, text: str, wanted: Wanted, known: Vocabulary | None) -> Verdict:
@@ -155,6 +167,7 @@ def _decide(problem: Problem, text: str, wanted: Wanted, known: Vocabulary | Non
     text = before_another(simplified(text))
     if "ntibod" in text and not _ANTIBODY_TO.search(terms[0]):
         text = _ANTIBODY_TO.sub(r"anti-\1 antibody", text)
+    text = _PLUS.sub("阳性" if has_han(text) else " positive", text) if "+" in text else text
     core = peel(_SIDE_BEHIND.sub(r"\2 \1", _without_asides(problem, text, wanted, known)))
     left = after_denial(core) or (after_denial(text.strip(" .。")) if text != core else "")
     rest = _decide(problem, left, wanted, known) if left else None
@@ -264,6 +277,8 @@ def _decide(problem: Problem, text: str, wanted: Wanted, known: Vocabulary | Non
         or _said_again(problem, core, wanted, known)
         or _by_code(problem, head if explained else core, known, wanted)
     )
+    if verdict is None and known and (spelt := spelt_by_question(problem.question, core, known)):
+        return _decide(problem, spelt, wanted, known)
     return verdict or Verdict.abstain("the wording does not decide")
 
 
@@ -348,18 +363,12 @@ def _by_code(problem: Problem, text: str, known: Vocabulary | None, wanted: Want
         kept = list(words)
         for mention in reversed(known.mentions(words)):
             name = " ".join(words[mention.start : mention.end])
-            theirs = bool(mention.ids & _spoken_of(problem.question, known))
+            theirs = bool(mention.ids & spoken_of(problem.question, known))
             if theirs or mention.ids & reference.ids or any(f" {name} " in f" {one} " for one in own):
                 del kept[mention.start : mention.end]
         return kept
 
     return by_code(problem.question, wanted.terms[0], text, _asked(problem.question), rest)
-
-
-@lru_cache(maxsize=1024)
-def _spoken_of(question: str, known: Vocabulary) -> frozenset[int]:
-    """The concepts that a question names."""
-    return frozenset[int]().union(*(m.ids for m in known.mentions(tokens(question), question) if len(m.ids) == 1))
 
 
 _NAMELY = Pattern(

@@ -43,7 +43,7 @@ _LEAD = re.compile(
     r"(?:初步|临床|目前|首要|最终|入院)(?:诊断|考虑|印象)(?:为|是)?|(?:综合|根据)(?:判断|分析|考虑)|综上(?:所述)?|"
     r"由此|据此|因此|所以|"
     r"(?:信息|资料|证据|病史)(?:较|很|尚|虽)?(?:有限|不足|不全|不完整)[，,]?(?:但|不过)?|看来|看起来|更?像是|似乎是?|最符合|"
-    r"考虑为|考虑|诊断为|就是|即为?|即是|属于|提示|偏向|符合|是|为|患者|该患者|本例|患有?|行(?![为走经])(?:一次)?|做(?:一?[个次])?|(?:静脉)?给予|予以"
+    r"考虑为|考虑|诊断为|就是|即为?|即是|属于|提示|偏向|符合|是|为|患者|该患者|本例|患有?(?![侧处肢眼耳肾肺])|行(?![为走经])(?:一次)?|做(?:一?[个次])?|(?:静脉)?给予|予以"
     r")[,:，： ]*",
     re.IGNORECASE,
 )
@@ -58,7 +58,7 @@ _TAIL = Pattern(
     r", (?:I(?:'d| would) (?:say|think|guess)|I (?:think|believe|suppose|guess)|in my (?:view|opinion)|then|most probably|"
     r"I am sure)|, (?:though|although|but) (?:I am |I'm )?(?:not (?:entirely |fully |completely )?(?:certain|sure)|"
     r"uncertain)|"
-    r",? until proven otherwise|，?(?:我认为|无疑|无误)|"
+    r",? until proven otherwise|，?(?:我认为|无疑|无误)|[，,。；;]?(?:以上)?(?:仅)?供(?:您)?参考|"
     # What is still to be confirmed is the answer itself.
     r"[,;]? (?:(?:and|but|though|although) )?(?:pending|awaiting|subject to|to be confirmed|confirm(?: it|"
     r" this)? (?:with|by)|"

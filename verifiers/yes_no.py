@@ -160,6 +160,13 @@ _VERB = re.compile(
     r"(?:it|they|he|she|this|these) (?P<verb>is|are|was|were|does|do|did|can|should|must|will|has|have)"
     r"(?P<no>n't|'t| not|not)?(?: (?P<rest>[^?]*))?"
 )
+# Whole answers that say a duty or a leave in other words: 必不可少, 没有必要, 没有不可以的理由.
+_SAID_HAN = re.compile(
+    r"(?:(?P<must>(?:是)?必不可少的?|不可(?:缺少|或缺|缺)的?|(?:很|非常|十分)?有必要|势在必行|要|需|必须|应当|应该)|"
+    r"(?P<need_not>(?:完全|大可)?(?:没有?|无)(?:此|这个|任何)?必要|并非(?:必须|必需|必要)的?|大可不必|不要|不必|不需)|"
+    r"(?P<may>没有(?:任何|什么)?(?:不(?:可以?|能|行|准|许)|禁止)(?:使用|应用|用|做|进行)?的(?:理由|道理|依据)))"
+    r"(?:[，,](?:(?:必须|应当?|应该|需要?)(?P<more>[^，。；,;不无非未没否或但除]{1,16})|(?(need_not)可以?不[^，。；,;必可能行得]{1,8}|(?!))))?"
+)
 _EITHER = re.compile(r"(.)[不没未]\1|是否")
 _ASKS_NO = re.compile(r"不|没|无|非|避免|禁|停|慎|拒|\b(?:not|never|no|avoid|stop\w*|withh\w+)\b|n't\b", re.IGNORECASE)
 _GOES_ON = re.compile(r"(?: (?:to|in|for|at|with|during|after|before|of|on|when|if|by)\b.*)?")
@@ -174,6 +181,9 @@ def echoed(text: str, question: str) -> Side | None:
     last = _EITHER.sub(r"\1", last_sentence(question)).strip().lower()
     if len(text) > 200 or _ASKS_NO.search(last):
         return None
+    if (said := _SAID_HAN.fullmatch(text.strip(" 。！!."))) and (asks := _ASKS_HAN.search(last)):
+        duty = bool(said["must"] or said["need_not"])
+        return None if duty != bool(asks["duty"]) else "no" if said["need_not"] else "yes"
     clause, *others = _ENDS.split(text.strip(), maxsplit=1)
     if any(map(_UNDOES.search, others)) or any(c in text for c in "?？") or _DOUBLE.search(text):
         return None

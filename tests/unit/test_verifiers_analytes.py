@@ -153,7 +153,7 @@ def test_the_one_substance_of_a_question(question: str, name: str | None) -> Non
         ("碱剩余是多少mmol/L？", "-5 mmol/L", "碱剩余为5mmol/L", WRONG),
         ("剂量？", "5 mg", "应为5mg", RIGHT),
         ("剂量？", "5 mg", "每8小时5mg", OPEN),
-        ("剂量？", "5 mg", "每公斤5mg", OPEN),
+        ("剂量？", "5 mg", "每公斤5mg", WRONG),
         ("剂量？", "5 mg", "每次5mg", OPEN),
         ("剂量？", "5 mg", "第5天10mg", WRONG),
         ("血小板？", "2×10^9/L", "约2×10^9/L", RIGHT),

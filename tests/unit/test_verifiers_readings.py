@@ -197,3 +197,23 @@ def test_sums_shares_routes_and_what_is_considered(
     question: str, reference: str, text: str, wanted: float | None
 ) -> None:
     assert score(question, reference, text) == wanted
+
+
+@pytest.mark.parametrize(
+    ("question", "reference", "text", "wanted"),
+    [
+        ("属于哪型肾小管酸中毒？", "4型", "Ⅳ型RTA", RIGHT),
+        ("属于哪型肾小管酸中毒？", "4型", "肾小管酸中毒", WRONG),
+        ("受损的是第几对脑神经？", "第Ⅲ对", "动眼神经（CN3）", RIGHT),
+        ("受损的是第几对脑神经？", "第Ⅲ对", "滑车神经", WRONG),
+        ("阿司匹林起始剂量？", "每日30～50 mg/kg", "30-50mg/(kg·d)", RIGHT),
+        ("阿司匹林起始剂量？", "每日30～50 mg/kg", "每日30～50 mg", WRONG),
+        ("潮气量？", "6～8 mL/kg", "每公斤体重6至8毫升", RIGHT),
+        ("按压频率？", "100～120次/分", "每分钟一百到一百二十次", RIGHT),
+        ("疗程为多少天？", "10天", "十来天", WRONG),
+        ("电解质紊乱？", "低钾血症", "血K↓", RIGHT),
+        ("电解质紊乱？", "低钾血症", "K⁺升高", WRONG),
+    ],
+)
+def test_figures_and_doses_as_chinese_writes_them(question: str, reference: str, text: str, wanted: float) -> None:
+    assert score(question, reference, text) == wanted
