@@ -268,12 +268,12 @@ def offers_several(core: str, names: Sequence[str]) -> bool:
 
 
 # Two things that are offered outright, and lists that call themselves a differential.
-_TWO = Pattern(
+_TWO = re.compile(
     r"(?:要么|不是)(?:是)?(?P<han>[^，。；]{2,30})[，,]?(?:要么|就是)(?P<next>[^，。；]{2,30})(?:[，。；].*)?|"
     r"(?:it (?:is|could be|may be) )?either (?P<one>[^,.;:]{3,50}),? or (?P<other>[^,.;:]{3,50})(?:[,.;].*)?",
     re.IGNORECASE | re.DOTALL,
 )
-_DIFFERENTIAL = Pattern(
+_DIFFERENTIAL = re.compile(
     r"(?:(?:the |my )?(?:differential(?: diagnos[ie]s)?|ddx|possibilities|possible diagnoses)(?: here)?"
     r"(?: is| are| includes?| would include| list)?:? |consider(?::| the following:?)? |"
     r"(?:(?:可能的?|鉴别|疑似)诊断|可能性|需(?:要)?(?:考虑|鉴别)的?(?:疾病)?)(?:主要)?(?:有|包括|为|"

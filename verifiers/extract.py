@@ -144,26 +144,28 @@ def _fault(text: str, format: Format) -> str:
     return ""
 
 
-# Words after which an answer follows. Bounded repeats only.
+# Words after which an answer follows. Bounded repeats only. English and Chinese each share what they begin with, so that
+# at most letters of a text one look rules out all of them.
 _CUE = Pattern(
-    r"\b(?:answer|diagnosis|conclusion)(?: (?:to|for|of|in) (?:this|the) \w{1,20}){0,2}"
+    r"\b(?:(?:answer|diagnosis|conclusion)(?: (?:to|for|of|in) (?:this|the) \w{1,20}){0,2}"
     r"(?:\*\*)?[ ]?(?::|：|=|\b(?:is|would be|should be|must be|was)\b:?)(?:\*\*)?[ \n]{0,4}"
-    r"|\b(?:most likely|likeliest) (?:\w{1,20} ){0,3}(?:is|would be)\b:?[ \n]{0,4}"
-    r"|\bfinal(?: answer)?:[ \n]{0,4}"
-    r"|\b(?:on balance|taken together|all things considered|everything considered|to sum up|in summary|"
+    r"|(?:most likely|likeliest) (?:\w{1,20} ){0,3}(?:is|would be)\b:?[ \n]{0,4}"
+    r"|final(?: answer)?:[ \n]{0,4}"
+    r"|(?:on balance|taken together|all things considered|everything considered|to sum up|in summary|"
     r"in conclusion|putting (?:it all|this|everything) together),? (?:this|it) (?:is|must be|has to be)\b[ ]{0,4}"
-    r"|\b(?:answer|diagnosis|conclusion) (?:that )?(?:I|we) (?:settle on|favou?r|choose|commit to|arrive at|reach|make|give)"
+    r"|(?:answer|diagnosis|conclusion) (?:that )?(?:I|we) (?:settle on|favou?r|choose|commit to|arrive at|reach|make|give)"
     r"(?: is\b|:)[ ]{0,4}"
-    r"|\bI (?:would |also ){0,2}(?:choose|pick|select|answer|go with)\b:?[ ]{0,4}"
-    r"|\b(?:I|we)(?: \w+ly| would| can| must| have to| therefore)? conclude(?: that)?"
+    r"|I (?:would |also ){0,2}(?:choose|pick|select|answer|go with)\b:?[ ]{0,4}"
+    r"|(?:I|we)(?: \w+ly| would| can| must| have to| therefore)? conclude(?: that)?"
     r"(?: (?:the|this) (?:\w+ )?(?:patient|man|woman|child|boy|girl|infant|baby|newborn) (?:has|is having|had)|"
-    r" (?:it|this) is| (?:he|she) has)?[ :]{1,4}"
-    r"|【(?:正确)?答案】[：:]?[ ]{0,4}"
+    r" (?:it|this) is| (?:he|she) has)?[ :]{1,4})"
+    r"|(?=[【答诊结最故所因综应但而本此该，,。；])(?:"
+    r"【(?:正确)?答案】[：:]?[ ]{0,4}"
     r"|(?:答案|诊断|结论)(?:应该是|应该为|应当是|应是|应为|考虑为|是|为|[：:])[：:]?[ \n]{0,4}"
     r"|最可能(?:的[^\s，。；、]{1,12}?|患?的?是)?(?:是|为|[：:])[ ]{0,4}"
     r"|(?<=[，,。；：:])(?:故|所以|因此|综上|[本此该]题)?应(?:诊断)?[为是](?!了)[ ]{0,4}"
     r"|(?:但|而|故|因此)(?:目前|现|应|仍)?(?:首先|优先|最)?考虑(?:为|是|诊断为)?[ ]{0,4}"
-    r"|(?:故|应|本题|因此|所以|[，,。；] ?)选(?![用取做]|择性)(?:择)?(?:项)?[：:]?[ ]{0,4}",
+    r"|(?:故|应|本题|因此|所以|[，,。；] ?)选(?![用取做]|择性)(?:择)?(?:项)?[：:]?[ ]{0,4})",
     re.IGNORECASE,
 )
 # … unless one of these stands just before them: "the wrong answer is", "an alternative diagnosis is".
@@ -185,7 +187,7 @@ _ASIDE = Pattern(
 )
 _SUBORDINATES = re.compile(r"\b(?:because|since|whereas|but|yet|so) ", re.IGNORECASE)  # each begins a clause of its own
 _CONDITIONAL = re.compile(r"\b(?:if|were|had|unless|should|whether)\b|如果|若|假如", re.IGNORECASE)
-_AFTER = Pattern(
+_AFTER = re.compile(
     r" (?:is|remains|would be) (?:the|my) (?:most likely |final |correct |best |right )?(?:diagnosis|answer)\b"
     r"(?!,? ?(?:and|but|or|too|also|if|unless|only|when|until|last|of h(?:is|er))\b)",
     re.IGNORECASE,
@@ -221,7 +223,7 @@ _MAY_STOP = re.compile(r"[。！？；!?\n.;]")
 _BOXED, _TAG, _UNTAG = "\\boxed{", Pattern("<answer>", re.IGNORECASE), Pattern("</answer>", re.IGNORECASE)
 # Answers that hold no answer: signs alone, openers and empty forms that fool learned judges (the "master keys").
 _NO_WORD = re.compile(r"[^\w↑↓+]*_*")
-_EMPTY = Pattern(
+_EMPTY = re.compile(
     r"(?:\\boxed\{ ?\}|<answer> ?</answer>|solution|thought process|answer|the answer is|final answer|diagnosis|"
     r"let'?s (?:think|solve|work)[^.\n]{0,60}|"
     r"(?:reasoning|analysis|explanation|rationale|step 1|final|sure|okay|(?:sure, )?here(?: is|'s) (?:the|"
@@ -387,7 +389,8 @@ def _clean(text: str, span: Span) -> Span | None:
         start, end = start + 6, end - 1
     start, end = _trim(text, start, end, " \t\n*_\"“”'‘`：:$", " \t\n*_\"“”'’`。.,，；;：:!！$")
     said = text[start : min(end, start + STATEMENT)]
-    empty = _NO_WORD.fullmatch(said) or _EMPTY.fullmatch(said) or OPENERS.fullmatch(said)
+    wordless = not said[:1].isalnum() and _NO_WORD.fullmatch(said)
+    empty = wordless or _EMPTY.fullmatch(said) or OPENERS.fullmatch(said)
     return None if empty else (start, end)
 
 

@@ -33,7 +33,8 @@ def by_form(reference: str, head: str, same: Callable[[str, str], bool]) -> Verd
         head: The answer.
         same: Whether two texts name one drug.
     """
-    ours, theirs = _read(reference), _read(head)
+    ours = _read(reference)
+    theirs = _read(head) if ours else None
     if ours is None or theirs is None or not same(ours[0], theirs[0]):
         return None
     if ours[1] == theirs[1]:

@@ -207,14 +207,17 @@ def loose_key(words: Sequence[str]) -> str:
     What says that a level is high, low or wanting has one word here: a raised serum potassium level is a high potassium.
     "" where order or particle may carry the meaning: sides, more than five words, words that relate two things.
     """
-    if words and (words[-1] > "\u3400" or words[0] == "缺") and (level := _han_level("".join(words))):
+    if not words or (len(words) == 1 and words[0].isascii()):
+        return ""
+    whole = "".join(words)
+    if (words[-1] > "\u3400" or words[0] == "缺") and (level := _han_level(whole)):
         return level
-    if words and all(len(word) == 1 and word > "\u3400" for word in words):
-        bare = _GENERAL.sub("", "".join(words))
+    if words[0] > "\u3400" and all(len(word) == 1 and word > "\u3400" for word in words):
+        bare = _GENERAL.sub("", whole)
         if len(bare) > 4 and (done := _DONE.search(bare)):
             return bare[: done.start()]
         return bare.removesuffix("症") if len(bare) > 4 and bare[-2] not in "炎发遗合" else bare
-    if not _CHANGES.isdisjoint(words[1:-1]) or _HAN_CHANGES.search("".join(words)):
+    if not _CHANGES.isdisjoint(words[1:-1]) or (not whole.isascii() and _HAN_CHANGES.search(whole)):
         return ""  # "PTH raises calcium" is not "calcium raises PTH"
     rest = [_ORGANS.get(word, word) for word in words if word not in ("of", "type", "serotype")]
     if len(rest) > 2 and rest[0].startswith("anti") and rest[-1] == "antibody":
@@ -227,10 +230,10 @@ def loose_key(words: Sequence[str]) -> str:
         return ""
     if len({POLES[word][0] for word in rest if word in POLES}) < sum(word in POLES for word in rest):
         return ""  # "PPV up, NPV down" is not "PPV down, NPV up"
-    codes = _CODES.findall(" ".join(rest))
+    kept = [word for word in rest if not _CODE.fullmatch(word)]
+    codes = _CODES.findall(" ".join(rest)) if len(kept) < len(rest) else []
     if len(codes) > 1:
         return ""  # "mother O, baby A"
-    kept = [word for word in rest if not _CODE.fullmatch(word)]
     return " ".join(sorted([*kept, *(code.replace(" ", "") for code in codes)]))  # T790M is not M790T
 
 

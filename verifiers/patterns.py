@@ -42,7 +42,7 @@ class Pattern:
         return False
 
     def search(self, text: str, *within: int) -> re.Match[str] | None:
-        return self.compiled.search(text, *within) if self.may_match(text) else None
+        return self.compiled.search(text, *within) if self.may_match(text[slice(*within)] if within else text) else None
 
     def match(self, text: str, *within: int) -> re.Match[str] | None:
         return self.compiled.match(text, *within) if self.may_match(text) else None
@@ -51,7 +51,8 @@ class Pattern:
         return self.compiled.fullmatch(text, *within) if self.may_match(text) else None
 
     def finditer(self, text: str, *within: int) -> Iterator[re.Match[str]]:
-        return self.compiled.finditer(text, *within) if self.may_match(text) else iter(())
+        may = self.may_match(text[slice(*within)] if within else text)  # "final" of a heading is not in the answer
+        return self.compiled.finditer(text, *within) if may else iter(())
 
     def split(self, text: str, maxsplit: int = 0) -> list[str]:
         return self.compiled.split(text, maxsplit) if self.may_match(text) else [text]

@@ -59,7 +59,6 @@ from medrl.verifiers.typos import misspelt, repaired
 from medrl.verifiers.vocabularies import Sources, vocabulary
 from medrl.verifiers.wanted import Wanted, denied, glossed, mentions, wanted_of
 from medrl.verifiers.wording import (
-    AVOID,
     DENIED,
     DENIES,
     DIFFERENTIAL_ASIDE,
@@ -163,7 +162,7 @@ _PLUS = re.compile(r"(?<=[征验体原]) ?[(（][+＋][)）]|(?<=[Ss]ign|test) ?
 
 
 def _decide(problem: Problem, text: str, wanted: Wanted, known: Vocabulary | None) -> Verdict:
-    terms, names = wanted.terms, wanted.names
+    terms, names, asked = wanted.terms, wanted.names, _asked(problem.question)
     text = before_another(simplified(text))
     if "ntibod" in text and not _ANTIBODY_TO.search(terms[0]):
         text = _ANTIBODY_TO.sub(r"anti-\1 antibody", text)
@@ -197,7 +196,7 @@ def _decide(problem: Problem, text: str, wanted: Wanted, known: Vocabulary | Non
     if _POSITIVE.search(core) and _IS_POSITIVE.search(terms[0]):
         core = _POSITIVE.sub("", core)
     cause = _CAUSE.search(core)
-    if cause and says_nothing(tokens(core[cause.end() :]), _asked(problem.question)):
+    if cause and says_nothing(tokens(core[cause.end() :]), asked):
         core = core[: cause.start()]
     elif known and (source := source_of(terms[0], core)):
         core = core if says_another(source, _reference(terms, known), known) else core[: -len(source)]
@@ -215,12 +214,11 @@ def _decide(problem: Problem, text: str, wanted: Wanted, known: Vocabulary | Non
     if denied(text, terms) or (
         known and DENIED.search(text) and denies_its_kind(text, _reference(terms, known), known)
     ):
-        if AVOID.search(problem.question) and TELLS_NOT_TO.match(text) and len(OR.split(text)) == 1:
+        if asked.avoid and TELLS_NOT_TO.match(text) and len(OR.split(text)) == 1:
             return Verdict.right(f"it says to avoid {terms[0]!r:.60}, which is asked")
         if REVERSED.search(problem.question) or REVERSED.search(terms[0]):
             return Verdict.abstain("the answer negates the reference, and the question asks in the negative")
         return Verdict.wrong(f"the answer denies {terms[0]!r:.60}")
-    asked = _asked(problem.question)
     none = by_none(terms[0], head, known, asked)
     if none:
         return none
@@ -236,7 +234,7 @@ def _decide(problem: Problem, text: str, wanted: Wanted, known: Vocabulary | Non
             return Verdict.abstain("the answer names another scale")
     if pole:
         return pole
-    if AVOID.search(problem.question) and TELLS_TO.match(text) and mentions(text, terms):
+    if asked.avoid and TELLS_TO.match(text) and mentions(text, terms):
         return Verdict.wrong(f"it says to do {terms[0]!r:.60}, which is to be avoided")
     verdict = glossed(head, names, known)
     if verdict is None and known:
@@ -290,7 +288,7 @@ _INVERTED = re.compile(
 
 
 def _said_nothing(core: str, reference: str) -> bool:
-    return len(core) < 160 and not UNCERTAIN.search(reference) and bool(NO_ANSWER.fullmatch(core))
+    return len(core) < 160 and NO_ANSWER.fullmatch(core) is not None and not UNCERTAIN.search(reference)
 
 
 # A sort alone names nothing: 急性, of 急性阑尾炎.
@@ -303,7 +301,7 @@ _DOING = re.compile(
 
 def _to_avoid(problem: Problem, text: str, wanted: Wanted, known: Vocabulary | None) -> Verdict | None:
     """Where the question asks what not to do: right is "do not perform X", wrong is "perform X"."""
-    if not AVOID.search(problem.question) or REVERSED.search(wanted.terms[0]):
+    if not _asked(problem.question).avoid or REVERSED.search(wanted.terms[0]):
         return None
     no, yes = _NOT_TO.match(text), TELLS_TO.match(text)
     match = no or yes

@@ -5,6 +5,7 @@ All patterns are bounded, so that hostile text costs linear time.
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import NamedTuple
 
 from medrl.verifiers.normalise import normal, tokens
@@ -322,6 +323,7 @@ class Asked(NamedTuple):
     words: frozenset[str]
     han: str
     either: frozenset[str] = frozenset()  # the two words that it offers: "typical or atypical pneumonia"
+    avoid: bool = False  # whether it asks for what must not be done
 
     @classmethod
     def of(cls, question: str) -> "Asked":
@@ -331,7 +333,8 @@ class Asked(NamedTuple):
         han = "" if question.isascii() else "".join(word if word > "\u3400" else " " for word in words)
         offered = _OFFERED.search((first and question[: first.start()]) or question)
         either = frozenset(one for word in offered.groups() for one in tokens(word)) if offered else frozenset[str]()
-        return cls(frozenset(words), han, either if len(either) == 2 else frozenset())
+        avoid = AVOID.search(question) is not None
+        return cls(frozenset(words), han, either if len(either) == 2 else frozenset(), avoid)
 
 
 _OFFERED = re.compile(r"\b([A-Za-z-]{4,30}) (?:[a-z]+ )?or (?:an? |the )?([A-Za-z-]{4,30})\b(?=(?: [\w-]+){0,3}\?)")
@@ -361,6 +364,7 @@ def says_nothing(words: Iterable[str], asked: Asked) -> bool:
 _SENTENCE_END = re.compile(r"(?<=[.?!])\s+|(?<=[。？！])|\n")
 
 
+@lru_cache(maxsize=1024)
 def last_sentence(text: str) -> str:
     """The last sentence of a text, which in a question is the one that asks."""
     return next((sentence for sentence in reversed(_SENTENCE_END.split(text)) if sentence.strip()), "")
