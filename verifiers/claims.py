@@ -200,7 +200,7 @@ def _meant(ids: frozenset[int], reference: Reference, known: Vocabulary, asked: 
         return mine
     family = known.family(next(iter(mine)))
     others = [known.concepts[one].kind for one in ids - mine if known.family(one) in ("", family)]
-    return mine if family and all(kind in ("other", "person") for kind in others) else ids
+    return mine if family and all(kind == "person" for kind in others) else ids
 
 
 def _located(ids: frozenset[int], reference: Reference, known: Vocabulary, asked: Asked) -> bool:

@@ -92,11 +92,9 @@ def as_asked(problem: Problem, reference: Quantity, text: str) -> str:
     elif dims and asks_daily(problem.question):
         text = _A_DAY.sub("", _PER_DAY.sub("", text))  # a daily dose of 4 g is 4 g a day
     if "doses" in dims:
-        text = _EACH_TIME.sub(" per dose", text)
-    if dims and "doses" not in dims and asks_dose(problem.question):
+        text = _EACH_TIME.sub(" per dose", _WITH_EACH.sub(" per dose", text))
+    elif dims and asks_dose(problem.question):
         text = PER_DOSE.sub("", text).strip()
-    elif "doses" in dims:
-        text = _WITH_EACH.sub(" per dose", text)
     if "每" in text and dims.get("body mass") == -1:
         text = _EACH_KG.sub(r"\g<dose>/kg", text)
     if dims.get("volume") == -1 or dims.get("body mass") == -1:

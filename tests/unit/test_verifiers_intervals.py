@@ -246,7 +246,7 @@ def test_a_tolerance_may_be_absolute(question: str, reference: str, text: str, w
         ("足月产从孕多少周开始？", "37周", "满37周", RIGHT),
         ("足月产从孕多少周开始？", "37周", "37", RIGHT),
         ("足月产从孕多少周开始？", "37周", "38", WRONG),
-        ("Convert 5 mg/dL of bilirubin to μmol/L.", "86 μmol/L", "85.5 μmol/L", OPEN),
+        ("Convert 5 mg/dL of bilirubin to μmol/L.", "86 μmol/L", "85.5 μmol/L", RIGHT),
         (
             "She takes one pill daily. The rash came today. Which single dose of adrenaline is given in mg?"
             + " " * 150,

@@ -157,7 +157,7 @@ def test_a_known_term_is_not_paid_beside_another() -> None:
         "\\boxed{pulmonary embolism}\nSTEMI",
         "pulmonary embolism (急性心包炎)",
     ):
-        assert ruled(rule, "Dx?", "Pulmonary embolism", text).score is None, text
+        assert ruled(rule, "Dx?", "Pulmonary embolism", text).score != 1.0, text
     assert (
         ruled(rule, "Dx?", "Pulmonary embolism", "The diagnosis is pulmonary embolism. Start heparin. Not STEMI.").score
         == 1.0
