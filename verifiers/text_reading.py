@@ -28,13 +28,26 @@ _UNKNOWN = Reference((), frozenset(), (), frozenset())
 
 
 class Reading:
-    """An answer, or a part of one, as it is held against a reference; what no step asks for is not read."""
+    """An answer, or a part of one, as it is held against a reference.
+
+    Attributes:
+        text: The answer in one script, without what it says of other things.
+        whole: The text without what leads up to an answer and without parentheses that explain.
+        core: The whole without a sign that is there, a cause of which nothing is said, and where something comes from.
+        head: The part of the core that names something.
+        tail: What follows the head.
+    """
 
     def __init__(self, problem: Problem, text: str, wanted: Wanted, known: Vocabulary | None) -> None:
         self.problem, self.wanted, self.known = problem, wanted, known
         self.question, self.asked = problem.question, asked_of(problem.question)
         self.term, self.names = wanted.terms[0], wanted.names
         self.text = self._spelt(before_another(simplified(text)))
+        self.whole = peel(_SIDE_BEHIND.sub(r"\2 \1", self._without_asides()))
+        self.core = self._core()
+        self._kept = head_of(self.core)
+        self.head = self.core if self._kept == self.core else peel(self._kept)
+        self.tail = self.core[len(self._kept) :]
 
     def of(self, text: str) -> "Reading":
         """Another text beside the same reference."""
@@ -51,14 +64,7 @@ class Reading:
         """The reference as the vocabulary knows it."""
         return reference_of(self.wanted.terms, self.known) if self.known else _UNKNOWN
 
-    @cached_property
-    def whole(self) -> str:
-        """The answer without what leads up to it and without parentheses that explain."""
-        return peel(_SIDE_BEHIND.sub(r"\2 \1", self._without_asides()))
-
-    @cached_property
-    def core(self) -> str:
-        """The whole without a sign that is there, a cause of which nothing is said, and where something comes from."""
+    def _core(self) -> str:
         core = self.whole
         if _POSITIVE.search(core) and _IS_POSITIVE.search(self.term):
             core = _POSITIVE.sub("", core)
@@ -67,20 +73,6 @@ class Reading:
             return core[: cause.start()]
         source = source_of(self.term, core) if self.known else ""
         return core[: -len(source)] if source and not self.says_another(source) else core
-
-    @cached_property
-    def _kept(self) -> str:
-        return head_of(self.core)
-
-    @cached_property
-    def head(self) -> str:
-        """The part of the core that names something."""
-        return self.core if self._kept == self.core else peel(self._kept)
-
-    @property
-    def tail(self) -> str:
-        """What follows the head."""
-        return self.core[len(self._kept) :]
 
     @cached_property
     def explained(self) -> bool:

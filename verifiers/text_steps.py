@@ -64,6 +64,13 @@ def decide(reading: Reading) -> Verdict:
 # What was said as a whole.
 
 
+def _as_written(reading: Reading) -> Verdict | None:
+    for shape in dict.fromkeys((reading.text, reading.whole)):
+        if (key := compact(shape)) in reading.names or reading.wanted.says(tokens(shape)):
+            return Verdict.right(f"it is {reading.names.get(key, reading.term)!r:.60}, as written")
+    return None
+
+
 def _behind_denial(reading: Reading) -> Verdict | None:
     """What follows "not Y but", or "Y is excluded."."""
     whole, text = reading.whole, reading.text
@@ -90,10 +97,10 @@ _INVERTED = re.compile(
 
 def _with_cause(reading: Reading) -> Verdict | None:
     """The reference and a cause that the question tells: "insulin-induced X"."""
-    if reading.known and reading.known.ids(reading.whole):
-        return None
     alone = without_cause(reading.whole, reading.question)
-    if alone and decide(reading.of(alone)).score == 1.0:
+    if not alone or (reading.known and reading.known.ids(reading.whole)):
+        return None
+    if decide(reading.of(alone)).score == 1.0:
         return Verdict.right(f"it is {reading.term!r:.60}, with the cause that the question tells")
     return None
 
@@ -110,13 +117,6 @@ def _commits_to_nothing(reading: Reading) -> Verdict | None:
 # A sort alone names nothing: 急性, of 急性阑尾炎.
 _MERELY = re.compile("(?:亚?急|慢|原发|继发|特发|先天|后天|获得|良|恶|典型|常见|化脓|细菌|病毒)性?")
 _ASKS_SORT = re.compile("性质|[型侧度期类级]|[急慢]性|还是|如何|怎样|特点|起病|病程")
-
-
-def _as_written(reading: Reading) -> Verdict | None:
-    for shape in dict.fromkeys((reading.text, reading.whole)):
-        if (key := compact(shape)) in reading.names or reading.wanted.says(tokens(shape)):
-            return Verdict.right(f"it is {reading.names.get(key, reading.term)!r:.60}, as written")
-    return None
 
 
 def _stage(reading: Reading) -> Verdict | None:
@@ -344,11 +344,11 @@ def _spelt_by_question(reading: Reading) -> Verdict | None:
 
 
 STEPS: tuple[Callable[[Reading], Verdict | None], ...] = (
+    _as_written,
     _behind_denial,
     _as_indexed,
     _with_cause,
     _commits_to_nothing,
-    _as_written,
     _stage,
     _what_not_to_do,
     _statement,
