@@ -72,7 +72,6 @@ def only_explains(text: str, head: str) -> bool:
     clauses = [clause for clause in _CLAUSES.split(tail) if clause.strip()]
     manages = bool(clauses) and is_measure(clauses[0])
     clauses = [clause for clause in clauses if not is_measure(clause) and not _excludes_another(clause)]
-    clauses = [clause for clause in clauses if not _SPARED.fullmatch(clause)]
     if clauses and _REASON.match(tail):
         clauses[0] = _IN_REASON.sub("", clauses[0])
     if any(map(_BESIDE.search, clauses)):
@@ -87,14 +86,6 @@ def only_explains(text: str, head: str) -> bool:
         2 if _IS_A.match(tail) else (4 if han else 3) if apposed else 8 if han else 5
     )  # a shorter clause may be a second answer
     return all(len(tokens(clause)) >= least for clause in clauses)
-
-
-# What is said to be as it should be is no second answer.
-_SPARED = re.compile(
-    r"\s*(?!it |this |that |he |she |they )[^,.;]{3,40} (?:is|are|stays?|remains?|was|were) (?:normal|unaffected|"
-    r"spared|unchanged|preserved|intact)\s*",
-    re.IGNORECASE,
-)
 
 
 def _excludes_another(clause: str) -> bool:
@@ -137,14 +128,6 @@ def is_measure(text: str) -> bool:
     """Whether a clause says what is to be done, and not to the answer before it."""
     match = _MANAGES.match(text)
     return match is not None and not _UNDOES.search(text, match.end())
-
-
-# What a thing often comes with is no second answer.
-OFTEN_WITH = re.compile(
-    r"(?:often|usually|sometimes|typically|commonly|frequently|occasionally|with or without) "
-    r"(?:(?:accompanied by|associated with|with) )?(?!(?:not|no|or)\b)[A-Za-z -]{3,40}",
-    re.IGNORECASE,
-)
 
 
 def only_describes(aside: str, reference: frozenset[int], known: Vocabulary, asked: Asked) -> bool:
@@ -191,15 +174,12 @@ def another_name(aside: str) -> str:
 
 
 def says_it_is_a_name(aside: str) -> bool:
-    """Whether a parenthesis says of the name before it that it is the old or the new one, and no more."""
+    """Whether a parenthesis says of the name before it that it is an old one, and no more."""
     return bool(_OF_NAME.fullmatch(aside.strip()))
 
 
 _OF_NAME = re.compile(
-    r"(?:an? |the |its )?(?:old|older|former|formerly used|obsolete|outdated|previous|earlier|new|newer|current|modern|"
-    r"generic|brand|trade|proprietary|common|lay|scientific|latin|british|american|eponymous|us|uk|inn|usan) "
-    r"(?:name|term|nomenclature|terminology|taxonomic name|spelling|designation)s?|"
-    r"(?:旧称|旧名|曾用名|原名|老名称|新名|新名称|现名|现称|旧的名称|商品名|通用名|俗称|俗名|学名|别名|异名)",
+    r"(?:an? |the |its )?(?:old|older|former|obsolete|outdated|previous) (?:name|term)|旧称|旧名|曾用名|原名",
     re.IGNORECASE,
 )
 _NO_CAUSE = re.compile(r"\b(?:not?|or|mis\w+|exclu\w+|wrong|unlikely|other)\b|[误非不或未无]|排除|除外", re.IGNORECASE)

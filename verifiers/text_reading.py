@@ -5,7 +5,6 @@ from functools import cached_property, lru_cache
 
 from medrl.types import Problem
 from medrl.verifiers.asides import (
-    OFTEN_WITH,
     another_name,
     gives_cause,
     only_describes,
@@ -113,8 +112,6 @@ class Reading:
         return DIFFERENTIAL_ASIDE.sub(" ", self.known.one_name(text) if self.known else text)
 
     def _only_explains(self, aside: str) -> bool:
-        if OFTEN_WITH.fullmatch(aside):
-            return True
         if len(compact(aside)) > 3 and compact(aside) in compact(self.question):
             return True
         if name := another_name(aside):

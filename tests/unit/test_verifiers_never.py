@@ -144,6 +144,59 @@ HOSTILE = [
     ("Symptom?", "闭经", "停经"),
     ("Diagnosis?", "Thrombophilia", "Hypercoagulable state"),
     ("Therapy?", "Flooding", "Implosive therapy"),
+    (
+        "A 28-year-old woman has optic neuritis and, a year later, leg weakness. What is the most likely diagnosis?",
+        "multiple sclerosis",
+        "Multiple sclerosis (usually Devic disease)",
+    ),
+    (
+        "A 28-year-old woman has optic neuritis and, a year later, leg weakness. What is the most likely diagnosis?",
+        "multiple sclerosis",
+        "Multiple sclerosis (commonly misdiagnosed)",
+    ),
+    (
+        "A holosystolic murmur at the apex radiates to the axilla. Which valve lesion?",
+        "mitral regurgitation",
+        "Mitral regurgitation (often with mitral stenosis as the main lesion)",
+    ),
+    (
+        "A 15-year-old boy has knee pain and a sunburst pattern on X-ray. What is the diagnosis?",
+        "osteosarcoma",
+        "Osteosarcoma (typically a chondrosarcoma)",
+    ),
+    (
+        "A 15-year-old boy has knee pain and a sunburst pattern on X-ray. What is the diagnosis?",
+        "osteosarcoma",
+        "Osteosarcoma. The bone is intact",
+    ),
+    ("患者女，58岁，术后第5天突发胸痛、呼吸困难，D-二聚体升高。最可能的诊断是？", "肺栓塞", "肺栓塞（俗称）"),
+    ("患者男，60岁，胸骨后压榨样疼痛3小时。最可能的诊断是？", "急性心肌梗死", "急性心肌梗死（商品名）"),
+    ("Which drug treats MRSA bacteremia?", "vancomycin", "Vancomycin. The MRSA is unaffected"),
+    (
+        "What is the most common cause of microcytic anemia?",
+        "iron deficiency",
+        "Iron deficiency. The ferritin is normal",
+    ),
+    (
+        "A woman treated for breast cancer has several brain lesions. What are they most likely?",
+        "Metastasis",
+        "Breast metastasis",
+    ),
+    (
+        "A man with a tooth abscess has fever and a ring-enhancing brain mass. What is the most likely diagnosis?",
+        "Brain abscess",
+        "Brain abscess in the tooth",
+    ),
+    (
+        "A man with cirrhosis of the liver has a swollen abdomen with shifting dullness. What is the diagnosis?",
+        "Ascites",
+        "Ascites in the liver",
+    ),
+    (
+        "A stone in the ureter; ultrasound of the kidney shows a dilated pelvis. What is the finding?",
+        "Hydronephrosis",
+        "Hydronephrosis of the ureter",
+    ),
 ]
 
 
