@@ -11,16 +11,25 @@ _REASON = re.compile(
     r",? ?(?:because|since|given|as evidenced by)\b|，?(?:[多常均]?因为?|[多常]?由于|[多常]由)", re.IGNORECASE
 )
 _IN_REASON = re.compile(r"\b(?:or|may|might|could|has|have)\b|或|可能|患", re.IGNORECASE)  # a reason may say these
+_IN_ERROR = re.compile(
+    r"\b(?:errors?|mistakes?|mistaken|mis(?:diagnos|judg|read|taken)\w*|careless\w*|haste)\b|"
+    r"误[诊判导认解读会]|错误|粗心|混淆",
+    re.IGNORECASE,
+)
 _DASH = re.compile(r" [-–—]+ (?!no\b|not\b)|—+")
 _APPOSITION = re.compile(
-    r", (?:the (?:only|commonest|most (?:common|frequent)|main|chief|classic|usual)|i\.e\.,? an?|from|via|through|"
-    r"(?:usually|often|typically|commonly|classically|mostly) (?:around|in|at|on|near|within) |"
-    r"by (?:way|means) of|by (?!mouth|\w* ?(?:injection|infusion|inhalation|IM|IV)\b)|"
-    r"the [a-z]+(?: [a-z]+)? (?:that|which|of)|a|an|which|as|so|caused by|characteri[sz]ed by|due to|defined by|meaning|"
-    r"(?:carried|transported|mediated|secreted|produced|released|encoded|transmitted|spread|synthesi[sz]ed|supplied|innervated|"
-    r"derived|formed|absorbed|excreted|metaboli[sz]ed|cleared|stored) (?:by|via|through|across|from|in)|"
-    r"regardless|particularly|then)\b|"
-    r"[,，](?:属|系|因|由|其|故|多(?:为|见于|由|因|发)|常(?:为|见于|由|因)|好发于|常?表现为|典型表现)",
+    r", (?:the (?:only|commonest|most (?:common|frequent))|an?|which (?:[a-z]+s|are)|as|so)\b|"
+    r"[,，](?:属|系|因|由|其|故|多(?:为|见于|由|因)|常(?:为|见于|由|因))",
+    re.IGNORECASE,
+)
+# … unless it takes the name back, or makes it something else than the answer.
+_TAKES_BACK = re.compile(
+    r"\b(?:(?:err|mist[ao]|mimic|rival|confound|distract|avoid|omit|stop|drop|fail|exclu|cross|contraindicat|worse|differ|"
+    r"resembl|discard|reject|wrong|need|tell|claim|false|rare|branch|poor|bad|danger|fool|decoy|think|assum|believ|pick|"
+    r"reader|novice|naive|careless|author|student|unlikely|alternative)\w*|mis(?!s)\w+|"
+    r"blunder|trap|useless|harmful|not|no|never|nothing|rules?|ruled|told|they|said|says?|herring|guess|myth|past|second|"
+    r"option|thing|word|term|name|silly|lure|bait|thought|vignette|haste)\b|n't\b|"
+    r"[误错不非未无否假禁]|排除|除外|鉴别|干扰|避免|混淆|陷阱|相似|替代|选项|可能",
     re.IGNORECASE,
 )
 _IS_A = re.compile(r", an? [a-z]", re.IGNORECASE)
@@ -73,12 +82,14 @@ def only_explains(text: str, head: str) -> bool:
     manages = bool(clauses) and is_measure(clauses[0])
     clauses = [clause for clause in clauses if not is_measure(clause) and not _excludes_another(clause)]
     if clauses and _REASON.match(tail):
+        if _IN_ERROR.search(clauses[0]):
+            return False
         clauses[0] = _IN_REASON.sub("", clauses[0])
     if any(map(_BESIDE.search, clauses)):
         return False
     if _REASON.match(tail) or contrasts(tail):
         clauses = clauses[1:]
-    apposed = bool(_APPOSITION.match(tail) or _DASH.match(tail))
+    apposed = bool(apposition(tail))
     if clauses and tail[0] not in ".。;；\n" and not (manages or apposed or _REASON.match(tail) or contrasts(tail)):
         return False
     han = has_han(tail)
@@ -122,6 +133,19 @@ _SAME = re.compile(
     r"该|其|这|前者|后者|诊断|本病|但)",
     re.IGNORECASE,
 )
+
+
+def apposition(tail: str) -> str:
+    """The first sentence of what follows a name, where it says more of that behind a comma or a dash; "" elsewhere."""
+    apposed = not (_REASON.match(tail) or contrasts(tail)) and (_APPOSITION.match(tail) or _DASH.match(tail))
+    return _CLAUSES.split(tail, maxsplit=1)[0] if apposed else ""
+
+
+def says_more(aside: str, spoken: frozenset[int], known: Vocabulary) -> bool:
+    """Whether an apposition may take its name back, or names a thing that is not among those `spoken` of."""
+    return bool(_TAKES_BACK.search(aside)) or any(
+        spoken.isdisjoint(mention.ids) for mention in known.mentions(tokens(aside), aside)
+    )
 
 
 def is_measure(text: str) -> bool:
@@ -183,28 +207,3 @@ _OF_NAME = re.compile(
     re.IGNORECASE,
 )
 _NO_CAUSE = re.compile(r"\b(?:not?|or|mis\w+|exclu\w+|wrong|unlikely|other)\b|[误非不或未无]|排除|除外", re.IGNORECASE)
-
-
-def locates(tail: str, reference: frozenset[int], known: Vocabulary | None) -> bool:
-    """Whether what follows a part of the body or a substance only says where it runs, how it acts or where it is from."""
-    families = {known.family(one) for one in reference} if known else set[str]()
-    tail = tail.strip(" .")
-    if families == {"anatomy"} and _RUNS.fullmatch(tail):
-        return True
-    return bool(families) and families <= {"anatomy", "substance"} and _ACTS.fullmatch(tail) is not None
-
-
-_RUNS = re.compile(
-    r"[,;] ?(?:an? (?:[a-z]+ )?branch of|"
-    r"(?:which|where it|as it) (?:winds|runs|passes|courses|curves|wraps|lies|travels|crosses|enters|exits|leaves|"
-    r"supplies|innervates|drains|descends|ascends|arises|branches|originates|inserts|attaches))\b"
-    r"(?!.*\b(?:not|no|or|but|unlike|rather|instead|like)\b)[^.,;]{3,80}",
-    re.IGNORECASE,
-)
-_ACTS = re.compile(
-    r"[,;] ?(?:(?:by (?:way|means) of|via|through|from)\b|"
-    r"the (?:[a-z]+ )?(?:enzyme|hormone|protein|receptor|vitamin|transporter|channel|cytokine|antibody) (?:that|which) "
-    r"(?!is|are|was|has|can|may|would|could|mimics|resembles|means|excludes)[a-z]+s\b)"
-    r"(?!.*\b(?:not|no|or|but|unlike|rather|instead|like|is|are|was)\b)[^.,;]{3,80}",
-    re.IGNORECASE,
-)

@@ -197,6 +197,102 @@ HOSTILE = [
         "Hydronephrosis",
         "Hydronephrosis of the ureter",
     ),
+    (
+        "A 45-year-old woman has fever, right upper quadrant pain and Murphy's sign. What is the most likely diagnosis?",
+        "acute cholecystitis",
+        "Acute cholecystitis, the usual misdiagnosis here",
+    ),
+    (
+        "A 45-year-old woman has fever, right upper quadrant pain and Murphy's sign. What is the most likely diagnosis?",
+        "acute cholecystitis",
+        "Acute cholecystitis, from which it must be told apart",
+    ),
+    (
+        "A 45-year-old woman has fever, right upper quadrant pain and Murphy's sign. What is the most likely diagnosis?",
+        "acute cholecystitis",
+        "Acute cholecystitis, a misnomer for biliary colic",
+    ),
+    (
+        "A man has sudden tearing chest pain that radiates to the back. What is the most likely diagnosis?",
+        "aortic dissection",
+        "Aortic dissection, typically in the list of things to discard",
+    ),
+    (
+        "A man has sudden tearing chest pain that radiates to the back. What is the most likely diagnosis?",
+        "aortic dissection",
+        "Aortic dissection, the rival that fell",
+    ),
+    (
+        "Which drug is the first choice for absence seizures?",
+        "ethosuximide",
+        "Ethosuximide, a drug to avoid, a sodium channel blocker",
+    ),
+    (
+        "A man is bitten by a rattlesnake and his arm swells. What is the treatment?",
+        "antivenom",
+        "Antivenom, by no means",
+    ),
+    (
+        "Which ECG finding is typical of hypokalemia?",
+        "U waves",
+        "U waves, which are tall T waves, caused by hypercalcemia",
+    ),
+    (
+        "An unconscious diabetic has no venous access. What is given for the hypoglycemia?",
+        "intramuscular glucagon",
+        "Intramuscular glucagon, via a central line",
+    ),
+    (
+        "What is the best treatment of STEMI within 90 minutes?",
+        "primary PCI",
+        "Primary PCI, by fibrinolytic drugs first",
+    ),
+    (
+        "A 2-year-old has a barking cough and stridor. What is the diagnosis?",
+        "croup",
+        "Croup, caused by Haemophilus influenzae type b",
+    ),
+    (
+        "A traveller back from Ghana has cyclic fever. What is the diagnosis?",
+        "malaria",
+        "Malaria, transmitted by Aedes",
+    ),
+    (
+        "Which organism causes whooping cough?",
+        "Bordetella pertussis",
+        "Bordetella pertussis, the virus that causes croup",
+    ),
+    (
+        "Which vitamin is lacking in a vegan with macrocytic anemia and paresthesias?",
+        "vitamin B12",
+        "Vitamin B12, the vitamin that is called folate",
+    ),
+    (
+        "Which nerve is injured in a mid-shaft humerus fracture with wrist drop?",
+        "radial nerve",
+        "Radial nerve, which passes through the carpal tunnel",
+    ),
+    (
+        "Which artery is occluded in an inferior myocardial infarction?",
+        "right coronary artery",
+        "Right coronary artery, a branch of the left main artery",
+    ),
+    (
+        "Into which vein does the left gonadal vein drain?",
+        "left renal vein",
+        "Left renal vein, a branch of the portal vein",
+    ),
+    ("Where is cortisol made?", "adrenal cortex", "Adrenal cortex, via the zona glomerulosa"),
+    (
+        "Which hormone raises blood calcium?",
+        "parathyroid hormone",
+        "Parathyroid hormone, the hormone that lowers calcium",
+    ),
+    (
+        "Which enzyme does allopurinol inhibit?",
+        "xanthine oxidase",
+        "Xanthine oxidase, the enzyme that degrades uric acid",
+    ),
 ]
 
 
