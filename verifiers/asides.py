@@ -47,15 +47,15 @@ _MANAGES = re.compile(
     r"(?:urgent|immediate|emergency|prompt) \w+)\b|"
     r"(?:立即|马上|尽快|尽早|急诊|予以?|给予|须|需要?(?!与|和|排|除|鉴|考虑|警惕)|应(?!考虑|为|是|与|和|排|除|鉴|"
     r"诊断|属|该是)|"
-    r"建议(?!考虑|改|先?排|与)|先(?:予|给|行|用|禁|补|停|做|查|抗|吸|控制|静|口服)|"
-    r"(?:随后|之后)再?(?:给|予|用|行|加用)|宜(?!考虑|诊断)|可(?:先|行|予|用|给)(?!考虑|排)|"
+    r"建议(?!考虑|改|先?排|与)|先(?:禁|补|吸)|宜(?!考虑|诊断)|可(?:先|行|予|用|给)(?!考虑|排)|"
     r"晨起|口服|静脉|补液|禁用|禁食|警惕|"
-    r"注意(?!排除|鉴别)|预防|防止|完善|复查|随访|监测|择期|尽快|行(?!为)|拟行|住院|卧床|吸氧|转诊|评估))",
+    r"注意(?!排除|鉴别)|预防|防止|卧床|吸氧))",
     re.IGNORECASE,
 )
 # … unless what is to be done is to the answer itself: 应予排除, "call it a red herring", "use the other".
 _UNDOES = re.compile(
     r"排除|除外|否定|推翻|放弃|更正|修正|改诊|诊断|不考虑|误诊|慎重|证实|鉴别|或|答案|其[他它]|"
+    r"阴性|阳性|正常|见|示|取出|缓解|可能|概率|几率|矛盾|否|系|为|后|除|不|无|误|错|划|当作|当成|看作|"
     r"\b(?:exclu\w+|proof|prove\w*|unproven|herring|not|no|never|diagnos\w+|list|other|another|else|answer|or|as|"
     r"instead|first|"
     r"last|second|third|previous|unless|if|it|this|that)\b|n't\b",
@@ -151,7 +151,10 @@ def says_more(aside: str, spoken: frozenset[int], known: Vocabulary) -> bool:
 def is_measure(text: str) -> bool:
     """Whether a clause says what is to be done, and not to the answer before it."""
     match = _MANAGES.match(text)
-    return match is not None and not _UNDOES.search(text, match.end())
+    if match is None or _UNDOES.search(text, match.end()):
+        return False
+    rest = text[match.end() :].partition("，")[2]
+    return not rest or is_measure(rest)  # in Chinese to its own comma only
 
 
 def only_describes(aside: str, reference: frozenset[int], known: Vocabulary, asked: Asked) -> bool:
