@@ -13,7 +13,7 @@ _REASON = re.compile(
 _IN_REASON = re.compile(r"\b(?:or|may|might|could|has|have)\b|或|可能|患", re.IGNORECASE)  # a reason may say these
 _IN_ERROR = re.compile(
     r"\b(?:errors?|mistakes?|mistaken|mis(?:diagnos|judg|read|taken)\w*|careless\w*|haste)\b|"
-    r"误[诊判导认解读会]|错误|粗心|混淆",
+    r"误[诊判导认解读会]|错误|粗心|混淆|跑偏",
     re.IGNORECASE,
 )
 _DASH = re.compile(r" [-–—]+ (?!no\b|not\b)|—+")
@@ -29,7 +29,7 @@ _TAKES_BACK = re.compile(
     r"reader|novice|naive|careless|author|student|unlikely|alternative)\w*|mis(?!s)\w+|"
     r"blunder|trap|useless|harmful|not|no|never|nothing|rules?|ruled|told|they|said|says?|herring|guess|myth|past|second|"
     r"option|thing|word|term|name|silly|lure|bait|thought|vignette|haste)\b|n't\b|"
-    r"[误错不非未无否假禁]|排除|除外|鉴别|干扰|避免|混淆|陷阱|相似|替代|选项|可能",
+    r"[误错不非未无否假禁弃低弱]|排除|除外|次要|鉴别|干扰|避免|混淆|陷阱|相似|替代|选项|可能",
     re.IGNORECASE,
 )
 _IS_A = re.compile(r", an? [a-z]", re.IGNORECASE)
@@ -141,11 +141,28 @@ def apposition(tail: str) -> str:
     return _CLAUSES.split(tail, maxsplit=1)[0] if apposed else ""
 
 
-def says_more(aside: str, spoken: frozenset[int], known: Vocabulary) -> bool:
-    """Whether an apposition may take its name back, or names a thing that is not among those `spoken` of."""
-    return bool(_TAKES_BACK.search(aside)) or any(
-        spoken.isdisjoint(mention.ids) for mention in known.mentions(tokens(aside), aside)
-    )
+def says_more(aside: str, spoken: frozenset[int], known: Vocabulary, asked: Asked) -> bool:
+    """Whether an apposition may take its name back, or names a thing that is not among those `spoken` of.
+
+    An English one must name one of those, and say nothing else of it but that it is a kind of it, or explains it.
+    """
+    words = tokens(aside)
+    found = known.mentions(words, aside)
+    if _TAKES_BACK.search(aside) or any(spoken.isdisjoint(mention.ids) for mention in found):
+        return True
+    if has_han(aside) or _EFFECT.fullmatch(aside):
+        return False
+    beside = [word for at, word in enumerate(words) if not any(m.start <= at < m.end for m in found)]
+    return not found or not says_nothing((word for word in beside if word not in _TELLS_KIND), asked)
+
+
+_EFFECT = re.compile(
+    r", so (?:the )?[a-z]+(?: [a-z]+)? (?:is|are) (?:preserved|maintained|lost|raised|reduced|increased|decreased)"
+)
+_TELLS_KIND = frozenset(
+    "a an the only most common commonest frequent kind type sort form subtype acute chronic severe "
+    "which explains causes produces presents accounts with for of in s".split()
+)
 
 
 def is_measure(text: str) -> bool:
@@ -209,4 +226,7 @@ _OF_NAME = re.compile(
     r"(?:an? |the |its )?(?:old|older|former|obsolete|outdated|previous) (?:name|term)|旧称|旧名|曾用名|原名",
     re.IGNORECASE,
 )
-_NO_CAUSE = re.compile(r"\b(?:not?|or|mis\w+|exclu\w+|wrong|unlikely|other)\b|[误非不或未无]|排除|除外", re.IGNORECASE)
+_NO_CAUSE = re.compile(
+    r"\b(?:not?|or|mis\w+|exclu\w+|wrong|unlikely|other|errors?|slip|haste|confus\w+)\b|[误非不或未无]|排除|除外",
+    re.IGNORECASE,
+)

@@ -89,7 +89,7 @@ class Reading:
         if not aside or self.known is None:
             return bool(aside)
         own = self.reference.ids.union(*map(self.known.broader, self.reference.ids))
-        return says_more(aside, own | spoken_of(self.question, self.known), self.known)
+        return says_more(aside, own | spoken_of(self.question, self.known), self.known, self.asked)
 
     def _may_undo(self) -> bool:
         """Whether the tail takes the head back, or excludes something of which it is not known that it is another."""

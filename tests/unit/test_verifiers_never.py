@@ -325,6 +325,28 @@ HOSTILE = [
     ("患者女，乳腺癌术后5年，现右肺出现原发肿块，穿刺见角化珠。该肿瘤的病理类型是？", "鳞状细胞癌", "乳腺鳞状细胞癌"),
     ("患者姐姐患卵巢癌，本人肾脏肿瘤，胞质透明。病理类型是？", "透明细胞癌", "卵巢透明细胞癌"),
     ("患者姐姐患卵巢癌，本人肾癌，胞质透明。病理类型是？", "透明细胞癌", "卵巢透明细胞癌"),
+    (
+        "A man has sudden tearing chest pain that radiates to the back. What is the most likely diagnosis?",
+        "aortic dissection",
+        "Aortic dissection, which is less probable",
+    ),
+    (
+        "A man has sudden tearing chest pain that radiates to the back. What is the most likely diagnosis?",
+        "aortic dissection",
+        "Aortic dissection, a tempting choice at first",
+    ),
+    (
+        "A man has sudden tearing chest pain that radiates to the back. What is the most likely diagnosis?",
+        "aortic dissection",
+        "Aortic dissection, so obvious that it deceives",
+    ),
+    (
+        "Which drug is the first choice for absence seizures?",
+        "ethosuximide",
+        "Ethosuximide, a drug that aggravates absence seizures",
+    ),
+    ("患者女，58岁，术后第5天突发胸痛、呼吸困难，D-二聚体升高。最可能的诊断是？", "肺栓塞", "肺栓塞，其概率极低"),
+    ("患者女，58岁，术后第5天突发胸痛、呼吸困难，D-二聚体升高。最可能的诊断是？", "肺栓塞", "肺栓塞，因误诊"),
 ]
 
 
