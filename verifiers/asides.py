@@ -166,12 +166,17 @@ _TELLS_KIND = frozenset(
 
 
 def is_measure(text: str) -> bool:
-    """Whether a clause says what is to be done, and not to the answer before it."""
-    match = _MANAGES.match(text)
-    if match is None or _UNDOES.search(text, match.end()):
-        return False
-    rest = text[match.end() :].partition("，")[2]
-    return not rest or is_measure(rest)  # in Chinese to its own comma only
+    """Whether a clause says what is to be done, and not to the answer before it; in Chinese from comma to comma."""
+    parts = [part for part in _HAN_COMMA.split(text) if part.strip()]
+    return bool(parts) and all(map(_measures, parts))
+
+
+def _measures(part: str) -> bool:
+    match = _MANAGES.match(part)
+    return match is not None and not _UNDOES.search(part, match.end())
+
+
+_HAN_COMMA = re.compile("，|,(?= ?[\u3400-\u9fff])")
 
 
 def only_describes(aside: str, reference: frozenset[int], known: Vocabulary, asked: Asked) -> bool:
