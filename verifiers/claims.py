@@ -80,13 +80,7 @@ def _stated(head: str, reference: Reference, known: Vocabulary, asked: Asked) ->
     if any(part.tail and _of_another_kind(part.tail, reference, known) for part in parts):
         return None
     others = [m for m in affirmed if m not in hits]
-    bare = head.isascii() and not any(word in POLES for part in parts for word in part.rest)
-    if all(
-        _glosses(m, reference, known)
-        or _asked_of(m, reference, known, asked)
-        or (bare and _located(m, reference, known, asked))
-        for m in others
-    ):
+    if all(_glosses(m, reference, known) or _asked_of(m, reference, known, asked) for m in others):
         return Verdict.right(f"names {reference.terms[0]!r:.60}")
     between = [f" {part.before.strip()} " for part in parts[1:] if part.affirmed]
     offered = any(map(OR.search, between)) and all(OR.fullmatch(b) or b.strip() in ("、", ",", "，") for b in between)
@@ -201,16 +195,6 @@ def _meant(ids: frozenset[int], reference: Reference, known: Vocabulary, asked: 
     family = known.family(next(iter(mine)))
     others = [known.concepts[one].kind for one in ids - mine if known.family(one) in ("", family)]
     return mine if family and all(kind == "person" for kind in others) else ids
-
-
-def _located(ids: frozenset[int], reference: Reference, known: Vocabulary, asked: Asked) -> bool:
-    """Whether a concept beside a disease is the place of it that the question has told."""
-    if {known.family(one) for one in reference.ids} != {"condition"}:
-        return False
-    return all(
-        known.family(one) == "anatomy" and any(asked.words.issuperset(name) for name in known.index.spelt[one])
-        for one in ids
-    )
 
 
 def _is_enzyme(one: int, known: Vocabulary) -> bool:
