@@ -167,6 +167,12 @@ HOSTILE = [
     ("诊断？", "幼儿急疹", "幼儿急诊"),
     ("表现？", "脓性痰", "浓性痰"),
     ("体征？", "眼睑水肿", "眼脸水肿"),
+    ("What is deficient?", "Factor X", "Syndrome X"),
+    ("Which factor is deficient?", "Factor X", "Syndrome X"),
+    ("What is it?", "Class III", "Level III"),
+    ("Which type?", "Type II", "Level II"),
+    ("Which class?", "Class III", "Type III"),
+    ("What is it?", "Type II", "Level II"),
 ]
 
 
