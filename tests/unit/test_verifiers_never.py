@@ -173,6 +173,23 @@ HOSTILE = [
     ("Which type?", "Type II", "Level II"),
     ("Which class?", "Class III", "Type III"),
     ("What is it?", "Type II", "Level II"),
+    ("Drug?", "Penicillin G sodium", "Penicillin G potassium"),
+    ("Drug?", "Penicillin G", "Penicillin G potassium"),
+    ("Hormone?", "Human chorionic gonadotropin", "Beta subunit of hCG"),
+    ("Diagnosis?", "Pleomorphic adenoma", "Pleomorphic adenoma of the parotid"),
+    ("诊断？", "胎盘植入性疾病", "胎盘植入"),
+    ("诊断？", "半月板撕裂", "半月板损伤"),
+    ("Diagnosis?", "Metabolic acidosis", "Low serum bicarbonate"),
+    ("Finding?", "Positive pregnancy test", "Raised hCG"),
+    ("诊断？", "库欣综合征", "皮质醇增多"),
+    ("诊断？", "醛固酮增多症", "醛固酮增多"),
+    ("Drug?", "Diclofenac sodium", "Diclofenac potassium"),
+    ("Drug?", "Hydroxyzine hydrochloride", "Hydroxyzine pamoate"),
+    ("Drug?", "Valproic acid", "Divalproex"),
+    ("Operation?", "Phacoemulsification with intraocular lens implantation", "Phacoemulsification"),
+    ("Treatment?", "Fluid restriction", "Free water restriction"),
+    ("Diagnosis?", "Infantile hypertrophic pyloric stenosis", "Pyloric stenosis"),
+    ("Diagnosis?", "Left ventricular aneurysm", "Ventricular aneurysm"),
 ]
 
 
