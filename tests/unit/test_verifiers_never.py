@@ -213,6 +213,27 @@ def test_a_yes_or_no_that_says_why_is_accepted(question: str, reference: str, te
     assert RULE.verify(Problem("1", ask(question), reference), text).score == 1.0
 
 
+@pytest.mark.parametrize(
+    ("reference", "text"),
+    [
+        ("Aspergilloma", "Fungus ball"),
+        ("Cholinergic agonist", "Parasympathomimetic"),
+        ("Raised transaminases", "Elevated liver enzymes"),
+        ("转氨酶升高", "肝酶升高"),
+        ("Exploratory laparotomy", "Laparotomy"),
+        ("Corticospinal tract", "Pyramidal tract"),
+        ("Inferior laryngeal nerve", "Recurrent laryngeal nerve"),
+        ("Atrophic vaginitis", "Genitourinary syndrome of menopause"),
+        ("Karyotyping", "Cytogenetic analysis"),
+        ("Hurler syndrome", "Mucopolysaccharidosis type I"),
+        ("Nosocomial infection", "Healthcare-associated infection"),
+        ("Penicillin G potassium", "Penicillin G"),
+    ],
+)
+def test_a_wider_name_that_is_used_for_the_same_thing_is_not_rejected(reference: str, text: str) -> None:
+    assert RULE.verify(Problem("1", ask("What is it?"), reference), text).score is None
+
+
 SIGNS = {"A": "蜘蛛痣", "B": "肝掌", "C": "环形红斑", "D": "腹水"}
 WAYS = {"A": "手术", "B": "放疗"}
 
