@@ -26,9 +26,9 @@ _SORTS = frozenset(
 _SCALES = {
     word: frozenset(scales)
     for word, scales in {
-        "type": "型", "subtype": "型", "型": "型", "class": "级类", "category": "级类", "nyha": "级", "类": "类", "级": "级度",
-        "grade": "级度", "degree": "级度", "度": "级度", "stage": "期", "phase": "期", "期": "期", "ckd": "期级", "group": "组",
-        "level": "层",
+        "type": "型", "subtype": "型", "型": "型", "class": "级类", "category": "级类", "nyha": "级", "类": "类",
+        "级": "级度", "grade": "级度", "degree": "级度", "度": "级度", "stage": "期", "phase": "期", "期": "期",
+        "ckd": "期级", "group": "组", "level": "层",
     }.items()
 }  # fmt: skip
 # A gene is not its protein, nor a receptor its chain, but beside a symbol (FBN1, β2) or where the question asks for it.
@@ -148,7 +148,7 @@ def by_code(
         return None
     strong = (_STRONG & set(_words(text))) ^ (_STRONG & set(tokens(reference)))
     long = [len(word) for word in code.core if len(word) > 2]
-    if (len(long) > 1 or max(long, default=0) > 6) and not strong <= asked.words:
+    if (len(long) > 1 or max(long, default=0) > 5) and not strong <= asked.words:
         return None
     if code.exchange:
         others = {m[0] for m in _SHORT.finditer(text)}

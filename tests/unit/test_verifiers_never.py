@@ -190,6 +190,8 @@ HOSTILE = [
     ("Treatment?", "Fluid restriction", "Free water restriction"),
     ("Diagnosis?", "Infantile hypertrophic pyloric stenosis", "Pyloric stenosis"),
     ("Diagnosis?", "Left ventricular aneurysm", "Ventricular aneurysm"),
+    ("What is low?", "Factor VIII level", "Factor VIII gene"),
+    ("What is it?", "Factor V", "Factor V gene"),
 ]
 
 
