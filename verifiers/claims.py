@@ -23,6 +23,8 @@ from medrl.verifiers.wording import OR, Asked, contrasts, is_glue, says_nothing
 _LEAST = frozenset(
     "acute primary essential idiopathic classic classical typical common simple 急 性 原 发 典 型".split()
 )
+# An operation to see what there is, and the salt of a drug, which few orders name.
+_LESS_YET = _LEAST | frozenset("exploratory sodium potassium hydrochloride 探 查 钠 钾 双 盐 酸".split())
 OPEN_CHOICE = "an open choice between several answers"
 MOST = 60  # words of a head that are read; a longer one commits to nothing
 
@@ -298,10 +300,16 @@ def _plain(parts: Sequence[Part], reference: Reference, known: Vocabulary, asked
 
 
 def _says_less(known: Vocabulary, broad: int, narrow: int) -> bool:
-    """Whether a broader concept leaves out more than what goes without saying (acute, primary, classical)."""
+    """Whether a broader concept leaves out more than what goes without saying (acute, primary, classical).
+
+    Its words must be among those of the narrow one. Where none of its names is a part of the other's, as of raised
+    transaminases and elevated liver enzymes, a doctor may use the two for one another.
+    """
     names = set(known.index.spelt[broad])
+    if not any(set(name) < set(other) for name in names for other in known.index.spelt[narrow]):
+        return False
     wide = {word for name in names for word in name}
-    return not any(set(name) - wide <= _LEAST for name in known.index.spelt[narrow] if name not in names)
+    return not any(set(name) - wide <= _LESS_YET for name in known.index.spelt[narrow] if name not in names)
 
 
 def says_another(tail: str, reference: Reference, known: Vocabulary) -> bool:

@@ -348,6 +348,54 @@ HOSTILE = [
     ("患者女，58岁，术后第5天突发胸痛、呼吸困难，D-二聚体升高。最可能的诊断是？", "肺栓塞", "肺栓塞，其概率极低"),
     ("患者女，58岁，术后第5天突发胸痛、呼吸困难，D-二聚体升高。最可能的诊断是？", "肺栓塞", "肺栓塞，因误诊"),
     ("诊断？", "肺栓塞", "肺栓塞,行心理治疗,惊恐发作"),
+    ("检查？", "胸腔积液检查", "胸腔积液"),
+    ("诊断？", "乳腺癌", "乳腺癌检查"),
+    ("诊断？", "胆囊结石", "胆囊结石术"),
+    ("诊断？", "子宫肌瘤", "子宫肌瘤术"),
+    ("检查？", "染色体检查", "染色体"),
+    ("治疗？", "迷走神经刺激术", "迷走神经刺激"),
+    ("治疗？", "负压吸引术", "负压吸引"),
+    ("病理类型？", "结节硬化型", "结节性硬化"),
+    ("诊断？", "多囊卵巢症", "多囊卵巢"),
+    ("热型？", "波状热型", "波状热"),
+    ("诊断？", "碘缺乏病", "碘缺乏"),
+    ("诊断？", "完全性大动脉转位", "完全型大动脉转位"),
+    ("变化？", "肾血浆流量升高", "肾血流量升高"),
+    ("变化？", "血浆黏度升高", "血黏度升高"),
+    ("Finding?", "Elevated plasma viscosity", "Elevated viscosity"),
+    ("Which nerve?", "Cranial nerve VII", "Type VII"),
+    ("心电图？", "窦性心律", "窦性心率"),
+    ("神经？", "肩胛背神经", "肩胛脊神经"),
+    ("药物？", "氯化铵", "氯化胺"),
+    ("药物？", "苯丙胺", "苯丙氨"),
+    ("诊断？", "幼儿急疹", "幼儿急诊"),
+    ("表现？", "脓性痰", "浓性痰"),
+    ("体征？", "眼睑水肿", "眼脸水肿"),
+    ("What is deficient?", "Factor X", "Syndrome X"),
+    ("Which factor is deficient?", "Factor X", "Syndrome X"),
+    ("What is it?", "Class III", "Level III"),
+    ("Which type?", "Type II", "Level II"),
+    ("Which class?", "Class III", "Type III"),
+    ("What is it?", "Type II", "Level II"),
+    ("Drug?", "Penicillin G sodium", "Penicillin G potassium"),
+    ("Drug?", "Penicillin G", "Penicillin G potassium"),
+    ("Hormone?", "Human chorionic gonadotropin", "Beta subunit of hCG"),
+    ("Diagnosis?", "Pleomorphic adenoma", "Pleomorphic adenoma of the parotid"),
+    ("诊断？", "胎盘植入性疾病", "胎盘植入"),
+    ("诊断？", "半月板撕裂", "半月板损伤"),
+    ("Diagnosis?", "Metabolic acidosis", "Low serum bicarbonate"),
+    ("Finding?", "Positive pregnancy test", "Raised hCG"),
+    ("诊断？", "库欣综合征", "皮质醇增多"),
+    ("诊断？", "醛固酮增多症", "醛固酮增多"),
+    ("Drug?", "Diclofenac sodium", "Diclofenac potassium"),
+    ("Drug?", "Hydroxyzine hydrochloride", "Hydroxyzine pamoate"),
+    ("Drug?", "Valproic acid", "Divalproex"),
+    ("Operation?", "Phacoemulsification with intraocular lens implantation", "Phacoemulsification"),
+    ("Treatment?", "Fluid restriction", "Free water restriction"),
+    ("Diagnosis?", "Infantile hypertrophic pyloric stenosis", "Pyloric stenosis"),
+    ("Diagnosis?", "Left ventricular aneurysm", "Ventricular aneurysm"),
+    ("What is low?", "Factor VIII level", "Factor VIII gene"),
+    ("What is it?", "Factor V", "Factor V gene"),
 ]
 
 
@@ -369,6 +417,27 @@ def test_what_looks_like_the_reference_is_never_accepted(question: str, referenc
 )
 def test_a_yes_or_no_that_says_why_is_accepted(question: str, reference: str, text: str) -> None:
     assert RULE.verify(Problem("1", ask(question), reference), text).score == 1.0
+
+
+@pytest.mark.parametrize(
+    ("reference", "text"),
+    [
+        ("Aspergilloma", "Fungus ball"),
+        ("Cholinergic agonist", "Parasympathomimetic"),
+        ("Raised transaminases", "Elevated liver enzymes"),
+        ("转氨酶升高", "肝酶升高"),
+        ("Exploratory laparotomy", "Laparotomy"),
+        ("Corticospinal tract", "Pyramidal tract"),
+        ("Inferior laryngeal nerve", "Recurrent laryngeal nerve"),
+        ("Atrophic vaginitis", "Genitourinary syndrome of menopause"),
+        ("Karyotyping", "Cytogenetic analysis"),
+        ("Hurler syndrome", "Mucopolysaccharidosis type I"),
+        ("Nosocomial infection", "Healthcare-associated infection"),
+        ("Penicillin G potassium", "Penicillin G"),
+    ],
+)
+def test_a_wider_name_that_is_used_for_the_same_thing_is_not_rejected(reference: str, text: str) -> None:
+    assert RULE.verify(Problem("1", ask("What is it?"), reference), text).score is None
 
 
 SIGNS = {"A": "蜘蛛痣", "B": "肝掌", "C": "环形红斑", "D": "腹水"}
