@@ -8,8 +8,9 @@ from functools import lru_cache
 
 from medrl.types import Verdict
 from medrl.verifiers.levels import level_asked
+from medrl.verifiers.normalise import tokens
 from medrl.verifiers.patterns import Pattern
-from medrl.verifiers.wording import DENIES, PARENS
+from medrl.verifiers.wording import DENIES, PARENS, Asked, last_sentence, says_nothing
 
 # Each contrast: its poles with the words that name them. A word inside another is not it ("direct", "indirect").
 _CONTRASTS: tuple[dict[str, str], ...] = (
@@ -17,7 +18,7 @@ _CONTRASTS: tuple[dict[str, str], ...] = (
         "increased": r"↑|increas\w*|elevat\w*|rais\w+|ris(?:e|es|en|ing)|high(?:er)?|up|grows?|"
         r"prolong\w*|lengthen\w*|延长|上升|升高|增高|增加|增多|增强|上调|偏高|变大",
         "decreased": r"↓|decreas\w*|suppress\w*|reduc\w+|low(?:er|ered|ers)?|falls?|fell|drops?|"
-        r"declin\w+|diminish\w*|depress\w+|down|"
+        r"declin\w+|diminish\w*|depress(?:ed|es|ing)|down|"
         r"shorten\w*|缩短|下降|降低|减低|减少|减弱|下调|偏低|变小",
         "unchanged": r"unchanged|preserved|no (?:(?:significant|appreciable|substantial|notable|real|major) )?"
         r"(?:change|effect)|not (?:(?:significantly|appreciably|substantially) )?(?:changed|altered|affected)|normal|"
@@ -53,11 +54,41 @@ _IS_THERE = re.compile(
     r"(?:it is |是)?(?:(?:definitely|clearly|certainly) )?(?:present|absent|存在|不存在|缺如)[.。]?", re.IGNORECASE
 )
 _LEVELS = frozenset(_CONTRASTS[0])
-# What a reference may hold besides its pole.
+# What a reference may hold besides its pole: no noun, which would make it the name of a thing (恶性肿瘤).
 _BARE = re.compile(
-    r"[\s()（）,，.。、]|\b(?:it|is|the|on|to|towards?|side|sided|level|levels|tumou?r|lesion)\b|侧|性|水平|型|肿瘤|"
-    r"病变|[了的]",
+    r"[\s()（）,，.。、]|\b(?:to|from) the lesion\b|\b(?:it|is|the|on|to|towards?|side|sided|level|levels)\b|侧|性|水平|型|[了的]",
     re.IGNORECASE,
+)
+_A_THING = re.compile(r"\bmalignanc(?:y|ies)\b", re.IGNORECASE)  # as a reference it is a tumour, not a pole
+# What an answer may hold besides its pole, whatever is asked.
+_BESIDE = re.compile(
+    r"\b(?:as|to|of|from) the (?:\w+ )?(?:lesion|injury|stroke|infarct|loss|deficit)\b|\b(?:i\.e|it|they|its|their|the|an?|patient's|goes|go|going|went|be|been|becomes?|became|"
+    r"will|would|can|tends|to|towards?|on|or|and|of|so|that is|sides?|sided|body|half|levels?|concentrations?|values?|"
+    r"results?|onset|course|undetectable|very|markedly|slightly|significantly|substantially|mildly|moderately|"
+    r"severely|greatly|profoundly|strongly|abnormally|gradually|evidence|signs?|no|not|non|without)\b|"
+    r"也就是|半身|边|侧|上下肢|肢体|上肢|下肢|瘫痪?|重于|明显|显著|[轻中重]度|略|稍|逐渐|水平|浓度|含量|结果|通常|一般|往往|"
+    r"进行性|异常|表现|出现|[其它会将呈可则了与向或且在不非无未]",
+    re.IGNORECASE,
+)
+_FALSELY = re.compile(r"\b(?:false\w*|pseudo\w*|weak\w*|previous\w*|prior|past|formerly)\b|假|弱|既往|曾", re.IGNORECASE)
+# What a question says beside the thing that it asks about: when it is, and what acts on it.
+_ASIDE = re.compile(
+    r"^.*(?:\b(?:effects?|impact)\b.*\bon\b|\b(?:affect|influence|do to)\b)|^(?:in|with|after|during|following) .*(?=\b(?:what|how|which)\b)|"
+    r"(?<=.)\b(?:in|with|after|during|when|if|because|due to|by|following|among)\b.*|"
+    r"^.*(?:时(?!间|相)|(?<=.)后(?!负荷)|患者|对(?!光|侧|比)|[使，,；;])(?=.)",
+    re.IGNORECASE | re.DOTALL,
+)
+# Words without which the rest of a thing's name is another thing: calcium is not the excretion of calcium.
+_TURNS = re.compile(
+    r"excretion|clearance|resistance|reabsorption|degradation|sensitivity|urin(?:ary|e)|排泄|清除|抵抗|重吸收|敏感|尿(?![酸素])",
+    re.IGNORECASE,
+)
+_BLOOD = re.compile("血[清浆液中]|serum|plasma|blood", re.IGNORECASE)
+# Why it is so; and what follows a sentence of which "it" is the subject.
+_REASON = re.compile(
+    r",? \b(?:because|since|due to|owing to|as a result of|by|through|via|secondary to)\b.*|"
+    r"(?<=^it )[^,:;]*(?P<so>[,:;]).*|(?<=^they )[^,:;]*(?P<thus>[,:;]).*",
+    re.DOTALL | re.IGNORECASE,
 )
 _NOT = re.compile(
     r"\b(?:no|not|non|without|never|absence of|neither)\b|n't\b|不是|并非|没有|无|非|未|不", re.IGNORECASE
@@ -82,8 +113,10 @@ def by_pole(question: str, reference: str, head: str) -> Verdict | None:
     if len(reference) > 60 or len(head) > _LONGEST:
         return None
     effect = _EFFECT.fullmatch(head.strip(" ."))
-    head = ("decreased" if effect["down"] else "increased") if effect else level_asked(head, question) or head
     number, wanted = _pole_of(reference)
+    thing = _thing(question) if wanted else ""
+    head = ("decreased" if effect["down"] else "increased") if effect else level_asked(head, thing) or head
+    head = PARENS.sub(lambda aside: level_asked(aside[1], thing) or aside[0], head)  # "decreased (hypocalcemia)"
     if number == 0 and wanted and not head.isascii():
         if named := _LEVEL_NAME.fullmatch(head):  # 高磷血症, where it is asked how phosphate changes
             pole = frozenset({"increased" if named["way"] == "高" else "decreased"})
@@ -98,7 +131,39 @@ def by_pole(question: str, reference: str, head: str) -> Verdict | None:
     if number == _SIDES:
         wanted, given = _on_a_side(wanted, question), _on_a_side(given, question)
     rest = _PATTERNS[number].sub(" ", head)  # "no change" denies nothing
-    return _compare(wanted, given, rest, two=len(_CONTRASTS[number]) == 2)
+    if _FALSELY.search(rest):
+        return None
+    verdict = _compare(wanted, given, rest, two=len(_CONTRASTS[number]) == 2)
+    return verdict if not verdict or verdict.score != 1.0 or _names(rest, thing) else None
+
+
+def _names(rest: str, thing: str) -> bool:
+    """Whether what stands beside a pole says nothing or names the thing asked about: not "decreased phosphate"."""
+    left = _BESIDE.sub(" ", _BLOOD.sub(_same_blood, _REASON.sub("", rest.strip())))
+    initials = "".join(word[0] for word in tokens(thing))  # SVR
+    words = [word for word in tokens(left) if len(word) < 2 or word not in initials]
+    turns = {word.lower() for word in _TURNS.findall(thing)} if words else ()
+    return says_nothing(words, _asked(thing)) and (not turns or any(word in left.lower() for word in turns))
+
+
+@lru_cache(maxsize=1024)
+def _thing(question: str) -> str:
+    """What a question asks about: its last clause, without when it is and what acts on it."""
+    end = max(question.rfind("?"), question.rfind("？")) + 1
+    thing = last_sentence(question[:end] or question)
+    for _ in range(3):
+        thing = _ASIDE.sub("", thing.strip())
+    return thing
+
+
+@lru_cache(maxsize=1024)
+def _asked(thing: str) -> Asked:
+    return Asked.of(_BLOOD.sub(_same_blood, thing))
+
+
+def _same_blood(found: re.Match[str]) -> str:
+    """One word for serum, plasma and blood."""
+    return "serum" if found[0].isascii() else "血"
 
 
 @lru_cache(maxsize=4096)
@@ -106,7 +171,7 @@ def _pole_of(reference: str) -> tuple[int, frozenset[str]]:
     """Which contrast a reference is a pole of, and which pole; no pole where it is more than that."""
     for number, pattern in enumerate(_PATTERNS):
         wanted = _poles(pattern, reference)
-        if wanted and not _BARE.sub("", pattern.sub("", reference)):
+        if wanted and not _A_THING.search(reference) and not _BARE.sub("", pattern.sub("", reference)):
             return number, wanted
     outside = PARENS.sub("", reference).strip()  # "Increased (by vasoconstriction)"
     return _pole_of(outside) if outside != reference.strip() else (0, frozenset())
