@@ -7,7 +7,7 @@ import re
 from functools import lru_cache
 
 from medrl.types import Verdict
-from medrl.verifiers.levels import level_asked
+from medrl.verifiers.levels import level_asked, named_level
 from medrl.verifiers.normalise import tokens
 from medrl.verifiers.patterns import Pattern
 from medrl.verifiers.wording import DENIES, PARENS, Asked, last_sentence, says_nothing
@@ -56,13 +56,15 @@ _IS_THERE = re.compile(
 _LEVELS = frozenset(_CONTRASTS[0])
 # What a reference may hold besides its pole: no noun, which would make it the name of a thing (恶性肿瘤).
 _BARE = re.compile(
-    r"[\s()（）,，.。、]|\b(?:to|from) the lesion\b|\b(?:it|is|the|on|to|towards?|side|sided|level|levels)\b|侧|性|水平|型|[了的]",
+    r"[\s()（）,，.。、]|\b(?:to|from) the lesion\b|\b(?:it|is|the|on|to|towards?|side|sided|level|levels)\b|"
+    r"侧|性|水平|型|[了的]",
     re.IGNORECASE,
 )
 _A_THING = re.compile(r"\bmalignanc(?:y|ies)\b", re.IGNORECASE)  # as a reference it is a tumour, not a pole
 # What an answer may hold besides its pole, whatever is asked.
 _BESIDE = re.compile(
-    r"\b(?:as|to|of|from) the (?:\w+ )?(?:lesion|injury|stroke|infarct|loss|deficit)\b|\b(?:i\.e|it|they|its|their|the|an?|patient's|goes|go|going|went|be|been|becomes?|became|"
+    r"\b(?:as|to|of|from) the (?:\w+ )?(?:lesion|injury|stroke|infarct|loss|deficit)\b|"
+    r"\b(?:i\.e|it|they|its|their|the|an?|patient's|goes|go|going|went|be|been|becomes?|became|"
     r"will|would|can|tends|to|towards?|on|or|and|of|so|that is|sides?|sided|body|half|levels?|concentrations?|values?|"
     r"results?|onset|course|undetectable|very|markedly|slightly|significantly|substantially|mildly|moderately|"
     r"severely|greatly|profoundly|strongly|abnormally|gradually|evidence|signs?|no|not|non|without)\b|"
@@ -70,10 +72,13 @@ _BESIDE = re.compile(
     r"进行性|异常|表现|出现|[其它会将呈可则了与向或且在不非无未]",
     re.IGNORECASE,
 )
-_FALSELY = re.compile(r"\b(?:false\w*|pseudo\w*|weak\w*|previous\w*|prior|past|formerly)\b|假|弱|既往|曾", re.IGNORECASE)
+_FALSELY = re.compile(
+    r"\b(?:false\w*|pseudo\w*|weak\w*|previous\w*|prior|past|formerly)\b|假|弱|既往|曾", re.IGNORECASE
+)
 # What a question says beside the thing that it asks about: when it is, and what acts on it.
 _ASIDE = re.compile(
-    r"^.*(?:\b(?:effects?|impact)\b.*\bon\b|\b(?:affect|influence|do to)\b)|^(?:in|with|after|during|following) .*(?=\b(?:what|how|which)\b)|"
+    r"^.*(?:\b(?:effects?|impact)\b.*\bon\b|\b(?:affect|influence|do to)\b)|"
+    r"^(?:in|with|after|during|following) .*(?=\b(?:what|how|which)\b)|"
     r"(?<=.)\b(?:in|with|after|during|when|if|because|due to|by|following|among)\b.*|"
     r"^.*(?:时(?!间|相)|(?<=.)后(?!负荷)|患者|对(?!光|侧|比)|[使，,；;])(?=.)",
     re.IGNORECASE | re.DOTALL,
@@ -83,10 +88,24 @@ _TURNS = re.compile(
     r"excretion|clearance|resistance|reabsorption|degradation|sensitivity|urin(?:ary|e)|排泄|清除|抵抗|重吸收|敏感|尿(?![酸素])",
     re.IGNORECASE,
 )
-_BLOOD = re.compile("血[清浆液中]|serum|plasma|blood", re.IGNORECASE)
+_ELSEWHERE = re.compile(
+    rf"{_TURNS.pattern}|\b(?:csf|cerebrospinal|intracellular|total|stool|sweat)\b|脑脊液|细胞内", re.IGNORECASE
+)
+# Words that name one thing, and the word for it.
+_SAME = re.compile(
+    r"(?P<serum>\b(?:serum|plasma|blood)\b)|(?P<血>血[清浆液中])|(?P<肿>肿[瘤块物]|病变|结节)|"
+    r"(?P<tumor>\b(?:tumou?r|neoplasm|mass|lesion|growth|nodule)\b)",
+    re.IGNORECASE,
+)
+# What acts, before what it does to the thing.
+_ACTS = re.compile(
+    r"(?P<agent>[\w -]{2,40}?) (?P<does>(?:increases|raises|elevates|decreases|lowers|reduces|suppresses) .+)|"
+    r"(?P<han>[\u3400-\u9fff]{2,10}?)[可会能]?使(?P<makes>.+)",
+    re.IGNORECASE,
+)
 # Why it is so; and what follows a sentence of which "it" is the subject.
 _REASON = re.compile(
-    r",? \b(?:because|since|due to|owing to|as a result of|by|through|via|secondary to)\b.*|"
+    r"(?:,? |^)\b(?:because|since|due to|owing to|as a result of|by|through|via|secondary to)\b.*|"
     r"(?<=^it )[^,:;]*(?P<so>[,:;]).*|(?<=^they )[^,:;]*(?P<thus>[,:;]).*",
     re.DOTALL | re.IGNORECASE,
 )
@@ -94,7 +113,6 @@ _NOT = re.compile(
     r"\b(?:no|not|non|without|never|absence of|neither)\b|n't\b|不是|并非|没有|无|非|未|不", re.IGNORECASE
 )
 _LEVEL_NAME = re.compile("(?P<way>[高低])(?P<what>[\u3400-\u9fff]{1,6}?)血症")
-_CLAUSE = re.compile("[，,。；;]")
 _REASONED = re.compile("(?:由于|因为|因)[^。；或]{4,80}[，,](?P<rest>[^，。；,]{2,30})")  # what the reason comes to
 _LONGEST = 160  # characters of a head that names a pole
 
@@ -115,12 +133,17 @@ def by_pole(question: str, reference: str, head: str) -> Verdict | None:
     effect = _EFFECT.fullmatch(head.strip(" ."))
     number, wanted = _pole_of(reference)
     thing = _thing(question) if wanted else ""
-    head = ("decreased" if effect["down"] else "increased") if effect else level_asked(head, thing) or head
-    head = PARENS.sub(lambda aside: level_asked(aside[1], thing) or aside[0], head)  # "decreased (hypocalcemia)"
+    in_blood = "" if _ELSEWHERE.search(thing) else thing
+    level = level_asked(named_level(head) or head, in_blood)  # "K+ falls"
+    head = ("decreased" if effect["down"] else "increased") if effect else level or head
+    head = PARENS.sub(lambda aside: level_asked(aside[1], in_blood) or aside[0], head)  # "decreased (hypocalcemia)"
+    acts = _ACTS.fullmatch(head)
+    if acts and says_nothing(tokens(acts["agent"] or acts["han"]), _asked(question)):
+        head = acts["does"] or acts["makes"]
     if number == 0 and wanted and not head.isascii():
         if named := _LEVEL_NAME.fullmatch(head):  # 高磷血症, where it is asked how phosphate changes
             pole = frozenset({"increased" if named["way"] == "高" else "decreased"})
-            return _compare(wanted, pole, "", two=False) if named["what"] in _CLAUSE.split(question)[-1] else None
+            return _compare(wanted, pole, "", two=False) if named["what"] in in_blood else None
         reasoned = _REASONED.fullmatch(head)
         head = reasoned["rest"] if reasoned else head
     given = _poles(_PATTERNS[number], head) if wanted else frozenset()
@@ -134,23 +157,29 @@ def by_pole(question: str, reference: str, head: str) -> Verdict | None:
     if _FALSELY.search(rest):
         return None
     verdict = _compare(wanted, given, rest, two=len(_CONTRASTS[number]) == 2)
-    return verdict if not verdict or verdict.score != 1.0 or _names(rest, thing) else None
+    if verdict is None or verdict.score != 1.0:
+        return verdict
+    outside = PARENS.sub(" ", rest) if number == _SIDES else rest  # "right lobe (of the posterior artery)"
+    return verdict if _names(outside, thing) else None
 
 
 def _names(rest: str, thing: str) -> bool:
     """Whether what stands beside a pole says nothing or names the thing asked about: not "decreased phosphate"."""
-    left = _BESIDE.sub(" ", _BLOOD.sub(_same_blood, _REASON.sub("", rest.strip())))
+    left = _same(_BESIDE.sub(" ", _REASON.sub("", rest.strip())))
     initials = "".join(word[0] for word in tokens(thing))  # SVR
-    words = [word for word in tokens(left) if len(word) < 2 or word not in initials]
+    words = [word for word in tokens(left) if len(word) < 3 or word not in initials]
+    short = "".join(word[0] for word in words) if len(words) > 2 else ""  # of the glomerular filtration rate
     turns = {word.lower() for word in _TURNS.findall(thing)} if words else ()
-    return says_nothing(words, _asked(thing)) and (not turns or any(word in left.lower() for word in turns))
+    return (says_nothing(words, _asked(thing)) or short in tokens(thing)) and (
+        not turns or any(word in left.lower() for word in turns)
+    )
 
 
 @lru_cache(maxsize=1024)
 def _thing(question: str) -> str:
     """What a question asks about: its last clause, without when it is and what acts on it."""
     end = max(question.rfind("?"), question.rfind("？")) + 1
-    thing = last_sentence(question[:end] or question)
+    thing = last_sentence(question[:end] or question)[-300:]
     for _ in range(3):
         thing = _ASIDE.sub("", thing.strip())
     return thing
@@ -158,12 +187,11 @@ def _thing(question: str) -> str:
 
 @lru_cache(maxsize=1024)
 def _asked(thing: str) -> Asked:
-    return Asked.of(_BLOOD.sub(_same_blood, thing))
+    return Asked.of(_same(thing))
 
 
-def _same_blood(found: re.Match[str]) -> str:
-    """One word for serum, plasma and blood."""
-    return "serum" if found[0].isascii() else "血"
+def _same(text: str) -> str:
+    return _SAME.sub(lambda found: found.lastgroup or "", text)
 
 
 @lru_cache(maxsize=4096)
