@@ -65,10 +65,10 @@ _A_THING = re.compile(r"\bmalignanc(?:y|ies)\b", re.IGNORECASE)  # as a referenc
 _BESIDE = re.compile(
     r"\b(?:as|to|of|from) the (?:\w+ )?(?:lesion|injury|stroke|infarct|loss|deficit)\b|"
     r"\b(?:i\.e|it|they|its|their|the|an?|patient's|goes|go|going|went|be|been|becomes?|became|"
-    r"will|would|can|tends|to|towards?|on|or|and|of|so|that is|sides?|sided|body|half|levels?|concentrations?|values?|"
-    r"results?|onset|course|undetectable|very|markedly|slightly|significantly|substantially|mildly|moderately|"
-    r"severely|greatly|profoundly|strongly|abnormally|gradually|evidence|signs?|no|not|non|without)\b|"
-    r"也就是|半身|边|侧|上下肢|肢体|上肢|下肢|瘫痪?|重于|明显|显著|[轻中重]度|略|稍|逐渐|水平|浓度|含量|结果|通常|一般|往往|"
+    r"will|would|can|tends|to|towards?|on|or|and|of|so|that is|sides?|sided|body|levels?|concentrations?|"
+    r"results?|onset|(?<!of )course|undetectable|very|markedly|slightly|significantly|substantially|mildly|moderately|"
+    r"severely|greatly|profoundly|strongly|abnormally|gradually|evidence|signs? of|no|not|non|without)\b|"
+    r"也就是|半身|边|侧|上肢重于下肢|下肢重于上肢|明显|显著|[轻中重]度|略|稍|逐渐|水平|浓度|含量|结果|通常|一般|往往|"
     r"进行性|异常|表现|出现|[其它会将呈可则了与向或且在不非无未]",
     re.IGNORECASE,
 )
@@ -88,12 +88,17 @@ _TURNS = re.compile(
     r"excretion|clearance|resistance|reabsorption|degradation|sensitivity|urin(?:ary|e)|排泄|清除|抵抗|重吸收|敏感|尿(?![酸素])",
     re.IGNORECASE,
 )
+# Nouns that a name may leave out, but not a pole: an acute infection is not an acute bleeding.
+_NOUNS = frozenset(
+    "infection disease condition syndrome disorder organism bacterium bacteria species virus drug medication agent answer "
+    "choice option type picture finding presentation tablet capsule".split()
+)
 _ELSEWHERE = re.compile(
     rf"{_TURNS.pattern}|\b(?:csf|cerebrospinal|intracellular|total|stool|sweat)\b|脑脊液|细胞内", re.IGNORECASE
 )
 # Words that name one thing, and the word for it.
 _SAME = re.compile(
-    r"(?P<serum>\b(?:serum|plasma|blood)\b)|(?P<血>血[清浆液中])|(?P<肿>肿[瘤块物]|病变|结节)|"
+    r"(?P<serum>\b(?:serum|plasma|blood)\b)|(?P<血>血[清浆液中])|(?P<肢>(?:上下肢|肢体|偏瘫|瘫痪)+)|(?P<肿>肿[瘤块物]|病变|结节)|"
     r"(?P<tumor>\b(?:tumou?r|neoplasm|mass|lesion|growth|nodule)\b)",
     re.IGNORECASE,
 )
@@ -159,8 +164,8 @@ def by_pole(question: str, reference: str, head: str) -> Verdict | None:
     verdict = _compare(wanted, given, rest, two=len(_CONTRASTS[number]) == 2)
     if verdict is None or verdict.score != 1.0:
         return verdict
-    outside = PARENS.sub(" ", rest) if number == _SIDES else rest  # "right lobe (of the posterior artery)"
-    return verdict if _names(outside, thing) else None
+    outside = PARENS.sub(" ", rest) if number == _SIDES else ""  # "right lobe (posterior artery)"
+    return verdict if _names(outside if _BESIDE.sub("", outside).strip(" .") else rest, thing) else None
 
 
 def _names(rest: str, thing: str) -> bool:
@@ -170,9 +175,9 @@ def _names(rest: str, thing: str) -> bool:
     words = [word for word in tokens(left) if len(word) < 3 or word not in initials]
     short = "".join(word[0] for word in words) if len(words) > 2 else ""  # of the glomerular filtration rate
     turns = {word.lower() for word in _TURNS.findall(thing)} if words else ()
-    return (says_nothing(words, _asked(thing)) or short in tokens(thing)) and (
-        not turns or any(word in left.lower() for word in turns)
-    )
+    if _NOUNS & set(words) - _asked(thing).words or (turns and not any(word in left.lower() for word in turns)):
+        return False
+    return says_nothing(words, _asked(thing)) or short in tokens(thing)
 
 
 @lru_cache(maxsize=1024)

@@ -171,6 +171,8 @@ HOSTILE = [
     ("Test result?", "Positive", "gram-positive"),
     ("检查结果？", "阳性", "弱阳性"),
     ("检查结果？", "阴性", "阴性预测值"),
+    ("右侧偏瘫，病灶在哪侧？", "左侧", "左侧肢体瘫痪"),
+    ("Is the bleeding acute or chronic?", "Acute", "acute infection"),
 ]
 
 
