@@ -55,7 +55,7 @@ _OFTEN = re.compile(
     r"每 ?\d{1,2} ?(?:小时|天|日|周|h)|隔[日天]|一[日天]|[日天][一二三两]次",
     re.IGNORECASE,
 )
-# What changes a number when it stands just before it, and what may follow one and leave it as it is.
+# What changes a number when it stands just before it, whoever says it, and what may follow one and leave it as it is.
 _CHANGES = re.compile(
     r"(?:[-+×*·/√^\d]|\b(?:x|half|double|twice|triple|times|log|ln|within|not|minus|plus|two|three|four|ten)(?: of| a| the)?|"
     r"[负倍半]|每(?:公斤|千克|kg|平方米|片|支|瓶))\s*$",
@@ -79,6 +79,7 @@ _SOME_MORE = re.compile(
 )
 _TENTHS = re.compile(r"[一二三四五六七八九十\d] ?成")
 _LATIN_WORD = re.compile(r"[a-z]+")
+_THAT_IS = re.compile(r"\bi\.e\b|\+(?=:)|[即总共\[\]]", re.IGNORECASE)
 _CLAUSE_END = re.compile(r"[,，。;；(（\n]|[.!?](?= |$)")
 _HYPHEN = re.compile(r"(?<=[a-z])-(?=[a-z])", re.IGNORECASE)
 _WORD_BESIDE = re.compile(r"[a-z]+|[\u3400-\u9fff]+|[^\s\w*$'\"”}\])]|\d")
@@ -233,7 +234,7 @@ class Number(AnswerVerifier):
         bare = text[:1000]
         for start, end in (q.span for q in found):
             bare = bare[:start] + " " * (end - start) + bare[end:]  # Hg of mm Hg is no substance
-        beside = _beside(problem, text, (same or found)[-1]) or other_substance(problem, bare)
+        beside = _beside(problem, text, bare, (same or found)[-1]) or other_substance(problem, bare)
         return Finding("abstain", f"{beside!r:.40} stands beside the number") if beside else findings[-1]
 
     def _turned(self, problem: Problem, reference: Quantity, text: str) -> Finding | None:
@@ -330,15 +331,19 @@ def _asked_words(question: str, reference: str) -> tuple[str, frozenset[str]]:
     return asked, frozenset(_LATIN_WORD.findall(asked))
 
 
-def _beside(problem: Problem, text: str, right: Quantity) -> str:
-    """What stands beside the right number and may change it, or ""."""
+def _beside(problem: Problem, text: str, bare: str, right: Quantity) -> str:
+    """What stands beside the right number and may change it, or "". `bare` is the text with blanks for its quantities."""
     start, end = right.span
-    before = _CHANGES.search(text[max(0, start - 20) : start])
-    if before:
-        return before[0]
+    changed = _CHANGES.search(text[max(0, start - 20) : start])
+    if changed:
+        return changed[0]
     after = _CLAUSE_END.split(text[end : end + 200], maxsplit=1)[0]
     after = _HYPHEN.sub(" ", after).strip()
     asked, known = _asked_words(problem.question, str(problem.reference))
+    before = _THAT_IS.sub(" ", bare[:start]).strip(" :,.")
+    turned = "" if before.casefold() in asked else bounds.strange(problem, before)
+    if turned:
+        return turned
     said = {route.base for route in routes(after)[0]} if after else None
     if said and said != _one_route(asked[-2000:]):
         return next(iter(said))
