@@ -69,14 +69,14 @@ _THRESHOLD = re.compile(
     re.IGNORECASE,
 )
 _KNOWN = frozenset(
-    "a about above an and answer anywhere approx approximately are around as at be been classically considered count "
-    "counts current currently defined definition diagnosed diagnosis diagnostic extends falls final for generally give "
-    "goal has have hr in is it its lasts level levels lie lies limit made must need needed needs normally of often on "
-    "ought patient ranges ranging rate receive receives recommended required result roughly runs s should sits so "
-    "somewhere spans take takes target that the their therefore these this threshold to total typically use used using "
-    "usual usually value values was when which with would "
+    "a about above an and answer anywhere approx approximately are around as at be been calculated classically comes "
+    "considered count counts current currently defined definition diagnosed diagnosis diagnostic estimated extends falls "
+    "final for generally get give gives goal has have hr in is it its lasts level levels lie lies limit made must need "
+    "needed needs normally of often on ought patient ranges ranging rate receive receives recommended required result "
+    "results roughly runs s should sits so somewhere spans take takes target that the their therefore these this threshold "
+    "to total typically use used using usual usually value values was we when which with would "
     "一般 通常 使用 采用 即可 为宜 应 应该 为 是 在 的 即 约 大约 答案 目标 达到 可 可以 时 者 需 需要 必须 常 多 "
-    "值 切点 标准 左右 则 患者 给予 "
+    "值 切点 标准 左右 则 患者 给予 结果 计算 估计 得出 算得 得 数值 "
     "就 均 其 此 该".split()
 )
 
