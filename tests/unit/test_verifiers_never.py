@@ -162,6 +162,13 @@ HOSTILE = [
     ("Should not exceed how many mg?", "4000 mg", "more than 4000 mg"),
     ("The dose shouldn't exceed how many mg?", "4000 mg", ">4000 mg"),
     ("收缩压不应低于多少？", "90 mmHg", "低于90 mmHg"),
+    ("用法？", "每次0.5g，每日3次", "每日3次，共0.5g"),
+    ("用法？", "每次0.5g，每日3次", "每日3次，总量0.5g"),
+    ("How is it given?", "500 mg three times daily", "500 mg total, three times daily"),
+    ("给药途径？", "静脉注射", "静脉给药"),
+    ("BCG接种方法？", "皮内注射0.1 mL", "大腿皮内注射0.1 mL"),
+    ("BCG接种方法？", "上臂三角肌皮内注射0.1 mL", "皮内注射0.1 mL"),
+    ("卡介苗接种方法？", "上臂三角肌皮内注射", "臀部皮内注射"),
 ]
 
 
