@@ -23,12 +23,14 @@ from medrl.verifiers.quantity import DATE, WORDS, Quantity, han_number, is_bound
 from medrl.verifiers.rates import (
     DAILY,
     PER_DOSE,
+    VISION,
     as_asked,
     asked_time,
     asked_volume,
     asks_daily,
     asks_dose,
     by_weight,
+    is_acuity,
     is_timed,
     of_a_day,
     of_one,
@@ -85,7 +87,7 @@ _HYPHEN = re.compile(r"(?<=[a-z])-(?=[a-z])", re.IGNORECASE)
 _WORD_BESIDE = re.compile(r"[a-z]+|[\u3400-\u9fff]+|[^\s\w*$'\"”}\])]|\d")
 _COMPARED = re.compile(r"[<>]=")
 _IN_PARENTHESES = re.compile(r"\([^()]{0,200}\)")
-_PAIRED = re.compile(r"blood pressure|visual acuity|\bvision\b|\bBP\b|血压|视力", re.IGNORECASE)
+_PAIRED = re.compile(rf"blood pressure|\bBP\b|血压|{VISION.pattern}", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -154,6 +156,10 @@ class Number(AnswerVerifier):
 
     def _finding(self, problem: Problem, reference: Quantity, text: str) -> Finding:
         """What the answer `text` says of the reference, and of what it is an amount."""
+        if reference.below and is_acuity(problem) and ("/" not in text or "%" in text):
+            found = self._amount(problem, reference, text)
+            other = found.outcome == "wrong" or "%" in text
+            return Finding("abstain", "an acuity may be on another scale") if other else found
         wanted = labels.wanted_label(problem)
         if not wanted:
             return self._amount(problem, reference, text)
@@ -368,7 +374,7 @@ def reference_quantity(problem: Problem) -> Quantity | None:
     if quantity is None:
         return None
     measured = quantity.unit is not None and quantity.unit.dims not in ((), (("tablets", 1),))
-    if quantity.below is not None and (measured or _PAIRED.search(problem.question)):
+    if quantity.below is not None and (measured or _PAIRED.search(problem.question)) and not is_acuity(problem):
         return None  # 120/80 is two numbers
     if quantity.unit is None and isinstance(unit, str) and unit.strip():
         quantity = replace(quantity, unit=read_unit(plain(unit.strip()), 0)[0])

@@ -169,6 +169,10 @@ HOSTILE = [
     ("BCG接种方法？", "皮内注射0.1 mL", "大腿皮内注射0.1 mL"),
     ("BCG接种方法？", "上臂三角肌皮内注射0.1 mL", "皮内注射0.1 mL"),
     ("卡介苗接种方法？", "上臂三角肌皮内注射", "臀部皮内注射"),
+    ("Visual acuity?", "20/200", "20/20"),
+    ("Visual acuity?", "20/200", "6/6"),
+    ("Visual acuity?", "20/200", "10%"),
+    ("Visual acuity?", "20/200", "better than 20/200"),
 ]
 
 
@@ -225,3 +229,8 @@ def test_an_option_of_which_what_is_asked_is_said_is_accepted(
     question: str, options: dict[str, str], reference: str, text: str
 ) -> None:
     assert RULE.verify(Problem("1", ask(question), reference, options=options), text).score == 1.0
+
+
+@pytest.mark.parametrize("text", ["20/200", "6/60", "0.1", "The visual acuity is 20/200."])
+def test_a_visual_acuity_on_another_scale_is_accepted(text: str) -> None:
+    assert RULE.verify(Problem("1", ask("Visual acuity?"), "20/200"), text).score == 1.0
