@@ -425,6 +425,35 @@ HOSTILE = [
     ("检查结果？", "阴性", "阴性预测值"),
     ("右侧偏瘫，病灶在哪侧？", "左侧", "左侧肢体瘫痪"),
     ("Is the bleeding acute or chronic?", "Acute", "acute infection"),
+    ("每日剂量？", "500 mg", "每月500 mg"),
+    ("What is the daily dose?", "500 mg", "per week 500 mg"),
+    ("What is the daily dose?", "500 mg", "each hour 500 mg"),
+    ("What is the weekly dose of methotrexate?", "15 mg", "biweekly 15 mg"),
+    ("What is the hourly rate?", "100 mL", "per minute 100 mL"),
+    ("In which year was smallpox eradicated?", "1980", "before 1980"),
+    ("At what age?", "6 months", "by 6 months"),
+    ("Ejection fraction?", "55%", "reduced by 55%"),
+    ("Heart rate?", "60", "drops 60"),
+    ("血红蛋白是多少？", "90 g/L", "下降了90"),
+    ("血红蛋白是多少？", "90 g/L", "比正常低90"),
+    ("补液量？", "3000 mL", "近3000 mL"),
+    ("疗程多久？", "6个月", "术后6个月"),
+    ("第二产程不应超过多久？", "2小时", "超过2小时"),
+    ("第二产程不应超过多久？", "2小时", "2小时以上"),
+    ("Should not exceed how many mg?", "4000 mg", "more than 4000 mg"),
+    ("The dose shouldn't exceed how many mg?", "4000 mg", ">4000 mg"),
+    ("收缩压不应低于多少？", "90 mmHg", "低于90 mmHg"),
+    ("用法？", "每次0.5g，每日3次", "每日3次，共0.5g"),
+    ("用法？", "每次0.5g，每日3次", "每日3次，总量0.5g"),
+    ("How is it given?", "500 mg three times daily", "500 mg total, three times daily"),
+    ("给药途径？", "静脉注射", "静脉给药"),
+    ("BCG接种方法？", "皮内注射0.1 mL", "大腿皮内注射0.1 mL"),
+    ("BCG接种方法？", "上臂三角肌皮内注射0.1 mL", "皮内注射0.1 mL"),
+    ("卡介苗接种方法？", "上臂三角肌皮内注射", "臀部皮内注射"),
+    ("Visual acuity?", "20/200", "20/20"),
+    ("Visual acuity?", "20/200", "6/6"),
+    ("Visual acuity?", "20/200", "10%"),
+    ("Visual acuity?", "20/200", "better than 20/200"),
 ]
 
 
@@ -502,3 +531,8 @@ def test_an_option_of_which_what_is_asked_is_said_is_accepted(
     question: str, options: dict[str, str], reference: str, text: str
 ) -> None:
     assert RULE.verify(Problem("1", ask(question), reference, options=options), text).score == 1.0
+
+
+@pytest.mark.parametrize("text", ["20/200", "6/60", "0.1", "The visual acuity is 20/200."])
+def test_a_visual_acuity_on_another_scale_is_accepted(text: str) -> None:
+    assert RULE.verify(Problem("1", ask("Visual acuity?"), "20/200"), text).score == 1.0
