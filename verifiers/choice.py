@@ -11,7 +11,7 @@ from medrl.types import Problem, Verdict, ask
 from medrl.verifiers.exclusions import by_place_or_exclusion, chooses_none
 from medrl.verifiers.extract import Extracted
 from medrl.verifiers.normalise import normal, without_heaps
-from medrl.verifiers.option_words import NOTHING, confirms, gives_reason, is_silent, undone
+from medrl.verifiers.option_words import NOTHING, confirms, gives_reason, is_of_it, is_silent, undone
 from medrl.verifiers.reading import VocabularyVerifier
 from medrl.verifiers.scripts import is_latin
 from medrl.verifiers.statements import affirmed, asks_wrong, contraindicated, told
@@ -204,6 +204,10 @@ class Choice(VocabularyVerifier):
 
         opened = _LEAD.sub("", plain, count=1)
         letters, rest = _leading_letters(opened, options)
+        head = _BECAUSE.split(opened)[0]
+        if not letters and head != opened:  # "B because"
+            letters, rest = _leading_letters(head, options)
+            rest += opened[len(head) :]
         if letters:
             closed = _CLOSED.search(opened[: len(opened) - len(rest)].rstrip())
             return letters != chosen or confirms(f",{rest}" if closed else rest, letters, own, asked, names)
@@ -212,8 +216,7 @@ class Choice(VocabularyVerifier):
         concluded = _SO.split(opened)[-1]
         return (
             not _named(text, options) & chosen
-            or is_silent(opened, own, NOTHING)
-            or names(opened)
+            or (not is_of_it(opened, own) and (is_silent(opened, own, NOTHING) or names(opened)))
             or _bare(concluded, options) == chosen
             or gives_reason(opened, own)
         )

@@ -19,29 +19,38 @@ _REASON = re.compile(r"(?:,? ?\b(?:because|since|as|for|given|due to)\b|因为?|
 _MARKS = re.compile(r"[,，;；:：。.!！、()（）\[\]\n\"“”*]+|\s[-–—]\s|[–—]+")
 _STRUCK_OUT = re.compile(r"\W*?[?？×✗✘✕=≠]")
 _TURNS = re.compile(
-    r"错|×|有误|误导|误[区选]|反面|相反|反了|迷惑|最小|陷阱|不选|存疑|\b(?:false|wrong|incorrect|untrue|nope|reject\w*|opposite|"
-    r"contrary|reverse|trap|decoy|mislead\w*)\b|^\s*(?:no|not|never|hardly|isn't)\b|[?？]$",
+    r"错|×|有误|干扰|次要|并发|很?少$|误导|误[区选]|反面|相反|反了|迷惑|最小|陷阱|不选|存疑|\b(?:false|wrong|incorrect|untrue|nope|reject\w*|opposite|"
+    r"contrary|reverse|trap|decoy|mislead\w*|"
+    r"distract\w*|kidding|crossed out|if anything)\b|\bnot\s*$|^\s*(?:no|not|never|hardly|isn't)\b|[?？]$",
     re.IGNORECASE,
 )
 _LABEL = re.compile("[A-Z]")
 _OF_A_LABEL = re.compile(r"(?<![A-Za-z])[A-H](?:选?项)? ?(?:is|was|are|were|and|or|[错误不为是的均都、,和])")
 _INTRODUCES = re.compile(r"\s*(?:解析|理由|解释|分析|原因|explanation|reason|rationale)\s*", re.IGNORECASE)
+_OF_IT = re.compile(r"(?:患者|病人|药物|型|所致的?|引起的?|导致的?|\bpatients?)[\s.。]{0,3}$", re.IGNORECASE)
 # What a reason opens with behind an option's text, and words that such a reason must not have.
 _GIVES = re.compile(r"(?:能|可以?|它|其|因为?|由于|because|since|as) ?(?=.{3})", re.IGNORECASE)
 _UNDONE = re.compile(
-    r"停|禁|避|慎|不|非|未|无|除|防|缓解|消失|错|误|反|小|\b(?:not?|never|without|stop\w*|h[eo]ld|avoid\w*|withh\w+|"
-    r"wrong|false|incorrect|less|least|contra\w+|absent|unlikely|exclu\w+|prevent\w*|resol\w+|harm\w*|danger\w*)\b|n't\b",
+    r"停|禁|避|慎|低|少|缺|不|非|未|无|除|防|缓解|消失|错|误|反|小|\b(?:not?|never|without|stop\w*|h[eo]ld|avoid\w*|withh\w+|"
+    r"wrong|false|incorrect|less|least|contra\w+|absent|unlikely|exclu\w+|prevent\w*|resol\w+|harm\w*|danger\w*|trap|distract\w*|opposite)\b|n't\b",
     re.IGNORECASE,
 )
 _DENIALS = frozenset("no not non without 无 未 不 非".split())
 # A thing that is stopped is no answer, unless the question asks what to stop.
-_STOPPED = re.compile(r"\b(?:stop\w*|held|hold|withh\w+|discontinu\w+|avoid\w*)\b|停|禁|避 免|慎 用")
+_STOPPED = re.compile(
+    r"\b(?:stop\w*|held|hold|withh\w+|discontinu\w+|avoid\w*|trap|distract\w*|opposite|wrong)\b|停|禁|避 免|慎 用"
+)
 _JOINING = frozenset("and 和 及 与 以".split())
 
 
 def is_silent(text: str, own: Iterable[str], asked: Asked) -> bool:
     """Whether a text says nothing but the options' own texts."""
     return says_nothing(_left(text, own), asked)
+
+
+def is_of_it(text: str, own: Iterable[str]) -> bool:
+    """Whether a text ends in what has the option or comes of it: 左心衰竭患者, 左心衰竭所致."""
+    return bool(_OF_IT.search(text)) and not any(map(_OF_IT.search, own))
 
 
 def _left(text: str, own: Iterable[str]) -> list[str]:
@@ -70,7 +79,8 @@ def confirms(rest: str, labels: frozenset[str], own: Iterable[str], asked: Asked
         return False
     known = set(normal(" ".join(own)).split())
     first = True
-    for clause in _MARKS.split(rest[mark.start() :].replace("i.e.", "") if mark else ""):
+    given = rest[reason.end() :] if reason else rest[len(direct) :]
+    for clause in _MARKS.split(given.replace("i.e.", "")):
         left = _left(clause, own)
         if _LABEL.fullmatch(clause.strip()) and clause.strip() not in labels:
             return True  # of another option
@@ -82,7 +92,7 @@ def confirms(rest: str, labels: frozenset[str], own: Iterable[str], asked: Asked
         short = sum(1 if word > "\u3400" else 2 for word in telling) < 4  # a Chinese word has two signs
         near = (first or len(left) < 8) and not _OF_A_LABEL.search(clause)
         turns = near and (_TURNS.search(clause) is not None or undone(clause, own, asked))
-        if turns or (short and first and not names(clause)):
+        if turns or (short and first and not _OF_A_LABEL.search(clause) and not names(clause)):
             return False
         first = False
     return True
