@@ -502,9 +502,36 @@ SIGNS = {"A": "蜘蛛痣", "B": "肝掌", "C": "环形红斑", "D": "腹水"}
 WAYS = {"A": "手术", "B": "放疗"}
 
 
+DRUGS = {"A": "Aspirin", "B": "Warfarin", "C": "Heparin"}
+SALTS = {"A": "Hyperkalemia", "B": "Hypokalemia"}
+VITAMINS = {"A": "Vitamin B6", "B": "Vitamin B12"}
+HEART = {"A": "右心衰竭", "B": "左心衰竭"}
+BLOCKERS = {"A": "普萘洛尔", "B": "美托洛尔", "C": "硝苯地平", "D": "阿替洛尔", "E": "比索洛尔"}
+TURNED = [
+    *(("Which drug raises the INR?", DRUGS, "B", f"{word} warfarin") for word in ("stop", "hold", "reverse", "non-")),
+    *(("Which drug?", DRUGS, "B", f"warfarin {word}") for word in ("reversal", "allergy", "toxicity", "antagonist")),
+    ("Which drug?", DRUGS, "B", "Warfarin, which must be stopped"),
+    ("Which disorder?", SALTS, "B", "absence of hypokalemia"),
+    ("Which disorder?", SALTS, "B", "hypokalemia is corrected"),
+    ("Which disorder?", SALTS, "B", "B. Absence of hypokalemia"),
+    ("Deficiency of which vitamin?", VITAMINS, "B", "vitamin B12 excess"),
+    *(("诊断？", HEART, "B", f"左心衰竭{word}") for word in ("的可能性小", "待排", "恢复期", "前期", "史")),
+    ("诊断？", HEART, "B", "预防左心衰竭"),
+    *(
+        ("最佳治疗？", WAYS, "A", f"A{word}")
+        for word in ("的可能性最小", "是误导", "的说法有误", "的反面", "，错", "?")
+    ),
+    *(("Which drug?", DRUGS, "B", f"B{word}") for word in ("×", "(错)", "=false", ": false", " - no", "??", ": avoid")),
+    ("哪些属于β受体阻滞剂？", BLOCKERS, "ABD", "A/B/D but not D"),
+    ("哪些属于β受体阻滞剂？", BLOCKERS, "ABE", "ABE都错"),
+    ("哪些属于β受体阻滞剂？", BLOCKERS, "ABE", "ABE中的两个"),
+]
+
+
 @pytest.mark.parametrize(
     ("question", "options", "reference", "text"),
     [
+        *TURNED,
         ("哪项不是肝硬化体征？", SIGNS, "C", "环形红斑是肝硬化体征"),
         ("哪项不是肝硬化体征？", SIGNS, "C", "C是肝硬化体征"),
         ("除哪项外均为肝硬化体征？", SIGNS, "C", "C是肝硬化体征"),
@@ -525,6 +552,12 @@ def test_an_option_of_which_the_contrary_is_said_is_never_accepted(
         ("哪项不是肝硬化体征？", SIGNS, "C", "环形红斑不是肝硬化体征"),
         ("哪项不是肝硬化体征？", SIGNS, "C", "C，环形红斑是风湿热体征"),
         ("哪项为禁忌？", WAYS, "A", "A为禁忌"),
+        ("Which drug?", DRUGS, "B", "B: it inhibits vitamin K epoxide reductase"),
+        ("Which drug?", DRUGS, "B", "B because A is wrong"),
+        ("Which drug?", DRUGS, "B", "Warfarin, because it blocks vitamin K"),
+        ("最佳治疗？", WAYS, "A", "A更合适"),
+        ("最佳治疗？", WAYS, "A", "手术，能根治肿瘤"),
+        ("哪些属于β受体阻滞剂？", BLOCKERS, "ABE", "ABE为β受体阻滞剂"),
     ],
 )
 def test_an_option_of_which_what_is_asked_is_said_is_accepted(
