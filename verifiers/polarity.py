@@ -36,10 +36,10 @@ _MUST = Pattern(
     re.IGNORECASE,
 )
 _ASKS_NO = re.compile(
-    r"[不没无非未勿禁忌停拒慎戒撤错误]|避免|危险|有害|推迟|延[迟后期]|暂缓|[中终]止|中断|放弃|"
+    r"[不没无非未勿禁忌停拒慎戒撤错误]|避免|危险|有害|推迟|延[迟后期]|暂缓|[中终]止|中断|放弃|限制(?!型)|减[少量停]|降低|"
     r"\b(?:not|never|no|avoid\w*|stop\w*|withh\w+|withdraw\w*|discontinu\w+|contraindicat\w+|without|unsafe|held|hold|"
     r"defer\w*|delay\w*|postpon\w*|refus\w*|den(?:y|ied)|omit\w*|forgo\w*|skip\w*|cease\w*|interrupt\w*|suspend\w*|"
-    r"against|forbidden|prohibited|banned|harm\w*|danger\w*|wrong|incorrect|inappropriate|inadvisable|un(?:necessary|"
+    r"against|restrict\w*|limit\w*|lower\w*|reduc\w*|decreas\w*|abst\w+|forbidden|prohibited|banned|harm\w*|danger\w*|wrong|incorrect|inappropriate|inadvisable|un(?:necessary|"
     r"acceptable|suitable))\b|n't\b",
     re.IGNORECASE,
 )
@@ -49,6 +49,7 @@ _NAMES = re.compile(
     "停[经搏]|骤停|呼吸暂停"
 )
 _TAG = re.compile(r"[,，](?:这?(?:是|样|种\w{1,2})?)(?:对|是|正确|好)(?:[吗么吧]|不对|不是|不好)\W*$")
+_JUDGES = re.compile("[正准]确|说法|观点|合理|恰当|合适|妥当|成立|属实|真的|可取")
 _DOUBTS = re.compile(
     r"\b(?:but|however|unless|except|although|only|if|sometimes|rarely|whether|depends|with caution|caution\w*)\b|"
     r"但|除非|除外|不过|然而|虽|仅|只有|如果|若|有时|部分|视|慎|权衡|[?？吗呢]",
@@ -191,7 +192,8 @@ def asks_no(last: str) -> bool:
     """Whether the last sentence of a question asks in the negative, so that 可以 may be its no: 是否禁用？."""
     last = _NAMES.sub("", _TAG.sub("", last.strip()))
     asked = last if last.isascii() else str(_WHETHER.split(_HAN_COMMA.split(last)[-1])[-1])
-    return bool(_ASKS_NO.search(asked if len(asked.strip("?？ ")) > 3 else last))
+    whole = len(asked.strip("?？ ")) < 4 or _JUDGES.search(asked)
+    return bool(_ASKS_NO.search(last if whole else asked))
 
 
 # What only says who holds a thing to be so: "It cannot be considered safe", "I would not say that it is safe".
@@ -223,15 +225,15 @@ def _unframed(text: str) -> str:
 _BANS = re.compile(
     r"\b(?:(?:not|never|cannot|\w{2,6}n't) (?:\w+ ){0,2}?(?:be )?(?:giv\w+|us\w+|do\w*|perform\w*|continu\w+|tak\w+|start\w*|"
     r"recommend\w*|safe|allowed|permitted|need\w*|necessary|indicated|required|advis\w+)|avoid\w*|stop\w*|withh[eo]ld\w*|"
-    r"discontinu\w+|refus\w+|postpon\w+|contraindicat\w+|unsafe|forbidden|prohibited|harmful|dangerous|unnecessary)\b|"
-    r"禁(?!食)|避免|停(?:药|用|止|掉)|不(?:能|可以?|应|宜|得|建议|推荐|需|安全|必|允许)|无需|无须|勿",
+    r"discontinu\w+|refus\w+|postpon\w+|delay\w*|defer\w*|restrict\w*|contraindicat\w+|unsafe|forbidden|prohibited|harmful|dangerous|unnecessary)\b|"
+    r"禁(?!食)|避免|限制(?!型)|停(?:药|用|止|掉)|不(?:能|可以?|应|宜|得|建议|推荐|需|安全|必|允许)|无需|无须|勿",
     re.IGNORECASE,
 )
 _ALLOWS = re.compile(
     r"\b(?:safe|safely|allowed|permitted|fine|acceptable|recommended|indicated|necessary|needed|required|continued?|continues|"
     r"proceed|go ahead|harmless|first[- ]choice|give|"
     r"(?:can|may|could|should|must) (?:\w+ly |still |also )?be (?:giv\w+|us\w+|do\w*|perform\w*|tak\w+|start\w*))\b|"
-    r"可以|可(?:继续|安全|使用|用)|安全|继续|应(?:当|该|立即|尽快|予|使用)|必须|需要|推荐|建议|允许|(?<![不只])能(?!否)",
+    r"可以|可(?:继续|安全|使用|用)|安全|继续|应(?:当|该|立即|尽快|予|使用)|必须|需要|推荐|建议|允许|(?<![不只功])能(?!否)",
     re.IGNORECASE,
 )
 _CONTINUES = re.compile(r"(?:it|this|that|they|these|he|she|the (?:patient|drug|vaccine))\b", re.IGNORECASE)
@@ -291,16 +293,21 @@ def _last_content(question: str) -> str:
     return words[-1] if words else ""
 
 
+_LIFTS = re.compile("(?:不(?:必|用|须|需要?|应该?)?|无[需须]|没必要|没有必要)(?:禁[用止忌]|停[药用止]|避免)")
+
+
 def _direction(text: str) -> int:
     """1 where a text lets or has something be done, -1 where it bans or stops it, 0 where it does neither or both."""
+    text = _LIFTS.sub("可以", text)
     rest = _BANS.sub(" ", text)
     return bool(_ALLOWS.search(rest)) - (rest != text)
 
 
 # In a clause that is not understood these may turn the others round.
 _ANY = re.compile(
-    r"[不没无非未停禁避忌勿错误假能应需宜改缓]|可以|必须|推迟|延后|观察|\b(?:not|no|never|avoid|stop|contraindicat\w+|unsafe|should|must|cannot|without|wrong|false|"
-    r"incorrect|untrue|doubt\w*|nonsense)\b|n't\b",
+    r"[不没无非未停禁避忌勿错误假能应需宜改缓]|可以|必须|推迟|延后|观察|"
+    r"\b(?:not|no|never|avoid|stop|contraindicat\w+|unsafe|should|must|cannot|without|wrong|false|incorrect|"
+    r"untrue|doubt\w*|nonsense)\b|n't\b",
     re.IGNORECASE,
 )
 

@@ -102,13 +102,10 @@ class YesNo(AnswerVerifier):
         tail = _ENDS.split(answer.text, maxsplit=1)[1:]
         if given == wanted == opens and any(contradicts(given, one, question) for one in tail):
             return Verdict.abstain(f"it says {given}, and then what may be the contrary")
-        if given == wanted == opens == "yes" and any(instead(one, last_sentence(question)) for one in tail):
+        if given == wanted == "yes" and any(instead(one, last_sentence(question)) for one in tail):
             return Verdict.abstain("it says yes, and then what may be another thing")
-        others = {
-            *labelled,
-            *(spoken(one, question) for one in answer.earlier),
-            *(side(one, question) for one in answer.after),
-        }
+        others = {*labelled, *(side(one, question) for one in answer.after)}
+        others |= {spoken(one, question) for one in answer.earlier}
         for earlier in answer.earlier if options else ():
             others |= _sides(chosen_labels(earlier, options), options, question)
         if given == "both" or others - {given, None}:
@@ -136,6 +133,7 @@ _HAVES = re.compile(
     r"\b(?:is|are|was|were|has|have|does|do) (?:there|the|it|this|any)\b|有无|有没有|是否有|是否存在|有.{0,12}吗",
     re.IGNORECASE,
 )
+_HAVES_NO = re.compile(r"\b(?:no|not|never|without)\b|n't\b|是否[没无不未]", re.IGNORECASE)
 _EMPTY = frozenset("any such sign evidence of 明 显 的 任 何 征 象 证 据 迹 表 现 对".split())
 _NO = re.compile(r"[不无未没否]|\b(?:no|not|never|without)\b", re.IGNORECASE)
 _AFFIRMS = re.compile(r"\byes\b|是|有|对", re.IGNORECASE)
@@ -147,7 +145,7 @@ def stated(text: str, question: str) -> Side | None:
     more = (match["more"] or "") if match else ""
     if match is None or _NO.search(match["what"]) or _UNDOES.search(more) or _AFFIRMS.search(more):
         return None
-    if not _HAVES.search(question):
+    if not _HAVES.search(question) or _HAVES_NO.search(last_sentence(question)):
         return None
     what = [word for word in normal(match["what"]).split() if word not in _EMPTY]
     asked = normal(question).split()
@@ -195,11 +193,9 @@ def echoed(text: str, question: str) -> Side | None:
             return None
         return "no" if said["need_not"] else "yes"
     clause, *others = _ENDS.split(text.strip(), maxsplit=1)
-    if (
-        any(_UNDOES.search(one) or instead(one, last) for one in others)
-        or re.search("[?？]", text)
-        or _DOUBLE.search(text)
-    ):
+    if any(_UNDOES.search(one) or instead(one, last) for one in others):
+        return None
+    if any(c in text for c in "?？") or _DOUBLE.search(text):
         return None
     match, asks = _VERB_HAN.fullmatch(clause.strip()), _ASKS_HAN.search(last)
     if match and asks:
@@ -220,10 +216,9 @@ def echoed(text: str, question: str) -> Side | None:
 _ENDS = re.compile(r"[,，.。;；!！\n]")
 # After a yes, what is to be done in place of what is asked: 需要，应该择期; 可以，必须停药.
 _INSTEAD = re.compile(
-    "推迟|延[迟后期]|推后|暂缓|等待|观察|择期|代替|替代|改[用行为做]|试产|顺产|保守|停|禁|缓|可以?不|不(?:做|用|补)"
+    "推迟|延[迟后期]|推后|暂缓|等待|观察|择期|代替|替代|改[用行为做]|试产|顺产|保守|停|禁|缓|可以?不|不(?:做|用|补|急)|[天周月年以]后"
 )
 _DUTY = re.compile(r"(?:应当|应该|应(?!激)|需要|需|必须|必|要|宜)(?P<rest>[^，。；,;！!]{1,20})")
-
 _HASTE = re.compile("立[即刻]|马上|尽[快早]|及[时早]|积极|紧急|急诊|进行|给予|的$")
 
 
@@ -251,7 +246,8 @@ def side(text: str, question: str) -> Side | None:
 
 
 _ASKS_EITHER = re.compile(
-    r"吗(?![啡替丁])|(?<!什)么\W*$|[是能可应与]否|有无|(.)[不没]\1|^\W*(?:is|are|was|were|do|does|did|has|have|can|could|may|should|must|will)\b",
+    r"吗(?![啡替丁])|(?<!什)么\W*$|[是能可应与]否|有无|(.)[不没]\1|"
+    r"^\W*(?:is|are|was|were|do|does|did|has|have|can|could|may|should|must|will)\b",
     re.IGNORECASE,
 )
 
@@ -275,9 +271,11 @@ def _word(text: str, question: str, words: Mapping[str, Side] = _SIDES) -> Side 
     """Which of the three a word is; to a question in the negative, a modal verb only where the question asks by it."""
     found = words.get(normal(text))
     modal = _MODAL.search(text.replace("无", "有")) if found and found != "maybe" else None
-    if modal is None or not asks_no(last := last_sentence(question)):
+    if modal is None:
         return found
-    verb = modal[0]
+    verb, last = modal[0], last_sentence(question)
+    if not asks_no(last):
+        return found if verb in "会有" or _ASKS_MODAL.search(last) else None
     asked = verb not in "宜禁忌" and re.search(f"是否{verb}|{verb}[否无]|{verb}[不没]{verb}", last)
     return found if asked else None
 
