@@ -38,7 +38,7 @@ _MUST = Pattern(
 _ASKS_NO = re.compile(
     r"[不没无非未勿禁忌停拒慎戒撤错误]|避免|危险|有害|推迟|延[迟后期]|暂缓|[中终]止|中断|放弃|限制(?!型)|减[少量停]|降低|"
     r"\b(?:not|never|no|avoid\w*|stop\w*|withh\w+|withdraw\w*|discontinu\w+|contraindicat\w+|without|unsafe|held|hold|"
-    r"defer\w*|delay\w*|postpon\w*|refus\w*|den(?:y|ied)|omit\w*|forgo\w*|skip\w*|cease\w*|interrupt\w*|suspend\w*|"
+    r"defer\w*|delay\w*|postpon\w*|refus\w*|den(?:y|ied)|omit\w*|forgo\w*|skip\w*|cease\w*|cessation|omission|interrupt\w*|suspend\w*|"
     r"against|restrict\w*|limit\w*|lower\w*|reduc\w*|decreas\w*|abst\w+|forbidden|prohibited|banned|harm\w*|danger\w*|wrong|incorrect|inappropriate|inadvisable|un(?:necessary|"
     r"acceptable|suitable))\b|n't\b",
     re.IGNORECASE,

@@ -275,7 +275,7 @@ def _word(text: str, question: str, words: Mapping[str, Side] = _SIDES) -> Side 
         return found
     verb, last = modal[0], last_sentence(question)
     if not asks_no(last):
-        return found if verb in "会有" or _ASKS_MODAL.search(last) else None
+        return found if verb in "会有" or last.isascii() or _ASKS_MODAL.search(last) else None
     asked = verb not in "宜禁忌" and re.search(f"是否{verb}|{verb}[否无]|{verb}[不没]{verb}", last)
     return found if asked else None
 
