@@ -38,9 +38,9 @@ _MUST = Pattern(
 _ASKS_NO = re.compile(
     r"[不没无非未勿禁忌停拒慎戒撤错误]|避免|危险|有害|推迟|延[迟后期]|暂缓|[中终]止|中断|放弃|限制(?!型)|减[少量停]|降低|"
     r"\b(?:not|never|no|avoid\w*|stop\w*|withh\w+|withdraw\w*|discontinu\w+|contraindicat\w+|without|unsafe|held|hold|"
-    r"defer\w*|delay\w*|postpon\w*|refus\w*|den(?:y|ied)|omit\w*|forgo\w*|skip\w*|cease\w*|cessation|omission|interrupt\w*|suspend\w*|"
-    r"against|restrict\w*|limit\w*|lower\w*|reduc\w*|decreas\w*|abst\w+|forbidden|prohibited|banned|harm\w*|danger\w*|wrong|incorrect|inappropriate|inadvisable|un(?:necessary|"
-    r"acceptable|suitable))\b|n't\b",
+    r"defer\w*|delay\w*|postpon\w*|refus\w*|den(?:y|ied)|omit\w*|omission|forgo\w*|skip\w*|cease\w*|cessation|"
+    r"interrupt\w*|suspend\w*|against|restrict\w*|limit\w*|lower\w*|reduc\w*|decreas\w*|abst\w+|forbidden|prohibited|"
+    r"banned|harm\w*|danger\w*|wrong|incorrect|inappropriate|inadvisable|un(?:necessary|acceptable|suitable))\b|n't\b",
     re.IGNORECASE,
 )
 # No negations, though they look like one.
@@ -49,6 +49,7 @@ _NAMES = re.compile(
     "停[经搏]|骤停|呼吸暂停"
 )
 _TAG = re.compile(r"[,，](?:这?(?:是|样|种\w{1,2})?)(?:对|是|正确|好)(?:[吗么吧]|不对|不是|不好)\W*$")
+# What judges a statement, which stands before it: 不能停药的说法是否正确？
 _JUDGES = re.compile("[正准]确|说法|观点|合理|恰当|合适|妥当|成立|属实|真的|可取")
 _DOUBTS = re.compile(
     r"\b(?:but|however|unless|except|although|only|if|sometimes|rarely|whether|depends|with caution|caution\w*)\b|"
