@@ -276,7 +276,10 @@ def _word(text: str, question: str, words: Mapping[str, Side] = _SIDES) -> Side 
     verb, last = modal[0], last_sentence(question)
     if not asks_no(last):
         return found if verb in "会有" or last.isascii() or _ASKS_MODAL.search(last) else None
-    asked = verb not in "宜禁忌" and re.search(f"是否{verb}|{verb}[否无]|{verb}[不没]{verb}", last)
+    same = "[可能]" if verb in "可能" else verb
+    asked = verb not in "宜禁忌" and re.search(
+        rf"是否{same}|{same}否|({same})[不没]\1" + "|有无" * (verb == "有"), last
+    )
     return found if asked else None
 
 

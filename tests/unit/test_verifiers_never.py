@@ -177,6 +177,7 @@ HOSTILE = [
     ("是否需要立即手术？", "是", "需要，三个月后"),
     ("Should aspirin be restricted in this patient?", "No", "No, it must not be given"),
     ("Is there no need for antibiotics?", "No", "There is no need"),
+    ("Is abrupt cessation safe?", "No", "It should be stopped"),
 ]
 
 
@@ -194,6 +195,10 @@ def test_what_looks_like_the_reference_is_never_accepted(question: str, referenc
         ("是否需要手术？", "不需要", "不需要，继续观察。"),
         ("孕妇能用华法林吗？", "不能", "不能，妊娠期禁用。"),
         ("该检查有无禁忌证？", "无", "没有禁忌证"),
+        ("急性闭角型青光眼患者是否禁用阿托品？", "是", "是，不能使用。"),
+        ("严重肾功能不全时二甲双胍是否应停用？", "是", "应该"),
+        ("该患者能否停药？", "可以", "能"),
+        ("是否需要立即手术？", "是", "需要，应尽快手术。"),
     ],
 )
 def test_a_yes_or_no_that_says_why_is_accepted(question: str, reference: str, text: str) -> None:
