@@ -277,10 +277,8 @@ def _word(text: str, question: str, words: Mapping[str, Side] = _SIDES) -> Side 
     if not asks_no(last):
         return found if verb in "会有" or last.isascii() or _ASKS_MODAL.search(last) else None
     same = "[可能]" if verb in "可能" else verb
-    asked = verb not in "宜禁忌" and re.search(
-        rf"是否{same}|{same}否|({same})[不没]\1" + "|有无" * (verb == "有"), last
-    )
-    return found if asked else None
+    asked = re.search(rf"是否{same}|{same}否|({same})[不没]\1", last.replace("有无", "有没有"))
+    return found if asked and verb not in "宜禁忌" else None
 
 
 # 可以使用, 不能应用: the modal verb decides.
