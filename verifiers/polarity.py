@@ -36,10 +36,21 @@ _MUST = Pattern(
     re.IGNORECASE,
 )
 _ASKS_NO = re.compile(
-    r"不(?!能|可|要|应|该|需|宜)|没|无|非|避免|禁|停|慎|拒|\b(?:not|never|no|avoid|stop\w*|withh\w+|contraindicat\w+|"
-    r"without|unsafe)\b|n't\b",
+    r"[不没无非未勿禁忌停拒慎戒撤错误]|避免|危险|有害|推迟|延[迟后期]|暂缓|[中终]止|中断|放弃|限制(?!型)|减[少量停]|降低|"
+    r"\b(?:not|never|no|avoid\w*|stop\w*|withh\w+|withdraw\w*|discontinu\w+|contraindicat\w+|without|unsafe|held|hold|"
+    r"defer\w*|delay\w*|postpon\w*|refus\w*|den(?:y|ied)|omit\w*|omission|forgo\w*|skip\w*|cease\w*|cessation|"
+    r"interrupt\w*|suspend\w*|against|restrict\w*|limit\w*|lower\w*|reduc\w*|decreas\w*|abst\w+|forbidden|prohibited|"
+    r"banned|harm\w*|danger\w*|wrong|incorrect|inappropriate|inadvisable|un(?:necessary|acceptable|suitable))\b|n't\b",
     re.IGNORECASE,
 )
+# No negations, though they look like one.
+_NAMES = re.compile(
+    "未[满婚成]|不(?:全|稳定?|良|明|足|孕|育|规则|典型)|无(?:症状|痛|菌|创)|非(?:小细胞|霍奇金|甾体|ST)|"
+    "停[经搏]|骤停|呼吸暂停"
+)
+_TAG = re.compile(r"[,，](?:这?(?:是|样|种\w{1,2})?)(?:对|是|正确|好)(?:[吗么吧]|不对|不是|不好)\W*$")
+# What judges a statement, which stands before it: 不能停药的说法是否正确？
+_JUDGES = re.compile("[正准]确|说法|观点|合理|恰当|合适|妥当|成立|属实|真的|可取")
 _DOUBTS = re.compile(
     r"\b(?:but|however|unless|except|although|only|if|sometimes|rarely|whether|depends|with caution|caution\w*)\b|"
     r"但|除非|除外|不过|然而|虽|仅|只有|如果|若|有时|部分|视|慎|权衡|[?？吗呢]",
@@ -50,7 +61,7 @@ _CLAUSES = re.compile(
     r" (?=(?:because|due to|owing to|until|since)\b)|(?:所以|因此|因而)"
 )
 _HAN_COMMA = re.compile("[,，]")
-_WHETHER = re.compile("是否|[能可应]否|可不可以|能不能|要不要")  # what stands before does not say what is asked
+_WHETHER = re.compile(r"[是能可应]否|有无|(.)[不没]\1")  # what stands before does not say what is asked
 _REASON = re.compile(r"^(?:because|since|as|given|due to|owing to|until)\b|^(?:因|由于|鉴于)", re.IGNORECASE)
 
 # What may be done, must be done, must not be done; two negations are read as one word where they make one thought.
@@ -71,7 +82,7 @@ _HAN = re.compile(
     r"(?P<can>可以|可|能够|能|允许))"
     r"(?P<stop>(?:立即|立刻|马上|暂时?|先|彻底|完全)*(?:停用|停药|停止|停掉|停|暂停|中止|中断|终止|放弃|避免|撤药|撤除|"
     r"拒绝|暂缓))?"
-    r"(?P<rest>[^不没无非未停禁避忌]{0,24})"
+    r"(?P<rest>[^不没无非未停禁避忌否]{0,24})"
 )
 _GENERAL_HAN = re.compile(
     r"继续|使用|服用|应用|给予|给药|进行|接受|采用|正常|照常|安全地?|用药|治疗|母乳|哺乳|用|给|行|服|做|的|了|地|它|其|"
@@ -152,7 +163,7 @@ def stance(text: str, question: str) -> Stance | None:
     ]
     if clauses and _MAYBE.fullmatch(clauses[-1]) and not any(_clause(one, last, _asks(last)) for one in clauses[:-1]):
         return Stance("maybe", True)
-    if _ASKS_NO.search(_WHETHER.split(_HAN_COMMA.split(last)[-1])[-1]):
+    if asks_no(last):
         turned = _FORBIDS.sub("allowed", last, count=1)
         opposite = stance(text, turned) if turned != last else None
         return (
@@ -176,6 +187,14 @@ def stance(text: str, question: str) -> Stance | None:
     if "yes" in sides and " until " in text:
         return None  # only so long
     return Stance(found[0].side, all(one.exact for one in found)) if len(sides) == 1 else None
+
+
+def asks_no(last: str) -> bool:
+    """Whether the last sentence of a question asks in the negative, so that 可以 may be its no: 是否禁用？."""
+    last = _NAMES.sub("", _TAG.sub("", last.strip()))
+    asked = last if last.isascii() else str(_WHETHER.split(_HAN_COMMA.split(last)[-1])[-1])
+    whole = len(asked.strip("?？ ")) < 4 or _JUDGES.search(asked)
+    return bool(_ASKS_NO.search(last if whole else asked))
 
 
 # What only says who holds a thing to be so: "It cannot be considered safe", "I would not say that it is safe".
@@ -207,15 +226,15 @@ def _unframed(text: str) -> str:
 _BANS = re.compile(
     r"\b(?:(?:not|never|cannot|\w{2,6}n't) (?:\w+ ){0,2}?(?:be )?(?:giv\w+|us\w+|do\w*|perform\w*|continu\w+|tak\w+|start\w*|"
     r"recommend\w*|safe|allowed|permitted|need\w*|necessary|indicated|required|advis\w+)|avoid\w*|stop\w*|withh[eo]ld\w*|"
-    r"discontinu\w+|contraindicat\w+|unsafe|forbidden|prohibited|harmful|dangerous|unnecessary)\b|"
-    r"禁(?!食)|避免|停(?:药|用|止|掉)|不(?:能|可以?|应|宜|得|建议|推荐|需|安全|必|允许)|无需|无须|勿",
+    r"discontinu\w+|refus\w+|postpon\w+|delay\w*|defer\w*|restrict\w*|contraindicat\w+|unsafe|forbidden|prohibited|harmful|dangerous|unnecessary)\b|"
+    r"禁(?!食)|避免|限制(?!型)|停(?:药|用|止|掉)|不(?:能|可以?|应|宜|得|建议|推荐|需|安全|必|允许)|无需|无须|勿",
     re.IGNORECASE,
 )
 _ALLOWS = re.compile(
     r"\b(?:safe|safely|allowed|permitted|fine|acceptable|recommended|indicated|necessary|needed|required|continued?|continues|"
     r"proceed|go ahead|harmless|first[- ]choice|give|"
     r"(?:can|may|could|should|must) (?:\w+ly |still |also )?be (?:giv\w+|us\w+|do\w*|perform\w*|tak\w+|start\w*))\b|"
-    r"可以|可(?:继续|安全|使用|用)|安全|继续|应(?:当|该|立即|尽快|予|使用)|必须|需要|推荐|建议|允许|(?<![不只])能(?!否)",
+    r"可以|可(?:继续|安全|使用|用)|安全|继续|应(?:当|该|立即|尽快|予|使用)|必须|需要|推荐|建议|允许|(?<![不只功])能(?!否)",
     re.IGNORECASE,
 )
 _CONTINUES = re.compile(r"(?:it|this|that|they|these|he|she|the (?:patient|drug|vaccine))\b", re.IGNORECASE)
@@ -275,16 +294,21 @@ def _last_content(question: str) -> str:
     return words[-1] if words else ""
 
 
+_LIFTS = re.compile("(?:不(?:必|用|须|需要?|应该?)?|无[需须]|没必要|没有必要)(?:禁[用止忌]|停[药用止]|避免)")
+
+
 def _direction(text: str) -> int:
     """1 where a text lets or has something be done, -1 where it bans or stops it, 0 where it does neither or both."""
+    text = _LIFTS.sub("可以", text)
     rest = _BANS.sub(" ", text)
     return bool(_ALLOWS.search(rest)) - (rest != text)
 
 
 # In a clause that is not understood these may turn the others round.
 _ANY = re.compile(
-    r"[不没无非未停禁避忌勿错误假能应]|可以|\b(?:not|no|never|avoid|stop|contraindicat\w+|unsafe|should|must|cannot|without|wrong|false|"
-    r"incorrect|untrue|doubt\w*|nonsense)\b|n't\b",
+    r"[不没无非未停禁避忌勿错误假能应需宜改缓]|可以|必须|推迟|延后|观察|"
+    r"\b(?:not|no|never|avoid|stop|contraindicat\w+|unsafe|should|must|cannot|without|wrong|false|incorrect|"
+    r"untrue|doubt\w*|nonsense)\b|n't\b",
     re.IGNORECASE,
 )
 

@@ -18,7 +18,7 @@ from medrl.verifiers.sets import SetOf, reference_items
 from medrl.verifiers.symbolic import Symbolic, looks_symbolic
 from medrl.verifiers.text import Text
 from medrl.verifiers.vocabularies import Sources
-from medrl.verifiers.yes_no import YesNo, side
+from medrl.verifiers.yes_no import YesNo, either, side
 
 # "Which drug?" may have the answer none, which is no no.
 _NONE = re.compile(r"(?:no|none|无|没有|不需要)[.。]?", re.IGNORECASE)
@@ -91,7 +91,9 @@ def answer_type(problem: Problem) -> str:
     if stated is not None:
         return str(stated)
     if problem.options:
-        sided = all(side(text) or side(label) for label, text in problem.options.items())
+        sided = all(
+            side(text, problem.question) or side(label, problem.question) for label, text in problem.options.items()
+        )
         return "yes_no" if sided and len(problem.options) > 1 else "choice"
     if problem.kind == "choice":
         return "choice"
@@ -126,6 +128,6 @@ def _by_looks(problem: Problem) -> str:
         return "date"
     if numeric or quantity or (counts and reference_interval(problem)):
         return "number"
-    if side(reference) and not (_NONE.fullmatch(reference) and _WHAT.search(problem.question)):
+    if either(problem) and not (_NONE.fullmatch(reference) and _WHAT.search(problem.question)):
         return "yes_no"
     return "set" if len(reference_items(problem)) > 1 else "term"

@@ -9,7 +9,7 @@ from medrl.types import Problem, Verdict
 from medrl.verifiers.choice import chosen_labels
 from medrl.verifiers.extract import Extracted
 from medrl.verifiers.normalise import normal
-from medrl.verifiers.polarity import contradicts, stance
+from medrl.verifiers.polarity import asks_no, contradicts, stance
 from medrl.verifiers.reading import AnswerVerifier
 from medrl.verifiers.wording import last_sentence
 
@@ -76,33 +76,38 @@ class YesNo(AnswerVerifier):
     name: ClassVar[str] = "yes_no"
 
     def decide(self, problem: Problem, answer: Extracted) -> Verdict:
-        wanted = side(str(problem.reference))
+        question = problem.question
+        wanted = side(str(problem.reference), question)
         if wanted is None:
             labels = {label.casefold(): text for label, text in problem.options.items()}
-            wanted = side(labels.get(str(problem.reference).strip().casefold(), ""))
+            wanted = side(labels.get(str(problem.reference).strip().casefold(), ""), question)
         if wanted is None:
             return Verdict.abstain(f"the reference {problem.reference!r:.60} is neither yes, no nor maybe")
-        given = spoken(answer.text) or stated(answer.text, problem.question) or echoed(answer.text, problem.question)
+        opens = spoken(answer.text, question)
+        given = opens or stated(answer.text, question) or echoed(answer.text, question)
         options = {label.strip().upper(): text for label, text in problem.options.items()}
         chosen = chosen_labels(answer.text, options) if options else frozenset()
         if isinstance(chosen, str) and " beside " in chosen:
             return Verdict.abstain(chosen)
-        labelled = _sides(chosen, options)
+        labelled = _sides(chosen, options, question)
         if given is None and len(labelled) == 1:
             given = next(iter(labelled))
         if normal(answer.text) in _TRUTH and normal(str(problem.reference)) not in _TRUTH:
             return Verdict.abstain("the answer calls something right or wrong, which the question does not ask")
-        meant = stance(answer.text, problem.question) if given is None else None
+        meant = stance(answer.text, question) if given is None else None
         if meant and (meant.exact or meant.side != wanted):
             given = meant.side
         if given is None:
             return Verdict.abstain("the answer does not open with yes, no or maybe")
         tail = _ENDS.split(answer.text, maxsplit=1)[1:]
-        if given == wanted == spoken(answer.text) and any(contradicts(given, one, problem.question) for one in tail):
+        if given == wanted == opens and any(contradicts(given, one, question) for one in tail):
             return Verdict.abstain(f"it says {given}, and then what may be the contrary")
-        others = {*labelled, *map(spoken, answer.earlier), *map(side, answer.after)}
+        if given == wanted == "yes" and any(instead(one, last_sentence(question)) for one in tail):
+            return Verdict.abstain("it says yes, and then what may be another thing")
+        others = {*labelled, *(side(one, question) for one in answer.after)}
+        others |= {spoken(one, question) for one in answer.earlier}
         for earlier in answer.earlier if options else ():
-            others |= _sides(chosen_labels(earlier, options), options)
+            others |= _sides(chosen_labels(earlier, options), options, question)
         if given == "both" or others - {given, None}:
             return Verdict.wrong("the answer says two of yes, no and maybe")
         return (
@@ -128,6 +133,7 @@ _HAVES = re.compile(
     r"\b(?:is|are|was|were|has|have|does|do) (?:there|the|it|this|any)\b|有无|有没有|是否有|是否存在|有.{0,12}吗",
     re.IGNORECASE,
 )
+_HAVES_NO = re.compile(r"\b(?:no|not|never|without)\b|n't\b|是否[没无不未]", re.IGNORECASE)
 _EMPTY = frozenset("any such sign evidence of 明 显 的 任 何 征 象 证 据 迹 表 现 对".split())
 _NO = re.compile(r"[不无未没否]|\b(?:no|not|never|without)\b", re.IGNORECASE)
 _AFFIRMS = re.compile(r"\byes\b|是|有|对", re.IGNORECASE)
@@ -139,7 +145,7 @@ def stated(text: str, question: str) -> Side | None:
     more = (match["more"] or "") if match else ""
     if match is None or _NO.search(match["what"]) or _UNDOES.search(more) or _AFFIRMS.search(more):
         return None
-    if not _HAVES.search(question):
+    if not _HAVES.search(question) or _HAVES_NO.search(last_sentence(question)):
         return None
     what = [word for word in normal(match["what"]).split() if word not in _EMPTY]
     asked = normal(question).split()
@@ -183,9 +189,13 @@ def echoed(text: str, question: str) -> Side | None:
         return None
     if (said := _SAID_HAN.fullmatch(text.strip(" 。！!."))) and (asks := _ASKS_HAN.search(last)):
         duty = bool(said["must"] or said["need_not"])
-        return None if duty != bool(asks["duty"]) else "no" if said["need_not"] else "yes"
+        if duty != bool(asks["duty"]) or (said["more"] or "") not in last:
+            return None
+        return "no" if said["need_not"] else "yes"
     clause, *others = _ENDS.split(text.strip(), maxsplit=1)
-    if any(map(_UNDOES.search, others)) or any(c in text for c in "?？") or _DOUBLE.search(text):
+    if any(_UNDOES.search(one) or instead(one, last) for one in others):
+        return None
+    if any(c in text for c in "?？") or _DOUBLE.search(text):
         return None
     match, asks = _VERB_HAN.fullmatch(clause.strip()), _ASKS_HAN.search(last)
     if match and asks:
@@ -204,50 +214,105 @@ def echoed(text: str, question: str) -> Side | None:
 
 
 _ENDS = re.compile(r"[,，.。;；!！\n]")
+# After a yes, what is to be done in place of what is asked: 需要，应该择期; 可以，必须停药.
+_INSTEAD = re.compile(
+    "推迟|延[迟后期]|推后|暂缓|等待|观察|择期|代替|替代|改[用行为做]|试产|顺产|保守|停|禁|缓|可以?不|不(?:做|用|补|急)|[天周月年以]后"
+)
+_DUTY = re.compile(r"(?:应当|应该|应(?!激)|需要|需|必须|必|要|宜)(?P<rest>[^，。；,;！!]{1,20})")
+_HASTE = re.compile("立[即刻]|马上|尽[快早]|及[时早]|积极|紧急|急诊|进行|给予|的$")
 
 
-def _sides(chosen: frozenset[str] | str, options: Mapping[str, str]) -> set[Side | Literal["both"] | None]:
+def instead(tail: str, last: str) -> bool:
+    """Whether what follows a yes says that something else be done than the last sentence of the question asks."""
+    found = _INSTEAD.search(tail)
+    if found and found[0] not in last:
+        return True
+    asks = _ASKS_HAN.search(last)
+    return bool(asks and asks["duty"]) and any(_HASTE.sub("", one["rest"]) not in last for one in _DUTY.finditer(tail))
+
+
+def _sides(
+    chosen: frozenset[str] | str, options: Mapping[str, str], question: str
+) -> set[Side | Literal["both"] | None]:
     """What the options say that an answer chose by `chosen_labels`."""
     if isinstance(chosen, str):
         return {"both"} if chosen.startswith("the letter") or " beside " in chosen else set()
-    return {side(options[label]) for label in chosen}
+    return {side(options[label], question) for label in chosen}
 
 
-def side(text: str) -> Side | None:
-    """Which of the three a text is, as a whole."""
-    found = _SIDES.get(normal(text))
-    return found or _doing(text)
+def side(text: str, question: str) -> Side | None:
+    """Which of the three a text is, as a whole, as an answer to a question."""
+    return _word(text, question) or _doing(text, question)
+
+
+_ASKS_EITHER = re.compile(
+    r"吗(?![啡替丁])|(?<!什)么\W*$|[是能可应与]否|有无|(.)[不没]\1|"
+    r"^\W*(?:is|are|was|were|do|does|did|has|have|can|could|may|should|must|will)\b",
+    re.IGNORECASE,
+)
+
+
+def either(problem: Problem) -> bool:
+    """Whether a problem is one of yes or no; 禁止使用 is so only where the question asks for yes or no."""
+    reference = str(problem.reference)
+    found = _SIDES.get(normal(reference))
+    if found == "maybe" or (found and not _MODAL.search(reference.replace("有", ""))):
+        return True
+    asks = _ASKS_EITHER.search(last_sentence(problem.question))
+    return bool(asks and (found or _doing(reference, "可以")))
+
+
+# Words of duty and leave. To 是否禁用？ they say the contrary of what they say to 能否使用？.
+_MODAL = re.compile("[可能会应需宜禁忌有行]|推荐|允许|建议")
+_ASKS_MODAL = re.compile("[可能应该需宜要必]|推荐|建议|允许|适[合宜用]")
+
+
+def _word(text: str, question: str, words: Mapping[str, Side] = _SIDES) -> Side | None:
+    """Which of the three a word is; to a question in the negative, a modal verb only where the question asks by it."""
+    found = words.get(normal(text))
+    modal = _MODAL.search(text.replace("无", "有")) if found and found != "maybe" else None
+    if modal is None:
+        return found
+    verb, last = modal[0], last_sentence(question)
+    if not asks_no(last):
+        return found if verb in "会有" or last.isascii() or _ASKS_MODAL.search(last) else None
+    same = "[可能]" if verb in "可能" else verb
+    asked = re.search(rf"是否{same}|{same}否|({same})[不没]\1", last.replace("有无", "有没有"))
+    return found if asked and verb not in "宜禁忌" else None
 
 
 # 可以使用, 不能应用: the modal verb decides.
 _DOING = re.compile(r"(?P<modal>.{1,4}?)(?:继续)?(?:使用|应用|服用|接种|进行|用|做)[.。]?")
 
 
-def _doing(text: str) -> Side | None:
+def _doing(text: str, question: str) -> Side | None:
     match = _DOING.fullmatch(text) if 1 < len(text) < 9 and not text.isascii() else None
-    return _SIDES.get(normal(match["modal"])) if match and match["modal"] not in _NO_MODAL else None
+    if match is None or match["modal"] in _NO_MODAL:
+        return None
+    last = last_sentence(question)
+    return _SIDES.get(normal(match["modal"])) if _ASKS_MODAL.search(last) and not asks_no(last) else None
 
 
 _NO_MODAL = frozenset("有 没有 无 是 不是 否 对 不对 错 错误 正确 是的 对的 会 不会 可能 不".split())
 
 
-def spoken(text: str) -> Side | Literal["both"] | None:
+def spoken(text: str, question: str) -> Side | Literal["both"] | None:
     """Which of the three an answer commits to, by how it opens."""
     text = text[:600]
-    whole = side(text) or _EMPHATIC.get(normal(text))
+    whole = side(text, question) or _word(text, question, _EMPHATIC)
     if whole:
         return whole
-    if _MAY_WELL.match(text):
+    if _MAY_WELL.match(text) and not asks_no(last_sentence(question)):
         return "yes"
     if _DOUBLE.search(text):
         return None
     opening = _MARKS.match(text)
     match = _OPENS.match(text, opening.end() if opening else 0)
-    found = _SIDES.get(normal(match[1])) if match else None
+    found = _word(match[1], question) if match else None
     if match is None or found is None:
         return None
     tail = text[match.end() :]
-    said = {_SIDES.get(normal(part).removeprefix("也 ")) for part in _PARTS.split(tail)} - {found, None}
+    said = {_word(part.strip().removeprefix("也"), question) for part in _PARTS.split(tail)} - {found, None}
     if not said and found in _TURNS and _TURNS[found].search(tail):
         return None
     return "both" if said else found
