@@ -404,7 +404,7 @@ def _concluded(text: str) -> str:
     unit = quantities(last)[0].unit
     found = quantities(before[-1])
     alike = [q for q in found if not q.unit or not unit or q.unit.dims == unit.dims]
-    return text if alike and len(alike) in (1, len(found)) else last  # "20 mg, so 30 mg" says two things
+    return text if alike and alike == found else last  # "20 mg, so 30 mg" says two things
 
 
 def _core(text: str) -> str:

@@ -10,6 +10,7 @@ from medrl.verifiers.levels import named_level
 from medrl.verifiers.presence import absent_thing, presence_of
 from medrl.verifiers.relations import Relation, relation_of
 from medrl.verifiers.vocabularies import vocabulary
+from medrl.verifiers.wording import Asked
 
 RIGHT, WRONG, OPEN = 1.0, 0.0, None
 
@@ -162,7 +163,7 @@ def test_what_is_to_be_avoided(text: str, expected: float | None) -> None:
     ],
 )
 def test_levels_in_words(text: str, name: str) -> None:
-    assert named_level(text) == name
+    assert named_level(text, Asked.of("")) == name
 
 
 def test_an_ambiguous_abbreviation_is_settled_by_its_own_words_alone() -> None:
@@ -219,7 +220,7 @@ def test_hedges_and_lists(text: str, expected: float | None) -> None:
         ("What is deficient?", "Phenylalanine hydroxylase", "PAH", OPEN),
         ("Which antibody?", "Anti-Jo-1", "Antibody against histidyl-tRNA synthetase", RIGHT),
         ("Which antibody?", "Anti-Jo-1", "Antibody against Mi-2", WRONG),
-        ("Which disturbance?", "Hypocalcemia", "Low calcium from removal of the parathyroids", RIGHT),
+        ("Which disturbance?", "Hypocalcemia", "Low calcium from removal of the parathyroids", OPEN),
         ("Which disturbance?", "Hypocalcemia", "Low calcium due to a lab error", OPEN),
         ("Which disturbance?", "Respiratory acidosis", "respiratory acidosis from metabolic acidosis", OPEN),
         ("Which allele?", "HLA-B*57:01", "B*5701", RIGHT),
