@@ -206,6 +206,7 @@ def test_a_yes_or_no_that_says_why_is_accepted(question: str, reference: str, te
     [
         ("多巴胺滴速？", "0.5 μg/kg/min", "每公斤每分钟0.5微克"),
         ("首次补液量？", "20 ml/kg", "每公斤二十毫升"),
+        ("每公斤补液多少？", "20 ml", "每公斤二十毫升"),
         ("What happens to TSH?", "Increased", "above normal"),
         ("What is the dose of metformin?", "500 mg once daily", "500 mg orally once daily"),
         ("心肺复苏C-A-B的操作顺序？", "胸外按压、开放气道、人工呼吸", "C-A-B：胸外按压、开放气道、人工呼吸"),
