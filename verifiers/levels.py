@@ -84,17 +84,17 @@ _CAUSED = Pattern(
 )
 
 
-def named_level(text: str, asked: Asked) -> str:
+def named_level(text: str, asked: Asked | None = None) -> str:
     """What a whole text says of a level in the blood, by its name: "the potassium is high" is hyperkalemia; else "".
 
-    A cause may follow that the question names.
+    A cause may follow that the question, where it is given, names.
     """
     if len(text) < 16 and (ion := _ION.fullmatch(text.strip(" .。"))):
         text = f"血{_IONS.get(ion['ion'], ion['ion'])}{_ARROWS.get(ion['way'], ion['way'])}"
     if not 2 < len(text) <= 120 or not _MAY.may_match(text):
         return ""
     caused = _CAUSED.search(text)
-    if caused and not _MAY.search(caused[0]) and repeats(caused["cause"], asked):
+    if caused and asked and not _MAY.search(caused[0]) and repeats(caused["cause"], asked):
         text = text[: caused.start()]
     return _named(text) if len(text) <= 80 else ""
 

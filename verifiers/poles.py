@@ -16,7 +16,7 @@ _CONTRASTS: tuple[dict[str, str], ...] = (
     {
         "increased": r"↑|increas\w*|elevat\w*|rais\w+|ris(?:e|es|en|ing)|high(?:er)?|up|grows?|above (?:the )?normal|"
         r"prolong\w*|lengthen\w*|延长|上升|升高|增高|增加|增多|增强|上调|偏高|变大",
-        "decreased": r"↓|decreas\w*|suppress\w*|reduc\w+|low(?:er|ered|ers)?|falls?|fell|drops?|below (?:the )?normal|"
+        "decreased": r"↓|decreas\w*|suppress\w*|reduc\w+|low(?:er|ered|ers)?|falls?|fell|drops?|"
         r"declin\w+|diminish\w*|depress\w+|down|"
         r"shorten\w*|缩短|下降|降低|减低|减少|减弱|下调|偏低|变小",
         "unchanged": r"unchanged|preserved|no (?:(?:significant|appreciable|substantial|notable|real|major) )?"

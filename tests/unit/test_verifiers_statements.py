@@ -10,7 +10,6 @@ from medrl.verifiers.levels import named_level
 from medrl.verifiers.presence import absent_thing, presence_of
 from medrl.verifiers.relations import Relation, relation_of
 from medrl.verifiers.vocabularies import vocabulary
-from medrl.verifiers.wording import Asked
 
 RIGHT, WRONG, OPEN = 1.0, 0.0, None
 
@@ -163,7 +162,7 @@ def test_what_is_to_be_avoided(text: str, expected: float | None) -> None:
     ],
 )
 def test_levels_in_words(text: str, name: str) -> None:
-    assert named_level(text, Asked.of("")) == name
+    assert named_level(text) == name
 
 
 def test_an_ambiguous_abbreviation_is_settled_by_its_own_words_alone() -> None:
