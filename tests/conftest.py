@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+# Ray's actors run at niceness 15 otherwise: beside a test in the other process that keeps two cores busy they would starve.
+os.environ.setdefault("RAY_worker_niceness", "0")
 # Tests start hundreds of processes, each of which would compile all of medrl again where no bytecode is kept.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 

@@ -11,16 +11,25 @@ _REASON = re.compile(
     r",? ?(?:because|since|given|as evidenced by)\b|，?(?:[多常均]?因为?|[多常]?由于|[多常]由)", re.IGNORECASE
 )
 _IN_REASON = re.compile(r"\b(?:or|may|might|could|has|have)\b|或|可能|患", re.IGNORECASE)  # a reason may say these
+_IN_ERROR = re.compile(
+    r"\b(?:errors?|mistakes?|mistaken|mis(?:diagnos|judg|read|taken)\w*|careless\w*|haste)\b|"
+    r"误[诊判导认解读会]|错误|粗心|混淆|跑偏",
+    re.IGNORECASE,
+)
 _DASH = re.compile(r" [-–—]+ (?!no\b|not\b)|—+")
 _APPOSITION = re.compile(
-    r", (?:the (?:only|commonest|most (?:common|frequent)|main|chief|classic|usual)|i\.e\.,? an?|from|via|through|"
-    r"(?:usually|often|typically|commonly|classically|mostly) (?:around|in|at|on|near|within) |"
-    r"by (?:way|means) of|by (?!mouth|\w* ?(?:injection|infusion|inhalation|IM|IV)\b)|"
-    r"the [a-z]+(?: [a-z]+)? (?:that|which|of)|a|an|which|as|so|caused by|characteri[sz]ed by|due to|defined by|meaning|"
-    r"(?:carried|transported|mediated|secreted|produced|released|encoded|transmitted|spread|synthesi[sz]ed|supplied|innervated|"
-    r"derived|formed|absorbed|excreted|metaboli[sz]ed|cleared|stored) (?:by|via|through|across|from|in)|"
-    r"regardless|particularly|then)\b|"
-    r"[,，](?:属|系|因|由|其|故|多(?:为|见于|由|因|发)|常(?:为|见于|由|因)|好发于|常?表现为|典型表现)",
+    r", (?:the (?:only|commonest|most (?:common|frequent))|an?|which (?:[a-z]+s|are)|as|so)\b|"
+    r"[,，](?:属|系|因|由|其|故|多(?:为|见于|由|因)|常(?:为|见于|由|因))",
+    re.IGNORECASE,
+)
+# … unless it takes the name back, or makes it something else than the answer.
+_TAKES_BACK = re.compile(
+    r"\b(?:(?:err|mist[ao]|mimic|rival|confound|distract|avoid|omit|stop|drop|fail|exclu|cross|contraindicat|worse|differ|"
+    r"resembl|discard|reject|wrong|need|tell|claim|false|rare|branch|poor|bad|danger|fool|decoy|think|assum|believ|pick|"
+    r"reader|novice|naive|careless|author|student|unlikely|alternative)\w*|mis(?!s)\w+|"
+    r"blunder|trap|useless|harmful|not|no|never|nothing|rules?|ruled|told|they|said|says?|herring|guess|myth|past|second|"
+    r"option|thing|word|term|name|silly|lure|bait|thought|vignette|haste)\b|n't\b|"
+    r"[误错不非未无否假禁弃低弱]|排除|除外|次要|鉴别|干扰|避免|混淆|陷阱|相似|替代|选项|可能",
     re.IGNORECASE,
 )
 _IS_A = re.compile(r", an? [a-z]", re.IGNORECASE)
@@ -38,15 +47,15 @@ _MANAGES = re.compile(
     r"(?:urgent|immediate|emergency|prompt) \w+)\b|"
     r"(?:立即|马上|尽快|尽早|急诊|予以?|给予|须|需要?(?!与|和|排|除|鉴|考虑|警惕)|应(?!考虑|为|是|与|和|排|除|鉴|"
     r"诊断|属|该是)|"
-    r"建议(?!考虑|改|先?排|与)|先(?:予|给|行|用|禁|补|停|做|查|抗|吸|控制|静|口服)|"
-    r"(?:随后|之后)再?(?:给|予|用|行|加用)|宜(?!考虑|诊断)|可(?:先|行|予|用|给)(?!考虑|排)|"
+    r"建议(?!考虑|改|先?排|与)|先(?:禁|补|吸)|宜(?!考虑|诊断)|可(?:先|行|予|用|给)(?!考虑|排)|"
     r"晨起|口服|静脉|补液|禁用|禁食|警惕|"
-    r"注意(?!排除|鉴别)|预防|防止|完善|复查|随访|监测|择期|尽快|行(?!为)|拟行|住院|卧床|吸氧|转诊|评估))",
+    r"注意(?!排除|鉴别)|预防|防止|卧床|吸氧))",
     re.IGNORECASE,
 )
 # … unless what is to be done is to the answer itself: 应予排除, "call it a red herring", "use the other".
 _UNDOES = re.compile(
     r"排除|除外|否定|推翻|放弃|更正|修正|改诊|诊断|不考虑|误诊|慎重|证实|鉴别|或|答案|其[他它]|"
+    r"阴性|阳性|正常|见|示|取出|缓解|可能|概率|几率|矛盾|否|系|为|后|除|不|无|误|错|划|当作|当成|看作|"
     r"\b(?:exclu\w+|proof|prove\w*|unproven|herring|not|no|never|diagnos\w+|list|other|another|else|answer|or|as|"
     r"instead|first|"
     r"last|second|third|previous|unless|if|it|this|that)\b|n't\b",
@@ -72,14 +81,15 @@ def only_explains(text: str, head: str) -> bool:
     clauses = [clause for clause in _CLAUSES.split(tail) if clause.strip()]
     manages = bool(clauses) and is_measure(clauses[0])
     clauses = [clause for clause in clauses if not is_measure(clause) and not _excludes_another(clause)]
-    clauses = [clause for clause in clauses if not _SPARED.fullmatch(clause)]
     if clauses and _REASON.match(tail):
+        if _IN_ERROR.search(clauses[0]):
+            return False
         clauses[0] = _IN_REASON.sub("", clauses[0])
     if any(map(_BESIDE.search, clauses)):
         return False
     if _REASON.match(tail) or contrasts(tail):
         clauses = clauses[1:]
-    apposed = bool(_APPOSITION.match(tail) or _DASH.match(tail))
+    apposed = bool(apposition(tail))
     if clauses and tail[0] not in ".。;；\n" and not (manages or apposed or _REASON.match(tail) or contrasts(tail)):
         return False
     han = has_han(tail)
@@ -87,14 +97,6 @@ def only_explains(text: str, head: str) -> bool:
         2 if _IS_A.match(tail) else (4 if han else 3) if apposed else 8 if han else 5
     )  # a shorter clause may be a second answer
     return all(len(tokens(clause)) >= least for clause in clauses)
-
-
-# What is said to be as it should be is no second answer.
-_SPARED = re.compile(
-    r"\s*(?!it |this |that |he |she |they )[^,.;]{3,40} (?:is|are|stays?|remains?|was|were) (?:normal|unaffected|"
-    r"spared|unchanged|preserved|intact)\s*",
-    re.IGNORECASE,
-)
 
 
 def _excludes_another(clause: str) -> bool:
@@ -133,18 +135,48 @@ _SAME = re.compile(
 )
 
 
-def is_measure(text: str) -> bool:
-    """Whether a clause says what is to be done, and not to the answer before it."""
-    match = _MANAGES.match(text)
-    return match is not None and not _UNDOES.search(text, match.end())
+def apposition(tail: str) -> str:
+    """The first sentence of what follows a name, where it says more of that behind a comma or a dash; "" elsewhere."""
+    apposed = not (_REASON.match(tail) or contrasts(tail)) and (_APPOSITION.match(tail) or _DASH.match(tail))
+    return _CLAUSES.split(tail, maxsplit=1)[0] if apposed else ""
 
 
-# What a thing often comes with is no second answer.
-OFTEN_WITH = re.compile(
-    r"(?:often|usually|sometimes|typically|commonly|frequently|occasionally|with or without) "
-    r"(?:(?:accompanied by|associated with|with) )?(?!(?:not|no|or)\b)[A-Za-z -]{3,40}",
-    re.IGNORECASE,
+def says_more(aside: str, spoken: frozenset[int], known: Vocabulary, asked: Asked) -> bool:
+    """Whether an apposition may take its name back, or names a thing that is not among those `spoken` of.
+
+    An English one must name one of those, and say nothing else of it but that it is a kind of it, or explains it.
+    """
+    words = tokens(aside)
+    found = known.mentions(words, aside)
+    if _TAKES_BACK.search(aside) or any(spoken.isdisjoint(mention.ids) for mention in found):
+        return True
+    if has_han(aside) or _EFFECT.fullmatch(aside):
+        return False
+    beside = [word for at, word in enumerate(words) if not any(m.start <= at < m.end for m in found)]
+    return not found or not says_nothing((word for word in beside if word not in _TELLS_KIND), asked)
+
+
+_EFFECT = re.compile(
+    r", so (?:the )?[a-z]+(?: [a-z]+)? (?:is|are) (?:preserved|maintained|lost|raised|reduced|increased|decreased)"
 )
+_TELLS_KIND = frozenset(
+    "a an the only most common commonest frequent kind type sort form subtype acute chronic severe "
+    "which explains causes produces presents accounts with for of in s".split()
+)
+
+
+def is_measure(text: str) -> bool:
+    """Whether a clause says what is to be done, and not to the answer before it; in Chinese from comma to comma."""
+    parts = [part for part in _HAN_COMMA.split(text) if part.strip()]
+    return bool(parts) and all(map(_measures, parts))
+
+
+def _measures(part: str) -> bool:
+    match = _MANAGES.match(part)
+    return match is not None and not _UNDOES.search(part, match.end())
+
+
+_HAN_COMMA = re.compile("，|,(?= ?[\u3400-\u9fff])")
 
 
 def only_describes(aside: str, reference: frozenset[int], known: Vocabulary, asked: Asked) -> bool:
@@ -191,40 +223,15 @@ def another_name(aside: str) -> str:
 
 
 def says_it_is_a_name(aside: str) -> bool:
-    """Whether a parenthesis says of the name before it that it is the old or the new one, and no more."""
+    """Whether a parenthesis says of the name before it that it is an old one, and no more."""
     return bool(_OF_NAME.fullmatch(aside.strip()))
 
 
 _OF_NAME = re.compile(
-    r"(?:an? |the |its )?(?:old|older|former|formerly used|obsolete|outdated|previous|earlier|new|newer|current|modern|"
-    r"generic|brand|trade|proprietary|common|lay|scientific|latin|british|american|eponymous|us|uk|inn|usan) "
-    r"(?:name|term|nomenclature|terminology|taxonomic name|spelling|designation)s?|"
-    r"(?:旧称|旧名|曾用名|原名|老名称|新名|新名称|现名|现称|旧的名称|商品名|通用名|俗称|俗名|学名|别名|异名)",
+    r"(?:an? |the |its )?(?:old|older|former|obsolete|outdated|previous) (?:name|term)|旧称|旧名|曾用名|原名",
     re.IGNORECASE,
 )
-_NO_CAUSE = re.compile(r"\b(?:not?|or|mis\w+|exclu\w+|wrong|unlikely|other)\b|[误非不或未无]|排除|除外", re.IGNORECASE)
-
-
-def locates(tail: str, reference: frozenset[int], known: Vocabulary | None) -> bool:
-    """Whether what follows a part of the body or a substance only says where it runs, how it acts or where it is from."""
-    families = {known.family(one) for one in reference} if known else set[str]()
-    tail = tail.strip(" .")
-    if families == {"anatomy"} and _RUNS.fullmatch(tail):
-        return True
-    return bool(families) and families <= {"anatomy", "substance"} and _ACTS.fullmatch(tail) is not None
-
-
-_RUNS = re.compile(
-    r"[,;] ?(?:an? (?:[a-z]+ )?branch of|"
-    r"(?:which|where it|as it) (?:winds|runs|passes|courses|curves|wraps|lies|travels|crosses|enters|exits|leaves|"
-    r"supplies|innervates|drains|descends|ascends|arises|branches|originates|inserts|attaches))\b"
-    r"(?!.*\b(?:not|no|or|but|unlike|rather|instead|like)\b)[^.,;]{3,80}",
-    re.IGNORECASE,
-)
-_ACTS = re.compile(
-    r"[,;] ?(?:(?:by (?:way|means) of|via|through|from)\b|"
-    r"the (?:[a-z]+ )?(?:enzyme|hormone|protein|receptor|vitamin|transporter|channel|cytokine|antibody) (?:that|which) "
-    r"(?!is|are|was|has|can|may|would|could|mimics|resembles|means|excludes)[a-z]+s\b)"
-    r"(?!.*\b(?:not|no|or|but|unlike|rather|instead|like|is|are|was)\b)[^.,;]{3,80}",
+_NO_CAUSE = re.compile(
+    r"\b(?:not?|or|mis\w+|exclu\w+|wrong|unlikely|other|errors?|slip|haste|confus\w+)\b|[误非不或未无]|排除|除外",
     re.IGNORECASE,
 )

@@ -31,7 +31,7 @@ _ASKS = {
         r"high)\b[^.?]{0,30}\bmust\b|"
         r"\b(?:minimum|at least)\b[^.?]{0,60}\?|"
         r"\b(?:what|which)\b[^.?]{0,60}\b(?:exceeds?|exceeded|or (?:more|above|higher)|(?:is|must be) (?:above|over))\b|"
-        r"(?:超过|高于|大于|多于|达到|达|至少|最少|不低于|不少于|满)[^，。；？?]{0,8}(?:多[少久长大高]|几|何值)",
+        r"(?<![不未])(?:超过|高于|大于|多于|达到|达|至少|最少|不低于|不少于|满)[^，。；？?]{0,8}(?:多[少久长大高]|几|何值)",
         re.IGNORECASE,
     ),
     "high": re.compile(
@@ -39,10 +39,24 @@ _ASKS = {
         r"[\w-]+){0,3} (?:what|which|how)\b|(?:≤|<=|<) ?(?:what|which|多少)|"
         r"\b(?:maximum|at most|no more than)\b[^.?]{0,60}\?|\b(?:what|which)\b[^.?]{0,60}\b(?:or (?:less|below|"
         r"lower)|(?:is|must be) (?:below|under))\b|"
-        r"(?:低于|小于|少于|不超过|不高于|不大于|至多|最多|不足|不到)[^，。；？?]{0,8}(?:多[少久长大高]|几|何值)",
+        r"(?<![不未])(?:低于|小于|少于|不超过|不高于|不大于|至多|最多|不足|不到)[^，。；？?]{0,8}(?:多[少久长大高]|几|何值)",
         re.IGNORECASE,
     ),
 }
+# A question that says what must not be crossed: "not exceed how many" asks for the most.
+_NOT = r"(?:\b(?:no|not|never|cannot|without)|n't)(?: (?:ever|usually|normally|generally|be|go|last|fall|drop))*"
+_MAY_NOT = "[不勿未](?:应该?|[得能宜可要会许需]|可以|允许|建议)*"
+_NOT_CROSSED = (
+    (
+        re.compile(
+            rf"{_NOT} (?:exceed(?:ed|ing)?|over|above|(?:more|greater|higher|longer|later) than)\b", re.IGNORECASE
+        ),
+        " at most",
+    ),
+    (re.compile(rf"{_NOT} (?:below|under|(?:less|lower|fewer|shorter) than)\b", re.IGNORECASE), " at least"),
+    (re.compile(f"{_MAY_NOT}(?:超过|超出|[高大多长]于)"), "不超过"),
+    (re.compile(f"{_MAY_NOT}(?:短于|[低小少]于)"), "不低于"),
+)
 _MOST = re.compile(r"\bmaxim\w+|\bhighest\b|\bup to\b|最[高大多]|上限", re.IGNORECASE)
 _STRICT = re.compile(
     r"\b(?:above|over|exceed\w*|below|under|(?:more|greater|higher|less|lower|fewer) than)\b|(?<!不)(?:超过|"
@@ -55,13 +69,14 @@ _THRESHOLD = re.compile(
     re.IGNORECASE,
 )
 _KNOWN = frozenset(
-    "anywhere somewhere lies lie ranges ranging roughly spans extends falls sits runs usual "
-    "a about above an and answer approximately are around as at be be been by classically considered count counts current "
-    "currently defined definition diagnosed diagnosis diagnostic final for from generally goal has have in is it its level "
-    "levels limit made must needed normally of often on ought rate required result s should so target that the their "
-    "therefore use used using these this threshold to total typically usually value values was when which with would "
+    "a about above an and answer anywhere approx approximately are around as at be been calculated classically comes "
+    "considered count counts current currently defined definition diagnosed diagnosis diagnostic estimated extends falls "
+    "final for generally get give gives goal has have hr in is it its lasts level levels lie lies limit made must need "
+    "needed needs normally of often on ought patient ranges ranging rate receive receives recommended required result "
+    "results roughly runs s should sits so somewhere spans take takes target that the their therefore these this threshold "
+    "to total typically use used using usual usually value values was we when which with would "
     "一般 通常 使用 采用 即可 为宜 应 应该 为 是 在 的 即 约 大约 答案 目标 达到 可 可以 时 者 需 需要 必须 常 多 "
-    "值 切点 标准 左右 则 "
+    "值 切点 标准 左右 则 患者 给予 结果 计算 估计 得出 算得 得 数值 "
     "就 均 其 此 该".split()
 )
 
@@ -84,7 +99,7 @@ def strange(problem: Problem, rest: str) -> str:
             continue
         if word.isupper() and 2 <= len(word) <= 6 and low in initials:
             continue  # ABI, where the question says ankle-brachial index
-        if not word.isascii() and all(c in asked or c in _HAN_KNOWN for c in word):
+        if not word.isascii() and all(piece in asked for piece in _HAN_KNOWN.split(word)):
             continue
         return str(word)
     return ""
@@ -98,12 +113,14 @@ _ADVERBS = (
     "monthly",
     "yearly",
 )  # how often is never said by the question's "week"
-_HAN_KNOWN = frozenset("".join(word for word in _KNOWN if not word.isascii()))
+_HAN_KNOWN = re.compile("|".join(sorted((word for word in _KNOWN if not word.isascii()), key=len, reverse=True)))
 
 
 def asked_side(question: str) -> tuple[Literal["low", "high"], bool] | None:
     """The side of a bound that a question says itself, and whether it leaves out the end: "below which value" is high."""
     text = plain(question)
+    for crossed, bound in _NOT_CROSSED:
+        text = crossed.sub(bound, text)
     found = {side: match for side, words in _ASKS.items() if (match := words.search(text))}
     if len(found) != 1:
         return None
@@ -131,7 +148,7 @@ def against_bound(problem: Problem, reference: Quantity, text: str, tolerance: f
             return Finding("abstain", "a bound where one number is the reference")
         if asked[0] != side:
             return Finding("wrong", "it is bounded on another side than the question says")
-        if end.open is not None and asked[1] and not end.open:
+        if end.open is not None and asked[1] != end.open:
             return Finding("abstain", "whether the end itself belongs to it differs")
         beside = strange(problem, found.rest) or any(
             compare(problem, reference, aside, tolerance).outcome != "right" for aside in found.asides

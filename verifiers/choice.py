@@ -11,10 +11,12 @@ from medrl.types import Problem, Verdict, ask
 from medrl.verifiers.exclusions import by_place_or_exclusion, chooses_none
 from medrl.verifiers.extract import Extracted
 from medrl.verifiers.normalise import normal, without_heaps
+from medrl.verifiers.option_words import NOTHING, confirms, gives_reason, is_of_it, is_silent, undone
 from medrl.verifiers.reading import VocabularyVerifier
 from medrl.verifiers.scripts import is_latin
 from medrl.verifiers.statements import affirmed, asks_wrong, contraindicated, told
 from medrl.verifiers.text import Text
+from medrl.verifiers.text_reading import asked_of
 from medrl.verifiers.vocabularies import Sources
 from medrl.verifiers.wording import REVERSED, before_differential
 
@@ -89,6 +91,15 @@ _DENIED = re.compile(
     r"(?:OPTION )?\(?(?P<labels>[A-Z])\)?(?:选?项)?[.。]?|"
     r"(?:只有)?(?P<before>[A-Z])(?:选?项)?(?:(?:可以?|应|被|可被)?(?:予以)?排除|(?:是)?(?:不是|不对|不正确|错误?)的?)[.。]?"
 )
+# A label that stands again after "not": "A/B/D but not D".
+_DENIED_AGAIN = re.compile(
+    r"(?:\b(?:not|except|without)|不选|不是|不含|不包括|并非)\s?(?:option )?\(?(?P<label>[A-Z])(?![A-Za-z0-9'-])",
+    re.IGNORECASE,
+)
+_DOUBTED = re.compile(r"[?？×]\W{0,9}$")
+_HAS = re.compile(r"(?:the |this |a )?patient(?: with \w+)? has (?=\w)", re.IGNORECASE)
+_SMALL_LABEL = re.compile(r"(?<![A-Za-z])\(?(?P<label>[a-z])[.):、]\s*")
+_SO = re.compile(r"(?<!not )\b(?:so|hence|thus|therefore)\b,?|故|所以|因此", re.IGNORECASE)
 # "Not A but" the rest: 不是A，是; 并非A，也非C或D，而是; "It is not A, C or D."
 _NOT_THOSE = re.compile(
     r"(?:(?:it is |it's )?not (?:[A-Z]|either)[^.;\n]{0,30}?(?:, but |[.;] )(?:it is )?|"
@@ -164,11 +175,54 @@ class Choice(VocabularyVerifier):
             return Verdict.abstain("it says of the reference what the question denies")
         if chosen == wanted and (contraindicated(tidy, options, problem.question) & chosen):
             return Verdict.abstain("it calls the reference contraindicated")
+        if chosen == wanted and not (said and said.chosen) and not self._stands(problem, answer, options, chosen):
+            return Verdict.abstain("words beside the option may turn it")
         if chosen == wanted:
             return Verdict.right(f"{_join(chosen)}, as the reference")
         if len(chosen) > 1 and len(wanted) == 1:
             return Verdict.wrong(f"several options ({_join(chosen)}) where one is asked")
         return Verdict.wrong(f"{_join(chosen)} where {_join(wanted)} is right")
+
+    def _stands(self, problem: Problem, answer: Extracted, options: Mapping[str, str], chosen: frozenset[str]) -> bool:
+        """Whether an answer says of the options that it names nothing that could turn them."""
+        text, asked = _tidy(answer.text), asked_of(problem.question)
+        own = [options[label] for label in sorted(chosen)]
+        plain = before_differential(text)
+        if _DOUBTED.search(text) and not any(map(_DOUBTED.search, own)):
+            return False
+        if _AFFIRMED.fullmatch(text) or _bare(text, options) == chosen or _by_words(text, options) == chosen:
+            return True
+        if any(one["label"] in chosen for one in _DENIED_AGAIN.finditer(text)):
+            return False
+        stem = problem.question[: problem.question.find(min(options.values(), key=problem.question.find))]
+
+        def names(words: str) -> bool:
+            one = replace(problem, messages=ask(stem or "?"), reference=own[0], options={})
+            said = _without_lack(answer._replace(text=words), problem.question)
+            return (
+                len(own) == 1
+                and not undone(words, own, asked)
+                and Text("plain", self.vocabulary).decide(one, said).score == 1.0
+            )
+
+        opened = _LEAD.sub("", plain, count=1)
+        letters, rest = _leading_letters(opened, options)
+        head = _BECAUSE.split(opened)[0]
+        if not letters and head != opened:  # "B because"
+            letters, rest = _leading_letters(head, options)
+            rest += opened[len(head) :]
+        if letters:
+            closed = _CLOSED.search(opened[: len(opened) - len(rest)].rstrip())
+            return letters != chosen or confirms(f",{rest}" if closed else rest, letters, own, asked, names)
+        opened = _HAS.sub("", opened)
+        opened = _SMALL_LABEL.sub(lambda m: "" if m["label"].upper() in chosen else m[0], opened)
+        concluded = _SO.split(opened)[-1]
+        return (
+            not _named(text, options) & chosen
+            or (not is_of_it(opened, own) and (is_silent(opened, own, NOTHING) or names(opened)))
+            or _bare(concluded, options) == chosen
+            or gives_reason(opened, own)
+        )
 
     def _in_other_words(
         self, problem: Problem, answer: Extracted, options: Mapping[str, str], wanted: frozenset[str]

@@ -23,6 +23,8 @@ from medrl.verifiers.wording import OR, Asked, contrasts, is_glue, says_nothing
 _LEAST = frozenset(
     "acute primary essential idiopathic classic classical typical common simple 急 性 原 发 典 型".split()
 )
+# An operation to see what there is, and the salt of a drug, which few orders name.
+_LESS_YET = _LEAST | frozenset("exploratory sodium potassium hydrochloride 探 查 钠 钾 双 盐 酸".split())
 OPEN_CHOICE = "an open choice between several answers"
 MOST = 60  # words of a head that are read; a longer one commits to nothing
 
@@ -82,13 +84,7 @@ def _stated(head: str, reference: Reference, known: Vocabulary, asked: Asked) ->
     if any(part.tail and _of_another_kind(part.tail, reference, known) for part in parts):
         return None
     others = [m for m in affirmed if m not in hits]
-    bare = head.isascii() and not any(word in POLES for part in parts for word in part.rest)
-    if all(
-        _glosses(m, reference, known)
-        or _asked_of(m, reference, known, asked)
-        or (bare and _located(m, reference, known, asked))
-        for m in others
-    ):
+    if all(_glosses(m, reference, known) or _asked_of(m, reference, known, asked) for m in others):
         return Verdict.right(f"names {reference.terms[0]!r:.60}")
     between = [f" {part.before.strip()} " for part in parts[1:] if part.affirmed]
     offered = any(map(OR.search, between)) and all(OR.fullmatch(b) or b.strip() in ("、", ",", "，") for b in between)
@@ -205,16 +201,6 @@ def _meant(ids: frozenset[int], reference: Reference, known: Vocabulary, asked: 
     return mine if family and all(kind == "person" for kind in others) else ids
 
 
-def _located(ids: frozenset[int], reference: Reference, known: Vocabulary, asked: Asked) -> bool:
-    """Whether a concept beside a disease is the place of it that the question has told."""
-    if {known.family(one) for one in reference.ids} != {"condition"}:
-        return False
-    return all(
-        known.family(one) == "anatomy" and any(asked.words.issuperset(name) for name in known.index.spelt[one])
-        for one in ids
-    )
-
-
 def _is_enzyme(one: int, known: Vocabulary) -> bool:
     return any(word.endswith("ase") for name in known.index.spelt[one] for word in name)
 
@@ -316,10 +302,16 @@ def _plain(parts: Sequence[Part], reference: Reference, known: Vocabulary, asked
 
 
 def _says_less(known: Vocabulary, broad: int, narrow: int) -> bool:
-    """Whether a broader concept leaves out more than what goes without saying (acute, primary, classical)."""
+    """Whether a broader concept leaves out more than what goes without saying (acute, primary, classical).
+
+    Its words must be among those of the narrow one. Where none of its names is a part of the other's, as of raised
+    transaminases and elevated liver enzymes, a doctor may use the two for one another.
+    """
     names = set(known.index.spelt[broad])
+    if not any(set(name) < set(other) for name in names for other in known.index.spelt[narrow]):
+        return False
     wide = {word for name in names for word in name}
-    return not any(set(name) - wide <= _LEAST for name in known.index.spelt[narrow] if name not in names)
+    return not any(set(name) - wide <= _LESS_YET for name in known.index.spelt[narrow] if name not in names)
 
 
 def says_another(tail: str, reference: Reference, known: Vocabulary) -> bool:

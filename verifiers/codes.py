@@ -22,6 +22,15 @@ _SORTS = frozenset(
     "type class stage grade category group degree phase level subtype gene antigen antibody mutation variant receptor "
     "adrenoceptor chain subunit protein marker allele haplotype nyha ckd 型 级 期 度 类 第 链".split()
 )
+# Scales of which the one may be meant by a word of the other; all else that numbers is another scale.
+_SCALES = {
+    word: frozenset(scales)
+    for word, scales in {
+        "type": "型", "subtype": "型", "型": "型", "class": "级类", "category": "级类", "nyha": "级", "类": "类",
+        "级": "级度", "grade": "级度", "degree": "级度", "度": "级度", "stage": "期", "phase": "期", "期": "期",
+        "ckd": "期级", "group": "组", "level": "层",
+    }.items()
+}  # fmt: skip
 # A gene is not its protein, nor a receptor its chain, but beside a symbol (FBN1, β2) or where the question asks for it.
 _STRONG = frozenset("gene antigen antibody receptor adrenoceptor chain subunit protein 链".split())
 _BESIDE = frozenset(
@@ -135,9 +144,11 @@ def by_code(
     if not _kinds(text) ^ _kinds(reference) <= _kinds(question):
         return None
     text = plain_code(text)
+    if _other_scale(_words(text), _words(reference), asked):
+        return None
     strong = (_STRONG & set(_words(text))) ^ (_STRONG & set(tokens(reference)))
     long = [len(word) for word in code.core if len(word) > 2]
-    if (len(long) > 1 or max(long, default=0) > 6) and not strong <= asked.words:
+    if (len(long) > 1 or max(long, default=0) > 5) and not strong <= asked.words:
         return None
     if code.exchange:
         others = {m[0] for m in _SHORT.finditer(text)}
@@ -175,6 +186,14 @@ def by_code(
     if len(greek[0]) == len(greek[1]) == 1 and greek[0] != greek[1] and bare:
         return Verdict.wrong(f"names {' '.join(marks)} where {reference!r:.40} is right")
     return None
+
+
+def _other_scale(words: Sequence[str], reference: Sequence[str], asked: Asked) -> bool:
+    """Whether an answer numbers by another word than the reference, which the question has not either: level III."""
+    ours, theirs = ({word for word in one if word in _SCALES} for one in (reference, words))
+    if not ours or not theirs or theirs <= asked.words:
+        return False
+    return all(_SCALES[one].isdisjoint(_SCALES[other]) for one in ours for other in theirs)
 
 
 # An antibody, a receptor or a ligand is not what it is named after: 抗GAD65抗体, IL-6 receptor.

@@ -19,7 +19,7 @@ from medrl.verifiers.normalise import tokens
 from medrl.verifiers.patterns import Pattern
 from medrl.verifiers.quantity import Quantity
 from medrl.verifiers.reading import TAKES_BACK, VocabularyVerifier
-from medrl.verifiers.regimen import Regimen, regimen
+from medrl.verifiers.regimen import SITE, Regimen, regimen
 from medrl.verifiers.text import Text
 from medrl.verifiers.vocabularies import Sources
 from medrl.verifiers.wording import last_sentence
@@ -48,11 +48,17 @@ _ASKS_NOTATION = re.compile(
 _DENIES = re.compile(
     r"\b(?:not|never|or|either|except|unless|rather|avoid|but|than|no)\b|n't\b|不|非|或|除|避免|禁", re.IGNORECASE
 )
+_DOSE = r"(?:mg|mcg|μg|µg|ug|g|kg|ml|units?|u|iu|tabs?|tablets?|毫克|微克|克|毫升|单位|片)"
 _DIVIDED = re.compile(r"\btotal (?:daily )?dose\b|\bdivided\b|\bsplit\b|分[一二两三四五六\d]?次|等分", re.IGNORECASE)
+_TOTAL = re.compile(
+    rf"(?:[共总]|合计|\b(?:total|altogether)\b)[^\d,，;；]{{0,8}}[\d.,]{{1,12}} ?{_DOSE}(?![A-Za-z])|"
+    rf"\d ?{_DOSE} ?(?:(?:in|as a) )?(?:total\b|altogether\b|总量|总计)",
+    re.IGNORECASE,
+)
+_INJECTED, _GIVEN = re.compile(r"inject|注射|静注", re.IGNORECASE), re.compile(r"administ|给药|用药", re.IGNORECASE)
 _ASIDE = re.compile(r"\(([^()]{0,80})\)")
 _WORD = re.compile(r"[A-Za-z]+|[\u3400-\u9fff]+")
 _DIGIT = re.compile(r"\d")
-_DOSE = r"(?:mg|mcg|μg|µg|ug|g|kg|ml|units?|u|iu|tabs?|tablets?|毫克|微克|克|毫升|单位|片)"
 _INTERVAL = re.compile(r"\bhow often\b|\binterval\b|\bfrequency\b|\bfrequently\b|间隔|多久|频率|频次", re.IGNORECASE)
 _DANGEROUS = Pattern(
     rf"(?<![A-Za-z])q\.?o?\.?d(?![A-Za-z])|(?<![A-Za-z\d.])\d[\d,.]{{0,9}} ?i?u(?![A-Za-z/])|\b\d{{1,5}}\.0 "
@@ -192,12 +198,27 @@ def _finding(problem: Problem, wanted: Regimen, text: str, tolerance: float) -> 
                 return finding
     if any(_finding(problem, wanted, aside, tolerance).outcome == "wrong" for aside in asides):
         return Finding("abstain", "another regimen stands in parentheses")
+    less = _less(problem, text)
+    if less:
+        return Finding("abstain", less)
     beside = strange(problem, given.rest) or _missing(problem, wanted, given)
     return (
         Finding("abstain", f"{beside!r:.40} stands beside it, or is missing")
         if beside
         else Finding("right", "every part agrees")
     )
+
+
+def _less(problem: Problem, text: str) -> str:
+    """Why an answer whose parts agree may yet say less than the reference, or something else; or ""."""
+    question, reference = problem.question, str(problem.reference)
+    if _TOTAL.search(text) and not _TOTAL.search(reference):
+        return "a dose may be the total of several"
+    if _INJECTED.search(reference) and _GIVEN.search(text) and not _INJECTED.search(text):
+        return "it does not say that it is injected"
+    sites = [site not in question + reference for site in SITE.findall(text)]
+    sites += [site not in question + text for site in SITE.findall(reference)]
+    return "the site differs" if any(sites) else ""
 
 
 def _beyond_notation(problem: Problem, text: str) -> str:

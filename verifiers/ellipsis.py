@@ -12,7 +12,7 @@ from medrl.types import Verdict
 from medrl.verifiers.asides import is_measure
 from medrl.verifiers.claims import OPEN_CHOICE
 from medrl.verifiers.concepts import Vocabulary
-from medrl.verifiers.normalise import ROMAN, compact, tokens
+from medrl.verifiers.normalise import ROMAN, compact, normal, tokens
 from medrl.verifiers.opposites import NEGATIONS, POLES
 from medrl.verifiers.parts import Reference
 from medrl.verifiers.patterns import Pattern
@@ -34,6 +34,7 @@ _NUMBERING = frozenset(
     "type class stage grade factor group phase category degree nyha killip mobitz tanner level subtype figo bethesda child "
     "pugh score nerve cranial lead number coagulation 型 级 期 度 类 第 因 子 凝 血 分".split()
 )
+_THINGS = frozenset(map(normal, "syndrome disease disorder infection virus organism bacterium drug agent".split()))
 _FIGURE = re.compile(r"\d{1,3}[a-e]?|[a-e]")
 # References that leave out what the question says: 4型, where it asks 哪型肾小管酸中毒; "III", "which cranial nerve?".
 _SHORT = re.compile(
@@ -152,6 +153,8 @@ def _figure(answer: Sequence[str], reference: Sequence[str], asked: Asked) -> Ve
     figures = [word for word in rest if _FIGURE.fullmatch(word) and not (word == "a" and len(rest) > 1)]
     beside = [word for word in rest if word not in figures]
     silent = says_nothing(beside, asked)
+    if not _THINGS.isdisjoint(set(beside) - set(reference) - asked.words):
+        return None  # syndrome X is no factor X
     if not figures or (not silent and len(beside) > 3) or not NEGATIONS.isdisjoint(answer):
         return None
     answer = ["degree" if word == "grade" else word for word in answer]
@@ -220,6 +223,9 @@ def by_asked_noun(question: str, head: str, reference: Reference, known: Vocabul
     part = _ONE.sub("", head)
     if not reference.ids or not 2 < len(part) <= 40 or not _FEW_WORDS.fullmatch(part) or known.ids(part):
         return None
+    numbers = _NUMBERING.intersection(tokens(part))
+    if numbers and not any(numbers.issubset(name) for one in reference.ids for name in known.index.spelt[one]):
+        return None  # "type VII", of the seventh nerve
     for noun in _asked_nouns(question):
         ids = known.ids(f"{part} {noun}") or known.ids(f"{noun} {part}")
         if len(ids) == 1:

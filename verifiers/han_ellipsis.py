@@ -22,8 +22,9 @@ _OFFERS = re.compile("[、或]|中最?可能")  # several, which may share the n
 _ASKS_FORM = re.compile("剂型|制剂")
 _SORT = re.compile(".{1,6}[型性度级期类状样相]")
 _DENIED_BEFORE = re.compile(
-    "(?:不(?:是|像|伴|考虑|支持|能诊断)|[非无未没]|排除|除外|否认|既往|曾|家族史|父|母)[^，。；,;]{0,8}$"
+    "(?:不(?:是|像|伴|考虑|支持|能诊断)|[非无未没]|排除|除外|否认|既往|曾|家族史|父|母|姐|妹|兄|弟)[^，。；,;]{0,8}$"
 )
+_DENIED_BEHIND = re.compile("[^，。；,;]{0,12}(?:阴性|正常|未回报|除外|排除|不支持|未见|[无未不否]|术后|切除|史)")
 _HAN = re.compile("[\u3400-\u9fffⅠ-Ⅻ0-9A-Za-z]+")
 
 
@@ -52,7 +53,7 @@ def _wholes(head: str, term: str, question: str, known: Vocabulary) -> tuple[str
         if not _HAN.fullmatch(one) or compact(one) == compact(term):
             continue
         if _ASKS_SORT.search(last) and not _OFFERS.search(last):
-            found += _of_organ(one, term, question)
+            found += _of_organ(one, term, last)
             found += _of_sort(one, term, last)
         if _ASKS_FORM.search(last) and term.endswith(one) and len(one) > 2 and term.removesuffix(one) in question:
             found.append(term)
@@ -69,13 +70,12 @@ def _in_han(head: str, known: Vocabulary) -> list[str]:
 _SORTED = re.compile(r"(?:carcinoma|cancer|sarcoma|adenoma|lymphoma|tumou?r|anemia|anaemia)s?$", re.IGNORECASE)
 
 
-def _of_organ(head: str, term: str, question: str) -> Iterator[str]:
+def _of_organ(head: str, term: str, last: str) -> Iterator[str]:
     """A sort of what the question names with its organ, 甲状腺癌, without that organ or with it: 乳头状癌, 食管鳞癌."""
-    last = term[-1:]
-    for noun in (term[-2:], last):
+    for noun in (term[-2:], term[-1:]):
         for at in range(1, 6):
             organ = term[:at]
-            if len(organ) + len(noun) < len(term) and _named(organ + noun, question) and not head.startswith(organ):
+            if len(organ) + len(noun) < len(term) and _named(organ + noun, last) and not head.startswith(organ):
                 yield organ + head
                 if head[-1:] in "状样性型" and not head.endswith(noun):
                     yield organ + head.removesuffix("型") + noun
@@ -85,7 +85,7 @@ def _of_organ(head: str, term: str, question: str) -> Iterator[str]:
                 head.endswith(noun)
                 and len(organ) + len(noun) < len(head)
                 and not term.startswith(organ)
-                and _named(organ + noun, question)
+                and _named(organ + noun, last)
             ):
                 yield head[at:]
                 break
@@ -99,8 +99,13 @@ def _named(name: str, question: str) -> bool:
         at >= 0
         and not organ_poles
         and question[at + len(name) : at + len(name) + 1] not in ("症", "性")
-        and not _DENIED_BEFORE.search(question[:at])
+        and not _denied(name, at, question)
     )
+
+
+def _denied(name: str, at: int, question: str) -> bool:
+    """Whether a question denies what it names at a place, or tells it of the past or of another."""
+    return bool(_DENIED_BEFORE.search(question[:at]) or _DENIED_BEHIND.match(question, at + len(name)))
 
 
 def _of_sort(head: str, term: str, last: str) -> Iterator[str]:
@@ -114,15 +119,19 @@ def _of_sort(head: str, term: str, last: str) -> Iterator[str]:
 
 
 def _said_inside(head: str, term: str, question: str) -> Iterator[str]:
-    """The reference with a word of the question inside: 十二指肠球部溃疡, where that tells of a 球部溃疡."""
+    """The reference with a place of the question inside: 十二指肠球部溃疡, where that tells of a 球部溃疡."""
     more = len(head) - len(term)
     if more < 2 or len(term) < 3:
         return
     same = next((i for i in range(len(term)) if head[i] != term[i]), len(term))
     for at in range(1, min(same, len(term) - 1) + 1):
         inside = head[at : at + more]
-        if head[at + more :] == term[at:] and not any(c in POLES or c in NEGATIONS for c in inside):
+        if (
+            head[at + more :] == term[at:]
+            and inside[-1] in "部段叶区壁窦"
+            and not any(c in POLES or c in NEGATIONS for c in inside)
+        ):
             found = question.find(inside)
-            if found >= 0 and not _DENIED_BEFORE.search(question[:found]):
+            if found >= 0 and not _denied(inside, found, question):
                 yield term
                 return

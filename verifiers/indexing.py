@@ -214,12 +214,13 @@ def loose_key(words: Sequence[str]) -> str:
         return level
     if words[0] > "\u3400" and all(len(word) == 1 and word > "\u3400" for word in words):
         bare = _GENERAL.sub("", whole)
-        if len(bare) > 4 and (done := _DONE.search(bare)):
-            return bare[: done.start()]
+        if len(bare) > 4 and (done := _DONE.fullmatch(bare)):
+            return done[1] or done[2]
         return bare.removesuffix("症") if len(bare) > 4 and bare[-2] not in "炎发遗合" else bare
     if not _CHANGES.isdisjoint(words[1:-1]) or (not whole.isascii() and _HAN_CHANGES.search(whole)):
         return ""  # "PTH raises calcium" is not "calcium raises PTH"
-    rest = [_ORGANS.get(word, word) for word in words if word not in ("of", "type", "serotype")]
+    silent = _SILENT if _COUNTED.isdisjoint(words) else ("of",)
+    rest = [_ORGANS.get(word, word) for word in words if word not in silent]
     if len(rest) > 2 and rest[0].startswith("anti") and rest[-1] == "antibody":
         del rest[-1]  # anti-dsDNA
     if not _LEVELS.keys().isdisjoint(rest):
@@ -237,7 +238,15 @@ def loose_key(words: Sequence[str]) -> str:
     return " ".join(sorted([*kept, *(code.replace(" ", "") for code in codes)]))  # T790M is not M790T
 
 
-_DONE = re.compile("(?<=...)(?:检查|(?<![手技战学艺])术)$")  # 胃镜检查, 气管插管术
+_SILENT = ("of", "type", "serotype")
+_COUNTED = frozenset("nerve factor class stage grade level degree phase lead".split())  # by them, and by no type
+# 胃镜检查, 气管插管术: only behind what is a test or a procedure itself, for 胸腔积液检查 is no 胸腔积液.
+_DONE = re.compile(
+    "(.+(?:镜|超声|彩超|电图|造影|活检|成像|扫描|显像|透视|测压|涂片|培养|穿刺|试验))检查|"
+    "(.*(?:切[除开断]|电切|摘除|置换|吻合|修[补复]|成形|矫[形正]|缝合|结扎|移植|造[瘘口]|插管|穿刺|造影|活检|复位|固定|引流|减压|"
+    "剥[脱除]|探查|清[扫创]|松解|融合|[植置]入|埋植|消融|栓塞|取[栓石]|碎石|封堵|扩张|搭桥|分流|旁路|介入|阻滞|悬吊|根治|截[肢骨]|"
+    "[冲灌]洗|刮宫|流产|引产|剖宫产|复苏|[内腔胃肠管道宫]镜))术"
+)
 _CODE = re.compile(r"[a-z]|\d.*")
 _CODES = re.compile(r"(?<!\S)(?:[a-z]|\d\S*)(?: (?:[a-z]|\d\S*)(?!\S))*(?!\S)")
 
@@ -271,6 +280,7 @@ _LEVELS = {
 }
 _REDUCED = frozenset("glutathion hemoglobin iron nad nadh nadp nadph coenzyme cytochrome".split())  # in chemistry
 _NOT_ITS_LEVEL = frozenset("volume cell flow exchange sickness pressure corpuscular".split())
+_OF_PLASMA = frozenset("viscosity osmolality osmolarity protein fibrinogen".split())  # blood, urine and CSF have others
 
 
 def _levelled(words: Sequence[str]) -> list[str]:
@@ -278,7 +288,8 @@ def _levelled(words: Sequence[str]) -> list[str]:
     if "reduced" in words and not _REDUCED.isdisjoint(words):
         return list(words)
     bare = _NOT_ITS_LEVEL.isdisjoint(words) and "deficiency" not in words
-    dropped = ("serum", "plasma", "level", "concentration") if bare else ()
+    own = bare and _OF_PLASMA.isdisjoint(words)
+    dropped = ("level", "concentration", *(("serum", "plasma") if own else ())) if bare else ()
     return [_LEVELS.get(word, word) for word in words if word not in dropped]
 
 
@@ -287,6 +298,7 @@ _HAN_LEVEL = re.compile(
     "(?P<low>降低|减低|下降|减少|偏低|减退|(?<!智[力能])低下|(?<=功能)低)|(?P<wanting>缺乏|(?<=[酶子白])缺陷)|"
     "(?P<own>过[高低]|低下|缺陷))[症病]?"
 )
+_PLASMA = re.compile("血清|血浆(?!容量|流量|[黏粘]度|[总清白球]*蛋白|纤维蛋白|渗透)")  # what plasma has of its own
 _HAN_ENDS = frozenset("高升加多低降少退下乏陷症病")
 
 
@@ -301,7 +313,7 @@ def _han_level(name: str) -> str:
         return ""
     for at in range(max(1, len(name) - 5), len(name) - 1):
         if found := _HAN_LEVEL.fullmatch(name, at):
-            stem = name[:at].replace("血清", "血").replace("血浆", "血")
+            stem = _PLASMA.sub("血", name[:at])
             return stem + (found["own"] or {"high": "升高", "low": "降低", "wanting": "缺乏"}[str(found.lastgroup)])
     return ""
 

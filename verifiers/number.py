@@ -23,12 +23,14 @@ from medrl.verifiers.quantity import DATE, WORDS, Quantity, han_number, is_bound
 from medrl.verifiers.rates import (
     DAILY,
     PER_DOSE,
+    VISION,
     as_asked,
     asked_time,
     asked_volume,
     asks_daily,
     asks_dose,
     by_weight,
+    is_acuity,
     is_timed,
     of_a_day,
     of_one,
@@ -55,7 +57,7 @@ _OFTEN = re.compile(
     r"每 ?\d{1,2} ?(?:小时|天|日|周|h)|隔[日天]|一[日天]|[日天][一二三两]次",
     re.IGNORECASE,
 )
-# What changes a number when it stands just before it, and what may follow one and leave it as it is.
+# What changes a number when it stands just before it, whoever says it, and what may follow one and leave it as it is.
 _CHANGES = re.compile(
     r"(?:[-+×*·/√^\d]|\b(?:x|half|double|twice|triple|times|log|ln|within|not|minus|plus|two|three|four|ten)(?: of| a| the)?|"
     r"[负倍半]|每(?:(?:公斤|千克|kg)(?:体重)?|平方米|片|支|瓶)|[每单一两双]侧|各|次共)\s*$",
@@ -79,12 +81,13 @@ _SOME_MORE = re.compile(
 )
 _TENTHS = re.compile(r"[一二三四五六七八九十\d] ?成")
 _LATIN_WORD = re.compile(r"[a-z]+")
+_THAT_IS = re.compile(r"\bi\.e\b|\+(?=:)|[即总共\[\]]", re.IGNORECASE)
 _CLAUSE_END = re.compile(r"[,，。;；(（\n]|[.!?](?= |$)")
 _HYPHEN = re.compile(r"(?<=[a-z])-(?=[a-z])", re.IGNORECASE)
 _WORD_BESIDE = re.compile(r"[a-z]+|[\u3400-\u9fff]+|[^\s\w*$'\"”}\])]|\d")
 _COMPARED = re.compile(r"[<>]=")
 _IN_PARENTHESES = re.compile(r"\([^()]{0,200}\)")
-_PAIRED = re.compile(r"blood pressure|visual acuity|\bvision\b|\bBP\b|血压|视力", re.IGNORECASE)
+_PAIRED = re.compile(rf"blood pressure|\bBP\b|血压|{VISION.pattern}", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -155,6 +158,10 @@ class Number(AnswerVerifier):
 
     def _finding(self, problem: Problem, reference: Quantity, text: str) -> Finding:
         """What the answer `text` says of the reference, and of what it is an amount."""
+        if reference.below and is_acuity(problem) and ("/" not in text or "%" in text):
+            found = self._amount(problem, reference, text)
+            other = found.outcome == "wrong" or "%" in text
+            return Finding("abstain", "an acuity may be on another scale") if other else found
         wanted = labels.wanted_label(problem)
         if not wanted:
             return self._amount(problem, reference, text)
@@ -235,7 +242,7 @@ class Number(AnswerVerifier):
         bare = text[:1000]
         for start, end in (q.span for q in found):
             bare = bare[:start] + " " * (end - start) + bare[end:]  # Hg of mm Hg is no substance
-        beside = _beside(problem, text, (same or found)[-1]) or other_substance(problem, bare)
+        beside = _beside(problem, text, bare, (same or found)[-1]) or other_substance(problem, bare)
         return Finding("abstain", f"{beside!r:.40} stands beside the number") if beside else findings[-1]
 
     def _turned(self, problem: Problem, reference: Quantity, text: str) -> Finding | None:
@@ -332,15 +339,19 @@ def _asked_words(question: str, reference: str) -> tuple[str, frozenset[str]]:
     return asked, frozenset(_LATIN_WORD.findall(asked))
 
 
-def _beside(problem: Problem, text: str, right: Quantity) -> str:
-    """What stands beside the right number and may change it, or ""."""
+def _beside(problem: Problem, text: str, bare: str, right: Quantity) -> str:
+    """What stands beside the right number and may change it, or "". `bare` is the text with blanks for its quantities."""
     start, end = right.span
-    before = _CHANGES.search(text[max(0, start - 20) : start])
-    if before:
-        return before[0]
+    changed = _CHANGES.search(text[max(0, start - 20) : start])
+    if changed:
+        return changed[0]
     after = _CLAUSE_END.split(text[end : end + 200], maxsplit=1)[0]
     after = _HYPHEN.sub(" ", after).strip()
     asked, known = _asked_words(problem.question, str(problem.reference))
+    before = _THAT_IS.sub(" ", bare[:start]).strip(" :,.")
+    turned = "" if before.casefold() in asked else bounds.strange(problem, before)
+    if turned:
+        return turned
     said = {route.base for route in routes(after)[0]} if after else None
     if said and said != _one_route(asked[-2000:]):
         return next(iter(said))
@@ -365,7 +376,7 @@ def reference_quantity(problem: Problem) -> Quantity | None:
     if quantity is None:
         return None
     measured = quantity.unit is not None and quantity.unit.dims not in ((), (("tablets", 1),))
-    if quantity.below is not None and (measured or _PAIRED.search(problem.question)):
+    if quantity.below is not None and (measured or _PAIRED.search(problem.question)) and not is_acuity(problem):
         return None  # 120/80 is two numbers
     if quantity.unit is None and isinstance(unit, str) and unit.strip():
         quantity = replace(quantity, unit=read_unit(plain(unit.strip()), 0)[0])

@@ -190,3 +190,12 @@ def _in_time(text: str) -> str:
     """A dose "a day", "daily" or 每日 with its time as part of the unit."""
     text = _EACH.sub(lambda m: f"/{(m['unit'] or _LY[m['ly'].lower()])}", text)
     return _EACH_HAN.sub(r"\g<dose>/\g<unit>", text)
+
+
+VISION = re.compile(r"visual acuity|\bvision\b|视力", re.IGNORECASE)
+_ACUITY = re.compile(r"(?:20|6|5) ?/ ?\d{1,3}")
+
+
+def is_acuity(problem: Problem) -> bool:
+    """Whether the reference is a visual acuity such as 20/200, which is also 6/60 and 0.1."""
+    return bool(VISION.search(problem.question) and _ACUITY.fullmatch(str(problem.reference).strip(" .")))

@@ -16,7 +16,7 @@ _GLUE = re.compile(
     re.IGNORECASE,
 )
 _ARM = "(?:[左右双]侧?)?(?:上臂|前臂|大腿|臀部|腹部|腹壁)(?:前|后)?(?:外侧|内侧|中部)?"
-_SITE = re.compile(f"{_ARM}(?:三角肌(?:下缘|附着处)?)?|三角肌(?:下缘|附着处)?")
+SITE = re.compile(f"{_ARM}(?:三角肌(?:下缘|附着处)?)?|三角肌(?:下缘|附着处)?")
 _BECAUSE = re.compile(r",? (?:because|since|given that|as (?:the|it))\b|,?因为|,?由于", re.IGNORECASE)
 _DIGIT = re.compile(r"\d")
 _DASHED = re.compile(r"(?<=\d)-(?=(?:day|week|month)s? (?:course|supply|treatment|regimen|therapy)\b)", re.IGNORECASE)
@@ -49,7 +49,7 @@ def regimen(text: str) -> Regimen:
     text = _BECAUSE.split(plain(text[:600]).replace("**", ""))[0]
     text = _DASHED.sub(" ", text)
     often, text = frequencies(text)
-    when, text = times_of_day(_SITE.sub(" ", text))
+    when, text = times_of_day(SITE.sub(" ", text))
     ways, text = routes(text)
     if _DIGIT.search(text):
         text = _SPELT.sub(lambda m: "0.5" if m[0][:4].lower() == "half" else str(WORDS.get(m[0].lower(), 1)), text)

@@ -2,7 +2,7 @@
 
 from medrl.types import Verdict
 from medrl.verifiers.abbreviations import meaning_of
-from medrl.verifiers.asides import locates, without_exclusions
+from medrl.verifiers.asides import without_exclusions
 from medrl.verifiers.claims import OPEN_CHOICE, by_concepts
 from medrl.verifiers.concepts import Vocabulary
 from medrl.verifiers.ellipsis import by_asked_noun
@@ -33,7 +33,7 @@ def _undone(reading: Reading) -> bool:
     """Whether what stands around the head may take it back."""
     tail, known = reading.tail, reading.known
     beside, excluded = without_exclusions(tail)
-    if known and beside and reading.says_another(beside) and not locates(beside, reading.reference.ids, known):
+    if known and beside and reading.says_another(beside):
         return True
     if known and excluded and touches(excluded, reading.reference, known):
         return True

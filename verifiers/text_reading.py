@@ -5,16 +5,18 @@ from functools import cached_property, lru_cache
 
 from medrl.types import Problem
 from medrl.verifiers.asides import (
-    OFTEN_WITH,
     another_name,
+    apposition,
     gives_cause,
     only_describes,
     only_explains,
     says_it_is_a_name,
+    says_more,
     without_exclusions,
 )
 from medrl.verifiers.claims import says_another
 from medrl.verifiers.concepts import Vocabulary
+from medrl.verifiers.ellipsis import spoken_of
 from medrl.verifiers.normalise import compact, tokens
 from medrl.verifiers.parts import Reference
 from medrl.verifiers.patterns import Pattern
@@ -73,7 +75,17 @@ class Reading:
     @cached_property
     def explained(self) -> bool:
         """Whether what stands around the head only explains it."""
-        return only_explains(self.core, self._kept) and not (self.tail and self._may_undo())
+        if not only_explains(self.core, self._kept):
+            return False
+        return not (self.tail and (self._may_undo() or self._says_more()))
+
+    def _says_more(self) -> bool:
+        """Whether an apposition behind the head takes it back, or names what neither the question nor the head did."""
+        aside = apposition(self.tail)
+        if not aside or self.known is None:
+            return bool(aside)
+        own = self.reference.ids.union(*map(self.known.broader, self.reference.ids))
+        return says_more(aside, own | spoken_of(self.question, self.known), self.known, self.asked)
 
     def _may_undo(self) -> bool:
         """Whether the tail takes the head back, or excludes something of which it is not known that it is another."""
@@ -109,8 +121,6 @@ class Reading:
         return DIFFERENTIAL_ASIDE.sub(" ", self.known.one_name(text) if self.known else text)
 
     def _only_explains(self, aside: str) -> bool:
-        if OFTEN_WITH.fullmatch(aside):
-            return True
         if len(compact(aside)) > 3 and compact(aside) in compact(self.question):
             return True
         if name := another_name(aside):

@@ -66,7 +66,7 @@ def decide(reading: Reading) -> Verdict:
 
 def _as_written(reading: Reading) -> Verdict | None:
     for shape in dict.fromkeys((reading.text, reading.whole)):
-        if (key := compact(shape)) in reading.names or reading.wanted.says(tokens(shape)):
+        if (key := compact(shape)) in reading.names or reading.wanted.says(shape, reading.known):
             return Verdict.right(f"it is {reading.names.get(key, reading.term)!r:.60}, as written")
     return None
 

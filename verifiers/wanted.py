@@ -6,7 +6,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from medrl.types import Verdict
-from medrl.verifiers.concepts import Vocabulary
+from medrl.verifiers.concepts import NOTHING, Vocabulary
 from medrl.verifiers.indexing import loose_key
 from medrl.verifiers.normalise import compact, normal, tokens
 from medrl.verifiers.opposites import equivalent
@@ -32,11 +32,19 @@ class Wanted(NamedTuple):
     loose: frozenset[str]
     listed: bool
 
-    def says(self, words: list[str]) -> bool:
-        """Whether a text is one of the terms but for words for one pole, or an order of words that does not matter."""
+    def says(self, text: str, known: Vocabulary | None) -> bool:
+        """Whether a text is one of the terms but for words for one pole, or an order of words that does not matter.
+
+        Two names that the vocabulary has for two things are two, however little parts them: 结节硬化型, 结节性硬化.
+        """
+        words = tokens(text)
         if any(equivalent(words, term) for term in self.words):
             return True
-        return bool(self.loose) and loose_key(words) in self.loose and any(_one_head(words, one) for one in self.words)
+        if not self.loose or loose_key(words) not in self.loose or not any(_one_head(words, one) for one in self.words):
+            return False
+        ours = [known.named(term, name) for term, name in zip(self.words, self.terms, strict=True)] if known else []
+        theirs = known.named(words, text) if known else NOTHING
+        return not theirs or not any(ours) or any(theirs & one for one in ours)
 
 
 def _one_head(words: Sequence[str], term: Sequence[str]) -> bool:

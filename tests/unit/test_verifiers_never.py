@@ -178,6 +178,316 @@ HOSTILE = [
     ("Symptom?", "闭经", "停经"),
     ("Diagnosis?", "Thrombophilia", "Hypercoagulable state"),
     ("Therapy?", "Flooding", "Implosive therapy"),
+    (
+        "A 28-year-old woman has optic neuritis and, a year later, leg weakness. What is the most likely diagnosis?",
+        "multiple sclerosis",
+        "Multiple sclerosis (usually Devic disease)",
+    ),
+    (
+        "A 28-year-old woman has optic neuritis and, a year later, leg weakness. What is the most likely diagnosis?",
+        "multiple sclerosis",
+        "Multiple sclerosis (commonly misdiagnosed)",
+    ),
+    (
+        "A holosystolic murmur at the apex radiates to the axilla. Which valve lesion?",
+        "mitral regurgitation",
+        "Mitral regurgitation (often with mitral stenosis as the main lesion)",
+    ),
+    (
+        "A 15-year-old boy has knee pain and a sunburst pattern on X-ray. What is the diagnosis?",
+        "osteosarcoma",
+        "Osteosarcoma (typically a chondrosarcoma)",
+    ),
+    (
+        "A 15-year-old boy has knee pain and a sunburst pattern on X-ray. What is the diagnosis?",
+        "osteosarcoma",
+        "Osteosarcoma. The bone is intact",
+    ),
+    ("患者女，58岁，术后第5天突发胸痛、呼吸困难，D-二聚体升高。最可能的诊断是？", "肺栓塞", "肺栓塞（俗称）"),
+    ("患者男，60岁，胸骨后压榨样疼痛3小时。最可能的诊断是？", "急性心肌梗死", "急性心肌梗死（商品名）"),
+    ("Which drug treats MRSA bacteremia?", "vancomycin", "Vancomycin. The MRSA is unaffected"),
+    (
+        "What is the most common cause of microcytic anemia?",
+        "iron deficiency",
+        "Iron deficiency. The ferritin is normal",
+    ),
+    (
+        "A woman treated for breast cancer has several brain lesions. What are they most likely?",
+        "Metastasis",
+        "Breast metastasis",
+    ),
+    (
+        "A man with a tooth abscess has fever and a ring-enhancing brain mass. What is the most likely diagnosis?",
+        "Brain abscess",
+        "Brain abscess in the tooth",
+    ),
+    (
+        "A man with cirrhosis of the liver has a swollen abdomen with shifting dullness. What is the diagnosis?",
+        "Ascites",
+        "Ascites in the liver",
+    ),
+    (
+        "A stone in the ureter; ultrasound of the kidney shows a dilated pelvis. What is the finding?",
+        "Hydronephrosis",
+        "Hydronephrosis of the ureter",
+    ),
+    (
+        "A 45-year-old woman has fever, right upper quadrant pain and Murphy's sign. What is the most likely diagnosis?",
+        "acute cholecystitis",
+        "Acute cholecystitis, the usual misdiagnosis here",
+    ),
+    (
+        "A 45-year-old woman has fever, right upper quadrant pain and Murphy's sign. What is the most likely diagnosis?",
+        "acute cholecystitis",
+        "Acute cholecystitis, from which it must be told apart",
+    ),
+    (
+        "A 45-year-old woman has fever, right upper quadrant pain and Murphy's sign. What is the most likely diagnosis?",
+        "acute cholecystitis",
+        "Acute cholecystitis, a misnomer for biliary colic",
+    ),
+    (
+        "A man has sudden tearing chest pain that radiates to the back. What is the most likely diagnosis?",
+        "aortic dissection",
+        "Aortic dissection, typically in the list of things to discard",
+    ),
+    (
+        "A man has sudden tearing chest pain that radiates to the back. What is the most likely diagnosis?",
+        "aortic dissection",
+        "Aortic dissection, the rival that fell",
+    ),
+    (
+        "Which drug is the first choice for absence seizures?",
+        "ethosuximide",
+        "Ethosuximide, a drug to avoid, a sodium channel blocker",
+    ),
+    (
+        "A man is bitten by a rattlesnake and his arm swells. What is the treatment?",
+        "antivenom",
+        "Antivenom, by no means",
+    ),
+    (
+        "Which ECG finding is typical of hypokalemia?",
+        "U waves",
+        "U waves, which are tall T waves, caused by hypercalcemia",
+    ),
+    (
+        "An unconscious diabetic has no venous access. What is given for the hypoglycemia?",
+        "intramuscular glucagon",
+        "Intramuscular glucagon, via a central line",
+    ),
+    (
+        "What is the best treatment of STEMI within 90 minutes?",
+        "primary PCI",
+        "Primary PCI, by fibrinolytic drugs first",
+    ),
+    (
+        "A 2-year-old has a barking cough and stridor. What is the diagnosis?",
+        "croup",
+        "Croup, caused by Haemophilus influenzae type b",
+    ),
+    (
+        "A traveller back from Ghana has cyclic fever. What is the diagnosis?",
+        "malaria",
+        "Malaria, transmitted by Aedes",
+    ),
+    (
+        "Which organism causes whooping cough?",
+        "Bordetella pertussis",
+        "Bordetella pertussis, the virus that causes croup",
+    ),
+    (
+        "Which vitamin is lacking in a vegan with macrocytic anemia and paresthesias?",
+        "vitamin B12",
+        "Vitamin B12, the vitamin that is called folate",
+    ),
+    (
+        "Which nerve is injured in a mid-shaft humerus fracture with wrist drop?",
+        "radial nerve",
+        "Radial nerve, which passes through the carpal tunnel",
+    ),
+    (
+        "Which artery is occluded in an inferior myocardial infarction?",
+        "right coronary artery",
+        "Right coronary artery, a branch of the left main artery",
+    ),
+    (
+        "Into which vein does the left gonadal vein drain?",
+        "left renal vein",
+        "Left renal vein, a branch of the portal vein",
+    ),
+    ("Where is cortisol made?", "adrenal cortex", "Adrenal cortex, via the zona glomerulosa"),
+    (
+        "Which hormone raises blood calcium?",
+        "parathyroid hormone",
+        "Parathyroid hormone, the hormone that lowers calcium",
+    ),
+    (
+        "Which enzyme does allopurinol inhibit?",
+        "xanthine oxidase",
+        "Xanthine oxidase, the enzyme that degrades uric acid",
+    ),
+    ("患者女，58岁，术后第5天突发胸痛、呼吸困难，D-二聚体升高。最可能的诊断是？", "肺栓塞", "肺栓塞，复查CT正常"),
+    ("患者女，58岁，术后第5天突发胸痛、呼吸困难，D-二聚体升高。最可能的诊断是？", "肺栓塞", "肺栓塞，评估可能性低"),
+    (
+        "患者女，58岁，术后第5天突发胸痛、呼吸困难，D-二聚体升高。最可能的诊断是？",
+        "肺栓塞",
+        "肺栓塞，行气管插管后取出异物",
+    ),
+    ("患者女，58岁，术后第5天突发胸痛、呼吸困难，D-二聚体升高。最可能的诊断是？", "肺栓塞", "肺栓塞，监测提示焦虑发作"),
+    (
+        "患者女，58岁，术后第5天突发胸痛、呼吸困难，D-二聚体升高。最可能的诊断是？",
+        "肺栓塞",
+        "肺栓塞，行心理治疗，系惊恐发作",
+    ),
+    (
+        "患者女，58岁，术后第5天突发胸痛、呼吸困难，D-二聚体升高。最可能的诊断是？",
+        "肺栓塞",
+        "肺栓塞，转诊精神科，惊恐发作",
+    ),
+    ("患者女，58岁，术后第5天突发胸痛、呼吸困难，D-二聚体升高。最可能的诊断是？", "肺栓塞", "肺栓塞，行甲状腺切除术"),
+    (
+        "患者女，58岁，术后第5天突发胸痛、呼吸困难，D-二聚体升高。最可能的诊断是？",
+        "肺栓塞",
+        "肺栓塞，预防用药即可，实际气胸",
+    ),
+    ("患者女，58岁，术后第5天突发胸痛、呼吸困难，D-二聚体升高。最可能的诊断是？", "肺栓塞", "肺栓塞，好发于左心室"),
+    ("患者发热、黄疸3天，乙型肝炎表面抗原阴性，ALT 1200 U/L。最可能的诊断是？", "急性肝炎", "急性乙型肝炎"),
+    ("患者发热、右上腹痛，阿米巴血清学检查阴性，B超示肝内液性暗区。最可能的诊断是？", "肝脓肿", "肝阿米巴脓肿"),
+    ("患者双足麻木，糖尿病筛查阴性。最可能的诊断是？", "周围神经病变", "周围糖尿病神经病变"),
+    ("患者发热、头痛、颈强直，隐球菌抗原阴性。最可能的诊断是？", "急性脑膜炎", "急性隐球菌脑膜炎"),
+    ("患者女，乳腺癌术后5年，现右肺出现原发肿块，穿刺见角化珠。该肿瘤的病理类型是？", "鳞状细胞癌", "乳腺鳞状细胞癌"),
+    ("患者姐姐患卵巢癌，本人肾脏肿瘤，胞质透明。病理类型是？", "透明细胞癌", "卵巢透明细胞癌"),
+    ("患者姐姐患卵巢癌，本人肾癌，胞质透明。病理类型是？", "透明细胞癌", "卵巢透明细胞癌"),
+    (
+        "A man has sudden tearing chest pain that radiates to the back. What is the most likely diagnosis?",
+        "aortic dissection",
+        "Aortic dissection, which is less probable",
+    ),
+    (
+        "A man has sudden tearing chest pain that radiates to the back. What is the most likely diagnosis?",
+        "aortic dissection",
+        "Aortic dissection, a tempting choice at first",
+    ),
+    (
+        "A man has sudden tearing chest pain that radiates to the back. What is the most likely diagnosis?",
+        "aortic dissection",
+        "Aortic dissection, so obvious that it deceives",
+    ),
+    (
+        "Which drug is the first choice for absence seizures?",
+        "ethosuximide",
+        "Ethosuximide, a drug that aggravates absence seizures",
+    ),
+    ("患者女，58岁，术后第5天突发胸痛、呼吸困难，D-二聚体升高。最可能的诊断是？", "肺栓塞", "肺栓塞，其概率极低"),
+    ("患者女，58岁，术后第5天突发胸痛、呼吸困难，D-二聚体升高。最可能的诊断是？", "肺栓塞", "肺栓塞，因误诊"),
+    ("诊断？", "肺栓塞", "肺栓塞,行心理治疗,惊恐发作"),
+    ("检查？", "胸腔积液检查", "胸腔积液"),
+    ("诊断？", "乳腺癌", "乳腺癌检查"),
+    ("诊断？", "胆囊结石", "胆囊结石术"),
+    ("诊断？", "子宫肌瘤", "子宫肌瘤术"),
+    ("检查？", "染色体检查", "染色体"),
+    ("治疗？", "迷走神经刺激术", "迷走神经刺激"),
+    ("治疗？", "负压吸引术", "负压吸引"),
+    ("病理类型？", "结节硬化型", "结节性硬化"),
+    ("诊断？", "多囊卵巢症", "多囊卵巢"),
+    ("热型？", "波状热型", "波状热"),
+    ("诊断？", "碘缺乏病", "碘缺乏"),
+    ("诊断？", "完全性大动脉转位", "完全型大动脉转位"),
+    ("变化？", "肾血浆流量升高", "肾血流量升高"),
+    ("变化？", "血浆黏度升高", "血黏度升高"),
+    ("Finding?", "Elevated plasma viscosity", "Elevated viscosity"),
+    ("Which nerve?", "Cranial nerve VII", "Type VII"),
+    ("心电图？", "窦性心律", "窦性心率"),
+    ("神经？", "肩胛背神经", "肩胛脊神经"),
+    ("药物？", "氯化铵", "氯化胺"),
+    ("药物？", "苯丙胺", "苯丙氨"),
+    ("诊断？", "幼儿急疹", "幼儿急诊"),
+    ("表现？", "脓性痰", "浓性痰"),
+    ("体征？", "眼睑水肿", "眼脸水肿"),
+    ("What is deficient?", "Factor X", "Syndrome X"),
+    ("Which factor is deficient?", "Factor X", "Syndrome X"),
+    ("What is it?", "Class III", "Level III"),
+    ("Which type?", "Type II", "Level II"),
+    ("Which class?", "Class III", "Type III"),
+    ("What is it?", "Type II", "Level II"),
+    ("Drug?", "Penicillin G sodium", "Penicillin G potassium"),
+    ("Drug?", "Penicillin G", "Penicillin G potassium"),
+    ("Hormone?", "Human chorionic gonadotropin", "Beta subunit of hCG"),
+    ("Diagnosis?", "Pleomorphic adenoma", "Pleomorphic adenoma of the parotid"),
+    ("诊断？", "胎盘植入性疾病", "胎盘植入"),
+    ("诊断？", "半月板撕裂", "半月板损伤"),
+    ("Diagnosis?", "Metabolic acidosis", "Low serum bicarbonate"),
+    ("Finding?", "Positive pregnancy test", "Raised hCG"),
+    ("诊断？", "库欣综合征", "皮质醇增多"),
+    ("诊断？", "醛固酮增多症", "醛固酮增多"),
+    ("Drug?", "Diclofenac sodium", "Diclofenac potassium"),
+    ("Drug?", "Hydroxyzine hydrochloride", "Hydroxyzine pamoate"),
+    ("Drug?", "Valproic acid", "Divalproex"),
+    ("Operation?", "Phacoemulsification with intraocular lens implantation", "Phacoemulsification"),
+    ("Treatment?", "Fluid restriction", "Free water restriction"),
+    ("Diagnosis?", "Infantile hypertrophic pyloric stenosis", "Pyloric stenosis"),
+    ("Diagnosis?", "Left ventricular aneurysm", "Ventricular aneurysm"),
+    ("What is low?", "Factor VIII level", "Factor VIII gene"),
+    ("What is it?", "Factor V", "Factor V gene"),
+    ("诊断？", "恶性肿瘤", "恶性贫血"),
+    ("诊断？", "恶性肿瘤", "恶性高血压"),
+    ("Diagnosis?", "Malignant tumor", "malignant hyperthermia"),
+    ("Diagnosis?", "Malignancy", "malignant pleural effusion"),
+    ("Diagnosis?", "Benign tumor", "benign prostatic hyperplasia"),
+    ("Diagnosis?", "Depression", "respiratory depression"),
+    ("Diagnosis?", "Depression", "low blood pressure"),
+    ("How does serum calcium change?", "Decreased", "decreased phosphate"),
+    ("How does serum calcium change?", "Decreased", "decreased urinary calcium"),
+    ("How does serum calcium change in hyperphosphatemia?", "Decreased", "hypophosphatemia"),
+    ("How does urinary calcium excretion change?", "Decreased", "calcium decreased"),
+    ("How does CSF glucose change?", "Decreased", "hypoglycemia"),
+    ("血钙如何变化？", "降低", "血磷降低"),
+    ("尿钙如何变化？", "降低", "低钙血症"),
+    ("高磷血症时血钙如何变化？", "降低", "磷降低"),
+    ("What happens to insulin secretion?", "Increased", "increased insulin resistance"),
+    ("Effect of spironolactone on serum potassium?", "Increased", "spironolactone increases aldosterone"),
+    ("心输出量如何变化？", "增加", "心率增加"),
+    ("What is the finding?", "Elevation", "ST elevation"),
+    ("Which side?", "Left", "left-handed"),
+    ("Which side?", "Left", "left axis deviation"),
+    ("哪一侧？", "左侧", "左撇子"),
+    ("What is the onset?", "Acute", "acute pancreatitis"),
+    ("Test result?", "Positive", "false positive"),
+    ("Test result?", "Positive", "gram-positive"),
+    ("检查结果？", "阳性", "弱阳性"),
+    ("检查结果？", "阴性", "阴性预测值"),
+    ("右侧偏瘫，病灶在哪侧？", "左侧", "左侧肢体瘫痪"),
+    ("Is the bleeding acute or chronic?", "Acute", "acute infection"),
+    ("每日剂量？", "500 mg", "每月500 mg"),
+    ("What is the daily dose?", "500 mg", "per week 500 mg"),
+    ("What is the daily dose?", "500 mg", "each hour 500 mg"),
+    ("What is the weekly dose of methotrexate?", "15 mg", "biweekly 15 mg"),
+    ("What is the hourly rate?", "100 mL", "per minute 100 mL"),
+    ("In which year was smallpox eradicated?", "1980", "before 1980"),
+    ("At what age?", "6 months", "by 6 months"),
+    ("Ejection fraction?", "55%", "reduced by 55%"),
+    ("Heart rate?", "60", "drops 60"),
+    ("血红蛋白是多少？", "90 g/L", "下降了90"),
+    ("血红蛋白是多少？", "90 g/L", "比正常低90"),
+    ("补液量？", "3000 mL", "近3000 mL"),
+    ("疗程多久？", "6个月", "术后6个月"),
+    ("第二产程不应超过多久？", "2小时", "超过2小时"),
+    ("第二产程不应超过多久？", "2小时", "2小时以上"),
+    ("Should not exceed how many mg?", "4000 mg", "more than 4000 mg"),
+    ("The dose shouldn't exceed how many mg?", "4000 mg", ">4000 mg"),
+    ("收缩压不应低于多少？", "90 mmHg", "低于90 mmHg"),
+    ("用法？", "每次0.5g，每日3次", "每日3次，共0.5g"),
+    ("用法？", "每次0.5g，每日3次", "每日3次，总量0.5g"),
+    ("How is it given?", "500 mg three times daily", "500 mg total, three times daily"),
+    ("给药途径？", "静脉注射", "静脉给药"),
+    ("BCG接种方法？", "皮内注射0.1 mL", "大腿皮内注射0.1 mL"),
+    ("BCG接种方法？", "上臂三角肌皮内注射0.1 mL", "皮内注射0.1 mL"),
+    ("卡介苗接种方法？", "上臂三角肌皮内注射", "臀部皮内注射"),
+    ("Visual acuity?", "20/200", "20/20"),
+    ("Visual acuity?", "20/200", "6/6"),
+    ("Visual acuity?", "20/200", "10%"),
+    ("Visual acuity?", "20/200", "better than 20/200"),
 ]
 
 
@@ -218,13 +528,61 @@ def test_a_right_answer_beside_the_wrong_ones_is_accepted(question: str, referen
     assert RULE.verify(Problem("1", ask(question), reference), text).score == 1.0
 
 
+@pytest.mark.parametrize(
+    ("reference", "text"),
+    [
+        ("Aspergilloma", "Fungus ball"),
+        ("Cholinergic agonist", "Parasympathomimetic"),
+        ("Raised transaminases", "Elevated liver enzymes"),
+        ("转氨酶升高", "肝酶升高"),
+        ("Exploratory laparotomy", "Laparotomy"),
+        ("Corticospinal tract", "Pyramidal tract"),
+        ("Inferior laryngeal nerve", "Recurrent laryngeal nerve"),
+        ("Atrophic vaginitis", "Genitourinary syndrome of menopause"),
+        ("Karyotyping", "Cytogenetic analysis"),
+        ("Hurler syndrome", "Mucopolysaccharidosis type I"),
+        ("Nosocomial infection", "Healthcare-associated infection"),
+        ("Penicillin G potassium", "Penicillin G"),
+    ],
+)
+def test_a_wider_name_that_is_used_for_the_same_thing_is_not_rejected(reference: str, text: str) -> None:
+    assert RULE.verify(Problem("1", ask("What is it?"), reference), text).score is None
+
+
 SIGNS = {"A": "蜘蛛痣", "B": "肝掌", "C": "环形红斑", "D": "腹水"}
 WAYS = {"A": "手术", "B": "放疗"}
+
+
+DRUGS = {"A": "Aspirin", "B": "Warfarin", "C": "Heparin"}
+SALTS = {"A": "Hyperkalemia", "B": "Hypokalemia"}
+VITAMINS = {"A": "Vitamin B6", "B": "Vitamin B12"}
+HEART = {"A": "右心衰竭", "B": "左心衰竭"}
+BLOCKERS = {"A": "普萘洛尔", "B": "美托洛尔", "C": "硝苯地平", "D": "阿替洛尔", "E": "比索洛尔"}
+TURNED = [
+    *(("Which drug raises the INR?", DRUGS, "B", f"{word} warfarin") for word in ("stop", "hold", "reverse", "non-")),
+    *(("Which drug?", DRUGS, "B", f"warfarin {word}") for word in ("reversal", "allergy", "toxicity", "antagonist")),
+    ("Which drug?", DRUGS, "B", "Warfarin, which must be stopped"),
+    ("Which disorder?", SALTS, "B", "absence of hypokalemia"),
+    ("Which disorder?", SALTS, "B", "hypokalemia is corrected"),
+    ("Which disorder?", SALTS, "B", "B. Absence of hypokalemia"),
+    ("Deficiency of which vitamin?", VITAMINS, "B", "vitamin B12 excess"),
+    *(("诊断？", HEART, "B", f"左心衰竭{word}") for word in ("的可能性小", "待排", "恢复期", "前期", "史")),
+    ("诊断？", HEART, "B", "预防左心衰竭"),
+    *(
+        ("最佳治疗？", WAYS, "A", f"A{word}")
+        for word in ("的可能性最小", "是误导", "的说法有误", "的反面", "，错", "?")
+    ),
+    *(("Which drug?", DRUGS, "B", f"B{word}") for word in ("×", "(错)", "=false", ": false", " - no", "??", ": avoid")),
+    ("哪些属于β受体阻滞剂？", BLOCKERS, "ABD", "A/B/D but not D"),
+    ("哪些属于β受体阻滞剂？", BLOCKERS, "ABE", "ABE都错"),
+    ("哪些属于β受体阻滞剂？", BLOCKERS, "ABE", "ABE中的两个"),
+]
 
 
 @pytest.mark.parametrize(
     ("question", "options", "reference", "text"),
     [
+        *TURNED,
         ("哪项不是肝硬化体征？", SIGNS, "C", "环形红斑是肝硬化体征"),
         ("哪项不是肝硬化体征？", SIGNS, "C", "C是肝硬化体征"),
         ("除哪项外均为肝硬化体征？", SIGNS, "C", "C是肝硬化体征"),
@@ -252,9 +610,20 @@ def test_an_option_of_which_the_contrary_is_said_is_never_accepted(
         ("哪项不是肝硬化体征？", SIGNS, "C", "环形红斑不是肝硬化体征"),
         ("哪项不是肝硬化体征？", SIGNS, "C", "C，环形红斑是风湿热体征"),
         ("哪项为禁忌？", WAYS, "A", "A为禁忌"),
+        ("Which drug?", DRUGS, "B", "B: it inhibits vitamin K epoxide reductase"),
+        ("Which drug?", DRUGS, "B", "B because A is wrong"),
+        ("Which drug?", DRUGS, "B", "Warfarin, because it blocks vitamin K"),
+        ("最佳治疗？", WAYS, "A", "A更合适"),
+        ("最佳治疗？", WAYS, "A", "手术，能根治肿瘤"),
+        ("哪些属于β受体阻滞剂？", BLOCKERS, "ABE", "ABE为β受体阻滞剂"),
     ],
 )
 def test_an_option_of_which_what_is_asked_is_said_is_accepted(
     question: str, options: dict[str, str], reference: str, text: str
 ) -> None:
     assert RULE.verify(Problem("1", ask(question), reference, options=options), text).score == 1.0
+
+
+@pytest.mark.parametrize("text", ["20/200", "6/60", "0.1", "The visual acuity is 20/200."])
+def test_a_visual_acuity_on_another_scale_is_accepted(text: str) -> None:
+    assert RULE.verify(Problem("1", ask("Visual acuity?"), "20/200"), text).score == 1.0

@@ -72,7 +72,7 @@ def ruled(reference: str, text: str, question: str = "Which one is it?") -> Verd
         ("Doxycycline, amoxicillin, or cefuroxime", "Amoxicillin is a good choice.", RIGHT),
         ("Doxycycline, amoxicillin, or cefuroxime", "Gentamicin would be the usual choice.", WRONG),
         # in a sentence
-        ("Ticagrelor", "That would be Brilinta, which binds the receptor reversibly.", RIGHT),
+        ("Ticagrelor", "That would be Brilinta, given twice a day.", RIGHT),
         ("Ticagrelor", "Effient is the one given at this dose.", WRONG),
         ("Staphylococcus saprophyticus", "Novobiocin resistance identifies S. saprophyticus.", RIGHT),
         ("Bullous pemphigoid", "Blisters at this age suggest pemphigus vulgaris.", WRONG),
