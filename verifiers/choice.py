@@ -28,7 +28,7 @@ _NEGATED = re.compile(
     r"\b(?:not|wrong|incorrect|except|eliminate[ds]?|rule[sd]? out|excluded?|neither|nor|unlikely|never|cannot|worst|"
     r"anything but|other than|distract\w+|traps?|lure|tempting|red herring|mimics?|doubt\w*|improbable|implausible|"
     r"misdiagnos\w+|mistak\w+|less likely|(?:second|worse) choice|history of)\b|\?\W*(?:no|nope)\b|干扰项|陷阱|误诊|"
-    r"n't\b|不(?![，,])|错误|排除|非|(?<![清切摘去])除|以外|之外",
+    r"n't\b|不(?![，,])|错误|排除|待[排除鉴]|非|(?<![清切摘去])除|以外|之外",
     re.IGNORECASE,
 )
 # Behind an answer these alone take it back.
@@ -43,6 +43,7 @@ _JOINS = re.compile(r"[\s,、;，；和及&+]|AND")
 _LABELLED = re.compile(r"\(?([A-Z])\s?[.):、]")
 _LABEL = re.compile("[A-Z]")
 _MARKUP = re.compile(r"\*\*|<br ?/?>")
+_CHOOSES = re.compile("(?<![不未])选[择为]? ?[A-Z]")
 _CLOSED = re.compile(r"[.:)\]】、]$")
 # Chinese marks among labels as ASCII's: a set with both takes re a millisecond to compile, for each set of labels.
 _ASCII_MARKS = str.maketrans("【】、，；", "[],,;")
@@ -81,7 +82,9 @@ _AFFIRMED = re.compile(
     r"正确的?(?:答案|选项)?)[.。]?"
 )
 _CALLED_RIGHT = re.compile(
-    r"\(?[A-Z]\)?(?:项)?(?:(?:的说法)?是?(?:对|正确|成立)的?| (?:is|as) (?:correct|right|true))[.。]?", re.IGNORECASE
+    r"\(?[A-Z]\)?(?:选?项)?(?:(?:的说法)?[是为]?(?:对|正确|成立)的?(?:选项|答案|说法|治疗|处理|措施|做法)?|"
+    r" (?:is|as) (?:correct|right|true))[.。]?",
+    re.IGNORECASE,
 )
 _DENIED = re.compile(
     r"(?:NOT|IT IS NOT|IT'S NOT|THE ANSWER IS NOT|DEFINITELY NOT|不选择?|不是|不应选|答案不是|并非|非)\s*"
@@ -291,7 +294,10 @@ def chosen_labels(text: str, options: Mapping[str, str]) -> frozenset[str] | str
 
     A reason that starts with "the letter" is the answer's own fault (letter and text in conflict).
     """
-    text = before_differential(_tidy(text))
+    whole = _tidy(text)
+    text = before_differential(whole)
+    if _CHOOSES.search(whole, len(text)):
+        text = whole  # "C排除后选B"
     chosen = _chosen(text, options)
     if isinstance(chosen, frozenset) and (others := _beside(text, chosen, options)):
         return f"{_join(others)} is named beside {_join(chosen)}"
@@ -370,8 +376,8 @@ def _leading_letters(text: str, options: Mapping[str, str]) -> tuple[frozenset[s
     if not match:
         return frozenset(), text
     rest, written = text[match.end() :], match["letters"]
-    if _TELLS_OF.match(rest) and (told_of := _LAST_OF.search(written)):
-        written, rest = written[: told_of.start()], text[told_of.start() :]  # "AC，B和D为革兰阳性菌"
+    if _TELLS_OF.match(rest) and _MARK.search(written):
+        return frozenset(), text  # "AC，B和D为革兰阳性菌", or what is asked
     alone = len(written) == 1
     if alone and rest[:1] > "\u3400" and rest[:1] not in _AFTER_LABEL:
         return frozenset(), text  # B型流感, B超, D二聚体
@@ -382,9 +388,9 @@ def _leading_letters(text: str, options: Mapping[str, str]) -> tuple[frozenset[s
     return frozenset(c.upper() for c in bare if c.upper() in labels), rest
 
 
-# Labels of which something is said belong to no list before them.
+# Labels of which something is said may belong to no list before them.
 _TELLS_OF = re.compile(r"[均都则]?(?:为|是|属于?|系)(?!正确|对的|答案|应选|本题)[^，,。；;]{2}")
-_LAST_OF = re.compile(r"[,;](?=[^,;]*$)")
+_MARK = re.compile("[,;]")
 
 
 def _single(options: Mapping[str, str]) -> str:

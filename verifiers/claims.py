@@ -37,6 +37,8 @@ def by_concepts(head: str, reference: Reference, known: Vocabulary, asked: Asked
     if verdict is None:
         for cue in reversed(list(COMMITS.finditer(head))[-3:]):
             before, after = head[: cue.start()], head[cue.end() :]
+            if after.startswith("口服") and before.endswith(("静脉", "肌内", "肌肉", "皮下")):
+                return None
             if after.strip() and not _DENIES.search(before) and not _strangers(before, reference, known):
                 verdict = _stated(after, reference, known, asked)
                 if verdict and verdict.score == 1.0 and not introduces(before, cue[0], asked):

@@ -164,7 +164,7 @@ def by_code(
         if after and (after[0][0].isdigit() or (len(after[0]) == 1 and after[0].isascii() and core[-1][0].isdigit())):
             return None  # 2b is more than 2
         rest = same([*words[:at], "|", *after])
-        right = _silent(rest, asked) and not of_another_scale(text, f"{question} {reference}")
+        right = _silent(rest, asked) and not of_another_scale(text, question, reference)
         return Verdict.right(f"it is the code {reference!r:.40}") if right else None
     marks = [word for word in words if _marks(word, core)]
     rest = same([word for word in words if word not in marks])

@@ -22,6 +22,7 @@ from medrl.verifiers.reading import TAKES_BACK, VocabularyVerifier
 from medrl.verifiers.regimen import SITE, Regimen, regimen
 from medrl.verifiers.text import Text
 from medrl.verifiers.vocabularies import Sources
+from medrl.verifiers.wording import last_sentence
 
 _LONGEST = 160  # characters of a reference that may be one regimen
 # Of a text in lower case: a pattern that ignores case takes three times as long.
@@ -283,7 +284,7 @@ def _shown(one: Frequency) -> str:
     return f"every {days:.3g} days" if days >= 2 else f"every {days * 24:.3g} hours"
 
 
-_LATIN = re.compile(r"[a-z]+")
+_DOSE_OF = re.compile(r"\b([a-z]+) (?:dos(?:e|age|ing)|regimen)\b(?! of\b)|\b(?:dos(?:e|age|ing)|regimen) of ([a-z]+)")
 # Drugs that are given by mouth alone, so that saying so adds nothing.
 _BY_MOUTH = frozenset(
     "amoxicillin cephalexin cefalexin cefadroxil cefaclor cefixime cefpodoxime cefdinir nitrofurantoin metformin glipizide "
@@ -309,7 +310,8 @@ def _route(wanted: Regimen, given: Regimen, asked: Regimen, question: str) -> Fi
     if not ours:
         extra = [one for one in theirs if {one.base} != {route.base for route in asked.routes}]
         if extra and {(one.base, one.special) for one in extra} == {("oral", "")} and not asked.routes:
-            extra = [] if not _BY_MOUTH.isdisjoint(_LATIN.findall(question.lower())) else extra
+            drugs = {one or other for one, other in _DOSE_OF.findall(last_sentence(question).lower())}
+            extra = [] if len(drugs) == 1 and drugs <= _BY_MOUTH else extra
         named = {route.base for route in asked.routes}
         if extra and len(named) == 1 and not _ANOTHER_ROUTE.search(asked.rest):
             return Finding("wrong", f"{extra[0].base} where the question says {named.pop()}")

@@ -5,6 +5,7 @@ from functools import lru_cache
 
 from medrl.verifiers.normalise import normal
 from medrl.verifiers.patterns import Pattern
+from medrl.verifiers.wording import Asked, repeats
 
 # What is measured, in English and Chinese, and the names of too much and too little of it; "" where there is none.
 _ANALYTES = (
@@ -78,20 +79,22 @@ _FIGURE = re.compile(r" ?[（(](?P<sign>[<>＜＞≤≥]) ?[\d.]+ ?[A-Za-zμµ/�
 
 _CAUSED = Pattern(
     r",? (?:from|after|due to|because of|following|caused by|secondary to|as a result of|owing to) "
-    r"(?!.*\b(?:not|no|or|err|errors?|artefact|artifact|mista\w+|misread\w*|spurious|wrong|pseudo\w*|lab\w*|normal|really)\b)"
-    r"[^.,;]{3,80}$",
+    r"(?P<cause>[^.,;]{3,80})$",
     re.IGNORECASE,
 )
 
 
-def named_level(text: str) -> str:
-    """What a whole text says of a level in the blood, by its name: "the potassium is high" is hyperkalemia; else ""."""
+def named_level(text: str, asked: Asked | None = None) -> str:
+    """What a whole text says of a level in the blood, by its name: "the potassium is high" is hyperkalemia; else "".
+
+    A cause may follow that the question, where it is given, names.
+    """
     if len(text) < 16 and (ion := _ION.fullmatch(text.strip(" .。"))):
         text = f"血{_IONS.get(ion['ion'], ion['ion'])}{_ARROWS.get(ion['way'], ion['way'])}"
     if not 2 < len(text) <= 120 or not _MAY.may_match(text):
         return ""
     caused = _CAUSED.search(text)
-    if caused and not _MAY.search(caused[0]):
+    if caused and asked and not _MAY.search(caused[0]) and repeats(caused["cause"], asked):
         text = text[: caused.start()]
     return _named(text) if len(text) <= 80 else ""
 
@@ -125,16 +128,6 @@ def _named(text: str) -> str:
 _PRESSURE = next(i for i, (english, *_) in enumerate(_ANALYTES) if english == "pressure")
 
 
-# A disorder of the blood's chemistry, and what an answer says that it comes from.
-_DISORDER = Pattern(r"(?:acidosis|alkalosis|[a-z]{4}[ae]?emia|capnia)$", re.IGNORECASE)
-_SOURCE = Pattern(
-    r",? (?:from|due to|caused by|secondary to|because of) "
-    r"(?P<what>(?!.*\b(?:not|no|or|err|errors?|artefact|artifact|mista\w+|spurious|wrong|pseudo\w*|lab\w*|normal|really)\b)"
-    r"[A-Za-z -]{3,60})$",
-    re.IGNORECASE,
-)
-
-
 def level_asked(text: str, question: str) -> str:
     """Whether the name of a level, of what a question asks about, says increased or decreased; "" of any other text."""
     number, pole = _NAMED.get(normal(text), (0, "")) if len(text) < 30 else (0, "")
@@ -147,9 +140,3 @@ _NAMED = {
     for name, pole in zip(row[2:], ("increased", "decreased"), strict=True)
     if name and number != _PRESSURE
 }
-
-
-def source_of(reference: str, text: str) -> str:
-    """The end of a text that says what a disorder of the blood's chemistry comes from: "acidosis from vomiting"; or ""."""
-    found = _SOURCE.search(text) if _DISORDER.search(reference) else None
-    return found[0] if found else ""

@@ -60,7 +60,7 @@ _OFTEN = re.compile(
 # What changes a number when it stands just before it, whoever says it, and what may follow one and leave it as it is.
 _CHANGES = re.compile(
     r"(?:[-+×*·/√^\d]|\b(?:x|half|double|twice|triple|times|log|ln|within|not|minus|plus|two|three|four|ten)(?: of| a| the)?|"
-    r"[负倍半]|每(?:公斤|千克|kg|平方米|片|支|瓶))\s*$",
+    r"[负倍半]|每(?:(?:公斤|千克|kg)(?:体重)?|平方米|片|支|瓶)|[每单一两双]侧|各|次共)\s*$",
     re.IGNORECASE,
 )
 _FOLLOWS = frozenset(
@@ -117,6 +117,8 @@ class Number(AnswerVerifier):
             return pressure.decide(problem, pair, answer)
         wanted = reference_interval(problem)
         if wanted:
+            if asks_daily(problem.question) and PER_DOSE.search(answer.text):
+                return Verdict.abstain("how much a dose is, where that of a day is asked")
             wanted, text = of_a_day(wanted, answer.text, problem.question)
             if asks_dose(problem.question) and not PER_DOSE.search(str(problem.reference)):
                 text = PER_DOSE.sub("", text).strip()
@@ -408,7 +410,12 @@ def _concluded(text: str) -> str:
     """The one quantity that a text comes to after "so", where what stands before offers nothing; else the text."""
     *before, last = _SO.split(text.rstrip(" .")) if len(text) < 300 else [text]
     offers = not before or _CHOICE.search(text) or _NEGATED.search(text) or _NEVER_SAME.search(text)
-    return text if offers or not _is_alone(last) else last
+    if offers or not _is_alone(last):
+        return text
+    unit = quantities(last)[0].unit
+    found = quantities(before[-1])
+    alike = [q for q in found if not q.unit or not unit or q.unit.dims == unit.dims]
+    return text if alike and alike == found else last  # "20 mg, so 30 mg" says two things
 
 
 def _core(text: str) -> str:

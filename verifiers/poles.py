@@ -15,7 +15,7 @@ from medrl.verifiers.wording import DENIES, PARENS, Asked, last_sentence, says_n
 # Each contrast: its poles with the words that name them. A word inside another is not it ("direct", "indirect").
 _CONTRASTS: tuple[dict[str, str], ...] = (
     {
-        "increased": r"↑|increas\w*|elevat\w*|rais\w+|ris(?:e|es|en|ing)|high(?:er)?|up|grows?|"
+        "increased": r"↑|increas\w*|elevat\w*|rais\w+|ris(?:e|es|en|ing)|high(?:er)?|up|grows?|above (?:the )?normal|"
         r"prolong\w*|lengthen\w*|延长|上升|升高|增高|增加|增多|增强|上调|偏高|变大",
         "decreased": r"↓|decreas\w*|suppress\w*|reduc\w+|low(?:er|ered|ers)?|falls?|fell|drops?|"
         r"declin\w+|diminish\w*|depress(?:ed|es|ing)|down|"

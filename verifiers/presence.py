@@ -195,7 +195,8 @@ _FAULT = re.compile(
 
 
 _PLEASED = re.compile(
-    r"\s*which is (?:reassuring|good news|a relief|as expected|normal)(?: (?:after|for|in) [\w -]{2,40})?"
+    r"\s*which is (?:reassuring|good news|a relief|as expected|normal)"
+    r"(?: after (?:a|the) (?:fall|injury|accident|procedure|operation|surgery))?"
 )
 
 

@@ -28,6 +28,7 @@ _DIGITS = re.compile(
     rf"(?:{_POWER}| ?(?P<han>[百千万亿]{{1,2}})| ?(?P<word>thousand|million|billion)\b|(?P<half>半))?"
     r"(?:(?: ?/ ?| per | out of |(?<=\b1) in )(?P<below>\d{1,3}(?:,\d{3}){1,3}|\d{1,9})(?![\d.]| ?/|\^|,\d))?"
 )
+_PER = re.compile("[每/]")
 _TENTH = re.compile(r"[一二三四五六七八九1-9](?![\d零一二三四五六七八九十百千万亿.点])")
 _GROUPING = str.maketrans("", "", ", ")  # between thousands
 _PURE_POWER = re.compile(rf"{_OPENS}10 ?\^ ?(?P<bracket>\()?(?P<power>[-+]?\d{{1,2}})(?(bracket)\)|(?!\d))")
@@ -124,10 +125,10 @@ def _plain(text: str) -> str:
         if "氏" in text:
             text = _DEGREES.sub(r"\2\1度", text)
         if "每" in text:
-            text = _RATE.sub(r"\2\3/\1", text)
-            text = _RATE_HAN.sub(r"\g<n>\g<unit>/\g<time>", text)
             if "公斤" in text or "千克" in text or "kg" in text:
                 text = _PER_KG.sub(_by_weight, text)
+            text = _RATE.sub(r"\2\3/\1", text)
+            text = _RATE_HAN.sub(r"\g<n>\g<unit>/\g<time>", text)
         if "次方" in text:
             text = _HAN_POWER.sub(lambda m: f"10^{han_number(m[1]) if m[1] in _HAN_DIGIT else m[1]}", text)
     if not _DIGIT.search(text):
@@ -146,7 +147,7 @@ _VULGAR = re.compile("(?<![\\d.,])(\\d{0,4}) ?([¼½¾⅐-⅞])")
 
 _PER_KG = re.compile(  # 每公斤体重6～8毫升, 每公斤每小时0.1 U
     r"(?:每(?P<first>小时|分钟))?每(?:公斤|千克|kg)(?:体重)?(?:每(?P<then>小时|分钟))? ?"
-    r"(?P<n>\d[\d.]{0,8}(?: ?[-~至到] ?\d[\d.]{0,8})?) ?"
+    r"(?P<n>\d[\d.]{0,8}(?: ?[-~至到] ?\d[\d.]{0,8})?|[零一二两三四五六七八九十百千点]{1,8}) ?"
     r"(?P<unit>毫升|升|毫克|微克|克|单位|千卡|m[Ll]|L|mg|mcg|[uμ]g|g|IU|U|kcal|mmol)(?![A-Za-z/])"
 )
 
@@ -262,7 +263,7 @@ def _with_unit(
     if text[end : end + 1] == "个" and text[end + 1 : end + 2] in ("/", "每"):
         end += 1  # 十万个/毫升
     unit, after = read_unit(text, end)
-    if text[after : after + 1] == "半" and after > end:
+    if text[after : after + 1] == "半" and after > end and not _PER.search(text[end:after]):  # no 六毫摩尔每升半
         number, after = number + Fraction(1, 2), after + 1
     elif unit and text[after - 1] == "度" and (tenth := _TENTH.match(text, after)):
         number, after = number + Fraction(_HAN_DIGIT.get(tenth[0]) or int(tenth[0]), 10), after + 1  # 三十八度五

@@ -78,6 +78,7 @@ _ASKS_FLUID = re.compile(
 _LY = {"daily": "day", "hourly": "hour", "weekly": "week"}
 _DOSE_HAN = r"(?P<dose>[\d.,]{1,12} ?(?:[A-Za-zμ]{1,6}|毫克|微克|克|毫升|升|单位))(?![A-Za-zμ/])"
 _EACH_HAN = re.compile(rf"每(?P<unit>日|天|小时|分钟|周) ?{_DOSE_HAN}")
+_ASKS_KG = re.compile(r"每(?:公斤|千克|kg)(?:体重)?[^，。,\d]{0,8}(?:多少|几)")
 _EACH_KG = re.compile(rf"每(?:公斤|千克|kg)(?:体重)? ?{_DOSE_HAN}")
 
 
@@ -95,6 +96,8 @@ def as_asked(problem: Problem, reference: Quantity, text: str) -> str:
         text = _EACH_TIME.sub(" per dose", _WITH_EACH.sub(" per dose", text))
     elif dims and asks_dose(problem.question):
         text = PER_DOSE.sub("", text).strip()
+    if dims and "body mass" not in dims and _ASKS_KG.search(problem.question):
+        text = text.replace("/kg", "")
     if "每" in text and dims.get("body mass") == -1:
         text = _EACH_KG.sub(r"\g<dose>/kg", text)
     if dims.get("volume") == -1 or dims.get("body mass") == -1:

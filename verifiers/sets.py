@@ -59,9 +59,17 @@ class SetOf(VocabularyVerifier):
             return Verdict.failed(f"problem {problem.id!r} has an empty set as its reference", "invalid")
         if not answer.committed and not self.partial:
             return Verdict.abstain("a long answer without a committed list")
-        given = split_items(answer.text)
+        text = answer.text
+        if letters := _LETTERS.match(text):
+            if letters[1].replace("-", "") not in problem.question.replace("-", ""):
+                return Verdict.abstain("the answer's letters may stand for another order")
+            text = text[letters.end() :]
+        given = split_items(text)
         if len(given) < len(wanted) and all(map(_COUNT.fullmatch, wanted)):
-            given = [item for item in map(peel, _BETWEEN_COUNTS.split(answer.text)) if compact(item)]  # 0-1-6个月
+            counts = [item for item in map(peel, _BETWEEN_COUNTS.split(text)) if compact(item)]  # 0-1-6个月
+            if len(counts) == len(wanted) and not _rises_alike(text, counts, wanted):
+                return Verdict.abstain("figures in another order, or ranges of them")
+            given = counts
         rule = Text("plain", self.vocabulary)
         known = vocabulary(self.vocabulary)
 
@@ -71,12 +79,6 @@ class SetOf(VocabularyVerifier):
         def verdict(item: str, name: str) -> Verdict:
             if _same_item(item, name, ending, problem.question):
                 return Verdict.right("the same item")
-            if (
-                _shortened(item, name)
-                and asks_order(problem.question)
-                and sum(_shortened(item, w) for w in wanted) == 1
-            ):
-                return Verdict.right("the same step, shortened")
             whole = _decided(item, name, problem.question, rule, known)
             if not shared or whole.score == 1.0:
                 return whole
@@ -110,6 +112,14 @@ class SetOf(VocabularyVerifier):
 
 _COUNT = re.compile(r"第?\d{1,4}[^\d]{0,6}")
 _BETWEEN_COUNTS = re.compile(r"(?<=\d)\s*[、,，;；/-]\s*(?=\d)")
+_LETTERS = re.compile(r"\s*([A-Z](?:-[A-Z]){1,5})[:：]\s*")  # C-A-B：
+
+
+def _rises_alike(text: str, counts: list[str], wanted: list[str]) -> bool:
+    """Whether the figures of a text follow each other as the wanted ones do, one mark between them all."""
+    figures = [[int(figure) for figure in re.findall(r"\d+", " ".join(items))] for items in (counts, wanted)]
+    ranks = [sorted(range(len(row)), key=row.__getitem__) for row in figures]
+    return ranks[0] == ranks[1] and len({mark.strip() for mark in _BETWEEN_COUNTS.findall(text)}) == 1
 
 
 def _shared_beginning(items: list[str], question: str) -> str:
@@ -178,13 +188,6 @@ def _same_item(item: str, name: str, ending: str, question: str) -> bool:
     )
 
 
-def _shortened(item: str, name: str) -> bool:
-    """Whether a Chinese step is another's last words: 按压 of 胸外按压."""
-    dropped = name.removesuffix(item)
-    return len(item) > 1 and has_han(item) and dropped not in ("", name) and not _ENDS_IT.search(dropped)
-
-
-_ENDS_IT = re.compile("[停撤拔松解禁拒去除避非不无未反逆止]")
 _ORGANS = {
     **{organ: organ[0] for organ in ("心脏", "肝脏", "脾脏", "肾脏", "肺脏", "胰脏")},
     "大脑": "脑",
@@ -257,7 +260,7 @@ def _asks_several(question: str) -> bool:
 
 # What only says that a list follows: "The triad:", 四主征：.
 _ANNOUNCED = re.compile(
-    r"^\s*[A-Z](?:-[A-Z]){1,5}[:：]\s*|^\s*[^:：;；,，、\n\d]{0,24}(?:triad|tetrad|pentad|components?|elements?|features?|signs|symptoms|criteria|steps|phases|stages|"
+    r"^\s*[^:：;；,，、\n\d]{0,24}(?:triad|tetrad|pentad|components?|elements?|features?|signs|symptoms|criteria|steps|phases|stages|"
     r"order|sequence|answer|are|include[sd]?|征|联症?|要素|体征|症状|表现|包括|如下|顺序|步骤|答案|分为|"
     r"有)(?: is| are)?[:：]\s*(?=\S)",
     re.IGNORECASE,

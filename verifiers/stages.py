@@ -101,7 +101,7 @@ def by_stage(question: str, reference: str, text: str) -> Verdict | None:
     offered = [_only(part.strip(" ,，"))[0] for part in _OR.split(text)] if given is None and len(text) < 60 else []
     if len(offered) > 1 and None not in offered and len(set(offered)) > 1:
         return Verdict.wrong("an open choice of stages")
-    if given is None or of_another_scale(text, f"{question} {reference}"):
+    if given is None or of_another_scale(text, question, reference):
         return None
     if _TURNS.search(before[-40:]) or DENIES.search(before) or _OR.search(after):
         return None
@@ -171,8 +171,16 @@ _SAME_SORT = {"phase": "stage", "期": "stage", "级": "grade class", "度": "de
               "degree": "degree grade", "类": "class category", "group": "group category", "型": "type"}  # fmt: skip
 
 
-def of_another_scale(text: str, problem: str) -> bool:
+# What counts in Chinese: 级 and 度 are of two scales, though "grade" may be either.
+_COUNTER = re.compile(r"[\dIVXⅠ-Ⅻ一二三四五六七八九十][a-e]?\s?([期级度类型°])", re.IGNORECASE)
+
+
+def of_another_scale(text: str, question: str, reference: str) -> bool:
     """Whether an answer names a scale (NYHA, CCS) that the problem does not, or none of its sorts of one (grade)."""
+    problem = f"{question} {reference}"
+    ours, theirs = ({c.replace("°", "度") for c in _COUNTER.findall(one)} for one in (reference, text))
+    if ours and theirs and ours.isdisjoint(theirs) and not _PRESSURE.search(problem):
+        return True
     scales = {found.casefold() for found in _SCALE.findall(text) if found != "who"}
     if any(scale not in problem.casefold() for scale in scales):
         return True

@@ -52,7 +52,7 @@ def _by_vocabulary(reading: Reading, known: Vocabulary) -> Verdict | None:
     """What the vocabulary says of the head, as it is written or with one name's misspelling mended."""
     head, reference, asked = reading.head, reading.reference, reading.asked
     verdict = by_concepts(head, reference, known, asked)
-    if verdict is None and (level := named_level(head)):
+    if verdict is None and (level := named_level(head, asked)):
         return by_concepts(level, reference, known, asked)
     if verdict is None and not head.isascii():
         return _misspelt(reading, known)

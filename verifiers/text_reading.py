@@ -17,14 +17,13 @@ from medrl.verifiers.asides import (
 from medrl.verifiers.claims import says_another
 from medrl.verifiers.concepts import Vocabulary
 from medrl.verifiers.ellipsis import spoken_of
-from medrl.verifiers.levels import source_of
 from medrl.verifiers.normalise import compact, tokens
 from medrl.verifiers.parts import Reference
 from medrl.verifiers.patterns import Pattern
 from medrl.verifiers.predicates import takes_back
 from medrl.verifiers.scripts import has_han, simplified
 from medrl.verifiers.wanted import Wanted
-from medrl.verifiers.wording import DIFFERENTIAL_ASIDE, PARENS, Asked, before_another, head_of, peel, says_nothing
+from medrl.verifiers.wording import DIFFERENTIAL_ASIDE, PARENS, Asked, before_another, head_of, peel, repeats
 
 _UNKNOWN = Reference((), frozenset(), (), frozenset())
 
@@ -35,7 +34,7 @@ class Reading:
     Attributes:
         text: The answer in one script, without what it says of other things.
         whole: The text without what leads up to an answer and without parentheses that explain.
-        core: The whole without a sign that is there, a cause of which nothing is said, and where something comes from.
+        core: The whole without a sign that is there, and a cause that the question names.
         head: The part of the core that names something.
         tail: What follows the head.
     """
@@ -71,10 +70,7 @@ class Reading:
         if _POSITIVE.search(core) and _IS_POSITIVE.search(self.term):
             core = _POSITIVE.sub("", core)
         cause = _CAUSE.search(core)
-        if cause and says_nothing(tokens(core[cause.end() :]), self.asked):
-            return core[: cause.start()]
-        source = source_of(self.term, core) if self.known else ""
-        return core[: -len(source)] if source and not self.says_another(source) else core
+        return core[: cause.start()] if cause and repeats(core[cause.end() :], self.asked) else core
 
     @cached_property
     def explained(self) -> bool:

@@ -231,7 +231,7 @@ def _pole(reading: Reading) -> Verdict | None:
     pole = (by_pole(question, term, head) if head != core else None) or by_ellipsis(head, term, reading.asked)
     if pole is None and reading.known:
         pole = by_han_ellipsis(head, reading.reference, reading.known, question, reading.asked)
-    if pole and pole.score == 1.0 and of_another_scale(core, f"{question} {term}"):
+    if pole and pole.score == 1.0 and of_another_scale(core, question, term):
         return Verdict.abstain("the answer names another scale")
     return pole
 

@@ -44,7 +44,7 @@ _LEAD = re.compile(
     r"(?:初步|临床|目前|首要|最终|入院)(?:诊断|考虑|印象)(?:为|是)?|(?:综合|根据)(?:判断|分析|考虑)|综上(?:所述)?|"
     r"由此|据此|因此|所以|"
     r"(?:信息|资料|证据|病史)(?:较|很|尚|虽)?(?:有限|不足|不全|不完整)[，,]?(?:但|不过)?|看来|看起来|更?像是|似乎是?|最符合|"
-    r"考虑为|考虑|诊断为|就是|即为?|即是|属于|提示|偏向|符合|是|为|患者|该患者|本例|患有?(?![侧处肢眼耳肾肺])|行(?![为走经])(?:一次)?|做(?:一?[个次])?|(?:静脉)?给予|予以"
+    r"考虑为|考虑|诊断为|就是|即为?|即是|属于|提示|偏向|符合|是|为|患者|该患者|本例|患有?(?![侧处肢眼耳肾肺])|行(?![为走经])(?:一次)?|做(?:一?[个次])?|给予|予以"
     r")[,:，： ]*",
     re.IGNORECASE,
 )
@@ -359,6 +359,13 @@ def says_nothing(words: Iterable[str], asked: Asked) -> bool:
             return False
     left = _HAN_GLUE.sub(" ", han) if han.strip() else ""
     return all(part in asked.han for part in left.split())
+
+
+def repeats(text: str, asked: Asked) -> bool:
+    """Whether a text says something, and nothing that the question does not say."""
+    words = tokens(text)
+    telling = [word for word in words if len(word) > 3]
+    return bool(telling) and says_nothing(words, asked) and asked.words.issuperset(telling)
 
 
 _SENTENCE_END = re.compile(r"(?<=[.?!])\s+|(?<=[。？！])|\n")

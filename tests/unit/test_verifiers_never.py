@@ -80,6 +80,40 @@ HOSTILE = [
     ("诊断？", "脑出血", "脑梗死，需排除脑出血"),
     ("首选药物？", "青霉素", "除青霉素以外的药物"),
     ("Which?", "Aspirin", "Anything but aspirin"),
+    ("血液流经心脏的顺序？", "右心房、右心室、肺动脉、左心房、左心室", "右心房、右心室、动脉、左心房、左心室"),
+    ("缺铁时变化的先后顺序？", "储存铁减少、血清铁降低、血红蛋白降低", "铁减少、铁降低、蛋白降低"),
+    ("外出血的止血顺序？", "直接压迫、抬高患肢、压迫止血点", "直接压迫、患肢、压迫止血点"),
+    ("心肺复苏C-A-B的操作顺序？", "胸外按压、开放气道、人工呼吸", "A-B-C：胸外按压、开放气道、人工呼吸"),
+    ("狂犬疫苗接种在第几天？", "0、3、7、14、28天", "0-7-3-14-28天"),
+    ("狂犬疫苗接种在第几天？", "0、3、7、14、28天", "0-3、7-14、28天"),
+    ("Which electrolyte abnormality does SIADH cause?", "Hyponatremia", "low sodium from a drip arm"),
+    ("Which electrolyte abnormality does SIADH cause?", "Hyponatremia", "hyponatremia due to salt loss"),
+    ("Which electrolyte abnormality in Addison disease?", "Hyperkalemia", "Hyperkalemia from a clotted sample"),
+    (
+        "Which electrolyte abnormality in Addison disease?",
+        "Hyperkalemia",
+        "High potassium after haemolysis in the tube",
+    ),
+    ("Which disorder does lactic acid produce?", "Metabolic acidosis", "Metabolic acidosis from hypoventilation"),
+    ("Which chronic condition?", "Hypertension", "High blood pressure due to a small cuff"),
+    ("Finding?", "No pneumothorax", "No pneumothorax, which is normal in the left lung"),
+    ("Finding?", "No pneumothorax", "No pneumothorax, which is a relief after the small one"),
+    ("Fluid bolus in a child?", "20 mL/kg", "10 mL/kg, so 20 mL/kg"),
+    ("Daily dose?", "30 mg", "5 mg x 4 = 20 mg, so 30 mg"),
+    ("Score?", "30", "It should be 12; so 30"),
+    ("AF on bisoprolol, now septic; ceftriaxone dose?", "2 g daily", "2 g PO daily"),
+    ("He takes metformin. Insulin glargine is started; dose?", "10 units once daily", "10 units orally once daily"),
+    ("轻度脱水的首选治疗？", "口服补液盐", "静脉给予口服补液盐"),
+    ("高血压分级？", "2级高血压", "二度"),
+    ("心功能分级？", "NYHA Ⅲ级", "三度"),
+    ("烧伤深度？", "浅Ⅱ度", "浅二级"),
+    ("肾上腺素剂量？", "0.5 mg", "每公斤体重零点五毫克"),
+    ("双上肢占体表面积多少？", "18%", "单侧18%"),
+    ("双上肢占体表面积多少？", "18%", "双上肢各18%"),
+    ("乙肝疫苗每次多少？", "0.5 ml", "两次共0.5ml"),
+    ("血钾？", "6.5 mmol/L", "六毫摩尔每升半"),
+    ("垂体ACTH腺瘤所致疾病？", "库欣病", "庫欣氏症"),
+    ("What is the daily dose of amikacin?", "15-20 mg/kg/day", "15-20 mg/kg a dose"),
     ("Which?", "Aspirin", "Aspirin should not be used"),
     ("Next step?", "Needle decompression", "Do not perform needle decompression"),
     ("Next step?", "Intubation", "Delay intubation"),
@@ -516,6 +550,23 @@ def test_a_yes_or_no_that_says_why_is_accepted(question: str, reference: str, te
 
 
 @pytest.mark.parametrize(
+    ("question", "reference", "text"),
+    [
+        ("多巴胺滴速？", "0.5 μg/kg/min", "每公斤每分钟0.5微克"),
+        ("首次补液量？", "20 ml/kg", "每公斤二十毫升"),
+        ("每公斤补液多少？", "20 ml", "每公斤二十毫升"),
+        ("What happens to TSH?", "Increased", "above normal"),
+        ("What is the dose of metformin?", "500 mg once daily", "500 mg orally once daily"),
+        ("心肺复苏C-A-B的操作顺序？", "胸外按压、开放气道、人工呼吸", "C-A-B：胸外按压、开放气道、人工呼吸"),
+        ("狂犬疫苗接种在第几天？", "0、3、7、14、28天", "0-3-7-14-28天"),
+        ("Which electrolyte abnormality does SIADH cause?", "Hyponatremia", "low sodium due to SIADH"),
+    ],
+)
+def test_a_right_answer_beside_the_wrong_ones_is_accepted(question: str, reference: str, text: str) -> None:
+    assert RULE.verify(Problem("1", ask(question), reference), text).score == 1.0
+
+
+@pytest.mark.parametrize(
     ("reference", "text"),
     [
         ("Aspergilloma", "Fungus ball"),
@@ -573,6 +624,13 @@ TURNED = [
         ("哪项不是肝硬化体征？", SIGNS, "C", "环形红斑是肝硬化体征"),
         ("哪项不是肝硬化体征？", SIGNS, "C", "C是肝硬化体征"),
         ("除哪项外均为肝硬化体征？", SIGNS, "C", "C是肝硬化体征"),
+        ("下列正确的有哪些？", SIGNS, "AB", "AB，D属于本题正确项"),
+        ("下列正确的有哪些？", SIGNS, "AB", "AB，C属于该病表现"),
+        ("首选的是？", SIGNS, "A", "A，D为更符合的体征"),
+        ("首选的检查是？", SIGNS, "C", "C排除后选B"),
+        ("下列错误的是？", SIGNS, "D", "D为正确治疗"),
+        ("下列错误的是？", SIGNS, "D", "D选项正确"),
+        ("最佳治疗？", WAYS, "A", "手术待排"),
         ("最佳治疗？", WAYS, "A", "A为禁忌"),
         ("最佳治疗？", WAYS, "A", "手术为禁忌"),
         ("Best treatment?", {"A": "Surgery", "B": "Radiotherapy"}, "A", "A is contraindicated"),

@@ -219,7 +219,7 @@ def test_hedges_and_lists(text: str, expected: float | None) -> None:
         ("What is deficient?", "Phenylalanine hydroxylase", "PAH", OPEN),
         ("Which antibody?", "Anti-Jo-1", "Antibody against histidyl-tRNA synthetase", RIGHT),
         ("Which antibody?", "Anti-Jo-1", "Antibody against Mi-2", WRONG),
-        ("Which disturbance?", "Hypocalcemia", "Low calcium from removal of the parathyroids", RIGHT),
+        ("Which disturbance?", "Hypocalcemia", "Low calcium from removal of the parathyroids", OPEN),
         ("Which disturbance?", "Hypocalcemia", "Low calcium due to a lab error", OPEN),
         ("Which disturbance?", "Respiratory acidosis", "respiratory acidosis from metabolic acidosis", OPEN),
         ("Which allele?", "HLA-B*57:01", "B*5701", RIGHT),
