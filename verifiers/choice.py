@@ -22,6 +22,7 @@ from medrl.verifiers.wording import REVERSED, before_differential
 
 OPEN = "an open choice between several options"
 NEITHER = "neither a letter nor an option's text"
+MAY_TURN = "words beside the option may turn it"
 NUMBER_AMONG_WORDS = "a number among other words"
 
 _NEGATED = re.compile(
@@ -176,7 +177,7 @@ class Choice(VocabularyVerifier):
         if chosen == wanted and (contraindicated(tidy, options, problem.question) & chosen):
             return Verdict.abstain("it calls the reference contraindicated")
         if chosen == wanted and not (said and said.chosen) and not self._stands(problem, answer, options, chosen):
-            return Verdict.abstain("words beside the option may turn it")
+            return Verdict.abstain(MAY_TURN)
         if chosen == wanted:
             return Verdict.right(f"{_join(chosen)}, as the reference")
         if len(chosen) > 1 and len(wanted) == 1:

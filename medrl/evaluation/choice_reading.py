@@ -18,7 +18,7 @@ from typing import Literal, NamedTuple
 from medrl.rewards.refusal import refuses
 from medrl.types import Problem, Response, Verdict
 from medrl.verifiers import Typed
-from medrl.verifiers.choice import NEITHER, NUMBER_AMONG_WORDS, OPEN, chosen_labels, wanted_labels
+from medrl.verifiers.choice import MAY_TURN, NEITHER, NUMBER_AMONG_WORDS, OPEN, chosen_labels, wanted_labels
 from medrl.verifiers.extract import Extracted, Format, sections
 from medrl.verifiers.reading import read
 
@@ -108,8 +108,8 @@ def uncommitted(problem: Problem, response: Response, verdict: Verdict, format: 
     if several or chosen == OPEN or (not by_rule and _both(answer, options)):
         return True
     rule = verdict if by_rule else Typed(format).check_safely(problem, response)
-    if rule.status != "abstain" or rule.stage not in _RULES:
-        return False
+    if rule.status != "abstain" or rule.stage not in _RULES or rule.reason == MAY_TURN:
+        return False  # it names the option; whether the words around it leave it so is for a judge to say
     return bool(answer.earlier) or not _other_words(answer.text, options)
 
 

@@ -52,8 +52,8 @@ def test_gpt_4o_on_the_demonstration_rows_of_huatuogpt_o1(shared_data: Path) -> 
     found = set_figures("o1_demo", score(answers))
     assert found["problems"] == 93 and found["unanswered"] > 0.5
     assert 0.2 < found["accuracy"]["first"]["value"] < 0.5
-    assert found["accuracy"]["strict"]["value"] is None and found["unscored"] == {"undecided": 11}  # in other words
-    assert found["accuracy"]["strict"]["bounds"] == pytest.approx([7 / 93, 18 / 93])
+    assert found["accuracy"]["strict"]["value"] is None and found["unscored"] == {"undecided": 18}  # in other words
+    assert found["accuracy"]["strict"]["bounds"] == pytest.approx([0.0, 18 / 93])
     open_form = load_answers(shared_data / "o1_demo.jsonl", schema="o1_verifiable", response="Response")
     left = set_figures("o1_demo", score(open_form))
     assert left["accuracy"]["strict"]["value"] is None and left["unscored"]["undecided"] > 80  # rules abstain on prose
