@@ -94,6 +94,7 @@ FREQUENCY = words(
     r"\b(?:for|over) \w{1,7} (?:days|weeks|months)\b",
     r"每[日天晚早周]|一[天日]|[日天][一二三四\d]次|每\s?\d+\s?小时|睡前|疗程|" r"连[吃用服]|顿服|必要时|早晚",
 )
+CONDITION = words(r"^\W*(?:if|in case|should|unless|suppose)\b", r"^\W*(?:如果|要是|若|万一|假如|倘若)")
 IF = words(r"\b(?:if|when|should|once|unless|until|with|in case of|earlier)\b", r"如果|要是|若|一旦|出现|万一|有")
 RETURN = words(
     r"\b(?:come (?:straight )?back|return|back here|review|recheck|see me|see you|"

@@ -4,10 +4,11 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from medrl.rewards.consultation import Consultation, asked_in
-from medrl.rewards.consultation_lexicon import Lexicon, Sentence
+from medrl.rewards.consultation_lexicon import Lexicon, Named, Sentence
 from medrl.rewards.consultation_words import (
     AVOIDED,
     CLAUSES,
+    CONDITION,
     COURTESY,
     CUE,
     DENIED,
@@ -24,8 +25,9 @@ from medrl.rewards.consultation_words import (
     WITHIN_TIME,
 )
 
-SUPPORTED = 0.6  # share of the best disease's findings that another must explain to be as good a diagnosis
+SUPPORTED = 0.7  # share of the best disease's findings that another must explain to be as good a diagnosis
 UNKNOWN = 0.5  # credit of what no table can confirm or contradict
+UNSAID = 0.3  # credit of a drug that fits the findings where nobody named a diagnosis
 FEW = 3  # tests in one reply from which on they are a list
 UNNAMED = "a drug without a known name"
 IDLE = {"en": 60, "zh": 20}  # characters of a sentence that says nothing
@@ -51,17 +53,17 @@ class Diagnoses(NamedTuple):
 def diagnoses(said: Sequence[Sentence], before: Consultation, words: Lexicon, enough: int) -> Diagnoses:
     stated: dict[str, int] = {}
     hedged: set[str] = set()
+    support = words.support(before.positives)
     for at, sentence in enumerate(said):
         named = [one for one in sentence.of("disease") if one.key not in before.positives]
-        if not named or DENIED.search(sentence.text):
+        if not named or DENIED.search(sentence.text) or CONDITION.search(sentence.text):
             continue
         if len({one.key for one in named}) > 2 or (HEDGED.search(sentence.text) and not SURE.search(sentence.text)):
             hedged |= {one.key for one in named}
-        elif CUE.search(sentence.text) or named[0].at <= 3:
+        elif CUE.search(sentence.text) or named[0].at <= 3 or _is_plain(named, support):
             for one in named:
                 stated.setdefault(one.key, at)
     stated = {key: at for key, at in stated.items() if key not in hedged}
-    support = words.support(before.positives)
     against = {key for key in stated if support and key in words.world.diseases and support.get(key, 0.0) < SUPPORTED}
     held = frozenset(stated) - against
     one_or_two = 0 < len(stated) <= 2 and not against
@@ -77,6 +79,11 @@ def diagnoses(said: Sequence[Sentence], before: Consultation, words: Lexicon, en
         held if one_or_two else frozenset(),
         frozenset(stated.values()),
     )
+
+
+def _is_plain(named: Sequence[Named], support: Mapping[str, float]) -> bool:
+    """Whether a sentence that no cue announces states a diagnosis: it names one disease, and the findings speak for it."""
+    return len({one.key for one in named}) == 1 and support.get(named[0].key, 0.0) >= SUPPORTED
 
 
 def _credit(key: str, support: Mapping[str, float], positives: frozenset[str], words: Lexicon) -> float:
@@ -107,12 +114,14 @@ def acts_of(sentence: Sentence, before: Consultation, words: Lexicon, committed:
     drugs = [one.key for one in sentence.of("drug") if one.key not in before.heard or dose]
     if AVOIDED.search(text) and not dose:
         drugs = []
-    about = committed | before.diagnosed | _supported(before, words)
+    diagnosed = committed | before.diagnosed
+    about = diagnosed or _supported(before, words)
     given = tuple(drugs) if drugs and (dose or not hedged or TAKE.search(text)) else ()
     if dose and frequency and not drugs and not AVOIDED.search(text):
         given = (UNNAMED,)
     treats = max((_fits(key, about, words) for key in given if key != UNNAMED), default=0.0) * (not hedged)
     treats *= 1.0 if dose and frequency else 0.7 if dose or frequency else 0.4
+    treats *= 1.0 if diagnosed else UNSAID
     procedures = [one.key for one in sentence.of("procedure") if not one.denied]
     tests = [one.key for one in sentence.of("test") if not one.denied]
     if not hedged and not _empty_words(text) and not COURTESY.search(text):  # "a speedy recovery" treats nothing

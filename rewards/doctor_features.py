@@ -39,7 +39,9 @@ FEATURES: Mapping[str, Feature] = {
         +1, "states one or two diagnoses without hedging, after enough findings, by its support in the tables"
     ),
     "treats": Feature(
-        +1, "names a drug with dose and frequency (1), with one of them (0.7) or neither (0.4), or a procedure (0.7)"
+        +1,
+        "names a drug with dose and frequency (1), with one of them (0.7) or neither (0.4), or a procedure (0.7); a drug that "
+        "no diagnosis was named for counts 0.3 of that",
     ),
     "orders": Feature(+1, "orders a named test"),
     "specific": Feature(

@@ -88,7 +88,10 @@ def value(reply: str, *history: str) -> float:
         ("It is not community-acquired pneumonia.", READY, "commits", 0, 0),
         ("Is it community-acquired pneumonia?", READY, "commits", 0, 0),
         (GOOD, READY, "treats", 1, 1),
-        ("吃阿莫西林，每次500 mg，每日三次。", ZH, "treats", 1, 1),
+        ("考虑社区获得性肺炎。吃阿莫西林，每次500 mg，每日三次。", ZH, "treats", 1, 1),
+        ("吃阿莫西林，每次500 mg，每日三次。", ZH, "treats", 0.3, 0.3),  # for what?
+        ("咳痰、发热，基本可以定社区获得性肺炎。", ZH, "commits", 0.9, 1),  # no cue, but the findings speak for it
+        ("如果是社区获得性肺炎就麻烦了。", ZH, "commits", 0, 0),
         ("Avoid amoxicillin.", READY, "treats", 0, 0),
         ("Get a chest X-ray.", READY, "orders", 1, 1),
         (GOOD, READY, "specific", 1, 1),
