@@ -40,8 +40,8 @@ FEATURES: Mapping[str, Feature] = {
     ),
     "treats": Feature(
         +1,
-        "names a drug with dose and frequency (1), with one of them (0.7) or neither (0.4), or a procedure (0.7); a drug that "
-        "no diagnosis was named for counts 0.3 of that",
+        "names a drug with dose and frequency (1), with one of them (0.7) or neither (0.4), or a procedure (0.7); a drug "
+        "that no diagnosis was named for counts 0.3 of that",
     ),
     "orders": Feature(+1, "orders a named test"),
     "specific": Feature(
