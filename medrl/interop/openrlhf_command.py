@@ -172,6 +172,7 @@ OTHERWISE = {
     "optimization.share_prompts": "OpenRLHF passes a prompt once for each response",
     "optimization.undo_mib": "OpenRLHF does not undo an update that was broken off",
     "trainer.max_unscored": "the agent's `resample` and the dynamic filter take its place, see docs/interop.md",
+    "trainer.outage_patience": "OpenRLHF asks no judge again; give the client of the judge more retries",
     "trainer.unscored_alarm": "OpenRLHF drops what has no number; `scored/NAME` in its logs tells how much that is",
     "trainer.unscored_window": "OpenRLHF drops what has no number; `scored/NAME` in its logs tells how much that is",
     "trainer.stop_at_accuracy": "OpenRLHF does not stop by accuracy",

@@ -3,6 +3,7 @@
 from medrl.rollouts.ahead import Ahead, Ordered, undisturbed
 from medrl.rollouts.collect import collect, make_requests
 from medrl.rollouts.episodes import Episodes
+from medrl.rollouts.outage import Patient
 from medrl.rollouts.teacher import Classroom, Teacher, policy_written
 from medrl.rollouts.turns import TurnTemplate
 from medrl.rollouts.unscored import believable, unscored_share
@@ -12,6 +13,7 @@ __all__ = [
     "Classroom",
     "Episodes",
     "Ordered",
+    "Patient",
     "Teacher",
     "TurnTemplate",
     "believable",

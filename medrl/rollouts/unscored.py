@@ -1,8 +1,8 @@
 """How many rollouts have no score, and what that means for a step and for a run.
 
 A step of whose rollouts too many went unscored trains nothing: what is left of it is what the judge happened to manage. A run
-stops when the share passes the bound over a window of steps, so that a judge that is down for a minute costs idle steps,
-and one that is down for good stops the run.
+stops when the share passes the bound over a window of steps: short outages are waited for (`outage`), longer ones cost idle
+steps, and a judge that is down for good stops the run.
 """
 
 from collections import Counter
@@ -67,7 +67,11 @@ def _failed(scored: Sequence[ScoredGroup]) -> list[Score]:
 
 
 def _asked(scored: Sequence[ScoredGroup]) -> int:
-    scores = [score for group in policy_written(scored) for score in group.scores]
+    return asked_of([score for group in policy_written(scored) for score in group.scores])
+
+
+def asked_of(scores: Sequence[Score]) -> int:
+    """Of how many rollouts with these scores a verifier was asked; all, where none was asked."""
     judged = [any(part.verdict is not None for part in score.parts.values()) for score in scores]
     return sum(j or s.value is None for j, s in zip(judged, scores, strict=True)) if any(judged) else len(scores)
 

@@ -27,6 +27,7 @@ from medrl.rollouts import (
     Classroom,
     Episodes,
     Ordered,
+    Patient,
     Teacher,
     TurnTemplate,
     believable,
@@ -132,7 +133,8 @@ class Trainer:
             reference="ref_logprobs" in self.algorithm.needs,
             max_rows=max_rows,
         )
-        self.scorer = self.placement.scorer(reward)
+        patience = self.settings.outage_patience
+        self.scorer = Patient(self.placement.scorer(reward), self.settings.max_unscored, patience, self.console.say)
         if max_staleness and not self.placement.concurrent:
             raise ValueError(f"max_staleness is {max_staleness}, but this placement samples and trains in turn; take 0")
         self.sampler = ProblemSampler(self.problems, seed=seed_of(seed, "order"))

@@ -37,6 +37,10 @@ class TrainerSettings:
     """A step trains nothing when more than this share of what its verifiers were asked about has no score, and the run stops
     with an error when more than this share has none over the last `unscored_window` steps. Typical 0.1 to 0.5."""
 
+    outage_patience: float = 120.0
+    """Seconds for which scoring waits where a judge that has worked before fails on more than `max_unscored` of a group: what
+    it failed on is scored again, after pauses. 0 never waits; typical 60 to 600."""
+
     unscored_alarm: float | None = 0.3
     """Warn when having no score goes with short or long responses, or with danger, by a rank correlation of more than
     this over the last steps: a policy that gains by making its judge fail looks like that. 0.1 to 0.5; empty for never."""
@@ -71,6 +75,7 @@ class TrainerSettings:
             for name, least in (
                 ("steps", 0), ("problems_per_step", 1), ("rollouts_per_problem", 2),
                 ("evaluate_every", 0), ("stop_grace", 0), ("save_every", 0), ("keep_checkpoints", 1), ("unscored_window", 1),
+                ("outage_patience", 0),
             )
             if getattr(self, name) < least
         ]  # fmt: skip

@@ -22,7 +22,7 @@ from medrl.learners import Optimization
 from medrl.models import Policy
 from medrl.rewards import Reward, RewardContext, RubricReward, Scores
 from medrl.rollouts import believable
-from medrl.tracking import RunFolder
+from medrl.tracking import RunConsole, RunFolder
 from medrl.trainers import Trainer, TrainerSettings
 from medrl.types import Group, Problem, Response, Score, ScoredGroup, ask
 
@@ -57,7 +57,9 @@ class Flaky(Reward):
         return Score(1.0 - min(1.0, sum(c in "aeiou" for c in text) / 4))
 
 
-def fitted(policy: Policy, reward: Reward, steps: int = 5, **knobs: Any) -> tuple[Trainer, list[dict[str, Tensor]]]:
+def fitted(
+    policy: Policy, reward: Reward, steps: int = 5, *, console: RunConsole | None = None, **knobs: Any
+) -> tuple[Trainer, list[dict[str, Tensor]]]:
     """A finished run, and the weights after each step."""
     weights: list[dict[str, Tensor]] = []
 
@@ -74,12 +76,13 @@ def fitted(policy: Policy, reward: Reward, steps: int = 5, **knobs: Any) -> tupl
             "rollouts_per_problem": 6,
             "evaluate_every": 0,
             "save_every": 0,
+            "outage_patience": 0.0,
             **knobs,
         }
     )
     trainer = Trainer(
         policy, PROBLEMS, reward, GRPO(kl_coef=0.0), settings=settings, sampling=Sampling(max_tokens=8),
-        optimization=Optimization(lr=0.01), trackers=[Snapshots()],
+        optimization=Optimization(lr=0.01), trackers=[Snapshots()], console=console,
     )  # fmt: skip
     trainer.fit()
     return trainer, weights
@@ -149,6 +152,60 @@ def test_the_share_is_taken_over_the_window(tmp_path: Path, make_policy: MakePol
         checkpoints.save(trainer, run)
         kept_state = json.loads((run.latest_checkpoint() / "trainer.json").read_text())["unscored"]  # type: ignore[operator]
         assert kept_state == trainer.unscored == [[0, 12], [12, 12], [0, 12]]
+
+
+@dataclass(frozen=True)
+class Down(Flaky):
+    """Few vowels are good. From its `fails`-th group on it fails for `seconds`; texts of `never` fail for good."""
+
+    fails: int = 5
+    seconds: float = 0.0
+    never: str = ""
+    asked: list[float] = field(default_factory=list, compare=False)
+
+    async def assess(self, groups: Sequence[Group], context: RewardContext) -> Scores:
+        self.asked.append(time.monotonic())
+        if len(self.asked) >= self.fails and time.monotonic() < self.asked[self.fails - 1] + self.seconds:
+            return [[Score(None, "timeout", reason="no answer") for _ in group.rollouts] for group in groups]
+        return [
+            [Score(None, "error", reason="cannot")] * len(group.rollouts)
+            if group.problem.id == self.never
+            else [self._score(rollout.text, 0) for rollout in group.rollouts]
+            for group in groups
+        ]
+
+
+def test_an_outage_is_waited_for_and_the_weights_are_those_without_one(make_policy: MakePolicy) -> None:
+    """More groups fail than `max_unscored` bears, in a client that never asks again."""
+    lines: list[str] = []
+
+    class Lines(RunConsole):
+        def say(self, text: str, *, style: str | None = None) -> None:
+            if text.startswith(("the judge", "scored again")):
+                lines.append(text)
+
+    ends = []
+    for seconds in (0.0, 2.0):  # at the third step
+        reward = Down(seconds=seconds)
+        trainer, weights = fitted(make_policy(), reward, steps=4, outage_patience=60.0, console=Lines(quiet=True))
+        ends.append(weights[-1])
+        assert [lost for lost, _ in trainer.unscored] == [0, 0, 0, 0]
+    assert same(*ends)
+    assert len(reward.asked) > 9  # eight groups, and more than one of them again
+    assert lines[0] == "the judge fails; scoring again for at most 60 seconds: no answer"
+    assert lines[-1].startswith("scored again, ")
+
+
+def test_what_can_never_be_scored_waits_once_and_not_at_each_step(make_policy: MakePolicy) -> None:
+    started = time.monotonic()
+    trainer, _ = fitted(make_policy(), Down(never="p0"), steps=8, outage_patience=1.5)
+    assert sum(lost for lost, _ in trainer.unscored) == 4 * 6  # an epoch is two steps
+    assert time.monotonic() - started < 8.0
+
+
+def test_a_judge_that_never_worked_is_told_at_once(make_policy: MakePolicy) -> None:
+    with pytest.raises(RewardFailed, match="12 of 12 rollouts have no score"):
+        fitted(make_policy(), Flaky(down=(1,)), outage_patience=600.0)
 
 
 @pytest.mark.slow
