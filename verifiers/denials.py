@@ -45,7 +45,7 @@ _ASKS_FORBIDDEN = re.compile(
 _SAYS_FORBIDDEN = re.compile(
     r"(?:(?P<what>[^,;:]{1,60}?) (?:is|are|was|were)(?P<no> not|n't)? |(?P<never>not ))?"
     r"(?:(?P<bad>contraindicated|unsafe|forbidden|prohibited|dangerous|harmful)|(?P<good>safe|allowed|permitted))"
-    r"(?: (?:(?:in|for|with|at|during) (?P<when>[^,;:]{2,60})|here|at all))?",
+    r"(?: (?:here|at all|(?:in|for|with|at|during) (?P<when>[^,;:]{2,60})))?",
 )
 _AVOIDED = re.compile(
     r"(?P<what>[^,;:]{1,60}?) (?:should|must|has to|have to|needs to) (?:always )?be avoided(?: (?:in|for|with|at|during) "

@@ -4,7 +4,7 @@ All patterns are bounded, so that hostile text costs linear time.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -331,10 +331,23 @@ class Asked(NamedTuple):
         printed = first is not None and _SECOND_CHOICE.search(question, first.end())
         words = tokens(question[: first.start()] if first and printed else question)
         han = "" if question.isascii() else "".join(word if word > "\u3400" else " " for word in words)
-        offered = _OFFERED.search((first and question[: first.start()]) or question)
-        either = frozenset(one for word in offered.groups() for one in tokens(word)) if offered else frozenset[str]()
+        asked = (first and question[: first.start()]) or question
+        opposed = next(filter(_one_negates, _NEXT_TO.findall(asked)), None) if " or " in asked else None
+        offered = None if opposed else _OFFERED.search(asked)
+        pair = opposed or (offered.groups() if offered else ())
+        either = frozenset(one for word in pair for one in tokens(word))
         avoid = AVOID.search(question) is not None
         return cls(frozenset(words), han, either if len(either) == 2 else frozenset(), avoid)
+
+
+# "compensated or decompensated": the one is the other with a negation before it.
+_NEXT_TO = re.compile(r"\b(?=([A-Za-z-]{4,30}) or (?:an? |the )?([A-Za-z-]{4,30})\b)")
+_NEGATES = frozenset("un in non non- de a ir im dis".split())
+
+
+def _one_negates(pair: Sequence[str]) -> bool:
+    short, long = sorted((one.lower() for one in pair), key=len)
+    return long.endswith(short) and long.removesuffix(short) in _NEGATES
 
 
 _OFFERED = re.compile(r"\b([A-Za-z-]{4,30}) (?:[a-z]+ )?or (?:an? |the )?([A-Za-z-]{4,30})\b(?=(?: [\w-]+){0,3}\?)")

@@ -130,7 +130,7 @@ _EXPLAINED = re.compile(
 
 
 def explained(reference: str, question: str) -> Side | None:
-    """Which side a reference is that says it and then says the question again as a statement: "Yes, it is contraindicated"."""
+    """Which side a reference is that says it, and then the question again: "Yes, it is contraindicated"."""
     match = _EXPLAINED.fullmatch(reference.strip())
     found = side(match["side"], question) if match else None
     if match is None or found is None:
