@@ -197,6 +197,8 @@ def _meant(ids: frozenset[int], reference: Reference, known: Vocabulary, asked: 
     if "enzyme" in asked.words and [one for one in ids if _is_enzyme(one, known)] == list(mine):
         return mine
     family = known.family(next(iter(mine)))
+    if family == "drug" and ids - mine <= set(known.broader(next(iter(mine)))):
+        return mine  # a brand of one salt, which is a brand of the drug besides
     others = [known.concepts[one].kind for one in ids - mine if known.family(one) in ("", family)]
     return mine if family and all(kind == "person" for kind in others) else ids
 

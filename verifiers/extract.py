@@ -203,9 +203,10 @@ _REVISES = (
 )
 _I_WILL = r"I(?:'d| would| will|'ll| must| have to| need to| should|'m going to)?"
 _RETRACT = Pattern(
-    r"\b(?:no,? wait|wait,? no|correction|scratch that|let me correct|I was wrong|actually,? no|"
+    r"\b(?:no,? wait|wait,? no|correction|"
+    r"(?:scratch|strike) that,? I meant(?: to say)?|scratch that|let me correct|I was wrong|actually,? no|"
     rf"on second thou?ghts?(?:,? (?:no|actually)\b)?(?:,? {_I_WILL} {_REVISES})?|"
-    rf"(?:{_I_WILL}|let me) {_REVISES}|I take (?:that|it) back|I (?:retract|withdraw) (?:that|this|it)|sorry,? I mean|"
+    rf"(?:{_I_WILL}|let me) {_REVISES}|I take (?:that|it) back|I (?:retract|withdraw) (?:that|this|it)|sorry,? I meant?|"
     r"strike that|"
     r"(?:so )?I (?:must |have to |should )?correct myself|I stand corrected|I misspoke)\b|"
     r"\b(?:so )?that(?: is|'s)? wrong[:;,.]\b|\bbut (?:that|this|it) (?:was|is|would be|turned out to be) (?:wrong|incorrect|"

@@ -19,6 +19,7 @@ from medrl.verifiers.wording import Asked, last_sentence
 _MOST = 20  # characters of a name
 _ASKS_SORT = re.compile("类型|分型|分类|病理|组织学|哪一?[种类型亚]|何[种型类]|什么类?型|几型|亚型")
 _OFFERS = re.compile("[、或]|中最?可能")  # several, which may share the noun
+_ASKED_NOUN = re.compile("(?:哪一?|何|什么)[种型类](?:类?型的?)?([\u3400-\u9fff]{2,8})[？?。]?$")
 _ASKS_FORM = re.compile("剂型|制剂")
 _SORT = re.compile(".{1,6}[型性度级期类状样相]")
 _DENIED_BEFORE = re.compile(
@@ -52,6 +53,8 @@ def _wholes(head: str, term: str, question: str, known: Vocabulary) -> tuple[str
     for one in heads:
         if not _HAN.fullmatch(one) or compact(one) == compact(term):
             continue
+        if (noun := _ASKED_NOUN.search(last)) and one[-1] in "型性" and not known.ids(one):
+            found += [one + noun[1], one[:-1] + noun[1]]
         if _ASKS_SORT.search(last) and not _OFFERS.search(last):
             found += _of_organ(one, term, last)
             found += _of_sort(one, term, last)

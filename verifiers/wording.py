@@ -110,7 +110,7 @@ _DIFFERENTIAL = Pattern(
     r"[,;.] (?:(?:al)?though |but |while |whereas )?(?!(?:it|this|that|which|these|the)\b)[^,.;:\n]{3,60} (?:should|must|has "
     r"to|have to|needs? to|ought to|still (?:has|needs) to) (?:also |still |first )?be (?:excluded|ruled out)\b|"
     r",? with [^,.;:\n]{2,60} (?:as|in) the (?:main |only |chief |principal )?(?:differential|alternative)|"
-    r"[，,；;。]?(?:但|尚|还|仍|同时|另|并)*(?:需|要|应|须|当)?(?:注意)?(?:与|和|同).{0,30}鉴别|，?(?:但|仍|还|"
+    r"[，,；;。]?(?:但|尚|还|仍|同时|另|并|必要时)*(?:需|要|应|须|当)?(?:注意)?(?:与|和|同).{0,30}鉴别|，?(?:但|仍|还|"
     r"同时)?(?:需|应|要|注意|警惕|须)*排除(?=[\u3400-\u9fffA-Za-z]))",
     re.IGNORECASE,
 )
@@ -291,7 +291,9 @@ _OTHERWISE = Pattern(
     r"(?: still| also| first| always)? be (?:excluded|ruled out)(?: first| too| as well| (?:by|with|on) [^.,;]{2,40})?)|"
     r"would (?:(?:typically|usually|instead) )?(?:be (?:painful|painless|(?:non-?)?tender|bilateral|unilateral|febrile|"
     r"afebrile|itchy|pruritic|normal|low|high|elevated|raised|positive|negative|sudden|gradual)|"
-    r"(?:show|cause|give|produce|present with|spare|lack|raise|lower) [a-z][a-z' -]{2,50}))$",
+    r"(?:show|cause|give|produce|present with|spare|lack|raise|lower) [a-z][a-z' -]{2,50}))$|"
+    r"[,;.]\s*an? [a-z][a-z' -]{2,60}? would (?:instead|rather|otherwise) (?:point to|suggest|indicate|mean|imply) "
+    r"[a-z][a-z' -]{2,50}$",
     re.IGNORECASE,
 )
 _BETTER = Pattern(
@@ -302,7 +304,7 @@ _BETTER = Pattern(
 
 def before_another(text: str) -> str:
     """A text without its last clause, where that names another thing that is only to be excluded or would look otherwise."""
-    match = _OTHERWISE.search(text) if len(text) < 300 else None
+    match = _OTHERWISE.search(text.rstrip(" .")) if len(text) < 300 else None
     return text[: match.start()] if match and match.start() > 2 and not _BETTER.search(match[0]) else text
 
 
