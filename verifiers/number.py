@@ -37,7 +37,9 @@ from medrl.verifiers.rates import (
 )
 from medrl.verifiers.reading import TAKES_BACK, AnswerVerifier
 from medrl.verifiers.tolerance import has_limits
+from medrl.verifiers.two_units import in_two_units, without_fold
 from medrl.verifiers.units import read_unit
+from medrl.verifiers.wording import last_sentence
 
 _NEGATED = re.compile(
     r"\b(?:not|never|neither|cannot|anything (?:but|except)|other than|exclud\w+|rule[sd]? out)\b|n't\b|"
@@ -116,6 +118,7 @@ class Number(AnswerVerifier):
         if pair:
             return pressure.decide(problem, pair, answer)
         wanted = reference_interval(problem)
+        answer = answer._replace(text=_without_factor(problem, answer.text))
         if wanted:
             if asks_daily(problem.question) and PER_DOSE.search(answer.text):
                 return Verdict.abstain("how much a dose is, where that of a day is asked")
@@ -137,7 +140,8 @@ class Number(AnswerVerifier):
             return Verdict.right("the same as the reference, as written")
         if reference is None:
             return Verdict.abstain(f"the reference {problem.reference!r:.60} is not one number")
-        finding = self._finding(problem, reference, answer.text)
+        text = without_fold(problem.question, reference, answer.text)
+        finding = in_two_units(reference, text) or self._finding(problem, reference, text)
         back = [quantities(plain(piece)) for piece in answer.after if TAKES_BACK.search(piece)]
         for q in (q for found in back for q in found):
             if compare(problem, reference, q, self.relative_tolerance).outcome != finding.outcome:
@@ -165,7 +169,7 @@ class Number(AnswerVerifier):
         wanted = labels.wanted_label(problem)
         if not wanted:
             return self._amount(problem, reference, text)
-        core = _core(text)
+        core = labels.spelt(_core(text))
         if labels.mixed(core):
             return Finding("abstain", "amounts of several substances")
         bare, label = labels.labelled(core)
@@ -180,6 +184,7 @@ class Number(AnswerVerifier):
 
     def _amount(self, problem: Problem, reference: Quantity, text: str) -> Finding:
         inside = [quantities(part) for part in _ASIDE.findall(plain(text).rpartition("=")[2])] if "(" in text else []
+        text_as_given = text
         text = as_asked(problem, reference, _concluded(_total_of(_core(text))))
         some = _SOME_OF_IT.search(text)
         if some and quantities(text[: some.start()]):
@@ -204,6 +209,8 @@ class Number(AnswerVerifier):
         if often and DAILY.search(often[0]) and asks_daily(problem.question):
             often = None
         if often and often[0].casefold() not in f"{problem.question} {problem.reference}".casefold():
+            if _other_span(problem.question, reference, often[0], found):
+                return Finding("wrong", f"it says {often[0]!r:.20}, where another span is asked")
             return Finding("abstain", f"the answer adds how often ({often[0]!r}), which the problem does not ask")
         if not found:
             return Finding("abstain", "there is no number in the answer")
@@ -231,6 +238,9 @@ class Number(AnswerVerifier):
             return Finding("abstain", f"{often[0]!r} may be part of the unit")
         if findings[-1].outcome != "right":
             return findings[-1]
+        summed = _SUM.search(plain(text_as_given)) if "+" in text_as_given else None
+        if summed and sum(map(int, summed["parts"].split("+"))) == reference.number:
+            inside = []
         if any(compare(problem, reference, q[0], self.relative_tolerance).outcome == "wrong" for q in inside if q):
             return Finding("abstain", "another number stands in parentheses")
         others = [(q.base, q.unit.dims) for q in found if q.unit and q.unit.dims and q not in same] if same else []
@@ -267,6 +277,30 @@ class Number(AnswerVerifier):
         return None
 
 
+def _other_span(question: str, reference: Quantity, often: str, found: list[Quantity]) -> bool:
+    """Whether an answer gives the reference's figure for a day where that of one dose is asked, or the other way round."""
+    if len(found) != 1 or found[0].number != reference.number or _ONCE_A_DAY.search(question):
+        return False
+    if asks_dose(question):
+        return bool(DAILY.search(often)) and not DAILY.search(last_sentence(question))
+    return asks_daily(question) and bool(_EACH_DOSE.fullmatch(often.strip()))
+
+
+def _without_factor(problem: Problem, text: str) -> str:
+    """An answer without the power of ten and the unit that the question states in parentheses: (×10⁹/L)."""
+    asked = _FACTOR.search(plain(problem.question)) if "10" in problem.question else None
+    if asked is None or "10" in str(problem.reference) or "10" not in text:
+        return text
+    return re.sub(rf"(?<=\d) ?[×x*] ?10\^{asked['power']} ?/ ?L(?![A-Za-z])", "", plain(text))
+
+
+_FACTOR = re.compile(r"\((?:单位:? ?)?[×x*] ?10\^(?P<power>\d{1,2}) ?/ ?L\)")
+_SUM = re.compile(r"\((?P<parts>\d{1,3}(?: ?\+ ?\d{1,3}){1,11})\)")
+_EACH_DOSE = re.compile(r"(?:each|per|every) dose|每次|单次", re.IGNORECASE)
+_ONCE_A_DAY = re.compile(
+    r"\bonce (?:a day|daily|per day)|\b(?:qd|od|daily dose)\b|single daily|[每一][日天](?:仅|只)?[一1]次|顿服",
+    re.IGNORECASE,
+)
 _PARTS_FOLLOW = re.compile(r"(?P<whole>[^:,;()]{1,40}): ?(?P<parts>[^()]{6,300})")
 
 
