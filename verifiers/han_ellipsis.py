@@ -35,6 +35,8 @@ def by_han_ellipsis(head: str, reference: Reference, known: Vocabulary, question
     if not asked.han or not has_han(term) or not 1 < len(head) <= 2 * _MOST or len(term) > _MOST:
         return None
     names = {compact(one) for one in reference.terms}
+    if placed := _placed(head, term, question):
+        return placed
     for whole in _wholes(head, term, question, known):
         if compact(whole) in names:
             return Verdict.right(f"with the words of the question it is {term!r:.60}")
@@ -42,6 +44,29 @@ def by_han_ellipsis(head: str, reference: Reference, known: Vocabulary, question
         if verdict:
             return verdict
     return None
+
+
+def _placed(head: str, term: str, question: str) -> Verdict | None:
+    """Of a reference that says where to, 后脱位, an answer that says of what besides, or leaves out where to."""
+    if term[0] not in _PLACES or len(term) > 6 or not _HAN.fullmatch(head):
+        return None
+    at = question.find(term)
+    thing = _THING.search(question[:at]) if at > 0 else None
+    for size in range(len(thing[0]) if thing else 0, 1, -1):
+        before = question[at - size : at]
+        if head.startswith(before) and not any(c in POLES or c in NEGATIONS for c in before):
+            head = head.removeprefix(before)
+            break
+    if head == term:
+        return Verdict.right(f"with the words of the question it is {term!r:.60}")
+    if len(head) == len(term) and head[1:] == term[1:] and head[0] in _PLACES:
+        return Verdict.wrong(f"{head!r:.20}, where {term!r:.20} is right")
+    bare = head.endswith(term[1:]) and not any(c in _PLACES for c in head)
+    return Verdict.wrong("it leaves out where to, which is asked") if bare and "方向" in question else None
+
+
+_PLACES = frozenset("前后上下内外左右")
+_THING = re.compile("[\u3400-\u9fff]{1,8}$")
 
 
 @lru_cache(maxsize=1024)

@@ -31,12 +31,17 @@ _CONTRASTS: tuple[dict[str, str], ...] = (
         "both": r"bilateral(?:ly)?|both sides|双侧?|两侧",
         "neither": r"neither(?: side)?(?! (?:the )?(?:left|right))",
         "same": r"ipsilateral(?:ly)?|(?:the )?same side|(?:to(?:wards?)? )?the side of the lesion|"
-        r"to(?:wards?) the lesion|与?(?:病[灶变]|患处)?的?同侧|患侧|病变侧|病灶侧",
+        r"to(?:wards?) the lesion|与?(?:病[灶变]|患处)?的?同侧|患侧|病变侧|病灶侧|"
+        r"(?:病[灶变]|受损|损伤)(?:的)?那?一侧",
         "other": r"away from the (?:side of the )?lesion|contralateral(?:ly)?|(?:the )?opposite side|"
         r"(?:the )?other side|(?:病[灶变]|患侧)?的?对侧|健侧",
     },
     {"benign": r"benign|良性", "malignant": r"malignan\w+|恶性"},
-    {"positive": r"positive|阳性", "negative": r"negative|阴性"},
+    {
+        "positive": r"positive|(?<![A-Za-z]-)reactive|阳性",
+        "negative": r"negative|non-?reactive|no (?:bacterial )?growth(?: of (?:any )?bacteria)?|nothing grew|阴性|"
+        r"(?:未(?:见|检出|培养出|发现|查到)|没有(?:培养出|检出|发现|见到|查到))[^，。；阴阳假真不非未]{1,8}",
+    },
     {"present": r"present|存在", "absent": r"absent|不存在|缺如"},
     {"direct": r"direct|直接型?", "indirect": r"indirect|间接型?"},
     {"compensated": r"compensated|代偿期?", "decompensated": r"decompensated|失代偿期?"},
