@@ -172,7 +172,8 @@ def by_none(reference: str, head: str, known: Vocabulary | None, asked: Asked) -
         rest = [word for word in tokens(match["what"]) if word not in _NEEDED]
         return Verdict.right("says that there is none") if says_nothing(rest, asked) else None
     found = known.mentions(tokens(head), head) if known else []
-    given = found and known and all(known.family(i) in ("drug", "procedure") for m in found for i in m.ids)
+    kinds = [known.family(i) or known.concepts[i].kind for m in found for i in m.ids if i >= 0] if known else []
+    given = {"drug", "procedure"} & set(kinds) and {"drug", "procedure", "other"}.issuperset(kinds)
     return Verdict.wrong("names one where there is none") if given and NEGATIONS.isdisjoint(tokens(head)) else None
 
 

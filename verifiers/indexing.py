@@ -221,6 +221,8 @@ def loose_key(words: Sequence[str]) -> str:
         return level
     if words[0] > "\u3400" and all(len(word) == 1 and word > "\u3400" for word in words):
         bare = _GENERAL.sub("", whole)
+        if len(bare) > 6 and bare.endswith("血栓形成"):
+            return bare.removesuffix("形成")
         if len(bare) > 4 and (done := _DONE.fullmatch(bare)):
             return done[1] or done[2]
         return bare.removesuffix("症") if len(bare) > 4 and bare[-2] not in "炎发遗合" else bare

@@ -39,7 +39,6 @@ from medrl.verifiers.reading import TAKES_BACK, AnswerVerifier
 from medrl.verifiers.tolerance import has_limits
 from medrl.verifiers.two_units import in_two_units, without_fold
 from medrl.verifiers.units import read_unit
-from medrl.verifiers.wording import last_sentence
 
 _NEGATED = re.compile(
     r"\b(?:not|never|neither|cannot|anything (?:but|except)|other than|exclud\w+|rule[sd]? out)\b|n't\b|"
@@ -282,7 +281,7 @@ def _other_span(question: str, reference: Quantity, often: str, found: list[Quan
     if len(found) != 1 or found[0].number != reference.number or _ONCE_A_DAY.search(question):
         return False
     if asks_dose(question):
-        return bool(DAILY.search(often)) and not DAILY.search(last_sentence(question))
+        return bool(DAILY.search(often)) and not DAILY.search(question)
     return asks_daily(question) and bool(_EACH_DOSE.fullmatch(often.strip()))
 
 

@@ -386,7 +386,15 @@ def repeats(text: str, asked: Asked) -> bool:
 _SENTENCE_END = re.compile(r"(?<=[.?!])\s+|(?<=[。？！])|\n")
 
 
+_HOW_TO_ANSWER = re.compile(
+    r"(?<=[?.]) ?\(?(?:please )?answer (?:only )?(?:with )?(?:yes(?:,| or|/) ?no(?:,? or maybe)?)(?: only)?[.)!]{0,2}\s*$",
+    re.IGNORECASE,
+)
+
+
 @lru_cache(maxsize=1024)
 def last_sentence(text: str) -> str:
-    """The last sentence of a text, which in a question is the one that asks."""
+    """The last sentence of a text, which in a question is the one that asks, without how it is to be answered."""
+    if "nswer" in text[-60:]:
+        text = _HOW_TO_ANSWER.sub("", text)
     return next((sentence for sentence in reversed(_SENTENCE_END.split(text)) if sentence.strip()), "")

@@ -226,7 +226,7 @@ def echoed(text: str, question: str) -> Side | None:
         rest, behind = match["rest"].strip(), asks["rest"].lstrip("不没有否")
         same = bool(match["duty"]) == bool(asks["duty"]) and behind.startswith(rest) and not _UNDOES.search(rest)
         return ("no" if match["no"] else "yes") if same else None
-    match = _VERB.fullmatch(clause.strip().lower())
+    match = _VERB.fullmatch(clause.strip().lower().replace("cannot", "can not"))
     if match is None or not last.startswith(f"{match['verb']} "):
         return None
     rest, asked = normal(match["rest"] or ""), normal(last.rstrip("? "))
