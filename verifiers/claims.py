@@ -7,8 +7,10 @@ reference's, or less than was asked. Words that are neither known nor empty leav
 
 import operator
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import lru_cache
 from typing import NamedTuple
 
 from medrl.types import Verdict
@@ -311,9 +313,27 @@ def _says_less(known: Vocabulary, broad: int, narrow: int) -> bool:
     """
     names = set(known.index.spelt[broad])
     if not any(set(name) < set(other) for name in names for other in known.index.spelt[narrow]):
-        return False
+        return _is_class(known, broad)
     wide = {word for name in names for word in name}
     return not any(set(name) - wide <= _LESS_YET for name in known.index.spelt[narrow] if name not in names)
+
+
+def _is_class(known: Vocabulary, one: int) -> bool:
+    """Whether so many things are known to be kinds of this one that its name alone tells none of them: vasculitis."""
+    named = {word for name in known.index.spelt[one] for word in name}
+    return _kinds_of(known)[one] >= _A_CLASS and named.isdisjoint(_ASKED_FOR)
+
+
+_A_CLASS = 5
+_ASKED_FOR = frozenset(
+    "deficiency infection poisoning toxicity overdose mutation elevated increased decreased low high raised".split()
+)
+
+
+@lru_cache(maxsize=8)
+def _kinds_of(known: Vocabulary) -> Counter[int]:
+    """How many concepts are a kind of each."""
+    return Counter(broad for number in range(len(known.concepts)) for broad in known.broader(number))
 
 
 def says_another(tail: str, reference: Reference, known: Vocabulary) -> bool:

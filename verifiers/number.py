@@ -237,7 +237,7 @@ class Number(AnswerVerifier):
             return Finding("abstain", f"{often[0]!r} may be part of the unit")
         if findings[-1].outcome != "right":
             return findings[-1]
-        summed = _SUM.search(plain(text_as_given)) if "+" in text_as_given else None
+        summed = _SUM.search(plain(text_as_given)) if "+" in text_as_given and text_as_given.count("(") == 1 else None
         if summed and sum(map(int, summed["parts"].split("+"))) == reference.number:
             inside = []
         if any(compare(problem, reference, q[0], self.relative_tolerance).outcome == "wrong" for q in inside if q):

@@ -85,6 +85,6 @@ NO_ANSWER = re.compile(
 # References that say so themselves.
 UNCERTAIN = re.compile(
     r"\b(?:unknown|uncertain|unclear|undetermined|indeterminate|cannot|not|more|further|refer\w*|consult\w*|idiopathic|none)\b|"
-    r"不明|无法|不能|待查|进一步|未明|完善|就医|检查|观察|评估",
+    r"\b(?:both|all|any)\b|都|均|皆|两者|二者|以上|不明|无法|不能|待查|进一步|未明|完善|就医|检查|观察|评估",
     re.IGNORECASE,
 )
