@@ -313,20 +313,24 @@ def _says_less(known: Vocabulary, broad: int, narrow: int) -> bool:
     """
     names = set(known.index.spelt[broad])
     if not any(set(name) < set(other) for name in names for other in known.index.spelt[narrow]):
-        return _is_class(known, broad)
+        return _is_class(known, broad, narrow)
     wide = {word for name in names for word in name}
     return not any(set(name) - wide <= _LESS_YET for name in known.index.spelt[narrow] if name not in names)
 
 
-def _is_class(known: Vocabulary, one: int) -> bool:
-    """Whether so many things are known to be kinds of this one that its name alone tells none of them: vasculitis."""
+def _is_class(known: Vocabulary, one: int, narrow: int) -> bool:
+    """Whether so many things are known to be kinds of one that its name tells none of them: vasculitis.
+
+    Where most of these are kinds of the narrower too, a doctor may call the one by the other: thyrotoxicosis.
+    """
     named = {word for name in known.index.spelt[one] for word in name}
-    return _kinds_of(known)[one] >= _A_CLASS and named.isdisjoint(_ASKED_FOR)
+    kinds = _kinds_of(known)
+    return kinds[one] >= max(_A_CLASS, 2 * kinds[narrow] + 2) and named.isdisjoint(_ASKED_FOR)
 
 
-_A_CLASS = 5
+_A_CLASS = 4
 _ASKED_FOR = frozenset(
-    "deficiency infection poisoning toxicity overdose mutation elevated increased decreased low high raised".split()
+    "deficiency infection poisoning toxicity overdose mutation elevated increased decreased raised cancer".split()
 )
 
 
