@@ -325,6 +325,8 @@ def _is_class(known: Vocabulary, one: int, narrow: int) -> bool:
     """
     named = {word for name in known.index.spelt[one] for word in name}
     kinds = _kinds_of(known)
+    if known.concepts[narrow].kind == "drug_class":
+        return False
     return kinds[one] >= max(_A_CLASS, 2 * kinds[narrow] + 2) and named.isdisjoint(_ASKED_FOR)
 
 

@@ -34,10 +34,11 @@ from medrl.verifiers.rates import (
     is_timed,
     of_a_day,
     of_one,
+    other_span,
 )
 from medrl.verifiers.reading import TAKES_BACK, AnswerVerifier
 from medrl.verifiers.tolerance import has_limits
-from medrl.verifiers.two_units import in_two_units, without_fold
+from medrl.verifiers.two_units import in_two_units, is_sum_of, without_factor, without_fold
 from medrl.verifiers.units import read_unit
 
 _NEGATED = re.compile(
@@ -117,7 +118,7 @@ class Number(AnswerVerifier):
         if pair:
             return pressure.decide(problem, pair, answer)
         wanted = reference_interval(problem)
-        answer = answer._replace(text=_without_factor(problem, answer.text))
+        answer = answer._replace(text=without_factor(problem.question, str(problem.reference), answer.text))
         if wanted:
             if asks_daily(problem.question) and PER_DOSE.search(answer.text):
                 return Verdict.abstain("how much a dose is, where that of a day is asked")
@@ -208,7 +209,7 @@ class Number(AnswerVerifier):
         if often and DAILY.search(often[0]) and asks_daily(problem.question):
             often = None
         if often and often[0].casefold() not in f"{problem.question} {problem.reference}".casefold():
-            if _other_span(problem.question, reference, often[0], found):
+            if other_span(problem.question, reference, often[0], found):
                 return Finding("wrong", f"it says {often[0]!r:.20}, where another span is asked")
             return Finding("abstain", f"the answer adds how often ({often[0]!r}), which the problem does not ask")
         if not found:
@@ -237,8 +238,7 @@ class Number(AnswerVerifier):
             return Finding("abstain", f"{often[0]!r} may be part of the unit")
         if findings[-1].outcome != "right":
             return findings[-1]
-        summed = _SUM.search(plain(text_as_given)) if "+" in text_as_given and text_as_given.count("(") == 1 else None
-        if summed and sum(map(int, summed["parts"].split("+"))) == reference.number:
+        if is_sum_of(text_as_given, reference):
             inside = []
         if any(compare(problem, reference, q[0], self.relative_tolerance).outcome == "wrong" for q in inside if q):
             return Finding("abstain", "another number stands in parentheses")
@@ -276,30 +276,6 @@ class Number(AnswerVerifier):
         return None
 
 
-def _other_span(question: str, reference: Quantity, often: str, found: list[Quantity]) -> bool:
-    """Whether an answer gives the reference's figure for a day where that of one dose is asked, or the other way round."""
-    if len(found) != 1 or found[0].number != reference.number or _ONCE_A_DAY.search(question):
-        return False
-    if asks_dose(question):
-        return bool(DAILY.search(often)) and not DAILY.search(question)
-    return asks_daily(question) and bool(_EACH_DOSE.fullmatch(often.strip()))
-
-
-def _without_factor(problem: Problem, text: str) -> str:
-    """An answer without the power of ten and the unit that the question states in parentheses: (×10⁹/L)."""
-    asked = _FACTOR.search(plain(problem.question)) if "10" in problem.question else None
-    if asked is None or "10" in str(problem.reference) or "10" not in text:
-        return text
-    return re.sub(rf"(?<=\d) ?[×x*] ?10\^{asked['power']} ?/ ?L(?![A-Za-z])", "", plain(text))
-
-
-_FACTOR = re.compile(r"\((?:单位:? ?)?[×x*] ?10\^(?P<power>\d{1,2}) ?/ ?L\)")
-_SUM = re.compile(r"\((?P<parts>\d{1,3}(?: ?\+ ?\d{1,3}){1,11})\)")
-_EACH_DOSE = re.compile(r"(?:each|per|every) dose|每次|单次", re.IGNORECASE)
-_ONCE_A_DAY = re.compile(
-    r"\bonce (?:a day|daily|per day)|\b(?:qd|od|daily dose)\b|single daily|[每一][日天](?:仅|只)?[一1]次|顿服",
-    re.IGNORECASE,
-)
 _PARTS_FOLLOW = re.compile(r"(?P<whole>[^:,;()]{1,40}): ?(?P<parts>[^()]{6,300})")
 
 

@@ -30,6 +30,7 @@ from medrl.verifiers.poles import by_pole
 from medrl.verifiers.predicates import speaks_elsewhere
 from medrl.verifiers.presence import by_presence
 from medrl.verifiers.relations import by_relation
+from medrl.verifiers.reordered import figure_in_full, in_parts
 from medrl.verifiers.stages import by_stage, of_another_scale
 from medrl.verifiers.text_concepts import by_abbreviation, by_concept, by_measure, by_noun_of_question
 from medrl.verifiers.text_reading import Reading
@@ -39,13 +40,11 @@ from medrl.verifiers.wording import (
     DENIED,
     LIST,
     OR,
-    PARENS,
     REVERSED,
     TELLS_NOT_TO,
     TELLS_TO,
     after_denial,
     peel,
-    repeats,
     without_cause,
 )
 
@@ -90,27 +89,7 @@ def _as_indexed(reading: Reading) -> Verdict | None:
     first = decide(reading.of(f"{inverted[2]} {inverted[1]}")) if inverted else None
     if first and first.score == 1.0:
         return first
-    parts = _IN_PARTS.fullmatch(reading.text.strip(" .。")) if reading.known else None
-    if parts is None or reading.known is None:
-        return None
-    name, sort = parts["name"] or parts["noun"] or parts["han"], parts["sort"] or parts["kind"] or parts["type"]
-    ids = reading.known.ids(f"{sort}{'' if parts['han'] else ' '}{name}")
-    if len(ids) != 1 or reading.known.ids(sort):
-        return None
-    if not ids <= reading.reference.ids:
-        apart = reading.reference.ids and all(reading.known.apart(min(ids), one) for one in reading.reference.ids)
-        return Verdict.wrong(f"it is another thing than {reading.term!r:.60}") if apart else None
-    if parts["aside"] and not repeats(parts["aside"].lower().removeprefix("post").strip(" -"), reading.asked):
-        return Verdict.abstain("what stands in parentheses may say another thing")
-    return Verdict.right(f"it is {reading.term!r:.60}, its parts in another order")
-
-
-# "Arthritis, reactive (post-chlamydial)", "Arthritis (reactive)".
-_IN_PARTS = re.compile(
-    r"(?P<name>[A-Za-z][A-Za-z -]{2,40}), (?P<sort>[a-z][a-z-]{2,20}(?: [a-z-]{3,20})?)(?: [(](?P<aside>[^()]{3,40})[)])?|"
-    r"(?P<noun>[A-Za-z][A-Za-z -]{2,40}) [(](?P<kind>[a-z][a-z-]{2,20})[)]|"
-    r"(?P<han>[\u3400-\u9fff]{2,14})[（(](?P<type>[\u3400-\u9fff]{1,5}[性型])[）)]"
-)
+    return in_parts(reading)
 
 
 _INVERTED = re.compile(
@@ -156,20 +135,6 @@ _POINTS = re.compile(
     r" ?[（(](?P<least>\d{1,2}) ?[-–~～至到] ?(?P<most>\d{1,2}) ?(?:points?|分)?[）)][.。]?$"
 )  # Child-Pugh B (7-9)
 _NUMBERS = re.compile(r"(?<![\d.])\d{1,2}(?![\d.])")
-
-
-def _figure_in_full(reading: Reading) -> Verdict | None:
-    """Right where an answer says the figure that a reference is, and beside it only what that is called: type 4, delayed."""
-    known, reference = reading.known, reading.reference
-    if known is None or not reference.ids or len(reading.text) > 80 or not _FIGURE_ONLY.fullmatch(reading.term.strip()):
-        return None
-    text = PARENS.sub(lambda aside: f" {aside[0][1:-1]} ", reading.text)
-    called = [word for one in reference.ids for name in known.index.spelt[one] for word in name]
-    found = by_ellipsis(text, reading.term, reading.asked._replace(words=reading.asked.words.union(called)))
-    return found if found and found.score == 1.0 and not DENIED.search(text) else None
-
-
-_FIGURE_ONLY = re.compile(r"(?:type )?(?:[IVX]{1,4}|\d{1,2})|第?[ⅠⅡⅢⅣⅤⅥⅦⅧIVX一二三四五六七八\d]{1,3}型", re.IGNORECASE)
 
 
 def _what_not_to_do(reading: Reading) -> Verdict | None:
@@ -416,7 +381,7 @@ STEPS: tuple[Callable[[Reading], Verdict | None], ...] = (
     _denies,
     _none,
     _pole,
-    _figure_in_full,
+    figure_in_full,
     _does_what_to_avoid,
     by_concept,
     by_noun_of_question,

@@ -4,7 +4,7 @@ import re
 from fractions import Fraction
 
 from medrl.verifiers.comparison import Finding
-from medrl.verifiers.quantity import WORDS, Quantity
+from medrl.verifiers.quantity import WORDS, Quantity, plain
 
 _POUNDS = re.compile(
     r"(?:about |approximately )?(?P<large>\d{1,3}) ?(?:lbs?|pounds?)\.?,?(?: and)? ?(?P<small>\d{1,2}) ?(?:oz|ounces?)\.?",
@@ -58,3 +58,23 @@ def without_fold(question: str, reference: Quantity, text: str) -> str:
         return text
     match = _FOLD.fullmatch(text.strip(" ."))
     return match["n"] if match else text
+
+
+def without_factor(question: str, reference: str, text: str) -> str:
+    """An answer without the power of ten and the unit that the question states in parentheses: (×10⁹/L)."""
+    asked = _FACTOR.search(plain(question)) if "10" in question else None
+    if asked is None or "10" in reference or "10" not in text:
+        return text
+    return re.sub(rf"(?<=\d) ?[×x*] ?10\^{asked['power']} ?/ ?L(?![A-Za-z])", "", plain(text))
+
+
+_FACTOR = re.compile(r"\((?:单位:? ?)?[×x*] ?10\^(?P<power>\d{1,2}) ?/ ?L\)")
+
+
+def is_sum_of(text: str, whole: Quantity) -> bool:
+    """Whether the one parenthesis of a text is a sum that comes to a number: 7 (2+2+1+1+1)."""
+    summed = _SUM.search(plain(text)) if "+" in text and text.count("(") == 1 else None
+    return summed is not None and sum(map(int, summed["parts"].split("+"))) == whole.number
+
+
+_SUM = re.compile(r"\((?P<parts>\d{1,3}(?: ?\+ ?\d{1,3}){1,11})\)")
