@@ -63,7 +63,7 @@ NO_ANSWER = re.compile(
     r"(?: (?:from|with) [\w ]{3,40})?|"
     rf"{_MORE} (?:is|are|would be|will be) (?:needed|required|necessary)(?: (?:to|before) [\w ]{{3,40}})?|"
     rf"I would need {_MORE}|"
-    r"(?:it |this )?(?:could|may|might) be (?:something|anything|(?:many|several|various|a (?:few|number of)) "
+    r"(?:(?:it |this )?(?:could|may|might) be )?(?:something|anything|(?:many|several|various|a (?:few|number of)) "
     r"(?:different )?(?:things|conditions|diseases|causes)) ?(?:infectious|serious|else|viral|benign)?"
     r"(?:from [\w ]{3,40}|in [\w ]{3,40})?|"
     r"(?:there are )?(?:many|several|multiple|various) (?:possibilities|possible causes|diagnoses)"
