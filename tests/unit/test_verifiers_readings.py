@@ -294,6 +294,8 @@ def test_two_poles_statements_called_untrue_and_amounts_in_two_units(
         ("Which drug?", "Ticagrelor", "That would be Brilinta, which binds the receptor reversibly.", RIGHT),
         ("Which drug?", "Ticagrelor", "Ticagrelor, which clopidogrel outdoes", OPEN),
         ("Diagnosis?", "Graves disease", "Graves disease, which affects his mother", OPEN),
+        ("首选的药物处理是什么？", "静脉注射阿托品至阿托品化", "肌内注射新斯的明", WRONG),
+        ("首选的药物处理是什么？", "静脉注射阿托品至阿托品化", "禁用新斯的明", OPEN),
         ("Diagnosis?", "Gout", "Gout. On reflection I stay with gout.", RIGHT),
         ("Diagnosis?", "Gout", "Gout. Scratch that, I meant cellulitis.", WRONG),
     ],
