@@ -6,7 +6,7 @@ from medrl.verifiers.concepts import Vocabulary
 from medrl.verifiers.normalise import tokens
 from medrl.verifiers.predicates import speaks_elsewhere
 from medrl.verifiers.scripts import has_han
-from medrl.verifiers.wording import Asked, contrasts, says_nothing
+from medrl.verifiers.wording import Asked, contrasts, is_glue, says_nothing
 
 _REASON = re.compile(
     r",? ?(?:because|since|given|as evidenced by)\b|，?(?:[多常均]?因为?|[多常]?由于|[多常]由)", re.IGNORECASE
@@ -144,9 +144,8 @@ def apposition(tail: str) -> str:
 
 # What a thing does or is, in words that may be said of the right answer alone.
 _TELLS_MORE = re.compile(
-    r", which (?:binds|blocks|inhibits|stimulates|activates|antagoni[sz]es|acts|causes|produces|occurs|affects|arises|"
-    r"contains|raises|lowers|increases|decreases|reduces|prevents|targets|crosses|supplies|drains|innervates|secretes|"
-    r"releases|synthesi[sz]es|converts|cataly[sz]es)(?: [a-z0-9'-]+){1,9}|"
+    r", which (?:binds|blocks|inhibits|stimulates|activates|antagoni[sz]es|targets|crosses|supplies|drains|innervates|"
+    r"secretes|releases|synthesi[sz]es|converts|cataly[sz]es)(?: [a-z0-9'-]+){1,9}|"
     r", an? (?:(?:strong|potent|selective|competitive|reversible|irreversible|common|classic|classical|synthetic|"
     r"long-acting|short-acting|oral|topical|intravenous|progressive|inherited|autoimmune|chronic|acute|inflammatory|"
     r"degenerative|hereditary|gram-negative|gram-positive|[a-z0-9-]{3,20}) ){1,4}(?:blocker|inhibitor|agonist|antagonist|"
@@ -163,6 +162,12 @@ _TELLS_AGAINST = re.compile(
 )
 
 
+_MANNER = frozenset(
+    "which binds bind blocks block inhibits inhibit stimulates activates targets crosses supplies drains innervates "
+    "secretes releases converts strong potent selective competitive reversible irreversible reversibly irreversibly directly a an".split()
+)
+
+
 def tells_more(aside: str, families: frozenset[str], spoken: frozenset[int], known: Vocabulary) -> bool:
     """Whether an apposition says what a thing does or is, and names no other of its family: "which binds the receptor"."""
     if (
@@ -171,6 +176,8 @@ def tells_more(aside: str, families: frozenset[str], spoken: frozenset[int], kno
         or _TELLS_AGAINST.search(aside)
         or speaks_elsewhere(aside)
     ):
+        return False
+    if any(word not in known.index.words and not is_glue(word) and word not in _MANNER for word in tokens(aside)):
         return False
     named = [one for m in known.mentions(tokens(aside), aside) if spoken.isdisjoint(m.ids) for one in m.ids]
     return all(one >= 0 and known.family(one) not in families | {""} for one in named)

@@ -91,7 +91,8 @@ _BESIDE = re.compile(
     re.IGNORECASE,
 )
 _FALSELY = re.compile(
-    r"\b(?:false\w*|pseudo\w*|weak\w*|previous\w*|prior|past|formerly)\b|假|弱|既往|曾", re.IGNORECASE
+    r"\b(?:hardly|barely|scarcely|partly|partially|once|false\w*|pseudo\w*|weak\w*|previous\w*|prior|past|formerly)\b|假|弱|既往|曾",
+    re.IGNORECASE,
 )
 # What a question says beside the thing that it asks about: when it is, and what acts on it.
 _ASIDE = re.compile(

@@ -357,7 +357,12 @@ def _code(reading: Reading) -> Verdict | None:
         return kept
 
     text = reading.head if reading.explained else reading.core
+    if _GENE.search(text) and not _GENE.search(f"{reading.question} {reading.term}"):
+        return None  # the syndrome MEN 1 is not the gene
     return by_code(reading.question, reading.term, text, reading.asked, rest)
+
+
+_GENE = re.compile(r"\bgene\b|基因", re.IGNORECASE)
 
 
 def _spelt_by_question(reading: Reading) -> Verdict | None:
