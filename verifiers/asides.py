@@ -164,7 +164,8 @@ _TELLS_AGAINST = re.compile(
 
 _MANNER = frozenset(
     "which binds bind blocks block inhibits inhibit stimulates activates targets crosses supplies drains innervates "
-    "secretes releases converts strong potent selective competitive reversible irreversible reversibly irreversibly directly a an".split()
+    "secretes releases converts strong potent selective competitive reversible irreversible reversibly irreversibly "
+    "directly a an".split()
 )
 
 
