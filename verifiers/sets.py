@@ -64,6 +64,9 @@ class SetOf(VocabularyVerifier):
             if letters[1].replace("-", "") not in problem.question.replace("-", ""):
                 return Verdict.abstain("the answer's letters may stand for another order")
             text = text[letters.end() :]
+        initials = _INITIALS.fullmatch(text.strip(" .。"))
+        if initials and sum(map(str.isalpha, text)) == len(wanted) > 1:
+            return Verdict.abstain("the answer's letters may stand for the items")
         given = split_items(text)
         if len(given) < len(wanted) and all(map(_COUNT.fullmatch, wanted)):
             counts = [item for item in map(peel, _BETWEEN_COUNTS.split(text)) if compact(item)]  # 0-1-6个月
@@ -112,6 +115,7 @@ class SetOf(VocabularyVerifier):
 
 _COUNT = re.compile(r"第?\d{1,4}[^\d]{0,6}")
 _BETWEEN_COUNTS = re.compile(r"(?<=\d)\s*[、,，;；/-]\s*(?=\d)")
+_INITIALS = re.compile(r"[A-Z](?:[-–—. →]{0,2}[A-Z]){1,6}")  # C-A-B
 _LETTERS = re.compile(r"\s*([A-Z](?:-[A-Z]){1,5})[:：]\s*")  # C-A-B：
 
 

@@ -217,3 +217,90 @@ def test_sums_shares_routes_and_what_is_considered(
 )
 def test_figures_and_doses_as_chinese_writes_them(question: str, reference: str, text: str, wanted: float) -> None:
     assert score(question, reference, text) == wanted
+
+
+FORBIDDEN = "Is aspirin contraindicated in a child with chickenpox?"
+CIRRHOSIS = "He now has ascites. Is the cirrhosis compensated or decompensated?"
+HYPERSENSITIVITY = "Contact dermatitis from nickel is which type of hypersensitivity?"
+
+
+@pytest.mark.parametrize(
+    ("question", "reference", "text", "wanted"),
+    [
+        (FORBIDDEN, "Yes, it is contraindicated", "It is not contraindicated.", WRONG),
+        (
+            FORBIDDEN,
+            "Yes, it is contraindicated",
+            "It would be untrue to say that aspirin is not contraindicated.",
+            RIGHT,
+        ),
+        (FORBIDDEN, "Yes, it is contraindicated", "Aspirin is not unsafe in this setting.", WRONG),
+        (FORBIDDEN, "Yes", "It is not true that it is contraindicated", WRONG),
+        (FORBIDDEN, "Yes", "It is contraindicated in adults", OPEN),
+        ("格列美脲在妊娠期是否禁用？", "是，禁用", "不是不禁用", RIGHT),
+        ("格列美脲在妊娠期是否禁用？", "是，禁用", "并非禁用", WRONG),
+        (CIRRHOSIS, "Decompensated", "Compensated", WRONG),
+        (CIRRHOSIS, "Decompensated", "It is no longer compensated.", RIGHT),
+        (CIRRHOSIS, "Decompensated", "It is not decompensated", WRONG),
+        ("属于代偿期还是失代偿期？", "失代偿期", "代偿期", WRONG),
+        ("Are nitrites present or absent?", "Absent", "Not present.", RIGHT),
+        ("结果是阴性还是阳性？", "阴性", "未见细菌生长", RIGHT),
+        ("Child-Pugh class of a patient with 8 points?", "Class B", "Child-Pugh B (7-9 points)", RIGHT),
+        ("Child-Pugh class of a patient with 8 points?", "Class B", "Child-Pugh B (10-15 points)", OPEN),
+        ("Birth weight?", "3.2 kg", "7 lb 1 oz", RIGHT),
+        ("Birth weight?", "3.2 kg", "8 lb 1 oz", WRONG),
+        ("Height?", "178 cm", "5 ft 10 in", RIGHT),
+        ("Height?", "178 cm", "5 ft 1 in", WRONG),
+        ("Relative risk?", "3", "Three-fold", RIGHT),
+        ("Relative risk?", "3", "Two-fold", WRONG),
+        ("Apgar score?", "7", "7 (2+2+1+1+1)", RIGHT),
+        ("Apgar score?", "7", "7 (2+2+2+1+1)", OPEN),
+        ("布洛芬每次10 mg/kg，体重15 kg，单次剂量多少？", "150 mg", "每日150 mg", WRONG),
+        ("Which order?", "A; B; C", "C-A-B", OPEN),
+        ("Diagnosis?", "Gout", "It could be many things", WRONG),
+        ("诊断？", "痛风", "说不好，多种可能都有。", WRONG),
+    ],
+)
+def test_two_poles_statements_called_untrue_and_amounts_in_two_units(
+    question: str, reference: str, text: str, wanted: float | None
+) -> None:
+    assert score(question, reference, text) == wanted
+
+
+@pytest.mark.parametrize(
+    ("question", "reference", "text", "wanted"),
+    [
+        (HYPERSENSITIVITY, "Type IV", "Type 4, delayed type", RIGHT),
+        (HYPERSENSITIVITY, "Type IV", "Type IV, immediate", OPEN),
+        ("Which syndrome?", "MEN 1", "Multiple endocrine neoplasia type I (Wermer syndrome)", RIGHT),
+        ("Which syndrome?", "MEN 1", "Multiple endocrine neoplasia", WRONG),
+        ("Which preparation?", "Metoprolol succinate", "Toprol-XL", RIGHT),
+        ("Which preparation?", "Metoprolol succinate", "Lopressor", WRONG),
+        (
+            "After a chlamydial infection. Diagnosis?",
+            "Reactive arthritis",
+            "Arthritis, reactive (post-chlamydial)",
+            RIGHT,
+        ),
+        ("Diagnosis?", "Reactive arthritis", "Arthritis (septic)", WRONG),
+        ("诊断？", "良性前列腺增生", "前列腺肥大（良性）", RIGHT),
+        ("诊断？", "Volkmann挛缩", "福克曼缺血性肌挛缩", RIGHT),
+        ("Diagnosis?", "Central diabetes insipidus", "Nephrogenic DI", WRONG),
+        ("Which artery?", "Middle cerebral artery", "Anterior cerebral artery", WRONG),
+        ("Diagnosis?", "Amyotrophic lateral sclerosis", "Primary lateral sclerosis", WRONG),
+        ("Diagnosis?", "Acute pericarditis", "Purulent pericarditis", OPEN),
+        ("Which drug?", "Enoxaparin", "Low molecular weight heparin", WRONG),
+        ("Diagnosis?", "Ulcerative colitis", "Colitis", WRONG),
+        ("Which drug?", "Ticagrelor", "That would be Brilinta, which binds the receptor reversibly.", RIGHT),
+        ("Which drug?", "Ticagrelor", "Ticagrelor, which clopidogrel outdoes", OPEN),
+        ("Diagnosis?", "Graves disease", "Graves disease, which affects his mother", OPEN),
+        ("首选的药物处理是什么？", "静脉注射阿托品至阿托品化", "肌内注射新斯的明", WRONG),
+        ("首选的药物处理是什么？", "静脉注射阿托品至阿托品化", "禁用新斯的明", OPEN),
+        ("Diagnosis?", "Gout", "Gout. On reflection I stay with gout.", RIGHT),
+        ("Diagnosis?", "Gout", "Gout. Scratch that, I meant cellulitis.", WRONG),
+    ],
+)
+def test_parts_in_another_order_classes_and_siblings(
+    question: str, reference: str, text: str, wanted: float | None
+) -> None:
+    assert score(question, reference, text) == wanted
