@@ -319,9 +319,11 @@ def _from_han(text: str, match: re.Match[str]) -> Quantity:
 
 
 def han_number(text: str) -> int:
-    """An integer in Chinese numerals: 三十九, 一百零五, 两万三千, 二〇二三."""
+    """An integer in Chinese numerals: 三十九, 一百零五, 两万三千, 二〇二三; 四百五 is 450."""
     if not any(c in _HAN_UNIT for c in text):
         return int("".join(str(_HAN_DIGIT[c]) for c in text))
+    if len(text) > 1 and text[-1] in _HAN_DIGIT and _HAN_UNIT.get(text[-2], 0) > 10:
+        return han_number(text[:-1]) + _HAN_DIGIT[text[-1]] * _HAN_UNIT[text[-2]] // 10
     total = section = digit = 0
     for c in text:
         if c in _HAN_DIGIT:

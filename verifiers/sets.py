@@ -97,12 +97,15 @@ class SetOf(VocabularyVerifier):
         if self.partial:
             f1 = 2 * precision * recall / (precision + recall) if matched else 0.0
             return Verdict(f1, reason=shown, parts=parts)
-        if matched == len(wanted) == len(given) and asks_order(problem.question):
+        ordered = asks_order(problem.question)
+        if matched == len(wanted) == len(given) and (ordered or _ASKS_STEPS.search(problem.question)):
             places = _places(wanted, given, verdict)
-            if places is None:
+            if places is None and ordered:
                 return Verdict.abstain("the order of the items cannot be told", parts=parts)
-            if places != sorted(places):
-                return Verdict.wrong(f"{shown}, in another order", parts=parts)
+            if places is not None and places != sorted(places):
+                if ordered:
+                    return Verdict.wrong(f"{shown}, in another order", parts=parts)
+                return Verdict.abstain("steps in another order, which was not asked for", parts=parts)
         if matched == len(wanted) == len(given):
             if any(set(map(compact, split_items(one))) != set(map(compact, given)) for one in answer.earlier):
                 return Verdict.abstain("an earlier statement, not taken back, lists something else", parts=parts)
@@ -198,7 +201,6 @@ _ORGANS = {
     "眼睛": "眼",
 }
 _SAME_SIDE = re.compile("^[同患]侧(?=..)")
-_INITIALS = re.compile(r"[A-Z](?:[-→ ]?[A-Z]){1,5}")
 
 
 _ACTS = re.compile(r"\b(?:steps?|phases?|stages?|process|order|sequence|components?|actions?)\b", re.IGNORECASE)
@@ -229,11 +231,15 @@ def asks_order(question: str) -> bool:
 
 
 _IN_ORDER = re.compile(
-    r"\bin (?:\w+ ){0,2}(?:order|sequence)\b(?! to\b)|\bfirst to last\b|\bsequence of\b|\bsequentially\b|"
+    r"\bin (?:\w+ ){0,2}(?:order|sequence)\b(?! to\b)|\bfirst to last\b|\b(?:sequence|order) (?:of|for|in)\b(?! magnitude)|"
+    r"\bsequentially\b|\bstarting (?:with|from)\b|\bfrom (?:the )?(?:super|out|in|prox|dist|top|bottom|low|high|most|least|"
+    r"small|larg|great|early|earli|lat|crani|caud|front|back|ant|post|med)\w* (?:to|in|out|down|up)\b|"
     r"(?:^|[.?!:,] |\bplease )(?:order|arrange|rank|sequence|sort) (?:the|these|them)\b|\bchronological|"
     r"顺序|依次|先后|次序|排序|排列",
     re.IGNORECASE,
 )
+# What has an order though none is asked for: it may be told in another, or not.
+_ASKS_STEPS = re.compile(r"\b(?:steps|stages|phases|chain|pathway|cascade)\b|步骤|各期|[步期]|过程|环节", re.IGNORECASE)
 # How the sentence that asks asks for several things, whose reference then lists them. What a vignette tells before it
 # ("three days of all symptoms") says nothing of that.
 _SEVERAL = re.compile(

@@ -7,6 +7,12 @@ from medrl.verifiers import Typed
 
 RULE = Typed(vocabulary="medrl")
 HOSTILE = [
+    ("血清铁为多少μmol/L？", "105", "一百五"),
+    ("血小板计数是多少？", "3002", "三千二"),
+    ("State the order of steps when taking off gloves and gown.", "Gloves, hands, gown", "Gown, gloves, hands"),
+    ("List the layers of the abdominal wall from superficial to deep.", "Skin; fascia; muscle", "Muscle; fascia; skin"),
+    ("Name the valves that blood passes, starting from the right atrium.", "Tricuspid, mitral", "Mitral, tricuspid"),
+    ("Name the three phases of swallowing.", "Oral, pharyngeal, esophageal", "Esophageal, oral, pharyngeal"),
     ("Is the MMR vaccine contraindicated in pregnancy?", "Yes", "Yes, it can be given safely."),
     ("What stage is a pressure ulcer with full-thickness skin loss?", "Stage 3", "NYHA 3"),
     ("What stage is a pressure ulcer with full-thickness skin loss?", "Stage 3", "NYHA class 3"),
