@@ -13,7 +13,6 @@ from medrl.verifiers.codes import by_code
 from medrl.verifiers.concepts import Vocabulary
 from medrl.verifiers.directions import by_direction
 from medrl.verifiers.ellipsis import (
-    ALL_MAY,
     by_ellipsis,
     by_none,
     several_of,
@@ -172,14 +171,14 @@ def _statement(reading: Reading) -> Verdict | None:
 
 
 def _direction(reading: Reading) -> Verdict | None:
-    return by_direction(reading.term, peel(reading.text), reading.question)
+    return by_direction(reading.term, reading.text, reading.question)
 
 
 # Its core.
 
 
 def _several(reading: Reading) -> Verdict | None:
-    several = several_of(reading.core, reading.wanted, all_may=bool(ALL_MAY.search(reading.text)))
+    several = several_of(reading.core, reading.wanted, reading.text)
     return Verdict.wrong(OPEN_CHOICE) if several and several.score is None and _offers(reading) else several
 
 

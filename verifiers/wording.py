@@ -188,6 +188,8 @@ _HAN_GLUE = re.compile(
 
 def peel(text: str) -> str:
     """The text without hedges and lead-ins at its front and closing words at its end: "It is most likely X" is X."""
+    if text.isascii() and text.isalpha():
+        return text  # one word is all that there is
     text = text.strip(_EDGE)
     for _ in range(8):
         match = _LEAD.match(text)

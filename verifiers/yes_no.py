@@ -258,8 +258,8 @@ def either(problem: Problem) -> bool:
     found = _SIDES.get(normal(reference))
     if found == "maybe" or (found and not _MODAL.search(reference.replace("有", ""))):
         return True
-    asks = _ASKS_EITHER.search(last_sentence(problem.question))
-    return bool(asks and (found or _doing(reference, "可以")))
+    sided = found or _doing(reference, "可以")
+    return sided is not None and _ASKS_EITHER.search(last_sentence(problem.question)) is not None
 
 
 # Words of duty and leave. To 是否禁用？ they say the contrary of what they say to 能否使用？.
