@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple, TypeAlias
 
 from medrl.errors import RecipeError, did_you_mean
 from medrl.verifiers.openers import OPENERS
-from medrl.verifiers.patterns import Pattern
+from medrl.verifiers.patterns import Opening, Pattern
 
 Format: TypeAlias = Literal["auto", "o1", "think", "plain", "o1-strict", "think-strict", "boxed", "answer"]
 Span: TypeAlias = tuple[int, int]
@@ -193,7 +193,7 @@ _ASIDE = Pattern(
 )
 _SUBORDINATES = re.compile(r"\b(?:because|since|whereas|but|yet|so) ", re.IGNORECASE)  # each begins a clause of its own
 _CONDITIONAL = re.compile(r"\b(?:if|were|had|unless|should|whether)\b|如果|若|假如", re.IGNORECASE)
-_AFTER = re.compile(
+_AFTER = Pattern(
     r" (?:is|remains|would be) (?:the|my) (?:most likely |final |correct |best |right )?(?:diagnosis|answer)\b"
     r"(?!,? ?(?:and|but|or|too|also|if|unless|only|when|until|last|of h(?:is|er))\b)",
     re.IGNORECASE,
@@ -229,7 +229,7 @@ _MAY_STOP = re.compile(r"[。！？；!?\n.;]")
 _BOXED, _TAG, _UNTAG = "\\boxed{", Pattern("<answer>", re.IGNORECASE), Pattern("</answer>", re.IGNORECASE)
 # Answers that hold no answer: signs alone, openers and empty forms that fool learned judges (the "master keys").
 _NO_WORD = re.compile(r"[^\w↑↓+]*_*")
-_EMPTY = re.compile(
+_EMPTY = Opening(
     r"(?:\\boxed\{ ?\}|<answer> ?</answer>|solution|thought process|answer|the answer is|final answer|diagnosis|"
     r"let'?s (?:think|solve|work)[^.\n]{0,60}|"
     r"(?:reasoning|analysis|explanation|rationale|step 1|final|sure|okay|(?:sure, )?here(?: is|'s) (?:the|"

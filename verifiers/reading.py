@@ -155,7 +155,9 @@ def read(problem: Problem, response: Response, format: Format) -> Extracted | Ve
     if (
         answer
         and said
-        and (_TO_GRADER.search(said) or _ON_ITS_KEY.search(said) or (not said.isascii() and _TO_GRADER_HAN.search(said)))
+        and (
+            _TO_GRADER.search(said) or _ON_ITS_KEY.search(said) or (not said.isascii() and _TO_GRADER_HAN.search(said))
+        )
         and normal(problem.reference) not in normal(said)
     ):
         return replace(

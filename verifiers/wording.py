@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from medrl.verifiers.normalise import normal, tokens
-from medrl.verifiers.patterns import Pattern
+from medrl.verifiers.patterns import Opening, Pattern
 
 _HEDGE = (
     r"most likely|likely|probably|probable|possibly|possible|presumably|suspected|definitely|clearly|almost certainly|"
@@ -28,7 +28,7 @@ _HEDGE = (
     r"(?:best|well) explained by|points? to|in keeping with|fits(?: best)? with"
 )
 # What may stand before a term without changing it. Each is tried at the start, again and again.
-_LEAD = re.compile(
+_LEAD = Opening(
     rf"(?:{_HEDGE}|(?:it|this|that|the (?:diagnosis|answer|patient|condition|cause|finding|drug|organism|"
     r"picture|presentation))"
     r"(?: (?:most likely|likely|probably))?(?:'s| is| was| has| would be| must be| should be| indicates| suggests| are)"
