@@ -161,8 +161,10 @@ def _statement(reading: Reading) -> Verdict | None:
 
     def same_here(one: str, other: str) -> bool:
         """As `same`, also of what the question calls it at more length: intracranial hemorrhage."""
-        if same(one, other) or len(other) > 30:
-            return same(one, other)
+        if same(one, other):
+            return True
+        if len(other) > 30 or other.casefold() not in question.casefold():
+            return False
         longer = re.search(rf"[A-Za-z-]{{4,20}} {re.escape(other)}\b", question, re.IGNORECASE)
         return longer is not None and known is not None and known.find(longer[0]) is not None and same(one, longer[0])
 

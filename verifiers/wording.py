@@ -252,9 +252,10 @@ _INDUCED = re.compile(
 def without_cause(text: str, question: str) -> str:
     """Of "insulin-induced hypoglycaemia" the thing alone, where the question says that the patient takes it; else ""."""
     match = _INDUCED.fullmatch(text) if len(text) < 100 else None
-    if match is None:
+    said = (match["cause"] or match["han"]) if match else ""
+    if match is None or said.casefold() not in question.casefold():
         return ""
-    cause = re.escape(match["cause"] or match["han"])
+    cause = re.escape(said)
     taken = re.search(
         rf"\b(?<!not )(?:on|takes|taking|took|using|uses|given|received|receiving|started|starting|injects|injected|"
         rf"overdose of|treated with) (?:\w+ )?{cause}\b|"
