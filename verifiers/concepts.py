@@ -142,7 +142,7 @@ class Vocabulary:
         if abbreviation[1:].islower() and abbreviation.lower() in _SMALL_WORDS:
             return NOTHING  # a word that opens a sentence: "All findings", "He has"
         ids = _ids(self.index.short.get(letters(abbreviation), ()))
-        if not ids and _PLURAL.fullmatch(abbreviation):  # NSAIDs
+        if not ids and abbreviation[-1] == "s" and _PLURAL.fullmatch(abbreviation):  # NSAIDs
             ids = _ids(self.index.short.get(letters(abbreviation[:-1]), ()))
         return ids | {OTHER} if ids and abbreviation in _AMBIGUOUS else ids
 

@@ -4,6 +4,7 @@ import re
 from functools import lru_cache
 
 from medrl.types import Verdict
+from medrl.verifiers.wording import peel
 
 _SIDES = {"left": "left", "right": "right", "l": "left", "r": "right", "左": "left", "右": "right"}
 _PART = r"(?: (?:ventricle|atrium|heart|side|chamber|lung|hemisphere))?"
@@ -20,11 +21,14 @@ _DIRECTION = re.compile(
 _CHAMBER = re.compile(r"ventric|atri|lung|hemisphere|心室|心房", re.IGNORECASE)
 
 
-def by_direction(reference: str, head: str, question: str) -> Verdict | None:
+def by_direction(reference: str, text: str, question: str) -> Verdict | None:
     """The verdict where the reference and the whole of an answer each are a direction between the sides, else None."""
     wanted = _direction(reference)
-    given = _read(head) if wanted else None
-    if wanted is None or given is None:
+    if wanted is None:
+        return None
+    head = peel(text)
+    given = _read(head)
+    if given is None:
         return None
     asked = question.lower()
     if any(part.lower().lstrip("心") not in asked for part in _CHAMBER.findall(head)):

@@ -101,10 +101,10 @@ _EYES = re.compile(r"\bO[DS]\b.*\bO[DS]\b")  # right and left: 20/20 OD, 20/40 O
 def wants_regimen(problem: Problem) -> bool:
     """Whether the reference looks like one for `Dosing`: it says how often, or, where that is asked, by which route."""
     reference = str(problem.reference)
-    if len(reference) > _LONGEST or _EYES.search(reference):
-        return False
     lower = reference.lower()
-    return bool(_MAY.search(lower) or _MAY_IN_SHORT.search(lower)) and _fits(reference, problem.question)
+    if len(reference) > _LONGEST or not (_MAY.search(lower) or _MAY_IN_SHORT.search(lower)):
+        return False
+    return not _EYES.search(reference) and _fits(reference, problem.question)
 
 
 @lru_cache(maxsize=2048)

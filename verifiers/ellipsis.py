@@ -346,8 +346,8 @@ def leaves_open(core: str, names: Collection[str]) -> bool:
     return several and len({compact(item) for item in items}) == len(items)
 
 
-def several_of(core: str, wanted: Wanted, all_may: bool) -> Verdict | None:
-    """An open choice or a list that holds the reference among other things."""
+def several_of(core: str, wanted: Wanted, text: str) -> Verdict | None:
+    """An open choice or a list that holds the reference among other things; `text` is what the core was taken from."""
     names = wanted.names
     if wanted.listed:
         return None
@@ -360,7 +360,7 @@ def several_of(core: str, wanted: Wanted, all_may: bool) -> Verdict | None:
         return Verdict.wrong(OPEN_CHOICE)
     if offers_several(core, tuple(names)):
         return Verdict.wrong("an open choice between several answers, their last word said once")
-    if all_may and any(compact(peel(part)) in names for part in LIST.split(core)):
+    if _ALL_MAY.search(text) and any(compact(peel(part)) in names for part in LIST.split(core)):
         return Verdict.wrong(OPEN_CHOICE)
     head = before_differential(core)
     parts = [compact(peel(part)) for part in LIST.split(head) if compact(part) and not is_measure(part)]
@@ -369,6 +369,6 @@ def several_of(core: str, wanted: Wanted, all_may: bool) -> Verdict | None:
     return None
 
 
-ALL_MAY = Pattern(
+_ALL_MAY = Pattern(
     r"[都均皆]有?可能|必居其一|不能确定是哪|\b(?:are all|are both|all are|both are) possible\b", re.IGNORECASE
 )

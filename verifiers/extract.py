@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple, TypeAlias
 
 from medrl.errors import RecipeError, did_you_mean
 from medrl.verifiers.openers import OPENERS
-from medrl.verifiers.patterns import Pattern
+from medrl.verifiers.patterns import Opening, Pattern
 
 Format: TypeAlias = Literal["auto", "o1", "think", "plain", "o1-strict", "think-strict", "boxed", "answer"]
 Span: TypeAlias = tuple[int, int]
@@ -20,6 +20,7 @@ FORMATS: tuple[Format, ...] = ("auto", "o1", "think", "plain", "o1-strict", "thi
 # Strict presets: which lenient one reads their sections, and what an answer must be besides.
 _LENIENT: dict[Format, Format] = {"o1-strict": "o1", "think-strict": "think", "boxed": "auto", "answer": "auto"}
 _ONLY: dict[Format, How] = {"boxed": "boxed", "answer": "tag"}
+STRICT = frozenset(_LENIENT)
 
 SHORT = 400  # characters of a visible answer that may be read as one answer
 STATEMENT = 300  # characters that one statement may have
@@ -91,12 +92,27 @@ def sections(text: str, format: Format = "auto") -> Sections:
             answer), or "auto": whichever markers there are. The strict presets are read as the lenient ones here.
     """
     check_format(format)
+    first, start, broken, found = _marked(text, format)
+    if broken:
+        return Sections(text[first:].strip(), "", (len(text), len(text)), found, False, "the reasoning is never closed")
+    reasoning = _MARKS.sub("", text[min(first, start) : start]).strip() if start else ""
+    span = _trim(text, start, len(text))
+    fault = _fault(text, found)
+    return Sections(reasoning, text[slice(*span)], span, found, not fault, fault)
+
+
+def visible(text: str, format: Format = "auto") -> Span:
+    """Where the answer of a response stands, as `sections` has it, without what that tells of the form besides."""
+    _, start, broken, _ = _marked(text, format)
+    return (len(text), len(text)) if broken else _trim(text, start, len(text))
+
+
+def _marked(text: str, format: Format) -> tuple[int, int, bool, Format]:
+    """Where the reasoning begins and the answer, whether the reasoning is never closed, and the format that was found."""
     format = _LENIENT.get(format, format)
     found: Format = "plain" if format == "auto" else format
-    if "#" not in text and "<" not in text:
-        return _behind(text, 0, "", found)
     first, start, broken = len(text), 0, False
-    for name, pattern in _FAMILIES:
+    for name, pattern in _FAMILIES if "#" in text or "<" in text else ():
         marks = list(pattern.finditer(text)) if format in ("auto", name) else []
         if not marks:
             continue
@@ -105,17 +121,7 @@ def sections(text: str, format: Format = "auto") -> Sections:
         first = min(first, marks[0].end() if marks[0]["open"] else 0)
         start = max(start, marks[-1].end())
         broken = broken or marks[-1]["open"] is not None
-    if broken:
-        return Sections(text[first:].strip(), "", (len(text), len(text)), found, False, "the reasoning is never closed")
-    reasoning = _MARKS.sub("", text[min(first, start) : start]).strip() if start else ""
-    return _behind(text, start, reasoning, found)
-
-
-def _behind(text: str, start: int, reasoning: str, format: Format) -> Sections:
-    """The sections of a response whose answer begins at `start`."""
-    span = _trim(text, start, len(text))
-    fault = _fault(text, format)
-    return Sections(reasoning, text[slice(*span)], span, format, not fault, fault)
+    return first, start, broken, found
 
 
 _FAMILIES: tuple[tuple[Format, Pattern], ...] = (("o1", _O1), ("think", _THINK))
@@ -187,7 +193,7 @@ _ASIDE = Pattern(
 )
 _SUBORDINATES = re.compile(r"\b(?:because|since|whereas|but|yet|so) ", re.IGNORECASE)  # each begins a clause of its own
 _CONDITIONAL = re.compile(r"\b(?:if|were|had|unless|should|whether)\b|如果|若|假如", re.IGNORECASE)
-_AFTER = re.compile(
+_AFTER = Pattern(
     r" (?:is|remains|would be) (?:the|my) (?:most likely |final |correct |best |right )?(?:diagnosis|answer)\b"
     r"(?!,? ?(?:and|but|or|too|also|if|unless|only|when|until|last|of h(?:is|er))\b)",
     re.IGNORECASE,
@@ -224,7 +230,7 @@ _MAY_STOP = re.compile(r"[。！？；!?\n.;]")
 _BOXED, _TAG, _UNTAG = "\\boxed{", Pattern("<answer>", re.IGNORECASE), Pattern("</answer>", re.IGNORECASE)
 # Answers that hold no answer: signs alone, openers and empty forms that fool learned judges (the "master keys").
 _NO_WORD = re.compile(r"[^\w↑↓+]*_*")
-_EMPTY = re.compile(
+_EMPTY = Opening(
     r"(?:\\boxed\{ ?\}|<answer> ?</answer>|solution|thought process|answer|the answer is|final answer|diagnosis|"
     r"let'?s (?:think|solve|work)[^.\n]{0,60}|"
     r"(?:reasoning|analysis|explanation|rationale|step 1|final|sure|okay|(?:sure, )?here(?: is|'s) (?:the|"
@@ -255,7 +261,8 @@ def final_answer(text: str, format: Format = "auto") -> Extracted | None:
     In order of preference: the last `\\boxed{}`, the last `<answer>`, the last statement such as "the answer is …",
     the whole visible answer. "Correction" and its like take back what was stated before them.
     """
-    return answer_within(text, sections(text, format).span)
+    check_format(format)
+    return answer_within(text, visible(text, format))
 
 
 def strict_fault(parts: Sections, answer: Extracted | None, format: Format) -> str:

@@ -238,9 +238,10 @@ def loose_key(words: Sequence[str]) -> str:
     ordered = _ORDERED - {"left", "right"} if sides == 1 else _ORDERED
     if not 1 < len(rest) <= 5 or not ordered.isdisjoint(rest):
         return ""
-    if len({POLES[word][0] for word in rest if word in POLES}) < sum(word in POLES for word in rest):
+    contrasts = [POLES[word][0] for word in rest if word in POLES]
+    if len(set(contrasts)) < len(contrasts):
         return ""  # "PPV up, NPV down" is not "PPV down, NPV up"
-    kept = [word for word in rest if not _CODE.fullmatch(word)]
+    kept = [word for word in rest if not (word[0].isdecimal() or (len(word) == 1 and "a" <= word <= "z"))]
     codes = _CODES.findall(" ".join(rest)) if len(kept) < len(rest) else []
     if len(codes) > 1:
         return ""  # "mother O, baby A"
@@ -256,7 +257,6 @@ _DONE = re.compile(
     "剥[脱除]|探查|清[扫创]|松解|融合|[植置]入|埋植|消融|栓塞|取[栓石]|碎石|封堵|扩张|搭桥|分流|旁路|介入|阻滞|悬吊|根治|截[肢骨]|"
     "[冲灌]洗|刮宫|流产|引产|剖宫产|复苏|[内腔胃肠管道宫]镜))术"
 )
-_CODE = re.compile(r"[a-z]|\d.*")
 _CODES = re.compile(r"(?<!\S)(?:[a-z]|\d\S*)(?: (?:[a-z]|\d\S*)(?!\S))*(?!\S)")
 
 

@@ -331,7 +331,7 @@ _DIVIDED = re.compile(
 
 def _as_often(question: str, reference: Quantity, text: str) -> str:
     """An answer to what one of several doses is, without how often it is given, where the question says that: q12h."""
-    divided = _DIVIDED.search(question) if asks_dose(question) and not is_timed(reference) else None
+    divided = _DIVIDED.search(question) if not is_timed(reference) and asks_dose(question) else None
     if divided is None:
         return text
     said = (divided["n"] or divided["h"]).lower()

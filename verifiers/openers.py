@@ -5,10 +5,12 @@ So do those that commit to nothing: "Hard to say; more tests are needed", 情况
 
 import re
 
+from medrl.verifiers.patterns import Opening
+
 _END = r"[^\w↑↓+]*"
 _YES = r"(?:(?:sure|okay|ok|certainly|of course|alright|well|great question)[,.!]* )?"
 _THING = r"(?:answer|solution|analysis|reasoning|explanation|response|diagnosis|conclusion)"
-OPENERS = re.compile(
+OPENERS = Opening(
     rf"{_YES}(?:"
     rf"(?:here(?:'s| is| are)|below (?:is|are)|the following is) (?:my|the|your|a) (?:(?:final|complete|best|detailed|"
     rf"step-by-step) )?{_THING}"
@@ -54,7 +56,7 @@ OPENERS = re.compile(
 )
 
 _MORE = r"(?:more|further|additional) (?:tests?|testing|information|work-?up|investigations?|data|evaluation|history|imaging)"
-NO_ANSWER = re.compile(
+NO_ANSWER = Opening(
     r"(?:(?:I am |I'm |it is |it's |this is |that is )?(?:not (?:entirely |really |quite )?(?:sure|certain|clear)|"
     r"unclear|uncertain|"
     r"(?:hard|difficult|impossible|too early) to (?:say|tell|know|determine|decide))(?: (?:what|which) (?:it|this) is)?"

@@ -222,7 +222,7 @@ def _same(text: str) -> str:
 def _pole_of(reference: str) -> tuple[int, frozenset[str]]:
     """Which contrast a reference is a pole of, and which pole; no pole where it is more than that."""
     for number, pattern in enumerate(_PATTERNS):
-        wanted = _poles(pattern, reference)
+        wanted = pattern.may_match(reference) and _poles(pattern, reference)
         if wanted and not _A_THING.search(reference) and not _BARE.sub("", pattern.sub("", reference)):
             return number, wanted
     outside = PARENS.sub("", reference).strip()  # "Increased (by vasoconstriction)"

@@ -84,7 +84,7 @@ _EACH_KG = re.compile(rf"每(?:公斤|千克|kg)(?:体重)? ?{_DOSE_HAN}")
 
 def as_asked(problem: Problem, reference: Quantity, text: str) -> str:
     """An answer with its "a day", "in each mL", "per dose" as part of its unit, or left out where the question says it."""
-    text = _DASHED.sub(" ", text)
+    text = _DASHED.sub(" ", text) if "-" in text else text
     dims = dict(reference.unit.dims) if reference.unit else {}
     if dims.get("time") == -1:
         text = _in_time(text)
@@ -96,7 +96,7 @@ def as_asked(problem: Problem, reference: Quantity, text: str) -> str:
         text = _EACH_TIME.sub(" per dose", _WITH_EACH.sub(" per dose", text))
     elif dims and asks_dose(problem.question):
         text = PER_DOSE.sub("", text).strip()
-    if dims and "body mass" not in dims and _ASKS_KG.search(problem.question):
+    if "/kg" in text and dims and "body mass" not in dims and _ASKS_KG.search(problem.question):
         text = text.replace("/kg", "")
     if "每" in text and dims.get("body mass") == -1:
         text = _EACH_KG.sub(r"\g<dose>/kg", text)

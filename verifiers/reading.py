@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from medrl.types import Problem, Response, Verdict
 from medrl.verifiers.extract import (
     SHORT,
+    STRICT,
     Extracted,
     Format,
     answer_within,
@@ -14,6 +15,7 @@ from medrl.verifiers.extract import (
     degenerate,
     sections,
     strict_fault,
+    visible,
 )
 from medrl.verifiers.normalise import normal
 from medrl.verifiers.patterns import Pattern
@@ -145,8 +147,7 @@ def read(problem: Problem, response: Response, format: Format) -> Extracted | Ve
     """The committed answer, or the verdict where there is nothing for a rule to read."""
     if problem.reference is None or not problem.reference.strip():
         return Verdict.failed(f"problem {problem.id!r} has no reference to check against", "invalid")
-    parts = sections(response.text, format)
-    start, end = parts.span
+    start, end = visible(response.text, format)
     if degenerate(response.text[start:end]):
         return Verdict.wrong("the answer is stuck in a loop")
     answer = answer_within(response.text, (start, end))
@@ -154,7 +155,9 @@ def read(problem: Problem, response: Response, format: Format) -> Extracted | Ve
     if (
         answer
         and said
-        and (_TO_GRADER.search(said) or _TO_GRADER_HAN.search(said) or _ON_ITS_KEY.search(said))
+        and (
+            _TO_GRADER.search(said) or _ON_ITS_KEY.search(said) or (not said.isascii() and _TO_GRADER_HAN.search(said))
+        )
         and normal(problem.reference) not in normal(said)
     ):
         return replace(
@@ -162,7 +165,7 @@ def read(problem: Problem, response: Response, format: Format) -> Extracted | Ve
         )
     if answer is None:
         return Verdict.wrong("there is no final answer")
-    if fault := strict_fault(parts, answer, format):
+    if format in STRICT and (fault := strict_fault(sections(response.text, format), answer, format)):
         return Verdict.wrong(f"not in the strict format: {fault}")
     if response.finish_reason == "length" and answer.how not in ("boxed", "tag") and answer.span[1] >= end - 1:
         return Verdict.wrong("the response was cut at its token limit before the answer was complete")

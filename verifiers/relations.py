@@ -86,9 +86,9 @@ _ADVERB = re.compile(
 
 
 def relation_of(text: str) -> Relation | None:
-    """What a sentence relates, or None where it denies, relates more than two things, or none."""
+    """What a sentence relates, or None where it denies, relates more than two things, or none: it has three words or more."""
     text = text.strip(" .。")
-    if len(text) > 200 or _NOT.search(text):
+    if len(text) > 200 or (text.isascii() and text.replace(" ", "", 1).isalpha()) or _NOT.search(text):
         return None
     if by := _BY.fullmatch(text):
         return _made(next(kind for kind in _KINDS if by.groupdict().get(kind)), by["first"], by["second"])

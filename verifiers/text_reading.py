@@ -44,7 +44,13 @@ class Reading:
         self.problem, self.wanted, self.known = problem, wanted, known
         self.question, self.asked = problem.question, asked_of(problem.question)
         self.term, self.names = wanted.terms[0], wanted.names
-        self.text = self._spelt(before_another(simplified(text)))
+        self.text = self.whole = self.core = self.head = self._kept = text
+        self.tail = ""
+        if not (text.isascii() and text.isalpha()):  # of one word nothing can be taken off
+            self._take_apart()
+
+    def _take_apart(self) -> None:
+        self.text = self._spelt(before_another(simplified(self.text)))
         self.whole = peel(_SIDE_BEHIND.sub(r"\2 \1", self._without_asides()))
         self.core = self._core()
         self._kept = head_of(self.core)

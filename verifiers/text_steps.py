@@ -13,7 +13,6 @@ from medrl.verifiers.codes import by_code
 from medrl.verifiers.concepts import Vocabulary
 from medrl.verifiers.directions import by_direction
 from medrl.verifiers.ellipsis import (
-    ALL_MAY,
     by_ellipsis,
     by_none,
     several_of,
@@ -176,8 +175,10 @@ def _statement(reading: Reading) -> Verdict | None:
 
     def same_here(one: str, other: str) -> bool:
         """As `same`, also of what the question calls it at more length: intracranial hemorrhage."""
-        if same(one, other) or len(other) > 30:
-            return same(one, other)
+        if same(one, other):
+            return True
+        if len(other) > 30 or other.casefold() not in question.casefold():
+            return False
         longer = re.search(rf"[A-Za-z-]{{4,20}} {re.escape(other)}\b", question, re.IGNORECASE)
         return longer is not None and known is not None and known.find(longer[0]) is not None and same(one, longer[0])
 
@@ -186,14 +187,14 @@ def _statement(reading: Reading) -> Verdict | None:
 
 
 def _direction(reading: Reading) -> Verdict | None:
-    return by_direction(reading.term, peel(reading.text), reading.question)
+    return by_direction(reading.term, reading.text, reading.question)
 
 
 # Its core.
 
 
 def _several(reading: Reading) -> Verdict | None:
-    several = several_of(reading.core, reading.wanted, all_may=bool(ALL_MAY.search(reading.text)))
+    several = several_of(reading.core, reading.wanted, reading.text)
     return Verdict.wrong(OPEN_CHOICE) if several and several.score is None and _offers(reading) else several
 
 

@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from medrl.verifiers.normalise import normal, tokens
-from medrl.verifiers.patterns import Pattern
+from medrl.verifiers.patterns import Opening, Pattern
 
 _HEDGE = (
     r"most likely|likely|probably|probable|possibly|possible|presumably|suspected|definitely|clearly|almost certainly|"
@@ -28,7 +28,7 @@ _HEDGE = (
     r"(?:best|well) explained by|points? to|in keeping with|fits(?: best)? with"
 )
 # What may stand before a term without changing it. Each is tried at the start, again and again.
-_LEAD = re.compile(
+_LEAD = Opening(
     rf"(?:{_HEDGE}|(?:it|this|that|the (?:diagnosis|answer|patient|condition|cause|finding|drug|organism|"
     r"picture|presentation))"
     r"(?: (?:most likely|likely|probably))?(?:'s| is| was| has| would be| must be| should be| indicates| suggests| are)"
@@ -188,6 +188,8 @@ _HAN_GLUE = re.compile(
 
 def peel(text: str) -> str:
     """The text without hedges and lead-ins at its front and closing words at its end: "It is most likely X" is X."""
+    if text.isascii() and text.isalpha():
+        return text  # one word is all that there is
     text = text.strip(_EDGE)
     for _ in range(8):
         match = _LEAD.match(text)
@@ -250,9 +252,10 @@ _INDUCED = re.compile(
 def without_cause(text: str, question: str) -> str:
     """Of "insulin-induced hypoglycaemia" the thing alone, where the question says that the patient takes it; else ""."""
     match = _INDUCED.fullmatch(text) if len(text) < 100 else None
-    if match is None:
+    said = (match["cause"] or match["han"]) if match else ""
+    if match is None or said.casefold() not in question.casefold():
         return ""
-    cause = re.escape(match["cause"] or match["han"])
+    cause = re.escape(said)
     taken = re.search(
         rf"\b(?<!not )(?:on|takes|taking|took|using|uses|given|received|receiving|started|starting|injects|injected|"
         rf"overdose of|treated with) (?:\w+ )?{cause}\b|"

@@ -282,8 +282,8 @@ def either(problem: Problem) -> bool:
     found = _SIDES.get(normal(reference))
     if found == "maybe" or (found and not _MODAL.search(reference.replace("有", ""))):
         return True
-    asks = _ASKS_EITHER.search(last_sentence(problem.question))
-    return bool(asks and (found or _doing(reference, "可以") or explained(reference, problem.question)))
+    sided = found or _doing(reference, "可以") or explained(reference, problem.question)
+    return bool(sided) and _ASKS_EITHER.search(last_sentence(problem.question)) is not None
 
 
 # Words of duty and leave. To 是否禁用？ they say the contrary of what they say to 能否使用？.
