@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal, TypeAlias
 
 from medrl.types import Problem, Verdict
-from medrl.verifiers.choice import chosen_labels
+from medrl.verifiers.choice_labels import chosen_labels
 from medrl.verifiers.denials import forbidden, judged
 from medrl.verifiers.extract import Extracted
 from medrl.verifiers.normalise import normal

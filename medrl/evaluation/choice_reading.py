@@ -18,7 +18,8 @@ from typing import Literal, NamedTuple
 from medrl.rewards.refusal import refuses
 from medrl.types import Problem, Response, Verdict
 from medrl.verifiers import Typed
-from medrl.verifiers.choice import MAY_TURN, NEITHER, NUMBER_AMONG_WORDS, OPEN, chosen_labels, wanted_labels
+from medrl.verifiers.choice import MAY_TURN
+from medrl.verifiers.choice_labels import NEITHER, NUMBER_AMONG_WORDS, OPEN, chosen_labels, wanted_labels
 from medrl.verifiers.extract import Extracted, Format, sections
 from medrl.verifiers.reading import read
 

@@ -19,7 +19,7 @@ from medrl.evaluation.choice_reading import bounded, first_and_last, uncommitted
 from medrl.rewards.safety.confidence import stated_confidences
 from medrl.types import Problem, Status, Verdict
 from medrl.verifiers import Typed, Verifier, judge, run_sync
-from medrl.verifiers.choice import wanted_labels
+from medrl.verifiers.choice_labels import wanted_labels
 from medrl.verifiers.extract import Format, sections
 
 Reader = Literal["strict", "first", "last"]
