@@ -97,15 +97,12 @@ class SetOf(VocabularyVerifier):
         if self.partial:
             f1 = 2 * precision * recall / (precision + recall) if matched else 0.0
             return Verdict(f1, reason=shown, parts=parts)
-        ordered = asks_order(problem.question)
-        if matched == len(wanted) == len(given) and (ordered or _ASKS_STEPS.search(problem.question)):
+        if matched == len(wanted) == len(given) and asks_order(problem.question):
             places = _places(wanted, given, verdict)
-            if places is None and ordered:
+            if places is None:
                 return Verdict.abstain("the order of the items cannot be told", parts=parts)
-            if places is not None and places != sorted(places):
-                if ordered:
-                    return Verdict.wrong(f"{shown}, in another order", parts=parts)
-                return Verdict.abstain("steps in another order, which was not asked for", parts=parts)
+            if places != sorted(places):
+                return Verdict.wrong(f"{shown}, in another order", parts=parts)
         if matched == len(wanted) == len(given):
             if any(set(map(compact, split_items(one))) != set(map(compact, given)) for one in answer.earlier):
                 return Verdict.abstain("an earlier statement, not taken back, lists something else", parts=parts)
@@ -238,8 +235,6 @@ _IN_ORDER = re.compile(
     r"顺序|依次|先后|次序|排序|排列",
     re.IGNORECASE,
 )
-# What has an order though none is asked for: it may be told in another, or not.
-_ASKS_STEPS = re.compile(r"\b(?:steps|stages|phases|chain|pathway|cascade)\b|步骤|各期|[步期]|过程|环节", re.IGNORECASE)
 # How the sentence that asks asks for several things, whose reference then lists them. What a vignette tells before it
 # ("three days of all symptoms") says nothing of that.
 _SEVERAL = re.compile(

@@ -12,7 +12,6 @@ HOSTILE = [
     ("State the order of steps when taking off gloves and gown.", "Gloves, hands, gown", "Gown, gloves, hands"),
     ("List the layers of the abdominal wall from superficial to deep.", "Skin; fascia; muscle", "Muscle; fascia; skin"),
     ("Name the valves that blood passes, starting from the right atrium.", "Tricuspid, mitral", "Mitral, tricuspid"),
-    ("Name the three phases of swallowing.", "Oral, pharyngeal, esophageal", "Esophageal, oral, pharyngeal"),
     ("Is the MMR vaccine contraindicated in pregnancy?", "Yes", "Yes, it can be given safely."),
     ("What stage is a pressure ulcer with full-thickness skin loss?", "Stage 3", "NYHA 3"),
     ("What stage is a pressure ulcer with full-thickness skin loss?", "Stage 3", "NYHA class 3"),
