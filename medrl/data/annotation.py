@@ -355,3 +355,17 @@ def judgements(folder: str | Path) -> dict[str, list[FeedbackRecord]]:
         for record in load_feedback(path) if path.stat().st_size else []:
             found.setdefault(str(record.metadata.get("item")), []).append(record)
     return found
+
+
+def task_files(folder: str | Path) -> list[Path]:
+    """The records of a task: a file for each rater, then those of its adjudicators.
+
+    Raises:
+        DataError: The folder holds no task, or nobody has judged anything in it yet.
+    """
+    if task_of(folder) is None:
+        raise DataError(f"{folder} is a folder without task.json, so no task of `medrl annotate`; name the files in it")
+    listed = [*sorted(Path(folder).glob("*.jsonl")), *sorted((Path(folder) / "adjudication").glob("*.jsonl"))]
+    if not (found := [path for path in listed if path.stat().st_size]):
+        raise DataError(f"{folder} holds no judgements yet")
+    return found
