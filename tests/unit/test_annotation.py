@@ -142,6 +142,17 @@ def test_items_of_a_file_and_their_faults(tmp_path: Path, items: list[Item]) -> 
     assert again.id == items[0].id and again.responses == items[0].responses
 
 
+def test_items_need_no_reference(tmp_path: Path) -> None:
+    path = tmp_path / "open.jsonl"
+    path.write_text(json.dumps({"question": "Why rest?", "responses": ["To heal.", "No."]}) + "\n")
+    (one,) = load_items(path)
+    assert (one.problem.question, one.problem.reference, one.problem.kind) == ("Why rest?", None, "open")
+    (anna,) = sessions_of([one], tmp_path / "out", ["anna"])
+    assert anna.view(0)["reference"] is None and best(anna, 0, "To heal.").problem == one.problem
+    path.write_text(json.dumps({**one.problem.to_json(), "responses": ["To heal.", "No."]}) + "\n")
+    assert load_items(path)[0].problem == one.problem
+
+
 def test_disagreements_are_settled_by_a_third(items: list[Item], tmp_path: Path) -> None:
     out = tmp_path / "out"
     anna, ben = sessions_of(items, out, ["anna", "ben"])
