@@ -168,6 +168,7 @@ class Calibrated(Shaped):
     """The probability that the answer is right, by a judge's value and a calibration of that judge."""
 
     type_name: ClassVar[str] = "calibrated"
+    limits: ClassVar[tuple[float, float]] = (0.0, 1.0)
 
     of: Reward
     """The judge whose values are mapped, mostly `verified`."""

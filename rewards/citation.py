@@ -84,6 +84,7 @@ class Citation(Signal):
     """
 
     type_name: ClassVar[str] = "citation"
+    limits: ClassVar[tuple[float, float]] = (0.0, 1.0)
 
     cost: float = 0.34
     """What each citation that is unknown, unsupported or misquoted costs; from 1/3 on three leave nothing."""

@@ -22,6 +22,7 @@ from medrl.rewards.tree import (
     number,
     one_number,
     settle,
+    times,
     together,
 )
 from medrl.types import Group, Score
@@ -140,8 +141,10 @@ class WeightedSum(Combination):
         if not any(self.weights):
             return ["no part has a weight other than 0, so every reward would be 0"]
         faults = []
-        if self.missing == "renormalise" and min(self.weights) < 0:
-            faults.append("with `missing: renormalise` a penalty that abstains would pay; set missing: mask")
+        pay = [part.name for i, part in enumerate(self.parts) if self._spared(i)] if self.missing == "renormalise" else []
+        if pay:
+            told = f"with `missing: renormalise` a penalty that abstains would pay ({', '.join(map(repr, pay))})"
+            faults.append(f"{told}; set missing: mask")
         weighed = [(part.kind(), weight) for part, weight in zip(self.parts, self.weights, strict=True)]
         sure = sum(weight for kind, weight in weighed if kind == "confidence")
         right = sum(weight for kind, weight in weighed if kind == "verified")
@@ -151,6 +154,23 @@ class WeightedSum(Combination):
                 "can earn as much as a right one; give `confidence` less weight"
             )
         return faults
+
+    def _spared(self, place: int) -> bool:
+        """Whether this part can only take away, and may abstain: then its weight would go to what pays."""
+        weight, part = self.weights[place], self.parts[place]
+        return weight < 0 or (weight > 0 and part.bounds()[1] <= 0 and part.may_abstain())
+
+    def bounds(self) -> tuple[float, float]:
+        ends = [
+            sorted(times(weight, bound) for bound in part.bounds())
+            for part, weight in zip(self.parts, self.weights, strict=True)
+            if weight
+        ]
+        if self.missing != "renormalise":
+            return sum(low for low, _ in ends), sum(high for _, high in ends)
+        total = sum(map(abs, self.weights))  # one part alone may have the weight of all
+        each = [[end * (total / abs(w)) for end in pair] for pair, w in zip(ends, filter(None, self.weights), strict=True)]
+        return min((low for low, _ in each), default=0.0), max((high for _, high in each), default=0.0)
 
     def counts(self, place: int) -> bool:
         return self.weights[place] != 0
@@ -167,6 +187,12 @@ class WeightedSum(Combination):
             weight * score.value for weight, score in weighted if score.value is not None
         )  # all of them have one
         return number(value, self.name, token_values=_summed_tokens(weighted))
+
+
+def widest(parts: Sequence[Reward]) -> tuple[float, float]:
+    """The least and the most that any of the parts may be worth."""
+    ends = [part.bounds() for part in parts]
+    return min(low for low, _ in ends), max(high for _, high in ends)
 
 
 def _summed_tokens(weighted: Sequence[tuple[float, Score]]) -> tuple[float, ...] | None:
@@ -194,6 +220,9 @@ class Product(Combination):
 
     def __post_init__(self) -> None:
         settle(self, "product", self.parts_faults())
+
+    def bounds(self) -> tuple[float, float]:
+        return 0.0, 0.0 if any(part.bounds()[1] <= 0 for part in self.parts) else math.inf
 
     def combine(self, kept: Counted, lost: Sequence[int]) -> Score:
         values = [one_number(score, self.name) for _, score in kept]
@@ -227,6 +256,9 @@ class Minimum(Combination):
         )
         return [unsafe] if self.missing == "renormalise" else []
 
+    def bounds(self) -> tuple[float, float]:
+        return widest(self.parts)[0], min(part.bounds()[1] for part in self.parts)
+
     def lifts(self, place: str) -> bool:
         return False
 
@@ -251,6 +283,9 @@ class Maximum(Combination):
     def __post_init__(self) -> None:
         settle(self, "max", self.parts_faults())
 
+    def bounds(self) -> tuple[float, float]:
+        return widest(self.parts)
+
     def combine(self, kept: Counted, lost: Sequence[int]) -> Score:
         return _extreme(self, max, kept)
 
@@ -268,6 +303,7 @@ class Vote(Combination):
     """
 
     type_name: ClassVar[str] = "vote"
+    limits: ClassVar[tuple[float, float]] = (0.0, 1.0)
 
     parts: tuple[Reward, ...]
     """The judges; an odd number of them cannot be even."""
@@ -286,6 +322,9 @@ class Vote(Combination):
         if isinstance(self.parts, tuple) and not 0 <= self.quorum <= len(self.parts):
             faults.append(f"`quorum` is {self.quorum}; it must be from 0 to the number of parts, {len(self.parts)}")
         settle(self, "vote", faults)
+
+    def may_abstain(self) -> bool:
+        return len(self.parts) % 2 == 0 or super().may_abstain()
 
     def excuses(self, place: str) -> bool:
         return False  # one abstention less may make the votes even, or miss the quorum

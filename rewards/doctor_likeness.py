@@ -36,6 +36,7 @@ class DoctorLikeness(Reward):
     """
 
     type_name: ClassVar[str] = "doctor_likeness"
+    limits: ClassVar[tuple[float, float]] = (-1.0, 1.0)
     tells_danger: ClassVar[bool] = True
 
     model: str = ""

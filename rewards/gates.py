@@ -43,6 +43,10 @@ class Gate(Reward):
     async def assess(self, groups: Sequence[Group], context: RewardContext) -> Scores:
         return await behind(self.gate, self.then, groups, context, self._closed, lambda score: score)
 
+    def bounds(self) -> tuple[float, float]:
+        low, high = self.then.bounds()
+        return min(low, self.otherwise), max(high, self.otherwise)
+
     def _closed(self, opened: Score) -> Score:
         reason = f"{self.gate.name} closed the gate"
         return Score(float(self.otherwise), parts=self.then.unjudged(f"{reason} ({opened.reason})", 0.0), reason=reason)
@@ -84,6 +88,9 @@ class Levels(Reward):
         if self.format is None:
             return [[self._level(score) for score in row] for row in await self.correct.score(groups, context)]
         return await behind(self.format, self.correct, groups, context, self._malformed, self._level)
+
+    def bounds(self) -> tuple[float, float]:
+        return self.wrong if self.format is None else self.malformed, self.right
 
     def _level(self, judged: Score) -> Score:
         if judged.value is None:

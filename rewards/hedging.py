@@ -139,6 +139,7 @@ class Hedging(Signal):
     """
 
     type_name: ClassVar[str] = "hedging"
+    limits: ClassVar[tuple[float, float]] = (0.0, 1.0)
 
     free: float = 0.4
     """Share of the words that may stand in hedging sentences; 0.3 to 0.6. Medicine is uncertain."""

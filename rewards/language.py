@@ -72,6 +72,7 @@ class Language(Signal):
     """
 
     type_name: ClassVar[str] = "language"
+    limits: ClassVar[tuple[float, float]] = (0.0, 1.0)
 
     reasoning: bool = False
     """Whether the reasoning must be in the problem's language too."""

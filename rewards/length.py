@@ -26,6 +26,7 @@ class Length(Signal):
     """
 
     type_name: ClassVar[str] = "length"
+    limits: ClassVar[tuple[float, float]] = (0.0, 1.0)
 
     portion: Portion = "answer"
     """What is measured: the visible `answer`, the `reasoning` before it, or `all` of the text."""
@@ -48,6 +49,9 @@ class Length(Signal):
             bounds.append(f"`at_least` {self.at_least} is above `at_most` {self.at_most}")
         settle(self, self.type_name, faults + bounds)
 
+    def may_abstain(self) -> bool:
+        return self.unit == "tokens" and not self.tokenizer
+
     def measure(self, problem: Problem, response: Response, parts: Sections) -> Score:
         count = length(response, parts, self.portion, self.unit, self.tokenizer)
         if count is None:
@@ -66,6 +70,7 @@ class Overlong(Signal):
     """
 
     type_name: ClassVar[str] = "overlong"
+    limits: ClassVar[tuple[float, float]] = (-1.0, 0.0)
     worst: ClassVar[float] = -1.0
 
     max_length: int
@@ -83,6 +88,9 @@ class Overlong(Signal):
         if not bounds and self.buffer > self.max_length:
             bounds.append(f"`buffer` {self.buffer} is longer than `max_length` {self.max_length}")
         settle(self, self.type_name, faults + bounds)
+
+    def may_abstain(self) -> bool:
+        return self.unit == "tokens" and not self.tokenizer
 
     def measure(self, problem: Problem, response: Response, parts: Sections) -> Score:
         if response.finish_reason == "length":
@@ -131,6 +139,12 @@ class VisibleLength(Signal):
     def lowest(self) -> float:
         return -float(self.factor)
 
+    def bounds(self) -> tuple[float, float]:
+        return self.lowest(), 0.0
+
+    def may_abstain(self) -> bool:
+        return False
+
     def measure(self, problem: Problem, response: Response, parts: Sections) -> Score:
         count = length(response, parts, "answer", self.unit, self.tokenizer)
         if count is None:
@@ -144,10 +158,14 @@ class Truncation(Signal):
     """1.0 for a response that ended by itself and has a visible answer, 0.0 for one that was cut off. Opens gates."""
 
     type_name: ClassVar[str] = "truncation"
+    limits: ClassVar[tuple[float, float]] = (0.0, 1.0)
     gates: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         settle(self, self.type_name, self.format_faults())
+
+    def may_abstain(self) -> bool:
+        return False
 
     def measure(self, problem: Problem, response: Response, parts: Sections) -> Score:
         cut = response.finish_reason == "length"

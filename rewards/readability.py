@@ -39,6 +39,7 @@ class Readability(Signal):
     """
 
     type_name: ClassVar[str] = "readability"
+    limits: ClassVar[tuple[float, float]] = (0.0, 1.0)
 
     low: float = 4.0
     """Easiest grade that is worth 1.0; US school grade, 3 to 5."""

@@ -123,6 +123,7 @@ class Refusal(Signal):
     """
 
     type_name: ClassVar[str] = "refusal"
+    limits: ClassVar[tuple[float, float]] = (0.0, 1.0)
     gates: ClassVar[bool] = True
 
     direction: Direction = "benign"

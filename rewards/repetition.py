@@ -27,6 +27,7 @@ class Repetition(Signal):
     """
 
     type_name: ClassVar[str] = "repetition"
+    limits: ClassVar[tuple[float, float]] = (-1.0, 0.0)
     worst: ClassVar[float] = -1.0
 
     size: int = 4
@@ -42,6 +43,9 @@ class Repetition(Signal):
         faults = self.format_faults() + one_of("portion", self.portion, PORTIONS)
         faults += whole(1, size=self.size, size_zh=self.size_zh) + share(0.0, 0.99, free=self.free)
         settle(self, self.type_name, faults)
+
+    def may_abstain(self) -> bool:
+        return False
 
     def measure(self, problem: Problem, response: Response, parts: Sections) -> Score:
         texts = {"answer": parts.answer, "reasoning": parts.reasoning}

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal, get_args
 
 from medrl.errors import did_you_mean
-from medrl.rewards.combining import as_tuple
+from medrl.rewards.combining import as_tuple, widest
 from medrl.rewards.tree import Reward, RewardContext, Scores, not_a, settle, together
 from medrl.types import KINDS, Group, Part, Problem, Score
 
@@ -40,6 +40,12 @@ class FirstDecided(Reward):
                 f"`on_failure` is {self.on_failure!r}{did_you_mean(str(self.on_failure), get_args(OnFailure))}"
             )
         settle(self, "first_decided", faults)
+
+    def bounds(self) -> tuple[float, float]:
+        return widest(self.parts)
+
+    def may_abstain(self) -> bool:
+        return all(part.may_abstain() for part in self.parts)
 
     def excuses(self, place: str) -> bool:
         return place != f"parts[{len(self.parts) - 1}]"
@@ -120,6 +126,12 @@ class Where(Reward):
         return [
             "nothing says what a problem that does not match is worth; give `otherwise`, or put it in first_decided"
         ]
+
+    def bounds(self) -> tuple[float, float]:
+        return widest([part for part in (self.then, self.otherwise) if part is not None])
+
+    def may_abstain(self) -> bool:
+        return self.otherwise is None or super().may_abstain()
 
     def lifts(self, place: str) -> bool:
         return False  # what the problem decides, no response can choose

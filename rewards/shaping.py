@@ -11,7 +11,18 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal, get_args
 
 from medrl.errors import did_you_mean
-from medrl.rewards.tree import Reward, RewardContext, Scores, failure, not_a, not_finite, number, one_number, settle
+from medrl.rewards.tree import (
+    Reward,
+    RewardContext,
+    Scores,
+    failure,
+    not_a,
+    not_finite,
+    number,
+    one_number,
+    settle,
+    times,
+)
 from medrl.types import Group, Score, ScoredGroup
 
 Shape = Literal["linear", "cosine", "step"]
@@ -69,6 +80,12 @@ class Clip(Shaped):
             faults.append(f"`low` {self.low:g} is not below `high` {self.high:g}, so every value would be the same")
         settle(self, "clip", faults)
 
+    def bounds(self) -> tuple[float, float]:
+        low = -math.inf if self.low is None else self.low
+        high = math.inf if self.high is None else self.high
+        least, most = (min(max(value, low), high) for value in self.of.bounds())
+        return least, most
+
     def reshape(self, score: Score, context: RewardContext) -> Score:
         value = one_number(score, self.name)
         value = value if self.low is None else max(value, self.low)
@@ -111,6 +128,10 @@ class Anneal(Shaped):
         reason = f"its weight is 0 at step {context.step}"
         faded = Score(0.0, parts=self.of.unjudged(reason, None), reason=reason)  # nobody is asked, so nobody can fail
         return [[faded] * len(group) for group in groups]
+
+    def bounds(self) -> tuple[float, float]:
+        ends = [times(weight, value) for weight in (self.start, self.end) for value in self.of.bounds()]
+        return min(ends), max(ends)
 
     def weight(self, step: int) -> float:
         """The weight at a training step."""
@@ -161,6 +182,9 @@ class Normalise(Shaped):
             faults += [f"`{name}` must be above 0" for name in ("std", "memory", "limit") if getattr(self, name) <= 0]
             faults += ["`memory` is above 1; earlier steps would count ever more"] if self.memory > 1 else []
         settle(self, "normalise", not_a(Reward, of=self.of) + faults)
+
+    def bounds(self) -> tuple[float, float]:
+        return -self.limit, self.limit
 
     def reshape(self, score: Score, context: RewardContext) -> Score:
         mean, std = self.scale(context.state)

@@ -23,6 +23,7 @@ class Verified(Reward):
     """The verdict of a verifier as a number. A verifier that failed gives no number, never 0."""
 
     type_name: ClassVar[str] = "verified"
+    limits: ClassVar[tuple[float, float]] = (0.0, 1.0)
 
     verifier: Verifier
     """Who judges: a name, or `{type: NAME, knob: value}`."""
@@ -69,6 +70,9 @@ class Verified(Reward):
     def unjudged_part(self, reason: str, value: float | None) -> Part:
         # A malformed response counts as wrong, so that accuracy keeps the same denominator for every policy.
         return Part(value, "ok" if value is not None else "abstain", reason=reason)
+
+    def may_abstain(self) -> bool:
+        return bool(self.open_faults())
 
     def open_faults(self) -> list[str]:
         if self.verifier.decides or self.otherwise is not None:
@@ -173,6 +177,7 @@ class Format(Reward):
     """1.0 for a well-formed response, else 0.0. Always decides."""
 
     type_name: ClassVar[str] = "format"
+    limits: ClassVar[tuple[float, float]] = (0.0, 1.0)
     gates: ClassVar[bool] = True
 
     preset: str = "o1"
@@ -184,6 +189,9 @@ class Format(Reward):
     def __post_init__(self) -> None:
         known = self.preset in PRESETS
         settle(self, "format", [] if known else [f"no preset {self.preset!r}{did_you_mean(str(self.preset), PRESETS)}"])
+
+    def may_abstain(self) -> bool:
+        return False
 
     async def assess(self, groups: Sequence[Group], context: RewardContext) -> Scores:
         return [[self._scored(rollout) for rollout in group.rollouts] for group in groups]

@@ -69,6 +69,7 @@ class Reward(ABC):
     compares: ClassVar[bool] = False  # whether a rollout's value depends on the others of its group
     stateful: ClassVar[bool] = False  # whether its values depend on `RewardContext.state`
     needs_step: ClassVar[bool] = False  # whether its values depend on `RewardContext.step`
+    limits: ClassVar[tuple[float, float]] = (-math.inf, math.inf)  # least and most value, where the class alone tells
 
     @abstractmethod
     async def assess(self, groups: Sequence[Group], context: RewardContext) -> Scores:
@@ -229,6 +230,15 @@ class Reward(ABC):
         """
         return True
 
+    def bounds(self) -> tuple[float, float]:
+        """The least and the most that this node may be worth; infinite where nobody can tell."""
+        return self.limits
+
+    def may_abstain(self) -> bool:
+        """Whether it may leave a response without a number though nothing failed; True where nobody can tell."""
+        below = [child.may_abstain() for _, child in self.children()]
+        return any(below) if below else True
+
     def to_config(self) -> dict[str, Any]:
         """`{"type": ..., knob: value}` in plain lists, mappings and numbers; `rewards.build` reads it back."""
         kind = self.kind()
@@ -287,6 +297,11 @@ class Reward(ABC):
         from medrl.rewards.combining import weighted
 
         return weighted(self, other) if isinstance(other, int | float) else NotImplemented
+
+
+def times(weight: float, bound: float) -> float:
+    """A weight times a bound that may be infinite; 0 of infinity is 0."""
+    return weight * bound if weight else 0.0
 
 
 def number(value: float, name: str, parts: Mapping[str, Part] | None = None, **more: Any) -> Score:

@@ -50,6 +50,9 @@ class Veto(Reward):
     def lifts(self, place: str) -> bool:
         return False
 
+    def bounds(self) -> tuple[float, float]:
+        return self.floor, max(self.floor, self.then.bounds()[1])
+
     def own_faults(self) -> list[str]:
         return guard_faults(self.unless)
 

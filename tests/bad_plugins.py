@@ -99,7 +99,7 @@ class Blocks(Sound):
     name = "blocks"
 
     async def verify_batch(self, items: Judged) -> list[Verdict]:
-        time.sleep(0.01 * len(items))
+        time.sleep(0.03 * len(items))
         return await super().verify_batch(items)
 
 
@@ -160,7 +160,7 @@ class Slow(Sound):
     async def verify_batch(self, items: Judged) -> list[Verdict]:
         found = []
         for item in items:
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(0.1)
             found.append(self.check_safely(*item))
         return found
 
@@ -404,5 +404,5 @@ class Lots(Finished):
 
 class BlocksToo(Finished):
     async def assess(self, groups: Sequence[Group], context: RewardContext) -> Scores:
-        time.sleep(0.01 * sum(map(len, groups)))
+        time.sleep(0.03 * sum(map(len, groups)))
         return await super().assess(groups, context)

@@ -58,6 +58,8 @@ def construct_feedback(recipe: FeedbackRecipe, say: Callable[[str], None] = prin
             f"consent is {recipe.consent!r}: patients' words must not go to a judge, nor train anything, without it; say "
             "consent=given, or consent=not_needed for simulated or published data"
         )
+    for warning in recipe.warnings():
+        say(f"warning: {warning}")
     folder = recipe.target
     folder.mkdir(parents=True, exist_ok=True)
     problems = load_problems(recipe.problems.source, split=recipe.problems.split, limit=recipe.problems.limit)

@@ -32,7 +32,8 @@ def show_reward(console: Console, path: str, answers: str | None, limit: int) ->
         console.print(f"fault  {fault}", style="red")
     if answers is None:
         return []
-    items = [without_label(item) for item in load_responses(answers, limit=limit)]
+    verifies = bool(reward.verifiers())  # else an answer needs no reference
+    items = [without_label(item) for item in load_responses(answers, limit=limit, needs_reference=verifies)]
     scores = reward.score_sync([Group(problem, (response,)) for problem, response in items])
     rows = [(problem, response, score) for (problem, response), (score,) in zip(items, scores, strict=True)]
     return _show(console, reward, rows)

@@ -32,7 +32,7 @@ from medrl.data.feedback import (
     write_feedback,
 )
 from medrl.data.rows import Row, RowFault, collect, pick_schema, read_rows
-from medrl.data.schemas import SCHEMAS, Reading
+from medrl.data.schemas import SCHEMAS, Reading, columns_of
 from medrl.errors import DataError
 from medrl.files import write_atomic
 from medrl.seeds import seed_of
@@ -109,15 +109,14 @@ def load_items(path: str | Path, limit: int | None = None) -> list[Item]:
         if not found:
             raise DataError(f"{path} has no feedback record with two responses, so there is nothing to annotate")
         return list(found.values())
-    known = {key: columns for key, (columns, _) in SCHEMAS.items()}
     plain = [{key: value for key, value in row.items() if key != "responses"} for row in rows]
-    chosen = pick_schema(name, plain, "auto", known)
+    chosen = pick_schema(name, plain, "auto", columns_of(needs_reference=False))
 
     def made(row: Row, number: int) -> Item:
         listed = row.get("responses")
         if not isinstance(listed, list) or len(listed) != 2:
             raise RowFault("`responses` must be a list of two responses")
-        problem = SCHEMAS[chosen][1](row, number, Reading(name))
+        problem = SCHEMAS[chosen][1](row, number, Reading(name, needs_reference=False))
         given = [Candidate(one) if isinstance(one, str) else Candidate.from_json(one) for one in listed]
         return Item(item_id(problem, given), problem, _two(given), row.get("consent", "unknown"))
 
@@ -354,4 +353,18 @@ def judgements(folder: str | Path) -> dict[str, list[FeedbackRecord]]:
     for path in sorted(Path(folder).glob("*.jsonl")):
         for record in load_feedback(path) if path.stat().st_size else []:
             found.setdefault(str(record.metadata.get("item")), []).append(record)
+    return found
+
+
+def task_files(folder: str | Path) -> list[Path]:
+    """The records of a task: a file for each rater, then those of its adjudicators.
+
+    Raises:
+        DataError: The folder holds no task, or nobody has judged anything in it yet.
+    """
+    if task_of(folder) is None:
+        raise DataError(f"{folder} is a folder without task.json, so no task of `medrl annotate`; name the files in it")
+    listed = [*sorted(Path(folder).glob("*.jsonl")), *sorted((Path(folder) / "adjudication").glob("*.jsonl"))]
+    if not (found := [path for path in listed if path.stat().st_size]):
+        raise DataError(f"{folder} holds no judgements yet")
     return found

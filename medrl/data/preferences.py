@@ -6,6 +6,7 @@ raters agree; its margin (Llama 2, arXiv 2307.09288, equation 2) is the mean dif
 
 import hashlib
 import json
+import logging
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,13 +15,15 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
-from medrl.data.feedback import Candidate, Comparison, FeedbackRecord, said
+from medrl.data.annotation import task_files
+from medrl.data.feedback import Candidate, Comparison, FeedbackRecord, load_feedback, said
 from medrl.data.rows import Row, RowFault, collect, language_of, pick_schema, read_rows
 from medrl.errors import DataError
 from medrl.files import json_line, write_atomic
 from medrl.types import Message, Problem, ask
 
 TRAINABLE = ("given", "not_needed")
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -310,15 +313,44 @@ def load_pairs(path: str | Path, *, limit: int | None = None) -> list[Preference
     return collect(name, rows, SCHEMAS[chosen][1], "preference pair")
 
 
-def load_preferences(path: str | Path, **settings: Any) -> Pairs:
-    """Pairs from a file of pairs, or from one of feedback records by `pairs_from` with these settings."""
-    _, rows = read_rows(path, limit=1)
-    if "judgement" in rows[0]:
-        from medrl.data.feedback import load_feedback
+def load_preferences(source: str | Path | Sequence[str | Path], **settings: Any) -> Pairs:
+    """Pairs from files of pairs, files of feedback records, and folders of `medrl annotate`; several are taken together.
 
-        return pairs_from(load_feedback(path), **settings)
-    pairs = load_pairs(path)
-    return Pairs(tuple(pairs), {}, len(pairs))
+    The records of all sources go through one `pairs_from` with these settings, whoever judged: so a rater's word in one
+    file meets another's, and an adjudicator's, in the next. A folder stands for the files of all its raters and
+    adjudicators.
+
+    Raises:
+        DataError: A source cannot be read or is named twice, or two files hold records of one id.
+    """
+    listed: list[PreferencePair] = []
+    records: dict[str, FeedbackRecord] = {}
+    for file in _files(source):
+        _, rows = read_rows(file, limit=1)
+        if "judgement" not in rows[0]:
+            listed += load_pairs(file)
+            continue
+        here = {record.id: record for record in load_feedback(file)}
+        if double := sorted(here.keys() & records.keys()):
+            raise DataError(f"{file}: the record {double[0]!r} stands also in a file before it; name each file once")
+        records |= here
+    found = pairs_from(records.values(), **settings)
+    return Pairs((*listed, *found.pairs), found.left_out, len(listed) + found.judged)
+
+
+def _files(source: str | Path | Sequence[str | Path]) -> list[str | Path]:
+    """The files that a source names; a folder is that of an annotation task."""
+    given = [source] if isinstance(source, str | Path) else source
+    files: list[str | Path] = []
+    for one in given:
+        files += task_files(Path(one).expanduser()) if Path(one).expanduser().is_dir() else [one]
+    if double := [str(file) for file, count in Counter(map(str, files)).items() if count > 1]:
+        raise DataError(f"{double[0]} is named twice; name each source once")
+    named = {Path(file).expanduser() for file in files}
+    for folder in sorted({file.parent for file in named if (file.parent / "task.json").is_file()}):
+        if lacking := sorted(str(file) for file in set(task_files(folder)) - named):
+            log.warning("of the task %s not read: %s; name the folder for all of it", folder, ", ".join(lacking))
+    return files
 
 
 def write_pairs(path: str | Path, pairs: Iterable[PreferencePair]) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from medrl.data.patient_schemas import PATIENTS, weighed
 from medrl.data.rows import Row, RowFault, collect, pick_schema, read_rows
-from medrl.data.schemas import SCHEMAS, Reading
+from medrl.data.schemas import SCHEMAS, Reading, columns_of
 from medrl.types import Problem, Response
 
 TEACHER = "teacher_response"
@@ -23,6 +23,7 @@ def load_problems(
     prompt: str | None = None,
     reference: str | None = None,
     options: str | None = None,
+    needs_reference: bool = True,
 ) -> list[Problem]:
     """Read problems, or say which rows are broken and why.
 
@@ -38,6 +39,7 @@ def load_problems(
         prompt: Column of the question, for other columns than the known schemas; needs `reference` too.
         reference: Column of the right answer (for a choice its label).
         options: Column of the options, a mapping of label to text or a list.
+        needs_reference: Whether a row without a right answer is at fault; False where nothing is verified.
 
     Raises:
         MissingFile: The file does not exist.
@@ -46,8 +48,8 @@ def load_problems(
     if schema == "auto" and (prompt or reference):
         schema = "generic"
     name, rows = read_rows(source, split=split, config=config, limit=limit)
-    chosen = pick_schema(name, rows, schema, {key: columns for key, (columns, _) in SCHEMAS.items()})
-    reading = Reading(name, instruction, language, prompt, reference, options)
+    chosen = pick_schema(name, rows, schema, columns_of(needs_reference))
+    reading = Reading(name, instruction, language, prompt, reference, options, needs_reference)
     found = collect(name, rows, lambda row, number: _taught(SCHEMAS[chosen][1](row, number, reading), row), "problem")
     return weighed(found) if chosen in PATIENTS else found
 
@@ -61,7 +63,12 @@ def _taught(problem: Problem, row: Row) -> Problem:
 
 
 def load_responses(
-    path: str | Path, *, schema: str = "auto", limit: int | None = None, response: str = "response"
+    path: str | Path,
+    *,
+    schema: str = "auto",
+    limit: int | None = None,
+    response: str = "response",
+    needs_reference: bool = True,
 ) -> list[tuple[Problem, Response]]:
     """Rows that hold a problem and one response to it; several rows may share a problem id.
 
@@ -70,10 +77,11 @@ def load_responses(
         schema: As in `load_problems`.
         limit: Read only this many rows.
         response: The column of the response. An empty text is an answer too; a missing one is a fault.
+        needs_reference: As in `load_problems`.
     """
     name, rows = read_rows(path, limit=limit)
-    chosen = pick_schema(name, rows, schema, {key: columns for key, (columns, _) in SCHEMAS.items()})
-    reading = Reading(name)
+    chosen = pick_schema(name, rows, schema, columns_of(needs_reference))
+    reading = Reading(name, needs_reference=needs_reference)
 
     def pair(row: Row, number: int) -> tuple[Problem, Response]:
         text = row.get(response)

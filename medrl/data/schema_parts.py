@@ -11,7 +11,7 @@ from medrl.types import Kind, Problem, ask
 
 @dataclass(frozen=True)
 class Reading:
-    """How the rows of one data set are read."""
+    """How the rows of one data set are read; without `needs_reference` a question alone is a problem too."""
 
     name: str
     instruction: str | None = None
@@ -19,6 +19,7 @@ class Reading:
     prompt: str | None = None
     reference: str | None = None
     options: str | None = None
+    needs_reference: bool = True
 
 
 def problem_of(

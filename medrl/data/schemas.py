@@ -21,7 +21,7 @@ def own(row: Row, number: int, reading: Reading) -> Problem:
     """medrl's own problem rows, as `Problem.to_json` writes them."""
     known = Problem.__dataclass_fields__
     problem = Problem.from_json({column: value for column, value in row.items() if column in known})
-    if not (problem.reference or "").strip() and problem.kind not in ("dialogue", "rubric"):
+    if reading.needs_reference and not (problem.reference or "").strip() and problem.kind not in ("dialogue", "rubric"):
         raise RowFault("the row has no reference, so nothing can be checked")
     return problem
 
@@ -117,6 +117,8 @@ def judged(row: Row, number: int, reading: Reading) -> Problem:
     question = required(row, "question")
     about: dict[str, Any] = {"topic": row.get("category"), "expected": row.get("expected")}
     if not row.get("options"):
+        if not reading.needs_reference and not str(row.get("reference") or "").strip():
+            return problem_of(row, number, reading, question, None, **about)
         return problem_of(row, number, reading, question, required(row, "reference"), **about)
     options = options_of(row["options"])
     label = label_of(row.get("reference"), options)
@@ -132,6 +134,11 @@ def med_dialog(row: Row, number: int, reading: Reading) -> Problem:
 def query(row: Row, number: int, reading: Reading) -> Problem:
     """KUAKE-QIC of HuatuoGPT's evaluation: a patient's question that nobody has answered, with its intent."""
     return problem_of(row, number, reading, required(row, "query"), None, topic=row.get("label"))
+
+
+def open_question(row: Row, number: int, reading: Reading) -> Problem:
+    """Plain rows with `question` and nothing that is right: for people, preference models and signals to judge."""
+    return problem_of(row, number, reading, required(row, "question"), None, topic=row.get("category"))
 
 
 def generic(row: Row, number: int, reading: Reading) -> Problem:
@@ -178,5 +185,15 @@ SCHEMAS: dict[str, tuple[tuple[str, ...], Schema]] = {
     "med_dialog": (("medical_case", "doctor_diagnosis"), med_dialog),
     "kuake_qic": (("query", "label"), query),
     "judged": (("question", "reference"), judged),
+    "question": ((), open_question),  # "auto" takes it only where no reference is needed, see `columns_of`
     "generic": ((), generic),
 }
+
+
+def columns_of(needs_reference: bool = True) -> dict[str, tuple[str, ...]]:
+    """The columns that tell each schema apart, by name, in the order in which "auto" tries them; () for what it never takes.
+
+    Where a reference is needed it takes no question alone: mostly the reference stands in a column of another name.
+    """
+    known = {name: columns for name, (columns, _) in SCHEMAS.items()}
+    return known if needs_reference else {**known, "question": ("question",)}

@@ -124,10 +124,11 @@ def _new(folder: str | Path) -> Path:
 
 
 def _rows(recipe: Any, to_rows: Callable[[Sequence[Problem]], list[dict[str, Any]]]) -> tuple[list[Any], list[Any]]:
-    from medrl.recipes.build import check_held_out, data_of, problems_of
+    from medrl.recipes.build import check_held_out, data_of, needs_reference, problems_of
 
-    problems = data_of(recipe)[0] if recipe.problems.undemonstrated else problems_of(recipe.problems)
-    held_out = problems_of(recipe.held_out)[: recipe.evaluation.limit] if recipe.held_out is not None else []
+    needs = needs_reference(recipe)
+    problems = data_of(recipe)[0] if recipe.problems.undemonstrated else problems_of(recipe.problems, needs)
+    held_out = problems_of(recipe.held_out, needs)[: recipe.evaluation.limit] if recipe.held_out is not None else []
     check_held_out(recipe, problems, held_out, [])
     return to_rows(problems), to_rows(held_out)
 

@@ -64,10 +64,10 @@ class Columns:
     """A mapping with what verifiers read beside the reference, such as `answer_type` and limits; or the
     same as JSON text."""
 
-    def missing_from(self, names: Iterable[str]) -> str:
+    def missing_from(self, names: Iterable[str], *, needs_reference: bool = True) -> str:
         """Why rows with these columns cannot be judged; "" where they can."""
         names = set(names)
-        if {self.problem, self.reference} & names:
+        if not needs_reference or {self.problem, self.reference} & names:
             return ""
         return (
             f"the rows have neither a column {self.problem!r} nor {self.reference!r} (they have: "
@@ -97,8 +97,7 @@ class Columns:
         question = question_of(messages)
         asked = {"question": question, "reference": row.get(self.reference)}
         if not needs_reference and not str(asked["reference"] or "").strip() and not _listed(row.get(self.options)):
-            made = SCHEMAS["judged"][1]({**asked, "reference": "none"}, 0, Reading(""))
-            return self._filled(replace(made, reference=None), row, messages, question)
+            return self._filled(SCHEMAS["question"][1](asked, 0, Reading("")), row, messages, question)
         options = _plain_list(row.get(self.options))
         if isinstance(options, Mapping):  # Arrow gives every row the labels of every other
             options = {label: text for label, text in options.items() if text is not None}

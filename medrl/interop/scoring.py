@@ -62,6 +62,11 @@ def comparing(reward: Reward) -> list[str]:
     return [node.name for node in reward.walk() if node.compares]
 
 
+def needs_reference(reward: Reward) -> bool:
+    """Whether a row must say what is right: where nothing is verified it need not (verl's `ground_truth` is "" there)."""
+    return bool(reward.verifiers())
+
+
 def alone(reward: Reward) -> list[str]:
     """Why a tree cannot judge one response at a time without a training step and without running state; [] where it can."""
     todo = "leave it out, or train with medrl or TRL"
@@ -100,9 +105,7 @@ class Scorer:
     async def row(self, row: Mapping[str, Any], prompt: Sequence[Any], response: Response) -> Score:
         """What a response to the problem of a row is worth; a row that cannot be judged is `invalid`."""
         try:
-            # Where nothing is verified, a row need not say what is right: verl's `ground_truth` is "" there.
-            needs = bool(self.reward.verifiers())
-            problem = self.columns.problem_of(row, prompt, needs_reference=needs)
+            problem = self.columns.problem_of(row, prompt, needs_reference=needs_reference(self.reward))
         except (DataError, ValueError) as error:
             return invalid(self.reward, error)
         return await self.one(problem, response)

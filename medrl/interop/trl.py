@@ -19,7 +19,7 @@ from typing import Any
 
 from medrl.errors import DataError, ProblemError, RecipeError, RewardFailed
 from medrl.interop.rows import BY_NAME, Columns, messages_of, packed, response_of, written
-from medrl.interop.scoring import again, comparing, invalid, told, tree_of
+from medrl.interop.scoring import again, comparing, invalid, needs_reference, told, tree_of
 from medrl.knobs import out_of_range
 from medrl.rewards import Reward, RewardContext
 from medrl.types import STATUSES, Group, Problem, Response, Score, ScoredGroup
@@ -85,7 +85,7 @@ class RewardFunction:
             RewardFailed: More than `max_unscored` have none, or a node was told to raise.
             DataError: The data set lacks the columns, or TRL does not tell the step and a node depends on it.
         """
-        if fault := self.columns.missing_from(columns):
+        if fault := self.columns.missing_from(columns, needs_reference=needs_reference(self.reward)):
             raise DataError(f"{self.name}: {fault}")
         ids = completion_ids if completion_ids is not None else [None] * len(prompts)
         responses = [self._response(one, tokens) for one, tokens in zip(completions, ids, strict=True)]
@@ -117,10 +117,11 @@ class RewardFunction:
         scores: list[Score | None] = [None] * len(prompts)
         lists = {name: values for name, values in columns.items() if _aligned(values, len(prompts))}
         problems: list[Problem | None] = []
+        needs = needs_reference(self.reward)
         for place, prompt in enumerate(prompts):
             try:
                 row = {name: values[place] for name, values in lists.items()}
-                problems.append(self.columns.problem_of(row, messages_of(prompt)))
+                problems.append(self.columns.problem_of(row, messages_of(prompt), needs_reference=needs))
             except (ProblemError, ValueError, TypeError) as error:  # of this row alone
                 problems.append(None)
                 scores[place] = invalid(self.reward, error)
@@ -237,7 +238,8 @@ def _faults_of_batches(trainer: Any, function: RewardFunction) -> list[str]:
     faults = []
     args, dataset = trainer.args, getattr(trainer, "train_dataset", None)
     columns = getattr(dataset, "column_names", None)
-    if columns and (fault := function.columns.missing_from(columns)):
+    needs = needs_reference(function.reward)
+    if columns and (fault := function.columns.missing_from(columns, needs_reference=needs)):
         faults.append(fault)
     if getattr(args, "remove_unused_columns", False):
         faults.append("remove_unused_columns is on, which drops the columns that the reward reads; turn it off")

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from medrl import rewards
 from medrl.data.clinic import generate_demonstrations, generate_problems
 from medrl.data.clinic.consulting import generate_patients
 from medrl.data.demonstrations import Demonstration, load_demonstrations
@@ -23,7 +24,12 @@ from medrl.seeds import seed_of
 from medrl.types import Message, Problem
 
 
-def problems_of(source: ProblemSource) -> list[Problem]:
+def needs_reference(recipe: Recipe) -> bool:
+    """Whether a problem must say what is right: where the reward verifies nothing it need not."""
+    return bool(rewards.build(recipe.reward).verifiers())
+
+
+def problems_of(source: ProblemSource, needs_reference: bool = True) -> list[Problem]:
     """The problems that a section of a recipe names."""
     if source.source == PATIENTS:
         problems = generate_patients(
@@ -59,6 +65,7 @@ def problems_of(source: ProblemSource) -> list[Problem]:
             prompt=source.prompt,
             reference=source.reference,
             options=source.options,
+            needs_reference=needs_reference,
         )[source.skip :]
     if not problems:
         raise DataError(f"{source.source} gives no problem after skipping {source.skip}; lower `skip`")
@@ -102,7 +109,7 @@ def data_of(
     Raises:
         DataError: `problems.undemonstrated` leaves none, or leaves none out.
     """
-    problems = problems_of(recipe.problems)
+    problems = problems_of(recipe.problems, needs_reference(recipe))
     shown = demonstrations_of(recipe.demonstrations, recipe.problems) if recipe.demonstrations else []
     if not recipe.problems.undemonstrated:
         return problems, shown

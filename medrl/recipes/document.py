@@ -26,8 +26,8 @@ class Knob:
 
 
 def knobs(prefix: str = "") -> list[Knob]:
-    """Every knob of a recipe and of the built-in components, those whose path begins with `prefix`."""
-    found = [*_knobs(Recipe, ""), *_components()]
+    """Every knob of a recipe and of medrl's components, or of the plugin that `prefix` names, whose path begins with it."""
+    found = [*_knobs(Recipe, ""), *_components(prefix)]
     return [knob for knob in found if knob.path == prefix or knob.path.startswith(prefix)]
 
 
@@ -96,16 +96,22 @@ def _knobs(cls: Any, prefix: str) -> Iterator[Knob]:
             yield from _knobs(section, f"{path}.")
 
 
-def _components() -> Iterator[Knob]:
-    """Knobs of the algorithms, environments, rewards and verifiers that ship with medrl, as `algorithm(grpo).clip`."""
+def _components(prefix: str) -> Iterator[Knob]:
+    """Knobs of algorithms, environments, rewards and verifiers, as `algorithm(grpo).clip`.
+
+    Of plugins only the one that `prefix` names is imported, so that a broken one hurts nobody else.
+    """
     sections = {
         "algorithms": "algorithm", "environments": "environment", "rewards": "reward", "verifiers": "verifier",
     }  # fmt: skip
     for group, section in sections.items():
-        for name in sorted(plugins.BUILTIN[f"medrl.{group}"]):
+        for name in sorted(plugins.available(f"medrl.{group}")):
+            path = f"{section}({name})"
+            if name not in plugins.BUILTIN[f"medrl.{group}"] and not prefix.startswith(path):
+                continue
             cls = plugins.load(f"medrl.{group}", name)
-            if is_dataclass(cls):
-                yield from _knobs(cls, f"{section}({name}).")
+            if isinstance(cls, type) and is_dataclass(cls):
+                yield from _knobs(cls, f"{path}.")
 
 
 def _type(hint: Any) -> str:

@@ -9,7 +9,7 @@ from medrl.environments import check_problems
 from medrl.errors import DataError, MedrlError
 from medrl.evaluation.evaluate import evaluate
 from medrl.models import Policy
-from medrl.recipes.build import check_held_out, data_of, problems_of, whole_response
+from medrl.recipes.build import check_held_out, data_of, needs_reference, problems_of, whole_response
 from medrl.recipes.process import quiet_libraries, reproducible
 from medrl.recipes.schema import Recipe
 from medrl.rollouts import Episodes
@@ -30,7 +30,7 @@ def evaluate_policy(
         raise DataError(f"the recipe {recipe.name!r} has no held-out problems to evaluate on; give `held_out`")
     quiet_libraries()
     with reproducible(recipe.threads, policy.device):
-        problems, reward = problems_of(recipe.held_out), rewards.build(recipe.reward)
+        problems, reward = problems_of(recipe.held_out, needs_reference(recipe)), rewards.build(recipe.reward)
         environment = environments.build(recipe.environment) if recipe.environment else None
         _check_not_trained_on(recipe, problems, console)
         check_reward(reward, problems)

@@ -1,5 +1,6 @@
 """The recipe of AI feedback: which policy answers what, how it is drawn, and who judges."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -38,7 +39,8 @@ class FeedbackRecipe:
     """Who judges."""
 
     second_judge: FeedbackJudge | None = None
-    """Another judge, best of another model family, for figures of agreement; pairs are made of the first one's records."""
+    """Another judge, best of another model family (of the same one there is a warning), for figures of agreement; pairs are
+    made of the first one's records."""
 
     name: str = "feedback"
     """Name of the folder below runs/."""
@@ -84,9 +86,24 @@ class FeedbackRecipe:
         if faults:
             raise ValueError("; ".join(faults))
 
+    def warnings(self) -> list[str]:
+        """What is no fault, and makes the figures say less than they seem to."""
+        names = [one.rater.name for one in (self.judge, self.second_judge) if one is not None]
+        families = {family_of(name) for name in names}
+        if len(names) < 2 or len(families) > 1 or "" in families:
+            return []
+        told = f"the judges {names[0]!r} and {names[1]!r} are of one model family by their names"
+        return [f"{told}: they share faults, so their agreement says less; best is a second judge of another"]
+
     @property
     def target(self) -> Path:
         return Path(self.folder or Path("runs") / self.name)
+
+
+def family_of(name: str) -> str:
+    """The model family in a model's name: the first letters of its last path part; "" where there are none."""
+    found = re.search(r"[a-z]+", name.rstrip("/").rpartition("/")[2].lower())
+    return found[0] if found else ""
 
 
 def load_feedback_recipe(path: str | Path, overrides: Sequence[str] = ()) -> FeedbackRecipe:

@@ -22,11 +22,12 @@ CLINIC = "clinic"
 class PairSource:
     """Where preference pairs come from."""
 
-    source: str = CLINIC
-    """`clinic`, or a file of preference pairs, of feedback records, or of rows with prompt, chosen and rejected."""
+    source: str | tuple[str, ...] = CLINIC
+    """`clinic`; or a file of preference pairs, of feedback records, or of rows with prompt, chosen and rejected; or a folder
+    of `medrl annotate`, with all its raters and adjudicators; or a list of such files and folders."""
 
     limit: int | None = None
-    """Use only this many pairs of a file."""
+    """Use only this many pairs of the files."""
 
     ties: Literal["drop", "both"] = "drop"
     """Feedback records: ties give no pair, or one in both directions with half the weight."""
@@ -70,6 +71,8 @@ class PairSource:
             faults.append(f"noise is {self.noise} (a share up to 0.5) and long_wins {self.long_wins} (a share)")
         if not self.languages:
             faults.append("languages is empty; give en, zh or both")
+        if not self.source or (CLINIC in self.source and not isinstance(self.source, str)):
+            faults.append(f"source is {self.source!r}; it is `clinic`, or files and folders of `medrl annotate`")
         if self.source == CLINIC and self.limit is not None:
             faults.append("`limit` has no effect on the clinic; set `count`")
         if faults:

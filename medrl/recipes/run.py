@@ -19,7 +19,7 @@ from medrl.environments import Environment, check_problems
 from medrl.files import atomic_folder, remove_folder
 from medrl.learners import backbone_and_head
 from medrl.models import Policy
-from medrl.recipes.build import check_held_out, data_of, problems_of, start_policy, whole_response
+from medrl.recipes.build import check_held_out, data_of, needs_reference, problems_of, start_policy, whole_response
 from medrl.recipes.cards import card_warnings
 from medrl.recipes.load import read_algorithm, to_yaml
 from medrl.recipes.process import quiet_libraries, reproducible
@@ -80,7 +80,7 @@ def run_folder(recipe: Recipe) -> Path:
 def prepare(recipe: Recipe, tell: Callable[[str], object] = lambda line: None) -> Parts:
     """Load and check all data, and build the reward; `tell` takes a line on what is left out."""
     problems, shown = data_of(recipe, tell)
-    held_out = problems_of(recipe.held_out) if recipe.held_out else []
+    held_out = problems_of(recipe.held_out, needs_reference(recipe)) if recipe.held_out else []
     check_held_out(recipe, problems, held_out, shown)
     environment = environments.build(recipe.environment) if recipe.environment else None
     return Parts(problems, held_out, shown, rewards.build(recipe.reward), environment)

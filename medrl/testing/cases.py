@@ -76,8 +76,9 @@ class Limits:
     seconds_per_answer: float = 0.05
     """Wall clock per answer in a batch of 32, the best of three; 0.001 to 0.05 for rules, 1 to 10 behind a server."""
     seconds_blocked: float = 0.25
-    """How long `verify_batch` or `assess` may keep the event loop from anything else, the best of three; 0.1 to 0.5.
-    While it is blocked no other group is scored and no token is drawn."""
+    """How long `verify_batch` or `assess` may keep the event loop from anything else with 32 answers, the best of three;
+    0.1 to 0.5. While it is blocked no other group is scored and no token is drawn: a rule that computes for more than 8 ms
+    an answer belongs in a thread or in `isolated`."""
     seconds_at_most: float = 30.0
     """What takes longer than this for a single call counts as endless; 10 to 120."""
     growth: float = 8.0

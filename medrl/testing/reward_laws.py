@@ -306,13 +306,13 @@ def inputs_untouched(stand: RewardStand) -> str:
 
 
 @law(
-    "`assess` does not keep the event loop from anything else.",
+    "`assess` does not keep the event loop from anything else, with a group of 32.",
     "await what waits, and run what computes for long by `await asyncio.to_thread(...)`.",
 )
 def loop_stays_free(stand: RewardStand) -> str:
     stand.require(one_score_each)
     stand.scored(stand.groups())
-    return keeps_loop(lambda attempt: _scoring(stand, _many(stand, 8, attempt)), 8, stand.limits)
+    return keeps_loop(lambda attempt: _scoring(stand, _many(stand, attempt)), stand.limits)
 
 
 @law(
@@ -322,7 +322,7 @@ def loop_stays_free(stand: RewardStand) -> str:
 def fast_enough(stand: RewardStand) -> str:
     stand.require(one_score_each)
     stand.scored(stand.groups())
-    return is_slow(lambda attempt: _scoring(stand, _many(stand, BATCH, attempt)), BATCH, stand.limits)
+    return is_slow(lambda attempt: _scoring(stand, _many(stand, attempt)), stand.limits)
 
 
 @law(
@@ -335,9 +335,9 @@ def time_is_linear(stand: RewardStand) -> str:
     return grows(lambda text: _scoring(stand, stand.with_texts([text])), stand.limits)
 
 
-def _many(stand: RewardStand, size: int, attempt: int) -> Group:
+def _many(stand: RewardStand, attempt: int) -> Group:
     texts = [one.text for case in stand.cases for one in case.responses]
-    return stand.with_texts([f"{texts[i % len(texts)]}{' ' * (i + 1)}{chr(10) * attempt}" for i in range(size)])
+    return stand.with_texts([f"{texts[i % len(texts)]}{' ' * (i + 1)}{chr(10) * attempt}" for i in range(BATCH)])
 
 
 def _scoring(stand: RewardStand, group: Group) -> Work:

@@ -9,15 +9,15 @@ from medrl.testing.cases import Limits
 from medrl.testing.hostile import GROWING
 from medrl.testing.laws import CannotTell
 
-BATCH = 32
+BATCH = 32  # answers, about as many as a step's groups give a verifier at once
 TRIES = 3  # a busy machine slows one of them, hardly all
 NOTABLE = 0.1  # seconds below which a growth of time is noise
 CLEARLY = 0.75  # share of the growth allowed below which no other try is needed
 Work: TypeAlias = Callable[[], Awaitable[Any]]
 
 
-def keeps_loop(work: Callable[[int], Work], size: int, limits: Limits) -> str:
-    """What is seen where `work(attempt)`, on `size` answers, keeps the event loop too long; "" where it does not."""
+def keeps_loop(work: Callable[[int], Work], limits: Limits) -> str:
+    """What is seen where `work(attempt)`, on `BATCH` answers, keeps the event loop too long; "" where it does not."""
     blocked = []
     for attempt in range(TRIES):
         try:
@@ -27,23 +27,23 @@ def keeps_loop(work: Callable[[int], Work], size: int, limits: Limits) -> str:
         if blocked[-1] <= limits.seconds_blocked:
             return ""
     return (
-        f"{size} answers kept the event loop for {min(blocked):.2f} s, the best of {TRIES}; "
+        f"{BATCH} answers kept the event loop for {min(blocked):.2f} s, the best of {TRIES}; "
         f"{limits.seconds_blocked:g} s are allowed (Limits.seconds_blocked)"
     )
 
 
-def is_slow(work: Callable[[int], Work], size: int, limits: Limits) -> str:
-    """What is seen where `work(attempt)`, on `size` answers, takes too long for each; "" where it does not."""
+def is_slow(work: Callable[[int], Work], limits: Limits) -> str:
+    """What is seen where `work(attempt)`, on `BATCH` answers, takes too long for each; "" where it does not."""
     taken = []
     for attempt in range(TRIES):
         try:
-            taken.append(timed(limits.seconds_at_most, work(attempt))[0] / size)
+            taken.append(timed(limits.seconds_at_most, work(attempt))[0] / BATCH)
         except Endless as error:
-            return f"a batch of {size}: {error} (Limits.seconds_at_most)"
+            return f"a batch of {BATCH}: {error} (Limits.seconds_at_most)"
         if taken[-1] <= limits.seconds_per_answer:
             return ""
     return (
-        f"{min(taken):.3f} s per answer in a batch of {size}, the best of {TRIES}; "
+        f"{min(taken):.3f} s per answer in a batch of {BATCH}, the best of {TRIES}; "
         f"{limits.seconds_per_answer:g} s are allowed (Limits.seconds_per_answer)"
     )
 

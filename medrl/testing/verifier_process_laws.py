@@ -151,15 +151,14 @@ def threads_and_loops(stand: VerifierStand) -> str:
 
 
 @law(
-    "`verify_batch` does not keep the event loop from anything else.",
+    "`verify_batch` does not keep the event loop from anything else, with a batch of 32.",
     "use an asynchronous client and await it; run what computes for long by `await asyncio.to_thread(...)`, or let users "
     "put the rule into `isolated`. No time.sleep, no requests.get, no .result() inside a coroutine.",
 )
 def loop_stays_free(stand: VerifierStand) -> str:
     stand.require(one_verdict_each)
     stand.judged(stand.items())  # tables and models are loaded once
-    size = len(stand.cases)
-    return keeps_loop(lambda attempt: _judging(stand, _batch(stand, size, attempt)), size, stand.limits)
+    return keeps_loop(lambda attempt: _judging(stand, _batch(stand, attempt)), stand.limits)
 
 
 @law(
@@ -170,13 +169,13 @@ def loop_stays_free(stand: VerifierStand) -> str:
 def fast_enough(stand: VerifierStand) -> str:
     stand.require(one_verdict_each)
     stand.judged(stand.items())
-    return is_slow(lambda attempt: _judging(stand, _batch(stand, BATCH, attempt)), BATCH, stand.limits)
+    return is_slow(lambda attempt: _judging(stand, _batch(stand, attempt)), stand.limits)
 
 
-def _batch(stand: VerifierStand, size: int, attempt: int) -> Items:
-    """The cases over and over, no two texts alike, so that no cache answers for the verifier."""
+def _batch(stand: VerifierStand, attempt: int) -> Items:
+    """`BATCH` items, the cases over and over, no two texts alike, so that no cache answers for the verifier."""
     items = stand.items()
-    chosen = [items[index % len(items)] for index in range(size)]
+    chosen = [items[index % len(items)] for index in range(BATCH)]
     return [
         (p, replace(r, text=f"{r.text}{' ' * (index + 1)}{chr(10) * attempt}")) for index, (p, r) in enumerate(chosen)
     ]

@@ -93,6 +93,7 @@ class Confidence(Reward):
     """
 
     type_name: ClassVar[str] = "confidence"
+    limits: ClassVar[tuple[float, float]] = (0.0, 1.0)
 
     correct: Reward
     """What says whether the answer is right, from 0.5 on; mostly `verified`."""

@@ -31,6 +31,7 @@ class Medication(SafetyLeaf):
     """
 
     type_name: ClassVar[str] = "medication"
+    limits: ClassVar[tuple[float, float]] = (-1.0, 0.0)
     tells_danger: ClassVar[bool] = True
 
     unknown: float | None = None

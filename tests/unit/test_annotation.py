@@ -16,7 +16,7 @@ from medrl.cli import main
 from medrl.commands.annotate import cannot_train, report, sessions_of
 from medrl.data.annotation import DIMENSIONS, Answer, Item, Session, disagreements, load_items
 from medrl.data.feedback import Candidate, Comparison, FeedbackRecord, Ratings, load_feedback, said
-from medrl.data.preferences import pairs_from
+from medrl.data.preferences import load_preferences, pairs_from
 from medrl.errors import DataError
 from medrl.tracking.lock import RunLock
 from medrl.types import Problem, ask
@@ -140,6 +140,17 @@ def test_items_of_a_file_and_their_faults(tmp_path: Path, items: list[Item]) -> 
     best(anna, 0, DOCTOR)
     (again,) = load_items(anna.path)  # records of one rater are items for another
     assert again.id == items[0].id and again.responses == items[0].responses
+
+
+def test_items_need_no_reference(tmp_path: Path) -> None:
+    path = tmp_path / "open.jsonl"
+    path.write_text(json.dumps({"question": "Why rest?", "responses": ["To heal.", "No."]}) + "\n")
+    (one,) = load_items(path)
+    assert (one.problem.question, one.problem.reference, one.problem.kind) == ("Why rest?", None, "open")
+    (anna,) = sessions_of([one], tmp_path / "out", ["anna"])
+    assert anna.view(0)["reference"] is None and best(anna, 0, "To heal.").problem == one.problem
+    path.write_text(json.dumps({**one.problem.to_json(), "responses": ["To heal.", "No."]}) + "\n")
+    assert load_items(path)[0].problem == one.problem
 
 
 def test_disagreements_are_settled_by_a_third(items: list[Item], tmp_path: Path) -> None:
@@ -333,6 +344,35 @@ def test_an_adjudication_of_raters_who_came_to_agree_settles_nothing(items: list
     pairs = pairs_from([*anna.records.values(), *ben.records.values(), *again.records.values()])
     assert {pair.problem.id: pair.chosen.text for pair in pairs.pairs} == {"q0": MODEL, "q1": MODEL}
     assert pairs.left_out == {"overruled": 2, "settles_nothing": 1}
+
+
+def test_a_folder_is_the_word_of_all_its_raters_and_of_who_settled_it(
+    items: list[Item], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    out = tmp_path / "out"
+    anna, ben = sessions_of(items, out, ["anna", "ben"])
+    for place in range(4):
+        best(anna, place, DOCTOR)
+        best(ben, place, DOCTOR if place < 2 else MODEL)
+    assert load_preferences(out).left_out == {"raters_disagree": 2}  # nobody has settled them yet
+    (cleo,) = sessions_of(disagreements(items, out), out / "adjudication", ["cleo"])
+    best(cleo, 0, MODEL)  # on q2
+    found = load_preferences(out)
+    assert {pair.problem.id: pair.chosen.text for pair in found.pairs} == {"q0": DOCTOR, "q1": DOCTOR, "q2": MODEL}
+    assert found.left_out == {"overruled": 2, "raters_disagree": 1} and found.judged == 4
+    everything = [*anna.records.values(), *ben.records.values(), *cleo.records.values()]
+    assert found == pairs_from(everything)
+    files = [str(anna.path), str(ben.path), str(cleo.path)]
+    assert load_preferences(files) == found and not caplog.records
+    assert len(load_preferences(str(anna.path)).pairs) == 4
+    assert "ben.jsonl" in caplog.text and "cleo.jsonl" in caplog.text  # what one file alone does not say
+    (other,) = sessions_of(items, tmp_path / "other", ["dana"])
+    best(other, 3, MODEL)
+    two = load_preferences([out, tmp_path / "other"], contradictions="majority")
+    assert {pair.problem.id: pair.chosen.text for pair in two.pairs}["q3"] == MODEL  # ben and dana against anna
+    for wrong, why in (([out, out], "named twice"), (tmp_path, "no task of"), ([out, files[0]], "named twice")):
+        with pytest.raises(DataError, match=why):
+            load_preferences(wrong)  # type: ignore[arg-type]
 
 
 def test_agreement_is_of_all_raters(items: list[Item], tmp_path: Path) -> None:

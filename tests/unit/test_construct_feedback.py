@@ -11,6 +11,7 @@ from chat_server import ChatServer, Reply, failing
 
 from medrl.chat import CachedChat, ChatBadReply, OpenAIChat
 from medrl.cli import main
+from medrl.commands.construct_feedback import construct_feedback
 from medrl.construct.candidates import pair_tasks, rating_tasks
 from medrl.construct.feedback_judge import FeedbackJudge, Task, judge_all
 from medrl.construct.feedback_prompt import DIMENSIONS, REMINDER, read_comparison, read_ratings
@@ -18,7 +19,7 @@ from medrl.construct.feedback_report import agreement, report
 from medrl.data.demonstrations import Demonstration
 from medrl.data.feedback import Candidate, Comparison, FeedbackRecord, Ratings, load_feedback
 from medrl.data.preferences import load_pairs
-from medrl.errors import RecipeError
+from medrl.errors import MissingFile, RecipeError
 from medrl.models import ModelShape, Policy
 from medrl.recipes.feedback import load_feedback_recipe
 from medrl.trainers import SFTSettings, fine_tune
@@ -253,3 +254,21 @@ def test_the_example_is_a_recipe() -> None:
     assert len(found.sampling) == 4 and found.pairs_per_problem == 2 and found.second_judge is not None
     with pytest.raises(RecipeError, match="there is no such knob"):
         load_feedback_recipe(Path(__file__).parents[2] / "examples/feedback/rlaif.yaml", ["sampels=2"])
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "alike"),
+    [
+        ("Qwen/Qwen2.5-7B-Instruct", "/models/qwen3-14b/", True),
+        ("Qwen/Qwen2.5-7B-Instruct", "meta-llama/Llama-3-8B", False),
+        ("7", "8", False),  # names that tell no family
+    ],
+)
+def test_two_judges_of_one_family_are_warned_of(first: str, second: str, alike: bool, tmp_path: Path) -> None:
+    names = [f"judge.client.model='{first}'", f"second_judge.client.model='{second}'"]
+    more = ["consent=given", f"folder={tmp_path / 'out'}", f"problems.source={tmp_path / 'none.jsonl'}"]
+    recipe = load_feedback_recipe(Path(__file__).parents[2] / "examples/feedback/rlaif.yaml", [*names, *more])
+    lines: list[str] = []
+    with pytest.raises(MissingFile):
+        construct_feedback(recipe, lines.append)
+    assert [line.startswith("warning: the judges") for line in lines] == [True] * alike

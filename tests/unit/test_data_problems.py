@@ -230,3 +230,20 @@ def test_importing_the_data_package_brings_neither_torch_nor_datasets() -> None:
         "print([m for m in ('torch', 'datasets', 'transformers', 'pandas', 'pyarrow') if m in sys.modules])"
     )
     assert subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout == "[]\n"
+
+
+def test_a_question_without_a_reference_is_a_problem_where_nothing_is_verified(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.jsonl", {"question": "Why rest?", "response": "To heal."})
+    ((problem, response),) = load_responses(path, needs_reference=False)
+    assert (problem.question, problem.reference, response.text) == ("Why rest?", None, "To heal.")
+    assert load_problems(path, schema="question") == load_problems(path, needs_reference=False) == [problem]
+    for load in (load_problems, load_responses):  # a reference in a column of another name is no open question
+        with pytest.raises(DataError, match="fit no known schema"):
+            load(path)
+    empty = write(tmp_path / "b.jsonl", {"question": "Why rest?", "reference": ""})
+    assert load_problems(empty, needs_reference=False)[0].reference is None
+    own = write(tmp_path / "c.jsonl", problem.to_json())
+    assert load_problems(own, needs_reference=False) == [problem]
+    for path in (empty, own):
+        with pytest.raises(DataError, match="reference"):
+            load_problems(path)

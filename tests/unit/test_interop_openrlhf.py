@@ -19,10 +19,17 @@ from medrl.interop.openrlhf_command import EVERYTHING, OTHERWISE, WHOLE, Command
 from medrl.models import Policy
 from medrl.recipes.load import read_algorithm, read_recipe
 from medrl.rewards import build
-from medrl.types import Response
+from medrl.types import Problem, Response, ask
 
 PROMPT = "<|im_start|>user\nWhy?<|im_end|>\n<|im_start|>assistant\n"
 ENDS = ("<|im_end|>",)
+
+
+def test_a_tree_that_verifies_nothing_takes_problems_without_a_reference() -> None:
+    function = reward_function(build("truncation"), ends=ENDS)
+    (row,) = rows([Problem("open", ask("Why rest?"))])
+    found = function([PROMPT + "To heal.<|im_end|>", PROMPT + "To"], [PROMPT] * 2, [row["label"]] * 2)
+    assert found["rewards"] == [1.0, 0.0]
 
 
 @pytest.mark.parametrize(

@@ -81,6 +81,18 @@ def test_a_think_format_reads_reasoning_that_a_parser_split_off() -> None:
     assert asyncio.run(function(completions=completions, **asked)) == [1.0, 0.0]
 
 
+def test_a_tree_that_verifies_nothing_takes_rows_without_a_reference() -> None:
+    function = reward_function(build("truncation"))
+    asked: dict[str, Any] = {"prompts": ["Why rest?", "为什么？"], "completions": ["To heal.", "愈合。"]}
+    assert asyncio.run(function(**asked)) == [1.0, 1.0]
+    assert asyncio.run(function(**asked, reference=["", None])) == [1.0, 1.0]
+    open_questions = [Problem("a", ask("Why rest?")), Problem("b", ask("为什么？"))]
+    assert asyncio.run(function(**asked, problem=[row["problem"] for row in rows(open_questions)])) == [1.0, 1.0]
+    check_trainer(trainer(reward_funcs=[function], train_dataset=SimpleNamespace(column_names=["prompt"])))
+    verified = reward_function(tree())
+    assert asyncio.run(verified(**asked, reference=["", "愈合"]))[0] is None
+
+
 def test_a_broken_row_is_invalid_and_hurts_no_neighbour() -> None:
     function, columns = reward_function(tree()), {}
     problems = [row["problem"] for row in rows([answer.problem for answer in ANSWERS])]

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from medrl import cli, plugins
+from medrl import cli, environments, plugins
 from medrl.commands import new_plugin, plugin_list
 from medrl.errors import FolderTaken, PluginError
 
@@ -59,6 +59,26 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.chdir(tmp_path)
     yield folder
     plugins._installed.cache_clear()
+
+
+def test_an_environment_of_a_plugin_is_built_and_documented_beside_a_broken_one(site: Path, capsys: Capture) -> None:
+    info = site / "wards-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: wards\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[medrl.environments]\nward = ward_rounds:Ward\nexits = ward_exits:Ward\n")
+    (site / "ward_exits.py").write_text("import sys; sys.exit(3)\n")
+    (site / "ward_rounds.py").write_text(
+        "from dataclasses import dataclass\nfrom medrl.environments import SingleTurn\n\n"
+        '@dataclass(frozen=True, kw_only=True)\nclass Ward(SingleTurn):\n    """Rounds."""\n\n'
+        '    beds: int = 4\n    """How many beds the ward has."""\n'
+    )
+    assert environments.build({"type": "ward", "beds": 2}) == environments.build({"type": "ward", "beds": 2})
+    assert "beds: 'two'" in environments.check({"type": "ward", "beds": "two"})[0]
+    assert cli.main(["config", "environment(ward)"]) == 0
+    said = capsys.readouterr().out
+    assert "environment(ward).beds: int = 4" in said and "How many beds the ward has." in said
+    assert cli.main(["config", "environment("]) == 0  # medrl's own, whatever is installed beside them
+    assert "environment(patient)." in capsys.readouterr().out
 
 
 # The list ------------------------------------------------------------------------------------------------------------

@@ -46,6 +46,16 @@ def test_an_instruction_stands_below_every_question(tmp_path: Path) -> None:
             assert asked.question == f"{plain.question}\n\n{ASK}" and asked.reference == plain.reference
 
 
+def test_a_recipe_that_verifies_nothing_needs_no_reference(tmp_path: Path) -> None:
+    (tmp_path / "open.jsonl").write_text('{"question": "Why rest?"}\n')
+    asked = recipe(ProblemSource(source=str(tmp_path / "open.jsonl")), CLINIC)
+    (problem,) = data_of(asked)[0]
+    assert (problem.question, problem.reference) == ("Why rest?", None)
+    verified = {"type": "verified", "verifier": {"type": "text"}, "otherwise": 0.0}
+    with pytest.raises(DataError, match="fit no known schema"):
+        data_of(replace(asked, reward=verified))
+
+
 def test_demonstrations_of_the_clinic_ask_as_its_problems_do() -> None:
     shown = demonstrations_of(DemonstrationSource(count=20, wrong_share=0.5), replace(CLINIC, instruction=ASK))
     assert len(shown) == 20 and all(str(d.messages[-2]["content"]).endswith(ASK) for d in shown)

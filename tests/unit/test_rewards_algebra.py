@@ -14,15 +14,22 @@ from medrl.rewards import (
     Clip,
     FirstDecided,
     Format,
+    Gate,
+    Levels,
     Maximum,
     Minimum,
     Normalise,
+    Overlong,
     PerGroup,
     Product,
+    Repetition,
     Reward,
     RewardContext,
     Scores,
+    Truncation,
     Verified,
+    Veto,
+    VisibleLength,
     Vote,
     WeightedSum,
     Where,
@@ -287,10 +294,57 @@ def test_functions_over_a_group() -> None:
 def test_abstaining_never_pays() -> None:
     penalised = WeightedSum((A, B), (1.0, -0.5), missing="renormalise")
     assert "a penalty that abstains would pay" in penalised.faults()[0]
+    assert not WeightedSum((A, B), (1.0, -0.5)).faults()
+    tokens, counted = (
+        Overlong(max_length=100, buffer=10),
+        Overlong(max_length=100, buffer=10, unit="words", name="words"),
+    )
+    ends = Truncation()
+    nested = WeightedSum((Verified(Text(), name="open"),), (-1.0,), name="minus")
+    pays = [
+        tokens,
+        nested,
+        Gate(ends, tokens),
+        FirstDecided((tokens, nested)),
+        Minimum((ends, tokens)),
+        Clip(A, high=0.0),
+    ]
+    for penalty in pays:
+        fault = WeightedSum((Format(), penalty), (1.0, 1.0), missing="renormalise").own_faults()
+        assert len(fault) == 1 and f"a penalty that abstains would pay ({penalty.name!r})" in fault[0]
+        assert not WeightedSum((Format(), penalty), (1.0, 0.0), missing="renormalise").own_faults()  # only watched
+        assert not WeightedSum((Format(), penalty), (1.0, 1.0)).own_faults()
+    for sound in (
+        counted,
+        Repetition(),
+        VisibleLength(),
+        A,
+        Gate(ends, tokens, 0.5),
+        Maximum((ends, tokens)),
+        Anneal(A, 0.0, 9),
+    ):
+        assert not WeightedSum((Format(), sound), (1.0, 1.0), missing="renormalise").own_faults()
     assert "might be the smallest" in Minimum((A, B), missing="renormalise").faults()[0]
     undecided = Verified(Text(), name="open")
     three = Vote((undecided, Format("o1"), Format("think", "f2")), missing="renormalise")
     assert len(three.faults()) == 1  # without it two votes may be even
+
+
+def test_nodes_tell_between_which_values_they_lie() -> None:
+    ends, soft = Truncation(), Overlong(max_length=100, buffer=10)
+    known: list[tuple[Reward, tuple[float, float]]] = [
+        (soft, (-1.0, 0.0)), (VisibleLength(factor=2.0), (-2.0, 0.0)), (A, (-math.inf, math.inf)),
+        (2 * ends + 3 * soft, (-3.0, 2.0)), (ends - Format(), (-1.0, 1.0)), (0 * A + ends, (0.0, 1.0)),
+        (WeightedSum((ends, soft), (1.0, 3.0), missing="renormalise"), (-4.0, 4.0)),
+        (Product((ends, Format())), (0.0, math.inf)), (Minimum((ends, soft)), (-1.0, 0.0)),
+        (Maximum((ends, soft)), (-1.0, 1.0)), (Clip(A, low=0.0), (0.0, math.inf)), (Clip(soft, low=-0.5), (-0.5, 0.0)),
+        (Anneal(ends, -1.0, 9), (-1.0, 1.0)), (Normalise(A, limit=2.0), (-2.0, 2.0)), (Gate(ends, soft, 0.5), (-1.0, 0.5)),
+        (Levels(ends, Format(), malformed=-1.0), (-1.0, 1.0)), (Levels(ends), (0.1, 1.0)),
+        (FirstDecided((ends, soft)), (-1.0, 1.0)), (Where({"kind": "open"}, soft), (-1.0, 0.0)),
+        (Veto(soft, A, -0.5), (-0.5, math.inf)),
+    ]  # fmt: skip
+    for node, wanted in known:
+        assert node.bounds() == wanted, node.describe()
 
 
 def test_a_number_too_large_costs_its_own_rollout_or_group_and_nothing_more() -> None:

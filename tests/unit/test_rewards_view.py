@@ -71,3 +71,17 @@ def test_of_a_file_the_tree_its_faults_and_answers(tmp_path: Path, capsys: pytes
     assert "correct  1  read 'Asthma'" in capsys.readouterr().out
     assert main(["reward", str(tmp_path / "reward.yaml"), "--step", "3"]) == 2
     assert "is no run folder" in capsys.readouterr().err
+
+
+def test_answers_need_a_reference_only_where_something_is_verified(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "answers.jsonl").write_text('{"question": "Why rest?", "response": "To heal."}\n')
+    (tmp_path / "signal.yaml").write_text("type: truncation\n")
+    (tmp_path / "verified.yaml").write_text("{type: verified, verifier: text, otherwise: 0.0}\n")
+    asked = ["--answers", str(tmp_path / "answers.jsonl")]
+    out = tmp_path / "out.json"
+    assert main(["reward", str(tmp_path / "signal.yaml"), *asked, "--json", str(out)]) == 0
+    assert '"value": 1.0' in out.read_text()
+    assert main(["reward", str(tmp_path / "verified.yaml"), *asked]) == 2
+    assert "fit no known schema" in capsys.readouterr().err

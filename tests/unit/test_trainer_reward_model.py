@@ -11,6 +11,7 @@ import torch
 from medrl import cli
 from medrl.commands.reward_figures import Judged, figures, judge_pairs, length_bias, temperature_of
 from medrl.commands.train_reward import TrainedReward, evaluate_reward, train_reward
+from medrl.data.annotation import Answer, Item, Session, disagreements
 from medrl.data.feedback import Candidate
 from medrl.data.preferences import PreferencePair, load_pairs, write_pairs
 from medrl.errors import DataError, FolderTaken, RecipeError
@@ -216,6 +217,9 @@ def test_all_faults_of_a_recipe_come_at_once() -> None:
         read_reward_recipe({**TINY, "training": {"length_bias": "odin"}})
     with pytest.raises(RecipeError, match="members is 0"):
         read_reward_recipe({**TINY, "members": 0})
+    for source in ([], "", ["clinic", "x.jsonl"]):
+        with pytest.raises(RecipeError, match="files and folders of `medrl annotate`"):
+            read_reward_recipe({**TINY, "pairs": {"source": source}})
 
 
 @pytest.mark.parametrize("name", ["tiny", "paper"])
@@ -233,6 +237,37 @@ def test_a_reply_in_two_sets_is_a_leak(tmp_path: Path) -> None:
     source = {"source": str(tmp_path / "a.jsonl")}
     with pytest.raises(DataError, match=r"held_out: \d replies stand also in a set before it"):
         load_pair_sets(read_reward_recipe({**TINY, "pairs": source, "held_out": source}))
+
+
+def test_what_people_said_trains_a_reward_model(tmp_path: Path) -> None:
+    items = [
+        Item(f"i{n}", Problem(f"q{n}", ask(f"Case {n}: fever?")), (Candidate(f"Rest, {n}."), Candidate("No.")), "given")
+        for n in range(4)
+    ]
+    task = tmp_path / "task"
+    for rater, word in (("anna", "Rest, 0."), ("ben", "No.")):  # of one mind on all items but the first
+        session = Session(rater, items, task)
+        for place in range(4):
+            better = word if place == 0 else f"Rest, {place}."
+            session.answer(place, Answer("first" if session.view(place)["responses"][0] == better else "second"))
+    third = Session("cleo", disagreements(items, task), task / "adjudication")
+    third.answer(0, Answer("first" if third.view(0)["responses"][0] == "No." else "second"))
+    base = {
+        "new": {**SHAPE, "context": 2048}
+    }  # its tokenizer learns from four short pairs, and cuts the clinic's small
+    wanted = {
+        "base": base,
+        "pairs": {"source": [str(task)]},
+        "test": None,
+        "members": 1,
+        "folder": str(tmp_path / "rm"),
+    }
+    recipe = read_reward_recipe({**TINY, **wanted})
+    chosen = {pair.problem.id: pair.chosen.text for pair in load_pair_sets(recipe).train}
+    assert chosen == {"q0": "No.", "q1": "Rest, 1.", "q2": "Rest, 2.", "q3": "Rest, 3."}
+    lines: list[str] = []
+    train_reward(recipe, lines.append)
+    assert "left out of train: 2 overruled" in lines and (tmp_path / "rm" / "reward_model.json").is_file()
 
 
 def test_a_pair_that_does_not_fit_is_an_error_and_is_never_cut() -> None:
