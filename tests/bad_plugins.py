@@ -93,13 +93,15 @@ class BareFloats(Sound):
         return found
 
 
+@dataclass(frozen=True)
 class Blocks(Sound):
     """Asks its server by a blocking call."""
 
     name = "blocks"
+    seconds: float = 0.03
 
     async def verify_batch(self, items: Judged) -> list[Verdict]:
-        time.sleep(0.03 * len(items))
+        time.sleep(self.seconds * len(items))
         return await super().verify_batch(items)
 
 
@@ -152,15 +154,17 @@ class RaisesOnNothing(Sound):
         return super().check(problem, response)
 
 
+@dataclass(frozen=True)
 class Slow(Sound):
     """Asks for one answer after another."""
 
     name = "slow"
+    seconds: float = 0.07
 
     async def verify_batch(self, items: Judged) -> list[Verdict]:
         found = []
         for item in items:
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(self.seconds)
             found.append(self.check_safely(*item))
         return found
 
@@ -402,7 +406,10 @@ class Lots(Finished):
         return Score(random.random()) if response.finish_reason != "abort" else super().worth(response)
 
 
+@dataclass(frozen=True)
 class BlocksToo(Finished):
+    seconds: float = 0.03
+
     async def assess(self, groups: Sequence[Group], context: RewardContext) -> Scores:
-        time.sleep(0.03 * sum(map(len, groups)))
+        time.sleep(self.seconds * sum(map(len, groups)))
         return await super().assess(groups, context)

@@ -88,8 +88,14 @@ FAULTS: dict[type[bad.Sound] | type[bad.OneLoop], set[str]] = {
     bad.OneLoop: {"threads_and_loops"},
     bad.NeverDone: {"one_verdict_each"},
 }
-# Every fault is told by the limits as they are; what never ends is only waited for less long.
-ENDLESS = {bad.OneLoop: Limits(seconds_at_most=5.0), bad.NeverDone: Limits(seconds_at_most=0.5)}
+# Where all laws are tried, what never ends is waited for less long, and what is slow is so by less, under lower limits.
+HURRIED: dict[type, tuple[dict[str, float], Limits]] = {
+    bad.OneLoop: ({}, Limits(seconds_at_most=5.0)),
+    bad.NeverDone: ({}, Limits(seconds_at_most=0.5)),
+    bad.Blocks: ({"seconds": 0.003}, Limits(seconds_blocked=0.05)),
+    bad.Slow: ({"seconds": 0.012}, Limits(seconds_per_answer=0.008)),
+    bad.BlocksToo: ({"seconds": 0.003}, Limits(seconds_blocked=0.05)),
+}
 REWARD_FAULTS: dict[type[bad.Finished], set[str]] = {
     bad.Finished: set(),
     bad.TurnsRows: {"order_kept"},
@@ -126,14 +132,16 @@ def told_by(checks: list[Check], name: str) -> str:
 @pytest.mark.slow
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
 def test_each_fault_of_a_verifier_is_told_by_its_law_and_by_no_other(fault: type[bad.Sound]) -> None:
-    found = broken(verifier_checks(fault(), CASES, limits=ENDLESS.get(fault)))
+    knobs, limits = HURRIED.get(fault, ({}, None))
+    found = broken(verifier_checks(fault(**knobs), CASES, limits=limits))
     assert set(found) == FAULTS[fault], found
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("fault", REWARD_FAULTS, ids=lambda fault: fault.__name__)
 def test_each_fault_of_a_reward_is_told_by_its_law_and_by_no_other(fault: type[bad.Finished]) -> None:
-    found = broken(reward_checks(fault(), GROUPS))
+    knobs, limits = HURRIED.get(fault, ({}, None))
+    found = broken(reward_checks(fault(**knobs), GROUPS, limits=limits))
     assert set(found) == REWARD_FAULTS[fault], found
 
 
@@ -158,7 +166,7 @@ def test_each_fault_of_a_reward_is_told_by_its_law_and_by_no_other(fault: type[b
 def test_the_message_says_the_law_what_was_seen_and_how_to_mend_it(
     fault: type[bad.Sound], name: str, seen: str
 ) -> None:
-    checks = verifier_checks(fault(), CASES, limits=ENDLESS.get(fault))
+    checks = verifier_checks(fault(), CASES)  # the limits as they are
     law, said, mend = told_by(checks, name).splitlines()[1:]
     assert law.startswith("  law:  ") and said.startswith("  seen: ") and mend.startswith("  mend: ")
     assert seen in said
