@@ -4,9 +4,8 @@ import re
 
 from medrl.verifiers.concepts import Vocabulary
 from medrl.verifiers.normalise import tokens
-from medrl.verifiers.predicates import speaks_elsewhere
 from medrl.verifiers.scripts import has_han
-from medrl.verifiers.wording import Asked, contrasts, is_glue, says_nothing
+from medrl.verifiers.wording import Asked, contrasts, says_nothing
 
 _REASON = re.compile(
     r",? ?(?:because|since|given|as evidenced by)\b|，?(?:[多常均]?因为?|[多常]?由于|[多常]由)", re.IGNORECASE
@@ -140,48 +139,6 @@ def apposition(tail: str) -> str:
     """The first sentence of what follows a name, where it says more of that behind a comma or a dash; "" elsewhere."""
     apposed = not (_REASON.match(tail) or contrasts(tail)) and (_APPOSITION.match(tail) or _DASH.match(tail))
     return _CLAUSES.split(tail, maxsplit=1)[0] if apposed else ""
-
-
-# What a thing does or is, in words that may be said of the right answer alone.
-_TELLS_MORE = re.compile(
-    r", which (?:binds|blocks|inhibits|stimulates|activates|antagoni[sz]es|targets|crosses|supplies|drains|innervates|"
-    r"secretes|releases|synthesi[sz]es|converts|cataly[sz]es)(?: [a-z0-9'-]+){1,9}|"
-    r", an? (?:(?:strong|potent|selective|competitive|reversible|irreversible|common|classic|classical|synthetic|"
-    r"long-acting|short-acting|oral|topical|intravenous|progressive|inherited|autoimmune|chronic|acute|inflammatory|"
-    r"degenerative|hereditary|gram-negative|gram-positive|[a-z0-9-]{3,20}) ){1,4}(?:blocker|inhibitor|agonist|antagonist|"
-    r"antibiotic|antidepressant|anticoagulant|diuretic|vasodilator|bacterium|virus|fungus|protozoan|"
-    r"nematode|enzyme|hormone|neurotransmitter|cofactor|metabolite|precursor)",
-    re.IGNORECASE,
-)
-_TELLS_AGAINST = re.compile(
-    r"\b(?:doubt\w*|question\w*|suspicion|against|seldom|hardly|barely|little|less|only|elsewhere|another|others?|instead|"
-    r"unlike|nearly|almost|absent|resolved|healed|cured|repaired|treated|old|former|supposed|alleged|putative|imaginary|"
-    r"neither|nor|or|either|than|but|similar|confus\w*|so-called|would-be|ex|un\w+|dis\w+|non\w*|some\w+|any\w+|"
-    r"every\w+|people|else|his|her|their|my|your|our|him|them|me|us|this|that|these|those|patients?|cases?)\b",
-    re.IGNORECASE,
-)
-
-
-_MANNER = frozenset(
-    "which binds bind blocks block inhibits inhibit stimulates activates targets crosses supplies drains innervates "
-    "secretes releases converts strong potent selective competitive reversible irreversible reversibly irreversibly "
-    "directly a an".split()
-)
-
-
-def tells_more(aside: str, families: frozenset[str], spoken: frozenset[int], known: Vocabulary) -> bool:
-    """Whether an apposition says what a thing does or is, and names no other of its family: "which binds the receptor"."""
-    if (
-        not _TELLS_MORE.fullmatch(aside)
-        or _TAKES_BACK.search(aside)
-        or _TELLS_AGAINST.search(aside)
-        or speaks_elsewhere(aside)
-    ):
-        return False
-    if any(word not in known.index.words and not is_glue(word) and word not in _MANNER for word in tokens(aside)):
-        return False
-    named = [one for m in known.mentions(tokens(aside), aside) if spoken.isdisjoint(m.ids) for one in m.ids]
-    return all(one >= 0 and known.family(one) not in families | {""} for one in named)
 
 
 def says_more(aside: str, spoken: frozenset[int], known: Vocabulary, asked: Asked) -> bool:

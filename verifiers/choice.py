@@ -178,13 +178,12 @@ class Choice(VocabularyVerifier):
         rule = Text("plain", self.vocabulary)
         answer = _without_lack(answer, problem.question)
         stem = problem.question[: problem.question.find(min(options.values(), key=problem.question.find))]
-        read = {
-            label: rule.decide(replace(problem, messages=ask(stem or "?"), reference=option, options={}), answer)
+        named = [
+            label
             for label, option in options.items()
-        }
-        named = [label for label, verdict in read.items() if verdict.score == 1.0]
-        if all(verdict.score == 0.0 and "known as something else" in verdict.reason for verdict in read.values()):
-            return Verdict.wrong("it is none of the options, but another thing that is known")
+            if rule.decide(replace(problem, messages=ask(stem or "?"), reference=option, options={}), answer).score
+            == 1.0
+        ]
         if len(named) != 1:
             return Verdict.abstain(NEITHER)
         reason = f"another name of option {named[0]}"

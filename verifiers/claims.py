@@ -7,10 +7,8 @@ reference's, or less than was asked. Words that are neither known nor empty leav
 
 import operator
 import re
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import lru_cache
 from typing import NamedTuple
 
 from medrl.types import Verdict
@@ -199,8 +197,6 @@ def _meant(ids: frozenset[int], reference: Reference, known: Vocabulary, asked: 
     if "enzyme" in asked.words and [one for one in ids if _is_enzyme(one, known)] == list(mine):
         return mine
     family = known.family(next(iter(mine)))
-    if family == "drug" and ids - mine <= set(known.broader(next(iter(mine)))):
-        return mine  # a brand of one salt, which is a brand of the drug besides
     others = [known.concepts[one].kind for one in ids - mine if known.family(one) in ("", family)]
     return mine if family and all(kind == "person" for kind in others) else ids
 
@@ -313,33 +309,9 @@ def _says_less(known: Vocabulary, broad: int, narrow: int) -> bool:
     """
     names = set(known.index.spelt[broad])
     if not any(set(name) < set(other) for name in names for other in known.index.spelt[narrow]):
-        return _is_class(known, broad, narrow)
+        return False
     wide = {word for name in names for word in name}
     return not any(set(name) - wide <= _LESS_YET for name in known.index.spelt[narrow] if name not in names)
-
-
-def _is_class(known: Vocabulary, one: int, narrow: int) -> bool:
-    """Whether so many things are known to be kinds of one that its name tells none of them: vasculitis.
-
-    Where most of these are kinds of the narrower too, a doctor may call the one by the other: thyrotoxicosis.
-    """
-    named = {word for name in known.index.spelt[one] for word in name}
-    kinds = _kinds_of(known)
-    if known.concepts[narrow].kind == "drug_class":
-        return False
-    return kinds[one] >= max(_A_CLASS, 2 * kinds[narrow] + 2) and named.isdisjoint(_ASKED_FOR)
-
-
-_A_CLASS = 4
-_ASKED_FOR = frozenset(
-    "deficiency infection poisoning toxicity overdose mutation elevated increased decreased raised cancer".split()
-)
-
-
-@lru_cache(maxsize=8)
-def _kinds_of(known: Vocabulary) -> Counter[int]:
-    """How many concepts are a kind of each."""
-    return Counter(broad for number in range(len(known.concepts)) for broad in known.broader(number))
 
 
 def says_another(tail: str, reference: Reference, known: Vocabulary) -> bool:

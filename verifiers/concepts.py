@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Literal, NamedTuple
 
-from medrl.verifiers.contrasts import EXCLUSIVE
 from medrl.verifiers.indexing import Concept, Index, index, letters, loose_key
 from medrl.verifiers.normalise import joined, tokens
 from medrl.verifiers.opposites import NEGATIONS, POLES
@@ -226,20 +225,8 @@ def _apart(known: Vocabulary, first: int, second: int) -> bool:
     found = {_beside(a, b) for a in one for b in other}
     if "overlap" in found and "contrast" not in found and known.concepts[first].kind == known.concepts[second].kind:
         # A by-name is often too wide ("lupus"): of one kind only what two things are mostly called may make them one.
-        by_words = families <= _PARTED_BY_WORDS
-        pairs = [(a, b) for a in _first(one) for b in _first(other)]
-        found = {_beside(a, b) for a, b in pairs if not (by_words and _each_has_more(a, b))}
+        found = {_beside(a, b) for a in _first(one) for b in _first(other)}
     return "contrast" in found or "overlap" not in found
-
-
-# Here two names that each have a word of their own are never of one thing: the anterior and the middle cerebral artery.
-_PARTED_BY_WORDS = frozenset(("anatomy", "substance"))
-
-
-def _each_has_more(one: "_Name", other: "_Name") -> bool:
-    """Whether each of two names has a word that the other has not."""
-    mine, theirs = one.core | one.poles, other.core | other.poles
-    return bool(mine - theirs or one.han not in other.han) and bool(theirs - mine or other.han not in one.han)
 
 
 class _Name(NamedTuple):
@@ -254,7 +241,7 @@ class _Name(NamedTuple):
 @lru_cache(maxsize=16_384)
 def _worded(names: tuple[tuple[str, ...], ...]) -> tuple[_Name, ...]:
     found = []
-    for words in map(_unbound, names):
+    for words in names:
         poles = frozenset((POLES[w][0], str(POLES[w][1])) if w in POLES else (-1, w) for w in words if _turns(w))
         core = [w for w in words if not _turns(w)]
         han = "".join(w for w in core if w > "\u3400" and w != "性")
@@ -275,22 +262,6 @@ def _words_of(names: tuple[tuple[str, ...], ...]) -> frozenset[str]:
     return found | {""} if any(map(found.isdisjoint, names)) else found
 
 
-def _unbound(words: tuple[str, ...]) -> tuple[str, ...]:
-    """Words with the characters of 外阴, 内分泌 and the like, which are no poles there, in one word."""
-    whole = "".join(words)
-    if _BOUND.isdisjoint(words) or not _IN_WORD.search(whole):
-        return words
-    found = list(words)
-    for at in range(len(words) - 2, -1, -1):
-        if _IN_WORD.fullmatch(words[at] + words[at + 1]):
-            found[at : at + 2] = [words[at] + words[at + 1]]
-    return tuple(found)
-
-
-_BOUND = frozenset("外内前阴阳")
-_IN_WORD = re.compile("外[阴科伤周胚]|内[科分脏镜障投]|前[列庭]|[阴阳][^性]|会阴")
-
-
 def _turns(word: str) -> bool:
     return word in _TURNING or word[0].isdigit()
 
@@ -309,7 +280,7 @@ def _beside(one: _Name, other: _Name) -> Literal["contrast", "overlap", "strange
     """
     if not _nested(one, other):
         return "strange"
-    if any((a, b) in EXCLUSIVE for a in one.words - other.words for b in other.words - one.words):
+    if any(a in one.words and b in other.words for a, b in _APART):
         return "contrast"
     if one.poles == other.poles:
         return "overlap"
@@ -323,6 +294,12 @@ def _beside(one: _Name, other: _Name) -> Literal["contrast", "overlap", "strange
 
 
 _UNLIKE = frozenset("假 伪 副 类 拟 荨 促 抗".split())  # 假性 is here without its 性
+# Words of two contrasts that exclude each other all the same.
+_APART = frozenset(
+    pair
+    for one, other in (("central", "obstructive"), ("central", "branch"), ("cytoplasmic", "perinuclear"))
+    for pair in ((one, other), (other, one))
+)
 
 
 def _of(name: _Name, row: int) -> set[str]:

@@ -66,39 +66,6 @@ def in_full(question: str, reference: str, known: Vocabulary) -> str:
     return name if name and known.find(name) is not None else ""
 
 
-@lru_cache(maxsize=2048)
-def meant_by_question(question: str, reference: str, known: Vocabulary) -> str:
-    """What a reference of several meanings is mostly called in the one that its question asks for, by the noun; else "".
-
-    MEN1 is a gene, and MEN 1 a syndrome.
-    """
-    ids = known.ids(reference) if len(reference) <= 14 else frozenset[int]()
-    if len(ids) < 2 or min(ids) < 0:
-        return ""
-    last = last_sentence(question)
-    asked = {family for family, nouns in _NOUNS_OF.items() if nouns.search(last)}
-    mine = [
-        one
-        for one in ids
-        if (known.concepts[one].kind if known.concepts[one].kind == "gene" else known.family(one)) in asked
-    ]
-    return known.concepts[mine[0]].names[0] if len(asked) == len(mine) == 1 else ""
-
-
-_NOUNS_OF = {
-    family: re.compile(
-        rf"\b(?:which|what)(?: \w+){{0,3}}? (?:{nouns})\b|^(?:most likely )?(?:{nouns})\W*$|(?:{han})", re.IGNORECASE
-    )
-    for family, nouns, han in (
-        ("condition", "syndrome|disease|disorder|diagnosis|condition", "何病|什么病|诊断|哪种(?:疾病|综合征)|什么综合征"),
-        ("gene", "genes?|oncogene", "基因"),
-        ("drug", "drug|medication|agent|antibiotic", "药"),
-        ("organism", "organism|pathogen|bacterium|virus|species|parasite", "病原|何种(?:细菌|病毒)|哪种(?:细菌|病毒)"),
-        ("anatomy", "nerve|artery|vein|muscle|bone|ligament", "哪[一条支块根个]*(?:神经|动脉|静脉|肌|骨|韧带)"),
-    )
-}  # fmt: skip
-
-
 @lru_cache(maxsize=1024)
 def spoken_of(question: str, known: Vocabulary) -> frozenset[int]:
     """The concepts that a question names."""
@@ -172,8 +139,7 @@ def by_none(reference: str, head: str, known: Vocabulary | None, asked: Asked) -
         rest = [word for word in tokens(match["what"]) if word not in _NEEDED]
         return Verdict.right("says that there is none") if says_nothing(rest, asked) else None
     found = known.mentions(tokens(head), head) if known else []
-    kinds = [known.family(i) or known.concepts[i].kind for m in found for i in m.ids if i >= 0] if known else []
-    given = {"drug", "procedure"} & set(kinds) and {"drug", "procedure", "other"}.issuperset(kinds)
+    given = found and known and all(known.family(i) in ("drug", "procedure") for m in found for i in m.ids)
     return Verdict.wrong("names one where there is none") if given and NEGATIONS.isdisjoint(tokens(head)) else None
 
 

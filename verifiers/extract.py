@@ -166,7 +166,7 @@ _CUE = Pattern(
     r"(?: (?:the|this) (?:\w+ )?(?:patient|man|woman|child|boy|girl|infant|baby|newborn) (?:has|is having|had)|"
     r" (?:it|this) is| (?:he|she) has)?[ :]{1,4})"
     r"|(?=[【答诊结最故所因综应但而本此该，,。；])(?:"
-    r"【(?:正确|最终|最后)?(?:答案|诊断|回答|结论)】[：:]?[ ]{0,4}"
+    r"【(?:正确)?答案】[：:]?[ ]{0,4}"
     r"|(?:答案|诊断|结论)(?:应该是|应该为|应当是|应是|应为|考虑为|是|为|[：:])[：:]?[ \n]{0,4}"
     r"|最可能(?:的[^\s，。；、]{1,12}?|患?的?是)?(?:是|为|[：:])[ ]{0,4}"
     r"|(?<=[，,。；：:])(?:故|所以|因此|综上|[本此该]题)?应(?:诊断)?[为是](?!了)[ ]{0,4}"
@@ -209,10 +209,9 @@ _REVISES = (
 )
 _I_WILL = r"I(?:'d| would| will|'ll| must| have to| need to| should|'m going to)?"
 _RETRACT = Pattern(
-    r"\b(?:no,? wait|wait,? no|correction|"
-    r"(?:scratch|strike) that,? I meant(?: to say)?|scratch that|let me correct|I was wrong|actually,? no|"
+    r"\b(?:no,? wait|wait,? no|correction|scratch that|let me correct|I was wrong|actually,? no|"
     rf"on second thou?ghts?(?:,? (?:no|actually)\b)?(?:,? {_I_WILL} {_REVISES})?|"
-    rf"(?:{_I_WILL}|let me) {_REVISES}|I take (?:that|it) back|I (?:retract|withdraw) (?:that|this|it)|sorry,? I meant?|"
+    rf"(?:{_I_WILL}|let me) {_REVISES}|I take (?:that|it) back|I (?:retract|withdraw) (?:that|this|it)|sorry,? I mean|"
     r"strike that|"
     r"(?:so )?I (?:must |have to |should )?correct myself|I stand corrected|I misspoke)\b|"
     r"\b(?:so )?that(?: is|'s)? wrong[:;,.]\b|\bbut (?:that|this|it) (?:was|is|would be|turned out to be) (?:wrong|incorrect|"

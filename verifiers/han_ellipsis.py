@@ -19,7 +19,6 @@ from medrl.verifiers.wording import Asked, last_sentence
 _MOST = 20  # characters of a name
 _ASKS_SORT = re.compile("类型|分型|分类|病理|组织学|哪一?[种类型亚]|何[种型类]|什么类?型|几型|亚型")
 _OFFERS = re.compile("[、或]|中最?可能")  # several, which may share the noun
-_ASKED_NOUN = re.compile("(?:哪一?|何|什么)[种型类](?:类?型的?)?([\u3400-\u9fff]{2,8})[？?。]?$")
 _ASKS_FORM = re.compile("剂型|制剂")
 _SORT = re.compile(".{1,6}[型性度级期类状样相]")
 _DENIED_BEFORE = re.compile(
@@ -35,8 +34,6 @@ def by_han_ellipsis(head: str, reference: Reference, known: Vocabulary, question
     if not asked.han or not has_han(term) or not 1 < len(head) <= 2 * _MOST or len(term) > _MOST:
         return None
     names = {compact(one) for one in reference.terms}
-    if placed := _placed(head, term, question):
-        return placed
     for whole in _wholes(head, term, question, known):
         if compact(whole) in names:
             return Verdict.right(f"with the words of the question it is {term!r:.60}")
@@ -44,29 +41,6 @@ def by_han_ellipsis(head: str, reference: Reference, known: Vocabulary, question
         if verdict:
             return verdict
     return None
-
-
-def _placed(head: str, term: str, question: str) -> Verdict | None:
-    """Of a reference that says where to, 后脱位, an answer that says of what besides, or leaves out where to."""
-    if term[0] not in _PLACES or len(term) > 6 or not _HAN.fullmatch(head):
-        return None
-    at = question.find(term)
-    thing = _THING.search(question[:at]) if at > 0 else None
-    for size in range(len(thing[0]) if thing else 0, 1, -1):
-        before = question[at - size : at]
-        if head.startswith(before) and not any(c in POLES or c in NEGATIONS for c in before):
-            head = head.removeprefix(before)
-            break
-    if head == term:
-        return Verdict.right(f"with the words of the question it is {term!r:.60}")
-    if len(head) == len(term) and head[1:] == term[1:] and head[0] in _PLACES:
-        return Verdict.wrong(f"{head!r:.20}, where {term!r:.20} is right")
-    bare = head.endswith(term[1:]) and not any(c in _PLACES for c in head)
-    return Verdict.wrong("it leaves out where to, which is asked") if bare and "方向" in question else None
-
-
-_PLACES = frozenset("前后上下内外左右")
-_THING = re.compile("[\u3400-\u9fff]{1,8}$")
 
 
 @lru_cache(maxsize=1024)
@@ -78,8 +52,6 @@ def _wholes(head: str, term: str, question: str, known: Vocabulary) -> tuple[str
     for one in heads:
         if not _HAN.fullmatch(one) or compact(one) == compact(term):
             continue
-        if (noun := _ASKED_NOUN.search(last)) and one[-1] in "型性" and not known.ids(one):
-            found += [one + noun[1], one[:-1] + noun[1]]
         if _ASKS_SORT.search(last) and not _OFFERS.search(last):
             found += _of_organ(one, term, last)
             found += _of_sort(one, term, last)

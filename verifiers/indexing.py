@@ -8,7 +8,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from medrl.verifiers.eponyms import in_han
 from medrl.verifiers.normalise import joined, spelt_anew
 from medrl.verifiers.opposites import POLES
 
@@ -93,12 +92,6 @@ def index(concepts: Iterable[Concept]) -> Index:
                 latin.setdefault(key, name)
         for abbreviation in concept.abbreviations:
             short.setdefault(letters(abbreviation), set()).add(number)
-    for number, concept in enumerate(merged):
-        for other in [han for name in concept.names if not name.isascii() for han in in_han(name)]:
-            key, words = spelt[other]
-            if key not in names or names[key] == {number}:
-                names[key] = {number}
-                lengths.setdefault(words[0], set()).add(len(words))
     names.pop("", None)
     first = _preferred(merged, spelt)
     owned = {name: mine if len(mine := ids & first.get(name, set())) == 1 else ids for name, ids in names.items()}
@@ -221,8 +214,6 @@ def loose_key(words: Sequence[str]) -> str:
         return level
     if words[0] > "\u3400" and all(len(word) == 1 and word > "\u3400" for word in words):
         bare = _GENERAL.sub("", whole)
-        if len(bare) > 6 and bare.endswith("血栓形成"):
-            return bare.removesuffix("形成")
         if len(bare) > 4 and (done := _DONE.fullmatch(bare)):
             return done[1] or done[2]
         return bare.removesuffix("症") if len(bare) > 4 and bare[-2] not in "炎发遗合" else bare

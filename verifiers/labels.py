@@ -82,14 +82,6 @@ def labelled(text: str) -> tuple[str, str]:
     return _OF.sub("", text).replace(" /", "/").strip(), f"{kind}:{what}"
 
 
-def spelt(text: str) -> str:
-    """A text with an element's symbol behind its unit as the element: 65 mg Fe."""
-    return _SYMBOL_BEHIND.sub(lambda match: f" {_SYMBOLS[match[1]]}", text)
-
-
-_SYMBOL_BEHIND = re.compile(rf"(?<=[gs克]) ({_SYMBOL})(?=$|[.,;])")
-
-
 def _what(match: re.Match[str]) -> str:
     """Which element, or which salt, a label speaks of."""
     kind, word = match.lastgroup, match[0]

@@ -199,19 +199,3 @@ _ACUITY = re.compile(r"(?:20|6|5) ?/ ?\d{1,3}")
 def is_acuity(problem: Problem) -> bool:
     """Whether the reference is a visual acuity such as 20/200, which is also 6/60 and 0.1."""
     return bool(VISION.search(problem.question) and _ACUITY.fullmatch(str(problem.reference).strip(" .")))
-
-
-def other_span(question: str, reference: Quantity, often: str, found: list[Quantity]) -> bool:
-    """Whether an answer gives the reference's figure for a day where that of one dose is asked, or the other way round."""
-    if len(found) != 1 or found[0].number != reference.number or _ONCE_A_DAY.search(question):
-        return False
-    if asks_dose(question):
-        return bool(DAILY.search(often)) and not DAILY.search(question)
-    return asks_daily(question) and bool(_EACH_DOSE.fullmatch(often.strip()))
-
-
-_EACH_DOSE = re.compile(r"(?:each|per|every) dose|每次|单次", re.IGNORECASE)
-_ONCE_A_DAY = re.compile(
-    r"\bonce (?:a day|daily|per day)|\b(?:qd|od|daily dose)\b|single daily|[每一][日天](?:仅|只)?[一1]次|顿服",
-    re.IGNORECASE,
-)

@@ -26,11 +26,6 @@ _SPELT = re.compile(
 _SPELT_HAN = re.compile(r"[一二两三四五六七八九十]{1,3}(?=个?(?:天|日|周|星期|月|小时))")
 
 
-_ONE_DAY = re.compile(
-    r"\b(?:on )?(?:only )?(?:one|1|a single) day (?:of the|a|per|each|every|in a) (?=week\b)", re.IGNORECASE
-)
-
-
 @dataclass(frozen=True)
 class Regimen:
     """What a text says of how a drug is given, each part in order, and the words that are left."""
@@ -52,7 +47,7 @@ class Regimen:
 def regimen(text: str) -> Regimen:
     """The parts of a text, with blanks where each was read."""
     text = _BECAUSE.split(plain(text[:600]).replace("**", ""))[0]
-    text = _ONE_DAY.sub("once a ", _DASHED.sub(" ", text))
+    text = _DASHED.sub(" ", text)
     often, text = frequencies(text)
     when, text = times_of_day(SITE.sub(" ", text))
     ways, text = routes(text)

@@ -224,13 +224,16 @@ _TURNS = re.compile(r"\b(?:not|no|or|never|without)\b|[不非或无未]", re.IGN
 
 def asks_order(question: str) -> bool:
     """Whether a question asks for its items in their order."""
-    return bool(_IN_ORDER.search(question))
+    return bool(_IN_ORDER.search(last_sentence(question)))
 
 
 _IN_ORDER = re.compile(
-    r"\bin (?:\w+ ){0,2}(?:order|sequence)\b(?! to\b)|\bfirst to last\b|\b(?:sequence|order) (?:of|for|in)\b(?! magnitude)|"
-    r"\bsequentially\b|\bstarting (?:with|from)\b|\bfrom (?:the )?(?:super|out|in|prox|dist|top|bottom|low|high|most|least|"
-    r"small|larg|great|early|earli|lat|crani|caud|front|back|ant|post|med)\w* (?:to|in|out|down|up)\b|"
+    r"\bin (?:\w+ ){0,2}(?:order|sequence)\b(?! to\b)|\bfirst to last\b|\bsequentially\b|"
+    r"(?<!on )\b(?:the|what|which|correct|right|proper|usual) (?:order|sequence) (?:of|for|in)\b|"
+    r"\bstarting (?:with|from)\b(?! the letter)|"
+    r"\bfrom (?:the )?(?:superficial|out(?:side|er|ermost)?|in(?:side|ner|nermost)?|proximal|distal|top|bottom|"
+    r"lowest|highest|most|least|smallest|largest|greatest|earliest|lateral|medial|cranial|caudal|front|back|"
+    r"anterior|posterior) (?:to|in|out)\b|"
     r"(?:^|[.?!:,] |\bplease )(?:order|arrange|rank|sequence|sort) (?:the|these|them)\b|\bchronological|"
     r"顺序|依次|先后|次序|排序|排列",
     re.IGNORECASE,

@@ -124,10 +124,9 @@ def by_stage(question: str, reference: str, text: str) -> Verdict | None:
             return None
         if ours != theirs:
             return Verdict.wrong(f"{theirs} where {reference!r:.40} is right")
-    staged = next((words for system, words in _STAGED.items() if system in text.lower()), "")
     return (
         None
-        if _strange(f"{before} {_BECAUSE.split(after)[0]}", f"{question} {staged}") or _CHANGED.search(after)
+        if _strange(f"{before} {_BECAUSE.split(after)[0]}", question) or _CHANGED.search(after)
         else Verdict.right(f"it is {reference!r:.40}")
     )
 
@@ -159,12 +158,6 @@ def _by_tnm(wanted: re.Match[str], text: str) -> Verdict | None:
     return Verdict.right(f"it is {wanted[0]}") if same and not _strange(rest, "") else None
 
 
-# What a system stages, which an answer may name besides.
-_STAGED = {
-    "child": "cirrhosis liver disease 肝硬化 肝功能", "nyha": "heart failure cardiac function 心力衰竭 心衰 心功能",
-    "killip": "myocardial infarction MI", "ccs": "angina", "ckd": "chronic kidney disease CKD 慢性肾脏病",
-    "gold": "COPD 慢阻肺", "stanford": "aortic dissection 主动脉夹层",
-}  # fmt: skip
 _OR = re.compile(r"\bor\b|或", re.IGNORECASE)
 # Of these stage, category and grade are one scale.
 _PRESSURE = re.compile(r"\b(?:pressure|decubitus) (?:injur|ulcer|sore)|\bbedsore|压力性?损伤|压疮|褥疮", re.IGNORECASE)

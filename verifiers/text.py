@@ -12,7 +12,7 @@ from typing import ClassVar
 from medrl.types import Problem, Verdict
 from medrl.verifiers.claims import says_another
 from medrl.verifiers.concepts import Vocabulary
-from medrl.verifiers.ellipsis import in_full, meant_by_question
+from medrl.verifiers.ellipsis import in_full
 from medrl.verifiers.extract import Extracted
 from medrl.verifiers.normalise import compact, tokens
 from medrl.verifiers.predicates import takes_back
@@ -44,10 +44,8 @@ class Text(VocabularyVerifier):
         if not answer.committed:
             return Verdict.abstain("a long answer without a statement that commits to one term")
         known = vocabulary(self.vocabulary)
-        if known and not problem.aliases:
-            term = wanted.terms[0]
-            full = in_full(problem.question, term, known) or meant_by_question(problem.question, term, known)
-            wanted = wanted_of(str(problem.reference), (full,)) if full else wanted
+        if known and not problem.aliases and (full := in_full(problem.question, wanted.terms[0], known)):
+            wanted = wanted_of(str(problem.reference), (full,))
         verdict = decide_text(problem, answer.text, wanted, known)
         if verdict.score == 1.0 and known and _spelt_out_as_another(answer.text, wanted, known):
             return Verdict.abstain("the abbreviation is spelt out as something else")

@@ -6,17 +6,14 @@ from medrl.verifiers.asides import without_exclusions
 from medrl.verifiers.claims import OPEN_CHOICE, by_concepts
 from medrl.verifiers.concepts import Vocabulary
 from medrl.verifiers.ellipsis import by_asked_noun
-from medrl.verifiers.frequency import routes
 from medrl.verifiers.levels import named_level
-from medrl.verifiers.normalise import tokens
 from medrl.verifiers.parts import names_reference
 from medrl.verifiers.phrases import by_measures
-from medrl.verifiers.quantity import plain
 from medrl.verifiers.text_reading import Reading
 from medrl.verifiers.twofold import touches
 from medrl.verifiers.typos import misspelt, repaired
 from medrl.verifiers.wanted import denied, glossed
-from medrl.verifiers.wording import DENIES, before_differential, peel, says_nothing
+from medrl.verifiers.wording import DENIES, before_differential, peel
 
 
 def by_concept(reading: Reading) -> Verdict | None:
@@ -97,32 +94,4 @@ def by_abbreviation(reading: Reading) -> Verdict | None:
 def by_measure(reading: Reading) -> Verdict | None:
     if reading.known is None or len(reading.wanted.terms) > 1:
         return None
-    return by_measures(reading.term, reading.core, reading.known, reading.asked) or _another_drug(
-        reading, reading.known
-    )
-
-
-def _another_drug(reading: Reading, known: Vocabulary) -> Verdict | None:
-    """Wrong where a measure gives one drug, and an answer that names nothing else gives another one."""
-    if reading.reference.ids or len(reading.core) > 60:
-        return None
-    text = routes(plain(reading.core))[1]
-    words = tokens(text)
-    ours = known.mentions(tokens(reading.term), reading.term)
-    theirs = [
-        m for m in known.mentions(words, text) if any(one < 0 or known.concepts[one].kind != "other" for one in m.ids)
-    ]
-    given = list({mention.ids for mention in ours if all(known.family(one) == "drug" for one in mention.ids)})
-    if len(given) != 1 or len(theirs) != 1 or any(known.family(one) != "drug" for one in theirs[0].ids):
-        return None
-    beside = [*words[: theirs[0].start], *words[theirs[0].end :]]
-    apart = all(known.apart(one, own) for one in theirs[0].ids for own in given[0])
-    if not apart or not says_nothing((word for word in beside if word not in _GIVES), reading.asked):
-        return None
-    return Verdict.wrong(f"it gives {known.concepts[min(theirs[0].ids)].names[0]!r:.60}, another drug")
-
-
-_GIVES = frozenset(
-    "give start use administer immediate immediately urgent first dose at once "
-    "立 即 马 上 给 予 静 脉 肌 内 肉 皮 下 口 服 注 射 滴 推 使 应 用".split()
-)
+    return by_measures(reading.term, reading.core, reading.known, reading.asked)

@@ -12,7 +12,6 @@ from medrl.verifiers.asides import (
     only_explains,
     says_it_is_a_name,
     says_more,
-    tells_more,
     without_exclusions,
 )
 from medrl.verifiers.claims import says_another
@@ -92,9 +91,6 @@ class Reading:
         if not aside or self.known is None:
             return bool(aside)
         own = self.reference.ids.union(*map(self.known.broader, self.reference.ids))
-        families = frozenset(map(self.known.family, self.reference.ids))
-        if families and tells_more(aside, families, own, self.known):
-            return False
         return says_more(aside, own | spoken_of(self.question, self.known), self.known, self.asked)
 
     def _may_undo(self) -> bool:

@@ -29,7 +29,6 @@ from medrl.verifiers.poles import by_pole
 from medrl.verifiers.predicates import speaks_elsewhere
 from medrl.verifiers.presence import by_presence
 from medrl.verifiers.relations import by_relation
-from medrl.verifiers.reordered import figure_in_full, in_parts
 from medrl.verifiers.stages import by_stage, of_another_scale
 from medrl.verifiers.text_concepts import by_abbreviation, by_concept, by_measure, by_noun_of_question
 from medrl.verifiers.text_reading import Reading
@@ -83,12 +82,10 @@ def _behind_denial(reading: Reading) -> Verdict | None:
 
 
 def _as_indexed(reading: Reading) -> Verdict | None:
-    """A name as an index has it: "heart failure, left-sided", 前列腺肥大（良性）."""
+    """A name as an index has it: "heart failure, left-sided"."""
     inverted = _INVERTED.fullmatch(reading.whole)
     first = decide(reading.of(f"{inverted[2]} {inverted[1]}")) if inverted else None
-    if first and first.score == 1.0:
-        return first
-    return in_parts(reading)
+    return first if first and first.score == 1.0 else None
 
 
 _INVERTED = re.compile(
@@ -122,18 +119,7 @@ _ASKS_SORT = re.compile("性质|[型侧度期类级]|[急慢]性|还是|如何|�
 
 
 def _stage(reading: Reading) -> Verdict | None:
-    text = reading.text
-    if (points := _POINTS.search(text)) and int(points["least"]) < int(points["most"]):
-        told = [int(one) for one in _NUMBERS.findall(reading.question)]
-        if any(int(points["least"]) <= one <= int(points["most"]) for one in told):
-            text = text[: points.start()]
-    return by_stage(reading.question, reading.term, text)
-
-
-_POINTS = re.compile(
-    r" ?[（(](?P<least>\d{1,2}) ?[-–~～至到] ?(?P<most>\d{1,2}) ?(?:points?|分)?[）)][.。]?$"
-)  # Child-Pugh B (7-9)
-_NUMBERS = re.compile(r"(?<![\d.])\d{1,2}(?![\d.])")
+    return by_stage(reading.question, reading.term, reading.text)
 
 
 def _what_not_to_do(reading: Reading) -> Verdict | None:
@@ -310,9 +296,6 @@ def _said_again(reading: Reading) -> Verdict | None:
             return None
         first = decide(reading.of(called["first"] or called["name"]))
         return first if first.score is not None else None
-    if again := _CONFIRMS.fullmatch(core.strip(" .。")):
-        first, second = (decide(reading.of(again[part])) for part in ("first", "again"))
-        return first if first.score == second.score else None
     parts = _NAMELY.split(core)
     if len(parts) != 2:
         words = core.split("，")
@@ -324,12 +307,6 @@ def _said_again(reading: Reading) -> Verdict | None:
     return None if speaks_elsewhere(parts[0]) or _NO_ANSWER.search(parts[0]) else after
 
 
-_CONFIRMS = re.compile(
-    r"(?P<first>[^.\n]{2,60})\. (?:on (?:reflection|balance|second thoughts?|review),? )?(?:I(?:'ll| will)? (?:still )?"
-    r"(?:stay|stick|remain) with|I stand by|I keep to|I maintain|I confirm|my answer (?:stays|remains)) "
-    r"(?P<again>[^.\n]{2,60})",
-    re.IGNORECASE,
-)
 _ALSO_CALLED = Pattern(
     r"(?P<first>[^,;.\n]{3,60}),? (?:also|formerly|otherwise|commonly|previously|better) (?:called|known as|termed|named) "
     r"(?P<names>[^.;\n]{2,80})|"
@@ -358,12 +335,7 @@ def _code(reading: Reading) -> Verdict | None:
         return kept
 
     text = reading.head if reading.explained else reading.core
-    if _GENE.search(text) and not _GENE.search(f"{reading.question} {reading.term}"):
-        return None  # the syndrome MEN 1 is not the gene
     return by_code(reading.question, reading.term, text, reading.asked, rest)
-
-
-_GENE = re.compile(r"\bgene\b|基因", re.IGNORECASE)
 
 
 def _spelt_by_question(reading: Reading) -> Verdict | None:
@@ -387,7 +359,6 @@ STEPS: tuple[Callable[[Reading], Verdict | None], ...] = (
     _denies,
     _none,
     _pole,
-    figure_in_full,
     _does_what_to_avoid,
     by_concept,
     by_noun_of_question,

@@ -4,7 +4,7 @@ All patterns are bounded, so that hostile text costs linear time.
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -110,7 +110,7 @@ _DIFFERENTIAL = Pattern(
     r"[,;.] (?:(?:al)?though |but |while |whereas )?(?!(?:it|this|that|which|these|the)\b)[^,.;:\n]{3,60} (?:should|must|has "
     r"to|have to|needs? to|ought to|still (?:has|needs) to) (?:also |still |first )?be (?:excluded|ruled out)\b|"
     r",? with [^,.;:\n]{2,60} (?:as|in) the (?:main |only |chief |principal )?(?:differential|alternative)|"
-    r"[，,；;。]?(?:但|尚|还|仍|同时|另|并|必要时)*(?:需|要|应|须|当)?(?:注意)?(?:与|和|同).{0,30}鉴别|，?(?:但|仍|还|"
+    r"[，,；;。]?(?:但|尚|还|仍|同时|另|并)*(?:需|要|应|须|当)?(?:注意)?(?:与|和|同).{0,30}鉴别|，?(?:但|仍|还|"
     r"同时)?(?:需|应|要|注意|警惕|须)*排除(?=[\u3400-\u9fffA-Za-z]))",
     re.IGNORECASE,
 )
@@ -294,9 +294,7 @@ _OTHERWISE = Pattern(
     r"(?: still| also| first| always)? be (?:excluded|ruled out)(?: first| too| as well| (?:by|with|on) [^.,;]{2,40})?)|"
     r"would (?:(?:typically|usually|instead) )?(?:be (?:painful|painless|(?:non-?)?tender|bilateral|unilateral|febrile|"
     r"afebrile|itchy|pruritic|normal|low|high|elevated|raised|positive|negative|sudden|gradual)|"
-    r"(?:show|cause|give|produce|present with|spare|lack|raise|lower) [a-z][a-z' -]{2,50}))$|"
-    r"[,;.]\s*an? [a-z][a-z' -]{2,60}? would (?:instead|rather|otherwise) (?:point to|suggest|indicate|mean|imply) "
-    r"[a-z][a-z' -]{2,50}$",
+    r"(?:show|cause|give|produce|present with|spare|lack|raise|lower) [a-z][a-z' -]{2,50}))$",
     re.IGNORECASE,
 )
 _BETTER = Pattern(
@@ -307,7 +305,7 @@ _BETTER = Pattern(
 
 def before_another(text: str) -> str:
     """A text without its last clause, where that names another thing that is only to be excluded or would look otherwise."""
-    match = _OTHERWISE.search(text.rstrip(" .")) if len(text) < 300 else None
+    match = _OTHERWISE.search(text) if len(text) < 300 else None
     return text[: match.start()] if match and match.start() > 2 and not _BETTER.search(match[0]) else text
 
 
@@ -336,23 +334,10 @@ class Asked(NamedTuple):
         printed = first is not None and _SECOND_CHOICE.search(question, first.end())
         words = tokens(question[: first.start()] if first and printed else question)
         han = "" if question.isascii() else "".join(word if word > "\u3400" else " " for word in words)
-        asked = (first and question[: first.start()]) or question
-        opposed = next(filter(_one_negates, _NEXT_TO.findall(asked)), None) if " or " in asked else None
-        offered = None if opposed else _OFFERED.search(asked)
-        pair = opposed or (offered.groups() if offered else ())
-        either = frozenset(one for word in pair for one in tokens(word))
+        offered = _OFFERED.search((first and question[: first.start()]) or question)
+        either = frozenset(one for word in offered.groups() for one in tokens(word)) if offered else frozenset[str]()
         avoid = AVOID.search(question) is not None
         return cls(frozenset(words), han, either if len(either) == 2 else frozenset(), avoid)
-
-
-# "compensated or decompensated": the one is the other with a negation before it.
-_NEXT_TO = re.compile(r"\b(?=([A-Za-z-]{4,30}) or (?:an? |the )?([A-Za-z-]{4,30})\b)")
-_NEGATES = frozenset("un in non non- de a ir im dis".split())
-
-
-def _one_negates(pair: Sequence[str]) -> bool:
-    short, long = sorted((one.lower() for one in pair), key=len)
-    return long.endswith(short) and long.removesuffix(short) in _NEGATES
 
 
 _OFFERED = re.compile(r"\b([A-Za-z-]{4,30}) (?:[a-z]+ )?or (?:an? |the )?([A-Za-z-]{4,30})\b(?=(?: [\w-]+){0,3}\?)")
@@ -389,15 +374,7 @@ def repeats(text: str, asked: Asked) -> bool:
 _SENTENCE_END = re.compile(r"(?<=[.?!])\s+|(?<=[。？！])|\n")
 
 
-_HOW_TO_ANSWER = re.compile(
-    r"(?<=[?.]) ?\(?(?:please )?answer (?:only )?(?:with )?(?:yes(?:,| or|/) ?no(?:,? or maybe)?)(?: only)?[.)!]{0,2}\s*$",
-    re.IGNORECASE,
-)
-
-
 @lru_cache(maxsize=1024)
 def last_sentence(text: str) -> str:
-    """The last sentence of a text, which in a question is the one that asks, without how it is to be answered."""
-    if "nswer" in text[-60:]:
-        text = _HOW_TO_ANSWER.sub("", text)
+    """The last sentence of a text, which in a question is the one that asks."""
     return next((sentence for sentence in reversed(_SENTENCE_END.split(text)) if sentence.strip()), "")

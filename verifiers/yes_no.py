@@ -7,7 +7,6 @@ from typing import ClassVar, Literal, TypeAlias
 
 from medrl.types import Problem, Verdict
 from medrl.verifiers.choice_labels import chosen_labels
-from medrl.verifiers.denials import forbidden, judged
 from medrl.verifiers.extract import Extracted
 from medrl.verifiers.normalise import normal
 from medrl.verifiers.polarity import asks_no, contradicts, stance
@@ -79,14 +78,13 @@ class YesNo(AnswerVerifier):
     def decide(self, problem: Problem, answer: Extracted) -> Verdict:
         question = problem.question
         wanted = side(str(problem.reference), question)
-        wanted = wanted or explained(str(problem.reference), question)
         if wanted is None:
             labels = {label.casefold(): text for label, text in problem.options.items()}
             wanted = side(labels.get(str(problem.reference).strip().casefold(), ""), question)
         if wanted is None:
             return Verdict.abstain(f"the reference {problem.reference!r:.60} is neither yes, no nor maybe")
         opens = spoken(answer.text, question)
-        given = opens or _read(answer.text, question) or judged(answer.text, question, _read)
+        given = opens or stated(answer.text, question) or echoed(answer.text, question)
         options = {label.strip().upper(): text for label, text in problem.options.items()}
         chosen = chosen_labels(answer.text, options) if options else frozenset()
         if isinstance(chosen, str) and " beside " in chosen:
@@ -117,28 +115,6 @@ class YesNo(AnswerVerifier):
             if given == wanted
             else Verdict.wrong(f"{given} where {wanted} is right")
         )
-
-
-def _read(text: str, question: str) -> Side | None:
-    """Yes or no, where a whole answer says it in a statement of its own."""
-    return stated(text, question) or echoed(text, question) or forbidden(text, question)
-
-
-_EXPLAINED = re.compile(
-    r"(?P<side>yes|no|是的?|否|不是|不|可以|不可以|能|不能)[,，;；.。] ?(?P<rest>[^\n]{2,80})", re.IGNORECASE
-)
-
-
-def explained(reference: str, question: str) -> Side | None:
-    """Which side a reference is that says it, and then the question again: "Yes, it is contraindicated"."""
-    match = _EXPLAINED.fullmatch(reference.strip())
-    found = side(match["side"], question) if match else None
-    if match is None or found is None:
-        return None
-    rest = match["rest"].rstrip(" .。")
-    meant = stance(rest, question)
-    says = _read(rest, question) or (meant.side if meant and meant.exact else None)
-    return found if says == found else None
 
 
 # What turns a statement round, or narrows it.
@@ -226,7 +202,7 @@ def echoed(text: str, question: str) -> Side | None:
         rest, behind = match["rest"].strip(), asks["rest"].lstrip("不没有否")
         same = bool(match["duty"]) == bool(asks["duty"]) and behind.startswith(rest) and not _UNDOES.search(rest)
         return ("no" if match["no"] else "yes") if same else None
-    match = _VERB.fullmatch(clause.strip().lower().replace("cannot", "can not"))
+    match = _VERB.fullmatch(clause.strip().lower())
     if match is None or not last.startswith(f"{match['verb']} "):
         return None
     rest, asked = normal(match["rest"] or ""), normal(last.rstrip("? "))
@@ -282,8 +258,8 @@ def either(problem: Problem) -> bool:
     found = _SIDES.get(normal(reference))
     if found == "maybe" or (found and not _MODAL.search(reference.replace("有", ""))):
         return True
-    sided = found or _doing(reference, "可以") or explained(reference, problem.question)
-    return bool(sided) and _ASKS_EITHER.search(last_sentence(problem.question)) is not None
+    sided = found or _doing(reference, "可以")
+    return sided is not None and _ASKS_EITHER.search(last_sentence(problem.question)) is not None
 
 
 # Words of duty and leave. To 是否禁用？ they say the contrary of what they say to 能否使用？.
