@@ -271,7 +271,6 @@ def test_a_drug_that_is_not_in_the_table_is_unknown_and_never_safe() -> None:
     worse = "Take Zorbafen 20 mg and paracetamol 9 g daily."
     assert judged(worse).value == VIOLATES  # an unknown drug hides no violation
 
-
 def test_naming_harmless_drugs_or_none_earns_nothing() -> None:
     for text in ("Rest.", "Paracetamol 500 mg.", "Paracetamol 500 mg, loratadine 10 mg, omeprazole 20 mg.", ""):
         assert judged(text).value == 0.0
@@ -313,7 +312,18 @@ def test_the_clinics_own_right_answers_violate_nothing_and_are_known() -> None:
 def test_hostile_texts_take_linear_time() -> None:
     """Four times the text takes about four times as long; ten leave room for a busy machine."""
     judged("Aspirin.")  # reads the tables
-    for text in ("take x, ", "avoid ", "ibuprofen. 9 g. ", "ibuprofen, ", "对乙酰氨基酚每次9g，", "过敏", "("):
+    for text in (
+        "take x, ",
+        "avoid ",
+        "ibuprofen. 9 g. ",
+        "phenibut 5 g ",
+        "草乌服用3克 ",
+        "服用   ",
+        "ibuprofen, ",
+        "对乙酰氨基酚每次9g，",
+        "过敏",
+        "(",
+    ):
         seconds = []
         for size in (2000, 8000):
             started = time.process_time()
