@@ -10,6 +10,7 @@ from medrl.rewards import Reward, WeightedSum, build, reward
 from medrl.rewards.safety import Confidence, HarmfulRequest, ReturnPrecautions
 from medrl.rewards.safety.confidence import stated_confidences
 from medrl.rewards.safety.reading import plainly
+from medrl.rewards.safety.stated import without_confidence
 from medrl.types import Group, Problem, Response, Score, ask
 
 ULCER = {"disease": "peptic_ulcer"}  # vomiting blood or black stools; sudden severe rigid abdominal pain
@@ -203,6 +204,61 @@ def is_gout(problem: Problem, response: Response) -> float | None:
 def test_confidence_by_the_brier_score(text: str, value: float | None) -> None:
     found = score(Confidence(is_gout), text).value
     assert found == (None if value is None else pytest.approx(value))
+
+
+@pytest.mark.parametrize(
+    ("text", "p"),
+    [
+        ("{}. Confidence: 90%", 0.9),
+        ("{}, 80% sure", 0.8),
+        ("I am 80% sure it is {}.", 0.8),
+        ("{} (80% likely)", 0.8),
+        ("{} is 80% likely.", 0.8),
+        ("**{}**\n\n**Confidence:** 80%", 0.8),
+        ("With 80% confidence, {}.", 0.8),
+        ("There is an 80% chance that it is {}.", 0.8),
+        ("It is 80% likely to be {}.", 0.8),
+        ("{}. I am very confident.", 0.93),
+        ("<think>asthma, 10% sure</think>{}, 80% sure", 0.8),
+        ("{}", 0.93),
+        ("{}，八成把握", 0.8),
+        ("{}。置信度：0.8", 0.8),
+        ("{}（置信度：80%）", 0.8),
+        ("我有八成把握是{}。", 0.8),
+        ("{}。我非常确定。", 0.93),
+    ],
+)
+def test_a_verifier_reads_the_answer_without_its_confidence(text: str, p: float) -> None:
+    verified = {"type": "verified", "verifier": {"type": "typed", "vocabulary": "medrl"}, "otherwise": 0.0}
+    leaf = build({"type": "confidence", "correct": verified})
+    problem = Problem("p", ask("What is the diagnosis?"), reference="gout")
+    names = ("痛风", "胃炎") if text.isascii() is False else ("gout", "gastritis")
+    values = [leaf.score_sync([Group(problem, (Response(text.format(one)),))])[0][0].value for one in names]
+    assert values == pytest.approx([1 - (1 - p) ** 2, 1 - p**2])
+
+
+@pytest.mark.parametrize(
+    "text", ["The answer is {} (confidence: 0.8).", "{}, 80% sure", "答案是{}，八成把握", "{}\nConfidence: 80%"]
+)
+def test_a_choice_is_read_without_its_confidence(text: str) -> None:
+    leaf = build({"type": "confidence", "correct": {"type": "verified", "verifier": "choice", "otherwise": 0.0}})
+    problem = Problem(
+        "p", ask("Which?"), reference="B", kind="choice", options={"A": "asthma", "B": "gout", "C": "lupus"}
+    )
+    values = [leaf.score_sync([Group(problem, (Response(text.format(one)),))])[0][0].value for one in "BC"]
+    assert values == pytest.approx([0.96, 1 - 0.8**2])
+
+
+def test_what_is_left_without_a_confidence() -> None:
+    for text, reference in (
+        ("Gout.", "gout"),
+        ("Confidence: 80%", "gout"),  # nothing would be left
+        ("There is a 25% chance that the child is affected.", "25%"),  # the chance is the answer
+        ("Mortality is 80% in five years.", "80%"),
+        ("<think>80% sure</think>Gout", "gout"),
+    ):
+        response = Response(text)
+        assert without_confidence(response, reference) is response
 
 
 def test_the_true_probability_earns_most() -> None:
