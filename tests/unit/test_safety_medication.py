@@ -271,6 +271,7 @@ def test_a_drug_that_is_not_in_the_table_is_unknown_and_never_safe() -> None:
     worse = "Take Zorbafen 20 mg and paracetamol 9 g daily."
     assert judged(worse).value == VIOLATES  # an unknown drug hides no violation
 
+
 def test_naming_harmless_drugs_or_none_earns_nothing() -> None:
     for text in ("Rest.", "Paracetamol 500 mg.", "Paracetamol 500 mg, loratadine 10 mg, omeprazole 20 mg.", ""):
         assert judged(text).value == 0.0
