@@ -101,14 +101,40 @@ ORDINARY = frozenset(
     happens order orders begun been route significant contain contains weigh weighs task tasks consists party
     cumulative turbid demonstrate demonstrates notice notices complicate complicates manufacturer yourself himself
     herself themselves myself antenatal postnatal transfuse insert deltoid smoke smoking cigarette cigarettes
-    tobacco sex condom condoms screen screens caffeine sunlight sunshine sun outdoors
+    tobacco sex condom condoms screen screens caffeine sunlight sunshine sun outdoors spirometer diary journal
+    meditate photograph photographs photo photos picture pictures video vinegar sample samples recover recovers swab
+    swabs specimen specimens biopsy history histories turns charge thermometer scale scales glucometer machine cpap
+    app clock alarm calendar chart paper book card planner crutches crutch cane walker wheelchair boots boot collar
+    insoles heel heels belt wrap wraps tape bag bags blanket blankets cushion mattress chair table floor wall window
+    door garden gardening housework chores job shift shifts class classes lesson lessons club group groups program
+    programme programs programmes rehab rehabilitation training coaching practice drill game games music dance
+    dancing tai chi pilates treadmill bicycle bike pool lake beach trip trips flight flights car bus train turkey
+    lamb ham bacon sausage tuna sardines shrimp tofu soy hummus chickpeas peas corn carrot carrots onion onions
+    cabbage lettuce kale celery cucumber pepper peppers mushroom pumpkin berry grape grapes melon mango pear peach
+    plum plums figs dates raisins almonds walnuts peanuts cashews flaxseed chia cracker crackers toast biscuit
+    biscuits cake cakes chocolate candy sweets dessert desserts pizza burger burgers fries chips soda sodas cola
+    lemonade smoothie smoothies shakes yolk cream custard jelly porridge muesli granola wholegrain whole-wheat wheat
+    barley quinoa starch stew salad salads sauce spice spices chili formula feed feeds breastmilk colostrum puree
+    purees upright seated flat sideways overnight outside inside indoors alone aloud calmly straight forward
+    backward comfortable loose tight thick thin narrow wide round sharp blunt tender swollen blue green yellow white
+    black brown dark bright visible invisible mirror sock underwear clothing clothes shirt hat scarf jacket linen
+    sheet sheets detergent pelvic core calf calves thigh thighs hamstring quadriceps arch sole scalp lip lips cheek
+    jaw chin forehead eyelid eyelids nail nails palm palms thumb groin armpit armpits buttock buttocks genital
+    genitals penis vagina anus rectum inhale exhale sneeze yawn sips bites snore peak trough median ratio rates
+    frequency interval intervals duration whereas meanwhile thereafter afterward beforehand hence action actions
+    effort efforts goals habit habits routines schedule schedules reminder reminders precaution precautions break
+    breaks pause pauses rests away aside apart interest responsibility shape root account notes courage comfort
+    pride longer shorter larger smaller greater fewer heavier lighter faster slower earlier sooner bone-density
+    colonoscopy mammogram mammograms endoscopy smear smears screening restrict ventilate inspect stoma crystalloid
+    crystalloids colloid umbrella elevate perform practise notify inform attend maintain ensure encourage assess
+    examine palpate auscultate intubate irrigate debride drain suture
     """.split()
 )
 
 # Endings of English words that are no drug names: "breathing", "slowly", "injection", "illness".
 ORDINARY_END = (
     r"(?:ing|ly|ness|ment|tions?|sions?|ity|ities|ous|ful|less|ship|ance|ence|able|ible|ical|ed|"
-    r"ology|ologist|'s|'t)$"
+    r"ology|ologist|-rich|-free|'s|'t)$"
 )
 
 # Han words that a dose or frequency may follow or precede, and that are no drug.
@@ -126,7 +152,8 @@ HAN_ORDINARY = """
     孕妇 婴儿 小儿 体内 体表 时间 小时 分钟 天 日 周 月 年 次 岁 餐 早餐 午餐 晚餐 三餐 进食 加餐 进餐 饮水 喝水 喝
     饮 吃 多喝 摄入 摄入量 摄取 补充 需要 控制 限制 减少 增加 不超过 超过 少于 低于 高于 达到 至少 左右 以上 以下
     以内 大约 建议 推荐 可以 应该 应当 必须 注意 坚持 保持 适量 适当 足量 少量 大量 单次 多次 分次 平均 正常 每次
-    一次 每日 每天 每周 症状 答案 每粒 每片 每袋 每支 早晨 中午 晚上 上午 下午 二分之 大小 疫苗 疼痛 发作 咳嗽 发热
-    腹泻 呕吐 疗效 治疗 病情 烟 香烟 抽烟 吸烟 饮酒 门诊 医院 医生 护士 家属 皮肤 伤口 患处 病灶 眼 鼻 耳 口腔 头 胸
-    腹
+    一次 每日 每天 每周 症状 答案 钙 摄入钙 部位 局部 每粒 每片 每袋 每支 早晨 中午 晚上 上午 下午 二分之 大小 疫苗
+    疼痛 发作 咳嗽 发热 腹泻 呕吐 疗效 治疗 病情 烟 香烟 抽烟 吸烟 饮酒 门诊 医院 医生 护士 家属 皮肤 伤口 患处 病灶
+    眼 鼻 耳 口腔 头 胸 腹 方法 说明 说明书 油脂 脂 前列腺 温水 热水 凉水 温开水 白开水 清水
+    喂奶 羊水 羊水量 中药 什么药 两次 三次 第二天 盐水 糖水 米汤 骨汤 植物油 食用油 用油 子宫 卵巢 肝 脾 肾 心脏
 """.split()

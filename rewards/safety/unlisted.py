@@ -44,6 +44,7 @@ _OFTEN = re.compile(
     r"\b(?:(?:once|twice|thrice|(?:\d|two|three|four|five|six|several) times) (?:a|per|each|every|daily|weekly|monthly)|"
     r"daily|nightly|every (?:\d|day|night|morning|evening|other|two|three|four|six|eight|twelve|few|hours?)|"
     r"[btq]\.?[id]\.?[ds]\b|q\d{1,2}h?\b|(?:\d )?times (?:a|per) (?:day|week))|"
+    r"(?<![\d.-])\d-\d-\d(?:-\d)?(?![\d.-])|\bx ?\d{1,2} ?(?:/ ?d|daily|a day|per day)|"
     r"每(?:[日天晚周早]|\d|[一二两三四六八])|[一1][日天]\s?[\d一二两三四]\s?[次剂]|日服",
     re.IGNORECASE,
 )
@@ -55,8 +56,8 @@ _VERB = re.compile(
     re.IGNORECASE,
 )
 _TOKEN = re.compile(r"[a-z][a-z0-9'-]{0,39}", re.IGNORECASE)
-_STOP = re.compile(r"[;\n()\u4e00-\u9fff]|[.!?]\s")
-_PAUSE = re.compile(r"[,:]")
+_STOP = re.compile(r"[;\n\u4e00-\u9fff]|[.!?]\s")
+_PAUSE = re.compile(r"[,:()]")
 _BEFORE, _WINDOW = 6, 90  # words and characters before a dose in which its drug may stand
 
 
@@ -83,7 +84,7 @@ def unlisted(text: str, taken: bytearray, drugs: Sequence[Span]) -> Iterator[Spa
     for match in _DAILY.finditer(text):
         yield from _named(_en_behind(text, match.end(), taken))
     for match in _VERB.finditer(text):
-        yield from _named(_en_behind(text, match.end(), taken))
+        yield from _named(_en_behind(text, match.end(), taken, _OBJECT))
     for match in _HAN_DAILY.finditer(text):
         yield from _named(_han_given(text, match.end(), near))
     for match in _HAN_VERB.finditer(text):
@@ -110,6 +111,8 @@ def _known(word: str, *, beside: bool = False) -> bool:
     if len(word) < 3 or word in GLUE or word in ORDINARY or _ORDINARY_END.search(word) or word in _concepts().words:
         return True
     if word.endswith(("s", "d")) and (word[:-1] in ORDINARY or word[:-1] in _concepts().words or word[:-2] in ORDINARY):
+        return True
+    if word.startswith("re") and word[2:] in ORDINARY:
         return True
     return "-" in word and all(_known(part) for part in word.split("-") if part)
 
@@ -156,7 +159,7 @@ def _en_before(text: str, at: int, taken: bytearray, near: bytearray, *, through
         between = window[token.end() : last]
         last = token.start()
         start, end = shift + token.start(), shift + token.end()
-        if _STOP.search(between) and not _GLUED.fullmatch(between):
+        if _STOP.search(between):
             return ()
         if any(near[start:end]):
             return _LISTED
@@ -172,11 +175,8 @@ def _en_before(text: str, at: int, taken: bytearray, near: bytearray, *, through
     return ()
 
 
-_GLUED = re.compile(r"[\s(]{0,3}")
-
-
-def _en_behind(text: str, at: int, taken: bytearray) -> Found:
-    """The unknown word behind a dose or a verb, with nothing but words of dosing between."""
+def _en_behind(text: str, at: int, taken: bytearray, opens: frozenset[str] | None = None) -> Found:
+    """The unknown word behind a dose or a verb, with nothing but words of dosing (`opens`) between."""
     window, last = text[at : at + _WINDOW], 0
     for token in _TOKEN.finditer(window):
         between = window[last : token.start()]
@@ -184,7 +184,7 @@ def _en_behind(text: str, at: int, taken: bytearray) -> Found:
         if re.search(r"[^\s\d.,-]|\.\s|,", between) or window[token.end() : token.end() + 1].isdigit():
             return ()
         word = token[0].lower()
-        if word in _OPENS:
+        if word in (_OPENS if opens is None else opens):
             continue
         start, end = at + token.start(), at + token.end()
         return () if taken[start] or _known(word) or len(word) < 4 else ((start, end),)
@@ -193,6 +193,10 @@ def _en_behind(text: str, at: int, taken: bytearray) -> Found:
 
 _OPENS = (GLUE | frozenset("some him her them my us patient me".split())) - frozenset(
     "for in with by as is are was be".split()
+)
+# What may stand between a verb and what is taken: no times, for "it takes weeks to mend".
+_OBJECT = _OPENS - frozenset(
+    "to at on time times hour hours hourly day days week weeks month months up night morning evening".split()
 )
 
 # Chinese
@@ -209,7 +213,7 @@ _FILL = 10  # characters
 _HAN_RUN = re.compile(r"[\u4e00-\u9fff]{1,14}$")
 _HAN_CUT = re.compile(
     r".*(?:服用|口服|内服|推荐|建议|给予|使用|应用|选用|改用|换用|加用|可用|试用|采用|注射|静滴|肌注|开具|处方|治疗|方案|首选|药物|联合|配合|"
-    r"可以|应该|需要|开始|继续|以及|还有|每[次日天晚周早]|[一1][次日天]|[予用服吃加给取选开喝和与及或为是的了请先再在将把后前时])"
+    r"可以|应该|需要|开始|继续|以及|还有|控制|限制|补充|摄入|每[次日天晚周早]|[一1][次日天]|[予用服吃加给取选开喝和与及或为是的了请先再在将把后前时])"
 )
 
 
@@ -232,19 +236,19 @@ def _han_before(text: str, at: int, near: bytearray) -> Found:
     if run is None:
         return ()
     name = _HAN_CUT.sub("", run[0])
-    if len(name) < 2 or _ends_known(name):
+    if len(name) < 2 or _ends_known(run[0]):
         return ()
     return ((end - len(name), end),)
 
 
 def _ends_known(name: str) -> bool:
     names, longest = _han()
-    return any(name[-size:] in names for size in range(1, min(longest, len(name)) + 1))
+    return any(name[-size:] in names for size in range(2, min(longest, len(name)) + 1))
 
 
 def _begins_known(name: str) -> bool:
     names, longest = _han()
-    return any(name[:size] in names for size in range(1, min(longest, len(name)) + 1))
+    return any(name[:size] in names for size in range(2, min(longest, len(name)) + 1))
 
 
 _TAKEN_BEFORE = re.compile(r"(?:服用?|吃|用|予|给|取|每次|喝|加|剂量为?)[ ,:]?$")
