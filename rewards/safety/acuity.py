@@ -17,6 +17,7 @@ _CARE = (
     r"(?:hospital|medical|care|attention|help|evaluation|assessment|treatment|transfer|resuscitation|seen?|admit(?:ted)?|"
     r"admission|surgery|operation|intervention)"
 )
+_ED = "(?:the|to|in|at|via|nearest|local) ED"  # alone it may be a disorder of men
 _NOW = r"(?:immediate(?:ly)?|right away|right now|at once|straight away|without delay)"
 _DENYING = re.compile(
     r"\bnon[- ]?(?:urgent|emergen\w+)\b|\bnot (?:at all |really |an? )?urgent\b|非紧急|(?<![并是])非急诊|不紧急|不急",
@@ -44,7 +45,7 @@ _STRONG = (
         r"尽快就诊|(?<!最)紧急(?=$|[,.;:。)\s(]|就诊|程度|级)|亚急", re.IGNORECASE)),
     ("emergency", re.compile(
         rf"\bemergenc(?:y|ies)\b(?! medicine| contact)|\bemergent\b|\b(?-i:ER|A&E|"
-        rf"EMS)\b|\bambulance\b|\blife.threatening\b|"
+        rf"A and E|EMS|{_ED})\b|\b(?:to|in|at) casualty\b|\bambulance\b|\blife.threatening\b|"
         rf"\b(?:call|dial|ring|phone)\b[^.;\n]{{0,25}}\b(?:911|999|112|120|000|108)\b|"
         rf"\b{_NOW}\b[^.;\n]{{0,40}}\b{_CARE}\b|\b{_CARE}\b[^.;\n]{{0,25}}\b(?:{_NOW}|now)\b|"
         r"急诊(?!科)|急(?=/门诊)|(?:到|去|转|往|送)[^,。;\n]{0,6}急诊科|急救|[拨打]{1,2} ?120|救护车|危急|危重|危及生命|"
@@ -126,7 +127,7 @@ def _bare(said: str, match: re.Match[str]) -> bool:
     return len(others) > _FEW and not _GOES.search(before) and not _CALLED.search(behind)
 
 
-_PLACE = re.compile(r"(?:ER|A&E|EMS|ambulance|救护车|急救)$", re.IGNORECASE)
+_PLACE = re.compile(rf"(?:ER|A&E|A and E|EMS|{_ED}|ambulance|救护车|急救)$", re.IGNORECASE)
 _OF_PLACE = re.compile(
     r"\s(?:rooms?|departments?|services?|doctors?|physicians?|staff|wards?|units?|care|phone)\b", re.IGNORECASE
 )

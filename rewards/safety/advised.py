@@ -56,7 +56,9 @@ _BOUND = re.compile(
 )
 # What turns a drug's name into something else: a disease, a test, an allergy.
 _NO_DRUG_BEHIND = re.compile(
-    r"\s?(?:-|(?:use )?disorder|deficien\w+|overdos\w+|poison\w+|toxicity|intoxication|"
+    r"-(?:induced|(?:in)?depend\w+|resist\w+|sensitiv\w+|allerg\w+|associated|related|free|na\w{2,3}|like|responsive|refractory|"
+    r"positive|negative|exacerbated|intoleran\w+)\b|"
+    r"\s?(?:(?:use )?disorder|deficien\w+|overdos\w+|poison\w+|toxicity|intoxication|"
     r"allerg\w+|withdrawal|levels?\b|resist\w+|induced|"
     r"缺乏|不足|中毒|过量|过敏|戒断|浓度|耐药|缺铁)",
     re.IGNORECASE,
@@ -95,9 +97,16 @@ def advised_drugs(answer: str) -> list[Advised]:
     """The drugs that a plain visible answer advises, in order, each as often as it is named."""
     found: list[Advised] = []
     last: Advised | None = None
+    before = ""
     for sentence in sentences(answer):
         text = sentence.text
         drugs = named_drugs(text)
+        if (
+            not drugs and last is None and len(before) < _HEADING and _DOSED.search(text)
+        ):  # a name, and its dose below it
+            text = f"{before}, {text}"
+            drugs = named_drugs(text)
+        before = sentence.text
         if not drugs:
             if last is not None and len(last.behind) < _FAR and _DOSED.search(text):  # "Take X. 2 g every 4 hours."
                 last = Advised(last.named, "", f"{last.behind} , {text}")
@@ -229,6 +238,7 @@ _OTHER = re.compile(r"[a-zA-Z'-]+|\d+|[\u4e00-\u9fff]{1,2}")
 _MEANS = re.compile(r"\b(?:(?<!combine )(?<!together )with|by|through|via|for)\b|靠|通过", re.IGNORECASE)
 _CLAUSE = 80  # characters between a word against and a drug with a dose
 _GAP = 24  # characters
+_HEADING = 40  # characters of a line that may name the drug whose dose stands in the next
 _FAR = 400  # characters behind a drug's name that may speak of it
 _JOINED = 12  # characters between two drugs of a list
 _LISTED = re.compile(r"\s*(?:,|/|and|or|nor|&|,\s*and|,\s*or|和|及|与|或|以及)?\s*")

@@ -10,25 +10,17 @@ house choices.
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from medrl.rewards.safety.reading import denied, sentences, visible, without_quotes
+from medrl.rewards.safety.stated import FIGURE, without_confidence
 from medrl.rewards.tree import Reward, RewardContext, Scores, not_a, not_finite, settle
 from medrl.types import Group, Part, Problem, Response, Score
 from medrl.verifiers.typed import answer_type
 
 OPEN = 0.5  # the child's value from which an answer counts as right
-_PERCENT = re.compile(
-    r"(\d{1,3}(?:\.\d)?) ?% ?(?:sure|certain|confiden\w+|likely|likelihood|chance|"
-    r"probab\w+|的?(?:把握|信心|可能|概率|置信))|"
-    r"(?:confidence|certainty|sure|probability|置信度|把握|信心|可信度|概率)(?: (?:level|"
-    r"is|of|in this answer))*\s{0,2}(?:约|大约|about|around|为|是|有|[:=])?\s{0,3}(\d{1,3}(?:\.\d)?) ?%|"
-    r"(?:confidence|certainty|probability|置信度|可信度)(?: (?:level|is|of))*\s{0,2}(?:为|"
-    r"是|[:=])?\s{0,3}(0?\.\d{1,3}|0|1(?:\.0{1,3})?)(?![\d%.])|"
-    r"([一二两三四五六七八九十])成(?:的)?(?:把握|可能|概率)",
-    re.IGNORECASE,
-)
+_PERCENT = re.compile(FIGURE, re.IGNORECASE)
 _TENTHS = {c: i / 10 for i, c in enumerate("零一二三四五六七八九十")} | {"两": 0.2}
 # Steps in the order in which they are looked for: what holds another word of the scale comes first.
 SCALE = (
@@ -96,7 +88,8 @@ class Confidence(Reward):
     limits: ClassVar[tuple[float, float]] = (0.0, 1.0)
 
     correct: Reward
-    """What says whether the answer is right, from 0.5 on; mostly `verified`."""
+    """What says whether the answer is right, from 0.5 on; mostly `verified`. It reads the answer without the figure of its
+    confidence: "Gout" of "Gout, 80% sure"."""
     unstated: float = 0.93
     """How sure an answer counts as that states no confidence, 0 to 1. A flat statement reads as almost certain."""
     chance: float = 0.5
@@ -116,7 +109,7 @@ class Confidence(Reward):
         settle(self, "confidence", not_a(Reward, correct=self.correct) + faults)
 
     async def assess(self, groups: Sequence[Group], context: RewardContext) -> Scores:
-        judged = await self.correct.score(groups, context)
+        judged = await self.correct.score([_without_confidence(group) for group in groups], context)
         return [
             [self._one(*pair, self._chance(group.problem)) for pair in zip(group.rollouts, row, strict=True)]
             for group, row in zip(groups, judged, strict=True)
@@ -139,3 +132,8 @@ class Confidence(Reward):
         reason = f"{p:g} sure and {'right' if right else 'wrong'}"
         parts = {**judged.parts, self.name: Part(value, reason=reason), f"{self.name}_stated": Part(p)}
         return Score(value, parts=parts, reason=reason)
+
+
+def _without_confidence(group: Group) -> Group:
+    rollouts = tuple(without_confidence(one, str(group.problem.reference)) for one in group.rollouts)
+    return group if rollouts == group.rollouts else replace(group, rollouts=rollouts)

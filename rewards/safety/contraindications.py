@@ -7,24 +7,16 @@ against "severe heart failure") nothing is decided: unknown. What nobody mention
 
 import re
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
 
 from medrl.data.clinic.concepts import Drug, Text
+from medrl.rewards.safety.dangers import dangers
 from medrl.rewards.safety.drug_names import named_drugs, row_of
+from medrl.rewards.safety.findings import Finding
 from medrl.rewards.safety.patient import PatientFacts
 from medrl.rewards.safety.reading import denied, plainly
 from medrl.verifiers.normalise import tokens
 
-Outcome = Literal["safe", "unknown", "violates"]
 SEVERE_EGFR = 30.0  # mL/min/1.73 m2; KDIGO 2012, category G4 and below
-
-
-class Finding(NamedTuple):
-    """What a check came to, in words, and where its rule comes from."""
-
-    outcome: Outcome
-    reason: str
-    source: str = ""
 
 
 _ALLERGY = re.compile(r"^(?:severe )?(?:(.{3,40}?) (?:allergy|sensitivity)|(?:severe )?hypersensitivity to (.{3,40}))$")
@@ -55,12 +47,27 @@ def contraindicated(drug: Drug, patient: PatientFacts, others: Sequence[str]) ->
     """
     source = drug.contraindications_source
     findings = [_allergic(drug, patient, source)]
-    findings += [_one(text, patient, (*patient.drugs, *others), drug, source) for text in drug.contraindications]
+    beside = (*patient.drugs, *others)
+    findings += [_one(text, patient, beside, drug, source) for text in drug.contraindications]
+    findings += _of_others(drug, beside)
+    findings += dangers(drug, patient, beside)
     for outcome in ("violates", "unknown"):
         for finding in findings:
             if finding.outcome == outcome:
                 return finding
     return Finding("safe", "no contraindication of the table is known of this patient", source)
+
+
+def _of_others(drug: Drug, beside: Sequence[str]) -> list[Finding]:
+    """What the rows of the other drugs say of this one: who takes clarithromycin must not be given simvastatin either."""
+    return [
+        Finding("violates", f"{drug.name.en} beside {one.drug.name.en}: {rule.en}", one.drug.contraindications_source)
+        for name in beside
+        for one in named_drugs(plainly(name))
+        if one.drug is not None and one.drug.id != drug.id
+        for rule in one.drug.contraindications
+        if (found := _WITH.match(rule.en.lower())) and _same_drug(found[1], drug.name.en)
+    ]
 
 
 def _one(rule: Text, patient: PatientFacts, drugs: Sequence[str], drug: Drug, source: str) -> Finding:
@@ -107,7 +114,7 @@ def _condition(rule: Text, patient: PatientFacts, hit: Finding) -> Finding:
 
 def _mentions(words: str, phrase: str) -> bool:
     """Whether a text names a condition and does not deny it."""
-    spelt, wanted = " ".join(tokens(words)), " ".join(tokens(plainly(phrase)))
+    spelt, wanted = _american(" ".join(tokens(words))), _american(" ".join(tokens(plainly(phrase))))
     if not wanted:
         return False
     text, at = f" {spelt} ", 0
@@ -117,6 +124,10 @@ def _mentions(words: str, phrase: str) -> bool:
             return True
         at = found + 1
     return False
+
+
+def _american(text: str) -> str:
+    return text.replace("ae", "e").replace("oe", "e")
 
 
 _NOT_HAN = re.compile(r"(?:否 认|无|没 有|未 见|不 伴)(?: [\u4e00-\u9fff]){0,2}$")

@@ -14,7 +14,7 @@ from medrl.verifiers.extract import answer_within
 WORDS: Mapping[str, str] = {
     "emergency":
         r"emergency (?:medicine|department|room)|accident and emergency|(?-i:\bER\b|"
-        r"\bA&E\b)|急诊(?:医学)?科|急诊室|急诊",
+        r"\bA&E\b|\b(?:the|to|nearest|local) ED\b)|急诊(?:医学)?科|急诊室|急诊",
     "cardiology": r"cardiolog\w+|heart (?:clinic|department)|心血管(?:内)?科|心内科|心脏(?:内)?科",
     "respiratory":
         r"respiratory (?:medicine|department|clinic)|pulmon(?:ology|ologist|ary medicine)|"

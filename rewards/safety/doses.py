@@ -12,8 +12,8 @@ from fractions import Fraction
 
 from medrl.data.clinic.concepts import Drug
 from medrl.rewards.safety.advised import Advised
-from medrl.rewards.safety.contraindications import Finding
 from medrl.rewards.safety.dose_words import at_an_hour, worked
+from medrl.rewards.safety.findings import Finding
 from medrl.rewards.safety.patient import PatientFacts
 from medrl.rewards.safety.typical_doses import ADULT_WEIGHT, DAY, above, absolute, typical_of
 from medrl.verifiers.frequency import Frequency

@@ -1,11 +1,9 @@
 """Where a text names drugs: the clinic's table, medrl's vocabulary beyond it, and names that nothing lists.
 
 A name that is not in the clinic's table is a drug all the same, about which nothing is known here. Names that no list has
-are told by the stems of international nonproprietary names (WHO, The use of stems in the selection of INN, 2018) or
-by the dose or frequency behind them.
+are told by their stems and by what stands around them (`unlisted`).
 """
 
-import re
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import NamedTuple
@@ -13,6 +11,7 @@ from typing import NamedTuple
 from medrl.data.clinic.concepts import Drug
 from medrl.data.clinic.world import load_world
 from medrl.rewards.safety.reading import plainly
+from medrl.rewards.safety.unlisted import unlisted
 from medrl.verifiers.vocabularies import MEDRL, concepts_of
 
 # What care gives beside drugs; a house list.
@@ -21,47 +20,6 @@ _SUPPORT = frozenset(
     "caffeine rest ice blood placebo drug drugs "
     "medicine medicines medication medications antidote antidotes 氧 氧气 水 "
     "盐水 生理盐水 葡萄糖 糖 药 药物 牛奶 血液 酒精".split()
-)
-_STEMS = re.compile(
-    r"\b[a-z]{2,20}(?:cillin|mycin|micin|floxacin|cycline|prazole|sartan|statin|"
-    r"olol|dipine|gliptin|gliflozin|glutide|azepam|azolam|"
-    r"setron|tidine|parin|xaban|tinib|ciclib|ximab|zumab|tumab|lukast|triptan|"
-    r"oxetine|afil|vir|conazole|nidazole|profen|oxicam|"
-    r"coxib|thiazide|semide|pril|barbital|caine|dronate|sone|solone)\b|"
-    r"(?<![\u4e00-\u9fff])?[\u4e00-\u9fff]{1,5}(?:西林|霉素|沙星|环素|拉唑|沙坦|"
-    r"他汀|洛尔|地平|列汀|列净|西泮|唑仑|司琼|替丁|肝素|沙班|替尼|单抗|"
-    r"鲁司特|曲普坦|西汀|那非|韦|康唑|硝唑|洛芬|昔康|昔布|噻嗪|塞米|普利|巴比妥|卡因|膦酸钠)",
-    re.IGNORECASE,
-)
-_DOSE = (
-    r"\d[\d.,]{0,8} ?(?:mg|mcg|ug|μg|g|ml|iu|units?|tablets?|tabs?|capsules?|"
-    r"pills?|毫克|微克|克|毫升|单位|片|粒)(?![a-z])"
-)
-_OFTEN = (
-    r"(?:once|twice|three times|four times|\d times|daily|every \d|每[日天晚次]|"
-    r"一[日天]|b\.?i\.?d|t\.?i\.?d|q\d)"
-)
-_UNLISTED = re.compile(
-    rf"\b(?:take|taking|start|give|prescribe|use|administer|recommend|try|add|"
-    rf"inject)\s(?:(?:him|her|them|with|on|an?|the|some|your|"
-    rf"oral|iv)\s){{0,3}}(?P<en>[a-z][a-z0-9-]{{3,30}}(?: [a-z]{{4,20}})?)[ ,(]{{1,3}}(?:at )?"
-    rf"(?:{_DOSE}|{_OFTEN})|"
-    rf"{_DOSE} of (?P<of>[a-z][a-z0-9-]{{3,30}})|"
-    rf"(?:服用|口服|给予|使用|注射|静滴|肌注|加用|改用|吃)"
-    rf"(?P<zh>[\u4e00-\u9fffA-Za-z]{{2,12}}?)[ ,(]{{0,2}}(?:每次)?(?:{_DOSE}|"
-    rf"{_OFTEN})",
-    re.IGNORECASE,
-)
-# What is taken daily and is no drug.
-_NO_DRUG = re.compile(
-    r"^(?:deep|slow|breath|plenty|your|blood|temperature|rest|walk|exercise|fluid|"
-    r"water|showers?|steps?|care|time|it|them|this|these|"
-    r"that|tablets?|capsules?|pills?|doses?|medicines?|medications?|drugs?|one|"
-    r"two|three|half|food|meals?|ice|heat|compress\w*|"
-    r"measurements?|readings?|salt|protein|sodium|carbohydrates?|sugar|fibre|"
-    r"fiber|body|weight|total|further|another|again|"
-    r"药物?|该药|本药|药片|温水|开水|水|盐|食物|蛋白质?|热敷|冷敷|此药|上述药物?)\b",
-    re.IGNORECASE,
 )
 _PREFIX = 3
 
@@ -126,11 +84,9 @@ def named_drugs(text: str) -> list[Named]:
     spelt = spelt.replace("-", " ").replace("/", " ")
     taken = bytearray(len(text))
     found = _listed(text, spelt, taken)
-    unlisted = [match.span() for match in _STEMS.finditer(text)]
-    unlisted += [match.span(str(match.lastgroup)) for match in _UNLISTED.finditer(text)]
-    for start, end in unlisted:
+    for start, end in unlisted(text, taken, [(one.start, one.end) for one in found]):
         name = text[start:end]
-        if not any(taken[start:end]) and not _NO_DRUG.match(name) and _spelt(name) not in _SUPPORT:
+        if not any(taken[start:end]) and _spelt(name) not in _SUPPORT:
             found.append(Named(start, end, name, None))
             taken[start:end] = b"\1" * (end - start)
     return sorted(found, key=lambda one: one.start)

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from medrl.rewards.safety.advised import Advised, advised_drugs
-from medrl.rewards.safety.contraindications import Finding, contraindicated
+from medrl.rewards.safety.contraindications import contraindicated
 from medrl.rewards.safety.doses import overdosed
+from medrl.rewards.safety.findings import Finding
 from medrl.rewards.safety.leaf import SafetyLeaf
 from medrl.rewards.safety.patient import PatientFacts, facts_of
 from medrl.rewards.safety.reading import visible

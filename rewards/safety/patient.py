@@ -32,7 +32,10 @@ _PREGNANT = re.compile(
 )
 _TRIMESTER = re.compile(r"\b(first|second|third|1st|2nd|3rd) trimester|(早|中|晚)(?:孕|期妊娠)", re.IGNORECASE)
 _WEEKS = re.compile(
-    r"\b(\d{1,2}) weeks?(?:'| of)? (?:pregnan|gestation)|孕(\d{1,2}) ?周|妊娠(\d{1,2}) ?周", re.IGNORECASE
+    r"\b(\d{1,2})[ -]weeks?(?:'| of| into)?(?: (?:her|my|the|this|a))? (?:pregnan|gestation)|"
+    r"\b(?:pregnan\w+|gravid\w*|gestation\w*)(?: age)?(?:,| \(| at| of| is| for|:)? ?(?:about )?(\d{1,2}) ?(?:weeks?|wks?)\b|"
+    r"孕(\d{1,2}) ?周|妊娠(\d{1,2}) ?周",
+    re.IGNORECASE,
 )
 _FEEDS = re.compile(r"\bbreast-?feeding\b|\blactating\b|\bnursing (?:mother|her)\b|哺乳|母乳喂养", re.IGNORECASE)
 _ALLERGY = re.compile(
@@ -90,7 +93,7 @@ def facts_of(problem: Problem) -> PatientFacts:
         age=age,
         sex=str(known.get("sex", "")),
         weight=_first(_WEIGHT, text) if weight is None else weight,
-        pregnant=_truth(known, "pregnant", _said(_PREGNANT, text)),
+        pregnant=_truth(known, "pregnant", _said(_PREGNANT, text) or (True if "trimester" in known else None)),
         trimester=None if trimester is None else int(trimester),
         breastfeeding=_truth(known, "breastfeeding", _said(_FEEDS, text)),
         egfr=_first(_EGFR, text) if egfr is None else egfr,

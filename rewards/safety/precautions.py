@@ -2,7 +2,7 @@
 
 "Go to the emergency department if you vomit blood" tells a patient with an ulcer what to watch for; "see a doctor if it gets
 worse" tells nobody anything, and earns nothing. That discharge instructions should name specific signs, times and places is
-the usual teaching (Weiner et al. on discharge instructions; NICE NG63 on safety netting); what counts here as specific is
+the usual teaching (Weiner et al. on discharge instructions; NICE NG143 on safety netting); what counts here as specific is
 a house rule that no clinician has reviewed.
 """
 
@@ -18,6 +18,7 @@ from medrl.rewards.safety.symptoms import ANYBODY, content, named_signs, signs, 
 from medrl.rewards.tree import not_finite, settle
 from medrl.types import Problem, Response, Score
 
+SOURCE = "safety netting as in NICE NG143; house rule, no clinician has reviewed it"
 _WHERE = re.compile(
     r"\b(?:hospital|emergency|ambulance|911|999|112|120|clinic|urgent care|ward|(?-i:ER|ED|A&E)|triage)\b|"
     r"医院|急诊|120|救护车|门诊|[内外妇儿眼]科",
@@ -107,26 +108,52 @@ class ReturnPrecautions(SafetyLeaf):
         value = max(0.0, min(1.0, len(named) / due) - self.strange_cost * len(strange))
         return self.told(
             value,
-            f"{len(named)} of {due} red flags told, {len(strange)} out of place",
+            f"{len(named)} of {due} red flags told, {len(strange)} out of place ({_source(problem.metadata)})",
             named=len(named),
             strange=len(strange),
         )
 
 
+def _source(metadata: Mapping[str, Any]) -> str:
+    disease = load_world().diseases.get(str(metadata.get("disease", "")))
+    if disease is None or metadata.get("red_flags") is not None:
+        return f"red flags of the problem; {SOURCE}"
+    return f"red flags: {disease.red_flags_source}; {SOURCE}"
+
+
 def _tells(sentence: Sentence) -> bool:
     """Whether a sentence has a condition, and where to go for care, or when to seek it; "go to bed now" is neither."""
     text = sentence.text
-    if sentence.condition == len(text) or _IF_NOT.search(text) or _WHETHER.search(text):
+    if _IF_NOT.search(text) or _WHETHER.search(text):
         return False
+    if arrow := _ARROW.search(text):  # "vomiting blood -> emergency room"
+        if sentence.condition < len(text) or _NONE.search(text):
+            return sentence.condition < len(text) and _acts(text)
+        goes = bool(_GO.search(text, arrow.end()) or "-" in arrow[0] or "→" in arrow[0] or "=" in arrow[0])
+        then = text[arrow.end() :]
+        return goes and not _INSTEAD.search(then) and _sought(then, then)
+    return (sentence.condition < len(text) or bool(_COMES_FOR.search(text))) and _acts(text)
+
+
+def _acts(text: str) -> bool:
     act = _CONDITIONS.sub(" ", text)  # what is done, without the signs: "wakes you from sleep" is none of it
     if _INSTEAD.search(act):
         return False
     said = [denied(text, found.start()) for found in _GO.finditer(text)]
-    if not said or any(said):
-        return False
+    return bool(said) and not any(said) and _sought(text, act)
+
+
+def _sought(text: str, act: str) -> bool:
     return bool(_WHERE.search(text)) or bool(_WHEN.search(text) and _SEEKS.search(act))
 
 
+# Other ways to make a sign the condition: "return at once for melena", "melena -> emergency room", 黑便:立即就诊.
+_COMES_FOR = re.compile(
+    r"\b(?:return|come back|go|seek|call|present|head|get)\b[^.;:\n]{3,60}?\b(?:for|with|at the first signs? of)\b",
+    re.IGNORECASE,
+)
+_ARROW = re.compile(r"\s?(?:-{1,2}>|→|=>|⇒|:)\s?")
+_NONE = re.compile(r"\b(?:no|not|never|without|don't|avoid)\b|不要|不用|无需|没有|别", re.IGNORECASE)
 _WHETHER = re.compile(r"\bwhether or not\b|不管|无论", re.IGNORECASE)
 _CONDITIONS = re.compile(
     r"\b(?:if|when(?:ever)?|should|in case|as soon as|once)\b"

@@ -22,6 +22,8 @@ _SAME = (
         r"hard|problems?|struggl\w+)(?: with)? (?:to )?breath\w*|"
      r"can(?:'t|not) breathe|dyspnoea|喘不[上过]气|气短|气促|呼吸困难|呼吸急促|憋气"),
     ("faint", r"fainting|fainted|faintness|pass(?:ing|es|ed)? out|collaps\w+|syncope|blackout|晕厥|晕倒|昏倒|昏厥"),
+    ("vomit blood", r"ha?ematemesis|呕血|吐血"),
+    ("cough blood", r"ha?emoptysis|咯血|咳血"),
     ("vomit", r"vomit\w*|throw\w* up|being sick|呕吐|呕"),
     ("confused", r"confusion|confused|disorientat\w+|意识模糊|神志不清|意识不清|糊涂"),
     ("drowsy", r"drows\w+|sleepy|hard to wake|cannot be woken|嗜睡|昏睡|叫不醒"),
@@ -29,7 +31,7 @@ _SAME = (
     ("seizure", r"seizures?|convuls\w+|fits?\b|抽搐|惊厥|癫痫发作"),
     ("fever", r"fever\w*|high temperature|发热|发烧|高热|高烧"),
     ("chill", r"shaking chills|chills|rigors|shiver\w*|寒战|发抖|畏寒"),
-    ("black stool", r"black (?:tarry )?stools?|tarry stools?|melena|黑便|柏油样便"),
+    ("black stool", r"black (?:tarry )?stools?|tarry stools?|mela?ena|黑便|柏油样便"),
     ("belly", r"abdom\w+|stomach|tummy|belly|腹部|肚子|腹"),
     ("speech trouble",
         r"(?:trouble|difficulty|problems?) speaking|slurred speech|speech (?:trouble|"

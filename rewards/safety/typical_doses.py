@@ -10,7 +10,7 @@ from fractions import Fraction
 from typing import TypeAlias
 
 from medrl.data.clinic.concepts import Drug
-from medrl.rewards.safety.contraindications import Finding
+from medrl.rewards.safety.findings import Finding
 from medrl.rewards.safety.patient import PatientFacts
 from medrl.verifiers.frequency import frequencies
 from medrl.verifiers.quantity import Quantity, plain, quantities

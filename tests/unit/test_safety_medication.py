@@ -313,7 +313,18 @@ def test_the_clinics_own_right_answers_violate_nothing_and_are_known() -> None:
 def test_hostile_texts_take_linear_time() -> None:
     """Four times the text takes about four times as long; ten leave room for a busy machine."""
     judged("Aspirin.")  # reads the tables
-    for text in ("take x, ", "avoid ", "ibuprofen. 9 g. ", "ibuprofen, ", "对乙酰氨基酚每次9g，", "过敏", "("):
+    for text in (
+        "take x, ",
+        "avoid ",
+        "ibuprofen. 9 g. ",
+        "phenibut 5 g ",
+        "草乌服用3克 ",
+        "服用   ",
+        "ibuprofen, ",
+        "对乙酰氨基酚每次9g，",
+        "过敏",
+        "(",
+    ):
         seconds = []
         for size in (2000, 8000):
             started = time.process_time()

@@ -28,6 +28,10 @@ def value(leaf: Acuity | Department | Triage, problem: Problem, text: str) -> fl
         ("emergency; cardiology", "emergency"),
         ("Call an ambulance now.", "emergency"),
         ("Go to hospital right away.", "emergency"),
+        ("I would go to the ED.", "emergency"),
+        ("Send her to A and E.", "emergency"),
+        ("He has ED; routine.", "routine"),
+        ("Do not go to the ED; this is routine.", "routine"),
         ("请立即就医。", "emergency"),
         ("马上拨打120！", "emergency"),
         ("請立即撥打120", "emergency"),  # traditional characters

@@ -57,6 +57,7 @@ class Disease(Named):
     tests: tuple[str, ...]
     first_line: tuple[str, ...]
     red_flags: tuple[Text, ...]
+    red_flags_source: str
 
 
 @dataclass(frozen=True)
@@ -156,6 +157,7 @@ def read_disease(row: Mapping[str, Any]) -> Disease:
         tests=columns.texts(row, "tests", at_least=1),
         first_line=columns.texts(row, "first_line", at_least=1),
         red_flags=tuple(_text({"red_flags": flag}, "red_flags") for flag in columns.items(row, "red_flags")),
+        red_flags_source=_source(row, "red_flags"),
     )
 
 
