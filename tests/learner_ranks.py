@@ -69,9 +69,9 @@ def diverge(learner: TorchLearner, batch: Batch) -> str:
 def everything(learner: DeepSpeedLearner) -> dict[str, torch.Tensor]:
     """Weights, moments and the critic, whole; on rank 0."""
     weights = {name: t.clone() for bucket in learner.weights("full") for name, t in bucket.tensors()}
-    moments = {name: t.clone() for name, t in learner.state.rows(masters=learner.zero.bf16)}
-    critic = {} if learner.critic is None else {f"critic/{n}": t.clone() for n, t in learner.critic.weights().items()}
-    return weights | moments | critic
+    rows = [row for engine in learner.engines for row in engine.state.rows(masters=learner.zero.bf16)]
+    critic = [] if learner.critic is None else learner.critic.weight_rows()
+    return weights | {name: t.clone() for name, t in (*rows, *critic)}
 
 
 def break_off(learner: DeepSpeedLearner, batch: Batch, algorithm: str) -> dict[str, Any]:
