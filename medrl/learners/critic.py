@@ -49,6 +49,7 @@ class Critic:
         settings: CriticSettings,
         *,
         pack: bool = False,
+        dtype: torch.dtype = torch.float32,
     ) -> None:
         """A new critic for a policy, which says 0 of everything.
 
@@ -56,9 +57,10 @@ class Critic:
             policy: Whose responses it values.
             settings: Its knobs.
             pack: See `trained_states`.
+            dtype: See `value_model`.
         """
         self.settings = settings
-        self.model = value_model(policy, settings.trunk, settings.path)
+        self.model = value_model(policy, settings.trunk, settings.path, dtype)
         self.run: Any = _Valued(self.model, policy.model.dtype, pack)
         self.updates = 0
         self.optimizer: Any = torch.optim.AdamW(

@@ -1,7 +1,8 @@
-"""A critic over the ranks of a DeepSpeed learner: whole on each of them."""
+"""A critic over the ranks of a DeepSpeed learner: a trunk of its own is shared out as the policy is, a head is not."""
 
 from collections.abc import Iterator
 
+import torch
 from torch import Tensor
 
 from medrl.learners.base import CriticSettings
@@ -15,11 +16,13 @@ from medrl.models import Policy
 class DeepSpeedCritic(Critic):
     """A value model in an engine of its own. What comes from and goes to files is collective."""
 
-    def __init__(self, policy: Policy, settings: CriticSettings, *, pack: bool) -> None:
+    def __init__(self, policy: Policy, settings: CriticSettings, zero: DeepSpeedSettings, *, pack: bool) -> None:
         """A new critic for a policy that is in one piece still; collective."""
-        super().__init__(policy, settings, pack=pack)
-        whole = DeepSpeedSettings(stage=0)
-        self.engine = self.run = Engine(self.model if self.shared else self.run, self.weights(), settings, whole)
+        super().__init__(policy, settings, pack=pack, dtype=torch.bfloat16 if zero.bf16 else torch.float32)
+        if self.shared:  # some thousand weights, and their gradients come through the policy's engine
+            self.engine = Engine(self.model, self.weights(), settings, DeepSpeedSettings(stage=0))
+        else:
+            self.engine = self.run = Engine(self.run, self.weights(), settings, zero)
         self.optimizer = self.engine.optimizer
 
     def shapes(self) -> dict[str, tuple[int, ...]]:

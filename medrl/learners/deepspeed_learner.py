@@ -108,7 +108,7 @@ class DeepSpeedLearner(TorchLearner):
         self.reference: Any = self._reference(frozen) if frozen is not None else self.model if reference else None
 
     def _critic(self, settings: CriticSettings) -> DeepSpeedCritic:
-        return DeepSpeedCritic(self.policy, settings, pack=self.pack)
+        return DeepSpeedCritic(self.policy, settings, self.zero, pack=self.pack)
 
     def _reference(self, frozen: PreTrainedModel) -> Any:
         if self.zero.stage == 3:

@@ -7,7 +7,7 @@ from contextlib import nullcontext
 from dataclasses import replace
 from itertools import accumulate
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from safetensors import SafetensorError
@@ -64,9 +64,10 @@ class TorchLearner:
         self.pack = settings.packing == "on" or (settings.packing == "auto" and "flash" in attention)
         self.critic = self._critic(settings.critic) if settings.critic else None
         trainable.choose_trainable(self.model, settings.last_layers, settings.lora)
-        if settings.gradient_checkpointing:
-            self.model.gradient_checkpointing_enable({"use_reentrant": False})
-        trunk = self.critic and self.critic.model.trunk
+        trunk: Any = self.critic and self.critic.model.trunk
+        for model in (self.model, trunk) if settings.gradient_checkpointing else ():
+            if model is not None:
+                model.gradient_checkpointing_enable({"use_reentrant": False})
         wanted = settings.share_prompts == "on" or (settings.share_prompts == "auto" and policy.device.type == "cpu")
         self.share = wanted and not self.pack and can_share(self.model) and (trunk is None or can_share(trunk))
         self.updates = 0
