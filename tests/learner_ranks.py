@@ -28,7 +28,11 @@ from medrl.learners.torch_learner import probe_batch
 from medrl.models import Policy
 
 Shares = list[float]
-ALGORITHMS: dict[str, Algorithm] = {"grpo": GRPO(kl_coef=0.05), "ppo": PPO(kl_coef=0.05, kl_in="loss")}
+ALGORITHMS: dict[str, Algorithm] = {
+    "grpo": GRPO(kl_coef=0.05),
+    "ppo": PPO(kl_coef=0.05, kl_in="loss"),
+    "ppo2": PPO(kl_coef=0.05, kl_in="loss", epochs=2, minibatches=2),
+}
 HANGS_S = 1500  # then every thread's stack is printed
 PROBE = (5, 6, 7, 8, 9, 10)
 

@@ -14,7 +14,7 @@ from medrl.models import Policy
 
 
 class DeepSpeedCritic(Critic):
-    """A value model in an engine of its own. What comes from and goes to files is collective."""
+    """A value model in an engine of its own, which steps it. What comes from and goes to files is collective."""
 
     def __init__(self, policy: Policy, settings: CriticSettings, zero: DeepSpeedSettings, *, pack: bool) -> None:
         """A new critic for a policy that is in one piece still; collective."""

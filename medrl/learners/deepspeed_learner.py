@@ -77,7 +77,7 @@ class _Scored(nn.Module):
 
 
 class DeepSpeedLearner(TorchLearner):
-    """AdamW over a policy's parameters, on one rank of a process group."""
+    """AdamW over a policy's parameters, on one rank of a group. `forward` and `save` are collective; rank 0 writes."""
 
     critic: DeepSpeedCritic | None
 

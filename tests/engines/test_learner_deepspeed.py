@@ -43,6 +43,11 @@ CRITICS: dict[str, dict[str, Any]] = {
     for trunk, stage in (("own", 0), ("own", 1), ("own", 2), ("own", 3), ("shared", 3))
 }
 OTHERS |= CRITICS
+OTHERS["critic3_in_parts"] = {
+    **CRITICS["own_critic3"],
+    "algorithm": "ppo2",
+    "steps": [0, HALF],
+}  # two epochs of two minibatches
 ROUGH: dict[str, dict[str, Any]] = {
     "bf16_2": {"zero": {"stage": 2, "bf16": True}},
     "bf16_critic3": {**CRITICS["own_critic3"], "zero": {"stage": 3, "bf16": True}},
@@ -164,7 +169,7 @@ def test_updates_are_those_of_the_torch_learner(group: Group, name: str) -> None
     case = (PLAIN | OTHERS)[name.removeprefix("one_")]
     knobs = case.get("optimization", {})
     plain = {k: v for k, v in knobs.items() if k not in ("packing", "gradient_checkpointing")}
-    learner, rows = group.torch(plain, algorithm=case.get("algorithm", "grpo"))
+    learner, rows = group.torch(plain, case.get("steps", [0, STEPS])[1], case.get("algorithm", "grpo"))
     expected = weights_of(learner, adapter="lora" in knobs)
     begun = dict(Policy.load(str(group.folder / "policy")).model.state_dict())
     moved = apart({n: t for n, t in expected.items() if n in begun}, {n: t for n, t in begun.items() if n in expected})
