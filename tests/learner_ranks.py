@@ -21,12 +21,18 @@ from safetensors.torch import save_file
 from medrl.algorithms import GRPO, PPO, Algorithm, Batch
 from medrl.errors import CheckpointError, LearnerLost, TrainingDiverged, UpdateBrokenOff
 from medrl.learners import CriticSettings, LoRA, Optimization, TorchLearner
+from medrl.learners.deepspeed_engine import Engine
 from medrl.learners.deepspeed_learner import DeepSpeedLearner
 from medrl.learners.deepspeed_settings import DeepSpeedSettings
+from medrl.learners.torch_learner import probe_batch
 from medrl.models import Policy
 
 Shares = list[float]
-ALGORITHMS: dict[str, Algorithm] = {"grpo": GRPO(kl_coef=0.05), "ppo": PPO(kl_coef=0.05, kl_in="loss")}
+ALGORITHMS: dict[str, Algorithm] = {
+    "grpo": GRPO(kl_coef=0.05),
+    "ppo": PPO(kl_coef=0.05, kl_in="loss"),
+    "ppo2": PPO(kl_coef=0.05, kl_in="loss", epochs=2, minibatches=2),
+}
 HANGS_S = 1500  # then every thread's stack is printed
 PROBE = (5, 6, 7, 8, 9, 10)
 
@@ -53,25 +59,41 @@ def train(
     return rows
 
 
-def diverge(learner: TorchLearner, batch: Batch) -> str:
-    """Try an update in which one row, on one rank, has no finite loss; returns what is said."""
-    ready = ALGORITHMS["grpo"].advantages(learner.forward(batch, ALGORITHMS["grpo"].needs), {})
+def diverge(learner: DeepSpeedLearner, batch: Batch, algorithm: str) -> str:
+    """Try an update in which one row, on one rank, has no finite loss; or, of a critic, a gradient on one rank is not finite.
+
+    Returns what is said.
+    """
+    chosen, critic = ALGORITHMS[algorithm], learner.critic
+    ready = chosen.advantages(learner.forward(batch, chosen.needs), {})
     assert ready.advantages_BT is not None
-    row = int(ready.advantages_BT.abs().sum(-1).argmax())
-    ready.advantages_BT[row] *= math.nan
+    kept = critic and critic.values
+    if critic is not None and learner.rank == learner.ranks - 1:
+
+        def values(*arguments: Any) -> torch.Tensor:
+            found: torch.Tensor = kept(*arguments)
+            found.register_hook(lambda gradient: gradient * math.nan)
+            return found
+
+        critic.values = values  # type: ignore[method-assign]
+    elif critic is None:
+        ready.advantages_BT[int(ready.advantages_BT.abs().sum(-1).argmax())] *= math.nan
     try:
-        learner.update(ready, ALGORITHMS["grpo"], 0)
+        learner.update(ready, chosen, 0)
     except TrainingDiverged as error:
         return str(error)
+    finally:
+        if critic is not None:
+            critic.values = kept  # type: ignore[method-assign]
     return "it did not"
 
 
 def everything(learner: DeepSpeedLearner) -> dict[str, torch.Tensor]:
     """Weights, moments and the critic, whole; on rank 0."""
     weights = {name: t.clone() for bucket in learner.weights("full") for name, t in bucket.tensors()}
-    moments = {name: t.clone() for name, t in learner.state.rows(masters=learner.zero.bf16)}
-    critic = {} if learner.critic is None else {f"critic/{n}": t.clone() for n, t in learner.critic.weights().items()}
-    return weights | moments | critic
+    rows = [row for engine in learner.engines for row in engine.state.rows(masters=learner.zero.bf16)]
+    critic = [] if learner.critic is None else learner.critic.weight_rows()
+    return weights | {name: t.clone() for name, t in (*rows, *critic)}
 
 
 def break_off(learner: DeepSpeedLearner, batch: Batch, algorithm: str) -> dict[str, Any]:
@@ -95,6 +117,7 @@ def break_off(learner: DeepSpeedLearner, batch: Batch, algorithm: str) -> dict[s
         learner.update(ready, chosen, 0)
     except UpdateBrokenOff as error:
         said["broken"] = str(error)
+    learner.interrupt(False)
     after = everything(learner)
     said |= {"moved": moved, "undone": all(torch.equal(after[name], before[name]) for name in before)}
     said["counted"] = learner.updates - updates
@@ -103,6 +126,25 @@ def break_off(learner: DeepSpeedLearner, batch: Batch, algorithm: str) -> dict[s
     except LearnerLost as error:
         said["refused"] = str(error)
     return said
+
+
+def of_critic(learner: TorchLearner) -> dict[str, torch.Tensor]:
+    """The critic's weights, whole, and its values of the probe."""
+    if learner.critic is None:
+        return {}
+    values_BT = learner.forward(probe_batch(PROBE), {"values"}).values_BT
+    assert values_BT is not None
+    return {"values": values_BT, **{f"critic.{name}": t.clone() for name, t in learner.critic.weight_rows()}}
+
+
+def held(engine: Engine) -> list[int]:
+    """Bytes that a rank has of an engine's weights, gathered ones let go, and of its moments."""
+    engine.state.let_go()
+    weights = [part for weight in engine.weights.values() for part in (weight.data, getattr(weight, "ds_tensor", None))]
+    moments = [state[key] for state in engine.state.adam.state.values() for key in ("exp_avg", "exp_avg_sq")]
+    storages = [{t.untyped_storage().data_ptr(): t.untyped_storage().nbytes() for t in some if t is not None and t.numel()}
+                for some in (weights, moments)]  # fmt: skip
+    return [sum(one.values()) for one in storages]
 
 
 def run(case: dict[str, Any], folder: Path, batches: list[Batch]) -> None:
@@ -125,7 +167,7 @@ def run(case: dict[str, Any], folder: Path, batches: list[Batch]) -> None:
             dist.barrier()
             learner.save(checkpoint)
         if step == case.get("diverge_at"):
-            said["diverged"] = diverge(learner, batches[step])
+            said["diverged"] = diverge(learner, batches[step], case.get("algorithm", "grpo"))
         if step == case.get("break_at"):
             said["broke"] = break_off(learner, batches[step], case.get("algorithm", "grpo"))
             break
@@ -134,6 +176,11 @@ def run(case: dict[str, Any], folder: Path, batches: list[Batch]) -> None:
     weights = {name: t.clone() for bucket in learner.weights() for name, t in bucket.tensors()}
     if "lora" in case.get("optimization", {}):
         weights |= {name: t.clone() for bucket in learner.weights("adapter") for name, t in bucket.tensors()}
+    if learner.critic is not None:
+        weights |= of_critic(learner)
+        every: list[Any] = [None] * learner.ranks
+        dist.all_gather_object(every, held(learner.critic.engine))
+        said["held"] = every
     if learner.rank == 0:
         save_file(weights, folder / f"{case['name']}.safetensors")
         (folder / f"{case['name']}.json").write_text(json.dumps(said))

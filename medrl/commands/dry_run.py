@@ -7,7 +7,7 @@ memory and what the run would take on GPUs, by the model of `medrl.sizing`. Noth
 import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from medrl.sizing import (
     SHAPES,
     DoesNotFit,
     Lengths,
+    Room,
     Shape,
     Site,
     Split,
@@ -205,13 +206,15 @@ def shape_at(path: str, revision: str | None = None) -> Shape | None:
         return known
 
 
-def critic_bytes(recipe: Recipe, policy: Shape) -> float | None:
-    """Of a critic of its own, whole on each rank in float32: weights, gradients and two moments; None where unknown."""
-    critic = recipe.optimization.critic or CriticSettings()
-    if critic.trunk == "shared":
-        return 0.0
-    shape = policy if critic.path is None else shape_at(critic.path)
-    return None if shape is None else 16.0 * shape.parameters
+def critic_room(recipe: Recipe, policy: Shape, training: Training, ranks: int) -> Room | None:
+    """What a rank needs for a critic of its own trunk, shared out as the policy is; None where its shape is unknown."""
+    path = (recipe.optimization.critic or CriticSettings()).path
+    shape = policy if path is None else shape_at(path)
+    return None if shape is None else learner_room(shape, replace(training, forwards=0, reserve=0.0), ranks)
+
+
+def _parts(room: Room) -> str:
+    return ", ".join(f"{part} {getattr(room, part) / 1e9:.1f}" for part in PARTS if getattr(room, part))
 
 
 def _workload(recipe: Recipe, algorithm: Algorithm) -> Workload:
@@ -248,22 +251,25 @@ def estimate(recipe: Recipe, algorithm: Algorithm, shape: Shape, gpu: str) -> tu
     lines = [
         ("model", f"{shape.parameters:,} parameters"),
         ("a rank", f"{room.total / 1e9:.1f} GB of {machine.memory / 1e9:.0f} on {gpu} ({ranks} ranks, ZeRO {training.zero}): "
-                   + ", ".join(f"{part} {getattr(room, part) / 1e9:.1f}" for part in PARTS)),
+                   + _parts(room)),
     ]  # fmt: skip
-    critic = critic_bytes(recipe, shape) if "values" in algorithm.needs else 0.0
+    own = "values" in algorithm.needs and (recipe.optimization.critic or CriticSettings()).trunk == "own"
+    critic = critic_room(recipe, shape, training, ranks) if own else None
     faults = []
-    if critic is None:
-        lines.append(("critic", "of a shape that is not known here; its memory comes on top"))
-    elif critic:
-        lines.append(("critic", f"{critic / 1e9:.1f} GB more, whole on each rank; its time is not in the estimate"))
-        if room.total + critic > machine.memory:
+    if critic is not None:
+        more = f"{critic.total / 1e9:.1f} GB more: {_parts(critic)}"
+        lines.append(("critic", f"{more}; its time is not in the estimate"))
+        if room.total + critic.total > machine.memory:
             faults.append(
-                f"a rank needs {(room.total + critic) / 1e9:.0f} GB with its critic, and a {gpu} has "
-                f"{machine.memory / 1e9:.0f}: take a smaller one, trunk=shared, or GPUs with more memory"
+                f"a rank needs {(room.total + critic.total) / 1e9:.0f} GB with its critic, and a {gpu} has "
+                f"{machine.memory / 1e9:.0f}: take more ranks with ZeRO 3, a smaller critic, trunk=shared, or GPUs with "
+                "more memory"
             )
+    elif own:
+        lines.append(("critic", "of a shape that is not known here; its memory comes on top"))
     share = cluster.engine.gpu_memory_utilization
     if ray and cluster.colocate:
-        kept = room.states + room.gradients + room.reserve + (critic or 0.0)
+        kept = room.reserve + sum(one.states + one.gradients for one in (room, critic) if one is not None)
         left = (1 - share) * machine.memory
         lines.append(
             ("in turn", f"a rank keeps {kept / 1e9:.1f} GB while it rests; its engine leaves it {left / 1e9:.1f}")

@@ -5,12 +5,14 @@
     optimizer.safetensors    NAME/step, NAME/exp_avg, NAME/exp_avg_sq of each weight that trains, and NAME/master
                              where the weight itself is kept in fewer bits (several numbered files where it is large)
     learner.json             how many updates were done
+    critic.safetensors       weights of a critic, in float32
+    critic_optimizer.safetensors, critic.json    its moments and counter, as above
 
 Everything is stored whole under the weights' names, so any learner reads what any other wrote. Nothing is pickled.
 """
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,23 +26,27 @@ from medrl.models import Policy
 
 FILE_BYTES = 4 * 2**30
 ADAPTER_FOLDER, ADAPTER_FILE = "adapter", "adapter_model.safetensors"
+Row = tuple[str, Tensor]
+Write = Callable[[Iterator[Row], Callable[[Iterator[Row]], None]], None]  # has tensors written as they come
+
 MOMENTS = ("exp_avg", "exp_avg_sq")
+COUNTERS = ("learner.json", "critic.json")
 
 
 class OptimizerState(Mapping[str, Tensor]):
     """The optimizer's tensors in a checkpoint, read one at a time."""
 
-    def __init__(self, folder: Path) -> None:
-        """Open what `write_state` wrote.
+    def __init__(self, folder: Path, *, critic: bool = False) -> None:
+        """Open what `write_state` wrote of the policy, or of its critic.
 
         Raises:
             OSError: A file is missing.
-            ValueError: learner.json is no JSON.
+            ValueError: The counters are no JSON.
             safetensors.SafetensorError: A file is cut or is something else.
         """
-        counters = json.loads((folder / "learner.json").read_text())
+        counters = json.loads((folder / COUNTERS[critic]).read_text())
         self.updates = int(counters["updates"])
-        names = _names(int(counters.get("optimizer_files", 1)))
+        names = _names(int(counters.get("optimizer_files", 1)), critic)
         self._where = {key: file for name in names for file in [_opened(folder / name)] for key in file.keys()}  # noqa: SIM118
 
     def __getitem__(self, name: str) -> Tensor:
@@ -78,15 +84,22 @@ class OptimizerState(Mapping[str, Tensor]):
             raise ValueError(f"it has moments of {strays[0].rpartition('/')[0]}, which is not trained here")
 
 
-def write_state(folder: Path, updates: int, rows: Iterable[tuple[str, Tensor]], file_bytes: int = FILE_BYTES) -> None:
+def write_state(
+    folder: Path,
+    updates: int,
+    rows: Iterable[Row],
+    file_bytes: int = FILE_BYTES,
+    *,
+    critic: bool = False,
+) -> None:
     """Write the counters, and tensors as they come: no more than one file's worth is held at once."""
     held: dict[str, Tensor] = {}
-    written = 0
+    files = list[Path]()
 
     def flush() -> None:
-        nonlocal held, written
-        written += 1
-        save_file(held, folder / f"optimizer-{written:05d}.safetensors")
+        nonlocal held
+        files.append(folder / f"part-{len(files) + 1:05d}.safetensors")
+        save_file(held, files[-1])
         held = {}
 
     for name, tensor in rows:
@@ -94,13 +107,15 @@ def write_state(folder: Path, updates: int, rows: Iterable[tuple[str, Tensor]], 
             flush()
         held[name] = tensor.detach().to("cpu", copy=True).contiguous()
     flush()
-    if written == 1:
-        (folder / "optimizer-00001.safetensors").rename(folder / _names(1)[0])
-    (folder / "learner.json").write_text(json.dumps({"updates": updates, "optimizer_files": written}))
+    names = _names(len(files), critic)
+    for file, name in zip(files, names, strict=True):
+        file.rename(folder / name)
+    (folder / COUNTERS[critic]).write_text(json.dumps({"updates": updates, "optimizer_files": len(files)}))
 
 
-def _names(files: int) -> list[str]:
-    return ["optimizer.safetensors"] if files == 1 else [f"optimizer-{n + 1:05d}.safetensors" for n in range(files)]
+def _names(files: int, critic: bool) -> list[str]:
+    stem = "critic_optimizer" if critic else "optimizer"
+    return [f"{stem}.safetensors"] if files == 1 else [f"{stem}-{n + 1:05d}.safetensors" for n in range(files)]
 
 
 def _opened(file: Path) -> Any:
@@ -109,17 +124,22 @@ def _opened(file: Path) -> Any:
     return safe_open(file, framework="pt")
 
 
-def save_model(policy: Policy, folder: Path, weights: Iterable[tuple[str, Tensor]]) -> None:
+def save_model(policy: Policy, folder: Path, weights: Iterable[Row]) -> None:
     """A Hugging Face folder of a policy whose weights come one at a time, as `whole_weights` gives them."""
     policy.model.save_pretrained(folder, state_dict={name: weight.to("cpu", copy=True) for name, weight in weights})
     (policy.processor or policy.tokenizer).save_pretrained(folder)
 
 
-def save_adapter(model: PreTrainedModel, folder: Path, weights: Iterable[tuple[str, Tensor]]) -> None:
+def save_weights(file: Path, weights: Iterable[Row]) -> None:
+    """One file of weights that come one at a time."""
+    save_file({name: weight.detach().to("cpu", copy=True).contiguous() for name, weight in weights}, file)
+
+
+def save_adapter(model: PreTrainedModel, folder: Path, weights: Iterable[Row]) -> None:
     """A PEFT folder beside the whole policy: for going on exactly, and for whoever serves adapters."""
     place = folder / ADAPTER_FOLDER
     place.mkdir()
-    save_file({name: weight.to("cpu", copy=True).contiguous() for name, weight in weights}, place / ADAPTER_FILE)
+    save_weights(place / ADAPTER_FILE, weights)
     configs: Any = model.peft_config
     configs[ADAPTER].save_pretrained(place)
 

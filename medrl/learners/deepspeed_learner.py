@@ -8,11 +8,10 @@ the gradients too, stage 3 the weights too.
 The process group must exist (gloo on CPUs, nccl on GPUs). Methods that say so are collective: all ranks call them alike.
 """
 
-import logging
 import math
 from collections.abc import Callable, Iterator, Sequence, Set
-from contextlib import contextmanager, redirect_stdout
-from io import StringIO
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -25,10 +24,11 @@ from transformers import PreTrainedModel
 from medrl.algorithms import Algorithm, Batch, Denominators, Loss, Outputs
 from medrl.errors import CheckpointError, LearnerLost, MedrlError, UpdateBrokenOff, need
 from medrl.learners import checkpoint, trainable
-from medrl.learners.base import Optimization
-from medrl.learners.critic import Critic
+from medrl.learners.base import CriticSettings, Optimization
+from medrl.learners.checkpoint import Row
+from medrl.learners.deepspeed_critic import DeepSpeedCritic
+from medrl.learners.deepspeed_engine import Engine, initialize, step_together
 from medrl.learners.deepspeed_settings import DeepSpeedSettings
-from medrl.learners.deepspeed_state import ShardedState
 from medrl.learners.logprobs import backbone_and_head, head_outputs, response_outputs
 from medrl.learners.microbatches import bundles, deal, shared_tokens
 from medrl.learners.torch_learner import TorchLearner, probe_batch
@@ -77,7 +77,9 @@ class _Scored(nn.Module):
 
 
 class DeepSpeedLearner(TorchLearner):
-    """AdamW over a policy's parameters, on one rank of a process group."""
+    """AdamW over a policy's parameters, on one rank of a group. `forward` and `save` are collective; rank 0 writes."""
+
+    critic: DeepSpeedCritic | None
 
     def __init__(
         self, policy: Policy, settings: Optimization, deepspeed: DeepSpeedSettings, *, reference: bool = False
@@ -93,43 +95,24 @@ class DeepSpeedLearner(TorchLearner):
         """
         self.zero = deepspeed
         self.rank, self.ranks = dist.get_rank(), dist.get_world_size()
-        self._bind(policy, settings)  # a critic is whole on each rank
         self._stale = False  # after an update that was broken off
         self.passes = 0  # what a watcher sees grow while this rank works
-        logging.getLogger("DeepSpeed").setLevel(logging.WARNING)
-        self._deepspeed: Any = need("deepspeed", "deepspeed")
-        # Kernels of tensor-parallel inference, which no training calls: on a CPU DeepSpeed would compile them at its start.
-        self._deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
+        self._bind(policy, settings)
         alone = deepspeed.stage == 3  # a weight can be shared out by one engine only
         frozen = trainable.frozen_copy(self.model, share=not alone) if reference and not settings.lora else None
-        self.engine = self._engine(self.model, self._adamw())
+        self.engine = Engine(
+            _Scored(self.model, deepspeed.stage), trainable.parameters(self.model), settings, deepspeed
+        )
+        self.engines = [self.engine] if self.critic is None else [self.engine, self.critic.engine]
         self.optimizer: Any = self.engine.optimizer
         self.reference: Any = self._reference(frozen) if frozen is not None else self.model if reference else None
-        weights = trainable.parameters(self.model)
-        self.state = ShardedState(self.optimizer, weights, deepspeed.stage, self.rank, self.ranks)
 
-    # The engine -------------------------------------------------------------------------------------------------------
-
-    def _engine(self, model: PreTrainedModel, optimizer: torch.optim.Optimizer | None) -> Any:
-        with redirect_stdout(StringIO()):  # DeepSpeed tells of each operator that it has built
-            return self._deepspeed.initialize(
-                model=_Scored(model, self.zero.stage),
-                optimizer=optimizer,
-                config=self.zero.config(self.settings),
-                dist_init_required=False,
-            )[0]
-
-    def _adamw(self) -> torch.optim.Optimizer:
-        knobs = {"lr": self.settings.lr, "betas": self.settings.betas, "weight_decay": self.settings.weight_decay}
-        weights = list(trainable.parameters(self.model).values())
-        if self.zero.offload != "none" and weights[0].is_cuda:
-            fast: torch.optim.Optimizer = self._deepspeed.ops.adam.DeepSpeedCPUAdam(weights, adamw_mode=True, **knobs)
-            return fast
-        return torch.optim.AdamW(weights, fused=True, **knobs)  # type: ignore[arg-type]
+    def _critic(self, settings: CriticSettings) -> DeepSpeedCritic:
+        return DeepSpeedCritic(self.policy, settings, self.zero, pack=self.pack)
 
     def _reference(self, frozen: PreTrainedModel) -> Any:
         if self.zero.stage == 3:
-            return self._engine(frozen, None)
+            return initialize(_Scored(frozen, 3), None, self.zero)
         if self.zero.bf16:
             nn.Module.to(frozen, torch.bfloat16)
         return _Scored(frozen, 0)
@@ -144,22 +127,23 @@ class DeepSpeedLearner(TorchLearner):
             return super().update(batch, algorithm, seed)
         except UpdateBrokenOff:
             self._stale = True  # weights, moments and counters are right, and can be saved
-            self.state.let_go()
+            for engine in self.engines:
+                engine.state.let_go()
             raise
 
     def _must_go_on(self) -> None:
         """Collective, so that all ranks leave the update before the same micro-batch."""
+        self.passes += 1
         asked = torch.tensor(float(self.broken_off.is_set()), device=self.policy.device)
         dist.all_reduce(asked)
         if asked:
             raise UpdateBrokenOff
 
     def _weights_here(self) -> list[Tensor]:
-        return self.state.parts()
+        return [part for engine in self.engines for part in engine.state.parts()]
 
-    def _adam(self) -> torch.optim.Optimizer:
-        adam: torch.optim.Optimizer = self.state.adam
-        return adam
+    def _adams(self) -> list[torch.optim.Optimizer]:
+        return [engine.state.adam for engine in self.engines]
 
     def _seed_dropout(self, seed: int) -> None:
         super()._seed_dropout(seed if self.rank == 0 else seed_of(seed, "rank", self.rank))
@@ -180,65 +164,31 @@ class DeepSpeedLearner(TorchLearner):
             for name, value in loss.parts.items():
                 shares[name] = shares.get(name, 0.0) + value.item() * counts
         metrics, critic = self._summed(shares), self.critic
+        waits = critic is not None and critic.alone
+        lr = 0.0 if waits else self.settings.lr_at(self.updates)
+        steps = {} if waits else {"grad_norm": partial(self.engine.step, lr)}
+        if critic is not None:
+            steps["critic_grad_norm"] = partial(critic.engine.step, critic.settings.lr_at(critic.updates))
+            metrics["critic_alone"] = float(waits)
+        norms = step_together(list(steps.values()), all(map(math.isfinite, metrics.values())))
+        metrics |= {"grad_norm": 0.0, **dict(zip(steps, norms, strict=True)), "lr": lr}
+        self._must_be_finite(metrics)
+        self.updates += not waits
+        if critic is not None:
+            critic.updates += 1
         metrics["time/learner/shared_tokens"] = shared_tokens(minibatch, rows)
-        if critic is not None:
-            metrics |= {"critic_grad_norm": self._critic_gradient(critic), "critic_alone": float(critic.alone)}
-        if critic is not None and critic.alone:
-            self._must_be_finite(metrics | {"grad_norm": 0.0})
-            metrics |= {"grad_norm": 0.0, "lr": 0.0}  # the policy waits for its critic
-        else:
-            if not all(map(math.isfinite, metrics.values())):  # no gradient may count: DeepSpeed drops one that is NaN
-                micro = self._with_pixels(minibatch.rows(rows[:1]).to(self.policy.device))
-                self._backward(self._outputs(self.engine, micro).logprobs_BT.sum() * math.nan)
-            metrics["lr"] = self.settings.lr_at(self.updates)
-            for group in self.optimizer.param_groups:
-                group["lr"] = metrics["lr"]
-            metrics["grad_norm"] = self._apply()
-            self._must_be_finite(metrics)
-            self.updates += 1
-        if critic is not None:
-            critic.step()
         return metrics
 
     def _backward_of(self, loss: Loss, counts: float) -> None:
         critic = self.critic
         if critic is None or loss.value is None:
-            self._backward(loss.policy * counts)
-        elif critic.alone:
-            (loss.value * counts).backward()
-        elif critic.shared:
-            self._backward((loss.policy + loss.value) * counts)
+            self.engine.backward(loss.policy * counts)
+        elif critic.shared and not critic.alone:
+            self.engine.backward((loss.policy + loss.value) * counts)
         else:
-            self._backward(loss.policy * counts)
-            (loss.value * counts).backward()
-
-    def _critic_gradient(self, critic: Critic) -> float:
-        """Sum the critic's gradients over the ranks and scale them to their bound; their norm before that."""
-        scaled = self.zero.stage and critic.shared and not critic.alone  # it went through `_backward`
-        for weight in critic.weights().values():
-            weight.grad = torch.zeros_like(weight) if weight.grad is None else weight.grad
-            dist.all_reduce(weight.grad)
-            if scaled:
-                weight.grad /= self.ranks
-        return critic.clip_gradient()
-
-    def _backward(self, loss: Tensor) -> None:
-        self.engine.backward(loss * self.ranks if self.zero.stage else loss)  # ZeRO divides by the number of ranks
-
-    def _apply(self) -> float:
-        """Step by the gradients of all ranks unless they are not finite; returns their norm before clipping."""
-        if self.zero.stage:
-            self.engine.step()
-            return math.nan if self.optimizer.overflow else float(self.engine.get_global_grad_norm())
-        weights = list(trainable.parameters(self.model).values())
-        for weight in weights:
-            weight.grad = torch.zeros_like(weight) if weight.grad is None else weight.grad
-            dist.all_reduce(weight.grad)
-        norm = torch.nn.utils.clip_grad_norm_(weights, self.settings.max_grad_norm).item()
-        if math.isfinite(norm):
-            self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
-        return norm
+            if not critic.alone:
+                self.engine.backward(loss.policy * counts)
+            critic.engine.backward(loss.value * counts)
 
     def _my_share(self, batch: Batch, rows: list[int]) -> list[list[int]]:
         return deal(bundles(batch, rows), self._token_budget, self.ranks)[self.rank]
@@ -281,7 +231,6 @@ class DeepSpeedLearner(TorchLearner):
         return self._scored(self.engine if model is self.model else model, micro, want, self.policy.barred_ids)
 
     def _scored(self, model: Any, micro: Batch, want: Set[str], barred: Sequence[int]) -> Outputs:
-        self.passes += 1
         knobs = {
             "entropy": "entropy" in want,
             "logits_mib": self.settings.logits_mib,
@@ -302,74 +251,60 @@ class DeepSpeedLearner(TorchLearner):
 
     def close(self) -> None:
         """Take the engines apart, before another is made in the same process; collective."""
-        for engine in (self.engine, self.reference):
-            if hasattr(engine, "destroy"):
-                engine.destroy()
+        for engine in self.engines:
+            engine.close()
+        if hasattr(self.reference, "destroy"):
+            self.reference.destroy()
 
     # Weights and checkpoints ------------------------------------------------------------------------------------------
 
     def weights(self, kind: Literal["full", "adapter"] = "full") -> Iterator[AnyBucket]:
         """See `Learner.weights`; collective, and only rank 0 gets any. It holds one bucket at a time."""
-        rows = self._gathered(kind)
+        rows = self._counted(self._named(kind))
         if self.rank == 0:
-            yield from (pack if self.state.stage == 3 else lend)(rows)
+            yield from (pack if self.zero.stage == 3 else lend)(rows)
         else:
             for _ in rows:
                 pass
 
-    def save(self, folder: Path) -> None:
-        """See `checkpoint`; collective, and rank 0 writes."""
-        self.save_policy(folder)
-        if trainable.has_adapter(self.model):
-            rows = self._gathered("adapter")
-            self._by_rank_0(rows, lambda: checkpoint.save_adapter(self.model, folder, rows))
-        if self.critic is not None:
-            critic = self.critic
-            self._by_rank_0(iter(()), lambda: critic.save(folder))
-        moments = self._counted(self.state.rows(masters=self.zero.bf16))
-        self._by_rank_0(moments, lambda: checkpoint.write_state(folder, self.updates, moments))
-
     def save_policy(self, folder: Path) -> None:
         """See `Learner.save_policy`; collective, and rank 0 writes."""
-        rows = self._gathered("full")
-        self._by_rank_0(rows, lambda: checkpoint.save_model(self.policy, folder, rows))
+        self._write(self._named("full"), lambda rows: checkpoint.save_model(self.policy, folder, rows))
 
     def load(self, folder: Path) -> None:
         """See `TorchLearner.load`; collective. Every rank reads the folder, whoever and however many wrote it."""
         with self._together(f"{folder} is no whole checkpoint of this model"):
             saved = checkpoint.OptimizerState(folder)
             weights = checkpoint.saved_weights(self.model, folder)
-            saved.check(self.state.shapes)
+            saved.check(self.engine.state.shapes)
         with self._together(f"{folder} is no checkpoint of this model"):
             if trainable.has_adapter(self.model):
-                trainable.check_base(self.model, weights, self.state.gather)
-            if self.critic is not None:
-                self.critic.load(folder)
-        trainable.assign(self.model, weights, lambda some: self.state.gather(some, writer=0))
-        for name, shape in self.state.shapes.items():
-            master = saved.get(f"{name}/master")
-            self.state.put(name, None, weights[trainable.saved_name(name)] if master is None else master)
-            for key in checkpoint.MOMENTS:
-                moment = saved.get(f"{name}/{key}")
-                self.state.put(name, key, torch.zeros(shape) if moment is None else moment)
-        self.state.step = max((float(saved[key]) for key in saved if key.endswith("/step")), default=0.0)
+                trainable.check_base(self.model, weights, self.engine.state.gather)
+            critic = self.critic.read(folder) if self.critic is not None else None
+        self.engine.load(self.model, weights, saved)
         self.updates = saved.updates
+        if self.critic is not None and critic is not None:
+            self.critic.put(*critic)
 
-    def _gathered(self, kind: Literal["full", "adapter"]) -> Iterator[tuple[str, Tensor]]:
+    def _named(self, kind: Literal["full", "adapter"]) -> Iterator[Row]:
         named = trainable.whole_weights if kind == "full" else trainable.adapter_weights
-        return self._counted(named(self.model, self.state.gather))
+        return named(self.model, self.engine.state.gather)
 
-    def _counted(self, rows: Iterator[tuple[str, Tensor]]) -> Iterator[tuple[str, Tensor]]:
+    def _moment_rows(self) -> Iterator[Row]:
+        return self.engine.state.rows(masters=self.zero.bf16)
+
+    def _counted(self, rows: Iterator[Row]) -> Iterator[Row]:
         for row in rows:
             self.passes += 1
             yield row
 
-    def _by_rank_0(self, rows: Iterator[Any], write: Callable[[], None]) -> None:
+    def _write(self, rows: Iterator[Row], write: Callable[[Iterator[Row]], None]) -> None:
         """Write on rank 0 while all ranks gather; what fails there fails everywhere."""
+        rows = self._counted(rows)
         with self._together("rank 0 could not write"):
             try:
                 if self.rank == 0:
-                    write()
+                    write(rows)
             finally:
                 for _ in rows:  # the ranks gather together, whatever the disk of rank 0 does
                     pass

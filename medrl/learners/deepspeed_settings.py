@@ -5,8 +5,6 @@ from typing import Any, Literal
 
 import torch
 
-from medrl.learners.base import Optimization
-
 
 @dataclass(frozen=True)
 class DeepSpeedSettings:
@@ -41,8 +39,8 @@ class DeepSpeedSettings:
         if faults:
             raise ValueError("deepspeed: " + "; ".join(faults))
 
-    def config(self, optimization: Optimization) -> dict[str, Any]:
-        """DeepSpeed's own configuration. It never steps by itself: the learner says when."""
+    def config(self, max_grad_norm: float) -> dict[str, Any]:
+        """DeepSpeed's own configuration of a model whose gradient has this bound; the learner says when it steps."""
         elements = self.bucket_mib * 2**20 // (2 if self.bf16 else 4)
         zero: dict[str, Any] = {
             "stage": self.stage,
@@ -59,7 +57,7 @@ class DeepSpeedSettings:
         return {
             "train_micro_batch_size_per_gpu": 1,
             "managed_gradient_accumulation": False,
-            "gradient_clipping": optimization.max_grad_norm if self.stage else 0.0,
+            "gradient_clipping": max_grad_norm,
             "zero_optimization": zero,
             "zero_allow_untested_optimizer": True,
             "zero_force_ds_cpu_optimizer": False,

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from medrl.errors import need
-from medrl.learners.checkpoint import MOMENTS
+from medrl.learners.checkpoint import MOMENTS, Row
 from medrl.learners.trainable import whole
 
 
@@ -77,23 +77,27 @@ class ShardedState:
             if weight.ds_status == self._deepspeed.zero.partition_parameters.ZeroParamStatus.AVAILABLE:  # type: ignore[attr-defined]
                 weight.partition(has_been_updated=False)  # type: ignore[attr-defined]
 
-    def rows(self, *, masters: bool) -> Iterator[tuple[str, Tensor]]:
+    def rows(self, *, masters: bool = False) -> Iterator[Row]:
         """Steps, moments and, where asked for, fp32 weights, as `checkpoint` names them; collective."""
         step = torch.tensor(self.step)
-        for name, weight in self.weights.items():
+        for name in self.weights:
             yield f"{name}/step", step
             for key in MOMENTS:
-                yield f"{name}/{key}", self._whole(weight, key)
+                yield f"{name}/{key}", self.whole(name, key)
             if masters:
-                yield f"{name}/master", self._deepspeed.utils.safe_get_full_fp32_param(weight)
+                yield f"{name}/master", self.whole(name)
 
-    def _whole(self, weight: nn.Parameter, key: str) -> Tensor:
-        state: Tensor
-        if self.stage:
-            state = self._deepspeed.utils.safe_get_full_optimizer_state(weight, key)
+    def whole(self, name: str, key: str | None = None) -> Tensor:
+        """A moment, or a weight's fp32 self where `key` is empty, in one piece on every rank; collective."""
+        weight, tools = self.weights[name], self._deepspeed.utils
+        found: Tensor
+        if self.stage == 0:
+            found = weight.detach() if key is None else self.adam.state[weight][key]
+        elif key is None:
+            found = tools.safe_get_full_fp32_param(weight)
         else:
-            state = self.adam.state[weight][key]
-        return state
+            found = tools.safe_get_full_optimizer_state(weight, key)
+        return found
 
     def put(self, name: str, key: str | None, value: Tensor) -> None:
         """Set this rank's part of a moment, or of a weight's fp32 self where `key` is empty, from the whole."""

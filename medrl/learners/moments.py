@@ -1,43 +1,33 @@
-"""AdamW's state in safetensors, by the names of the weights, so that what is read back is bit for bit what was there."""
+"""The state of torch's AdamW by the names of the weights, as checkpoints have it."""
 
-from collections.abc import Iterable, Mapping
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Mapping
 
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.nn import Parameter
 from torch.optim import Optimizer
 
-KEYS = ("step", "exp_avg", "exp_avg_sq")
+from medrl.learners.checkpoint import MOMENTS, OptimizerState
 
 
-def save_moments(optimizer: Optimizer, names: Iterable[str], file: Path) -> None:
-    """Write the state of an optimizer whose weights have these names, in its order."""
+def moment_rows(optimizer: Optimizer, names: Iterable[str]) -> Iterator[tuple[str, Tensor]]:
+    """Steps and moments of an optimizer whose weights have these names, in its order."""
     listed = list(names)
-    moments: dict[str, Tensor] = {}
     for index, state in optimizer.state_dict()["state"].items():
-        moments |= {f"{listed[index]}/{key}": value.contiguous() for key, value in state.items()}
-    save_file(moments, file)
+        yield from ((f"{listed[index]}/{key}", value) for key, value in state.items())
 
 
-def read_moments(file: Path, weights: Mapping[str, Parameter]) -> dict[int, dict[str, Tensor]]:
-    """The state by the index of each weight; weights that never had a gradient have none.
-
-    Copied: an optimizer keeps what it is given, and what `load_file` gives is mapped from the file, which a run may delete.
+def moments_of(saved: OptimizerState, weights: Mapping[str, Parameter]) -> dict[int, dict[str, Tensor]]:
+    """What was saved, by the index of each weight; weights that never had a gradient have none.
 
     Raises:
-        ValueError: The file holds the state of other weights.
+        ValueError: It is the state of other weights.
     """
-    moments = load_file(file)
-    state: dict[int, dict[str, Tensor]] = {}
-    for index, (name, weight) in enumerate(weights.items()):
-        if f"{name}/step" in moments:
-            state[index] = {key: moments.pop(f"{name}/{key}").clone() for key in KEYS}
-            if not state[index]["exp_avg"].shape == state[index]["exp_avg_sq"].shape == weight.shape:
-                raise ValueError(f"the moments of {name} have another shape than the weight")
-    if moments:
-        raise ValueError(f"it has moments of {min(moments).rpartition('/')[0]}, which is not trained here")
-    return state
+    saved.check({name: tuple(weight.shape) for name, weight in weights.items()})
+    return {
+        index: {key: saved[f"{name}/{key}"] for key in ("step", *MOMENTS)}
+        for index, name in enumerate(weights)
+        if f"{name}/step" in saved
+    }
 
 
 def put_moments(optimizer: Optimizer, state: dict[int, dict[str, Tensor]]) -> None:

@@ -7,7 +7,7 @@ from contextlib import nullcontext
 from dataclasses import replace
 from itertools import accumulate
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from safetensors import SafetensorError
@@ -17,11 +17,13 @@ from transformers import PreTrainedModel
 from medrl.algorithms import Algorithm, Batch, Denominators, Multimodal, Outputs
 from medrl.errors import CheckpointError, TrainingDiverged, UpdateBrokenOff
 from medrl.learners import checkpoint, trainable
-from medrl.learners.base import Optimization
+from medrl.learners.base import CriticSettings, Optimization
+from medrl.learners.checkpoint import Row
 from medrl.learners.critic import Critic
 from medrl.learners.efficiency import measured_flops
 from medrl.learners.logprobs import backbone_and_head, response_logprobs, response_outputs, trained_states
 from medrl.learners.microbatches import bundles, microbatches, minibatches, shared_tokens
+from medrl.learners.moments import moment_rows, moments_of, put_moments
 from medrl.learners.trees import can_share, planted
 from medrl.learners.undo import Undo, mib
 from medrl.models import Policy
@@ -60,15 +62,19 @@ class TorchLearner:
         self.model: PreTrainedModel = policy.model
         attention = str(getattr(self.model.config, "_attn_implementation", ""))
         self.pack = settings.packing == "on" or (settings.packing == "auto" and "flash" in attention)
-        self.critic = Critic(policy, settings.critic, pack=self.pack) if settings.critic else None
+        self.critic = self._critic(settings.critic) if settings.critic else None
         trainable.choose_trainable(self.model, settings.last_layers, settings.lora)
-        if settings.gradient_checkpointing:
-            self.model.gradient_checkpointing_enable({"use_reentrant": False})
-        trunk = self.critic and self.critic.model.trunk
+        trunk: Any = self.critic and self.critic.model.trunk
+        for model in (self.model, trunk) if settings.gradient_checkpointing else ():
+            if model is not None:
+                model.gradient_checkpointing_enable({"use_reentrant": False})
         wanted = settings.share_prompts == "on" or (settings.share_prompts == "auto" and policy.device.type == "cpu")
         self.share = wanted and not self.pack and can_share(self.model) and (trunk is None or can_share(trunk))
         self.updates = 0
         self.broken_off = threading.Event()
+
+    def _critic(self, settings: CriticSettings) -> Critic:
+        return Critic(self.policy, settings, pack=self.pack)
 
     def _planted(self, batch: Batch, rows: list[int]) -> Batch:
         """The batch with these rows in trees, where they may be and where it pays."""
@@ -213,21 +219,21 @@ class TorchLearner:
         """A Hugging Face folder (weights, tokenizer) with the optimizer's state beside it: see `checkpoint`."""
         self.save_policy(folder)
         if trainable.has_adapter(self.model):
-            checkpoint.save_adapter(self.model, folder, trainable.adapter_weights(self.model))
+            self._write(self._named("adapter"), lambda rows: checkpoint.save_adapter(self.model, folder, rows))
         if self.critic is not None:
-            self.critic.save(folder)
-        checkpoint.write_state(folder, self.updates, self._optimizer_rows())
+            self.critic.save(folder, self._write)
+        self._write(self._moment_rows(), lambda rows: checkpoint.write_state(folder, self.updates, rows))
 
     def save_policy(self, folder: Path) -> None:
         """See `Learner.save_policy`."""
         if trainable.has_adapter(self.model):
-            checkpoint.save_model(self.policy, folder, trainable.whole_weights(self.model))
+            checkpoint.save_model(self.policy, folder, self._named("full"))
         else:
             self.policy.save(folder)
 
     def weights(self, kind: Literal["full", "adapter"] = "full") -> Iterator[AnyBucket]:
         """See `Learner.weights`."""
-        return lend((trainable.whole_weights if kind == "full" else trainable.adapter_weights)(self.model))
+        return lend(self._named(kind))
 
     def interrupt(self, on: bool = True) -> None:
         """See `Learner.interrupt`."""
@@ -248,11 +254,10 @@ class TorchLearner:
         try:
             saved = checkpoint.OptimizerState(folder)
             weights = checkpoint.saved_weights(self.model, folder)
-            state = self._state_of(saved)
+            state = moments_of(saved, trainable.parameters(self.model))
             if trainable.has_adapter(self.model):
                 trainable.check_base(self.model, weights)
-            if self.critic is not None:
-                self.critic.load(folder)
+            critic = self.critic.read(folder) if self.critic is not None else None
         except (OSError, ValueError, RuntimeError, LookupError, SafetensorError) as error:
             raise CheckpointError(
                 f"{folder} is no whole checkpoint of this model: {error}; use an older one"
@@ -260,27 +265,22 @@ class TorchLearner:
         trainable.assign(
             self.model, {**weights, **{trainable.saved_name(name): saved[f"{name}/master"] for name in saved.masters}}
         )
-        groups = self.optimizer.state_dict()["param_groups"]
-        self.optimizer.load_state_dict({"state": state, "param_groups": groups})
+        put_moments(self.optimizer, state)
         self.updates = saved.updates
-
-    def _optimizer_rows(self) -> Iterator[tuple[str, Tensor]]:
-        names = list(trainable.parameters(self.model))
-        for index, state in self.optimizer.state_dict()["state"].items():
-            yield from ((f"{names[index]}/{key}", value) for key, value in state.items())
-
-    def _state_of(self, saved: checkpoint.OptimizerState) -> dict[int, dict[str, Tensor]]:
-        """The optimizer's state by the index of each weight; weights that never had a gradient have none."""
-        weights = trainable.parameters(self.model)
-        saved.check({name: tuple(weight.shape) for name, weight in weights.items()})
-        keys = ("step", *checkpoint.MOMENTS)
-        return {
-            index: {key: saved[f"{name}/{key}"] for key in keys}
-            for index, name in enumerate(weights)
-            if f"{name}/step" in saved
-        }
+        if self.critic is not None and critic is not None:
+            self.critic.put(*critic)
 
     # What other learners share or do in their own way -----------------------------------------------------------------
+
+    def _named(self, kind: Literal["full", "adapter"]) -> Iterator[Row]:
+        """Whole weights by the names that files have."""
+        return (trainable.whole_weights if kind == "full" else trainable.adapter_weights)(self.model)
+
+    def _moment_rows(self) -> Iterator[Row]:
+        return moment_rows(self.optimizer, trainable.parameters(self.model))
+
+    def _write(self, rows: Iterator[Row], write: Callable[[Iterator[Row]], None]) -> None:
+        write(rows)
 
     def _must_be_finite(self, metrics: Mapping[str, float]) -> None:
         told = ", ".join(f"{name} {value}" for name, value in metrics.items() if not math.isfinite(value))
@@ -308,17 +308,17 @@ class TorchLearner:
 
     def _undo(self) -> Undo | None:
         """The way back to now, where the memory for it is allowed."""
-        weights = [*self._weights_here(), *(self.critic.weights().values() if self.critic is not None else ())]
-        optimizers = [self._adam(), *([self.critic.optimizer] if self.critic is not None else [])]
-        counters = [self, *([self.critic] if self.critic is not None else [])]
-        return Undo(weights, optimizers, counters) if mib(weights) <= self.settings.undo_mib else None
+        weights = self._weights_here()
+        counters = [self] if self.critic is None else [self, self.critic]
+        return Undo(weights, self._adams(), counters) if mib(weights) <= self.settings.undo_mib else None
 
     def _weights_here(self) -> list[Tensor]:
-        """All that an update of the policy changes in this process, moments apart."""
-        return list(trainable.parameters(self.model).values())
+        """All that an update changes in this process, moments apart."""
+        critic = [] if self.critic is None else self.critic.weights().values()
+        return [*trainable.parameters(self.model).values(), *critic]
 
-    def _adam(self) -> torch.optim.Optimizer:
-        return self.optimizer
+    def _adams(self) -> list[torch.optim.Optimizer]:
+        return [self.optimizer] if self.critic is None else [self.optimizer, self.critic.optimizer]
 
 
 def probe_batch(token_ids: Sequence[int]) -> Batch:

@@ -94,7 +94,7 @@ def _add_adapters(model: PreTrainedModel, lora: LoRA) -> None:
             raise UnsupportedModel(f"lora: {error}") from error
 
 
-def has_adapter(model: PreTrainedModel) -> bool:
+def has_adapter(model: nn.Module) -> bool:
     """Whether `choose_trainable` put adapters in."""
     return bool(getattr(model, "peft_config", None))
 
@@ -179,7 +179,7 @@ def check_base(model: PreTrainedModel, saved: Mapping[str, Tensor], gather: Gath
             raise ValueError(f"its adapters were trained on another model ({name} differs)")
 
 
-def assign(model: PreTrainedModel, saved: Mapping[str, Tensor], gather: Gather = whole) -> None:
+def assign(model: nn.Module, saved: Mapping[str, Tensor], gather: Gather = whole) -> None:
     """Put weights in place, named as `whole_weights` and `adapter_weights` name them; under adapters the base stays."""
     adapters = has_adapter(model)
     with torch.no_grad():

@@ -265,6 +265,21 @@ def test_a_critic_of_a_half_precision_policy_learns_at_the_rates_of_rl(
     assert min(moved) > 0.9
 
 
+def test_gradient_checkpointing_reaches_the_critic_and_changes_no_number(
+    make_policy: MakePolicy, make_batch: MakeBatch
+) -> None:
+    found = []
+    for checkpointing in (False, True):
+        policy = make_policy()
+        settings = Optimization(lr=1e-3, critic=CriticSettings(), gradient_checkpointing=checkpointing)
+        learner = TorchLearner(policy, settings, reference=True)
+        assert learner.critic is not None and learner.critic.model.trunk is not None
+        assert learner.critic.model.trunk.is_gradient_checkpointing is checkpointing
+        step(learner, make_batch(policy, [1.0, 0.0], 2))
+        found.append(weights(learner))
+    assert same(found[0], found[1])
+
+
 def test_packed_values_equal_padded_ones(make_policy: MakePolicy, make_batch: MakeBatch) -> None:
     policy = make_policy()
     trunk, _ = backbone_and_head(policy.model)

@@ -42,12 +42,23 @@ def test_the_published_figures_are_those_of_the_paper() -> None:
 
 
 def test_what_does_not_fit_is_a_fault(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    recipe = str(EXAMPLE / "paper_8b.yaml")
-    assert main(["run", recipe, "--dry-run", "--gpu", "H100"]) == 1
-    assert "needs 82 GB with its critic, and a H100 has 80" in capsys.readouterr().err
-    assert main(["run", recipe, "--dry-run", "--gpu", "H200", f"folder={tmp_path / 'run'}"]) == 0
+    recipe, large = str(EXAMPLE / "paper_8b.yaml"), "optimization.critic.path=meta-llama/Llama-3.1-70B-Instruct"
+    assert main(["run", recipe, "--dry-run", "--gpu", "H100", large]) == 1
+    assert "needs 215 GB with its critic, and a H100 has 80" in capsys.readouterr().err
+    assert main(["run", recipe, "--dry-run", "--gpu", "H100", f"folder={tmp_path / 'run'}"]) == 0
     assert "GPU hours for RL" in capsys.readouterr().out
     assert not (tmp_path / "run").exists()
+
+
+def test_a_critic_is_shared_out_as_the_policy_is() -> None:
+    """A copy of the 8B policy: 18 bytes a parameter over eight ranks, and activations of its own."""
+    knobs = ["optimization.critic.path=null", "cluster.learners.ranks=8"]
+    found = dry_run(load_recipe(EXAMPLE / "paper_8b.yaml", knobs), "H100")
+    said = dict(found.lines)
+    assert found.faults == () and "30.7 GB of 80" in said["a rank"]
+    assert said["critic"].startswith("24.6 GB more: weights 2.0, gradients 4.0, optimizer 12.0, activations 6.6; ")
+    whole = dry_run(load_recipe(EXAMPLE / "paper_8b.yaml", [*knobs, "cluster.learners.ranks=1"]), "H200")
+    assert "151.1 GB more" in dict(whole.lines)["critic"] and "with its critic" in whole.faults[0]
 
 
 def test_a_rank_must_fit_beside_the_engine_of_its_gpu(tmp_path: Path) -> None:

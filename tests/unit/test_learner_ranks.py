@@ -1,7 +1,9 @@
 """What ranks share out, without starting any: rows, settings, and the machines they take."""
 
+import math
 import pickle
 import random
+from functools import partial
 from typing import Any
 
 import pytest
@@ -10,7 +12,7 @@ import torch
 from medrl.cluster import LearnerGroup
 from medrl.cluster.environment import learner_environment
 from medrl.errors import LearnerLost, MedrlError
-from medrl.learners import Optimization
+from medrl.learners.deepspeed_engine import Vote, step_together
 from medrl.learners.deepspeed_settings import DeepSpeedSettings
 from medrl.learners.microbatches import Bundle, deal, microbatches
 
@@ -66,10 +68,24 @@ def test_settings_that_do_not_fit_are_refused(knobs: dict[str, Any], said: str) 
 
 
 def test_deepspeed_is_told_to_wait_and_to_clip() -> None:
-    config = DeepSpeedSettings(stage=3, offload="all", bf16=True).config(Optimization(max_grad_norm=0.5))
+    config = DeepSpeedSettings(stage=3, offload="all", bf16=True).config(0.5)
     assert config["managed_gradient_accumulation"] is False and config["gradient_clipping"] == 0.5
     assert config["zero_optimization"]["offload_param"]["device"] == "cpu"
     assert config["data_types"] == {"grad_accum_dtype": "fp32"}
+
+
+@pytest.mark.parametrize("allowed", [True, False])
+@pytest.mark.parametrize("norms", [[], [1.0], [math.nan], [1.0, 2.0], [math.inf, 2.0], [1.0, math.nan]])
+def test_engines_step_together_or_not_at_all(norms: list[float], allowed: bool) -> None:
+    stepped = list[float]()
+
+    def step(norm: float, vote: Vote) -> float:
+        if vote(math.isfinite(norm)):
+            stepped.append(norm)
+        return norm
+
+    assert step_together([partial(step, norm) for norm in norms], allowed) == pytest.approx(norms, nan_ok=True)
+    assert sorted(stepped) == (norms if allowed and all(map(math.isfinite, norms)) else [])
 
 
 @pytest.mark.parametrize("knobs", [{"ranks": 0}, {"cpus": 0}, {"gpus": 2}, {"gpus": -1}, {"patience_s": 0.0}])
