@@ -310,7 +310,7 @@ class DeepSpeedLearner(TorchLearner):
 
     def weights(self, kind: Literal["full", "adapter"] = "full") -> Iterator[AnyBucket]:
         """See `Learner.weights`; collective, and only rank 0 gets any. It holds one bucket at a time."""
-        rows = self._gathered(kind)
+        rows = self.gathered(kind)
         if self.rank == 0:
             yield from (pack if self.state.stage == 3 else lend)(rows)
         else:
@@ -321,7 +321,7 @@ class DeepSpeedLearner(TorchLearner):
         """See `checkpoint`; collective, and rank 0 writes."""
         self.save_policy(folder)
         if trainable.has_adapter(self.model):
-            rows = self._gathered("adapter")
+            rows = self.gathered("adapter")
             self._by_rank_0(rows, lambda: checkpoint.save_adapter(self.model, folder, rows))
         if self.critic is not None:
             critic = self.critic
@@ -331,7 +331,7 @@ class DeepSpeedLearner(TorchLearner):
 
     def save_policy(self, folder: Path) -> None:
         """See `Learner.save_policy`; collective, and rank 0 writes."""
-        rows = self._gathered("full")
+        rows = self.gathered("full")
         self._by_rank_0(rows, lambda: checkpoint.save_model(self.policy, folder, rows))
 
     def load(self, folder: Path) -> None:
@@ -355,7 +355,8 @@ class DeepSpeedLearner(TorchLearner):
         self.state.step = max((float(saved[key]) for key in saved if key.endswith("/step")), default=0.0)
         self.updates = saved.updates
 
-    def _gathered(self, kind: Literal["full", "adapter"]) -> Iterator[tuple[str, Tensor]]:
+    def gathered(self, kind: Literal["full", "adapter"]) -> Iterator[tuple[str, Tensor]]:
+        """What `weights` puts into buckets, on every rank and where it lies; collective. Each is whole until the next."""
         named = trainable.whole_weights if kind == "full" else trainable.adapter_weights
         return self._counted(named(self.model, self.state.gather))
 
