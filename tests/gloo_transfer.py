@@ -24,10 +24,10 @@ class Group:
     """What vLLM asks of a `PyNcclCommunicator`. As in NCCL, who waits for a peer that hangs hears of nothing."""
 
     def __init__(self, host: str, port: int, rank: int, world: int) -> None:
-        minute, store = timedelta(seconds=60), dist.TCPStore  # type: ignore[attr-defined]
+        minute, store = timedelta(seconds=60), dist.TCPStore
         meeting = store(host, port, world, is_master=rank == 0, timeout=minute, wait_for_workers=False)
         self.port, self.rank, self.world, self.broken = port, rank, world, False
-        self._gloo = dist.ProcessGroupGloo(meeting, rank, world, timedelta(seconds=3600))  # type: ignore[attr-defined]
+        self._gloo: Any = dist.ProcessGroupGloo(meeting, rank, world, timedelta(seconds=3600))
         GROUPS.append(self)
 
     def broadcast(self, tensor: torch.Tensor, src: int, stream: Any) -> None:
@@ -36,7 +36,7 @@ class Group:
             DEEDS.clear()
             DEEDS.update(here)
             DEEDS.pop(0, lambda: None)()
-        options = dist.BroadcastOptions()  # type: ignore[attr-defined]
+        options = dist.BroadcastOptions()
         options.rootRank, options.rootTensor = src, 0
         work = self._gloo.broadcast([tensor], options)
         while not work.is_completed():
@@ -54,14 +54,15 @@ def install() -> None:
     prepare()
     import vllm.distributed.weight_transfer.nccl_engine as nccl
 
-    from medrl.engines import vllm_sender, vllm_settings
+    import medrl.engines.vllm_sender as sender
+    from medrl.engines import vllm_settings
 
     nccl.worker_init_process_group = lambda info, parallel: Group(
         info.master_address, info.master_port, info.rank_offset + parallel.rank, info.world_size
     )
     nccl.open_trainer_endpoint = lambda info: Group(info.master_address, info.master_port, 0, info.world_size)
-    torch.cuda.current_stream = lambda *_: None  # type: ignore[assignment, return-value]
-    vllm_sender.NCCLTrainerInitInfo = partial(nccl.NCCLTrainerInitInfo, packed=False)  # CUDA's streams would do it
+    torch.cuda.current_stream = lambda *_: None  # type: ignore[assignment]
+    sender.NCCLTrainerInitInfo = partial(nccl.NCCLTrainerInitInfo, packed=False)  # CUDA's streams would do it
     vllm_settings.NEED_CUDA = ()  # type: ignore[assignment]
 
 

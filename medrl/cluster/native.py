@@ -5,9 +5,11 @@ rank 0 sends it the weights at once if they are still those that were published;
 """
 
 import asyncio
+import contextlib
 import logging
 import threading
 from collections.abc import Callable
+from concurrent.futures import CancelledError
 
 from medrl.cluster.carrier import Members, ray
 from medrl.cluster.engine_desk import Desk
@@ -135,12 +137,13 @@ class NativeSync(RaySync):
 
     def _feed(self) -> None:
         """Give an engine that takes another's place the weights that the others have."""
-        try:
-            with self.learner.calls:
-                if self.learner.moves == self._moves:
-                    self._send(self.version, None, hungry=True)
-        except MedrlError as error:
-            self.engines.unfed(error)
+        with contextlib.suppress(CancelledError):  # the engines were closed meanwhile
+            try:
+                with self.learner.calls:
+                    if self.learner.moves == self._moves:
+                        self._send(self.version, None, hungry=True)
+            except MedrlError as error:
+                self.engines.unfed(error)
 
     def _send(self, version: int, proof: Proof | None, *, hungry: bool) -> int:
         """Send to engines until none dies of it, which `max_restarts` bounds; bytes of the weights."""

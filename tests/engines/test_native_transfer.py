@@ -6,6 +6,7 @@ in the engines, and what happens when one of them dies.
 
 import asyncio
 import logging
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -17,6 +18,7 @@ import pytest
 from medrl.algorithms import GRPO, Batch
 from medrl.engines import Request, Sampling
 from medrl.engines.vllm_settings import EngineSettings
+from medrl.errors import LearnerLost
 from medrl.learners import Optimization
 from medrl.learners.deepspeed_settings import DeepSpeedSettings
 from medrl.models import Policy, PolicySpec
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.engine, pytest.mark.slow]
 
 PATIENCE = 240.0  # seconds that an engine may take to come back
-HANG = 15.0
+HANG = 12.0
 ALGORITHM = GRPO()
 
 
@@ -93,11 +95,11 @@ def run(
 ) -> Iterator[Run]:  # fmt: skip
     from gloo_transfer import GlooEngine, GlooRank
 
-    import medrl.cluster.engine_slots as slots
-    import medrl.cluster.learners as learners
+    from medrl.cluster import engine_slots, learners
     from medrl.cluster.environment import module_path
     from medrl.cluster.fleet import FleetSettings
     from medrl.cluster.learners import LearnerGroup
+    from medrl.cluster.native import NativeEngines, NativeSync
     from medrl.cluster.ray_placement import RayPlacement
     from medrl.cluster.settings import ClusterSettings
 
@@ -112,6 +114,7 @@ def run(
         learners=LearnerGroup(ranks=2, beat_s=1.0),
         deepspeed=DeepSpeedSettings(stage=3),
     )
+    slots: Any = engine_slots
     environment, found = slots.engine_environment, module_path()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(slots, "EngineActor", GlooEngine)
@@ -120,6 +123,7 @@ def run(
         placement = RayPlacement(policy, PolicySpec(path=str(folder)), Optimization(lr=1e-2), settings, reference=False)
         batch = make_batch(policy, [1.0, 0.0, 0.5, 0.25], 2)
         batch = ALGORITHM.advantages(placement.learner.forward(batch, ALGORITHM.needs), {})
+        assert isinstance(placement.engine, NativeEngines) and isinstance(placement.sync, NativeSync)
         yield Run(placement.engine, placement.learner, placement.sync, policy, batch)
         placement.close()
 
@@ -172,3 +176,55 @@ def test_an_engine_that_hangs_in_the_middle_of_an_update(run: Run, caplog: pytes
     assert run.engines.figures().restarts == before + 1
     assert [own[1:] for own in run.tell(1, places)] == [(1, 2), (2, 3), (1, 2)], "all met again, then without the one"
     run.sample(2)
+
+
+@dataclass
+class Noted:
+    """An engine that notes what it is asked, as an actor is called."""
+
+    payloads: list[Any]
+
+    @property
+    def native(self) -> "Noted":
+        return self
+
+    def remote(self, step: str, payload: tuple[Any, ...], version: int | None) -> object:
+        self.payloads.append((step, *payload, version))
+        return object()
+
+
+def test_each_engine_has_the_ranks_of_its_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    from medrl.cluster.carrier import EngineSteps, Members
+
+    engines = [Noted([]), Noted([])]
+    steps = EngineSteps(Members("nccl", (("a", engines[0]), ("b", engines[1])), gpus=4, patience=1.0), lambda: None)
+    monkeypatch.setattr(steps, "_wait", lambda asked, step: None)
+    steps.init_weight_transfer_engine({"rank_offset": 1, "world_size": 9})
+    steps.init_weight_transfer_engine({"packed": True})  # of CUDA IPC, which has no group
+    steps.version = 3
+    steps.finish_weight_update()
+    steps.fault = "a died"
+    steps.start_weight_update()
+    first = "init_weight_transfer_engine"
+    assert [one.payloads for one in engines] == [
+        [
+            (first, {"rank_offset": rank, "world_size": 9}, None),
+            (first, {"packed": True}, None),
+            ("finish_weight_update", 3),
+        ]
+        for rank in (1, 5)
+    ]
+
+
+def test_rank_0_is_given_up_where_it_does_not_leave_a_group_that_broke(monkeypatch: pytest.MonkeyPatch) -> None:
+    from medrl.cluster import carrier
+    from medrl.cluster.carrier import Carrier, EngineSteps, Members
+
+    monkeypatch.setattr(carrier, "GRACE_S", 0.1)
+    rank, released = object.__new__(Carrier), threading.Event()
+    rank.rank, rank._trainer = 0, None
+    rank.steps = EngineSteps(Members("nccl", (), 1, 1.0), lambda: None)
+    rank.steps.fault, rank.steps.fault_at = "engine-3 died in init_weight_transfer_engine", time.monotonic()
+    with pytest.raises(LearnerLost, match="rank 0 is caught in a transfer of weights, in which engine-3 died"):
+        rank._bounded(lambda: None if released.wait() else None)
+    released.set()
