@@ -176,7 +176,8 @@ class Carrier:
             if steps.fault and not ended.done() and time.monotonic() > steps.fault_at + 2 * GRACE_S:
                 raise LearnerLost(f"rank 0 is caught in a transfer of weights, in which {steps.fault}", [0])
         if steps.fault:
-            raise EngineFailed(f"the weights did not arrive: {steps.fault}") from ended.exception()
+            own = f"; rank 0 said: {ended.exception()}" if ended.exception() else ""
+            raise EngineFailed(f"the weights did not arrive: {steps.fault}{own}") from ended.exception()
         ended.result()
 
     def _within(self, work: Callable[[], None], ended: "Future[None]") -> None:

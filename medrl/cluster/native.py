@@ -53,17 +53,18 @@ class NativeDesk(Desk):
                     self._task(self._replace(slot, slot.actor))
 
     async def settle(self, members: Members) -> bool:
-        """After a transfer that failed: whether an engine of it is gone. One that is still caught in it is replaced."""
+        """After a transfer that failed: all leave it, and one that does not is replaced. Whether an engine of it is gone."""
 
         async def look(slot: Slot) -> None:
             actor = slot.actor
             try:
                 async with asyncio.timeout(self.fleet.hang_after):
+                    await actor.break_off.remote()
                     await actor.native.remote("medrl_give_up", (), None)
             except TimeoutError:
                 await self._hangs(slot, actor, f"did not come back from a transfer within {self.fleet.hang_after:g} s")
-            except ray.exceptions.RayActorError as error:
-                self._lost(slot, actor, f"died during a transfer of weights: {last_words(error)}")
+            except ray.exceptions.RayError as error:
+                self._lost(slot, actor, f"did not come back from a transfer: {last_words(error)}")
 
         await asyncio.gather(
             *(look(slot) for slot in self.slots if slot.name in members.names and slot.actor is not None)
@@ -150,8 +151,9 @@ class NativeSync(RaySync):
         while (members := self.engines.members(hungry=hungry)).engines:
             try:
                 size = self.learner.send(members, version)
-            except EngineFailed as failed:
-                if not self.engines.settle(members):
+            except (EngineFailed, LearnerLost) as failed:
+                gone = self.engines.settle(members)
+                if isinstance(failed, LearnerLost) or not gone:
                     raise
                 log.warning("%s\nThe weights are sent again to the engines that are left.", failed)
             else:

@@ -1,7 +1,7 @@
 """`placement: ray`: vLLM engines, DeepSpeed ranks and, where asked for, reward actors on a Ray cluster.
 
 The driver holds no weights. Engines and ranks read the start policy themselves, from a folder that all nodes share or from
-the hub; later weights go from rank 0 to the engines through the object store.
+the hub; later weights go from rank 0 to the engines through the object store, or by vLLM's own transfers.
 """
 
 import os
