@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.engine, pytest.mark.slow]
 
 PATIENCE = 240.0  # seconds that an engine may take to come back
-HANG = 20.0
+HANG = 15.0
 ALGORITHM = GRPO()
 
 
@@ -86,6 +86,12 @@ class Run:
         import ray
 
         return ray.get(self.engines._desk.slots[number].actor.__ray_call__.remote(question), timeout=60)
+
+    def tell_rank_0(self, question: Callable[[Any], Any]) -> Any:
+        """What the process of the sender says."""
+        import ray
+
+        return ray.get(self.learner._actors[0].__ray_call__.remote(question), timeout=60)
 
 
 @pytest.fixture(scope="module")
@@ -178,6 +184,19 @@ def test_an_engine_that_hangs_in_the_middle_of_an_update(run: Run, caplog: pytes
     run.sample(2)
 
 
+def test_a_rank_that_dies_in_the_middle_of_an_update_leaves_no_engine_waiting(run: Run) -> None:
+    """Last of these: a new learner would publish anew, as in test_learner_ray.py."""
+    from gloo_transfer import die
+
+    run.everyone_is_back()
+    before = run.engines.figures().restarts
+    run.tell_rank_0(die)
+    with pytest.raises(LearnerLost, match="rank 0 of 2 died in send"):
+        run.train_and_publish()
+    assert all(run.tell(number, lambda actor: actor._engine._in_transfer is None) for number in range(2))
+    assert run.engines.figures().restarts == before
+
+
 @dataclass
 class Noted:
     """An engine that notes what it is asked, as an actor is called."""
@@ -225,6 +244,10 @@ def test_rank_0_is_given_up_where_it_does_not_leave_a_group_that_broke(monkeypat
     rank.rank, rank._trainer = 0, None
     rank.steps = EngineSteps(Members("nccl", (), 1, 1.0), lambda: None)
     rank.steps.fault, rank.steps.fault_at = "engine-3 died in init_weight_transfer_engine", time.monotonic()
+
+    def stuck() -> None:
+        released.wait()
+
     with pytest.raises(LearnerLost, match="rank 0 is caught in a transfer of weights, in which engine-3 died"):
-        rank._bounded(lambda: None if released.wait() else None)
+        rank._bounded(stuck)
     released.set()
