@@ -45,12 +45,11 @@ class NativeDesk(Desk):
         self.target, self.proof, self.starved = version, proof or self.proof, None
         if version != self.version:
             self._now(version)
-        for slot in self.slots:
-            if slot.name in members.names:
-                slot.version = version
-                if slot.loaded:
-                    slot.loaded = False
-                    self._task(self._replace(slot, slot.actor))
+        there = [slot for slot in self.slots if slot.name in members.names]
+        waited = [slot for slot in there if slot.loaded]
+        for slot in there:
+            slot.version, slot.loaded = version, False
+        await asyncio.gather(*(self._replace(slot, slot.actor) for slot in waited))
 
     async def settle(self, members: Members) -> bool:
         """After a transfer that failed: all leave it, and one that does not is replaced. Whether an engine of it is gone."""
