@@ -126,7 +126,7 @@ class Carrier:
         prepare()
         from medrl.engines.vllm_sender import Weights
 
-        self.rank, self._trainer = learner.rank, None
+        self.rank, self._trainer, self._learner = learner.rank, None, learner
         self.source = Weights(lambda: learner.gathered("full"))
 
     def join(self, members: Members, host: str) -> None:
@@ -171,9 +171,12 @@ class Carrier:
             return work()
         ended, steps = Future[None](), self.steps
         threading.Thread(target=self._within, args=(work, ended), name="medrl-carrier", daemon=True).start()
+        moved, passes = 0.0, -1
         while not ended.done():
             wait([ended], timeout=0.5)
-            if steps.fault and not ended.done() and time.monotonic() > steps.fault_at + 2 * GRACE_S:
+            if passes != self._learner.passes:  # it still gathers, with the other ranks
+                moved, passes = time.monotonic(), self._learner.passes
+            if steps.fault and not ended.done() and time.monotonic() > max(steps.fault_at, moved) + 2 * GRACE_S:
                 raise LearnerLost(f"rank 0 is caught in a transfer of weights, in which {steps.fault}", [0])
         if steps.fault:
             own = f"; rank 0 said: {ended.exception()}" if ended.exception() else ""

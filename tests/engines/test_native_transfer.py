@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -240,7 +241,7 @@ def test_rank_0_is_given_up_where_it_does_not_leave_a_group_that_broke(monkeypat
 
     monkeypatch.setattr(carrier, "GRACE_S", 0.1)
     rank, released = object.__new__(Carrier), threading.Event()
-    rank.rank, rank._trainer = 0, None
+    rank.rank, rank._trainer, rank._learner = 0, None, SimpleNamespace(passes=7)  # type: ignore[assignment]
     rank.steps = EngineSteps(Members("nccl", (), 1, 1.0), lambda: None)
     rank.steps.fault, rank.steps.fault_at = "engine-3 died in init_weight_transfer_engine", time.monotonic()
 
