@@ -141,7 +141,9 @@ class WeightedSum(Combination):
         if not any(self.weights):
             return ["no part has a weight other than 0, so every reward would be 0"]
         faults = []
-        pay = [part.name for i, part in enumerate(self.parts) if self._spared(i)] if self.missing == "renormalise" else []
+        pay = (
+            [part.name for i, part in enumerate(self.parts) if self._spared(i)] if self.missing == "renormalise" else []
+        )
         if pay:
             told = f"with `missing: renormalise` a penalty that abstains would pay ({', '.join(map(repr, pay))})"
             faults.append(f"{told}; set missing: mask")
@@ -169,7 +171,9 @@ class WeightedSum(Combination):
         if self.missing != "renormalise":
             return sum(low for low, _ in ends), sum(high for _, high in ends)
         total = sum(map(abs, self.weights))  # one part alone may have the weight of all
-        each = [[end * (total / abs(w)) for end in pair] for pair, w in zip(ends, filter(None, self.weights), strict=True)]
+        each = [
+            [end * (total / abs(w)) for end in pair] for pair, w in zip(ends, filter(None, self.weights), strict=True)
+        ]
         return min((low for low, _ in each), default=0.0), max((high for _, high in each), default=0.0)
 
     def counts(self, place: int) -> bool:

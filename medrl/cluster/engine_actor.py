@@ -111,6 +111,10 @@ class EngineActor:
         """A step of vLLM's own transfer; see `VLLMEngine.native`."""
         await asyncio.to_thread(partial(self._engine.native, step, *payload, version=version))
 
+    async def break_off(self) -> None:
+        """See `VLLMEngine.break_off`."""
+        await asyncio.to_thread(self._engine.break_off)
+
     async def probe(self, token_ids: Sequence[int]) -> list[float]:
         """See `VLLMEngine.probe`."""
         return await asyncio.to_thread(self._engine.probe, token_ids)

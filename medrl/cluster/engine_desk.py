@@ -216,13 +216,6 @@ class Desk:
                 raise LearnerLost(f"{gone}: {last_words(cause)}", [0]) from error
             raise cause from error
 
-    def published(self, version: int) -> None:
-        """Weights came by another way than through here; an engine that starts anew cannot be given them."""
-        self.target = version
-        self._now(version)
-        for slot in self.slots:
-            slot.version = version
-
     def _now(self, version: int) -> None:
         """Engines have the weights of a version; what they cached of older ones serves nobody."""
         self.version = version
@@ -273,6 +266,9 @@ class Desk:
             if slot.actor is not actor:
                 return
             proved = proved and refs is self.refs
+        self._let_work(slot, actor)
+
+    def _let_work(self, slot: Slot, actor: Any) -> None:
         slot.ready = True
         slot.pump = self._task(self._pump(slot, actor))
         self._give_out()

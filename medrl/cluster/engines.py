@@ -30,6 +30,8 @@ ray: Any = need("ray", "ray")
 class RayEngines:
     """N engines in N actors. Ray must have been initialised."""
 
+    desk_cls = Desk
+
     def __init__(
         self,
         served: ServedModel,
@@ -58,7 +60,7 @@ class RayEngines:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="medrl-engines", daemon=True)
         self._thread.start()
-        self._desk = Desk(served, self.settings, self.fleet, version, strategies)
+        self._desk = self.desk_cls(served, self.settings, self.fleet, version, strategies)
         try:
             self._run(self._desk.start())
         except BaseException:
@@ -118,12 +120,6 @@ class RayEngines:
     def probe(self, token_ids: Sequence[int]) -> dict[str, list[float]]:
         """Engine to log-probabilities of `token_ids` but the first; see `VLLMEngine.probe`."""
         return self._run(self._desk.ask_all("probe", tuple(token_ids)))
-
-    def native(self, step: str, *payload: Any, version: int | None = None) -> None:
-        """A step of vLLM's own NCCL or IPC transfer in all engines; see `VLLMEngine.native`."""
-        self._run(self._desk.ask_all("native", step, payload, version))
-        if version is not None:
-            self._desk.published(version)
 
     def sleep(self) -> None:
         """All engines give their GPU's memory back, for a learner that has the same GPUs; see `VLLMEngine.sleep`.

@@ -19,6 +19,7 @@ import torch.distributed as dist
 import transformers
 
 from medrl.algorithms import Algorithm, Batch
+from medrl.cluster.carrier import Carrier, Members
 from medrl.errors import need
 from medrl.learners import Optimization
 from medrl.learners.deepspeed_learner import DeepSpeedLearner
@@ -83,6 +84,7 @@ class LearnerActor:
     def __init__(self, rank: int, ranks: int) -> None:
         self.rank, self.ranks = rank, ranks
         self.learner: DeepSpeedLearner | None = None
+        self._carrier: Carrier | None = None
         self._store: Any = None
         self._in_turn = False
         self._doing, self._since, self._thread = "", time.monotonic(), 0
@@ -144,6 +146,18 @@ class LearnerActor:
         put = need("ray", "ray").put
         with self._busy("weights") as learner:
             return [(put(bucket), bucket.nbytes) for bucket in learner.weights(kind)]
+
+    def join(self, members: Members) -> None:
+        """Meet the engines to which `send` sends; see `Carrier.join`."""
+        with self._busy("join") as learner:
+            self._carrier = self._carrier or Carrier(learner)
+            self._carrier.join(members, str(need("ray", "ray").util.get_node_ip_address()))
+
+    def send(self, version: int) -> int:
+        """See `Carrier.send`."""
+        with self._busy("send"):
+            assert self._carrier is not None
+            return self._carrier.send(version)
 
     def probe_logprobs(self, token_ids: tuple[int, ...]) -> list[float]:
         with self._busy("probe_logprobs") as learner:

@@ -6,6 +6,7 @@ the model never pass the driver. A rank that dies or hangs breaks its group: eve
 held parts that no other has.
 """
 
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from medrl.algorithms import Algorithm, Batch
+from medrl.cluster.carrier import Members
 from medrl.cluster.environment import learner_environment
 from medrl.cluster.learner_actor import Beat, LearnerActor, LearnerSpec, end_rank
 from medrl.errors import LearnerLost, MedrlError, UpdateBrokenOff, need
@@ -25,7 +27,9 @@ from medrl.models.buckets import AnyBucket
 
 GRACE_S = 15.0  # how long after a rank's error another rank's death may show
 LEAVE_S = 4.0  # how long ranks may take to leave an update that is broken off
-ASIDE = ("save", "save_policy")  # gather a weight at a time, so that engines on the same GPUs need not sleep
+# These gather a weight at a time, so that engines on the same GPUs need not sleep.
+ASIDE = ("save", "save_policy", "join", "send")
+MOVING = ("start", "update", "load")  # leave other weights behind
 SLICE_S = 0.5  # how long the driver waits without a look at whether it was
 
 
@@ -104,6 +108,9 @@ class RayLearners:
         self.beats: dict[int, Beat] = {}  # the last that each rank answered
         self._broken_off: float | None = None  # when an update was, until it may go on
         self._silent: set[int] = set()  # who did not answer when last asked
+        self.calls = threading.RLock()  # held by a call to all ranks; ranks must not hear two in different orders
+        self.moves = 0  # how often the weights may have changed
+        self._joined: tuple[str, ...] = ()  # the engines of the ranks' group
         self._start()
 
     # What `Learner` promises ------------------------------------------------------------------------------------------
@@ -163,6 +170,21 @@ class RayLearners:
         put: list[tuple[Any, int]] = self._all("weights", kind)[0]
         return [ref for ref, _ in put], sum(size for _, size in put)
 
+    def send(self, members: Members, version: int) -> int:
+        """The present weights to these engines by vLLM's own transfer; returns their bytes.
+
+        The group that the ranks form with engines is made anew, on a port of its own, for others than the last.
+
+        Raises:
+            EngineFailed: An engine did not take them, or died; it is named.
+        """
+        joined, self._joined = self._joined, ()
+        if joined != members.names:
+            self._all("join", members)
+        size: int = self._all("send", version)[0]
+        self._joined = members.names
+        return size
+
     def probe_logprobs(self, token_ids: Sequence[int]) -> list[float]:
         """See `Learner.probe_logprobs`."""
         logprobs: list[float] = self._all("probe_logprobs", tuple(token_ids))[0]
@@ -179,12 +201,13 @@ class RayLearners:
             folder: What `save` wrote.
             ranks: How many ranks from now on; as many as before when empty.
         """
-        self.close()
-        if ranks is not None:
-            self.group = replace(self.group, ranks=ranks)
-        self._start()
-        if folder is not None:
-            self.load(folder)
+        with self.calls:
+            self.close()
+            if ranks is not None:
+                self.group = replace(self.group, ranks=ranks)
+            self._start()
+            if folder is not None:
+                self.load(folder)
 
     def close(self) -> None:
         """End the ranks and free what they held, those too that no longer listen."""
@@ -217,18 +240,20 @@ class RayLearners:
         self._actors = [
             remote.options(**{**options, **self._options(rank)}).remote(rank, ranks) for rank in range(ranks)
         ]
-        self._lost = ""
+        self._lost, self._joined = "", ()
         address = self._wait({self._actors[0].open_store.remote(): 0}, "open_store")[0]
         self._all("start", address, self._spec, self._sent)
 
     def _all(self, method: str, *arguments: Any) -> dict[int, Any]:
         """Call a method on all ranks and wait for all of them; results by rank."""
-        if self._lost:
-            raise LearnerLost(f"the learner was lost ({self._lost}); restart it from a checkpoint first")
-        if self._turn is not None and method not in ASIDE:
-            self._turn()
-        refs = {getattr(actor, method).remote(*arguments): rank for rank, actor in enumerate(self._actors)}
-        return self._wait(refs, method)
+        with self.calls:
+            if self._lost:
+                raise LearnerLost(f"the learner was lost ({self._lost}); restart it from a checkpoint first")
+            if self._turn is not None and method not in ASIDE:
+                self._turn()
+            self.moves += method in MOVING
+            refs = {getattr(actor, method).remote(*arguments): rank for rank, actor in enumerate(self._actors)}
+            return self._wait(refs, method)
 
     def _wait(self, refs: dict[Any, int], method: str) -> dict[int, Any]:
         patience = self.group.start_s if method in ("open_store", "start") else self.group.patience_s

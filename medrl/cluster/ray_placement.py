@@ -1,7 +1,7 @@
 """`placement: ray`: vLLM engines, DeepSpeed ranks and, where asked for, reward actors on a Ray cluster.
 
 The driver holds no weights. Engines and ranks read the start policy themselves, from a folder that all nodes share or from
-the hub; later weights go from rank 0 to the engines through the object store.
+the hub; later weights go from rank 0 to the engines through the object store, or by vLLM's own transfers.
 """
 
 import os
@@ -13,6 +13,7 @@ from pathlib import Path
 from medrl.cluster.engines import RayEngines
 from medrl.cluster.learners import RayLearners
 from medrl.cluster.local import engine_speed
+from medrl.cluster.native import NativeEngines, NativeSync
 from medrl.cluster.ray_start import ray_cluster
 from medrl.cluster.rewards import RayRewards
 from medrl.cluster.seats import seats
@@ -55,14 +56,16 @@ class RayPlacement:
         self.settings, self._rewards, self._stack = settings, list[RayRewards](), ExitStack()
         self.concurrent = not settings.colocate
         self.learner_restarts, self._turning = 0, 0.0
+        native = settings.engine.transfer != "buckets"
         self._before: dict[int, tuple[int, float]] = {}  # tokens and seconds of each engine when last asked
         try:
             self._stack.enter_context(ray_cluster(settings.address, settings.cpus or settings.logical_cpus))
             at = self._stack.enter_context(seats(settings))
             with ThreadPoolExecutor(2) as pool:
                 engines: Future[RayEngines] = pool.submit(
-                    RayEngines, served_model(policy, source), at.engine, at.fleet, **at.of_engines
-                )
+                    NativeEngines if native else RayEngines,
+                    served_model(policy, source), at.engine, at.fleet, **at.of_engines,
+                )  # fmt: skip
                 learner = pool.submit(
                     RayLearners, policy, optimization, settings.deepspeed, settings.learners,
                     reference=reference, source=source, **at.of_ranks,
@@ -74,7 +77,11 @@ class RayPlacement:
             self.engine, self.learner = engines.result(), learner.result()
             local = os.path.isdir(str(source.path))  # engines read its files again
             lora = optimization.lora if settings.adapters_only and local else None
-            self.sync = RaySync(self.learner, self.engine, settings.probe, lora=lora)
+            self.sync = (
+                NativeSync(self.learner, self.engine, settings.probe)
+                if isinstance(self.engine, NativeEngines)
+                else RaySync(self.learner, self.engine, settings.probe, lora=lora)
+            )
         except BaseException:
             self._stack.close()
             raise

@@ -138,12 +138,17 @@ class RaySync:
             LearnerLost: The weights died on their way, with the rank or the machine that had them.
         """
         begun = time.perf_counter()
-        refs, size = references(self.learner, kind if self.scale is None else "adapter")
         expected = self.learner.probe_logprobs(self.probe.token_ids)
         proof = Proof(self.probe.token_ids, tuple(expected), self.probe.tolerance)
-        self.engines.update(refs, version, proof, self.scale)
+        size = self._carry(version, kind, proof)
         gap = self.probe.check(version, expected, self.engines.probe(self.probe.token_ids))
         self.last = SyncFigures(version, size / 2**20, time.perf_counter() - begun, gap)
+
+    def _carry(self, version: int, kind: Kind, proof: Proof) -> int:
+        """The weights to all engines; their bytes."""
+        refs, size = references(self.learner, kind if self.scale is None else "adapter")
+        self.engines.update(refs, version, proof, self.scale)
+        return size
 
 
 class DirectSync:

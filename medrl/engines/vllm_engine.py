@@ -45,6 +45,7 @@ class VLLMEngine:
         """
         self.served, self.settings = served, settings or EngineSettings()
         self.asleep = False
+        self._in_transfer: Any = None  # the engine, while it is in a step of vLLM's own transfers
         self._loop = EngineLoop(served, self.settings, version)
         try:
             self._loop.ready.result(timeout=PATIENCE)
@@ -143,28 +144,42 @@ class VLLMEngine:
     def native(self, step: str, *payload: Any, version: int | None = None) -> None:
         """One step of vLLM's own life cycle, for its NCCL and IPC engines, which the learner's side drives.
 
+        From the first step of an update on nothing is sampled until an update has succeeded: what is unfinished or asked for
+        meanwhile waits, and goes on as `EngineSettings.midway` says.
+
         Args:
             step: "init_weight_transfer_engine", "start_weight_update", "update_weights" or "finish_weight_update".
             payload: Its argument, a plain dictionary, where it has one.
             version: With the last step, the version that the new weights are.
+
+        Raises:
+            ValueError: Something is unfinished and `midway` is "refuse", or a weight is missing.
         """
 
         def work(engine: Any) -> None:
             if step == "start_weight_update":
                 self._begin(engine)
-                self._loop.pause()  # between the steps of an update the model is in pieces
+                self._loop.pause()  # from here on the model is in pieces
+                engine.collective_rpc("medrl_give_up")  # an update that failed halfway, if there was one
+            self._in_transfer = engine
             try:
                 engine.collective_rpc(step, args=payload)
-            except BaseException:
-                if step in ("update_weights", "finish_weight_update"):
-                    self._loop.spoil(engine, f"{step} failed, and its weights are a mixture")
-                raise
-            if step == "finish_weight_update":
+            finally:
+                self._in_transfer = None
+            if version is not None:
+                self._be_whole(engine)
+                self._commit(engine, version)
                 self._loop.resume()
-                if version is not None:
-                    self._commit(engine, version)
 
         self._waited(work)
+
+    def break_off(self) -> None:
+        """End a step of a transfer that waits for a peer which is gone; from another thread than waits.
+
+        With tensor parallelism nobody can tell the processes that wait, and who watches this engine must end it.
+        """
+        if (engine := self._in_transfer) is not None and self.settings.tensor_parallel == 1:
+            engine.collective_rpc("medrl_break_off")
 
     def _replace(self, engine: Any, payloads: Iterable[dict[str, Any]], version: int) -> None:
         self._begin(engine)
@@ -173,13 +188,16 @@ class VLLMEngine:
             for payload in payloads:
                 engine.collective_rpc("update_weights", args=(payload,))
             engine.collective_rpc("finish_weight_update")
-            if missing := sorted({name for names in engine.collective_rpc("medrl_missing") for name in names}):
-                raise ValueError(f"the update left out {len(missing)} of the model's weights: {_shown(missing)}")
+            self._be_whole(engine)
         except BaseException:
             self._loop.spoil(engine, f"the update to version {version} failed halfway, and its weights are a mixture")
             engine.collective_rpc("medrl_give_up")
             raise
         self._commit(engine, version)
+
+    def _be_whole(self, engine: Any) -> None:
+        if missing := sorted({name for names in engine.collective_rpc("medrl_missing") for name in names}):
+            raise ValueError(f"the update left out {len(missing)} of the model's weights: {_shown(missing)}")
 
     def _begin(self, engine: Any) -> None:
         if self._loop.unfinished and self.settings.midway == "refuse":

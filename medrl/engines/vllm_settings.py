@@ -11,6 +11,7 @@ from medrl.models import Policy
 Midway = Literal["recompute", "keep", "refuse"]
 STEP = 4096  # tokens in one step on a CPU
 Transfer = Literal["buckets", "nccl", "ipc"]
+NEED_CUDA = ("nccl", "ipc")
 
 
 @dataclass(frozen=True)
@@ -59,8 +60,9 @@ class EngineSettings:
     say so. "refuse": an update while anything is unfinished is an error."""
 
     transfer: Transfer = "buckets"
-    """How weights arrive: "buckets" (in process, or through Ray's object store), or vLLM's own "nccl" (broadcast from
-    the learner's GPU) and "ipc" (one GPU shared by both), which need CUDA."""
+    """How weights arrive: "buckets" (in process, or through Ray's object store), or by vLLM's own transfers, which need CUDA
+    and `placement: ray`: "nccl" (broadcast from the GPU of the learner's rank 0) or, with `cluster.colocate`, "ipc" (read
+    out of the learner's memory on the same GPU)."""
 
     sleep_mode: bool = False
     """Whether the engine can give its memory back between its turns (`sleep`, `wake`), for a GPU that it shares with a
@@ -147,11 +149,11 @@ def arguments(served: ServedModel, settings: EngineSettings, cpu: bool) -> dict[
     Raises:
         ValueError: The settings ask of a CPU what needs CUDA.
     """
-    if cpu and settings.transfer != "buckets":
+    if cpu and settings.transfer in NEED_CUDA:
         raise ValueError(
             f"engine: transfer={settings.transfer!r} needs CUDA, and vLLM computes on the CPU here; take transfer='buckets'"
         )
-    own, longest = settings.transfer == "buckets", settings.max_model_len or served.context
+    longest = settings.max_model_len or served.context
     gib = settings.kv_cache_gib if settings.kv_cache_gib is not None else (1.0 if cpu else None)
     optional = {
         # A prompt that is computed in pieces draws a token too many, and vLLM winds the request's generator back by an
@@ -162,7 +164,6 @@ def arguments(served: ServedModel, settings: EngineSettings, cpu: bool) -> dict[
         else settings.max_batched_tokens,
         "kv_cache_memory_bytes": None if gib is None else int(gib * 2**30),
         "block_size": settings.block_size or (32 if cpu else None),
-        "worker_extension_cls": "medrl.engines.vllm_weights.Extension" if own else None,
         "distributed_executor_backend": "mp" if settings.tensor_parallel > 1 else None,
     }
     return {
@@ -179,6 +180,7 @@ def arguments(served: ServedModel, settings: EngineSettings, cpu: bool) -> dict[
         "enable_sleep_mode": settings.sleep_mode and not cpu,
         "load_format": "auto" if settings.from_checkpoint else "dummy",
         "logprobs_mode": "processed_logprobs",
-        "weight_transfer_config": {"backend": "medrl_buckets" if own else settings.transfer},
+        "worker_extension_cls": "medrl.engines.vllm_weights.Extension",
+        "weight_transfer_config": {"backend": f"medrl_{settings.transfer}"},
         **{name: value for name, value in optional.items() if value is not None},
     }

@@ -260,12 +260,16 @@ class DeepSpeedLearner(TorchLearner):
 
     def weights(self, kind: Literal["full", "adapter"] = "full") -> Iterator[AnyBucket]:
         """See `Learner.weights`; collective, and only rank 0 gets any. It holds one bucket at a time."""
-        rows = self._counted(self._named(kind))
+        rows = self.gathered(kind)
         if self.rank == 0:
             yield from (pack if self.zero.stage == 3 else lend)(rows)
         else:
             for _ in rows:
                 pass
+
+    def gathered(self, kind: Literal["full", "adapter"]) -> Iterator[Row]:
+        """What `weights` puts into buckets, on every rank and where it lies; collective. Each is whole until the next."""
+        return self._counted(self._named(kind))
 
     def save_policy(self, folder: Path) -> None:
         """See `Learner.save_policy`; collective, and rank 0 writes."""

@@ -156,11 +156,6 @@ def _unread_by_the_clinic(source: ProblemSource | DemonstrationSource, names: Se
 def _not_on_ray(cluster: ClusterSettings, max_staleness: int) -> list[str]:
     """Knobs of engines that a run on Ray does not serve, or that would stop it in the middle."""
     faults = []
-    if cluster.engine.transfer != "buckets":
-        faults.append(
-            f"cluster.engine.transfer is {cluster.engine.transfer!r}; a run sends weights as buckets through Ray's object "
-            "store, and drives no other way"
-        )
     if cluster.engine.sleep_mode and not cluster.colocate:
         faults.append(
             "cluster.engine.sleep_mode: engines and ranks have GPUs of their own, and no run puts them to sleep; "
@@ -176,6 +171,27 @@ def _not_on_ray(cluster: ClusterSettings, max_staleness: int) -> list[str]:
             "cluster.engine.midway is refuse, and with max_staleness above 0 weights change midway: recompute"
         )
     return faults
+
+
+def _unfit_transfer(placement: str, cluster: ClusterSettings, lora: bool) -> list[str]:
+    """Why this run cannot send weights by vLLM's own transfer that it asks for."""
+    transfer, faults = cluster.engine.transfer, []
+    if transfer == "buckets":
+        return []
+    if placement != "ray":
+        faults.append(f"placement is {placement}, where nothing is sent: take placement=ray")
+    if not (cluster.engines.gpus and cluster.learners.gpus):
+        faults.append(
+            f"it sends from GPU to GPU, and engines.gpus is {cluster.engines.gpus:g} and learners.gpus "
+            f"{cluster.learners.gpus}: it needs CUDA on both sides"
+        )
+    if transfer == "ipc" and not cluster.colocate:
+        faults.append("an engine reads the memory of a rank on its own GPU: take colocate=true, or nccl for GPUs apart")
+    if transfer == "nccl" and cluster.colocate:
+        faults.append("NCCL has no two members on one GPU: with colocate take ipc")
+    if lora and cluster.adapters_only:
+        faults.append("it sends whole weights: with optimization.lora take adapters_only=false")
+    return [f"cluster.engine.transfer is {transfer}: {fault}; or take buckets" for fault in faults]
 
 
 @dataclass(frozen=True)
@@ -269,6 +285,7 @@ class Recipe:
             faults.append("teacher: it answers in one turn, and `environment` asks for several; leave one of them out")
         if self.placement == "ray":
             faults += _not_on_ray(self.cluster, self.max_staleness)
+        faults += _unfit_transfer(self.placement, self.cluster, self.optimization.lora is not None)
         if self.policy.path is None and self.policy.new is None:
             faults.append("policy: give `path` (a folder or hub id) or `new` (the shape of a model from scratch)")
         if self.policy.path is not None and self.policy.new is not None:

@@ -433,6 +433,33 @@ def test_weights_that_change_in_the_middle_of_a_rollout(side: Side) -> None:
         assert gap(old, rollout, after.start) > 1e-2
 
 
+def test_an_update_in_steps_holds_everything_until_one_succeeds(side: Side) -> None:
+    """As vLLM's own transfers have it; here with buckets for payloads."""
+    version, old, stood = side.publish(), copy.deepcopy(side.policy.model), list[int]()
+
+    def steps(weights: Iterator[Bucket]) -> None:
+        side.engine.native("start_weight_update")
+        for bucket in weights:
+            side.engine.native("update_weights", {"buckets": (bucket,)})
+        side.engine.native("finish_weight_update", version=version + 1)
+
+    def fail_then_succeed() -> None:
+        side.move()
+        with pytest.raises(ValueError, match=r"left out 1 of the model's weights: model\.norm\.weight"):
+            steps(pack(drop(side, "model.norm.weight")))
+        for _ in range(2):
+            time.sleep(0.2)
+            stood.append(side.engine.pulse().steps)
+        steps(side.weights())
+
+    rollouts = during(side, fail_then_succeed, Sampling(max_tokens=180))
+    crossing = [rollout for rollout in rollouts if len(rollout.versions) == 2]
+    assert len(rollouts) == 6 and crossing and stood[0] == stood[1], "nothing is drawn from a mixture"
+    for rollout in crossing:
+        at = rollout.versions[1].start
+        assert gap(old, rollout, 0, at) < 1e-5 and gap(side.policy.model, rollout, at) < 1e-5
+
+
 def test_keeping_old_keys_and_values(side: Side) -> None:
     old_version = side.publish()
     old = copy.deepcopy(side.policy.model)

@@ -38,7 +38,8 @@ def test_every_fault_of_the_settings_is_told() -> None:
 def test_vllms_own_transfers_are_chosen_by_a_knob_and_need_cuda(transfer: Any) -> None:
     settings = EngineSettings(transfer=transfer, sleep_mode=True)
     told = arguments(SERVED, settings, cpu=False)
-    assert told["weight_transfer_config"] == {"backend": transfer} and "worker_extension_cls" not in told
+    assert told["weight_transfer_config"] == {"backend": f"medrl_{transfer}"}
+    assert told["worker_extension_cls"] == "medrl.engines.vllm_weights.Extension", "which registers that engine"
     assert told["enable_sleep_mode"] and not told["enforce_eager"]
     with pytest.raises(ValueError, match="needs CUDA"):
         arguments(SERVED, settings, cpu=True)

@@ -276,10 +276,26 @@ def test_the_resolved_recipe_reads_back_equal(overrides: tuple[str, ...], tmp_pa
     assert all(f"\n{name}:" in f"\n{text}" for name in Recipe.__dataclass_fields__)
 
 
+ON_GPUS = ["cluster.engines.gpus=1", "cluster.learners.gpus=1"]
+
+
 @pytest.mark.parametrize(
     ("overrides", "says"),
     [
-        (["cluster.engine.transfer=nccl"], "as buckets through Ray's object store"),
+        (
+            ["cluster.engine.transfer=nccl"],
+            "transfer is nccl: it sends from GPU to GPU, and engines.gpus is 0 and learners.gpus 0",
+        ),
+        (
+            [*ON_GPUS, "cluster.engine.transfer=ipc"],
+            "transfer is ipc: an engine reads the memory of a rank on its own GPU: take colocate=true",
+        ),
+        (
+            [*ON_GPUS, "cluster.engine.transfer=nccl", "cluster.colocate=true", "max_staleness=0"],
+            "no two members on one GPU: with colocate take ipc",
+        ),
+        ([*ON_GPUS, "cluster.engine.transfer=nccl", "optimization.lora={rank: 4}"], "take adapters_only=false"),
+        ([*ON_GPUS, "cluster.engine.transfer=nccl", "placement=local"], "placement is local, where nothing is sent"),
         (["cluster.engine.sleep_mode=true"], "no run puts them to sleep; cluster.colocate=true"),
         (["cluster.colocate=true", "max_staleness=1"], "max_staleness is 1, but with cluster.colocate engines sleep"),
         (
@@ -298,3 +314,15 @@ def test_what_a_run_on_ray_cannot_do_is_told_before_it_begins(
     assert load_recipe(tiny, ["placement=ray", "max_staleness=2"]).cluster.engine.midway == "recompute"
     with pytest.raises(RecipeError, match=says):
         load_recipe(tiny, ["placement=ray", *overrides])
+
+
+def test_weights_may_go_from_gpu_to_gpu(repository: Path) -> None:
+    tiny = repository / "examples" / "huatuogpt_o1" / "tiny.yaml"
+    apart = ["placement=ray", *ON_GPUS, "cluster.engine.transfer=nccl", "cluster.engines.engines=3"]
+    merged = [*apart, "optimization.lora={rank: 4}", "cluster.adapters_only=false"]
+    shared = ["placement=ray", *ON_GPUS, "cluster.engine.transfer=ipc", "cluster.colocate=true"]
+    assert [load_recipe(tiny, one).cluster.engine.transfer for one in (apart, merged, shared)] == [
+        "nccl",
+        "nccl",
+        "ipc",
+    ]
