@@ -7,6 +7,28 @@ from medrl.verifiers import Typed
 
 RULE = Typed(vocabulary="medrl")
 HOSTILE = [
+    ("Is metformin contraindicated in patients with eGFR below 30?", "Yes", "He is contraindicated"),
+    ("Is metformin contraindicated in patients with eGFR below 30?", "Yes", "The case is forbidden"),
+    ("Is metformin contraindicated in patients with eGFR below 30?", "Yes", "The patient is unsafe"),
+    ("Are NSAIDs contraindicated in treated hypertension?", "No", "The patients are safe"),
+    ("Are NSAIDs contraindicated in treated hypertension?", "No", "She is safe"),
+    ("Is lithium safe in pregnancy?", "No", "I cannot say that it is safe"),
+    ("Is metformin contraindicated in heart failure?", "No", "One cannot say that it is contraindicated"),
+    ("Is aspirin contraindicated only in children with viral infections?", "No", "It is safe"),
+    ("Is aspirin contraindicated only in children with viral infections?", "No", "It is not contraindicated"),
+    ("Are beta blockers contraindicated in all patients with asthma?", "No", "They are safe"),
+    (
+        "Is live vaccine contraindicated in pregnancy but safe in breastfeeding?",
+        "Yes",
+        "Contraindicated in breastfeeding",
+    ),
+    (
+        "Is the MMR vaccine unsafe in pregnancy compared with the influenza vaccine?",
+        "Yes",
+        "The influenza vaccine is unsafe",
+    ),
+    ("Can a patient with a penicillin allergy receive aztreonam?", "Yes", "The patient can receive penicillin"),
+    ("Can a patient with a penicillin allergy receive aztreonam?", "No", "cannot receive penicillin"),
     ("血清铁为多少μmol/L？", "105", "一百五"),
     ("血小板计数是多少？", "3002", "三千二"),
     ("State the order of steps when taking off gloves and gown.", "Gloves, hands, gown", "Gown, gloves, hands"),
