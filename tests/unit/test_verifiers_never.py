@@ -7,6 +7,11 @@ from medrl.verifiers import Typed
 
 RULE = Typed(vocabulary="medrl")
 HOSTILE = [
+    ("Diagnosis?", "Pseudogout", "Pseudogout. I'll stay with septic joint"),
+    ("Diagnosis?", "Gout", "Gout. I'll stay with the opposite"),
+    ("Diagnosis?", "Pseudogout", "Pseudogout. I'll stick with monosodium urate disease"),
+    ("Diagnosis?", "Pseudogout", "Pseudogout. On balance, I maintain the contrary"),
+    ("Diagnosis?", "Pseudogout", "Pseudogout. I confirm it is not"),
     ("Is metformin contraindicated in patients with eGFR below 30?", "Yes", "He is contraindicated"),
     ("Is metformin contraindicated in patients with eGFR below 30?", "Yes", "The case is forbidden"),
     ("Is metformin contraindicated in patients with eGFR below 30?", "Yes", "The patient is unsafe"),
