@@ -226,10 +226,12 @@ def _none(reading: Reading) -> Verdict | None:
 def _pole(reading: Reading) -> Verdict | None:
     """One of two poles (increased, left, benign), or a name that the question's noun completes."""
     term, core, head, question = reading.term, reading.core, reading.head, reading.question
-    pole = by_pole(question, term, core)
+    pole = by_pole(question, term, core, reading.text)
     if pole or not reading.explained:
         return pole
-    pole = (by_pole(question, term, head) if head != core else None) or by_ellipsis(head, term, reading.asked)
+    pole = (by_pole(question, term, head, reading.text) if head != core else None) or by_ellipsis(
+        head, term, reading.asked
+    )
     if pole is None and reading.known:
         pole = by_han_ellipsis(head, reading.reference, reading.known, question, reading.asked)
     if pole and pole.score == 1.0 and of_another_scale(core, question, term):

@@ -7,6 +7,12 @@ from medrl.verifiers import Typed
 
 RULE = Typed(vocabulary="medrl")
 HOSTILE = [
+    ("Is the tumour benign or malignant?", "Benign", "not very malignant"),
+    ("Is the tumour benign or malignant?", "Benign", "not markedly malignant"),
+    ("Is the tumour benign or malignant?", "Benign", "without signs of malignant"),
+    ("Is the tumour benign or malignant?", "Benign", "not clearly malignant"),
+    ("Is the tumour benign or malignant?", "Malignant", "possibly not benign"),
+    ("Is the tumour benign or malignant?", "Malignant", "not clearly benign"),
     ("Diagnosis?", "Pseudogout", "Pseudogout. I'll stay with septic joint"),
     ("Diagnosis?", "Gout", "Gout. I'll stay with the opposite"),
     ("Diagnosis?", "Pseudogout", "Pseudogout. I'll stick with monosodium urate disease"),
