@@ -49,12 +49,19 @@ class Reading:
             self._take_apart()
 
     def _take_apart(self) -> None:
-        self.text = self._spelt(before_another(simplified(self.text)))
+        self.text = self._spelt(self._without_another(simplified(self.text)))
         self.whole = peel(_SIDE_BEHIND.sub(r"\2 \1", self._without_asides()))
         self.core = self._core()
         self._kept = head_of(self.core)
         self.head = self.core if self._kept == self.core else peel(self._kept)
         self.tail = self.core[len(self._kept) :]
+
+    def _without_another(self, text: str) -> str:
+        """The text without a last clause on another disease: "chancroid would be painful", but not "a scan would show"."""
+        rest, thing = before_another(text)
+        ids = self.known.ids(_FIRST_NOUN.split(thing, maxsplit=1)[0]) if thing and self.known else frozenset[int]()
+        another = ids and self.known and all(self.known.concepts[one].kind == "disease" for one in ids)
+        return rest if another and ids.isdisjoint(self.reference.ids) else text
 
     def of(self, text: str) -> "Reading":
         """Another text beside the same reference."""
@@ -148,6 +155,7 @@ def asked_of(question: str) -> Asked:
     return Asked.of(question)
 
 
+_FIRST_NOUN = re.compile(r"(?<=\w) (?:with|of|in|from)\b")
 _ANTIBODY_TO = re.compile(
     r"\b(?:auto)?antibod(?:y|ies) (?:directed )?(?:against|to) (?:the )?"
     r"([A-Za-z0-9][^\s,.;()]*(?: [^\s,.;()]+){0,2})(?=[.,;(]| \(|$)",

@@ -7,6 +7,11 @@ from medrl.verifiers import Typed
 
 RULE = Typed(vocabulary="medrl")
 HOSTILE = [
+    ("Diagnosis?", "Pneumonia", "Pneumonia; an expert would show it is cancer"),
+    ("Diagnosis?", "Pneumonia", "Pneumonia; a consolidation would show cancer"),
+    ("Diagnosis?", "Pneumonia", "Pneumonia; a consolidation would be painful"),
+    ("Diagnosis?", "Pneumonia", "Pneumonia; biopsy would show cancer"),
+    ("Diagnosis?", "Pneumonia", "Pneumonia; my answer must be excluded"),
     ("Is the tumour benign or malignant?", "Benign", "not very malignant"),
     ("Is the tumour benign or malignant?", "Benign", "not markedly malignant"),
     ("Is the tumour benign or malignant?", "Benign", "without signs of malignant"),
