@@ -29,7 +29,7 @@ from medrl.verifiers.poles import by_pole
 from medrl.verifiers.predicates import speaks_elsewhere
 from medrl.verifiers.presence import by_presence
 from medrl.verifiers.relations import by_relation
-from medrl.verifiers.stages import by_stage, of_another_scale
+from medrl.verifiers.stages import by_stage, denies_what_is_staged, of_another_scale
 from medrl.verifiers.text_concepts import by_abbreviation, by_concept, by_measure, by_noun_of_question
 from medrl.verifiers.text_reading import Reading
 from medrl.verifiers.twofold import is_other_pair, names_two, withholds
@@ -119,6 +119,8 @@ _ASKS_SORT = re.compile("性质|[型侧度期类级]|[急慢]性|还是|如何|�
 
 
 def _stage(reading: Reading) -> Verdict | None:
+    if denies_what_is_staged(reading.term, reading.text):
+        return Verdict.abstain("it may deny that of which this is a stage")
     return by_stage(reading.question, reading.term, reading.text)
 
 

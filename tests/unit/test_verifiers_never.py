@@ -7,6 +7,11 @@ from medrl.verifiers import Typed
 
 RULE = Typed(vocabulary="medrl")
 HOSTILE = [
+    ("Which class?", "Child-Pugh B", "Child-Pugh B not cirrhosis"),
+    ("Which class?", "NYHA class IV", "NYHA class IV not heart failure"),
+    ("Which class?", "Killip II", "Killip II, not infarction"),
+    ("Which class?", "CKD stage 4", "CKD stage 4 not kidney disease"),
+    ("Which class?", "Stanford type A", "Stanford type A not aortic dissection"),
     ("Diagnosis?", "Pneumonia", "Pneumonia; an expert would show it is cancer"),
     ("Diagnosis?", "Pneumonia", "Pneumonia; a consolidation would show cancer"),
     ("Diagnosis?", "Pneumonia", "Pneumonia; a consolidation would be painful"),
