@@ -135,7 +135,7 @@ class Reading:
 
     def _only_explains(self, aside: str) -> bool:
         if len(compact(aside)) > 3 and compact(aside) in compact(self.question):
-            return True
+            return not _TURNS.search(aside) and not self.says_another(aside) and not _ADJECTIVE.fullmatch(aside)
         if name := another_name(aside):
             again = self.is_reference(name)
         else:
@@ -155,6 +155,13 @@ def asked_of(question: str) -> Asked:
     return Asked.of(question)
 
 
+# What a parenthesis of the question's words may still say: that a thing is past or not there, or of another kind.
+_TURNS = re.compile(
+    r"\b(?:not|no|non|without|never|exclu\w+|ruled|unlikely|previous\w*|prior|past|former\w*|old|history|failed|denie[sd]|"
+    r"negative|absent|stopped|family|mother|father)\b|[不非无未曾否]|排除|除外|既往|阴性",
+    re.IGNORECASE,
+)
+_ADJECTIVE = re.compile(r"[a-z-]+(?:al|ic|ous|ive|ary|ed)", re.IGNORECASE)
 _FIRST_NOUN = re.compile(r"(?<=\w) (?:with|of|in|from)\b")
 _ANTIBODY_TO = re.compile(
     r"\b(?:auto)?antibod(?:y|ies) (?:directed )?(?:against|to) (?:the )?"

@@ -13,6 +13,7 @@ from medrl.verifiers.codes import by_code
 from medrl.verifiers.concepts import Vocabulary
 from medrl.verifiers.directions import by_direction
 from medrl.verifiers.ellipsis import (
+    AFTER_NONE,
     by_ellipsis,
     by_none,
     several_of,
@@ -222,7 +223,8 @@ def _denies(reading: Reading) -> Verdict | None:
 
 
 def _none(reading: Reading) -> Verdict | None:
-    return by_none(reading.term, reading.head, reading.known, reading.asked)
+    none = by_none(reading.term, reading.head, reading.known, reading.asked)
+    return None if none and none.score == 1.0 and AFTER_NONE.search(reading.text) else none
 
 
 def _pole(reading: Reading) -> Verdict | None:

@@ -7,6 +7,28 @@ from medrl.verifiers import Typed
 
 RULE = Typed(vocabulary="medrl")
 HOSTILE = [
+    (
+        "A man with chest pain; embolism was excluded. Previous infarction. Diagnosis?",
+        "Acute pericarditis",
+        "Pericarditis, acute (excluded)",
+    ),
+    (
+        "A man with chest pain; embolism was excluded. Previous infarction. Diagnosis?",
+        "Acute pericarditis",
+        "Pericarditis, acute (was excluded)",
+    ),
+    (
+        "A man with chest pain; embolism was excluded. Previous infarction. Diagnosis?",
+        "Acute pericarditis",
+        "Pericarditis, acute (previous)",
+    ),
+    ("Arthritis after gonococcal urethritis. Diagnosis?", "Reactive arthritis", "Arthritis, reactive (gonococcal)"),
+    ("What is the Apgar score?", "7", "7 (7+1)"),
+    ("What is the Apgar score?", "7", "7 out of 8"),
+    ("What is the Apgar score?", "7", "7/15"),
+    ("What is the Apgar score?", "7", "7分（2+2+2+1+1）"),
+    ("What is the odds ratio?", "9", "9:9"),
+    ("A simple renal cyst is found, treatment?", "None", "None, followed by nephrectomy"),
     ("Which class?", "Child-Pugh B", "Child-Pugh B not cirrhosis"),
     ("Which class?", "NYHA class IV", "NYHA class IV not heart failure"),
     ("Which class?", "Killip II", "Killip II, not infarction"),
