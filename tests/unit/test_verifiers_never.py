@@ -7,6 +7,19 @@ from medrl.verifiers import Typed
 
 RULE = Typed(vocabulary="medrl")
 HOSTILE = [
+    ("What is the odds ratio?", "9", "9 patients"),
+    ("Which hernia?", "Indirect inguinal hernia", "in direct inguinal hernia"),
+    ("Name the parts of the small intestine going distally.", "Duodenum, jejunum, ileum", "Ileum, jejunum, duodenum"),
+    (
+        "Name the afferent and efferent limbs of the corneal reflex.",
+        "Trigeminal nerve; facial nerve",
+        "Facial nerve; trigeminal nerve",
+    ),
+    (
+        "Name the parts of the conduction system as the impulse travels.",
+        "Atrioventricular node; bundle of His",
+        "Bundle of His; atrioventricular node",
+    ),
     (
         "A man with chest pain; embolism was excluded. Previous infarction. Diagnosis?",
         "Acute pericarditis",
