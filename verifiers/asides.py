@@ -16,6 +16,12 @@ _IN_ERROR = re.compile(
     r"误[诊判导认解读会]|错误|粗心|混淆|跑偏",
     re.IGNORECASE,
 )
+# A sentence that names what the answer is in the end: "I'll stay with X", "I maintain the contrary", "I confirm it is not".
+_STAYS = re.compile(
+    r"\b(?:I|we)(?:['’]ll| will|['’]d| would)?(?: \w+ly| still| also)? (?:stay|stick|stand|maintain|confirm|affirm|insist|"
+    r"keep|hold|remain|settle|choose|pick|prefer|opt|vote|conclude)\b|\b(?:contrary|opposite|reverse)\b",
+    re.IGNORECASE,
+)
 _DASH = re.compile(r" [-–—]+ (?!no\b|not\b)|—+")
 _APPOSITION = re.compile(
     r", (?:the (?:only|commonest|most (?:common|frequent))|an?|which (?:[a-z]+s|are)|as|so)\b|"
@@ -85,7 +91,7 @@ def only_explains(text: str, head: str) -> bool:
         if _IN_ERROR.search(clauses[0]):
             return False
         clauses[0] = _IN_REASON.sub("", clauses[0])
-    if any(map(_BESIDE.search, clauses)):
+    if any(map(_BESIDE.search, clauses)) or any(map(_STAYS.search, clauses)):
         return False
     if _REASON.match(tail) or contrasts(tail):
         clauses = clauses[1:]

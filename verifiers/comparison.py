@@ -26,6 +26,8 @@ _CONVERSION = re.compile(
     re.IGNORECASE,
 )
 _RATIO = re.compile(r"\d[\d,]{0,12} ?: ?\d[\d,]{0,12}")
+# What a score counts to: 7 of 15 is no Apgar score.
+_FULL_SCORES = {"apgar": 10, "gcs": 15, "glasgow": 15, "mmse": 30, "moca": 30, "bishop": 13, "braden": 23, "nihss": 42}
 _POINTS = re.compile(r"评分|得分|[多几]少?分|分值|总分|量表|\bscores?\b|\bGCS\b|\bapgar\b|\bpoints?\b", re.IGNORECASE)
 _DIFFERENCE = re.compile(
     r"\b(?:rise|rose|risen|rising|fall|fell|fallen|falling|drop|dropped|gradient|differ\w*|chang\w+|increas\w+|decreas\w+|"
@@ -233,7 +235,8 @@ def _value(
             return Finding("right", f"{shown} is {wanted}, before it was rounded")
         return Finding("abstain", f"{shown} may be {wanted}, before it was rounded")
     if given.above is not None and given.above == reference.number and unit is None:
-        if _SCORED.search(problem.question) and given.below and given.below >= given.above:
+        full = next((most for name, most in _FULL_SCORES.items() if name in problem.question.casefold()), given.below)
+        if _SCORED.search(problem.question) and given.below and given.below >= given.above and given.below == full:
             return Finding("right", f"{given.above} out of {given.below} is the score {wanted}")
         return Finding("abstain", f"{given.above}/{given.below} may be a score or a fraction")
     if unit and not unit.dims and theirs is None and given.number == reference.number:

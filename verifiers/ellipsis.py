@@ -124,6 +124,11 @@ _SAYS_NONE = re.compile(
     r"(?P<no>(?:no|none|nothing|not)\b|不需要?|无需|无须|不用|不必|没有|无)(?P<what>[^.,;。，；]{0,60})(?:[.,;。，；].*)?",
     re.IGNORECASE | re.DOTALL,
 )
+AFTER_NONE = re.compile(
+    r"\b(?:followed|then|after\w*|later|but|only|except|unless|until|just|first|before|instead|rather|surgery|\w+ectomy|"
+    r"operat\w+|drain\w*|resect\w*)\b|然后|再|后|但|只|仅|除非|直到|手术|切除|引流",
+    re.IGNORECASE,
+)
 _NEEDED = frozenset(
     "is are was be need needed required indicated necessary warranted treatment therapy drug medication of them the any "
     "药 物 治 疗 用 处 理 特 殊 任 何 进 行 给 予".split()

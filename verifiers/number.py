@@ -179,6 +179,8 @@ class Number(AnswerVerifier):
         return Finding("abstain", "the answer does not say of what it is an amount") if open_ else finding
 
     def _amount(self, problem: Problem, reference: Quantity, text: str) -> Finding:
+        if _another_count(problem.question, text, reference):
+            return Finding("abstain", "its parts come to another sum, or it counts something")
         inside = [quantities(part) for part in _ASIDE.findall(plain(text).rpartition("=")[2])] if "(" in text else []
         text = as_asked(problem, reference, _concluded(_total_of(_core(text))))
         some = _SOME_OF_IT.search(text)
@@ -284,6 +286,24 @@ def _total_of(text: str) -> str:
 _TOTAL = re.compile(r"(?:共|总|合计|\b(?:total(?:s|ling)?|altogether|overall|sum)\b)[^\d,，;；]{0,12}$", re.IGNORECASE)
 _IN_TOTAL = re.compile(r"[^\d,，;；]{0,4}\b(?:in total|altogether|overall|all told)\b", re.IGNORECASE)
 _ASKS_TOTAL = re.compile(r"总|一共|合计|\b(?:total|altogether|overall|whole)\b", re.IGNORECASE)
+
+
+def _another_count(question: str, text: str, reference: Quantity) -> bool:
+    """Whether a sum in parentheses is not the reference, or a ratio is given as 9:9 or as so many patients."""
+    if reference.unit is not None or reference.below:
+        return False
+    sums = (sum(map(int, re.findall(r"\d+", part[1]))) for part in _SUM_ASIDE.finditer(text))
+    return any(one != reference.number for one in sums) or bool(
+        _EVEN.search(text) or (_A_RATIO.search(question) and _PATIENTS.search(text))
+    )
+
+
+_SUM_ASIDE = re.compile(r"[(（]\s*(\d{1,3}(?:\s*[+＋]\s*\d{1,3}){1,12})\s*[)）]")
+_A_RATIO = re.compile(r"\b(?:odds|ratio|relative risk)\b|比值|危险度", re.IGNORECASE)
+_PATIENTS = re.compile(
+    r"\d\s*(?:patients|people|persons|women|men|children|cases|controls)\b|\d\s*[名例个位]", re.IGNORECASE
+)
+_EVEN = re.compile(r"(?<![\d:])(\d{1,4})\s?[:：]\s?\1(?![\d:])")
 
 
 def _sum(text: str, found: list[Quantity]) -> Quantity | None:

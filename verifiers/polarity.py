@@ -102,9 +102,9 @@ _GIVES = (
     r"(?:give[n]?|us(?:e|ed)|continu(?:e|ed)|administ(?:er|ered)|take[n]?|prescribed?|start(?:ed)?|perform(?:ed)?|done|do|"
     r"offer(?:ed)?|proceed|go (?:ahead|on)|carry on|received?)"
 )
-_SUBJECT = r"(?:(?:it|they|this|that|he|she|(?:the|this) [a-z]+(?: [a-z]+)?|these) ?)?"
+_SUBJECT = r"(?P<subject>(?:it|they|this|that|he|she|(?:the|this) [a-z]+(?: [a-z]+)?|these) ?)?"
 _LATIN = re.compile(
-    rf"{_SUBJECT}(?:"
+    rf"{_SUBJECT}(?P<said>"
     rf"(?P<noreason>(?:there(?:'s| is| are| would be)? )?no (?:(?:good|real|valid|clear) )?(?:reasons?|grounds?|basis) "
     rf"(?:(?P<inner>not to|to {_STOPS})|to|for)\b)|"
     rf"(?P<notban>(?:(?:is|are|'s) )?(?:not|isn't|aren't) (?:(?:absolutely|strictly|a|an|actually) )*(?:contraindicated|"
@@ -134,8 +134,8 @@ _MAYBE = re.compile(
     re.IGNORECASE,
 )
 _PREFIXED = re.compile(
-    r"(?:(?:it|this|that|they|the [a-z]+(?: [a-z]+)?) )?(?:(?:is|are|was|were|seems) ?)?(?P<no>not|n't|(?:isn|aren|wasn|"
-    r"weren)'t)? ?"
+    r"(?P<subject>(?:it|this|that|they|the [a-z]+(?: [a-z]+)?) )?(?:(?:is|are|was|were|seems) ?)?"
+    r"(?P<no>not|n't|(?:isn|aren|wasn|weren)'t)? ?"
     r"(?:(?:statistically|clinically|really|actually) )?(?P<prefix>un|in|im|ir|il|non-?|non "
     r")?(?P<word>[a-z]{4,20})(?P<rest>(?: [a-z' -]{0,60})?)"
 )
@@ -156,6 +156,8 @@ def stance(text: str, question: str) -> Stance | None:
     if _DOUBTS.search(text):
         return None
     last = last_sentence(question).strip()
+    if NARROWS.search(last):
+        return None
     clauses = [
         part
         for one in _CLAUSES.split(_unframed(text) if text.isascii() else text)
@@ -197,9 +199,15 @@ def asks_no(last: str) -> bool:
     return bool(_ASKS_NO.search(last if whole else asked))
 
 
+# A question with these asks more than whether a thing is safe, and "It is safe" does not answer it.
+NARROWS = re.compile(
+    r"\b(?:only|all|every|always|more|less|most|rather|but|(?:al)?though|even|just|alone|as opposed|compared|unlike|whereas|"
+    r"solely|exclusively|both|either|or|except|instead|than)\b",
+    re.IGNORECASE,
+)
 # What only says who holds a thing to be so: "It cannot be considered safe", "I would not say that it is safe".
 _SAYS = re.compile(
-    r"\b(?:(?:I|we|one) )(?:would|could|can|do|should)?(?P<no> not|not|n't)? ?"
+    r"\b(?:(?:I|we|one) )(?:would|do|should)?(?P<no> not|not|n't)? ?"
     r"(?:say|call|claim|argue|maintain|state) (?:that )?"
     r"(?P<it>it|this|that|they|the \w+|these|he|she)(?P<be> (?:is|are))? ",
     re.IGNORECASE,
@@ -371,7 +379,7 @@ def _latin(clause: str, last: str, asks: Asks) -> Stance | None:
     known = set(normal(last).split())
     if any(word not in known and word not in _GENERAL for word in normal(match["rest"]).split()):
         return None
-    if _ANY.search(match["rest"]):
+    if _ANY.search(match["rest"]) or _of_another(match["subject"] or "", match["said"], match["rest"], last):
         return None
     side: Side | None = None
     if match["noreason"]:
@@ -387,6 +395,28 @@ def _latin(clause: str, last: str, asks: Asks) -> Stance | None:
     elif match["should"]:
         side = "yes"
     return Stance(side, True) if side else None
+
+
+def _of_another(subject: str, verb: str, rest: str, last: str) -> bool:
+    """Whether a clause calls another thing safe or forbidden than the question does, or lets another thing be given."""
+    asks = _GIVING.search(last)
+    thing = _BEFORE.split(last[asks.end() :] if asks else last, maxsplit=1)[0]
+    known = {*normal(thing).split(), *_GENERAL}
+    said = normal(_BEFORE.split(rest, maxsplit=1)[0]).split()
+    if not _GIVES_LAST.search(verb):
+        known -= _PEOPLE
+        said += [word for word in normal(subject).split() if word not in _IT]
+    return any(word not in known for word in said)
+
+
+_IT = frozenset("it they this that these".split())
+_PEOPLE = frozenset("he she patient case man woman child person people".split())
+_GIVING = re.compile(r"(?<!be )\b(?:give|use|take|receive|start|continue|prescribe|perform|offer|do) (?!in\b|for\b)")
+_BEFORE = re.compile(
+    r"\b(?:in|for|with|to|during|after|before|when|while|at|(?<!go )on|of|who|whose|having|despite|because|contraindicated|"
+    r"forbidden|prohibited|unsafe|safe|allowed|permitted)\b"
+)
+_GIVES_LAST = re.compile(rf"\b(?:{_GIVES}|{_STOPS})$")
 
 
 def _prefixed(clause: str, last: str) -> Stance | None:
@@ -406,6 +436,6 @@ def _prefixed(clause: str, last: str) -> Stance | None:
     if word not in words[-3:] or words[words.index(word) - 1 : words.index(word)] in (["more"], ["less"], ["most"]):
         return None
     known = {*words, *_GENERAL}
-    if any(w not in known for w in match["rest"].split()):
+    if any(w not in known for w in match["rest"].split()) or _of_another(match["subject"] or "", "", "", last):
         return None
     return Stance("no" if bool(match["no"]) != bool(prefix) else "yes", True)

@@ -117,6 +117,12 @@ _REASON = re.compile(
 _NOT = re.compile(
     r"\b(?:no|not|non|without|never|absence of|neither)\b|n't\b|不是|并非|没有|无|非|未|不", re.IGNORECASE
 )
+# With these a pole that is denied is not the other one: "not very malignant".
+_QUALIFIES = re.compile(
+    r"\b(?:very|without|signs?|features?|quite|too|so|as|that|yet|may|might|could|perhaps|seems?|appears?|looks?|"
+    r"(?:possib|probab|un)?like\w*|possible|probable|[a-z]{3,}ly)\b|[太很甚略稍]|明显|显著|可能|大概|完全|肯定|确定|一定|十分|非常|典型|征象",
+    re.IGNORECASE,
+)
 _LEVEL_NAME = re.compile("(?P<way>[高低])(?P<what>[\u3400-\u9fff]{1,6}?)血症")
 _REASONED = re.compile("(?:由于|因为|因)[^。；或]{4,80}[，,](?P<rest>[^，。；,]{2,30})")  # what the reason comes to
 _LONGEST = 160  # characters of a head that names a pole
@@ -131,8 +137,11 @@ _EFFECT = re.compile(
 )
 
 
-def by_pole(question: str, reference: str, head: str) -> Verdict | None:
-    """The verdict where the reference is a pole and the answer's head names poles of the same contrast, else None."""
+def by_pole(question: str, reference: str, head: str, said: str = "") -> Verdict | None:
+    """The verdict where the reference is a pole and the answer's head names poles of the same contrast, else None.
+
+    What was `said` around the head may qualify a denial: "possibly not benign" is not malignant.
+    """
     if len(reference) > 60 or len(head) > _LONGEST:
         return None
     effect = _EFFECT.fullmatch(head.strip(" ."))
@@ -164,6 +173,8 @@ def by_pole(question: str, reference: str, head: str) -> Verdict | None:
     verdict = _compare(wanted, given, rest, two=len(_CONTRASTS[number]) == 2)
     if verdict is None or verdict.score != 1.0:
         return verdict
+    if given != wanted and _QUALIFIES.search(f"{said} {rest}"):
+        return None
     outside = PARENS.sub(" ", rest) if number == _SIDES else ""  # "right lobe (posterior artery)"
     return verdict if _names(outside if _BESIDE.sub("", outside).strip(" .") else rest, thing) else None
 

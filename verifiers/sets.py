@@ -97,8 +97,11 @@ class SetOf(VocabularyVerifier):
         if self.partial:
             f1 = 2 * precision * recall / (precision + recall) if matched else 0.0
             return Verdict(f1, reason=shown, parts=parts)
-        if matched == len(wanted) == len(given) and asks_order(problem.question):
+        in_order = asks_order(problem.question)
+        if matched == len(wanted) == len(given) and (in_order or _MAY_ASK_ORDER.search(problem.question)):
             places = _places(wanted, given, verdict)
+            if not in_order and places != sorted(places or ()):
+                return Verdict.abstain("the order of the items may be meant", parts=parts)
             if places is None:
                 return Verdict.abstain("the order of the items cannot be told", parts=parts)
             if places != sorted(places):
@@ -236,6 +239,12 @@ _IN_ORDER = re.compile(
     r"anterior|posterior) (?:to|in|out)\b|"
     r"(?:^|[.?!:,] |\bplease )(?:order|arrange|rank|sequence|sort) (?:the|these|them)\b|\bchronological|"
     r"顺序|依次|先后|次序|排序|排列",
+    re.IGNORECASE,
+)
+# With these the items may be meant in their order.
+_MAY_ASK_ORDER = re.compile(
+    r"\b(?:go|goes|going|moving|passing|travel\w*|flow(?:s|ing)?|pass(?:es)?|descends|ascends|distally|proximally|respectively|"
+    r"afferent (?:and|or) efferent|efferent (?:and|or) afferent|successive(?:ly)?)\b|分别|流经",
     re.IGNORECASE,
 )
 # How the sentence that asks asks for several things, whose reference then lists them. What a vignette tells before it

@@ -131,6 +131,21 @@ def by_stage(question: str, reference: str, text: str) -> Verdict | None:
     )
 
 
+def denies_what_is_staged(reference: str, text: str) -> bool:
+    """Whether an answer to a bare stage, class or type denies anything but another one: "NYHA IV not heart failure"."""
+    return bool(_BARE_STAGE.fullmatch(reference) and _DENIES_MORE.search(text))
+
+
+_BARE_STAGE = re.compile(
+    rf"(?:(?:[A-Z][\w'-]{{1,20}}[ -]){{0,2}}(?:(?:stage|grade|class|type|category|group|level) )?|{_SYSTEMS}[ -]*)"
+    rf"(?:{_N}|[A-F])[a-e]?[1-3]?",
+    re.IGNORECASE,
+)
+_DENIES_MORE = re.compile(
+    rf"\b(?:not|no|without)\b(?!(?: an?| the)?(?: [A-Z][\w'-]{{1,20}}){{0,2}}"
+    rf"(?: (?:stage|grade|class|type|category|group|level))? (?:{_N}|[A-F])[a-e]?[1-3]?\b)",
+    re.IGNORECASE,
+)
 # Tumour, nodes, metastases; "c" and "p" say how they were found.
 _TNM = re.compile(
     r"(?<![A-Za-z0-9])(?P<how>[cpy]{0,2})T(?P<t>is|[0-4x][a-d]?)[ ,;，、-]{0,3}N(?P<n>[0-3x][a-c]?)[ ,;，、-]{0,3}"

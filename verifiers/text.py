@@ -49,9 +49,20 @@ class Text(VocabularyVerifier):
         verdict = decide_text(problem, answer.text, wanted, known)
         if verdict.score == 1.0 and known and _spelt_out_as_another(answer.text, wanted, known):
             return Verdict.abstain("the abbreviation is spelt out as something else")
+        if verdict.score == 1.0 and _parts_prefix(answer.text, wanted):
+            return Verdict.abstain('a prefix of the reference stands as a word of its own: "in direct"')
         if verdict.score == 1.0 and any(found_after_all(wanted.terms[0], one) for one in (answer.text, *answer.after)):
             return Verdict.abstain("what is said to be absent is found after all")
         return verdict if verdict.score != 1.0 else _beside(problem, answer, wanted, known) or verdict
+
+
+def _parts_prefix(text: str, wanted: Wanted) -> bool:
+    """Whether a text has "in direct" where the reference has "indirect"."""
+    joined = {"".join(match.groups()).casefold() for match in _PREFIX.finditer(text)}
+    return any(not joined.isdisjoint(words) for words in wanted.words)
+
+
+_PREFIX = re.compile(r"\b(in|un|a|an) ([A-Za-z]{4,20})\b", re.IGNORECASE)
 
 
 def _spelt_out_as_another(text: str, wanted: Wanted, known: Vocabulary) -> bool:

@@ -49,12 +49,19 @@ class Reading:
             self._take_apart()
 
     def _take_apart(self) -> None:
-        self.text = self._spelt(before_another(simplified(self.text)))
+        self.text = self._spelt(self._without_another(simplified(self.text)))
         self.whole = peel(_SIDE_BEHIND.sub(r"\2 \1", self._without_asides()))
         self.core = self._core()
         self._kept = head_of(self.core)
         self.head = self.core if self._kept == self.core else peel(self._kept)
         self.tail = self.core[len(self._kept) :]
+
+    def _without_another(self, text: str) -> str:
+        """The text without a last clause on another disease: "chancroid would be painful", but not "a scan would show"."""
+        rest, thing = before_another(text)
+        ids = self.known.ids(_FIRST_NOUN.split(thing, maxsplit=1)[0]) if thing and self.known else frozenset[int]()
+        another = ids and self.known and all(self.known.concepts[one].kind == "disease" for one in ids)
+        return rest if another and ids.isdisjoint(self.reference.ids) else text
 
     def of(self, text: str) -> "Reading":
         """Another text beside the same reference."""
@@ -128,7 +135,7 @@ class Reading:
 
     def _only_explains(self, aside: str) -> bool:
         if len(compact(aside)) > 3 and compact(aside) in compact(self.question):
-            return True
+            return not _TURNS.search(aside) and not self.says_another(aside) and not _ADJECTIVE.fullmatch(aside)
         if name := another_name(aside):
             again = self.is_reference(name)
         else:
@@ -148,6 +155,14 @@ def asked_of(question: str) -> Asked:
     return Asked.of(question)
 
 
+# What a parenthesis of the question's words may still say: that a thing is past or not there, or of another kind.
+_TURNS = re.compile(
+    r"\b(?:not|no|non|without|never|exclu\w+|ruled|unlikely|previous\w*|prior|past|former\w*|old|history|failed|denie[sd]|"
+    r"negative|absent|stopped|family|mother|father)\b|[不非无未曾否]|排除|除外|既往|阴性",
+    re.IGNORECASE,
+)
+_ADJECTIVE = re.compile(r"[a-z-]+(?:al|ic|ous|ive|ary|ed)", re.IGNORECASE)
+_FIRST_NOUN = re.compile(r"(?<=\w) (?:with|of|in|from)\b")
 _ANTIBODY_TO = re.compile(
     r"\b(?:auto)?antibod(?:y|ies) (?:directed )?(?:against|to) (?:the )?"
     r"([A-Za-z0-9][^\s,.;()]*(?: [^\s,.;()]+){0,2})(?=[.,;(]| \(|$)",

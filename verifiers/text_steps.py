@@ -13,6 +13,7 @@ from medrl.verifiers.codes import by_code
 from medrl.verifiers.concepts import Vocabulary
 from medrl.verifiers.directions import by_direction
 from medrl.verifiers.ellipsis import (
+    AFTER_NONE,
     by_ellipsis,
     by_none,
     several_of,
@@ -29,7 +30,7 @@ from medrl.verifiers.poles import by_pole
 from medrl.verifiers.predicates import speaks_elsewhere
 from medrl.verifiers.presence import by_presence
 from medrl.verifiers.relations import by_relation
-from medrl.verifiers.stages import by_stage, of_another_scale
+from medrl.verifiers.stages import by_stage, denies_what_is_staged, of_another_scale
 from medrl.verifiers.text_concepts import by_abbreviation, by_concept, by_measure, by_noun_of_question
 from medrl.verifiers.text_reading import Reading
 from medrl.verifiers.twofold import is_other_pair, names_two, withholds
@@ -119,6 +120,8 @@ _ASKS_SORT = re.compile("性质|[型侧度期类级]|[急慢]性|还是|如何|�
 
 
 def _stage(reading: Reading) -> Verdict | None:
+    if denies_what_is_staged(reading.term, reading.text):
+        return Verdict.abstain("it may deny that of which this is a stage")
     return by_stage(reading.question, reading.term, reading.text)
 
 
@@ -220,16 +223,19 @@ def _denies(reading: Reading) -> Verdict | None:
 
 
 def _none(reading: Reading) -> Verdict | None:
-    return by_none(reading.term, reading.head, reading.known, reading.asked)
+    none = by_none(reading.term, reading.head, reading.known, reading.asked)
+    return None if none and none.score == 1.0 and AFTER_NONE.search(reading.text) else none
 
 
 def _pole(reading: Reading) -> Verdict | None:
     """One of two poles (increased, left, benign), or a name that the question's noun completes."""
     term, core, head, question = reading.term, reading.core, reading.head, reading.question
-    pole = by_pole(question, term, core)
+    pole = by_pole(question, term, core, reading.text)
     if pole or not reading.explained:
         return pole
-    pole = (by_pole(question, term, head) if head != core else None) or by_ellipsis(head, term, reading.asked)
+    pole = (by_pole(question, term, head, reading.text) if head != core else None) or by_ellipsis(
+        head, term, reading.asked
+    )
     if pole is None and reading.known:
         pole = by_han_ellipsis(head, reading.reference, reading.known, question, reading.asked)
     if pole and pole.score == 1.0 and of_another_scale(core, question, term):

@@ -290,7 +290,7 @@ def before_differential(text: str) -> str:
 # A clause behind an answer that names another thing as still to be excluded, or says how that would look.
 _OTHERWISE = Pattern(
     r"(?:[,;.]| [-–])\s*(?:(?:but|although|though|however|and|while|whereas),? )?(?!it |this |that |he |she |they |we |i )"
-    r"[a-z][a-z' -]{2,60}? (?:(?:(?:should|must|needs to|need to|has to|have to|ought to|is to|are to|remains to)"
+    r"(?P<thing>[a-z][a-z' -]{2,60}?) (?:(?:(?:should|must|needs to|need to|has to|have to|ought to|is to|are to|remains to)"
     r"(?: still| also| first| always)? be (?:excluded|ruled out)(?: first| too| as well| (?:by|with|on) [^.,;]{2,40})?)|"
     r"would (?:(?:typically|usually|instead) )?(?:be (?:painful|painless|(?:non-?)?tender|bilateral|unilateral|febrile|"
     r"afebrile|itchy|pruritic|normal|low|high|elevated|raised|positive|negative|sudden|gradual)|"
@@ -303,10 +303,14 @@ _BETTER = Pattern(
 )
 
 
-def before_another(text: str) -> str:
-    """A text without its last clause, where that names another thing that is only to be excluded or would look otherwise."""
+def before_another(text: str) -> tuple[str, str]:
+    """A text without its last clause, and what that names as only to be excluded, or as a thing that would look otherwise.
+
+    What is named is "" where the text has no such clause.
+    """
     match = _OTHERWISE.search(text) if len(text) < 300 else None
-    return text[: match.start()] if match and match.start() > 2 and not _BETTER.search(match[0]) else text
+    found = match and match.start() > 2 and not _BETTER.search(match[0])
+    return (text[: match.start()], match["thing"]) if match and found else (text, "")
 
 
 def head_of(text: str) -> str:

@@ -9,7 +9,7 @@ from medrl.types import Problem, Verdict
 from medrl.verifiers.choice_labels import chosen_labels
 from medrl.verifiers.extract import Extracted
 from medrl.verifiers.normalise import normal
-from medrl.verifiers.polarity import asks_no, contradicts, stance
+from medrl.verifiers.polarity import NARROWS, asks_no, contradicts, stance
 from medrl.verifiers.reading import AnswerVerifier
 from medrl.verifiers.wording import last_sentence
 
@@ -163,9 +163,10 @@ _ASKS_HAN = re.compile(
     re.DOTALL,
 )
 _VERB = re.compile(
-    r"(?:it|they|he|she|this|these) (?P<verb>is|are|was|were|does|do|did|can|should|must|will|has|have)"
+    r"(?P<who>it|they|he|she|this|these) (?P<verb>is|are|was|were|does|do|did|can|should|must|will|has|have)"
     r"(?P<no>n't|'t| not|not)?(?: (?P<rest>[^?]*))?"
 )
+_OF_THINGS = re.compile("contraindicated|forbidden|prohibited|unsafe|safe")  # no patient is
 # Whole answers that say a duty or a leave in other words: 必不可少, 没有必要, 没有不可以的理由.
 _SAID_HAN = re.compile(
     r"(?:(?P<must>(?:是)?必不可少的?|不可(?:缺少|或缺|缺)的?|(?:很|非常|十分)?有必要|势在必行|要|需|必须|应当|应该)|"
@@ -206,7 +207,9 @@ def echoed(text: str, question: str) -> Side | None:
     if match is None or not last.startswith(f"{match['verb']} "):
         return None
     rest, asked = normal(match["rest"] or ""), normal(last.rstrip("? "))
-    if _UNDOES.search(rest):
+    if match["who"] in ("he", "she") and _OF_THINGS.match(rest):
+        return None
+    if _UNDOES.search(rest) or (NARROWS.search(last) and not NARROWS.search(rest)):
         return None
     subject, found, behind = asked.rpartition(f" {rest}")
     held = not rest or (found and len(subject.split()) > 1 and _GOES_ON.fullmatch(behind))
