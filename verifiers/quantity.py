@@ -21,11 +21,12 @@ _POWER = (
 )
 # A number needs no space after a Chinese word (血糖为5.0), unless the word is of its own kind (第3, 三5).
 _OPENS = rf"(?:(?<![\w.])|(?<=[{CJK}])(?<![第零一二三四五六七八九十]))"
+_THOUSAND = "千(?![克卡米帕焦赫伏瓦])"  # which is a unit of its own
 _DIGITS = re.compile(
     rf"{_OPENS}(?P<sign>[-+])?"
     r"(?P<whole>\d{1,3}(?:,\d{3}){1,5}(?![\d,])|\d{1,3}(?: \d{3}){1,5}(?![\d ]?\d)|\d{1,25})"
     r"(?:(?P<point>[.·⋅,])(?P<decimals>\d{1,25}))?"
-    rf"(?:{_POWER}| ?(?P<han>[百千万亿]{{1,2}})| ?(?P<word>thousand|million|billion)\b|(?P<half>半))?"
+    rf"(?:{_POWER}| ?(?P<han>(?:[百万亿]|{_THOUSAND}){{1,2}})| ?(?P<word>thousand|million|billion)\b|(?P<half>半))?"
     r"(?:(?: ?/ ?| per | out of |(?<=\b1) in )(?P<below>\d{1,3}(?:,\d{3}){1,3}|\d{1,9})(?![\d.]| ?/|\^|,\d))?"
 )
 _PER = re.compile("[每/]")
@@ -36,7 +37,7 @@ _HAN_DIGIT = {c: i for i, c in enumerate("零一二三四五六七八九")} | {"
 _HAN_UNIT = {"十": 10, "百": 100, "千": 1000, "万": 10_000, "亿": 100_000_000}
 _HAN = re.compile(
     r"(?P<sign>负|零下)?(?:(?P<below>[一二三四五六七八九十百千万]{1,6})分之)?"
-    r"(?P<whole>[零〇一二两三四五六七八九十百千万亿]{1,16}|半)(?:点(?P<decimals>[零〇一二三四五六七八九]{1,12}))?"
+    rf"(?P<whole>(?:[零〇一二两三四五六七八九十百万亿]|{_THOUSAND}){{1,16}}|半)(?:点(?P<decimals>[零〇一二三四五六七八九]{{1,12}}))?"
 )
 _ONES = (
     "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen "

@@ -527,6 +527,8 @@ HOSTILE = [
     ("Should aspirin be restricted in this patient?", "No", "No, it must not be given"),
     ("Is there no need for antibiotics?", "No", "There is no need"),
     ("Is abrupt cessation safe?", "No", "It should be stopped"),
+    ("患者每日热量需要多少千卡？", "2800 kcal", "一千八百千卡"),
+    ("患者体重多少千克？", "2.06 kg", "六十二千克"),
 ]
 
 
