@@ -30,6 +30,7 @@ from medrl.verifiers.rates import (
     asks_daily,
     asks_dose,
     by_weight,
+    day_or_dose,
     is_acuity,
     is_timed,
     of_a_day,
@@ -117,8 +118,8 @@ class Number(AnswerVerifier):
             return pressure.decide(problem, pair, answer)
         wanted = reference_interval(problem)
         if wanted:
-            if asks_daily(problem.question) and PER_DOSE.search(answer.text):
-                return Verdict.abstain("how much a dose is, where that of a day is asked")
+            if day_or_dose(problem.question, answer.text):
+                return Verdict.abstain("a dose where that of a day is asked, or a total where a dose is")
             wanted, text = of_a_day(wanted, answer.text, problem.question)
             if asks_dose(problem.question) and not PER_DOSE.search(str(problem.reference)):
                 text = PER_DOSE.sub("", text).strip()
@@ -142,6 +143,9 @@ class Number(AnswerVerifier):
         for q in (q for found in back for q in found):
             if compare(problem, reference, q, self.relative_tolerance).outcome != finding.outcome:
                 return Verdict.abstain("what follows the answer may take it back")
+        part = day_or_dose(problem.question, answer.text) if finding.outcome == "right" else ""
+        if part:
+            return Verdict.abstain(f"{part!r} may make it a dose where a day is asked, or a total where a dose is")
         if finding.outcome == "right":
             for earlier in answer.earlier:
                 before = self._finding(problem, reference, earlier)

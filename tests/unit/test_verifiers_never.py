@@ -529,6 +529,18 @@ HOSTILE = [
     ("Is abrupt cessation safe?", "No", "It should be stopped"),
     ("患者每日热量需要多少千卡？", "2800 kcal", "一千八百千卡"),
     ("患者体重多少千克？", "2.06 kg", "六十二千克"),
+    ("阿莫西林每日总量是多少？", "1500 mg", "1500 mg/次"),
+    ("阿莫西林每日总量是多少？", "1500 mg", "1500mg，一天三次"),
+    ("阿莫西林每日总量是多少？", "1500 mg", "1500 mg（一天三次）"),
+    ("小儿头孢每日剂量是多少mg/kg？", "50 mg/kg", "50 mg/kg/次"),
+    ("小儿头孢每日剂量是多少mg/kg？", "50 mg/kg", "50 mg/kg，每日三次"),
+    ("阿莫西林每次剂量是多少？", "500 mg", "共500 mg，分三次"),
+    ("布洛芬每次多少mg？", "400 mg", "总共400 mg"),
+    ("布洛芬每次多少mg？", "400 mg", "400 mg，分两次"),
+    ("What is the single dose?", "1500 mg", "1500 mg in total"),
+    ("What is the single dose?", "1500 mg", "1500 mg in three divided doses"),
+    ("What is the total daily dose?", "500 mg", "500 mg three times daily"),
+    ("What is the total daily dose?", "500 mg", "500 mg per dose"),
 ]
 
 
