@@ -140,17 +140,17 @@ def day_or_dose(question: str, text: str) -> str:
     if asks_dose(question):
         found = _IS_TOTAL.search(text)
         return found[0] if found else ""
-    if not asks_daily(question) or not any(_is_amount(q) for q in quantities(text)):
+    amounts = [q for q in quantities(text) if q.unit and any(dimension in _AMOUNTS for dimension, _ in q.unit.dims)]
+    if not asks_daily(question) or not amounts or _ASKS_HOURLY.search(question):
         return ""
     each = _IS_DOSE.search(text)
     often = next((one for one in frequencies(text)[0] if 0 < one.high < _DAY), None)
     return each[0] if each else "more than one dose a day" if often else ""
 
 
-def _is_amount(quantity: Quantity) -> bool:
-    return quantity.unit is not None and any(dimension in _AMOUNTS for dimension, _ in quantity.unit.dims)
-
-
+_ASKS_HOURLY = re.compile(
+    r"(?:(?:/ ?|per |an |each )(?:h|hr|hour|min|minute)\b|[/每](?:小时|分钟))[^.?？]{0,30}[.?？]?\s*$", re.IGNORECASE
+)
 _AMOUNTS = frozenset(
     ("mass", "volume", "activity", "amount", "charge", "energy", "tablets", "capsules", "drops", "puffs")
 )
