@@ -233,12 +233,32 @@ def _value(
             return Finding("right", f"{shown} is {wanted}, before it was rounded")
         return Finding("abstain", f"{shown} may be {wanted}, before it was rounded")
     if given.above is not None and given.above == reference.number and unit is None:
-        if _SCORED.search(problem.question) and given.below and given.below >= given.above:
+        if _SCORED.search(problem.question) and given.below == _highest(problem.question):
             return Finding("right", f"{given.above} out of {given.below} is the score {wanted}")
         return Finding("abstain", f"{given.above}/{given.below} may be a score or a fraction")
     if unit and not unit.dims and theirs is None and given.number == reference.number:
         return Finding("abstain", f"{shown} may be a percentage or a plain number")
     return Finding("wrong", f"{shown} is not {wanted}")
+
+
+_HIGHEST = tuple(
+    (re.compile(names, re.IGNORECASE), points)
+    for names, points in (
+        (r"\bapgar|阿普加|\balvarado|\bpain\b|疼痛|\bVAS\b|\bNRS\b", 10),
+        (r"\bGCS\b|glasgow coma|格拉斯哥昏迷|child[- ]?pugh", 15),
+        (r"\bMMSE\b|mini[- ]mental|\bMoCA\b|montreal cognitive|简易精神状态", 30),
+        (r"\bNIHSS\b", 42),
+        (r"CHA2DS2|HAS-BLED", 9),
+        (r"CURB-65", 5),
+        (r"\bSOFA\b", 24),
+        (r"\bqSOFA\b", 3),
+    )
+)
+
+
+def _highest(question: str) -> int:
+    """The most points of the score that a question asks for, or 0."""
+    return next((points for names, points in _HIGHEST if names.search(question)), 0)
 
 
 def _is_converted(problem: Problem, given: Quantity, unit: Unit, value: Fraction) -> bool:

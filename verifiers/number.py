@@ -6,6 +6,7 @@ readers of their own; what mixes them, dates and unknown units are left to the n
 
 import re
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from functools import lru_cache
 from typing import ClassVar
 
@@ -61,7 +62,7 @@ _OFTEN = re.compile(
 # What changes a number when it stands just before it, whoever says it, and what may follow one and leave it as it is.
 _CHANGES = re.compile(
     r"(?:[-+×*·/√^\d]|\b(?:x|half|double|twice|triple|times|log|ln|within|not|minus|plus|two|three|four|ten)(?: of| a| the)?|"
-    r"[负倍半]|每(?:(?:公斤|千克|kg)(?:体重)?|平方米|片|支|瓶)|[每单一两双]侧|各|次共)\s*$",
+    r"[负倍半多]|每(?:(?:公斤|千克|kg)(?:体重)?|平方米|片|支|瓶)|[每单一两双]侧|各|次共)\s*$",
     re.IGNORECASE,
 )
 _FOLLOWS = frozenset(
@@ -183,7 +184,8 @@ class Number(AnswerVerifier):
         return Finding("abstain", "the answer does not say of what it is an amount") if open_ else finding
 
     def _amount(self, problem: Problem, reference: Quantity, text: str) -> Finding:
-        inside = [quantities(part) for part in _ASIDE.findall(plain(text).rpartition("=")[2])] if "(" in text else []
+        written = plain(text)
+        inside = [_added(part) for part in _ASIDE.findall(written.rpartition("=")[2])] if "(" in written else []
         text = as_asked(problem, reference, _concluded(_total_of(_core(text))))
         some = _SOME_OF_IT.search(text)
         if some and quantities(text[: some.start()]):
@@ -235,7 +237,7 @@ class Number(AnswerVerifier):
             return Finding("abstain", f"{often[0]!r} may be part of the unit")
         if findings[-1].outcome != "right":
             return findings[-1]
-        if any(compare(problem, reference, q[0], self.relative_tolerance).outcome == "wrong" for q in inside if q):
+        if any(compare(problem, reference, q, self.relative_tolerance).outcome == "wrong" for q in inside if q):
             return Finding("abstain", "another number stands in parentheses")
         others = [(q.base, q.unit.dims) for q in found if q.unit and q.unit.dims and q not in same] if same else []
         named = {(q.base, q.unit.dims) for q in quantities(plain(problem.question)) if q.unit} if others else set()
@@ -288,6 +290,13 @@ def _total_of(text: str) -> str:
 _TOTAL = re.compile(r"(?:共|总|合计|\b(?:total(?:s|ling)?|altogether|overall|sum)\b)[^\d,，;；]{0,12}$", re.IGNORECASE)
 _IN_TOTAL = re.compile(r"[^\d,，;；]{0,4}\b(?:in total|altogether|overall|all told)\b", re.IGNORECASE)
 _ASKS_TOTAL = re.compile(r"总|一共|合计|\b(?:total|altogether|overall|whole)\b", re.IGNORECASE)
+
+
+def _added(text: str) -> Quantity | None:
+    """The first quantity of what stands in parentheses, or what its parts add up to: 2+2+1+1+1."""
+    found = quantities(text)
+    added = len(found) > 1 and text.count("+") == len(found) - 1
+    return replace(found[0], number=sum((q.number for q in found), Fraction(0))) if added else next(iter(found), None)
 
 
 def _sum(text: str, found: list[Quantity]) -> Quantity | None:

@@ -39,6 +39,8 @@ _HAN = re.compile(
     r"(?P<sign>负|零下)?(?:(?P<below>[一二三四五六七八九十百千万]{1,6})分之)?"
     rf"(?P<whole>(?:[零〇一二两三四五六七八九十百万亿]|{_THOUSAND}){{1,16}}|半)(?:点(?P<decimals>[零〇一二三四五六七八九]{{1,12}}))?"
 )
+# 二十零五, 三百二五, 二三十: no number, or several.
+_NO_NUMERAL = re.compile("[一二两三四五六七八九]{2}[十百千万亿]|[十百千][一二两三四五六七八九]{2}|十零|零[百千万亿]")
 _ONES = (
     "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen "
     "seventeen eighteen nineteen"
@@ -224,7 +226,7 @@ def quantities(text: str) -> list[Quantity]:
 
 def _scanned(text: str) -> list[Quantity]:
     found = _scan(text, _DIGITS, _from_digits) if _DIGIT.search(text) else []
-    if not found and not text.isascii():
+    if not found and not text.isascii() and not _NO_NUMERAL.search(text):
         found = _scan(text, _HAN, _from_han)
     if not found and _HINT.search(text.lower()):
         found = _scan(text, _WORDS, _from_words)
