@@ -132,6 +132,8 @@ def _plain(text: str) -> str:
                 text = _PER_KG.sub(_by_weight, text)
             text = _RATE.sub(r"\2\3/\1", text)
             text = _RATE_HAN.sub(r"\g<n>\g<unit>/\g<time>", text)
+        if "斤" in text and "两" in text:
+            text = _LIANG.sub(r"\1.\2斤", text)
         if "次方" in text:
             text = _HAN_POWER.sub(lambda m: f"10^{han_number(m[1]) if m[1] in _HAN_DIGIT else m[1]}", text)
     if not _DIGIT.search(text):
@@ -173,6 +175,7 @@ _FORMAL = dict(zip("壹贰叁肆伍柒捌玖拾佰仟", "一二三四五七八�
 _SIGNS = str.maketrans({**dict.fromkeys("‐‑‒–−", "-"), "µ": "μ", "廿": "二十", "卅": "三十", **_FORMAL})
 _HAN_RATIO = re.compile("(?<![点第])([一二两三四五六七八九十百千万]{1,8})比([一二两三四五六七八九十百千万]{1,8})(?!点)")
 _DEGREES = re.compile(r"(摄氏|华氏)(?:度)? ?([\d.]{1,12}|[零一二三四五六七八九十百点]{1,8})度?")
+_LIANG = re.compile(r"(?<![\d.])(\d{1,2})斤(\d)两")  # a 两 is a tenth of a 斤
 _DIGIT = re.compile(r"\d")
 _NUMERAL = re.compile(r"[\d零〇一二两三四五六七八九十百千万亿半]")
 _NAKED = re.compile(r"(?<![^\s(=<>≤≥~±+-])\.(?=\d)")  # .5
