@@ -529,6 +529,12 @@ HOSTILE = [
     ("Is abrupt cessation safe?", "No", "It should be stopped"),
     ("患者每日热量需要多少千卡？", "2800 kcal", "一千八百千卡"),
     ("患者体重多少千克？", "2.06 kg", "六十二千克"),
+    ("Which gene is mutated in neurofibromatosis type 1?", "NF1", "neurofibromatosis type 1"),
+    ("Which gene is mutated?", "MEN1", "MEN 1 syndrome"),
+    ("Which gene is mutated?", "VHL", "von Hippel-Lindau disease"),
+    ("Which gene is mutated?", "VHL", "VHL disease"),
+    ("Which gene is mutated?", "VHL", "von Hippel Lindau"),
+    ("出生体重多少？", "3 kg", "6斤4两"),
     ("诊断？", "贝尔征", "贝尔症"),
     ("诊断？", "帕金森病", "帕金森征"),
     ("诊断？", "雷诺征", "雷诺症"),
@@ -695,3 +701,24 @@ def test_an_option_of_which_what_is_asked_is_said_is_accepted(
 @pytest.mark.parametrize("text", ["20/200", "6/60", "0.1", "The visual acuity is 20/200."])
 def test_a_visual_acuity_on_another_scale_is_accepted(text: str) -> None:
     assert RULE.verify(Problem("1", ask("Visual acuity?"), "20/200"), text).score == 1.0
+
+
+@pytest.mark.parametrize(
+    ("question", "reference", "text"),
+    [
+        ("患者每日热量需要多少千卡？", "1800 kcal", "一千八百千卡"),
+        ("患者体重多少千克？", "62 kg", "六十二千克"),
+        ("出生体重多少？", "3.2 kg", "6斤4两"),
+        ("阿莫西林每日总量是多少？", "1500 mg", "每日1500 mg，分三次"),
+        ("Apgar评分是多少分？", "7", "7分（2+2+1+1+1）"),
+        ("Apgar评分是多少分？", "7", "7/10"),
+        ("Which gene is mutated?", "NF1", "the NF1 gene"),
+    ],
+)
+def test_a_right_amount_or_gene_beside_these_is_accepted(question: str, reference: str, text: str) -> None:
+    assert RULE.verify(Problem("1", ask(question), reference), text).score == 1.0
+
+
+@pytest.mark.parametrize(("reference", "text"), [("未结合胆红素", "非结合胆红素"), ("非典型", "不典型")])
+def test_one_negation_for_another_is_not_rejected(reference: str, text: str) -> None:
+    assert RULE.verify(Problem("1", ask("检查结果是哪一种？"), reference), text).score != 0.0
