@@ -26,8 +26,6 @@ _CONVERSION = re.compile(
     re.IGNORECASE,
 )
 _RATIO = re.compile(r"\d[\d,]{0,12} ?: ?\d[\d,]{0,12}")
-# What a score counts to: 7 of 15 is no Apgar score.
-_FULL_SCORES = {"apgar": 10, "gcs": 15, "glasgow": 15, "mmse": 30, "moca": 30, "bishop": 13, "braden": 23, "nihss": 42}
 _POINTS = re.compile(r"评分|得分|[多几]少?分|分值|总分|量表|\bscores?\b|\bGCS\b|\bapgar\b|\bpoints?\b", re.IGNORECASE)
 _DIFFERENCE = re.compile(
     r"\b(?:rise|rose|risen|rising|fall|fell|fallen|falling|drop|dropped|gradient|differ\w*|chang\w+|increas\w+|decreas\w+|"
@@ -235,13 +233,35 @@ def _value(
             return Finding("right", f"{shown} is {wanted}, before it was rounded")
         return Finding("abstain", f"{shown} may be {wanted}, before it was rounded")
     if given.above is not None and given.above == reference.number and unit is None:
-        full = next((most for name, most in _FULL_SCORES.items() if name in problem.question.casefold()), given.below)
-        if _SCORED.search(problem.question) and given.below and given.below >= given.above and given.below == full:
+        if _SCORED.search(problem.question) and given.below == _highest(problem.question):
             return Finding("right", f"{given.above} out of {given.below} is the score {wanted}")
         return Finding("abstain", f"{given.above}/{given.below} may be a score or a fraction")
     if unit and not unit.dims and theirs is None and given.number == reference.number:
         return Finding("abstain", f"{shown} may be a percentage or a plain number")
     return Finding("wrong", f"{shown} is not {wanted}")
+
+
+# What a score counts to: 7 of 15 is no Apgar score.
+_HIGHEST = tuple(
+    (re.compile(names, re.IGNORECASE), points)
+    for names, points in (
+        (r"\bapgar|阿普加|\balvarado|\bpain\b|疼痛|\bVAS\b|\bNRS\b", 10),
+        (r"\bGCS\b|glasgow coma|格拉斯哥昏迷|child[- ]?pugh", 15),
+        (r"\bMMSE\b|mini[- ]mental|\bMoCA\b|montreal cognitive|简易精神状态", 30),
+        (r"\bNIHSS\b", 42),
+        (r"CHA2DS2|HAS-BLED", 9),
+        (r"CURB-65", 5),
+        (r"\bSOFA\b", 24),
+        (r"\bbishop\b", 13),
+        (r"\bbraden\b", 23),
+        (r"\bqSOFA\b", 3),
+    )
+)
+
+
+def _highest(question: str) -> int:
+    """The most points of the score that a question asks for, or 0."""
+    return next((points for names, points in _HIGHEST if names.search(question)), 0)
 
 
 def _is_converted(problem: Problem, given: Quantity, unit: Unit, value: Fraction) -> bool:

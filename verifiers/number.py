@@ -6,6 +6,7 @@ readers of their own; what mixes them, dates and unknown units are left to the n
 
 import re
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from functools import lru_cache
 from typing import ClassVar
 
@@ -30,6 +31,7 @@ from medrl.verifiers.rates import (
     asks_daily,
     asks_dose,
     by_weight,
+    day_or_dose,
     is_acuity,
     is_timed,
     of_a_day,
@@ -60,7 +62,7 @@ _OFTEN = re.compile(
 # What changes a number when it stands just before it, whoever says it, and what may follow one and leave it as it is.
 _CHANGES = re.compile(
     r"(?:[-+×*·/√^\d]|\b(?:x|half|double|twice|triple|times|log|ln|within|not|minus|plus|two|three|four|ten)(?: of| a| the)?|"
-    r"[负倍半]|每(?:(?:公斤|千克|kg)(?:体重)?|平方米|片|支|瓶)|[每单一两双]侧|各|次共)\s*$",
+    r"[负倍半多]|每(?:(?:公斤|千克|kg)(?:体重)?|平方米|片|支|瓶)|[每单一两双]侧|各|次共)\s*$",
     re.IGNORECASE,
 )
 _FOLLOWS = frozenset(
@@ -117,8 +119,8 @@ class Number(AnswerVerifier):
             return pressure.decide(problem, pair, answer)
         wanted = reference_interval(problem)
         if wanted:
-            if asks_daily(problem.question) and PER_DOSE.search(answer.text):
-                return Verdict.abstain("how much a dose is, where that of a day is asked")
+            if day_or_dose(problem.question, answer.text):
+                return Verdict.abstain("a dose where that of a day is asked, or a total where a dose is")
             wanted, text = of_a_day(wanted, answer.text, problem.question)
             if asks_dose(problem.question) and not PER_DOSE.search(str(problem.reference)):
                 text = PER_DOSE.sub("", text).strip()
@@ -142,6 +144,9 @@ class Number(AnswerVerifier):
         for q in (q for found in back for q in found):
             if compare(problem, reference, q, self.relative_tolerance).outcome != finding.outcome:
                 return Verdict.abstain("what follows the answer may take it back")
+        part = day_or_dose(problem.question, answer.text) if finding.outcome == "right" else ""
+        if part:
+            return Verdict.abstain(f"{part!r} may make it a dose where a day is asked, or a total where a dose is")
         if finding.outcome == "right":
             for earlier in answer.earlier:
                 before = self._finding(problem, reference, earlier)
@@ -179,9 +184,10 @@ class Number(AnswerVerifier):
         return Finding("abstain", "the answer does not say of what it is an amount") if open_ else finding
 
     def _amount(self, problem: Problem, reference: Quantity, text: str) -> Finding:
-        if _another_count(problem.question, text, reference):
-            return Finding("abstain", "its parts come to another sum, or it counts something")
-        inside = [quantities(part) for part in _ASIDE.findall(plain(text).rpartition("=")[2])] if "(" in text else []
+        if reference.unit is None and not reference.below and _counts_otherwise(problem.question, text):
+            return Finding("abstain", "it counts something, or says a ratio of equal parts")
+        written = plain(text)
+        inside = [_added(part) for part in _ASIDE.findall(written.rpartition("=")[2])] if "(" in written else []
         text = as_asked(problem, reference, _concluded(_total_of(_core(text))))
         some = _SOME_OF_IT.search(text)
         if some and quantities(text[: some.start()]):
@@ -233,7 +239,7 @@ class Number(AnswerVerifier):
             return Finding("abstain", f"{often[0]!r} may be part of the unit")
         if findings[-1].outcome != "right":
             return findings[-1]
-        if any(compare(problem, reference, q[0], self.relative_tolerance).outcome == "wrong" for q in inside if q):
+        if any(compare(problem, reference, q, self.relative_tolerance).outcome == "wrong" for q in inside if q):
             return Finding("abstain", "another number stands in parentheses")
         others = [(q.base, q.unit.dims) for q in found if q.unit and q.unit.dims and q not in same] if same else []
         named = {(q.base, q.unit.dims) for q in quantities(plain(problem.question)) if q.unit} if others else set()
@@ -288,22 +294,23 @@ _IN_TOTAL = re.compile(r"[^\d,，;；]{0,4}\b(?:in total|altogether|overall|all 
 _ASKS_TOTAL = re.compile(r"总|一共|合计|\b(?:total|altogether|overall|whole)\b", re.IGNORECASE)
 
 
-def _another_count(question: str, text: str, reference: Quantity) -> bool:
-    """Whether a sum in parentheses is not the reference, or a ratio is given as 9:9 or as so many patients."""
-    if reference.unit is not None or reference.below:
-        return False
-    sums = (sum(map(int, re.findall(r"\d+", part[1]))) for part in _SUM_ASIDE.finditer(text))
-    return any(one != reference.number for one in sums) or bool(
-        _EVEN.search(text) or (_A_RATIO.search(question) and _PATIENTS.search(text))
-    )
+def _counts_otherwise(question: str, text: str) -> bool:
+    """Whether a ratio is given as 9:9, or as so many patients."""
+    return bool(_EVEN.search(text) or (_A_RATIO.search(question) and _PATIENTS.search(text)))
 
 
-_SUM_ASIDE = re.compile(r"[(（]\s*(\d{1,3}(?:\s*[+＋]\s*\d{1,3}){1,12})\s*[)）]")
 _A_RATIO = re.compile(r"\b(?:odds|ratio|relative risk)\b|比值|危险度", re.IGNORECASE)
 _PATIENTS = re.compile(
     r"\d\s*(?:patients|people|persons|women|men|children|cases|controls)\b|\d\s*[名例个位]", re.IGNORECASE
 )
 _EVEN = re.compile(r"(?<![\d:])(\d{1,4})\s?[:：]\s?\1(?![\d:])")
+
+
+def _added(text: str) -> Quantity | None:
+    """The first quantity of what stands in parentheses, or what its parts add up to: 2+2+1+1+1."""
+    found = quantities(text)
+    added = len(found) > 1 and text.count("+") == len(found) - 1
+    return replace(found[0], number=sum((q.number for q in found), Fraction(0))) if added else next(iter(found), None)
 
 
 def _sum(text: str, found: list[Quantity]) -> Quantity | None:

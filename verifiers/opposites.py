@@ -142,6 +142,8 @@ def opposed(answer: Sequence[str], term: Sequence[str]) -> bool:
             return True
     if NEGATIONS.isdisjoint(answer) and NEGATIONS.isdisjoint(term):
         return False
+    if len(answer) == len(term) and all(a == t or {a, t} <= NEGATIONS for a, t in zip(answer, term, strict=True)):
+        return False  # 非结合, 未结合
     return [w for w in answer if w not in NEGATIONS] == [w for w in term if w not in NEGATIONS]
 
 

@@ -21,11 +21,12 @@ _POWER = (
 )
 # A number needs no space after a Chinese word (血糖为5.0), unless the word is of its own kind (第3, 三5).
 _OPENS = rf"(?:(?<![\w.])|(?<=[{CJK}])(?<![第零一二三四五六七八九十]))"
+_THOUSAND = "千(?![克卡米帕焦赫伏瓦])"  # which is a unit of its own
 _DIGITS = re.compile(
     rf"{_OPENS}(?P<sign>[-+])?"
     r"(?P<whole>\d{1,3}(?:,\d{3}){1,5}(?![\d,])|\d{1,3}(?: \d{3}){1,5}(?![\d ]?\d)|\d{1,25})"
     r"(?:(?P<point>[.·⋅,])(?P<decimals>\d{1,25}))?"
-    rf"(?:{_POWER}| ?(?P<han>[百千万亿]{{1,2}})| ?(?P<word>thousand|million|billion)\b|(?P<half>半))?"
+    rf"(?:{_POWER}| ?(?P<han>(?:[百万亿]|{_THOUSAND}){{1,2}})| ?(?P<word>thousand|million|billion)\b|(?P<half>半))?"
     r"(?:(?: ?/ ?| per | out of |(?<=\b1) in )(?P<below>\d{1,3}(?:,\d{3}){1,3}|\d{1,9})(?![\d.]| ?/|\^|,\d))?"
 )
 _PER = re.compile("[每/]")
@@ -36,8 +37,10 @@ _HAN_DIGIT = {c: i for i, c in enumerate("零一二三四五六七八九")} | {"
 _HAN_UNIT = {"十": 10, "百": 100, "千": 1000, "万": 10_000, "亿": 100_000_000}
 _HAN = re.compile(
     r"(?P<sign>负|零下)?(?:(?P<below>[一二三四五六七八九十百千万]{1,6})分之)?"
-    r"(?P<whole>[零〇一二两三四五六七八九十百千万亿]{1,16}|半)(?:点(?P<decimals>[零〇一二三四五六七八九]{1,12}))?"
+    rf"(?P<whole>(?:[零〇一二两三四五六七八九十百万亿]|{_THOUSAND}){{1,16}}|半)(?:点(?P<decimals>[零〇一二三四五六七八九]{{1,12}}))?"
 )
+# 二十零五, 三百二五, 二三十: no number, or several.
+_NO_NUMERAL = re.compile("[一二两三四五六七八九]{2}[十百千万亿]|[十百千][一二两三四五六七八九]{2}|十零|零[百千万亿]")
 _ONES = (
     "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen "
     "seventeen eighteen nineteen"
@@ -129,6 +132,8 @@ def _plain(text: str) -> str:
                 text = _PER_KG.sub(_by_weight, text)
             text = _RATE.sub(r"\2\3/\1", text)
             text = _RATE_HAN.sub(r"\g<n>\g<unit>/\g<time>", text)
+        if "斤" in text and "两" in text:
+            text = _LIANG.sub(r"\1.\2斤", text)
         if "次方" in text:
             text = _HAN_POWER.sub(lambda m: f"10^{han_number(m[1]) if m[1] in _HAN_DIGIT else m[1]}", text)
     if not _DIGIT.search(text):
@@ -170,6 +175,7 @@ _FORMAL = dict(zip("壹贰叁肆伍柒捌玖拾佰仟", "一二三四五七八�
 _SIGNS = str.maketrans({**dict.fromkeys("‐‑‒–−", "-"), "µ": "μ", "廿": "二十", "卅": "三十", **_FORMAL})
 _HAN_RATIO = re.compile("(?<![点第])([一二两三四五六七八九十百千万]{1,8})比([一二两三四五六七八九十百千万]{1,8})(?!点)")
 _DEGREES = re.compile(r"(摄氏|华氏)(?:度)? ?([\d.]{1,12}|[零一二三四五六七八九十百点]{1,8})度?")
+_LIANG = re.compile(r"(?<![\d.])(\d{1,2})斤(\d)两")  # a 两 is a tenth of a 斤
 _DIGIT = re.compile(r"\d")
 _NUMERAL = re.compile(r"[\d零〇一二两三四五六七八九十百千万亿半]")
 _NAKED = re.compile(r"(?<![^\s(=<>≤≥~±+-])\.(?=\d)")  # .5
@@ -223,7 +229,7 @@ def quantities(text: str) -> list[Quantity]:
 
 def _scanned(text: str) -> list[Quantity]:
     found = _scan(text, _DIGITS, _from_digits) if _DIGIT.search(text) else []
-    if not found and not text.isascii():
+    if not found and not text.isascii() and not _NO_NUMERAL.search(text):
         found = _scan(text, _HAN, _from_han)
     if not found and _HINT.search(text.lower()):
         found = _scan(text, _WORDS, _from_words)

@@ -6,6 +6,7 @@ from functools import lru_cache
 
 from medrl.types import Problem
 from medrl.verifiers import ratios
+from medrl.verifiers.frequency import frequencies
 from medrl.verifiers.intervals import Interval
 from medrl.verifiers.patterns import Pattern
 from medrl.verifiers.quantity import Quantity, plain, quantities
@@ -121,6 +122,39 @@ def asks_daily(question: str) -> bool:
         if q.unit and ("time", -1) in q.unit.dims:
             text = f"{text[: q.span[0]]};{text[q.span[1] :]}"
     return bool(DAILY.search(text)) and not asks_dose(question)
+
+
+_IS_TOTAL = re.compile(
+    r"[共总]|合计|分[成为]?[一二两三四五六\d]?次|\b(?:total|altogether|overall|divided|split)\b|"
+    r"\b(?:in|into|over|as) (?:two|three|four|five|six|[2-6])\b",
+    re.IGNORECASE,
+)
+_IS_DOSE = re.compile(
+    r"/ ?(?:次|剂|dose)|[每单一][次剂]|\b(?:per|each|every|single|a|one) (?:dose|time|injection)\b", re.IGNORECASE
+)
+
+
+def day_or_dose(question: str, text: str) -> str:
+    """What in an answer may make it one dose where that of a day is asked, or a total where one dose is, or ""."""
+    text = plain(text).rpartition("=")[2]
+    if asks_dose(question):
+        found = _IS_TOTAL.search(text)
+        return found[0] if found else ""
+    amounts = [q for q in quantities(text) if q.unit and any(dimension in _AMOUNTS for dimension, _ in q.unit.dims)]
+    if not asks_daily(question) or not amounts or _ASKS_HOURLY.search(question):
+        return ""
+    each = _IS_DOSE.search(text)
+    often = next((one for one in frequencies(text)[0] if 0 < one.high < _DAY), None)
+    return each[0] if each else "more than one dose a day" if often else ""
+
+
+_ASKS_HOURLY = re.compile(
+    r"(?:(?:/ ?|per |an |each )(?:h|hr|hour|min|minute)\b|[/每](?:小时|分钟))[^.?？]{0,30}[.?？]?\s*$", re.IGNORECASE
+)
+_AMOUNTS = frozenset(
+    ("mass", "volume", "activity", "amount", "charge", "energy", "tablets", "capsules", "drops", "puffs")
+)
+_DAY = 86400  # seconds
 
 
 def by_weight(problem: Problem, quantity: Quantity) -> Quantity:

@@ -51,6 +51,8 @@ class Text(VocabularyVerifier):
             return Verdict.abstain("the abbreviation is spelt out as something else")
         if verdict.score == 1.0 and _parts_prefix(answer.text, wanted):
             return Verdict.abstain('a prefix of the reference stands as a word of its own: "in direct"')
+        if verdict.score == 1.0 and _disease_of_gene(problem, answer.text):
+            return Verdict.abstain("a disease, which may have its gene's name, where the gene is asked")
         if verdict.score == 1.0 and any(found_after_all(wanted.terms[0], one) for one in (answer.text, *answer.after)):
             return Verdict.abstain("what is said to be absent is found after all")
         return verdict if verdict.score != 1.0 else _beside(problem, answer, wanted, known) or verdict
@@ -76,6 +78,27 @@ def _spelt_out_as_another(text: str, wanted: Wanted, known: Vocabulary) -> bool:
     return False
 
 
+def _disease_of_gene(problem: Problem, text: str) -> bool:
+    """Whether an answer names a disease where a gene is asked by its symbol: neurofibromatosis type 1, of NF1."""
+    symbol = _SYMBOL.fullmatch(str(problem.reference).strip())
+    if not symbol or not _ASKS_GENE.search(problem.question) or _GENE.search(text):
+        return False
+    eponym = len(tokens(text)) > 2 and compact(symbol[1]) not in compact(text)  # von Hippel-Lindau, of VHL
+    return eponym or bool(_DISEASE.search(text))
+
+
+_SYMBOL = re.compile(r"(?:the )?([A-Z][A-Z0-9][A-Z0-9-]{0,8})(?: gene|基因)?", re.IGNORECASE)
+_ASKS_GENE = re.compile(
+    r"\b(?:which|what|name the|identify the) (?:(?!disease|disorder|syndrome|condition)[\w-]+ ){0,3}genes?\b|"
+    r"[哪何么][^，。？?病]{0,6}基因|基因[^，。？?]{0,6}[哪何么]",
+    re.IGNORECASE,
+)
+_DISEASE = re.compile(
+    r"disease|syndrome|disorder|neoplasia|tumou?r|cancer|deficien|dystrophy|(?:osis|oma|emia|itis|pathy)\b|"
+    r"\btype ?[\dIV]|[病症征瘤癌]",
+    re.IGNORECASE,
+)
+_GENE = re.compile(r"\bgenes?\b|基因", re.IGNORECASE)
 _SPELT_OUT = re.compile(r"(?<![A-Za-z])[A-Z][A-Za-z]{0,2}[A-Z0-9]{1,4} ?[(（](?P<name>[^()（）]{1,60})[)）]")
 
 

@@ -71,7 +71,9 @@ def misspelt(text: str, name: str) -> bool:
     if len(one) != len(other) or len(one) < 3:
         return False
     strange = [(a, b) for a, b in zip(one, other, strict=True) if a != b]
-    return len(strange) == 1 and strange[0][1] in _ALIKE.get(strange[0][0], "")
+    if len(strange) != 1 or strange[0][1] not in _ALIKE.get(strange[0][0], ""):
+        return False
+    return strange[0][0] not in "征症" or "综合" in one  # 贝尔征 is a sign, 贝尔症 a palsy; 综合症 is 综合征
 
 
 def prepare(known: Vocabulary) -> None:

@@ -605,6 +605,37 @@ HOSTILE = [
     ("Should aspirin be restricted in this patient?", "No", "No, it must not be given"),
     ("Is there no need for antibiotics?", "No", "There is no need"),
     ("Is abrupt cessation safe?", "No", "It should be stopped"),
+    ("患者每日热量需要多少千卡？", "2800 kcal", "一千八百千卡"),
+    ("患者体重多少千克？", "2.06 kg", "六十二千克"),
+    ("Which gene is mutated in neurofibromatosis type 1?", "NF1", "neurofibromatosis type 1"),
+    ("Which gene is mutated?", "MEN1", "MEN 1 syndrome"),
+    ("Which gene is mutated?", "VHL", "von Hippel-Lindau disease"),
+    ("Which gene is mutated?", "VHL", "VHL disease"),
+    ("Which gene is mutated?", "VHL", "von Hippel Lindau"),
+    ("出生体重多少？", "3 kg", "6斤4两"),
+    ("诊断？", "贝尔征", "贝尔症"),
+    ("诊断？", "帕金森病", "帕金森征"),
+    ("诊断？", "雷诺征", "雷诺症"),
+    ("体征？", "霍夫曼征", "霍夫曼症"),
+    ("体征？", "墨菲征", "墨菲症"),
+    ("吸烟者患肺癌的相对危险度为几倍？", "10", "多10倍"),
+    ("计数多少？", "25", "二十零五"),
+    ("计数多少？", "40", "三四十"),
+    ("Apgar评分是多少分？", "7", "7分（2+2+2+1+1）"),
+    ("Apgar评分是多少分？", "7", "7分（4分）"),
+    ("Apgar评分是多少分？", "7", "7/8"),
+    ("阿莫西林每日总量是多少？", "1500 mg", "1500 mg/次"),
+    ("阿莫西林每日总量是多少？", "1500 mg", "1500mg，一天三次"),
+    ("阿莫西林每日总量是多少？", "1500 mg", "1500 mg（一天三次）"),
+    ("小儿头孢每日剂量是多少mg/kg？", "50 mg/kg", "50 mg/kg/次"),
+    ("小儿头孢每日剂量是多少mg/kg？", "50 mg/kg", "50 mg/kg，每日三次"),
+    ("阿莫西林每次剂量是多少？", "500 mg", "共500 mg，分三次"),
+    ("布洛芬每次多少mg？", "400 mg", "总共400 mg"),
+    ("布洛芬每次多少mg？", "400 mg", "400 mg，分两次"),
+    ("What is the single dose?", "1500 mg", "1500 mg in total"),
+    ("What is the single dose?", "1500 mg", "1500 mg in three divided doses"),
+    ("What is the total daily dose?", "500 mg", "500 mg three times daily"),
+    ("What is the total daily dose?", "500 mg", "500 mg per dose"),
 ]
 
 
@@ -748,3 +779,24 @@ def test_an_option_of_which_what_is_asked_is_said_is_accepted(
 @pytest.mark.parametrize("text", ["20/200", "6/60", "0.1", "The visual acuity is 20/200."])
 def test_a_visual_acuity_on_another_scale_is_accepted(text: str) -> None:
     assert RULE.verify(Problem("1", ask("Visual acuity?"), "20/200"), text).score == 1.0
+
+
+@pytest.mark.parametrize(
+    ("question", "reference", "text"),
+    [
+        ("患者每日热量需要多少千卡？", "1800 kcal", "一千八百千卡"),
+        ("患者体重多少千克？", "62 kg", "六十二千克"),
+        ("出生体重多少？", "3.2 kg", "6斤4两"),
+        ("阿莫西林每日总量是多少？", "1500 mg", "每日1500 mg，分三次"),
+        ("Apgar评分是多少分？", "7", "7分（2+2+1+1+1）"),
+        ("Apgar评分是多少分？", "7", "7/10"),
+        ("Which gene is mutated?", "NF1", "the NF1 gene"),
+    ],
+)
+def test_a_right_amount_or_gene_beside_these_is_accepted(question: str, reference: str, text: str) -> None:
+    assert RULE.verify(Problem("1", ask(question), reference), text).score == 1.0
+
+
+@pytest.mark.parametrize(("reference", "text"), [("未结合胆红素", "非结合胆红素"), ("非典型", "不典型")])
+def test_one_negation_for_another_is_not_rejected(reference: str, text: str) -> None:
+    assert RULE.verify(Problem("1", ask("检查结果是哪一种？"), reference), text).score != 0.0
