@@ -43,9 +43,10 @@ class Patient:
             await asyncio.sleep(pause)
             pause = min(2 * pause, LONGEST)
             again = await self.scorer.score([groups[at] for at in lost], context)
+            before = sum(_failed(groups[at], scores[at]) for at in lost)
             for at, row in zip(lost, again, strict=True):
                 scores[at] = row
-            if len(self._lost(groups, scores)) < len(lost) and self.began is not None:
+            if sum(_failed(groups[at], scores[at]) for at in lost) < before and self.began is not None:
                 self.say(f"scored again, {time.monotonic() - self.began:.0f} seconds after the judge failed")
                 self.began = None
         self.worked |= len(lost) < len(groups)
@@ -55,17 +56,11 @@ class Patient:
         return self.scorer.statistics()
 
     def _lost(self, groups: Sequence[Group], scores: Sequence[Sequence[Score]]) -> list[int]:
-        """Places of groups that a judge failed on, in an outage by one rollout. What an engine broke off is not counted."""
-        bound = self.bound if self.began is None else 0.0
-        found = []
-        for at, (group, row) in enumerate(zip(groups, scores, strict=True)):
-            failed = sum(
-                score.value is None and score.status in ("error", "timeout") and rollout.finish_reason != "abort"
-                for rollout, score in zip(group.rollouts, row, strict=True)
-            )
-            if failed > bound * asked_of(row):
-                found.append(at)
-        return found
+        """Places of groups that a judge failed on, in an outage by one rollout."""
+        waits = self.began is not None and time.monotonic() - self.began < self.patience
+        bound = 0.0 if waits else self.bound
+        rows = enumerate(zip(groups, scores, strict=True))
+        return [at for at, (group, row) in rows if _failed(group, row) > bound * asked_of(row)]
 
     def _bears(self, row: Sequence[Score]) -> bool:
         """Whether to wait (longer) for what has these scores."""
@@ -78,3 +73,11 @@ class Patient:
             self.say(f"the judge fails; scoring again for at most {self.patience:g} seconds: {reason}")
         self.latest = now
         return now - self.began < self.patience
+
+
+def _failed(group: Group, row: Sequence[Score]) -> int:
+    """How many rollouts a judge failed on. What an engine broke off, no judge can mend."""
+    return sum(
+        score.value is None and score.status in ("error", "timeout") and rollout.finish_reason != "abort"
+        for rollout, score in zip(group.rollouts, row, strict=True)
+    )

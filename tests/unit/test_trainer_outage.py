@@ -21,10 +21,11 @@ from medrl.errors import RewardFailed
 from medrl.learners import Optimization
 from medrl.models import Policy
 from medrl.rewards import Reward, RewardContext, RubricReward, Scores
-from medrl.rollouts import believable
+from medrl.rollouts import Patient, believable
 from medrl.tracking import RunConsole, RunFolder
 from medrl.trainers import Trainer, TrainerSettings
 from medrl.types import Group, Problem, Response, Score, ScoredGroup, ask
+from medrl.verifiers.protocol import run_sync
 
 MakePolicy = Callable[..., Policy]
 RUBRIC = {"rubrics": [{"criterion": "Uses few vowels", "points": 1}]}
@@ -201,6 +202,26 @@ def test_what_can_never_be_scored_waits_once_and_not_at_each_step(make_policy: M
     trainer, _ = fitted(make_policy(), Down(never="p0"), steps=8, outage_patience=1.5)
     assert sum(lost for lost, _ in trainer.unscored) == 4 * 6  # an epoch is two steps
     assert time.monotonic() - started < 8.0
+
+
+def test_one_failure_that_an_outage_leaves_behind_is_not_waited_for(make_policy: MakePolicy) -> None:
+    """In an outage a group waits for each of its rollouts; once others are scored again, its own fault is its own."""
+    down, sleeps = [1], list[float]()
+
+    class Judge:
+        async def score(self, groups: Sequence[Group], context: RewardContext | None = None) -> Scores:
+            sleeps.append(time.monotonic())
+            good = 0 if down and down.pop() else 5
+            return [[Score(1.0)] * good + [Score(None, "error", reason="cannot")] * (6 - good) for _ in groups]
+
+        def statistics(self) -> dict[str, dict[str, Any]]:
+            return {}
+
+    patient = Patient(Judge(), 0.5, 60.0, lambda text: None)
+    patient.worked = True
+    group = Group(PROBLEMS[0], (Response("x"),) * 6)
+    ((*_, last),) = run_sync(patient.score([group]))
+    assert last.status == "error" and len(sleeps) == 2 and patient.began is None
 
 
 def test_a_judge_that_never_worked_is_told_at_once(make_policy: MakePolicy) -> None:
