@@ -17,7 +17,6 @@ from medrl.engines.vllm_start import prepare
 from medrl.errors import EngineFailed, LearnerLost, need
 from medrl.learners.deepspeed_learner import DeepSpeedLearner
 
-ray: Any = need("ray", "ray")
 GRACE_S = 10.0  # how long after one engine's fault the others' may show, and the collective may end
 
 
@@ -106,6 +105,7 @@ class EngineSteps:
 
     def _faults(self, asked: dict[Any, str], step: str, seconds: float, enough: int) -> list[tuple[bool, str]]:
         """Of those that fail within so many seconds: whether they died, and what they said. Who ends is asked no more."""
+        ray: Any = need("ray", "ray")  # here, for the light installation imports this module too
         found, until = list[tuple[bool, str]](), time.monotonic() + seconds
         while asked and len(found) < enough and (left := until - time.monotonic()) > 0:
             for ref in ray.wait(list(asked), timeout=left)[0]:

@@ -10,16 +10,18 @@ import logging
 import threading
 from collections.abc import Callable
 from concurrent.futures import CancelledError
+from typing import Any
 
-from medrl.cluster.carrier import Members, ray
+from medrl.cluster.carrier import Members
 from medrl.cluster.engine_desk import Desk
 from medrl.cluster.engine_slots import Slot, last_words
 from medrl.cluster.engines import RayEngines
 from medrl.cluster.fleet import ProbeSettings, Proof
 from medrl.cluster.learners import RayLearners
 from medrl.cluster.weights import Kind, RaySync
-from medrl.errors import EngineFailed, LearnerLost, MedrlError
+from medrl.errors import EngineFailed, LearnerLost, MedrlError, need
 
+ray: Any = need("ray", "ray")
 log = logging.getLogger("medrl.cluster")
 PATIENCE = 0.8  # of `hang_after`: the sender breaks off first, and only the engine that hangs stays in the step
 

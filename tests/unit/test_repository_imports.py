@@ -32,6 +32,13 @@ def modules_of(repository: Path, room: str) -> list[str]:
     return sorted(name for name in names if not name.endswith("__main__"))
 
 
+def test_a_run_begins_without_ray_vllm_and_deepspeed(repository: Path) -> None:
+    """As after `make demo`, which installs none of the three."""
+    hidden = "".join(f"sys.modules[{name!r}] = None\n" for name in ("ray", "vllm", "deepspeed"))
+    done = run_python(f"import sys\n{hidden}import medrl.cli, medrl.cluster, medrl.recipes.run", repository)
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.parametrize("room", ["verifiers", "rewards", "data", "interop", "sizing"])
 def test_light_rooms_import_without_torch(repository: Path, room: str) -> None:
     modules = modules_of(repository, room)
