@@ -5,12 +5,10 @@ Negations, modal verbs and verbs that stop something are read as operators, neve
 """
 
 import re
-from collections.abc import Iterable
 from functools import lru_cache
 from typing import Literal, NamedTuple, TypeAlias
 
 from medrl.verifiers.normalise import normal
-from medrl.verifiers.opposites import POLES
 from medrl.verifiers.patterns import Pattern
 from medrl.verifiers.wording import last_sentence
 
@@ -56,13 +54,13 @@ _DOUBTS = re.compile(
     r"但|除非|除外|不过|然而|虽|仅|只有|如果|若|有时|部分|视|慎|权衡|[?？吗呢]",
     re.IGNORECASE,
 )
-_CLAUSES = re.compile(
+CLAUSES = re.compile(
     r"[,，.。;；:：!！\n]|\s[-–—]+\s|——|\b(?:so|and|hence|therefore|thus)\b|"
     r" (?=(?:because|due to|owing to|until|since)\b)|(?:所以|因此|因而)"
 )
 _HAN_COMMA = re.compile("[,，]")
 _WHETHER = re.compile(r"[是能可应]否|有无|(.)[不没]\1")  # what stands before does not say what is asked
-_REASON = re.compile(r"^(?:because|since|as|given|due to|owing to|until)\b|^(?:因|由于|鉴于)", re.IGNORECASE)
+REASON = re.compile(r"^(?:because|since|as|given|due to|owing to|until)\b|^(?:因|由于|鉴于)", re.IGNORECASE)
 
 # What may be done, must be done, must not be done; two negations are read as one word where they make one thought.
 _HAN = re.compile(
@@ -84,7 +82,7 @@ _HAN = re.compile(
     r"拒绝|暂缓))?"
     r"(?P<rest>[^不没无非未停禁避忌否]{0,24})"
 )
-_GENERAL_HAN = re.compile(
+GENERAL_HAN = re.compile(
     r"继续|使用|服用|应用|给予|给药|进行|接受|采用|正常|照常|安全地?|用药|治疗|母乳|哺乳|用|给|行|服|做|的|了|地|它|其|"
     r"该药|药物?|本品|此药|来|进一步|吧|呢"
 )
@@ -123,7 +121,7 @@ _LATIN = re.compile(
     rf"are) (?:generally )?(?:safe|allowed|permitted|fine))"
     r")(?P<rest>(?: [a-z' -]{0,60})?)"
 )
-_GENERAL = frozenset(
+GENERAL = frozenset(
     "a an the it this them that be is to of for in on with at here safely as usual patient case drug medicine "
     "treatment therapy give use continue giving using continuing given used continued still do so taking".split()
 )
@@ -160,7 +158,7 @@ def stance(text: str, question: str) -> Stance | None:
         return None
     clauses = [
         part
-        for one in _CLAUSES.split(_unframed(text) if text.isascii() else text)
+        for one in CLAUSES.split(_unframed(text) if text.isascii() else text)
         if (part := one.strip(" *_\"'“”()（）"))
     ]
     if clauses and _MAYBE.fullmatch(clauses[-1]) and not any(_clause(one, last, _asks(last)) for one in clauses[:-1]):
@@ -176,7 +174,7 @@ def stance(text: str, question: str) -> Stance | None:
     asks = _asks(last)
     found: list[Stance] = []
     for number, clause in enumerate(clauses):
-        if _REASON.match(clause):
+        if REASON.match(clause):
             break
         one = _clause(clause, last, asks)
         if one is None and number == 0:
@@ -231,87 +229,6 @@ def _unframed(text: str) -> str:
     return _IS_HELD.sub("is ", _NOT_HELD.sub("is not ", text))
 
 
-_BANS = re.compile(
-    r"\b(?:(?:not|never|cannot|\w{2,6}n't) (?:\w+ ){0,2}?(?:be )?(?:giv\w+|us\w+|do\w*|perform\w*|continu\w+|tak\w+|start\w*|"
-    r"recommend\w*|safe|allowed|permitted|need\w*|necessary|indicated|required|advis\w+)|avoid\w*|stop\w*|withh[eo]ld\w*|"
-    r"discontinu\w+|refus\w+|postpon\w+|delay\w*|defer\w*|restrict\w*|contraindicat\w+|unsafe|forbidden|prohibited|harmful|dangerous|unnecessary)\b|"
-    r"禁(?!食)|避免|限制(?!型)|停(?:药|用|止|掉)|不(?:能|可以?|应|宜|得|建议|推荐|需|安全|必|允许)|无需|无须|勿",
-    re.IGNORECASE,
-)
-_ALLOWS = re.compile(
-    r"\b(?:safe|safely|allowed|permitted|fine|acceptable|recommended|indicated|necessary|needed|required|continued?|continues|"
-    r"proceed|go ahead|harmless|first[- ]choice|give|"
-    r"(?:can|may|could|should|must) (?:\w+ly |still |also )?be (?:giv\w+|us\w+|do\w*|perform\w*|tak\w+|start\w*))\b|"
-    r"可以|可(?:继续|安全|使用|用)|安全|继续|应(?:当|该|立即|尽快|予|使用)|必须|需要|推荐|建议|允许|(?<![不只功])能(?!否)",
-    re.IGNORECASE,
-)
-_CONTINUES = re.compile(r"(?:it|this|that|they|these|he|she|the (?:patient|drug|vaccine))\b", re.IGNORECASE)
-_JOINS = re.compile(r"^(?:but|and|so|then|because|as|since|though|although|但|而|因|所以|因此) ?")
-_CONTENT = re.compile(r"[a-z]{4,}|[\u3400-\u9fff]{2}")
-
-
-def contradicts(side: Side, tail: str, question: str) -> bool:
-    """Whether what follows a yes or no says the contrary of it: "Yes, it is safe" to "Is it contraindicated?"."""
-    last = last_sentence(question)
-    asked = _direction(last) or 1
-    known = set(_CONTENT.findall(last.casefold()))
-    for clause in _CLAUSES.split(tail[:300]):
-        if _REASON.match(clause.strip()):
-            break
-        clause = _JOINS.sub("", clause.strip().casefold())
-        says = _direction(clause)
-        if says != asked and side == "yes" and _TURNS.search(clause):
-            return True
-        words = _CONTENT.findall(clause)
-        affirms = words and not _TURNS.search(clause) and says != -asked and _same_poles(words, known)
-        if side == "no" and affirms and len(known) > 1 and _last_content(last) in words:
-            return True
-        if side == "yes" and _other_poles(words, known):
-            return True
-        beside = _ALLOWS.sub(" ", _BANS.sub(" ", clause))
-        left = [word for word in _CONTENT.findall(_GENERAL_HAN.sub(" ", beside)) if word not in _GENERAL]
-        of_it = not left or bool(_CONTINUES.match(clause)) or not known.isdisjoint(_CONTENT.findall(beside))
-        if says and of_it and (says == asked) != (side == "yes"):
-            return True
-    return False
-
-
-_TURNS = re.compile(
-    r"\b(?:not|no|never|none|cannot|without|lacks?|except|only|fatal|harmless|useless|false|wrong|untrue)\b|n't\b|"
-    r"(?<!是)[不无未非](?!仅|但|论)|没有|其实|才怪|排除|错|相反|想多了",
-    re.IGNORECASE,
-)
-
-
-def _poles(words: Iterable[str]) -> set[tuple[int, str]]:
-    return {(POLES[word][0], str(POLES[word][1])) for one in words for word in normal(one).split() if word in POLES}
-
-
-def _same_poles(words: Iterable[str], known: set[str]) -> bool:
-    return _poles(words) <= _poles(known)
-
-
-def _other_poles(words: Iterable[str], known: set[str]) -> bool:
-    """Whether words name the other pole of what a question names: low, where it asks whether something is raised."""
-    asked = dict(_poles(known))
-    return any(asked.get(row, pole) != pole for row, pole in _poles(words))
-
-
-def _last_content(question: str) -> str:
-    words = [word for word in _CONTENT.findall(re.sub(r"\([^)]*\)", "", question.casefold())) if word not in _GENERAL]
-    return words[-1] if words else ""
-
-
-_LIFTS = re.compile("(?:不(?:必|用|须|需要?|应该?)?|无[需须]|没必要|没有必要)(?:禁[用止忌]|停[药用止]|避免)")
-
-
-def _direction(text: str) -> int:
-    """1 where a text lets or has something be done, -1 where it bans or stops it, 0 where it does neither or both."""
-    text = _LIFTS.sub("可以", text)
-    rest = _BANS.sub(" ", text)
-    return bool(_ALLOWS.search(rest)) - (rest != text)
-
-
 # In a clause that is not understood these may turn the others round.
 _ANY = re.compile(
     r"[不没无非未停禁避忌勿错误假能应需宜改缓]|可以|必须|推迟|延后|观察|"
@@ -339,10 +256,10 @@ def _han(clause: str, last: str, asks: Asks) -> Stance | None:
     if match is None:
         return None
     subject, rest = match["subject"], match["rest"]
-    left = _GENERAL_HAN.sub("", rest)
+    left = GENERAL_HAN.sub("", rest)
     bare = _DETAIL_HAN.sub("", left)
     if any(c not in last for c in bare) or any(
-        c not in last for c in _STRESS_HAN.sub("", _GENERAL_HAN.sub("", subject))
+        c not in last for c in _STRESS_HAN.sub("", GENERAL_HAN.sub("", subject))
     ):
         return None
     if any(word in rest and word not in last for word in _OTHER_HAN) or _REPLACES.search(last):
@@ -377,7 +294,7 @@ def _latin(clause: str, last: str, asks: Asks) -> Stance | None:
     if match is None:
         return None
     known = set(normal(last).split())
-    if any(word not in known and word not in _GENERAL for word in normal(match["rest"]).split()):
+    if any(word not in known and word not in GENERAL for word in normal(match["rest"]).split()):
         return None
     if _ANY.search(match["rest"]) or _of_another(match["subject"] or "", match["said"], match["rest"], last):
         return None
@@ -401,7 +318,7 @@ def _of_another(subject: str, verb: str, rest: str, last: str) -> bool:
     """Whether a clause calls another thing safe or forbidden than the question does, or lets another thing be given."""
     asks = _GIVING.search(last)
     thing = _BEFORE.split(last[asks.end() :] if asks else last, maxsplit=1)[0]
-    known = {*normal(thing).split(), *_GENERAL}
+    known = {*normal(thing).split(), *GENERAL}
     said = normal(_BEFORE.split(rest, maxsplit=1)[0]).split()
     if not _GIVES_LAST.search(verb):
         known -= _PEOPLE
@@ -435,7 +352,7 @@ def _prefixed(clause: str, last: str) -> Stance | None:
         word, prefix = word[len(inner) :], inner
     if word not in words[-3:] or words[words.index(word) - 1 : words.index(word)] in (["more"], ["less"], ["most"]):
         return None
-    known = {*words, *_GENERAL}
+    known = {*words, *GENERAL}
     if any(w not in known for w in match["rest"].split()) or _of_another(match["subject"] or "", "", "", last):
         return None
     return Stance("no" if bool(match["no"]) != bool(prefix) else "yes", True)

@@ -9,9 +9,10 @@ from medrl.types import Problem, Verdict
 from medrl.verifiers.choice_labels import chosen_labels
 from medrl.verifiers.extract import Extracted
 from medrl.verifiers.normalise import normal
-from medrl.verifiers.polarity import NARROWS, asks_no, contradicts, stance
+from medrl.verifiers.polarity import NARROWS, asks_no, stance
 from medrl.verifiers.reading import AnswerVerifier
 from medrl.verifiers.wording import last_sentence
+from medrl.verifiers.yes_no_tail import contradicts
 
 Side: TypeAlias = Literal["yes", "no", "maybe"]
 
