@@ -108,7 +108,7 @@ _IONS = {"Na": "钠", "K": "钾", "Ca": "钙", "Mg": "镁", "Cl": "氯"}
 _ARROWS = {"↑": "升高", "↓": "降低"}
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=512)
 def _named(text: str) -> str:
     figure = _FIGURE.search(text)
     text = text[: figure.start()] if figure else text

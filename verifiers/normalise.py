@@ -138,7 +138,7 @@ def compact(text: str) -> str:
     return _compacted(text) if len(text) <= 1000 else joined(normal(text).split())
 
 
-@lru_cache(maxsize=16_384)
+@lru_cache(maxsize=2048)
 def _compacted(text: str) -> str:
     return joined(normal(text).split())
 
@@ -225,7 +225,7 @@ def _numbered(words: list[str]) -> list[str]:
     return words
 
 
-_remembered = lru_cache(maxsize=32_768)(spelt_anew)  # references and terms come back with every answer
+_remembered = lru_cache(maxsize=4096)(spelt_anew)  # references and terms come back with every answer
 
 
 def without_heaps(text: str) -> str:

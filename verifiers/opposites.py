@@ -103,7 +103,7 @@ def _split(words: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     return _frame(tuple(words))
 
 
-@lru_cache(maxsize=16_384)  # references come back with every answer, an answer with every name of its reference
+@lru_cache(maxsize=1024)  # references come back with every answer, an answer with every name of its reference
 def _frame(words: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The words with every contrast blanked, and which pole of it each one was."""
     frame: list[str] = []
@@ -118,7 +118,7 @@ def _frame(words: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     return tuple(frame), tuple(poles)
 
 
-@lru_cache(maxsize=65_536)
+@lru_cache(maxsize=8192)
 def _blanked(word: str) -> tuple[str, str]:
     """A word with its contrast blanked, and which pole it is; "" for none."""
     if word[0].isdigit() or word in _HAN_NUMBERS:
