@@ -357,5 +357,5 @@ def test_no_name_within_reach_of_a_misspelt_one_is_passed_over(name: str) -> Non
     known = vocabulary(MEDRL)
     assert known is not None
     near = [one for one in known.index.latin if OSA.distance(name, one, score_cutoff=3) <= 3]
-    assert len(near) > 1
+    assert near
     assert [one for one in _rivals(name, 3, known) if one in near] == near
