@@ -222,10 +222,10 @@ def _apart(known: Vocabulary, first: int, second: int) -> bool:
     one, other = _worded(ours), _worded(theirs)
     if len(families) > 1 and "" not in families and any(a.words & b.words for a in one for b in other):
         return False
-    found = {_beside(a, b) for a in one for b in other}
+    found = _besides(one, other)
     if "overlap" in found and "contrast" not in found and known.concepts[first].kind == known.concepts[second].kind:
         # A by-name is often too wide ("lupus"): of one kind only what two things are mostly called may make them one.
-        found = {_beside(a, b) for a in _first(one) for b in _first(other)}
+        found = _besides(_first(one), _first(other))
     return "contrast" in found or "overlap" not in found
 
 
@@ -242,11 +242,12 @@ class _Name(NamedTuple):
 def _worded(names: tuple[tuple[str, ...], ...]) -> tuple[_Name, ...]:
     found = []
     for words in names:
-        poles = frozenset((POLES[w][0], str(POLES[w][1])) if w in POLES else (-1, w) for w in words if _turns(w))
-        core = [w for w in words if not _turns(w)]
+        turning = [w for w in words if w in _TURNING or w[0].isdigit()]
+        poles = frozenset([(POLES[w][0], str(POLES[w][1])) if w in POLES else (-1, w) for w in turning])
+        core = [w for w in words if w not in turning] if turning else words
         han = "".join(w for w in core if w > "\u3400" and w != "性")
-        long = frozenset(w for w in words if len(w) > 3)
-        found.append(_Name(long, frozenset(w for w in core if w < "\u3400"), poles, han))
+        long = frozenset([w for w in words if len(w) > 3])
+        found.append(_Name(long, frozenset([w for w in core if w < "\u3400"]), poles, han))
     return tuple(found)
 
 
@@ -258,16 +259,17 @@ def _first(names: Sequence[_Name]) -> list[_Name]:
 @lru_cache(maxsize=16_384)
 def _words_of(names: tuple[tuple[str, ...], ...]) -> frozenset[str]:
     """The words and Chinese characters of names that are no poles; "" stands for a name that has none."""
-    found = frozenset(word for word in set().union(*names) if not _turns(word) and word not in _SILENT)
+    found = frozenset([word for word in set().union(*names) - _TURNING - _SILENT if not word[0].isdigit()])
     return found | {""} if any(map(found.isdisjoint, names)) else found
 
 
-def _turns(word: str) -> bool:
-    return word in _TURNING or word[0].isdigit()
-
-
-_TURNING = POLES.keys() - _NO_POLES | NEGATIONS
+_TURNING = frozenset(POLES.keys() - _NO_POLES | NEGATIONS)  # as every figure does
 _SILENT = frozenset("性\u3400")
+
+
+def _besides(ours: Sequence[_Name], theirs: Sequence[_Name]) -> set[str]:
+    """How the names of two things stand to each other, those left out that share too little to be more than strange."""
+    return {_beside(a, b) for a in ours for b in theirs if a.core <= b.core or b.core <= a.core}
 
 
 def _beside(one: _Name, other: _Name) -> Literal["contrast", "overlap", "strange"]:

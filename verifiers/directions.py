@@ -1,7 +1,6 @@
 """References that say from which side to which: "left-to-right", 左向右, "R -> L"."""
 
 import re
-from functools import lru_cache
 
 from medrl.types import Verdict
 from medrl.verifiers.wording import peel
@@ -23,7 +22,7 @@ _CHAMBER = re.compile(r"ventric|atri|lung|hemisphere|心室|心房", re.IGNORECA
 
 def by_direction(reference: str, text: str, question: str) -> Verdict | None:
     """The verdict where the reference and the whole of an answer each are a direction between the sides, else None."""
-    wanted = _direction(reference)
+    wanted = _read(reference)
     if wanted is None:
         return None
     head = peel(text)
@@ -44,6 +43,3 @@ def _read(text: str) -> tuple[str, str] | None:
     one, other = (match["from"], match["to"]) if match["from"] else (match["han"], match["there"])
     ends = (_SIDES[one.lower()], _SIDES[other.lower()])
     return ends if ends[0] != ends[1] else None
-
-
-_direction = lru_cache(maxsize=4096)(_read)  # of references

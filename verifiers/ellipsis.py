@@ -52,7 +52,6 @@ _ASKS = re.compile(
 )
 
 
-@lru_cache(maxsize=2048)
 def in_full(question: str, reference: str, known: Vocabulary) -> str:
     """A reference that is a figure with the noun that its question asks it of, where that names one thing; else ""."""
     short = _SHORT.fullmatch(reference.strip()) if len(reference) < 12 else None
@@ -181,10 +180,11 @@ def _figure(answer: Sequence[str], reference: Sequence[str], asked: Asked) -> Ve
 def _part(answer: Sequence[str], reference: Sequence[str], asked: Asked) -> Verdict | None:
     """Right where the question has every word that the answer leaves out, and no contrast is left out."""
     own = [word for word in answer if not is_glue(word) or word in reference or word in asked.either]
+    strange = [word for word in own if word not in reference]
+    if len(strange) == 1 and _turns(strange[0], own, reference, asked):
+        return Verdict.wrong(f"names {strange[0]}, the opposite")
     missing = [word for word in reference if word not in own]
-    if turned := _turned(own, reference, asked):
-        return Verdict.wrong(f"names {turned}, the opposite")
-    if not own or not missing or any(word not in reference for word in own) or len(set(own)) < len(own):
+    if not own or not missing or strange or len(set(own)) < len(own):
         return None
     telling = [
         word for word in own if word in POLES or word[0].isdigit() or word not in asked.words or word in asked.either
@@ -203,24 +203,21 @@ def _part(answer: Sequence[str], reference: Sequence[str], asked: Asked) -> Verd
     )
 
 
-def _turned(own: Sequence[str], reference: Sequence[str], asked: Asked) -> str:
-    """The pole that an answer names where the reference has another of the same contrast, all else being the question's.
+def _turns(strange: str, own: Sequence[str], reference: Sequence[str], asked: Asked) -> bool:
+    """Whether an answer's one strange word is a pole where the reference has another, all else being the question's.
 
     So is the word that the question itself offers beside the reference's: "typical or atypical".
     """
-    strange = [word for word in own if word not in reference]
-    if len(strange) != 1:
-        return ""
-    if strange[0] in asked.either and len(own) == 1:
+    if strange in asked.either and len(own) == 1:
         offered = [word for word in reference if word in asked.either]
         missing = [word for word in reference if word not in offered]
-        return strange[0] if len(offered) == 1 and all(word in asked.words for word in missing) else ""
-    if strange[0] not in POLES:
-        return ""
-    row, pole = POLES[strange[0]]
+        return len(offered) == 1 and all(word in asked.words for word in missing)
+    if strange not in POLES:
+        return False
+    row, pole = POLES[strange]
     against = [word for word in reference if word in POLES and POLES[word][0] == row and POLES[word][1] != pole]
     missing = [word for word in reference if word not in own and word not in against]
-    return strange[0] if len(against) == 1 and all(word in asked.words for word in missing) else ""
+    return len(against) == 1 and all(word in asked.words for word in missing)
 
 
 def by_asked_noun(question: str, head: str, reference: Reference, known: Vocabulary) -> Verdict | None:

@@ -244,7 +244,7 @@ _EMPTY = Opening(
     r"(?:根据|结合|由|综合)[^。，\n]{0,12}[，,]?(?:可以?|能够?)?(?:得出|知道?|判断|推断)[^。\n]{0,8}(?:结论|答案|"
     r"如下|判断|诊断)(?:如下)?|"
     r"让我们[^。\n]{0,20}(?:思考|"
-    rf"分析)|我不知道|不知道|不确定){_NO_WORD.pattern}",
+    rf"分析)|我不知道|不知道|不确定){_NO_WORD.pattern}|{OPENERS.pattern}",
     re.IGNORECASE,
 )
 
@@ -397,8 +397,7 @@ def _clean(text: str, span: Span) -> Span | None:
     start, end = _trim(text, start, end, " \t\n*_\"“”'‘`：:$", " \t\n*_\"“”'’`。.,，；;：:!！$")
     said = text[start : min(end, start + STATEMENT)]
     wordless = not said[:1].isalnum() and _NO_WORD.fullmatch(said)
-    empty = wordless or _EMPTY.fullmatch(said) or OPENERS.fullmatch(said)
-    return None if empty else (start, end)
+    return None if wordless or _EMPTY.fullmatch(said) else (start, end)
 
 
 def _trim(text: str, start: int, end: int, left: str | None = None, right: str | None = None) -> Span:

@@ -232,6 +232,8 @@ def loose_key(words: Sequence[str]) -> str:
     contrasts = [POLES[word][0] for word in rest if word in POLES]
     if len(set(contrasts)) < len(contrasts):
         return ""  # "PPV up, NPV down" is not "PPV down, NPV up"
+    if whole.isalpha() and min(map(len, rest)) > 1:
+        return " ".join(sorted(rest))  # no codes
     kept = [word for word in rest if not (word[0].isdecimal() or (len(word) == 1 and "a" <= word <= "z"))]
     codes = _CODES.findall(" ".join(rest)) if len(kept) < len(rest) else []
     if len(codes) > 1:

@@ -179,7 +179,6 @@ _A_DAY = re.compile(rf"每[日天](?P<weight>每(?:公斤|千克|kg)(?:体重)?)
 _DAILY = re.compile(rf"{_RANGE} ?{_DOSE}(?: (?:daily|a day|each day|every day)\b| ?每[日天])", re.IGNORECASE)
 
 
-@lru_cache(maxsize=4096)
 def in_a_day(text: str) -> str:
     """A text with how much is given a day in one unit: 每日30～50 mg/kg is 30-50 mg/kg/d."""
     if not ("每" in text or "da" in text):

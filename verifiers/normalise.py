@@ -166,12 +166,9 @@ def spelt_anew(text: str) -> str:
         if "".join(words).isalpha():
             return _spelt(text, words)
     else:
-        if "ß" in text:
-            text = _BETA.sub("β", text)
-        text = unicodedata.normalize("NFKC", superscripts(without_heaps(text))).casefold()
-        text = _GREEK_HYPHEN.sub(r"\1 ", text)
-        text = "".join(filterfalse(unicodedata.combining, unicodedata.normalize("NFD", text))).translate(_PLAIN)
-        text = _VARIANT.sub(lambda m: _VARIANTS[m[0]], text)
+        if not _HAN_ALONE.fullmatch(text):  # which has one form only
+            text = _composed(text)
+        text = _VARIANT.sub(lambda m: _VARIANTS[m[0]], text.translate(_PLAIN))
         text = _HAN_NUMBERED.sub(lambda m: _HAN[m[1] or m[2]], text)
         text = _HAN_ROMAN.sub(lambda m: ROMAN[m[1] or m[2]], text)
     # Each step only where its sign is there: most answers are short words, and there are thousands a second of them.
@@ -188,6 +185,18 @@ def spelt_anew(text: str) -> str:
     if "-" in text:
         text = _HYPHEN.sub(" ", _NEGATIVE.sub(" negative ", text))
     return _spelt(text, _TOKEN.findall(text))
+
+
+_HAN_ALONE = re.compile("[\u4e00-\u9fff]+")
+
+
+def _composed(text: str) -> str:
+    """A text in small letters of one width, without accents."""
+    if "ß" in text:
+        text = _BETA.sub("β", text)
+    text = unicodedata.normalize("NFKC", superscripts(without_heaps(text))).casefold()
+    text = _GREEK_HYPHEN.sub(r"\1 ", text)
+    return "".join(filterfalse(unicodedata.combining, unicodedata.normalize("NFD", text)))
 
 
 def _spelt(text: str, words: list[str]) -> str:

@@ -296,7 +296,7 @@ _ASKS_TOTAL = re.compile(r"总|一共|合计|\b(?:total|altogether|overall|whole
 
 def _counts_otherwise(question: str, text: str) -> bool:
     """Whether a ratio is given as 9:9, or as so many patients."""
-    return bool(_EVEN.search(text) or (_A_RATIO.search(question) and _PATIENTS.search(text)))
+    return bool(_EVEN.search(text) or (_PATIENTS.search(text) and _A_RATIO.search(question)))
 
 
 _A_RATIO = re.compile(r"\b(?:odds|ratio|relative risk)\b|比值|危险度", re.IGNORECASE)

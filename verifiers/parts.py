@@ -117,8 +117,8 @@ def _with_its_test(ids: frozenset[int], known: Vocabulary) -> bool:
 def _twice_named(term: str, known: Vocabulary) -> tuple[str, ...]:
     """Both names of "abducens nerve (CN VI)", where the vocabulary knows them as one thing; none of any other term."""
     inside = PARENS.findall(term) if "(" in term or "（" in term else []
-    outside = PARENS.sub("", term).strip()
-    same = known.ids(outside) & known.ids(inside[0]) if len(inside) == 1 and outside else frozenset[int]()
+    outside = PARENS.sub("", term).strip() if len(inside) == 1 else ""
+    same = known.ids(outside) & known.ids(inside[0]) if outside else frozenset[int]()
     return (outside, inside[0]) if len(same) == 1 and len(known.ids(outside)) == 1 else ()
 
 

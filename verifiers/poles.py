@@ -144,9 +144,11 @@ def by_pole(question: str, reference: str, head: str, said: str = "") -> Verdict
     """
     if len(reference) > 60 or len(head) > _LONGEST:
         return None
-    effect = _EFFECT.fullmatch(head.strip(" ."))
     number, wanted = _pole_of(reference)
-    thing = _thing(question) if wanted else ""
+    if not wanted:
+        return None
+    effect = _EFFECT.fullmatch(head.strip(" ."))
+    thing = _thing(question)
     in_blood = "" if _ELSEWHERE.search(thing) else thing
     level = level_asked(named_level(head) or head, in_blood)  # "K+ falls"
     head = ("decreased" if effect["down"] else "increased") if effect else level or head
@@ -154,13 +156,13 @@ def by_pole(question: str, reference: str, head: str, said: str = "") -> Verdict
     acts = _ACTS.fullmatch(head)
     if acts and says_nothing(tokens(acts["agent"] or acts["han"]), _asked(question)):
         head = acts["does"] or acts["makes"]
-    if number == 0 and wanted and not head.isascii():
+    if number == 0 and not head.isascii():
         if named := _LEVEL_NAME.fullmatch(head):  # 高磷血症, where it is asked how phosphate changes
             pole = frozenset({"increased" if named["way"] == "高" else "decreased"})
             return _compare(wanted, pole, "", two=False) if named["what"] in in_blood else None
         reasoned = _REASONED.fullmatch(head)
         head = reasoned["rest"] if reasoned else head
-    given = _poles(_PATTERNS[number], head) if wanted else frozenset()
+    given = _poles(_PATTERNS[number], head)
     if not given:
         return None
     if wanted | given <= {"present", "absent"} and not _IS_THERE.fullmatch(head):
@@ -214,7 +216,7 @@ def _same(text: str) -> str:
 def _pole_of(reference: str) -> tuple[int, frozenset[str]]:
     """Which contrast a reference is a pole of, and which pole; no pole where it is more than that."""
     for number, pattern in enumerate(_PATTERNS):
-        wanted = pattern.may_match(reference) and _poles(pattern, reference)
+        wanted = _poles(pattern, reference)
         if wanted and not _A_THING.search(reference) and not _BARE.sub("", pattern.sub("", reference)):
             return number, wanted
     outside = PARENS.sub("", reference).strip()  # "Increased (by vasoconstriction)"

@@ -110,13 +110,14 @@ class Reading:
     rest: str
 
 
-@lru_cache(maxsize=4096)
 def reference_pair(reference: str, question: str) -> Pair | None:
     """The reference as one pair that is all of it, of a question about blood pressure or with a unit of pressure."""
-    if "/" not in reference and "压" not in reference and "stolic" not in reference.lower() and "BP" not in reference:
-        return None
-    if len(reference) > 120:
-        return None
+    told = "/" in reference or "压" in reference or "stolic" in reference.lower() or "BP" in reference
+    return _whole_pair(reference, question) if told and len(reference) <= 120 else None
+
+
+@lru_cache(maxsize=4096)
+def _whole_pair(reference: str, question: str) -> Pair | None:
     found = read_pairs(plain(reference))
     if len(found.pairs) != 1 or _WORD.search(_ABOUT.sub("", found.rest)):
         return None

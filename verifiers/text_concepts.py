@@ -32,6 +32,8 @@ def by_concept(reading: Reading) -> Verdict | None:
 def _undone(reading: Reading) -> bool:
     """Whether what stands around the head may take it back."""
     tail, known = reading.tail, reading.known
+    if not tail:
+        return bool(DENIES.search(reading.head))
     beside, excluded = without_exclusions(tail)
     if known and beside and reading.says_another(beside):
         return True

@@ -80,7 +80,7 @@ class Reading:
 
     def _core(self) -> str:
         core = self.whole
-        if _POSITIVE.search(core) and _IS_POSITIVE.search(self.term):
+        if "阳性" in core and _POSITIVE.search(core) and _IS_POSITIVE.search(self.term):
             core = _POSITIVE.sub("", core)
         cause = _CAUSE.search(core)
         return core[: cause.start()] if cause and repeats(core[cause.end() :], self.asked) else core
@@ -88,9 +88,11 @@ class Reading:
     @cached_property
     def explained(self) -> bool:
         """Whether what stands around the head only explains it."""
+        if not self.tail:
+            return True
         if not only_explains(self.core, self._kept):
             return False
-        return not (self.tail and (self._may_undo() or self._says_more()))
+        return not (self._may_undo() or self._says_more())
 
     def _says_more(self) -> bool:
         """Whether an apposition behind the head takes it back, or names what neither the question nor the head did."""

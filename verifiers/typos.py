@@ -4,9 +4,12 @@ Letters near to each other decide nothing by themselves: hydroxyzine and hydrala
 it is unknown, long enough, and near to one concept alone.
 """
 
+import operator
 import re
+from array import array
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import lru_cache, reduce
+from typing import NamedTuple
 
 from medrl.verifiers.concepts import Vocabulary
 from medrl.verifiers.normalise import compact, joined, tokens
@@ -37,8 +40,8 @@ def repaired(text: str, known: Vocabulary) -> str | None:
     closest = extract(name, alike, processor=None, scorer=OSA.distance, score_cutoff=most, limit=1)
     if not closest:
         return None
-    near = _about_as_long(known).get(len(name), ())
     furthest = closest[0][1] + _MARGIN - 1  # what is further off than that is no rival
+    near = _rivals(name, furthest, known)
     found = extract(name, near, processor=None, scorer=OSA.distance, score_cutoff=furthest, limit=8)
     best, distance = str(found[0][0]), found[0][1]
     if best[-1] != name[-1] or ("rna" in best) != ("rna" in name):
@@ -81,7 +84,7 @@ def prepare(known: Vocabulary) -> None:
     from rapidfuzz import distance, process  # noqa: F401
 
     _by_ends(known)
-    _about_as_long(known)
+    _by_length(known)
 
 
 @lru_cache(maxsize=8)
@@ -97,11 +100,37 @@ def _by_ends(known: Vocabulary) -> dict[tuple[str, str, int], Sequence[str]]:
     return {key: tuple(names) for key, names in alike.items()}
 
 
+def _rivals(name: str, edits: int, known: Vocabulary) -> list[str]:
+    """Every name that so many edits may make of this one, in the vocabulary's order: each trades at most one letter."""
+    own, lengths = _letters(name), _by_length(known)
+    found = [
+        (place, one)
+        for length in range(len(name) - edits, len(name) + edits + 1)
+        for place, one, letters in zip(*lengths.get(length, ((), (), ())), strict=True)
+        if (letters ^ own).bit_count() <= 2 * edits
+    ]
+    return [one for _, one in sorted(found)]
+
+
+def _letters(name: str) -> int:
+    """Which characters a name has, one bit each; a few share one."""
+    return reduce(operator.or_, (1 << ord(character) % 64 for character in name), 0)
+
+
+class _Names(NamedTuple):
+    """Names of one length, each with its place among all and with its letters."""
+
+    places: "array[int]"
+    names: list[str]
+    letters: "array[int]"
+
+
 @lru_cache(maxsize=8)
-def _about_as_long(known: Vocabulary) -> dict[int, Sequence[str]]:
-    """For each length the names near enough to it that edits could make the one of the other."""
-    lengths: dict[int, list[str]] = {}
-    for name in known.index.latin:
-        for length in range(len(name) - 2 - _MARGIN, len(name) + 3 + _MARGIN):
-            lengths.setdefault(length, []).append(name)
-    return {length: tuple(names) for length, names in lengths.items()}
+def _by_length(known: Vocabulary) -> dict[int, _Names]:
+    lengths: dict[int, _Names] = {}
+    for place, name in enumerate(known.index.latin):
+        alike = lengths.setdefault(len(name), _Names(array("I"), [], array("Q")))
+        alike.places.append(place)
+        alike.names.append(name)
+        alike.letters.append(_letters(name))
+    return lengths

@@ -78,14 +78,16 @@ def _terms(reference: str, aliases: tuple[str, ...]) -> tuple[str, ...]:
     choices = [peel(part) for part in LIST.split(reference)] if OR.search(reference) and len(reference) < 120 else []
     if len(choices) > 1 and all(len(choice) > 2 for choice in choices):
         return tuple(dict.fromkeys((reference, *choices, *aliases)))
-    outside = PARENS.sub("", reference).strip()
     inside = PARENS.findall(reference)
+    if not inside:
+        return tuple(dict.fromkeys((reference, *aliases)))
+    outside = PARENS.sub("", reference).strip()
     others = [match for one in inside if (match := _ALTERNATIVE.fullmatch(one))]
     if outside and len(inside) == len(others) == 1 and not LIST.search(outside):
         alternatives = [peel(part) for part in LIST.split(others[0]["names"])]
         if all(len(one) > 2 or has_han(one) for one in alternatives):
             return tuple(dict.fromkeys((outside, *alternatives, *aliases)))
-    more = [outside, *inside] if outside and inside and all(_abbreviates(one, outside) for one in inside) else []
+    more = [outside, *inside] if outside and all(_abbreviates(one, outside) for one in inside) else []
     return tuple(dict.fromkeys((reference, *more, *aliases)))
 
 

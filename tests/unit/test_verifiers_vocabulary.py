@@ -11,7 +11,7 @@ from medrl.verifiers import Choice, SetOf, Text, Typed, build
 from medrl.verifiers.concepts import OTHER, Vocabulary
 from medrl.verifiers.indexing import Concept
 from medrl.verifiers.normalise import tokens
-from medrl.verifiers.typos import repaired
+from medrl.verifiers.typos import _rivals, repaired
 from medrl.verifiers.vocabularies import MEDRL, concepts_of, vocabulary
 from medrl.verifiers.vocabulary_faults import faults
 
@@ -348,3 +348,14 @@ def test_a_vocabulary_that_is_not_there_is_named() -> None:
         Text(vocabulary="nowhere.obo")
     with pytest.raises(DataError, match="name medrl, clinic or files"):
         Text(vocabulary=[1])  # type: ignore[list-item]
+
+
+@pytest.mark.parametrize("name", ["hydroxizine", "pheocromocytoma"])
+def test_no_name_within_reach_of_a_misspelt_one_is_passed_over(name: str) -> None:
+    from rapidfuzz.distance import OSA
+
+    known = vocabulary(MEDRL)
+    assert known is not None
+    near = [one for one in known.index.latin if OSA.distance(name, one, score_cutoff=3) <= 3]
+    assert near
+    assert [one for one in _rivals(name, 3, known) if one in near] == near
