@@ -66,9 +66,11 @@ def mean_kl(batch: Batch) -> tuple[float, int]:
 def adapted_weight(weight: float, kl: float, target: float, rollouts: int, horizon: int) -> float:
     """The next weight of the KL (Ziegler et al., arXiv 1909.08593, section 2.2).
 
-        weight * (1 + clip(kl / target - 1, -0.2, 0.2) * rollouts / horizon)
+        weight * (1 + clip(kl / target - 1, -0.2, 0.2) * min(rollouts / horizon, 1))
 
-    What differs: KL and target are nats a token, not a response, so that the length of responses does not move it.
+    What differs: KL and target are nats a token, not a response, so that the length of responses does not move it. A step of
+    more rollouts than the horizon counts as the horizon: without a bound, five horizons at once make the weight 0 for ever,
+    and more make it negative, which pays the policy for leaving its reference.
     """
     error = min(max(kl / target - 1.0, -0.2), 0.2)
-    return weight * (1.0 + error * rollouts / horizon)
+    return weight * (1.0 + error * min(rollouts / horizon, 1.0))

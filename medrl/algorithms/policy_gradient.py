@@ -49,7 +49,8 @@ class PolicyGradient(Algorithm):
     for a constant weight."""
 
     kl_horizon: int = 10_000
-    """Rollouts over which the weight may change by a fifth, where there is a `kl_target`. Typical 2,000 to 10,000."""
+    """Rollouts over which the weight may change by a fifth, where there is a `kl_target`; no step changes it by more.
+    Typical 2,000 to 10,000."""
 
     mean: Mean = "token"
     """How token losses are averaged: per response first ("sequence", GRPO: long responses weigh less per token), over

@@ -5,11 +5,16 @@
 
 Advantages are whitened over all trained tokens of the batch instead of within a group, so that neither a group's deviation
 nor its size biases them; the first needs no groups at all. The loss is PPO's clipped surrogate, token mean, without a critic.
+
+Whitening moves the baseline's zeros: where long responses fared worse than short ones, a group of equal scores is pulled up, and
+where they fared better, down; so it is in the paper and in verl. What differs: a group with fewer than two scores has no
+baseline, so it takes no part in the whitening and has advantage 0 (verl trains on a lone score as it is).
 """
 
 from dataclasses import dataclass
 from typing import ClassVar
 
+import torch
 from torch import Tensor
 
 from medrl.algorithms.advantages import gae, group_advantages, whiten
@@ -51,5 +56,8 @@ class ReinforcePPBaseline(PolicyGradient):
     kl_estimator: KLEstimator = "k2"
 
     def estimate(self, batch: Batch) -> tuple[Tensor, None]:
-        centred_PG = group_advantages(self.outcomes(batch).view(-1, batch.group_size), scale="none")
-        return whiten(centred_PG.view(-1, 1).expand_as(batch.loss_mask_BT), batch.loss_mask_BT), None
+        outcomes_PG = self.outcomes(batch).view(-1, batch.group_size)
+        compared_P1 = (~torch.isnan(outcomes_PG)).sum(-1, keepdim=True) >= 2
+        mask_BT = batch.loss_mask_BT & compared_P1.expand_as(outcomes_PG).reshape(-1, 1)
+        centred_PG = group_advantages(outcomes_PG, scale="none")
+        return whiten(centred_PG.view(-1, 1).expand_as(mask_BT), mask_BT), None

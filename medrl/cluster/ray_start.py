@@ -32,8 +32,8 @@ def ray_cluster(address: str | None = None, cpus: int | None = None) -> Iterator
     actors on a small machine share cores.
 
     Args:
-        address: `auto`, `HOST:6379` or `ray://HOST:10001` of a cluster that runs; empty takes RAY_ADDRESS, and starts one
-            where that is not set.
+        address: `auto` or `HOST:6379` of a cluster that runs; empty takes RAY_ADDRESS, and starts one where that is
+            not set.
         cpus: Logical CPUs of a cluster that is started; empty for the machine's own number.
 
     Raises:

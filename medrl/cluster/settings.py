@@ -14,8 +14,8 @@ class ClusterSettings:
     """Read with `placement: ray` alone."""
 
     address: str | None = None
-    """A Ray cluster that runs: `auto`, `HOST:6379` or `ray://HOST:10001`. Empty takes the one that RAY_ADDRESS names, as in
-    what `ray job submit` runs, and without it starts one on this machine."""
+    """A Ray cluster that runs: `auto` or `HOST:6379`. Empty takes the one that RAY_ADDRESS names, as in what
+    `ray job submit` runs, and without it starts one on this machine."""
 
     cpus: int | None = None
     """Logical CPUs of a cluster that is started here; empty for as many as the actors below ask for, since on a small machine

@@ -52,7 +52,7 @@ def add(commands: Commands) -> None:
     doctor = commands.add_parser("doctor", help="what this machine can run")
     doctor.add_argument(
         "--cluster", nargs="?", const="", metavar="ADDRESS",
-        help="look at a Ray cluster instead (auto, HOST:6379, ray://HOST:10001); without an address one of this machine",
+        help="look at a Ray cluster instead (auto, HOST:6379); without an address one of this machine",
     )  # fmt: skip
     doctor.add_argument("--folder", default=".", help="with --cluster: where runs are kept; every node must see it")
     doctor.set_defaults(command=_doctor)

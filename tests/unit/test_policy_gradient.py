@@ -22,6 +22,7 @@ from medrl.algorithms import (
     PolicyGradient,
     ReinforcePP,
     ReinforcePPBaseline,
+    adapted_weight,
     clipped_value_loss,
     gae,
     importance_weights,
@@ -186,6 +187,19 @@ def test_the_weight_of_the_kl_follows_its_target(place: str) -> None:
         assert float(losses[1].policy / losses[0].policy) == pytest.approx(float(second.kl_coef or 0) / 0.1)
 
 
+def test_the_weight_of_the_kl_moves_by_at_most_a_fifth_a_step_and_never_pays_for_drifting() -> None:
+    for rollouts, horizon in ((256, 50), (16_384, 2_000), (10_000, 2_000), (1, 1)):
+        assert adapted_weight(0.1, 0.0, 0.05, rollouts, horizon) == pytest.approx(0.08)
+        assert adapted_weight(0.1, 9.0, 0.05, rollouts, horizon) == pytest.approx(0.12)
+    assert adapted_weight(0.1, 9.0, 0.05, 50, 100) == pytest.approx(0.11)
+    algorithm, state = PPO(kl_coef=0.1, kl_target=0.05, kl_horizon=1), {"kl_coef": 0.1}
+    batch = batch_of([[1, 1]] * 12, [1.0, 0.0] * 6)
+    still = batch.with_(ref_logprobs_BT=batch.old_logprobs_BT)
+    for _ in range(20):
+        algorithm.advantages(still, state)
+    assert state["kl_coef"] == pytest.approx(0.1 * 0.8**20)
+
+
 # --- every algorithm
 
 
@@ -225,6 +239,22 @@ def test_groups_that_cannot_teach_give_no_policy_gradient(algorithm: PolicyGradi
     assert found.advantages_BT is not None and found.advantages_BT.abs().max() == 0.0
     assert not algorithm.gradient_rows(found).any()
     assert all(math.isfinite(v) for v in algorithm.figures(found).values())
+
+
+def test_whitening_over_the_batch_gives_a_lone_score_nothing_and_a_group_of_equal_scores_the_shift_of_all() -> None:
+    pair = batch_of([[1, 0, 0], [1, 1, 1]], [1.0, 0.0])
+    alone = filled(ReinforcePPBaseline(), pair).advantages_BT
+    assert alone is not None and alone[0, 0] > 0 > alone[1, 0]
+    mask = [[1, 1, 1], [1, 1, 1], [1, 0, 0], [1, 1, 1]]
+    lone = batch_of(mask, [1.0, NAN, 1.0, 0.0])
+    found = filled(ReinforcePPBaseline(), lone.with_(loss_mask_BT=lone.loss_mask_BT & lone.scored_B[:, None]))
+    assert found.advantages_BT is not None and found.advantages_BT[:2].abs().max() == 0.0
+    assert torch.allclose(found.advantages_BT[2:], alone), "nor does it move the others"
+    assert ReinforcePPBaseline().gradient_rows(found).tolist() == [False, False, True, True]
+    equal = filled(ReinforcePPBaseline(), batch_of(mask, [1.0, 1.0, 1.0, 0.0])).advantages_BT
+    assert equal is not None  # 0 less the mean over tokens (0.5 - 3 * 0.5) / 10, over the deviation
+    centred = torch.tensor([0.0] * 6 + [0.5] + [-0.5] * 3, dtype=torch.float64)
+    assert equal[:2].flatten().tolist() == pytest.approx([0.1 / float(centred.std())] * 6)
 
 
 @EACH
