@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from medrl import environments, rewards
+from medrl.algorithms import OnePO, PolicyGradient
 from medrl.cluster import Placement
 from medrl.cluster.ray_start import require_cluster_packages
 from medrl.data.demonstrations import Demonstration
@@ -40,7 +41,7 @@ MACHINES = (
 )  # fmt: skip
 MAY_CHANGE = (
     "resume", "folder", "trackers", "trainer.keep_checkpoints", "trainer.max_unscored", "trainer.stop_grace",
-    "trainer.peak_tflops", *(f"cluster.{name}" for name in MACHINES),
+    "trainer.peak_tflops", "trainer.show_machines", *(f"cluster.{name}" for name in MACHINES),
 )  # fmt: skip
 
 
@@ -99,7 +100,7 @@ def run_recipe(recipe: Recipe, console: RunConsole | None = None) -> Outcome:
             f"{recipe.name}: {len(parts.problems)} problems, {len(parts.held_out)} held out, "
             f"{len(parts.demonstrations)} demonstrations; {torch.get_num_threads()} threads"
         )
-        for warning in [*card_warnings(parts.reward), *staleness_warnings(recipe)]:
+        for warning in [*card_warnings(parts.reward), *algorithm_warnings(recipe)]:
             console.say(warning, style="yellow")
         # Whatever would stop the run later is found before the folder is begun and SFT has spent hours.
         start = None if recipe.resume and _is_policy(path / "sft") else checked_start(recipe, parts)
@@ -138,15 +139,30 @@ def _run(recipe: Recipe, parts: Parts, policy: Policy | None, run: RunFolder, co
     return Outcome(run.path, before, after, trainer.step)
 
 
-def staleness_warnings(recipe: Recipe) -> list[str]:
-    """What to say where rollouts run ahead and the loss takes their tokens for the present policy's."""
+def algorithm_warnings(recipe: Recipe) -> list[str]:
+    """What to say of an algorithm that runs with these knobs and does not do what they seem to ask for."""
     algorithm, _ = read_algorithm(recipe.algorithm)
-    if not recipe.max_staleness or getattr(algorithm, "correction", "token") != "none":
-        return []
-    return [
-        f"warning: max_staleness is {recipe.max_staleness} and the algorithm corrects for nothing, so tokens of older "
-        "policies count as the present one's; set algorithm.correction=token"
-    ]
+    found = []
+    if recipe.max_staleness and getattr(algorithm, "correction", "token") == "none":
+        found.append(
+            f"warning: max_staleness is {recipe.max_staleness} and the algorithm corrects for nothing, so tokens of older "
+            "policies count as the present one's; set algorithm.correction=token"
+        )
+    if (
+        isinstance(algorithm, PolicyGradient)
+        and algorithm.kl_coef
+        and (algorithm.kl_in, algorithm.kl_estimator) == ("loss", "k1")
+    ):
+        found.append(
+            "warning: the KL stands in the loss with kl_estimator k1, whose gradient is 0 on average, so nothing holds the "
+            "policy to its reference; set algorithm.kl_estimator=k3 (or k2), or algorithm.kl_in=reward"
+        )
+    if isinstance(algorithm, OnePO) and recipe.teacher is None:
+        found.append(
+            "warning: onepo without a teacher is dapo; give `teacher`, e.g. `teacher: {}` for the answers in column "
+            "teacher_response"
+        )
+    return found
 
 
 def may_change(recipe: Recipe) -> tuple[str, ...]:

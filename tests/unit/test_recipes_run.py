@@ -15,7 +15,7 @@ from medrl.models import ModelShape, Policy
 from medrl.recipes import Recipe, read_recipe
 from medrl.recipes.evaluate import evaluate_policy
 from medrl.recipes.process import reproducible
-from medrl.recipes.run import Outcome, run_recipe
+from medrl.recipes.run import Outcome, algorithm_warnings, run_recipe
 from medrl.tracking import RunConsole, RunFolder, timeless
 
 pytestmark = pytest.mark.slow
@@ -196,3 +196,31 @@ def test_what_engines_of_their_own_cannot_hold_is_refused_before_they_start(tmp_
         pytest.importorskip(package)
     with pytest.raises(ProblemError, match=r"the engine's, cluster\.engine\.max_model_len"):
         run(tmp_path / "run", "placement=ray", "cluster.engine.max_model_len=24")
+
+
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        (
+            ["algorithm={type: grpo, kl_coef: 0.1, kl_estimator: k1}"],
+            ["kl_estimator k1, whose gradient is 0 on average"],
+        ),
+        (["algorithm={type: rloo, kl_coef: 0.1, kl_in: loss}"], ["algorithm.kl_in=reward"]),
+        (["algorithm={type: rloo, kl_coef: 0.1}"], []),
+        (["algorithm={type: grpo, kl_coef: 0.0, kl_estimator: k1}"], []),
+        (["algorithm={type: onepo}"], ["onepo without a teacher is dapo"]),
+        (["algorithm={type: onepo}", "teacher={}"], []),
+        (["placement=ray", "max_staleness=1"], ["set algorithm.correction=token"]),
+        (["placement=ray", "max_staleness=1", "algorithm={type: grpo, correction: token}"], []),
+    ],
+)
+def test_an_algorithm_that_will_not_do_what_its_knobs_seem_to_ask_for_is_warned_of(
+    tmp_path: Path, overrides: list[str], said: list[str]
+) -> None:
+    found = algorithm_warnings(recipe(tmp_path, *overrides))
+    assert len(found) == len(said) and all(part in warning for part, warning in zip(said, found, strict=True)), found
+
+
+def test_a_run_warns_at_its_start(tmp_path: Path) -> None:
+    _, said = run(tmp_path / "run", "trainer.steps=0", "sft=null", "algorithm={type: onepo}")
+    assert "warning: onepo without a teacher" in " ".join(said.split())
