@@ -6,8 +6,8 @@
 Advantages are whitened over all trained tokens of the batch instead of within a group, so that neither a group's deviation
 nor its size biases them; the first needs no groups at all. The loss is PPO's clipped surrogate, token mean, without a critic.
 
-Whitening moves the baseline's zeros: where long responses fared worse than short ones, a group of equal scores is pulled up, and
-where they fared better, down; so it is in the paper and in verl. What differs: a group with fewer than two scores has no
+Whitening moves the baseline's zeros: where long responses fared worse than short ones, a group of equal scores is pulled up,
+and where they fared better, down; so it is in the paper and in verl. What differs: a group with fewer than two scores has no
 baseline, so it takes no part in the whitening and has advantage 0 (verl trains on a lone score as it is).
 """
 

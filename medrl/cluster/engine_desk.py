@@ -12,7 +12,7 @@ from typing import Any
 
 from medrl.cluster.engine_actor import Harvest
 from medrl.cluster.engine_slots import (
-    STILL,
+    Queues,
     Slot,
     Ticket,
     cause_of,
@@ -51,6 +51,7 @@ class Desk:
         self.refs: tuple[Any, ...] | None = None  # of the weights of `target`; None until something is published
         self.slots = [Slot(index) for index in range(fleet.engines)]
         self.waiting: deque[list[Ticket]] = deque()
+        self.queues = Queues(fleet.engines)
         self.homes: dict[tuple[str, int], Slot] = {}  # who wrote the last turn of an episode, with these weights
         self.count = self.restarts = self.resampled = 0
         self.proof: Proof | None = None  # of the weights of `target`
@@ -103,7 +104,7 @@ class Desk:
             group = [ticket for ticket in self.waiting[0] if not ticket.done]
             slot = place(group, ready, self.homes, room, self.fleet.ahead)
             if slot.held and len(slot.held) + len(group) > room:
-                return
+                break
             self.waiting.popleft()
             jobs = []
             for ticket in group:
@@ -114,6 +115,7 @@ class Desk:
             if jobs:
                 # What was asked of an older version is answered by the present one, and its spans say so.
                 self._task(self._submit(slot, slot.actor, jobs, max(ticket.version for ticket in group)))
+        self.queues.note(self.waiting, self.slots)
 
     async def _submit(self, slot: Slot, actor: Any, jobs: list[tuple[int, Request]], version: int) -> None:
         try:
@@ -176,6 +178,7 @@ class Desk:
         going, slot.held = [ticket for ticket in slot.held.values() if not ticket.done], {}
         self.waiting.extendleft(reversed(regrouped(going)))
         self.resampled += len(going)
+        self.queues.note(self.waiting, self.slots)
         try:
             async with asyncio.timeout(self.fleet.hang_after):
                 if numbers:
@@ -325,10 +328,7 @@ class Desk:
         if slot.actor is not actor or self.failed is not None:  # known already
             return
         name, going = slot.name, [ticket for ticket in slot.held.values() if not ticket.done]
-        slot.end()
-        slot.ready, slot.loaded, slot.held, slot.version = False, False, {}, -1
-        slot.past_tokens, slot.past_busy = slot.past_tokens + slot.pulse.tokens, slot.past_busy + slot.pulse.busy
-        slot.pulse = STILL
+        slot.empty()
         self.waiting.extendleft(reversed(regrouped(going)))
         self.resampled += len(going)
         if self.restarts >= self.fleet.max_restarts:

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,6 +10,7 @@ from medrl.cluster.engine_actor import Card, EngineActor, stack_of
 from medrl.cluster.environment import engine_environment
 from medrl.cluster.fleet import EngineFigures, FleetSettings
 from medrl.engines.base import Request
+from medrl.engines.gauge import Gauge
 from medrl.engines.vllm_loop import Pulse
 from medrl.engines.vllm_settings import EngineSettings, ServedModel
 from medrl.errors import EngineFailed, need
@@ -75,6 +76,33 @@ class Slot:
             with contextlib.suppress(ray.exceptions.RayError):
                 ray.kill(self.actor)
         self.actor = None
+
+    def empty(self) -> None:
+        """The actor that was here is lost; what it counted stays."""
+        self.end()
+        self.ready, self.loaded, self.held, self.version = False, False, {}, -1
+        self.past_tokens, self.past_busy = self.past_tokens + self.pulse.tokens, self.past_busy + self.pulse.busy
+        self.pulse = STILL
+
+
+class Queues:
+    """How many requests wait for an engine, and how many each engine has, over time."""
+
+    def __init__(self, engines: int) -> None:
+        self._waiting, self._held = Gauge(), [Gauge() for _ in range(engines)]
+
+    def note(self, waiting: Iterable[Sequence[Ticket]], slots: Iterable[Slot]) -> None:
+        """They are so many now."""
+        self._waiting.to(sum(map(len, waiting)))
+        for gauge, slot in zip(self._held, slots, strict=True):
+            gauge.to(len(slot.held))
+
+    def read(self) -> dict[str, float]:
+        """See `Placement.figures`."""
+        found = self._waiting.read("time/queue")
+        for number, gauge in enumerate(self._held):
+            found |= gauge.read(f"time/engine/{number}/load")
+        return found
 
 
 def place(

@@ -136,6 +136,10 @@ class RayEngines:
         """Load, tokens and speed of each engine, and what was lost so far."""
         return self._desk.figures()
 
+    def queues(self) -> dict[str, float]:
+        """Requests that wait, and that each engine has, since the last call; see `Placement.figures`."""
+        return self._desk.queues.read()
+
     def close(self) -> None:
         """End all engines; what is unfinished gets an `EngineFailed`."""
         if self._loop.is_closed():

@@ -46,7 +46,8 @@ class LocalPlacement:
     def figures(self) -> dict[str, float]:
         """See `Placement.figures`."""
         (tokens, busy), self._before = self._before, (self.engine.tokens, self.engine.busy)
-        return engine_speed(0, self.engine.tokens - tokens, self.engine.busy - busy)
+        held = self.engine.queue.read("time/queue") | self.engine.load.read("time/engine/0/load")
+        return engine_speed(0, self.engine.tokens - tokens, self.engine.busy - busy) | held
 
     def close(self) -> None:
         pass

@@ -37,7 +37,11 @@ class Placement(Protocol):
         ...
 
     def figures(self) -> dict[str, float]:
-        """How the parts are doing since the last call (tokens a second, queues, replacements), for the log."""
+        """How the parts did since the last call, for the log.
+
+        `time/queue`, requests that no engine had, and `time/engine/N/load`, those that an engine had, each as mean over
+        time and `.../peak`; `time/engine/N/tokens_per_second`; and what a placement of machines counts, as `cluster/...`.
+        """
         ...
 
     def close(self) -> None:

@@ -113,9 +113,7 @@ class RayPlacement:
             tokens, busy = self._before.get(number, (0, 0.0))
             self._before[number] = one.tokens, one.busy
             found |= engine_speed(number, one.tokens - tokens, one.busy - busy)
-            found[f"time/engine/{number}/load"] = float(one.load)
-        found |= {
-            "time/queue": float(fleet.waiting),
+        found |= self.engine.queues() | {
             "cluster/engine_restarts": float(fleet.restarts),
             "cluster/learner_restarts": float(self.learner_restarts),
             "cluster/resampled": float(fleet.resampled),

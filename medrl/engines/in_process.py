@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from medrl.engines.base import Request, Sampling
+from medrl.engines.gauge import Gauge
 from medrl.engines.kv_cache import GROUPED, RowCache
 from medrl.engines.sampling import draw, process_logits, uniform
 from medrl.errors import ProblemError
@@ -60,6 +61,7 @@ class InProcessEngine:
         """
         self.policy, self.max_rows = policy, max_rows
         self.tokens, self.busy = 0, 0.0  # drawn so far, and seconds that it took
+        self.queue, self.load = Gauge(), Gauge()  # requests that wait, and that are being written
         self.stops = torch.tensor(policy.stop_ids, device=policy.device)
         self.barred = torch.tensor(policy.barred_ids, dtype=torch.long, device=policy.device)
 
@@ -75,16 +77,19 @@ class InProcessEngine:
                     f"the prompt of problem {request.problem_id!r} has {len(request.prompt_ids)} tokens and the "
                     f"model's context is {self.policy.context}; nothing is cut off prompts: shorten or leave it out"
                 )
+        later = len(requests)
         with self._sampling_mode():
             for sampling, same in groupby(requests, key=lambda request: request.sampling):
                 waiting = deque(same)
+                later -= len(waiting)
                 live: _Live | None = None
                 while waiting or live is not None:
                     began = time.perf_counter()
-                    live = self._step(live, waiting, sampling)
+                    live = self._step(live, waiting, sampling, later)
                     self.busy += time.perf_counter() - began
                     ended = [row for row in live.rows if row.finish]
                     live = self._drop_ended(live)
+                    self.load.to(len(live.rows) if live is not None else 0)
                     for row in ended:
                         yield self._rollout(row, version)
                     await asyncio.sleep(0)
@@ -101,16 +106,21 @@ class InProcessEngine:
         try:
             yield
         finally:
+            self.queue.to(0)
+            self.load.to(0)
             config._attn_implementation = attention
             for module, training in modes:
                 module.training = training
 
     @torch.no_grad()
-    def _step(self, live: _Live | None, waiting: deque[Request], sampling: Sampling) -> _Live:
-        """Admit waiting requests where there is room, else draw one more token for every row."""
+    def _step(self, live: _Live | None, waiting: deque[Request], sampling: Sampling, later: int) -> _Live:
+        """Admit waiting requests where there is room, else draw one more token for every row; `later` is for the gauge."""
         room = self.max_rows - (len(live.rows) if live else 0)
         if waiting and (live is None or room >= max(1, self.max_rows // 4)):
-            admitted = self._prefill([waiting.popleft() for _ in range(min(room, len(waiting)))], sampling)
+            chosen = [waiting.popleft() for _ in range(min(room, len(waiting)))]
+            self.queue.to(len(waiting) + later)
+            self.load.to(self.max_rows - room + len(chosen))
+            admitted = self._prefill(chosen, sampling)
             return admitted if live is None else _join(live, admitted)
         assert live is not None
         logits_BV = self.policy.model(

@@ -169,6 +169,7 @@ OTHERWISE = {
     "policy.chat_format": "the checkpoint's own template is used; medrl writes its format into what it saves",
     "trainer.stop_grace": "OpenRLHF ends at once on Ctrl-C",
     "trainer.peak_tflops": "OpenRLHF logs no share of the peak",
+    "trainer.show_machines": "it is of the table that medrl prints",
     "optimization.share_prompts": "OpenRLHF passes a prompt once for each response",
     "optimization.undo_mib": "OpenRLHF does not undo an update that was broken off",
     "trainer.max_unscored": "the agent's `resample` and the dynamic filter take its place, see docs/interop.md",

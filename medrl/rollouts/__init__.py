@@ -5,6 +5,7 @@ from medrl.rollouts.collect import collect, make_requests
 from medrl.rollouts.episodes import Episodes
 from medrl.rollouts.outage import Patient
 from medrl.rollouts.teacher import Classroom, Teacher, policy_written
+from medrl.rollouts.timed import Timed
 from medrl.rollouts.turns import TurnTemplate
 from medrl.rollouts.unscored import believable, unscored_share
 
@@ -15,6 +16,7 @@ __all__ = [
     "Ordered",
     "Patient",
     "Teacher",
+    "Timed",
     "TurnTemplate",
     "believable",
     "collect",

@@ -16,11 +16,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColum
 from rich.text import Text
 
 from medrl.tracking.compare import answers, before_after
+from medrl.tracking.machines import MachineTable
 from medrl.tracking.table import StepTable, clock, decimal, percent, whole
 from medrl.tracking.traces import Trace
 
 PLAIN_WIDTH = 100
 HEADER_EVERY = 20
+MFU = "time/learner/mfu"
 
 
 class RunConsole:
@@ -41,7 +43,7 @@ class RunConsole:
         self.live = self._console.is_terminal and not quiet
         self._bars: Progress | None = None
         self._depth = 0
-        self._table: StepTable | None = None
+        self._table: tuple[StepTable, MachineTable | None] | None = None
         self._known: dict[str, None] = {}
         self._since_header = 0
 
@@ -76,16 +78,28 @@ class RunConsole:
             if not phase.nested:  # another phase has other columns
                 self._table, self._known = None, {}
 
-    def row(self, metrics: Mapping[str, Any]) -> None:
-        """Print the row of a step; the columns follow what rows hold, the header returns every 20 rows."""
+    def row(self, metrics: Mapping[str, Any], *, machines: bool = False) -> None:
+        """Print the row of a step; the columns follow what rows hold, the header returns every 20 rows.
+
+        Args:
+            metrics: What `metrics.jsonl` has of the step.
+            machines: Print a second row, of what the machines did; MFU stands in that one.
+        """
         self._known |= {key: None for key, value in metrics.items() if value is not None}
-        table = StepTable.fitting(self._known, self._console.width)
-        if table != self._table or self._since_header >= HEADER_EVERY:
-            if table.left_out and table != self._table:
-                self.say(f"(no room for {', '.join(table.left_out)}; metrics.jsonl has all)")
-            self._table, self._since_header = table, 0
+        width = self._console.width
+        table = StepTable.fitting([key for key in self._known if not machines or key != MFU], width)
+        second = MachineTable.fitting(self._known, width) if machines else None
+        if (table, second) != self._table or self._since_header >= HEADER_EVERY:
+            left_out = table.left_out + (second.left_out if second is not None else ())
+            if left_out and (table, second) != self._table:
+                self.say(f"(no room for {', '.join(left_out)}; metrics.jsonl has all)")
+            self._table, self._since_header = (table, second), 0
             self.say(table.header(), style="bold")
+            if second is not None:
+                self.say(second.header(), style="bold")
         self.say(table.line(metrics))
+        if second is not None:
+            self.say(second.line(metrics))
         self._since_header += 1
 
     def evaluation(self, row: Mapping[str, Any]) -> None:

@@ -47,8 +47,8 @@ def step_metrics(
     verifier of a node spent on the step (calls, tokens, ...); `time/reward/NODE` the seconds that a node took, see
     `RewardContext.seconds`; `time/share/PHASE` each phase's share of the step. `staleness` is by how many versions the
     policy that wrote a token was older than `version`, the one that is trained, as mean over tokens; `staleness/K` the share
-    of tokens that were K behind. Both are left out where all are of the present policy. All but `equal_groups` and the
-    costs are of the policy's own rollouts, without a teacher's.
+    of tokens that were K behind, for each K up to the oldest. All but `equal_groups` and the costs are of the policy's own
+    rollouts, without a teacher's.
     """
     own = policy_written(scored)
     scores = [score for group in own for score in group.scores]
@@ -85,16 +85,16 @@ def step_metrics(
 
 
 def staleness(rollouts: Sequence[Rollout], version: int) -> dict[str, float]:
-    """How old the policies were that wrote the tokens, in versions: mean and histogram; nothing where all are present."""
+    """How old the policies were that wrote the tokens, in versions: mean and histogram; nothing without tokens."""
     behind: Counter[int] = Counter()
     for rollout in rollouts:
         for span in rollout.versions:
             behind[version - span.version] += span.end - span.start
-    if set(behind) <= {0}:
-        return {}
     tokens = behind.total()
+    if not tokens:
+        return {}
     mean = sum(age * count for age, count in behind.items()) / tokens
-    return {"staleness": mean, **{f"staleness/{age}": behind[age] / tokens for age in sorted(behind)}}
+    return {"staleness": mean, **{f"staleness/{age}": behind[age] / tokens for age in range(max(behind) + 1)}}
 
 
 def costs(scored: Sequence[ScoredGroup]) -> dict[str, float]:

@@ -29,6 +29,7 @@ from medrl.rollouts import (
     Ordered,
     Patient,
     Teacher,
+    Timed,
     TurnTemplate,
     believable,
     collect,
@@ -134,7 +135,8 @@ class Trainer:
             max_rows=max_rows,
         )
         patience = self.settings.outage_patience
-        self.scorer = Patient(self.placement.scorer(reward), self.settings.max_unscored, patience, self.console.say)
+        patient = Patient(self.placement.scorer(reward), self.settings.max_unscored, patience, self.console.say)
+        self.scorer = Timed(patient)
         if max_staleness and not self.placement.concurrent:
             raise ValueError(f"max_staleness is {max_staleness}, but this placement samples and trains in turn; take 0")
         self.sampler = ProblemSampler(self.problems, seed=seed_of(seed, "order"))
@@ -165,6 +167,7 @@ class Trainer:
                         await self._evaluate_first()
                         if self.step >= steps or self._should_stop():
                             return await self._finish()
+                        self._machines()  # what evaluations and checkpoints did is no part of the step
                         laps, counted, before = Laps(), self.scorer.statistics(), checkpoints.step_state(self)
                         scored, ordered = await self.ahead.next(self.step + 1, steps)
                         taken = ordered.step
@@ -214,7 +217,7 @@ class Trainer:
         # 4. what happened
         spent, learned = laps.seconds | context.seconds, learned | self.algorithm.figures(batch) | taught
         metrics = step_metrics(scored, learned, spent, self.reward, self.settings.max_unscored, step - 1)
-        metrics |= verifier_metrics(counted, self.scorer.statistics()) | self.placement.figures()
+        metrics |= verifier_metrics(counted, self.scorer.statistics()) | self._machines()
         passes = self.algorithm.needs - ({"old_logprobs"} if exact else set())
         seconds = spent["forward"] + spent["update"]
         metrics |= await self._away(self.meter.figures, learner, self.algorithm, batch, passes, learned, seconds)
@@ -325,6 +328,10 @@ class Trainer:
         engine = self.placement.engine
         return engine if self.environment is None else Episodes(engine, self.policy, self.environment, problems)
 
+    def _machines(self) -> dict[str, float]:
+        """How engines, queues and scoring did since the last call."""
+        return self.placement.figures() | self.scorer.figures()
+
     async def _away(self, work: Callable[..., T], *arguments: Any, **named: Any) -> T:
         """In a thread where rollouts of coming steps are under way, so that they go on."""
         if self.ahead.staleness == 0:
@@ -362,7 +369,9 @@ class Trainer:
         metrics |= watch_unscored(
             policy_written(scored), self.reward, self.settings, self.alarm_state, self.console.say
         )
-        self.console.row({"step": self.step, **metrics})
+        asked = self.settings.show_machines
+        on_cluster = any(name.startswith("cluster/") for name in metrics)
+        self.console.row({"step": self.step, **metrics}, machines=on_cluster if asked is None else asked)
         self._track("rl", metrics)
         if self.run is not None:
             self.run.log_metrics(self.step, metrics)

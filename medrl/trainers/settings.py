@@ -62,6 +62,10 @@ class TrainerSettings:
     """10^12 operations per second that the learner's devices can do together, as published, for `time/learner/mfu` (H100,
     dense bfloat16: 989 each). Empty measures a product of matrices at the first step, in less than a second."""
 
+    show_machines: bool | None = None
+    """Print a second row a step: how its time divided, queues, speeds of engines and learner, MFU, seconds of weight sync and
+    of scoring, what verifiers cost, how old the tokens were. Empty prints it where engines and learner are apart."""
+
     log_rollouts: bool = True
     """Write every rollout with its verdicts to rollouts/."""
 

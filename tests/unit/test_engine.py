@@ -13,6 +13,7 @@ from torch import Tensor
 
 from medrl.algorithms import Batch
 from medrl.engines import InProcessEngine, Request, Sampling
+from medrl.engines.gauge import Gauge
 from medrl.engines.sampling import draw, process_logits, uniform
 from medrl.errors import ProblemError
 from medrl.learners import Optimization, TorchLearner
@@ -348,3 +349,35 @@ def test_dropout_and_checkpointing_do_not_reach_the_samples(make_policy: MakePol
 def test_sampling_knobs_out_of_range_are_refused(knobs: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=next(iter(knobs))):
         Sampling(**knobs)  # type: ignore[arg-type]
+
+
+def test_a_gauge_tells_the_mean_over_time_and_the_peak_since_it_was_last_read() -> None:
+    now = 0.0
+    gauge = Gauge(lambda: now)
+    assert gauge.read("n") == {"n": 0.0, "n/peak": 0.0}, "no time has passed"
+    gauge.to(6)
+    now = 1.0
+    gauge.add(-4)
+    now = 4.0
+    assert gauge.read("n") == {"n": 3.0, "n/peak": 6.0}
+    now = 5.0
+    assert gauge.read("n") == {"n": 2.0, "n/peak": 2.0}
+
+
+def test_the_engine_counts_what_waits_and_what_it_writes(make_policy: MakePolicy) -> None:
+    policy = make_policy()
+    engine = InProcessEngine(policy, max_rows=4)
+    short, long = (requests(policy, Sampling(max_tokens=n), samples=3, prompts=PROMPTS[:2]) for n in (4, 8))
+
+    async def run(asked: Sequence[Request], stop: bool) -> None:
+        stream = engine.generate(asked, version=0)
+        async for _ in stream:
+            if stop:
+                break
+        await stream.aclose()  # type: ignore[attr-defined]
+
+    for stop in (False, True):
+        asyncio.run(run([*short, *long], stop))
+        queue, load = engine.queue.read("q"), engine.load.read("l")
+        assert (queue["q/peak"], load["l/peak"]) == (8.0, 4.0) and queue["q"] > 0 and load["l"] > 0
+        assert engine.queue.read("q")["q/peak"] == engine.load.read("l")["l/peak"] == 0.0, "nothing is left"

@@ -83,6 +83,40 @@ def test_80_columns_hold_what_a_step_is_watched_by() -> None:
     assert labels <= set(header.split()) and "grad" in note
 
 
+MACHINES: dict[str, Any] = {
+    **{f"time/share/{phase}": 0.25 for phase in ("rollout", "forward", "update", "sync")},
+    **{"time/queue": 12.34, "time/queue/peak": 4096.0, "time/queue/scoring": 0.5, "time/queue/scoring/peak": 16.0},
+    **{"time/engine/0/tokens_per_second": 1000.0, "time/engine/10/tokens_per_second": 500.0, "time/engine/0/load": 8.0},
+    **{"time/learner/tokens_per_second": 23_456.0, "time/learner/mfu": 0.456, "time/sync": 0.0321},
+    **{"time/reward_latency": 61.0, "cost/correct/calls": 64.0, "cost/safe/calls": 32.0, "cost/correct/tokens": 51_234.0},
+    **{"staleness": 0.6, "staleness/0": 0.5, "staleness/1": 0.4, "staleness/2": 0.1},
+}  # fmt: skip
+
+
+def test_a_second_row_says_what_the_machines_did_where_it_is_asked_for() -> None:
+    out = io.StringIO()
+    with RunConsole(file=out, width=110) as console:
+        console.row({**ROW, **MACHINES}, machines=True)
+        console.row({**ROW, "step": 8}, machines=True)
+    first, second, row, machines, _, empty = out.getvalue().splitlines()
+    assert len(second) == len(machines) <= 110 and "MFU" in second and "MFU" not in first
+    labels = "roll fwd upd sync queue scoring eng t/s lrn t/s MFU sync s score s calls tokens stale %"
+    assert second.split() == labels.split()
+    values = "25% 25% 25% 25% 12/4096 0.5/16 1500 23.5k 45.6% 0.032 61.0 96 51.2k 0:50 1:40 2:10"
+    assert machines.split() == values.split() and row.split()[0] == "7"
+    assert empty.split() == ["-"] * 14, "no number is not 0"
+
+
+def test_the_second_row_is_left_out_or_cut_where_it_is_not_wanted_or_does_not_fit() -> None:
+    assert len(printed([{**ROW, **MACHINES}], width=120)) == 2
+    out = io.StringIO()
+    with RunConsole(file=out, width=60) as console:
+        console.row({**ROW, **MACHINES}, machines=True)
+    note, _, second, *_, machines = out.getvalue().splitlines()
+    assert len(second) <= 60 and len(machines) <= 60 and second.split()[-1] == "%", "how old tokens are stays long"
+    assert "tokens" in note and "score s" in note and "metrics.jsonl" in note
+
+
 def test_the_header_returns_every_20_rows() -> None:
     lines = printed([{**ROW, "step": step} for step in range(1, 46)])
     assert [number for number, line in enumerate(lines) if "step" in line] == [0, 21, 42]
