@@ -64,7 +64,7 @@ class RayPlacement:
             with ThreadPoolExecutor(2) as pool:
                 engines: Future[RayEngines] = pool.submit(
                     NativeEngines if native else RayEngines,
-                    served_model(policy, source), at.engine, at.fleet, **at.of_engines,
+                    served_model(policy, source, bf16=settings.deepspeed.bf16), at.engine, at.fleet, **at.of_engines,
                 )  # fmt: skip
                 learner = pool.submit(
                     RayLearners, policy, optimization, settings.deepspeed, settings.learners,
@@ -82,6 +82,7 @@ class RayPlacement:
                 if isinstance(self.engine, NativeEngines)
                 else RaySync(self.learner, self.engine, settings.probe, lora=lora)
             )
+            self.sync.probe.summed = optimization.lora is not None
         except BaseException:
             self._stack.close()
             raise
@@ -102,6 +103,7 @@ class RayPlacement:
                 raise lost
             try:
                 self.learner.restart()
+                self.sync.probe.forget()  # the new ranks may be of other machines, and round otherwise
                 return
             except LearnerLost as again:  # a rank died while the group was starting
                 lost = again
@@ -147,7 +149,8 @@ def _absolute_critic(optimization: Optimization) -> Optimization:
     return replace(optimization, critic=replace(critic, path=str(Path(critic.path).resolve())))
 
 
-def served_model(policy: Policy, source: PolicySpec) -> ServedModel:
-    """The policy as engines need it, by the folder or hub id that they read."""
+def served_model(policy: Policy, source: PolicySpec, *, bf16: bool = False) -> ServedModel:
+    """The policy as engines need it, by the folder or hub id that they read; `bf16` where the learner computes in that."""
     assert source.path is not None
-    return replace(ServedModel.of(policy, source.path, write=False), folder=source.path)
+    served = replace(ServedModel.of(policy, source.path, write=False), folder=source.path)
+    return replace(served, dtype="bfloat16") if bf16 else served
