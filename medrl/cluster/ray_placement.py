@@ -16,6 +16,7 @@ from medrl.cluster.local import engine_speed
 from medrl.cluster.native import NativeEngines, NativeSync
 from medrl.cluster.ray_start import ray_cluster
 from medrl.cluster.rewards import RayRewards
+from medrl.cluster.room import check_room, resources
 from medrl.cluster.seats import seats
 from medrl.cluster.settings import ClusterSettings
 from medrl.cluster.weights import RaySync
@@ -59,7 +60,8 @@ class RayPlacement:
         native = settings.engine.transfer != "buckets"
         self._before: dict[int, tuple[int, float]] = {}  # tokens and seconds of each engine when last asked
         try:
-            self._stack.enter_context(ray_cluster(settings.address, settings.cpus or settings.logical_cpus))
+            ray = self._stack.enter_context(ray_cluster(settings.address, settings.cpus or settings.logical_cpus))
+            check_room(resources(ray), settings)
             at = self._stack.enter_context(seats(settings))
             with ThreadPoolExecutor(2) as pool:
                 engines: Future[RayEngines] = pool.submit(

@@ -113,7 +113,8 @@ class Probe:
                 raise WeightDrift(
                     f"{name} does not compute what the learner does at version {version}: the log-probabilities of the "
                     f"probe differ by up to {gap:.2g} nats, and {self.tolerance:g} is allowed"
-                    + moved * still
+                    + moved
+                    * still
                     + ". The run was stopped, for rollouts of another policy than the learner's would mislead it. Look "
                     "for weights that were not sent (tied heads, buffers, adapters) or another model on either side"
                 )

@@ -151,7 +151,9 @@ def test_with_16_bits_an_engine_that_stands_still_is_told_by_how_many_answers_of
     one.check(3, most, {"a": [-1.0, -2.2, -3.0, -4.1]})
     one.check(4, old, stale)
     one.check(5, most, stale, lambda: [-1.0, -2.0, -3.0, -4.2])  # it answers twice otherwise, so it says nothing
-    with pytest.raises(WeightDrift, match=r"a does .* at version 6: .*as before the sync, while the learner moved by 0.1"):
+    with pytest.raises(
+        WeightDrift, match=r"a does .* at version 6: .*as before the sync, while the learner moved by 0.1"
+    ):
         one.check(6, most, stale, lambda: most)
     one.check(7, old, stale)
     one.forget()  # a new learner, which rounds otherwise
