@@ -92,8 +92,8 @@ class Probe:
             version: What was published.
             learner: Its log-probabilities of the prompt.
             engines: Those of each engine, by name.
-            again: Asks the learner once more, before an engine is accused of standing still: a learner that does not
-                answer twice alike need not have moved.
+            again: Asks the learner once more, before an engine of 16 bits is accused of standing still: a learner that
+                does not answer twice alike need not have moved.
 
         Raises:
             WeightDrift: An engine computes something else.
@@ -107,15 +107,18 @@ class Probe:
             old_answer, old = before.get(name, (None, learner))
             if old_answer == answer:
                 self._before[name] = answer, old  # small steps add up, until it answers otherwise
-            still = old_answer == answer and self._moved(old, learner) and (again is None or again() == learner)
+            still = old_answer == answer and self._moved(old, learner)
+            still = still and (self.exact or again is None or again() == learner)
             if not gap <= self.tolerance or still:  # NaN is drift, too
-                moved = f"; it answers as before the sync, while the learner moved by {_gap(old, learner):.2g}"
+                moved = (
+                    f"; it answers as before the sync, while the learner moved by {_gap(old, learner):.2g}"
+                    if still
+                    else ""
+                )
                 raise WeightDrift(
                     f"{name} does not compute what the learner does at version {version}: the log-probabilities of the "
                     f"probe differ by up to {gap:.2g} nats, and {self.tolerance:g} is allowed"
-                    + moved
-                    * still
-                    + ". The run was stopped, for rollouts of another policy than the learner's would mislead it. Look "
+                    f"{moved}. The run was stopped, for rollouts of another policy than the learner's would mislead it. Look "
                     "for weights that were not sent (tied heads, buffers, adapters) or another model on either side"
                 )
         return largest

@@ -1,4 +1,4 @@
-"""`medrl run` on Ray in bfloat16, stopped and resumed with other ranks, and a sync that is skipped.
+"""`medrl run` on Ray in bfloat16, stopped and resumed with other ranks, a sync that is skipped, and a cluster too small.
 
 The policy's weights are float32 in its folder; DeepSpeed computes in bfloat16, and so do the engines. Steps are small: what
 a skipped sync changes is far below what two roundings to 16 bits differ by.
@@ -46,3 +46,13 @@ def test_a_run_in_bfloat16_goes_on_with_another_number_of_ranks_until_a_sync_is_
     rows = [row for row in RunFolder(folder).read_metrics("rl") if row["step"] < 4]
     assert [row["step"] for row in rows] == [1, 2, 3]
     assert all(1e-4 < row["cluster/sync_gap"] < 0.25 for row in rows), [row["cluster/sync_gap"] for row in rows]
+
+
+def test_a_cluster_that_has_too_little_is_refused_before_anything_is_done(
+    ray: Any, repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", "auto")  # as in what `ray job submit` runs
+    tiny, folder = str(repository / "tests" / "end_to_end" / "tiny.yaml"), tmp_path / "run"
+    assert main(["run", tiny, *KNOBS, f"folder={folder}", "cluster.learners.ranks=50"]) == 2
+    assert "all actors together ask for 51 CPUs, and it has 16. Its nodes: 16 CPUs" in capsys.readouterr().err
+    assert not folder.exists()
