@@ -110,16 +110,13 @@ class Probe:
             still = old_answer == answer and self._moved(old, learner)
             still = still and (self.exact or again is None or again() == learner)
             if not gap <= self.tolerance or still:  # NaN is drift, too
-                moved = (
-                    f"; it answers as before the sync, while the learner moved by {_gap(old, learner):.2g}"
-                    if still
-                    else ""
-                )
+                as_before = f"; it answers as before the sync, while the learner moved by {_gap(old, learner):.2g}"
                 raise WeightDrift(
                     f"{name} does not compute what the learner does at version {version}: the log-probabilities of the "
                     f"probe differ by up to {gap:.2g} nats, and {self.tolerance:g} is allowed"
-                    f"{moved}. The run was stopped, for rollouts of another policy than the learner's would mislead it. Look "
-                    "for weights that were not sent (tied heads, buffers, adapters) or another model on either side"
+                    f"{as_before if still else ''}. The run was stopped, for rollouts of another policy than the learner's "
+                    "would mislead it. Look for weights that were not sent (tied heads, buffers, adapters) or another model "
+                    "on either side"
                 )
         return largest
 
