@@ -5,48 +5,22 @@ or after the heartbeat's seconds with nothing but a pulse.
 """
 
 import asyncio
-import faulthandler
-import os
-import signal
-import tempfile
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import torch
 
+from medrl.cluster.stacks import Card, card_of_this_process
 from medrl.engines.adapters import merged_weights
 from medrl.engines.base import Request
 from medrl.engines.stream import Inbox
 from medrl.engines.vllm_engine import VLLMEngine
 from medrl.engines.vllm_loop import Pulse
 from medrl.engines.vllm_settings import EngineSettings, ServedModel
-from medrl.errors import need
 from medrl.models.buckets import lend
 from medrl.types import Rollout
-
-ray: Any = need("ray", "ray")
-STACK_SIGNAL = signal.SIGUSR1
-
-
-@dataclass(frozen=True)
-class Card:
-    """Where an actor lives.
-
-    Attributes:
-        name: For people.
-        pid: Its process.
-        node: Ray's id of its node.
-        stack: A file of that node into which the process writes its stacks when it gets `STACK_SIGNAL`.
-    """
-
-    name: str
-    pid: int
-    node: str
-    stack: str
 
 
 @dataclass(frozen=True)
@@ -63,14 +37,13 @@ class EngineActor:
     def __init__(self, name: str, served: ServedModel, settings: EngineSettings) -> None:
         self.name, self.served, self.settings = name, served, settings
         self._tickets: dict[int, int] = {}  # the driver's to the engine's
-        descriptor, self._stack = tempfile.mkstemp(prefix=f"medrl-{name}-", suffix=".stack")
-        faulthandler.register(STACK_SIGNAL, file=descriptor, all_threads=True)  # needs no GIL: answers in a hang too
+        self._card = card_of_this_process(name)
 
     async def load(self, version: int) -> Card:
         """Start the engine; the errors of `VLLMEngine` come to the driver as they are."""
         self._ended: Inbox[tuple[int, Rollout | Exception]] = Inbox()
         self._engine = await asyncio.to_thread(VLLMEngine, self.served, self.settings, version)
-        return Card(self.name, os.getpid(), ray.get_runtime_context().get_node_id(), self._stack)
+        return self._card
 
     async def submit(self, jobs: Sequence[tuple[int, Request]], version: int) -> None:
         """Sample these, each under the driver's ticket."""
@@ -126,30 +99,3 @@ class EngineActor:
     async def wake(self) -> None:
         """See `VLLMEngine.wake`."""
         await asyncio.to_thread(self._engine.wake)
-
-
-def stack_of(card: Card, patience: float = 3.0) -> str:
-    """The stacks of all threads of an actor's process, which need not be alive in any other sense; on its node only."""
-    try:
-        before = os.path.getsize(card.stack)
-        os.kill(card.pid, STACK_SIGNAL)
-    except OSError as error:
-        return f"(no stack: {error})"
-    deadline, text = time.monotonic() + patience, ""
-    while time.monotonic() < deadline:
-        time.sleep(0.1)
-        more = Path(card.stack).read_text(encoding="utf-8", errors="replace")[before:]
-        if more and more == text:
-            return text
-        text = more
-    return text or f"(no stack: {_state(card.pid)})"
-
-
-def _state(pid: int) -> str:
-    """Linux's word on a process that does not answer a signal."""
-    try:
-        status = Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
-    except OSError:
-        return "the process is gone"
-    state = next((line.split(":", 1)[1].strip() for line in status.splitlines() if line.startswith("State:")), "?")
-    return f"the process does not react to signals; its state is {state}"

@@ -20,9 +20,9 @@ from medrl.cluster.engine_slots import (
     load_engine,
     place,
     regrouped,
-    stack_on_its_node,
 )  # fmt: skip
 from medrl.cluster.fleet import FleetFigures, FleetSettings, Proof
+from medrl.cluster.stacks import stack_on_its_node
 from medrl.cluster.turns import Turns
 from medrl.engines.base import Request
 from medrl.engines.vllm_requests import finished

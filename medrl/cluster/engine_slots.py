@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from medrl.cluster.engine_actor import Card, EngineActor, stack_of
+from medrl.cluster.engine_actor import EngineActor
 from medrl.cluster.environment import engine_environment
 from medrl.cluster.fleet import EngineFigures, FleetSettings
+from medrl.cluster.stacks import Card
 from medrl.engines.base import Request
 from medrl.engines.gauge import Gauge
 from medrl.engines.vllm_loop import Pulse
@@ -174,17 +175,3 @@ def regrouped(tickets: Sequence[Ticket]) -> list[list[Ticket]]:
     for ticket in tickets:
         groups.setdefault((ticket.request.problem_id, ticket.request.prompt_ids), []).append(ticket)
     return list(groups.values())
-
-
-async def stack_on_its_node(card: Card) -> str:
-    """The stack of an actor that hangs, read on its own node."""
-    if card.node == ray.get_runtime_context().get_node_id():
-        return await asyncio.to_thread(stack_of, card)
-    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
-
-    there = NodeAffinitySchedulingStrategy(node_id=card.node, soft=False)
-    try:
-        async with asyncio.timeout(30.0):
-            return str(await ray.remote(stack_of).options(num_cpus=0, scheduling_strategy=there).remote(card))
-    except (TimeoutError, ray.exceptions.RayError) as error:
-        return f"(no stack: {type(error).__name__} on its node)"

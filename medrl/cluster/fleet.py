@@ -86,7 +86,7 @@ class ProbeSettings:
 
     tolerance: float | None = None
     """Largest difference of a token's log-probability (nats). Empty is 1e-4 where engine and learner compute in float32
-    (1e-6 is usual), and 0.5 where either has 16 bits."""
+    (1e-6 is usual), and 0.5 where either has 16 bits. What smaller steps show: docs/cluster.md."""
 
     def __post_init__(self) -> None:
         faults = out_of_range(self, above_0=("tolerance",) if self.tolerance is not None else ())

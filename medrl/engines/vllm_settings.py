@@ -44,8 +44,8 @@ class EngineSettings:
     """GPUs (on a CPU: processes) over which each layer is split. Typical 1 to 8, within one node."""
 
     dtype: Literal["policy", "float32", "bfloat16", "float16"] = "policy"
-    """Of weights and computation; "policy" is that of the policy. Another type than the learner's makes log-probabilities
-    differ from the learner's, which then recomputes them."""
+    """Of weights and computation; "policy" is what the learner computes in: the policy's type, or bfloat16 with
+    `deepspeed.bf16`. Another type makes log-probabilities differ from the learner's, which then recomputes them."""
 
     enforce_eager: bool | None = None
     """Whether to run without compilation and CUDA graphs: a start in seconds, and slower steps. Empty is true on a CPU."""
@@ -94,7 +94,7 @@ class ServedModel:
 
     Attributes:
         folder: A Hugging Face folder with configuration, tokenizer and (first) weights, readable where the engine runs.
-        dtype: torch's name of the type of the policy's weights.
+        dtype: torch's name of the type that the learner computes in, which is that of the policy unless it is told otherwise.
         context: Longest sequence, prompt and response together.
         vocabulary: Number of token ids that the tokenizer knows.
         rows: Number of token ids that the model embeds; a prompt with another would end the engine.

@@ -50,18 +50,35 @@ class LoRA:
             raise ValueError("lora: " + "; ".join(faults))
 
 
-def choose_trainable(model: PreTrainedModel, last_layers: int | None, lora: LoRA | None) -> None:
-    """Freeze what does not train, and put adapters in; a model without either knob stays as it is.
+def check_trainable(model: PreTrainedModel, last_layers: int | None, lora: LoRA | None) -> None:
+    """See that `choose_trainable` can do what it is asked; an outline without weights will do.
 
     Raises:
         UnsupportedModel: It has fewer layers, no list of layers, no layer of a target's name, or an adapter already.
     """
+    if last_layers is not None and last_layers > (count := len(_layers(model))):
+        raise UnsupportedModel(f"last_layers is {last_layers}, and the model has {count}; choose fewer")
+    if lora is None:
+        return
+    if has_adapter(model):
+        raise UnsupportedModel("the model has an adapter already; load it anew for another learner")
+    named = {name: isinstance(module, nn.Linear) for name, module in model.named_modules()}
+    missing = [target for target in lora.targets if not any(f".{name}".endswith(f".{target}") for name in named)]
+    if missing:
+        linear = sorted({name.rpartition(".")[2] for name, is_linear in named.items() if is_linear})
+        raise UnsupportedModel(f"lora: no layer of the model is named {', '.join(missing)}; it has {', '.join(linear)}")
+
+
+def choose_trainable(model: PreTrainedModel, last_layers: int | None, lora: LoRA | None) -> None:
+    """Freeze what does not train, and put adapters in; a model without either knob stays as it is.
+
+    Raises:
+        UnsupportedModel: See `check_trainable`.
+    """
+    check_trainable(model, last_layers, lora)
     if last_layers is not None:
-        layers = _layers(model)
-        if last_layers > len(layers):
-            raise UnsupportedModel(f"last_layers is {last_layers}, and the model has {len(layers)}; choose fewer")
         model.requires_grad_(False)
-        layers[-last_layers:].requires_grad_(True)
+        _layers(model)[-last_layers:].requires_grad_(True)
     if lora is not None:
         _add_adapters(model, lora)
 
@@ -76,8 +93,6 @@ def _layers(model: PreTrainedModel) -> nn.ModuleList:
 
 def _add_adapters(model: PreTrainedModel, lora: LoRA) -> None:
     peft = need("peft", "train")
-    if has_adapter(model):
-        raise UnsupportedModel("the model has an adapter already; load it anew for another learner")
     config = peft.LoraConfig(
         r=lora.rank,
         lora_alpha=lora.alpha,

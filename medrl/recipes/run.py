@@ -15,10 +15,12 @@ from medrl import environments, rewards
 from medrl.algorithms import OnePO, PolicyGradient
 from medrl.cluster import Placement
 from medrl.cluster.ray_start import require_cluster_packages
+from medrl.cluster.room import check_cluster
 from medrl.data.demonstrations import Demonstration
 from medrl.environments import Environment, check_problems
 from medrl.files import atomic_folder, remove_folder
 from medrl.learners import backbone_and_head
+from medrl.learners.trainable import check_trainable
 from medrl.models import Policy
 from medrl.recipes.build import check_held_out, data_of, needs_reference, problems_of, start_policy, whole_response
 from medrl.recipes.cards import card_warnings
@@ -33,11 +35,13 @@ from medrl.trainers import Trainer, check_demonstrations, fine_tune
 from medrl.trainers.checks import check_reward, fitting_problems
 from medrl.types import Problem
 
-# What a resumed run may change: what it keeps, how much failure it bears, and on how many machines it goes on; how long it
-# goes on, see `may_change`.
+# What a resumed run may change: what it keeps, how much failure it bears, and on what machines it goes on; how long it
+# goes on, see `may_change`. What engines and ranks compute (types, `midway`, the longest sequence) stays.
 MACHINES = (
-    "address", "cpus", "colocate", "engines", "engine.gpu_memory_utilization", "learners", "rewards", "adapters_only",
-    "max_learner_restarts",
+    "address", "cpus", "colocate", "engines", "learners", "rewards", "adapters_only", "max_learner_restarts",
+    "engine.max_num_seqs", "engine.max_batched_tokens", "engine.kv_cache_gib", "engine.gpu_memory_utilization",
+    "engine.block_size", "engine.tensor_parallel", "engine.enforce_eager", "engine.transfer",
+    "deepspeed.stage", "deepspeed.offload", "deepspeed.bucket_mib",
 )  # fmt: skip
 MAY_CHANGE = (
     "resume", "folder", "trackers", "trainer.keep_checkpoints", "trainer.max_unscored", "trainer.stop_grace",
@@ -174,10 +178,12 @@ def checked_start(recipe: Recipe, parts: Parts) -> Policy:
     """The policy before any training, seen to fit the problems, the reward and the format of the demonstrations."""
     if recipe.placement == "ray":
         require_cluster_packages()
+        check_cluster(recipe.cluster)
     check_reward(parts.reward, parts.held_out, recipe.teacher)
     policy = start_policy(recipe, parts.problems, parts.demonstrations)
     policy.check()
     backbone_and_head(policy.model)
+    check_trainable(policy.model, recipe.optimization.last_layers, recipe.optimization.lora)
     whole, limit = whole_response(recipe.sampling, parts.environment)
     own = recipe.cluster.engine.max_model_len if recipe.placement == "ray" else None
     fits = limit, min(policy.context, own or policy.context)

@@ -161,6 +161,17 @@ def _not_on_ray(cluster: ClusterSettings, max_staleness: int) -> list[str]:
             "cluster.engine.sleep_mode: engines and ranks have GPUs of their own, and no run puts them to sleep; "
             "cluster.colocate=true has them take turns on the same ones"
         )
+    engine, gpus = cluster.engine, cluster.engines.gpus
+    if not cluster.colocate and 0 < gpus < engine.tensor_parallel and engine.tensor_parallel > 1:
+        faults.append(
+            f"cluster.engine.tensor_parallel is {engine.tensor_parallel} and cluster.engines.gpus is {gpus:g}: each part of "
+            f"a layer needs a GPU of its own, so give engines.gpus={engine.tensor_parallel}"
+        )
+    if not engine.from_checkpoint:
+        faults.append(
+            "cluster.engine.from_checkpoint is false, and engines sample from the start policy before any weights are "
+            "sent: leave it true"
+        )
     if max_staleness and cluster.colocate:
         faults.append(
             f"max_staleness is {max_staleness}, but with cluster.colocate engines sleep while the learner computes, so every "

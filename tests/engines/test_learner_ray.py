@@ -159,3 +159,11 @@ def test_numbers_faults_and_restarts(
     assert time.monotonic() - begun < 15
     with pytest.raises(LearnerLost, match="did not leave it"):
         learners.probe_logprobs([5, 6])
+
+
+def test_ranks_for_which_there_is_no_room_are_not_said_to_hang(cluster: Any, make_policy: MakePolicy) -> None:
+    from medrl.cluster.learners import RayLearners
+
+    large = LearnerGroup(ranks=1, cpus=1000, start_s=2.0, beat_s=0.5)
+    with pytest.raises(LearnerLost, match=r"rank 0 of 1 did not come up within 2 s. Each needs 1000 CPUs and 0 GPUs"):
+        RayLearners(make_policy(), SETTINGS, group=large)

@@ -73,8 +73,10 @@ def test_an_actor_that_dies_is_replaced_and_its_groups_are_scored_again(
     )
 
 
-def test_an_actor_that_hangs_is_replaced_too(fleet: Any, tree: Reward, tmp_path: Path) -> None:
-    before, knobs = fleet.replaced, fleet.fleet
+def test_an_actor_that_hangs_is_replaced_too(
+    fleet: Any, tree: Reward, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    before, knobs, pids = fleet.replaced, fleet.fleet, fleet.pids
     asked = groups(1, fault="hangs once", mark=str(tmp_path / "mark"))
     fleet.fleet = replace(knobs, timeout=5.0)
     try:
@@ -82,6 +84,10 @@ def test_an_actor_that_hangs_is_replaced_too(fleet: Any, tree: Reward, tmp_path:
     finally:
         fleet.fleet = knobs
     assert fleet.replaced == before + 1
+    (gone,) = set(pids) - set(fleet.pids)
+    said = "\n".join(record.getMessage() for record in caplog.records if record.name == "medrl.cluster")
+    assert f"reward-{pids.index(gone)}: no scores within 5 s (process {gone} on node " in said
+    assert "its last stack:" in said and "rewards_of_actors.py" in said and "in vowels" in said
 
 
 def test_what_kills_every_actor_has_no_score_and_is_never_a_0(fleet: Any, tree: Reward) -> None:

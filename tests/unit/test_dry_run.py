@@ -70,6 +70,23 @@ def test_a_rank_must_fit_beside_the_engine_of_its_gpu(tmp_path: Path) -> None:
     assert found[2].faults == () and "8 x H200 (engines 8 x tp1 in turn with 8)" in dict(found[2].lines)["estimate"]
 
 
+@pytest.mark.parametrize(
+    ("knob", "said"),
+    [
+        ("optimization.last_layers=99", "optimization: last_layers is 99, and the model has 4; choose fewer"),
+        (
+            "optimization.lora={rank: 8, targets: [q_proj, query]}",
+            "optimization: lora: no layer of the model is named query",
+        ),
+    ],
+)
+def test_layers_that_the_policy_lacks_are_a_fault(knob: str, said: str) -> None:
+    (fault,) = dry_run(load_recipe(EXAMPLE / "tiny.yaml", [knob])).faults
+    assert fault.startswith(said)
+    fitting = ["optimization.last_layers=2", "optimization.lora={rank: 8, targets: [q_proj]}"]
+    assert [dry_run(load_recipe(EXAMPLE / "tiny.yaml", [one])).faults for one in fitting] == [(), ()]
+
+
 def test_names_are_told_apart(tmp_path: Path) -> None:
     (tmp_path / "rows.jsonl").write_text("{}\n")
     (tmp_path / "cache" / "datasets--somebody--rows").mkdir(parents=True)

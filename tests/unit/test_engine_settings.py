@@ -17,7 +17,7 @@ from medrl.engines.stream import Inbox
 from medrl.engines.vllm_requests import _one_placeholder_each, check_prompts, exact
 from medrl.engines.vllm_settings import EngineSettings, ServedModel, arguments
 from medrl.errors import EngineFailed, ProblemError, WeightDrift
-from medrl.models import Policy
+from medrl.models import Policy, PolicySpec
 
 SERVED = ServedModel("model", "float32", 128, 50, 64, (1,), (7,), None, sees=True, image_token=7)
 FLOAT32 = EngineSettings()
@@ -140,6 +140,48 @@ def test_an_engine_that_answers_as_before_though_the_learner_moved() -> None:
     assert coarse.tolerance == 0.5
     coarse.check(1, [-1.0, -2.0], {"a": [-1.0, -2.2]})
     coarse.check(2, [-1.0, -2.1], {"a": [-1.0, -2.2]})  # a step below 16 bits
+
+
+def test_with_16_bits_an_engine_that_stands_still_is_told_by_how_many_answers_of_the_learner_changed() -> None:
+    old, few, most = [-1.0, -2.0, -3.0, -4.0], [-1.1, -2.0, -3.0, -4.1], [-1.1, -2.01, -3.0, -4.1]
+    stale = {"a": [-1.0, -2.2, -3.0, -4.0]}
+    one = probe(replace(SERVED, dtype="bfloat16"))
+    one.check(1, old, stale)
+    one.check(2, few, stale)  # half of them: a small step may do so, and leave the engine's rounding where it was
+    one.check(3, most, {"a": [-1.0, -2.2, -3.0, -4.1]})
+    one.check(4, old, stale)
+    one.check(5, most, stale, lambda: [-1.0, -2.0, -3.0, -4.2])  # it answers twice otherwise, so it says nothing
+    with pytest.raises(
+        WeightDrift, match=r"a does .* at version 6: .*as before the sync, while the learner moved by 0.1"
+    ):
+        one.check(6, most, stale, lambda: most)
+    one.check(7, old, stale)
+    one.forget()  # a new learner, which rounds otherwise
+    one.check(8, most, stale)
+
+
+@pytest.mark.parametrize(("engine", "summed"), [("bfloat16", True), ("float16", False)])
+def test_an_engine_that_rounds_what_the_learner_has_may_stand_still(engine: Any, summed: bool) -> None:
+    pytest.importorskip("ray")
+    from medrl.cluster.weights import Probe
+
+    one = Probe(replace(SERVED, dtype="bfloat16"), EngineSettings(dtype=engine))
+    one.summed = summed
+    one.check(1, [-1.0, -2.0], {"a": [-1.0, -2.0]})
+    one.check(2, [-1.01, -2.01], {"a": [-1.0, -2.0]})
+
+
+def test_a_learner_that_computes_in_bfloat16_is_not_taken_for_the_float32_of_its_folder(make_policy: Any) -> None:
+    pytest.importorskip("ray")
+    from medrl.cluster.ray_placement import served_model
+    from medrl.cluster.weights import Probe
+
+    policy, source = make_policy(), PolicySpec(path="/of/all/nodes")
+    for bf16, tolerance in ((False, 1e-4), (True, 0.5)):
+        served = served_model(policy, source, bf16=bf16)
+        for engine in (EngineSettings(), FLOAT32):
+            assert exact(served, engine, Sampling()) is not bf16 and Probe(served, engine).tolerance == tolerance
+        assert arguments(served, EngineSettings(), cpu=True)["dtype"] == ("bfloat16" if bf16 else "float32")
 
 
 # From threads to coroutines

@@ -303,6 +303,15 @@ ON_GPUS = ["cluster.engines.gpus=1", "cluster.learners.gpus=1"]
             "tensor_parallel is 2; .*ranks is 2; .*learners.gpus is 1; .*0 for both on the CPU",
         ),
         (["max_staleness=1", "cluster.engine.midway=refuse"], "weights change midway: recompute"),
+        (
+            ["cluster.engine.tensor_parallel=2", "cluster.engines.gpus=1"],
+            "tensor_parallel is 2 and cluster.engines.gpus is 1: .*so give engines.gpus=2",
+        ),
+        (["cluster.engine.from_checkpoint=false"], "before any weights are sent: leave it true"),
+        (
+            ["cluster.cpus=3", "cluster.learners.ranks=3"],
+            "cpus is 3, and engines, ranks and reward actors ask for 4 in all",
+        ),
         (["max_staleness=-1"], "at least 0"),
         (["cluster.address=auto", "cluster.cpus=4"], "with `address` leave it out"),
     ],
@@ -314,6 +323,13 @@ def test_what_a_run_on_ray_cannot_do_is_told_before_it_begins(
     assert load_recipe(tiny, ["placement=ray", "max_staleness=2"]).cluster.engine.midway == "recompute"
     with pytest.raises(RecipeError, match=says):
         load_recipe(tiny, ["placement=ray", *overrides])
+
+
+def test_parts_of_an_engine_on_the_cpu_need_no_gpus(repository: Path) -> None:
+    tiny = repository / "examples" / "huatuogpt_o1" / "tiny.yaml"
+    load_recipe(tiny, ["placement=ray", "cluster.engine.tensor_parallel=2"])
+    load_recipe(tiny, ["placement=ray", "cluster.engine.tensor_parallel=2", "cluster.engines.gpus=2"])
+    load_recipe(tiny, ["placement=ray", "cluster.engines.gpus=0.5"])
 
 
 def test_weights_may_go_from_gpu_to_gpu(repository: Path) -> None:

@@ -3,19 +3,22 @@
 import io
 import json
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+import yaml
 from safetensors.torch import load_file
 
-from medrl.errors import DataError, FolderTaken, ProblemError, RecipeError
+from medrl.errors import ClusterUnavailable, DataError, FolderTaken, ProblemError, RecipeError, UnsupportedModel
 from medrl.models import ModelShape, Policy
 from medrl.recipes import Recipe, read_recipe
 from medrl.recipes.evaluate import evaluate_policy
+from medrl.recipes.load import to_yaml
 from medrl.recipes.process import reproducible
-from medrl.recipes.run import Outcome, algorithm_warnings, run_recipe
+from medrl.recipes.run import MACHINES, MAY_CHANGE, Outcome, algorithm_warnings, run_recipe
 from medrl.tracking import RunConsole, RunFolder, timeless
 
 pytestmark = pytest.mark.slow
@@ -189,6 +192,44 @@ def test_torch_is_left_as_it_was() -> None:
         assert torch.get_num_threads() == before[0] + 1
         raise ValueError
     assert (torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()) == before
+
+
+@pytest.mark.parametrize("knob", ["optimization.last_layers=99", "optimization.lora={rank: 2, targets: [query]}"])
+def test_layers_that_the_policy_lacks_are_told_before_sft(knob: str, tmp_path: Path) -> None:
+    with pytest.raises(UnsupportedModel, match=r"the model has 2|is named query"):
+        run(tmp_path / "run", knob)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_cluster_that_has_too_little_is_told_before_sft(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for package in ("ray", "vllm", "deepspeed"):
+        pytest.importorskip(package)
+    from medrl.cluster import room
+
+    class Small:
+        @staticmethod
+        def nodes() -> list[dict[str, Any]]:
+            there = {"Alive": True, "Resources": {"CPU": 3.0}}
+            return [there, there, {**there, "Alive": False}]
+
+    monkeypatch.setattr(room, "ray_cluster", lambda address: nullcontext(Small))
+    knobs = ("placement=ray", "cluster.address=auto", "cluster.learners={ranks: 2, cpus: 2, gpus: 1}")
+    with pytest.raises(
+        ClusterUnavailable, match=r"2 ranks with 2 CPUs and 1 GPUs each .* for 0; .* 2 GPUs, and it has 0"
+    ):
+        run(tmp_path / "run", *knobs)
+    assert not (tmp_path / "run").exists()
+
+
+def test_what_a_resumed_run_may_change_are_knobs_and_none_of_them_is_what_is_computed() -> None:
+    tree = yaml.safe_load(to_yaml(read_recipe(TREE)))
+    for name in MAY_CHANGE:
+        place = tree
+        for part in name.split("."):
+            assert part in place, name
+            place = place[part]
+    fixed = ("deepspeed.bf16", "engine.dtype", "engine.midway", "engine.max_model_len", "deepspeed", "engine")
+    assert not set(fixed) & set(MACHINES)
 
 
 def test_what_engines_of_their_own_cannot_hold_is_refused_before_they_start(tmp_path: Path) -> None:

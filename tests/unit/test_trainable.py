@@ -112,6 +112,8 @@ def test_named_targets_alone_get_an_adapter(make_policy: MakePolicy) -> None:
     assert sent(learner, "adapter").keys() == {n.replace(".q.", ".q_proj.").replace(".v.", ".v_proj.") for n in names}
     with pytest.raises(UnsupportedModel, match="nothing_like_it"):
         TorchLearner(make_policy(), Optimization(lora=LoRA(targets=("nothing_like_it",))))
+    with pytest.raises(UnsupportedModel, match=r"no layer of the model is named v_projj; it has .*o_proj, q_proj"):
+        TorchLearner(make_policy(), Optimization(lora=LoRA(targets=("q_proj", "v_projj"))))  # PEFT takes what there is
     with pytest.raises(UnsupportedModel, match="has an adapter already"):
         TorchLearner(learner.policy, Optimization(lora=SMALL))
     with pytest.raises(ValueError, match=r"no adapter to send.*optimization\.lora"):
