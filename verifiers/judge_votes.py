@@ -82,7 +82,8 @@ class Vote:
 def asked_in_rounds(count: int) -> Iterator[None]:
     """Below this, a judge whose reply cannot be read is asked again, with another seed each time, `count` times in all.
 
-    For work that is started again after a failure: a cache answers the rounds of the earlier starts, and leaves one.
+    For work that is started again after a failure, with one round more each time: a judge that says the same again is then
+    asked with a seed that is new.
     """
     token = _ROUNDS.set(count)
     try:
@@ -94,22 +95,28 @@ def asked_in_rounds(count: int) -> Iterator[None]:
 async def vote(
     client: ChatClient, request: ChatRequest, read: Callable[[str], Opinion] = read_opinion, rounds: int = 1
 ) -> Vote:
-    """Ask, up to `rounds` times while the reply cannot be read.
+    """Ask, up to `rounds` times while the reply cannot be read; if none can, a cache keeps none of the replies.
 
     Whatever the client raises becomes this vote's error, so that its neighbours are unharmed.
     """
-    one = await _once(client, request, read)
+    unread: list[tuple[ChatRequest, str]] = []
+    one = await _once(client, request, read, unread)
     for number in range(1, rounds):
         if not isinstance(one.error, ChatBadReply):
             break
         warmer = request.temperature or min(1.0, WARMER * number)
         again = replace(request, temperature=warmer, seed=seed_of("judge again", request.seed or 0, number))
-        last, one = one, await _once(client, again, read)
+        last, one = one, await _once(client, again, read, unread)
         one = replace(one, calls=last.calls + one.calls, tokens=last.tokens + one.tokens)
+    if isinstance(one.error, ChatBadReply):
+        for asked, text in unread:
+            await client.forget(asked, text)
     return one
 
 
-async def _once(client: ChatClient, request: ChatRequest, read: Callable[[str], Opinion]) -> Vote:
+async def _once(
+    client: ChatClient, request: ChatRequest, read: Callable[[str], Opinion], unread: list[tuple[ChatRequest, str]]
+) -> Vote:
     try:
         reply = await client.complete(request)
     except (BudgetSpent, CircuitOpen) as error:  # nothing was sent
@@ -121,6 +128,7 @@ async def _once(client: ChatClient, request: ChatRequest, read: Callable[[str], 
     try:
         return Vote(read(reply.text), None, sent, tokens, int(reply.cached))
     except ChatBadReply as error:
+        unread.append((request, reply.text))
         return Vote(None, error, sent, tokens, int(reply.cached))
 
 

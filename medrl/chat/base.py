@@ -140,6 +140,10 @@ class ChatClient(ABC):
             ChatError: There is none; the subclass says why.
         """
 
+    async def forget(self, request: ChatRequest, text: str) -> None:
+        """Keep the reply `text` to `request` no longer: whoever asked could not read it. Caches do; others keep none."""
+        return None
+
     async def close(self) -> None:
         """Let go of connections; the client may be used again after."""
         return None

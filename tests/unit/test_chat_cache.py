@@ -108,6 +108,16 @@ def test_errors_are_never_kept(chat_server: Start, path: Path) -> None:
     assert one(chat).text == "reply 5"
 
 
+def test_a_reply_is_forgotten_only_if_it_is_still_that_one(chat_server: Start, path: Path) -> None:
+    chat = CachedChat(openai(chat_server(counting)), path)
+    one(chat)
+    asyncio.run(chat.forget(ask(), "another"))
+    assert one(chat).text == "reply 0"
+    asyncio.run(chat.forget(ask(), "reply 0"))
+    asyncio.run(chat.forget(ask("never asked"), "reply 0"))
+    assert one(chat).text == "reply 1" and inspect(path).entries == 1
+
+
 def test_the_same_request_at_once_is_one_call(chat_server: Start, path: Path) -> None:
     server = chat_server(lambda request, n: Reply(f"reply {n}", delay=0.1))
     client = openai(server)

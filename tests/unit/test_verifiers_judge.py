@@ -374,6 +374,19 @@ def test_a_failure_is_not_cached(chat_server: Serve, tmp_path: Path) -> None:
     assert [judge.verify(problem(), "vitamin C").status for _ in range(2)] == ["error", "ok"]
 
 
+def test_an_unreadable_reply_is_not_cached(chat_server: Serve, tmp_path: Path) -> None:
+    server = chat_server(lambda request, n: "They agree." if n == 0 else reader(request, n))
+    judge = judging(server, {"structured": "none"}, cache=str(tmp_path / "cache.sqlite"))
+    assert [judge.verify(problem(), "vitamin C").status for _ in range(3)] == ["error", "ok", "ok"]
+    assert server.count == 2  # what could be read is kept
+
+
+def test_an_unreadable_reply_does_not_spoil_the_self_test_for_good(chat_server: Serve, tmp_path: Path) -> None:
+    server = chat_server(lambda request, n: "They agree." if n == 0 else reader(request, n))
+    judge = judging(server, {"structured": "none"}, cache=str(tmp_path / "cache.sqlite"), self_test=True)
+    assert judge.check().passed
+
+
 @pytest.mark.slow
 def test_verdicts_are_the_same_wherever_they_are_asked_for(chat_server: Serve) -> None:
     server = chat_server(reader)
