@@ -33,7 +33,7 @@ class ChatTimedOut(ChatError, TimeoutError):
 
 
 class ChatRefused(ChatError, PermissionError):
-    """The server refused for a reason that no retry mends, such as 400, 401, 403, 404, 422; or there is no key to send."""
+    """The server refused for a reason that no retry mends (400, 401, 403, 404, 422, 501, an empty account); or no key."""
 
     kind = "refused"
 
