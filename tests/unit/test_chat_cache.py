@@ -471,6 +471,13 @@ def test_inspect_prune_and_clear(filled: Path) -> None:
     assert inspect(filled).oldest is None
 
 
+@pytest.mark.parametrize("megabytes", [float("nan"), float("inf"), 1e308, -1.0])
+def test_a_size_that_is_none_is_refused(filled: Path, megabytes: float) -> None:
+    with pytest.raises(DataError, match="give a number"):
+        cache_command.run("prune", str(filled), max_megabytes=megabytes)
+    assert inspect(filled).entries == 20
+
+
 def test_what_was_used_last_is_pruned_last(filled: Path) -> None:
     file = CacheFile(filled)
     assert file.get("a3") is not None
