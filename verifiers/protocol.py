@@ -36,6 +36,11 @@ class Verifier(ABC):
         """True when it never abstains; a reward tree must end in such a verifier or state `otherwise`."""
         return False
 
+    @property
+    def can_accept(self) -> bool:
+        """False when it never says that an answer is right; a reward tree must not pay for what it leaves open."""
+        return True
+
     @abstractmethod
     async def verify_batch(self, items: Judged) -> list[Verdict]:
         """One verdict per item, in their order. Callers go through `judge`, which guards it."""
