@@ -15,7 +15,7 @@ from medrl import plugins
 from medrl.errors import PluginError, did_you_mean
 from medrl.rewards.tree import GROUP, Reward, RewardContext, Scores, failure, not_a, not_finite, number, settle
 from medrl.types import Group, Part, Problem, Response, Score, Verdict
-from medrl.verifiers.protocol import Verifier, judge
+from medrl.verifiers.protocol import Verifier, judge, made_of
 
 
 @dataclass(frozen=True)
@@ -101,9 +101,8 @@ class Verified(Reward):
 
 
 def judges_of(verifier: Verifier) -> list[Verifier]:
-    """The verifiers that judge, of one that may be made of others: the stages of a cascade, what runs isolated."""
-    held = [one for knob in verifier.knobs().values() for one in (knob if isinstance(knob, tuple | list) else (knob,))]
-    return [judge for one in held if isinstance(one, Verifier) for judge in judges_of(one)] or [verifier]
+    """The verifiers that judge, of one that may be made of others."""
+    return [judge for one in made_of(verifier) for judge in judges_of(one)] or [verifier]
 
 
 def verified_leaf(tree: Reward) -> Reward | None:

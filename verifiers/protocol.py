@@ -128,6 +128,12 @@ async def judge(verifier: Verifier, items: Judged, timeout: float | None = None)
     return [signed(verdict, verifier.name) for verdict in verdicts]
 
 
+def made_of(verifier: Verifier) -> list[Verifier]:
+    """The verifiers among its knobs: the stages of a cascade, what runs isolated."""
+    held = [one for knob in verifier.knobs().values() for one in (knob if isinstance(knob, list | tuple) else (knob,))]
+    return [one for one in held if isinstance(one, Verifier)]
+
+
 def signed(verdict: object, stage: str) -> Verdict:
     """`verdict` with its stage named; anything but a Verdict is an error of the stage."""
     if not isinstance(verdict, Verdict):

@@ -116,7 +116,7 @@ def test_no_tree_pays_for_what_it_does_not_reject(tiny: str, reject_below: float
         (fault,) = faults(judged, 0.5)
         assert "`otherwise` is 0.5, which would pay for whatever 'similarity' does not reject" in fault
         assert not faults(judged, 0.0)
-    assert not check({"type": "first_decided", "parts": [{"type": "verified", "verifier": alone}, "overlong"]})
+    assert not check({"type": "first_decided", "parts": [{"type": "verified", "verifier": alone}, "format"]})
 
 
 def test_wrong_knobs_and_folders(tmp_path: Path, tiny: str) -> None:
