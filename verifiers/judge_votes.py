@@ -64,6 +64,7 @@ class Vote:
         calls: Requests that were sent, retries included where the client tells them.
         tokens: Of prompt and reply.
         cached: 1 where a cache answered.
+        seed: Of the request that was sent last.
     """
 
     opinion: Opinion | None = None
@@ -71,6 +72,7 @@ class Vote:
     calls: int = 0
     tokens: int = 0
     cached: int = 0
+    seed: int | None = None
 
     @property
     def kind(self) -> str:
@@ -120,16 +122,16 @@ async def _once(
     try:
         reply = await client.complete(request)
     except (BudgetSpent, CircuitOpen) as error:  # nothing was sent
-        return Vote(error=error)
+        return Vote(error=error, seed=request.seed)
     except Exception as error:
-        return Vote(error=error, calls=1)
+        return Vote(error=error, calls=1, seed=request.seed)
     sent = 0 if reply.cached else max(1, reply.attempts)
     tokens = 0 if reply.cached else reply.prompt_tokens + reply.completion_tokens
     try:
-        return Vote(read(reply.text), None, sent, tokens, int(reply.cached))
+        return Vote(read(reply.text), None, sent, tokens, int(reply.cached), request.seed)
     except ChatBadReply as error:
         unread.append((request, reply.text))
-        return Vote(None, error, sent, tokens, int(reply.cached))
+        return Vote(None, error, sent, tokens, int(reply.cached), request.seed)
 
 
 async def votes_on(client: ChatClient, items: Sequence[Sequence[ChatRequest]]) -> list[list[Vote]]:
@@ -144,7 +146,7 @@ async def votes_on(client: ChatClient, items: Sequence[Sequence[ChatRequest]]) -
         found.append([])
         for key in map(_key, requests):
             one = given[key]
-            found[-1].append(one if key not in charged else Vote(one.opinion, one.error, cached=int(one.error is None)))
+            found[-1].append(one if key not in charged else replace(one, calls=0, tokens=0, cached=int(one.error is None)))
             charged.add(key)
     return found
 
@@ -167,22 +169,23 @@ def decide(votes: Sequence[Vote], unsure: Unsure) -> Verdict:
         "tokens": sum(one.tokens for one in votes),
         "cached": sum(one.cached for one in votes),
     }
+    kept: dict[str, Any] = {"parts": parts, "cost": cost, "votes": tuple((one.seed, one.kind) for one in votes)}
     shares = f"{count['match']} of {len(votes)} votes for match: " if len(votes) > 1 else ""
     for name in VERDICTS[:2]:
         if 2 * count[name] > len(votes):
             reason = next(one.opinion.reason for one in votes if one.opinion and one.opinion.verdict == name)
             made = Verdict.right if name == "match" else Verdict.wrong
-            return made(f"{shares}{name}: {reason}", parts=parts, cost=cost)
+            return made(f"{shares}{name}: {reason}", **kept)
     if failed and 2 * (max(count["match"], count["no_match"]) + len(failed)) > len(votes):
         status: Literal["error", "timeout"] = "error"
         if all(isinstance(one.error, TimeoutError) for one in failed):
             status = "timeout"
-        return Verdict.failed(f"{shares}{told(failed[0].error)}", status, parts=parts, cost=cost)
+        return Verdict.failed(f"{shares}{told(failed[0].error)}", status, **kept)
     said = next((one.opinion.reason for one in votes if one.opinion and one.opinion.verdict == "unsure"), "")
     reason = f"{shares}unsure: {said}" if said else f"{shares}the votes are split"
     if unsure == "no_match":
-        return Verdict.wrong(reason, parts=parts, cost=cost)
-    return Verdict.abstain(reason, parts=parts, cost=cost)
+        return Verdict.wrong(reason, **kept)
+    return Verdict.abstain(reason, **kept)
 
 
 def told(error: Exception | None) -> str:
