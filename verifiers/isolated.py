@@ -99,7 +99,6 @@ class Isolated(Verifier):
         workers = pool(self.verifier.to_config(), self.workers, self.memory)
         return await asyncio.wrap_future(workers.submit(request, self.chunk))
 
-
     def _heard(self, told: Sequence[Any]) -> None:
         cascades = cascades_of(self.verifier)
         for place, *count in told:

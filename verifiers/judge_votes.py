@@ -146,7 +146,9 @@ async def votes_on(client: ChatClient, items: Sequence[Sequence[ChatRequest]]) -
         found.append([])
         for key in map(_key, requests):
             one = given[key]
-            found[-1].append(one if key not in charged else replace(one, calls=0, tokens=0, cached=int(one.error is None)))
+            found[-1].append(
+                one if key not in charged else replace(one, calls=0, tokens=0, cached=int(one.error is None))
+            )
             charged.add(key)
     return found
 
