@@ -222,7 +222,7 @@ def _rows(path: Path, tolerate_half_line: bool) -> Iterator[tuple[bytes, dict[st
                 continue
             try:
                 row = json.loads(line)
-            except ValueError as error:  # of JSON and of UTF-8
+            except (ValueError, RecursionError) as error:  # of JSON, of UTF-8, of what is nested too deeply
                 if line.endswith(b"\n"):
                     raise DataError(f"{path}:{number}: this line is not JSON: {error}; mend or remove it") from error
                 if tolerate_half_line:

@@ -190,6 +190,7 @@ class Verdict:
         stage: The verifier that decided.
         cost: What it took, e.g. {"calls": 1, "tokens": 312}.
         parts: Named sub-scores, e.g. of a set answer.
+        votes: Seed and outcome of each vote, where a model was asked: ((81234, "match"), (5678, "timeout")).
     """
 
     score: float | None
@@ -200,6 +201,7 @@ class Verdict:
     stage: str = ""
     cost: Mapping[str, float] = field(default_factory=dict)
     parts: Mapping[str, float] = field(default_factory=dict)
+    votes: tuple[tuple[int | None, str], ...] = ()
 
     def __post_init__(self) -> None:
         if self.status not in STATUSES:
@@ -234,7 +236,7 @@ class Verdict:
         if self.stage:
             return self
         return Verdict(
-            self.score, self.status, self.answer, self.span, self.reason, stage, self.cost, self.parts
+            self.score, self.status, self.answer, self.span, self.reason, stage, self.cost, self.parts, self.votes
         )  # as `replace`, which is slow where there are thousands a second
 
     def to_json(self) -> dict[str, Any]:
@@ -243,7 +245,8 @@ class Verdict:
     @classmethod
     def from_json(cls, row: Mapping[str, Any]) -> "Verdict":
         span = row.get("span")
-        return cls(**{**row, "span": tuple(span) if span else None})
+        votes = tuple((seed, outcome) for seed, outcome in row.get("votes", ()))
+        return cls(**{**row, "span": tuple(span) if span else None, "votes": votes})
 
 
 @dataclass(frozen=True)

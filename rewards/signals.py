@@ -15,7 +15,7 @@ from medrl import plugins
 from medrl.errors import PluginError, did_you_mean
 from medrl.rewards.tree import GROUP, Reward, RewardContext, Scores, failure, not_a, not_finite, number, settle
 from medrl.types import Group, Part, Problem, Response, Score, Verdict
-from medrl.verifiers.protocol import Verifier, judge
+from medrl.verifiers.protocol import Verifier, judge, made_of
 
 
 @dataclass(frozen=True)
@@ -74,6 +74,23 @@ class Verified(Reward):
     def may_abstain(self) -> bool:
         return bool(self.open_faults())
 
+    def own_faults(self) -> list[str]:
+        judges = judges_of(self.verifier)
+        rejecting = [one.name for one in judges if not one.can_accept]
+        if not rejecting or self.otherwise is None or self.verifier.decides:
+            return []
+        if len(rejecting) == len(judges):
+            return [
+                f"{rejecting[0]!r} never says that an answer is right, so nothing but `otherwise` would be paid; put it "
+                "between rules and a judge, in a cascade"
+            ]
+        if self.otherwise > 0.0:
+            return [
+                f"`otherwise` is {self.otherwise:g}, which would pay for whatever {rejecting[0]!r} does not reject; set "
+                "otherwise: 0.0, or end the cascade in a stage that always decides"
+            ]
+        return []
+
     def open_faults(self) -> list[str]:
         if self.verifier.decides or self.otherwise is not None:
             return []
@@ -81,6 +98,11 @@ class Verified(Reward):
             f"the verifier {self.verifier.name!r} may abstain, and nothing says what such a response is worth; set "
             "`otherwise` (for example otherwise: 0.0), or end it in a stage that always decides"
         ]
+
+
+def judges_of(verifier: Verifier) -> list[Verifier]:
+    """The verifiers that judge, of one that may be made of others."""
+    return [judge for one in made_of(verifier) for judge in judges_of(one)] or [verifier]
 
 
 def verified_leaf(tree: Reward) -> Reward | None:

@@ -184,9 +184,10 @@ class Reward(ABC):
     def statistics(self) -> dict[str, dict[str, Any]]:
         """What the verifiers of the tree counted in this process, by the name of the node that asks them.
 
-        Only verifiers that count are there (`cascade`); JSON data, see `Cascade.statistics`.
+        Only verifiers that count are there (`cascade`, isolated ones too); JSON data, see `Cascade.statistics`.
         """
-        return {name: one.statistics() for name, one in self.verifiers() if isinstance(one, Counting)}
+        counted = {name: one.statistics() for name, one in self.verifiers() if isinstance(one, Counting)}
+        return {name: found for name, found in counted.items() if found}
 
     def own_faults(self) -> list[str]:
         """Why this node, apart from its children, would mislead a training run."""

@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 from medrl.errors import RecipeError
 from medrl.types import Judged, Problem, Response, Verdict
 from medrl.verifiers.cascade_counts import CascadeCounts, Counting, agreement
-from medrl.verifiers.protocol import Verifier, build, digest, judge
+from medrl.verifiers.protocol import Verifier, build, digest, judge, made_of
 
 
 @dataclass(frozen=True)
@@ -85,16 +85,14 @@ class Cascade(Verifier):
         """
         found = {"audits": bool(self.audit or self.audit_accepts), **self.counts.to_json()}
         for name, stage in zip(self.counts.names, self.stages, strict=True):
-            if isinstance(stage, Counting):
-                found["stages"][name]["inner"] = stage.statistics()
+            if isinstance(stage, Counting) and (inner := stage.statistics()):
+                found["stages"][name]["inner"] = inner
         return found
 
     def reset_statistics(self) -> None:
         """Count from nothing again."""
-        self.counts.reset()
-        for stage in self.stages:
-            if isinstance(stage, Cascade):
-                stage.reset_statistics()
+        for one in cascades_of(self):
+            one.counts.reset()
 
     async def verify_batch(self, items: Judged) -> list[Verdict]:
         verdicts: list[Verdict | None] = [None] * len(items)
@@ -124,7 +122,7 @@ class Cascade(Verifier):
         chosen = [i for i in decided if self._chosen(*items[i], verdicts[i])]
         audits = await judge(self.stages[number + 1], [items[i] for i in chosen], self.audit_timeout)
         for i, audit in zip(chosen, audits, strict=True):
-            self.counts.audited(number, items[i][0], verdicts[i], audit)
+            self.counts.audited(number, items[i][0].id, verdicts[i], audit)
             agrees = agreement(verdicts[i], audit)
             told = {} if agrees is None else {"audit_agrees": float(agrees)}
             verdicts[i] = replace(verdicts[i], parts={**verdicts[i].parts, "audited": 1.0, **told})
@@ -136,6 +134,12 @@ class Cascade(Verifier):
 
     def _goes_on(self, verdict: Verdict) -> bool:
         return verdict.status == "abstain" or (self.past_failures and verdict.status in ("error", "timeout"))
+
+
+def cascades_of(verifier: Verifier) -> list[Cascade]:
+    """The cascade that a verifier is, and those that it is made of, always in the same order."""
+    own = [verifier] if isinstance(verifier, Cascade) else []
+    return own + [cascade for one in made_of(verifier) for cascade in cascades_of(one)]
 
 
 def draw(problem: Problem, response: Response) -> float:

@@ -1,17 +1,18 @@
 """What a cascade counts while it judges: what each stage decided and failed at, and where an audit disagreed with it.
 
 Counting is safe under threads and event loops. Counts are of this process: a cascade that is pickled, copied or built
-again begins at nothing, and two cascades with equal knobs count apart.
+again begins at nothing, and two cascades with equal knobs count apart. A cascade in a worker of `isolated` counts nothing
+itself: what it would count goes to its twin in the program (`tell`, `hear`), which then warns too.
 """
 
 import logging
 import threading
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
-from medrl.types import Problem, Verdict
+from medrl.types import Verdict
 
 KEPT = 100  # disagreements that are remembered, the newest
 LOGGED = 5  # disagreements that are logged one by one
@@ -83,6 +84,8 @@ class CascadeCounts:
     def __init__(self, names: Sequence[str], alarm: float, alarm_after: int) -> None:
         self.names, self.alarm, self.alarm_after = unique(names), alarm, alarm_after
         self._lock = threading.Lock()
+        self.tell: Callable[[list[Any]], None] | None = None
+        """Where each count goes instead, as JSON data; `hear` of another one takes it."""
         self.reset()
 
     def __reduce__(self) -> tuple[type["CascadeCounts"], tuple[Any, ...]]:
@@ -97,14 +100,19 @@ class CascadeCounts:
 
     def asked(self, stage: int, verdicts: Sequence[Verdict], seconds: float) -> None:
         """Count what a stage said."""
+        if self.tell is not None:
+            said = [[one.score, one.status, dict(one.cost)] for one in verdicts]
+            return self.tell(["asked", stage, said, seconds])
         with self._lock:
             self._stages[stage].add(verdicts, seconds)
 
-    def audited(self, stage: int, problem: Problem, verdict: Verdict, audit: Verdict) -> None:
+    def audited(self, stage: int, problem_id: str, verdict: Verdict, audit: Verdict) -> None:
         """Count what the next stage says of an item that `stage` decided; warn where the two disagree too often."""
+        if self.tell is not None:
+            return self.tell(["audited", stage, problem_id, verdict.to_json(), audit.to_json()])
         accepted, agrees = (verdict.score or 0.0) >= 0.5, agreement(verdict, audit)
         row = {
-            "problem_id": problem.id,
+            "problem_id": problem_id,
             "stage": self.names[stage],
             "auditor": self.names[stage + 1],
             "answer": (verdict.answer or "")[:SHOWN],
@@ -137,6 +145,15 @@ class CascadeCounts:
                 "read the disagreements in `statistics()` before you train on",
                 n, self.names[stage], self.names[stage + 1], 100 * (gap or 0.0), 100 * self.alarm,
             )  # fmt: skip
+
+    def hear(self, told: Sequence[Any]) -> None:
+        """Count what a twin in another process told."""
+        if told[0] == "asked":
+            _, stage, said, seconds = told
+            self.asked(stage, [Verdict(score, status, cost=cost) for score, status, cost in said], seconds)
+        else:
+            _, stage, problem_id, verdict, audit = told
+            self.audited(stage, problem_id, Verdict.from_json(verdict), Verdict.from_json(audit))
 
     def to_json(self) -> dict[str, Any]:
         """Counts by stage, the disagreements kept (newest last), and the stages whose alarm went off."""

@@ -22,11 +22,14 @@ bounded. A problem without a reference has no control, so it is never blamed on 
 
 import asyncio
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from medrl.errors import RecipeError, did_you_mean
 from medrl.types import Judged, Verdict
+from medrl.verifiers.cascade import cascades_of
+from medrl.verifiers.cascade_counts import Counting
 from medrl.verifiers.protocol import Verifier, build, digest
 from medrl.verifiers.worker_pool import Exhausted, Request, pool
 
@@ -85,12 +88,21 @@ class Isolated(Verifier):
             ["isolated", self.version, self.verifier.fingerprint(), self.deadline, self.memory, self.exhausted]
         )
 
+    def statistics(self) -> dict[str, Any]:
+        """What a cascade that runs there counted; see `Cascade.statistics`. Its workers tell it with each verdict."""
+        return self.verifier.statistics() if isinstance(self.verifier, Counting) else {}
+
     async def verify_batch(self, items: Judged) -> list[Verdict]:
         if not items:
             return []
-        request = Request(items, float(self.deadline), self.exhausted)
+        request = Request(items, float(self.deadline), self.exhausted, self._heard)
         workers = pool(self.verifier.to_config(), self.workers, self.memory)
         return await asyncio.wrap_future(workers.submit(request, self.chunk))
+
+    def _heard(self, told: Sequence[Any]) -> None:
+        cascades = cascades_of(self.verifier)
+        for place, *count in told:
+            cascades[place].counts.hear(count)
 
 
 def _cannot_travel(verifier: Verifier) -> list[str]:

@@ -64,6 +64,7 @@ class Vote:
         calls: Requests that were sent, retries included where the client tells them.
         tokens: Of prompt and reply.
         cached: 1 where a cache answered.
+        seed: Of the request that was sent last.
     """
 
     opinion: Opinion | None = None
@@ -71,6 +72,7 @@ class Vote:
     calls: int = 0
     tokens: int = 0
     cached: int = 0
+    seed: int | None = None
 
     @property
     def kind(self) -> str:
@@ -82,7 +84,8 @@ class Vote:
 def asked_in_rounds(count: int) -> Iterator[None]:
     """Below this, a judge whose reply cannot be read is asked again, with another seed each time, `count` times in all.
 
-    For work that is started again after a failure: a cache answers the rounds of the earlier starts, and leaves one.
+    For work that is started again after a failure, with one round more each time: a judge that says the same again is then
+    asked with a seed that is new.
     """
     token = _ROUNDS.set(count)
     try:
@@ -94,34 +97,41 @@ def asked_in_rounds(count: int) -> Iterator[None]:
 async def vote(
     client: ChatClient, request: ChatRequest, read: Callable[[str], Opinion] = read_opinion, rounds: int = 1
 ) -> Vote:
-    """Ask, up to `rounds` times while the reply cannot be read.
+    """Ask, up to `rounds` times while the reply cannot be read; if none can, a cache keeps none of the replies.
 
     Whatever the client raises becomes this vote's error, so that its neighbours are unharmed.
     """
-    one = await _once(client, request, read)
+    unread: list[tuple[ChatRequest, str]] = []
+    one = await _once(client, request, read, unread)
     for number in range(1, rounds):
         if not isinstance(one.error, ChatBadReply):
             break
         warmer = request.temperature or min(1.0, WARMER * number)
         again = replace(request, temperature=warmer, seed=seed_of("judge again", request.seed or 0, number))
-        last, one = one, await _once(client, again, read)
+        last, one = one, await _once(client, again, read, unread)
         one = replace(one, calls=last.calls + one.calls, tokens=last.tokens + one.tokens)
+    if isinstance(one.error, ChatBadReply):
+        for asked, text in unread:
+            await client.forget(asked, text)
     return one
 
 
-async def _once(client: ChatClient, request: ChatRequest, read: Callable[[str], Opinion]) -> Vote:
+async def _once(
+    client: ChatClient, request: ChatRequest, read: Callable[[str], Opinion], unread: list[tuple[ChatRequest, str]]
+) -> Vote:
     try:
         reply = await client.complete(request)
     except (BudgetSpent, CircuitOpen) as error:  # nothing was sent
-        return Vote(error=error)
+        return Vote(error=error, seed=request.seed)
     except Exception as error:
-        return Vote(error=error, calls=1)
+        return Vote(error=error, calls=1, seed=request.seed)
     sent = 0 if reply.cached else max(1, reply.attempts)
     tokens = 0 if reply.cached else reply.prompt_tokens + reply.completion_tokens
     try:
-        return Vote(read(reply.text), None, sent, tokens, int(reply.cached))
+        return Vote(read(reply.text), None, sent, tokens, int(reply.cached), request.seed)
     except ChatBadReply as error:
-        return Vote(None, error, sent, tokens, int(reply.cached))
+        unread.append((request, reply.text))
+        return Vote(None, error, sent, tokens, int(reply.cached), request.seed)
 
 
 async def votes_on(client: ChatClient, items: Sequence[Sequence[ChatRequest]]) -> list[list[Vote]]:
@@ -136,7 +146,9 @@ async def votes_on(client: ChatClient, items: Sequence[Sequence[ChatRequest]]) -
         found.append([])
         for key in map(_key, requests):
             one = given[key]
-            found[-1].append(one if key not in charged else Vote(one.opinion, one.error, cached=int(one.error is None)))
+            found[-1].append(
+                one if key not in charged else replace(one, calls=0, tokens=0, cached=int(one.error is None))
+            )
             charged.add(key)
     return found
 
@@ -159,22 +171,23 @@ def decide(votes: Sequence[Vote], unsure: Unsure) -> Verdict:
         "tokens": sum(one.tokens for one in votes),
         "cached": sum(one.cached for one in votes),
     }
+    kept: dict[str, Any] = {"parts": parts, "cost": cost, "votes": tuple((one.seed, one.kind) for one in votes)}
     shares = f"{count['match']} of {len(votes)} votes for match: " if len(votes) > 1 else ""
     for name in VERDICTS[:2]:
         if 2 * count[name] > len(votes):
             reason = next(one.opinion.reason for one in votes if one.opinion and one.opinion.verdict == name)
             made = Verdict.right if name == "match" else Verdict.wrong
-            return made(f"{shares}{name}: {reason}", parts=parts, cost=cost)
+            return made(f"{shares}{name}: {reason}", **kept)
     if failed and 2 * (max(count["match"], count["no_match"]) + len(failed)) > len(votes):
         status: Literal["error", "timeout"] = "error"
         if all(isinstance(one.error, TimeoutError) for one in failed):
             status = "timeout"
-        return Verdict.failed(f"{shares}{told(failed[0].error)}", status, parts=parts, cost=cost)
+        return Verdict.failed(f"{shares}{told(failed[0].error)}", status, **kept)
     said = next((one.opinion.reason for one in votes if one.opinion and one.opinion.verdict == "unsure"), "")
     reason = f"{shares}unsure: {said}" if said else f"{shares}the votes are split"
     if unsure == "no_match":
-        return Verdict.wrong(reason, parts=parts, cost=cost)
-    return Verdict.abstain(reason, parts=parts, cost=cost)
+        return Verdict.wrong(reason, **kept)
+    return Verdict.abstain(reason, **kept)
 
 
 def told(error: Exception | None) -> str:

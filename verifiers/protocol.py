@@ -36,6 +36,11 @@ class Verifier(ABC):
         """True when it never abstains; a reward tree must end in such a verifier or state `otherwise`."""
         return False
 
+    @property
+    def can_accept(self) -> bool:
+        """False when it never says that an answer is right; a reward tree must not pay for what it leaves open."""
+        return True
+
     @abstractmethod
     async def verify_batch(self, items: Judged) -> list[Verdict]:
         """One verdict per item, in their order. Callers go through `judge`, which guards it."""
@@ -121,6 +126,12 @@ async def judge(verifier: Verifier, items: Judged, timeout: float | None = None)
         reason = f"{verifier.name} was given {count} answers and returned {returned}; it must give one verdict for each"
         return [Verdict.failed(reason, stage=verifier.name)] * count
     return [signed(verdict, verifier.name) for verdict in verdicts]
+
+
+def made_of(verifier: Verifier) -> list[Verifier]:
+    """The verifiers among its knobs: the stages of a cascade, what runs isolated."""
+    held = [one for knob in verifier.knobs().values() for one in (knob if isinstance(knob, list | tuple) else (knob,))]
+    return [one for one in held if isinstance(one, Verifier)]
 
 
 def signed(verdict: object, stage: str) -> Verdict:

@@ -64,6 +64,10 @@ class Similarity(Verifier):
         if faults:
             raise RecipeError("verifier 'similarity'", faults)
 
+    @property
+    def can_accept(self) -> bool:
+        return False
+
     def data_digest(self) -> str:
         folder = local_folder(self.model)
         return folder_digest(folder) if folder else digest([self.model, self.revision])

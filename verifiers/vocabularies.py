@@ -7,7 +7,8 @@
 Read are JSON lines (see `medrl/data/terms/README.md`, or one JSON list of names a line), tables (.csv, .tsv: a column `name`
 and perhaps `synonyms`, `abbreviations`, `kind`, `broader`, several values parted by "|"), OBO ontologies (names and EXACT
 synonyms) and the RRF files of RxNorm and the UMLS, whose licences are the user's. A text file of another name holds one
-concept a line, its names parted by tabs.
+concept a line, its names parted by tabs. What cannot be read as names is refused, since a name that is lost is noticed by
+nobody: it only makes verifiers abstain.
 """
 
 import csv
@@ -28,6 +29,7 @@ from medrl.verifiers.typos import prepare
 Sources: TypeAlias = str | Sequence[str] | None
 MEDRL, CLINIC = "medrl", "clinic"
 _KEYS = {"en", "zh", "abbr", "usual", "brand", "kind", "broader"}
+_COLUMNS = ("name", "synonyms", "abbreviations", "kind", "broader")
 _LANGUAGES = {"ENG", "CHI", "en", "zh"}
 
 
@@ -39,7 +41,7 @@ def named(sources: Sources) -> tuple[str, ...]:
     """
     if sources is None:
         return ()
-    several = (sources,) if isinstance(sources, str) else tuple(sources)
+    several = tuple(sources) if isinstance(sources, Sequence) and not isinstance(sources, str) else (sources,)
     if not all(isinstance(one, str) and one.strip() for one in several):
         raise DataError(f"vocabulary is {sources!r}; name medrl, clinic or files")
     return several
@@ -82,7 +84,7 @@ def concepts_of(source: str) -> Iterator[Concept]:
 
     Raises:
         MissingFile: There is no such file.
-        DataError: A line of it is broken; the message names it.
+        DataError: A line of it is broken, and the message names it; or there is no concept in it.
     """
     if source == MEDRL:
         yield from _bundled()
@@ -99,10 +101,18 @@ def concepts_of(source: str) -> Iterator[Concept]:
             ".obo": _obo,
             ".rrf": _rrf,
         }
+        empty = True
         try:
-            yield from readers.get(path.suffix.lower(), _lines)(path)
+            for concept in readers.get(path.suffix.lower(), _lines)(path):
+                empty = False
+                yield concept
         except UnicodeDecodeError as error:
             raise DataError(f"{path} is not UTF-8 text: {error}; save it as UTF-8") from error
+        if empty:
+            raise DataError(
+                f"{path} holds no concept; a table needs rows below its header, an RRF file names in English or Chinese "
+                "(ENG, CHI) that are not suppressed, any other file one concept a line"
+            )
 
 
 def _bundled() -> Iterator[Concept]:
@@ -129,7 +139,7 @@ def _is_short(name: str) -> bool:
 
 def _lines(path: Path) -> Iterator[Concept]:
     """JSON objects as medrl's own terms have them, JSON lists of names, or names parted by tabs."""
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+    for number, line in enumerate(path.read_text(encoding="utf-8-sig").splitlines(), 1):
         if not line.strip():
             continue
         where = f"{path}, line {number}"
@@ -137,7 +147,7 @@ def _lines(path: Path) -> Iterator[Concept]:
         if line.lstrip().startswith(("[", "{")):
             try:
                 row = json.loads(line)
-            except json.JSONDecodeError as error:
+            except (json.JSONDecodeError, RecursionError) as error:
                 raise DataError(f"{where} is no JSON: {error}") from error
         yield _from_object(row, where) if isinstance(row, dict) else _from_names(row, where)
 
@@ -173,45 +183,76 @@ def _from_object(row: dict[str, Any], where: str) -> Concept:
 def _table(path: Path) -> Iterator[Concept]:
     delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
     with path.open(encoding="utf-8-sig", newline="") as file:
-        rows = csv.DictReader(file, delimiter=delimiter)
-        if "name" not in (rows.fieldnames or []):
-            raise DataError(f"{path} has the columns {', '.join(rows.fieldnames or ['none'])}; one must be `name`")
-        for row in rows:
-            cells = {key: _values(row.get(key)) for key in ("name", "synonyms", "abbreviations", "broader")}
-            if not cells["name"]:
-                raise DataError(f"{path}, line {rows.line_num} has no name")
-            names = (*cells["name"], *cells["synonyms"])
-            yield Concept(names, cells["abbreviations"], (row.get("kind") or "").strip(), cells["broader"])
+        rows = csv.DictReader(file, delimiter=delimiter, strict=True)
+        try:
+            _check_columns(path, rows.fieldnames or [])
+            for row in rows:
+                where = f"{path}, line {rows.line_num}"
+                further = [cell for cell in row.pop(None, None) or () if cell.strip()]
+                if further:
+                    raise DataError(
+                        f"{where} has cells beyond its columns: {further[0]!r:.60}; part several names by '|', and quote a "
+                        "cell that holds a comma"
+                    )
+                if any("\n" in cell or "\r" in cell for cell in row.values() if cell):
+                    raise DataError(f"{where}: a cell goes over several lines; see whether a quote is left open above")
+                cells = {key: _values(row.get(key)) for key in ("name", "synonyms", "abbreviations", "broader")}
+                if not cells["name"]:
+                    raise DataError(f"{where} has no name")
+                names = (*cells["name"], *cells["synonyms"])
+                yield Concept(names, cells["abbreviations"], (row.get("kind") or "").strip(), cells["broader"])
+        except csv.Error as error:  # an open quote, text behind a closed one, a cell above 131,072 characters
+            raise DataError(
+                f"{path}, line {rows.line_num + 1} cannot be read: {error}; is a quote left open?"
+            ) from error
+
+
+def _check_columns(path: Path, columns: Sequence[str]) -> None:
+    if "name" not in columns:
+        raise DataError(f"{path} has the columns {', '.join(columns) or 'none'}; one must be `name`")
+    wrong = [repr(one) for one in dict.fromkeys(columns) if one not in _COLUMNS or columns.count(one) > 1]
+    if wrong:
+        raise DataError(
+            f"{path} has unknown or repeated columns: {', '.join(wrong)}; known, each once: {', '.join(_COLUMNS)}"
+        )
 
 
 def _values(cell: str | None) -> tuple[str, ...]:
     return tuple(value.strip() for value in (cell or "").split("|") if value.strip())
 
 
+_ESCAPED = re.compile(r'\\(["!{},:()\[\]\\])')
 _SYNONYM = re.compile(r'synonym: "((?:[^"\\]|\\.)*)" EXACT ?(\w*)')
 
 
 def _obo(path: Path) -> Iterator[Concept]:
     """The terms of an OBO file (format 1.2 and 1.4) that are not obsolete: name, EXACT synonyms, is_a."""
     terms: list[tuple[str, list[str], list[str], list[str]]] = []
-    for block in path.read_text(encoding="utf-8").split("\n[")[1:]:
-        lines = block.splitlines()
-        if lines[0] != "Term]" or "is_obsolete: true" in lines:
+    for block in f"\n{path.read_text(encoding='utf-8-sig')}".split("\n[")[1:]:
+        lines = block.splitlines() or [""]
+        fields = [(key, _plain(value)) for key, _, value in (line.partition(": ") for line in lines[1:])]
+        if lines[0].strip() != "Term]" or ("is_obsolete", "true") in fields:
             continue
-        fields = [line.partition(": ")[::2] for line in lines[1:]]
         name = next((value for key, value in fields if key == "name"), "")
         identity = next((value for key, value in fields if key == "id"), "")
         if not name:
             raise DataError(f"{path}: the term {identity or lines[:3]!r} has no name")
-        found = [(m[1].replace('\\"', '"'), m[2]) for line in lines if (m := _SYNONYM.match(line))]
+        found = [(_ESCAPED.sub(r"\1", m[1]).strip(), m[2]) for line in lines if (m := _SYNONYM.match(line))]
+        if not all(text for text, _ in found):
+            raise DataError(f"{path}: a synonym of the term {identity or name!r} is empty")
         short = [text for text, kind in found if kind == "ABBREVIATION" or _is_short(text)]
-        above = [value.split(" ! ")[0].split(" {")[0].strip() for key, value in fields if key == "is_a"]
+        above = [value for key, value in fields if key == "is_a"]
         terms.append((identity, [name, *(text for text, _ in found if text not in short)], short, above))
     if not terms:
         raise DataError(f"{path} has no [Term]; is it an OBO file?")
     preferred = {identity: names[0] for identity, names, _, _ in terms}
     for _, names, short, above in terms:
         yield Concept(tuple(names), tuple(short), "", tuple(preferred[one] for one in above if one in preferred))
+
+
+def _plain(value: str) -> str:
+    """A value of an OBO file without its comment (" ! ...") and its modifiers (" {...}")."""
+    return _ESCAPED.sub(r"\1", value.split(" ! ")[0].split(" {")[0].strip())
 
 
 def _rrf(path: Path) -> Iterator[Concept]:
@@ -222,7 +263,7 @@ def _rrf(path: Path) -> Iterator[Concept]:
     """
     names: dict[str, dict[str, bool]] = {}
     kinds: dict[str, str] = {}
-    with path.open(encoding="utf-8") as file:
+    with path.open(encoding="utf-8-sig") as file:
         for number, line in enumerate(file, 1):
             cells = line.rstrip("\n").split("|")
             if len(cells) < 18:
@@ -232,6 +273,8 @@ def _rrf(path: Path) -> Iterator[Concept]:
             )
             if language not in _LANGUAGES or suppress in ("O", "E", "Y"):
                 continue
+            if not text.strip():
+                raise DataError(f"{path}, line {number} has no name (column STR)")
             if source == "RXNORM" and term_type in ("BN", "IN", "PIN"):
                 kinds[concept] = term_type
             names.setdefault(concept, {})[text] = status == "P" and preferred == "Y"

@@ -4,7 +4,8 @@ It reads frames from standard input and writes frames to what was its standard o
 standard error, so it cannot break a frame. The first frame names the verifier, and `{"ready": ...}` or
 `{"failed": reason}` answers it. Each further frame is a chunk `{"problems": [...], "items": [[problem, response], ...]}`,
 answered by `{"started": n}` and then by one `{"verdict": ...}` or `{"exhausted": reason}` an item, in order, each as soon
-as it is known: so the other side sees which item is being judged, and since when.
+as it is known: so the other side sees which item is being judged, and since when. Beside a verdict stands as `counted` what
+the cascades of the verifier would have counted.
 
 A verifier that wants to load something before the first clock starts has a method `prepare()`.
 
@@ -22,9 +23,11 @@ import signal
 import sys
 import threading
 from collections.abc import Iterable
+from functools import partial
 from typing import Any, BinaryIO
 
 from medrl.types import Problem, Response, Verdict
+from medrl.verifiers.cascade import cascades_of
 from medrl.verifiers.frames import pack, read_frame, read_response
 from medrl.verifiers.protocol import RuleVerifier, Verifier, build, failure, judge
 
@@ -44,12 +47,15 @@ def main() -> None:
     except Exception as error:  # a stranger's module may raise anything while it is imported
         _send(answers, {"failed": f"{type(error).__name__}: {error}"})
         return
+    counted: list[Any] = []
+    for place, cascade in enumerate(cascades_of(verifier)):
+        cascade.counts.tell = partial(_note, counted, place)
     _send(answers, {"ready": os.getpid()})
     chunks: queue.SimpleQueue[Any] = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(requests, chunks), name="medrl-listen", daemon=True).start()
     with asyncio.Runner() as runner:
         while True:
-            _serve(verifier, chunks.get(), answers, runner)
+            _serve(verifier, chunks.get(), answers, runner, counted)
 
 
 def end_with_parent() -> None:
@@ -102,18 +108,25 @@ def _listen(requests: BinaryIO, chunks: "queue.SimpleQueue[Any]") -> None:
         os._exit(1)
 
 
-def _serve(verifier: Verifier, chunk: dict[str, Any], answers: BinaryIO, runner: asyncio.Runner) -> None:
+def _note(counted: list[Any], place: int, count: list[Any]) -> None:
+    counted.append([place, *count])
+
+
+def _serve(
+    verifier: Verifier, chunk: dict[str, Any], answers: BinaryIO, runner: asyncio.Runner, counted: list[Any]
+) -> None:
     problems = [Problem.from_json(row) for row in chunk["problems"]]
     items = [(problems[at], read_response(row)) for at, row in chunk["items"]]
     _send(answers, {"started": len(items)})
     for problem, response in items:
+        counted.clear()
         verdict = _judge(verifier, problem, response, runner)
         if verdict.status == "error" and verdict.reason.partition(":")[0] in _SPENT:
             _send(answers, {"exhausted": verdict.reason})
             continue
         row = {**vars(verdict), "cost": dict(verdict.cost), "parts": dict(verdict.parts)}
         try:
-            frame = pack({"verdict": row})
+            frame = pack({"verdict": row, "counted": counted} if counted else {"verdict": row})
         except (TypeError, ValueError) as error:
             frame = pack({"verdict": failure(error, verifier.name).to_json()})
         answers.write(frame)

@@ -17,7 +17,7 @@ from typing import Any, Literal
 from medrl.types import Judged, Problem, Response, Verdict
 from medrl.verifiers.frames import pack, problem_row, response_row
 from medrl.verifiers.protocol import digest, failure
-from medrl.verifiers.worker_process import Spent, WorkerLost, WorkerProcess
+from medrl.verifiers.worker_process import Heard, Spent, WorkerLost, WorkerProcess
 
 Exhausted = Literal["wrong", "timeout"]
 # The reference as a response in each layout that a rule may read.
@@ -29,10 +29,10 @@ CONTROLS = (
 
 
 class Request:
-    """The items of one call, and their verdicts as they come in."""
+    """The items of one call, and their verdicts as they come in; `heard` gets what cascades counted for an item."""
 
-    def __init__(self, items: Judged, deadline: float, exhausted: Exhausted) -> None:
-        self.items, self.deadline, self.exhausted = items, deadline, exhausted
+    def __init__(self, items: Judged, deadline: float, exhausted: Exhausted, heard: Heard) -> None:
+        self.items, self.deadline, self.exhausted, self.heard = items, deadline, exhausted, heard
         self.future: Future[list[Verdict]] = Future()
         self._verdicts: dict[int, Verdict] = {}
         self._lock = threading.Lock()
@@ -125,7 +125,7 @@ class Pool:
             return
         worker = self._worker(slot)
         try:
-            found = worker.ask(frame, len(indexes), request.deadline)
+            found = worker.ask(frame, len(indexes), request.deadline, request.heard)
         except WorkerLost as error:
             if not chunk.again:  # one item may be what kills a worker that only reads it, so each comes alone
                 for index in indexes:
@@ -157,7 +157,7 @@ class Pool:
             return spent.verdict("the knob `exhausted` gives that no number")
         if not (problem.reference or "").strip():
             return spent.verdict("the problem has no reference to try instead")
-        again = self._alone(slot, request, (problem, response))
+        again = self._alone(slot, request, (problem, response), request.heard)
         if isinstance(again, Verdict):  # the machine was slow, or an earlier item had harmed the worker
             return again
         if not self._is_sound(slot, request, problem):
@@ -175,14 +175,16 @@ class Pool:
                 return False
         return True
 
-    def _alone(self, slot: Slot, request: Request, item: tuple[Problem, Response]) -> Verdict | Spent:
+    def _alone(
+        self, slot: Slot, request: Request, item: tuple[Problem, Response], heard: Heard | None = None
+    ) -> Verdict | Spent:
         frame = pack({"problems": [problem_row(item[0])], "items": [[0, response_row(item[1])]]})
         try:
             worker = self._worker(slot)
         except WorkerLost as error:  # no worker to be had says nothing of the item
             return failure(error, "isolated")
         try:
-            outcome = worker.ask(frame, 1, request.deadline)[0]
+            outcome = worker.ask(frame, 1, request.deadline, heard)[0]
         except WorkerLost as error:
             return Spent("life", str(error))
         if isinstance(outcome, Spent) and outcome.how == "memory":

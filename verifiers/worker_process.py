@@ -6,15 +6,16 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 from medrl.errors import MedrlError
 from medrl.types import Verdict
 from medrl.verifiers.frames import HEAD, LARGEST, hello, pack, unpack
 
+Heard: TypeAlias = Callable[[Sequence[Any]], None]
 START = 120.0  # seconds that a worker may take to start, and to read a chunk: a slow disk, not a verifier
 
 
@@ -70,13 +71,14 @@ class WorkerProcess:
             self.kill()
             raise WorkerLost(f"a verifier worker cannot build its verifier: {answer.get('failed')}")
 
-    def ask(self, chunk: bytes, count: int, deadline: float) -> list[Verdict | Spent]:
+    def ask(self, chunk: bytes, count: int, deadline: float, heard: Heard | None = None) -> list[Verdict | Spent]:
         """What became of the chunk's items, in order, up to the first with which the worker ended.
 
         Args:
             chunk: The frame.
             count: Items in it.
             deadline: Seconds for each item, from when the worker starts it.
+            heard: Called with what the worker's cascades counted for an item; None where nothing is to be counted.
 
         Raises:
             WorkerLost: It ended, or hung, before it began with the first item.
@@ -91,7 +93,11 @@ class WorkerProcess:
         found: list[Verdict | Spent] = []
         while len(found) < count and self.alive:
             try:
-                found.append(_read(self._receive(deadline)))
+                row = self._receive(deadline)
+                verdict = _read(row)
+                if heard is not None and "counted" in row:
+                    heard(row["counted"])
+                found.append(verdict)
             except TimeoutError:
                 found.append(Spent("time", f"the verifier had not ended after {deadline:g} s"))
                 self.kill()

@@ -33,7 +33,7 @@ class ChatTimedOut(ChatError, TimeoutError):
 
 
 class ChatRefused(ChatError, PermissionError):
-    """The server refused for a reason that no retry mends, such as 400, 401, 403, 404, 422; or there is no key to send."""
+    """The server refused for a reason that no retry mends (400, 401, 403, 404, 422, 501, an empty account); or no key."""
 
     kind = "refused"
 
@@ -139,6 +139,10 @@ class ChatClient(ABC):
         Raises:
             ChatError: There is none; the subclass says why.
         """
+
+    async def forget(self, request: ChatRequest, text: str) -> None:
+        """Keep the reply `text` to `request` no longer: whoever asked could not read it. Caches do; others keep none."""
+        return None
 
     async def close(self) -> None:
         """Let go of connections; the client may be used again after."""

@@ -2,9 +2,9 @@
 
 Replies are kept in a file (`cache_file.py`) under a digest of the client's fingerprint and the whole request, its seed
 included. The same request asked twice at the same time in one process is one call, also when the first who asked goes
-away. A `ChatError` is never kept. A reply is stored before it is given out, so that a run that is killed and resumed
-does not meet another one. Where the disk is full or read-only the reply is given out all the same, after one warning,
-for it has been paid for.
+away. A `ChatError` is never kept, nor is a reply that its reader could make nothing of (`forget`): else it would be an
+error for good. A reply is stored before it is given out, so that a run that is killed and resumed does not meet another
+one. Where the disk is full or read-only the reply is given out all the same, after one warning, for it has been paid for.
 """
 
 import asyncio
@@ -99,6 +99,10 @@ class CachedChat(KnobbedChat):
             finally:
                 desk.leave(key, flight)
             return reply if first else replace(reply, attempts=0, cached=True)
+
+    async def forget(self, request: ChatRequest, text: str) -> None:
+        await self.client.forget(request, text)
+        await self._desk.forget(request_key(self.client, request), text)
 
     async def close(self) -> None:
         await self.client.close()

@@ -91,6 +91,10 @@ class Desk:
         else:
             flight.reply.cancel()
 
+    async def forget(self, key: str, text: str) -> None:
+        """Keep this reply no longer. What another has stored under the key meanwhile stays."""
+        await outcome(self._submit(self._drop, key, text))
+
     def close(self) -> None:
         """Finish writing and let go of the file; it opens again when it is needed."""
         with self._lock:
@@ -111,16 +115,24 @@ class Desk:
                 self._forget(key, flight)
             flight.reply.set_result(reply)
 
+    def _drop(self, key: str, text: str) -> None:
+        try:
+            self.file.drop(key, text)
+        except (CacheUnusable, DataError) as error:
+            self._warn(error)
+
     def _forget(self, key: str, flight: Flight) -> None:
         if self._flights.get(key) is flight:
             del self._flights[key]
 
-    def _submit(self, work: Callable[..., None], *arguments: Any) -> None:
+    def _submit(self, work: Callable[..., None], *arguments: Any) -> "Future[None]":
         """Hand work to the one thread that writes, so that no event loop waits for the disk or another process."""
         with self._lock:
             if self._writer is None or self._writer[0] != os.getpid():  # threads do not survive a fork
                 self._writer = os.getpid(), ThreadPoolExecutor(1, thread_name_prefix="medrl-chat-cache")
-            self._writer[1].submit(work, *arguments).add_done_callback(_report)
+            job = self._writer[1].submit(work, *arguments)
+        job.add_done_callback(_report)
+        return job
 
     def _warn(self, error: Exception) -> None:
         with self._lock:

@@ -80,6 +80,17 @@ class CacheFile:
         with self._writing.use() as connection:
             return _read(transaction(connection, write), self.path)
 
+    def drop(self, key: str, text: str) -> None:
+        """Remove the reply under `key` if it is `text`."""
+
+        def remove(connection: sqlite3.Connection) -> None:
+            row = connection.execute("SELECT reply FROM replies WHERE key = ?", (key,)).fetchone()
+            if row is not None and _read(row[0], self.path).text == text:
+                connection.execute("DELETE FROM replies WHERE key = ?", (key,))
+
+        with self._writing.use() as connection:
+            transaction(connection, remove)
+
     def write_hits(self) -> None:
         """Write down how often entries were used; a disk that refuses costs these counts and nothing else."""
         with self._lock:

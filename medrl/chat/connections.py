@@ -92,7 +92,8 @@ class Connections:
             return Fault("timeout", ChatTimedOut, message, again=True, down=True, tokens=None)
         except openai.APIStatusError as error:
             said = " ".join(self.endpoint.hide(str(error.message)).split())[:300]
-            return of_status(error.status_code, f"HTTP {error.status_code}: {said}", error.response.headers)
+            message = f"HTTP {error.status_code}: {said}"
+            return of_status(error.status_code, message, error.response.headers, error.code, error.type)
         except (openai.APIConnectionError, aiohttp.ClientError) as error:
             # The package calls a dropped connection a timeout; the innermost cause knows better.
             causes = list(_causes(error))

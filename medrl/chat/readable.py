@@ -1,4 +1,8 @@
-"""The first reply that can be read: whoever asks a chat model for something strict may have to ask again."""
+"""The first reply that can be read: whoever asks a chat model for something strict may have to ask again.
+
+Where no try could be read, a cache keeps none of their replies, so that the next time asks the model and not its old fault.
+Unreadable replies before a readable one stay: a run that is resumed meets the same replies as the one that was killed.
+"""
 
 from collections.abc import Callable
 from typing import TypeVar
@@ -25,7 +29,8 @@ async def first_readable(
         request: What is sent in try 0, 1, ...; each with a seed of its own, or a cache gives the same reply again.
         read: What a reply says; raises ChatBadReply where it is not what was asked for.
         tries: How many replies may be unreadable.
-        kept: So many unreadable replies of a cache, which an earlier start was told, take no try.
+        kept: So many unreadable replies of a cache, which an earlier start was told, take no try; the cache keeps those of
+            this start too, to be passed over by the next, which then asks with new seeds.
         heard: Called with every reply, for the bill.
 
     Raises:
@@ -33,12 +38,14 @@ async def first_readable(
         ChatError: There was none.
     """
     unreadable: ChatBadReply | None = None
+    said: list[tuple[ChatRequest, str]] = []
     left = tries
     for number in range(tries + kept):
-        free = False
+        free, asked = False, request(number)
         try:
-            reply = await chat.complete(request(number))
+            reply = await chat.complete(asked)
             free = reply.cached and kept > 0
+            said.append((asked, reply.text))
             if heard is not None:
                 heard(reply)
             return read(reply.text)
@@ -47,4 +54,6 @@ async def first_readable(
         left -= not free
         if not left:
             break
+    for asked, text in said if not kept else ():
+        await chat.forget(asked, text)
     raise unreadable or ChatBadReply("nothing was asked")

@@ -14,7 +14,11 @@ from medrl.chat.base import ChatError, ChatRefused, ChatUnavailable
 from medrl.seeds import seed_of
 
 AGAIN = frozenset({408, 409, 429})
-"""Statuses below 500 that a retry may mend; so may all from 500."""
+"""Statuses below 500 that a retry may mend; so may all from 500, but for those of LACKS."""
+LACKS = frozenset({501, 505})
+"""The server has not what was asked for (RFC 9110, 15.6), and will not have it in a minute."""
+UNPAID = frozenset({"insufficient_quota", "billing_not_active", "billing_hard_limit_reached"})
+"""What OpenAI says, mostly under 429, of an account that may send nothing until somebody pays."""
 DOWN = frozenset({401, 403, 404})
 """Refusals that every request would meet, and not this one alone."""
 
@@ -42,11 +46,13 @@ class Fault:
     """What there is of a reply that cannot be used."""
 
 
-def of_status(status: int, message: str, headers: Mapping[str, str]) -> Fault:
-    """The fault that an HTTP status from 300 stands for."""
-    again = status in AGAIN or status >= 500
+def of_status(status: int, message: str, headers: Mapping[str, str], *kinds: object) -> Fault:
+    """The fault that an HTTP status from 300 stands for; `kinds` are code and type of the error in the body, if any."""
+    unpaid = not UNPAID.isdisjoint(kind for kind in kinds if isinstance(kind, str))
+    again = not unpaid and (status in AGAIN or (status >= 500 and status not in LACKS))
+    down = again or unpaid or status in DOWN | LACKS
     error = ChatUnavailable if again else ChatRefused
-    return Fault(str(status), error, message, again, again or status in DOWN, retry_after(headers))
+    return Fault(str(status), error, message, again, down, retry_after(headers))
 
 
 def retry_after(headers: Mapping[str, str], now: datetime | None = None) -> float | None:

@@ -1,5 +1,6 @@
 """What `medrl cache` prints: what the cache of chat replies holds, and what was removed from it."""
 
+import math
 import time
 from pathlib import Path
 from typing import Literal
@@ -43,6 +44,8 @@ def run(
     if action == "clear":
         gone, freed = clear(place)
     else:
+        if max_megabytes is not None and not math.isfinite(max_megabytes * MEGABYTE):
+            raise DataError(f"--max-mb is {max_megabytes}; give a number of megabytes from 0")
         most = None if max_megabytes is None else int(max_megabytes * MEGABYTE)
         gone, freed = prune(place, older_than, model, most)
     after = inspect(place)

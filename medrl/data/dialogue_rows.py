@@ -22,7 +22,7 @@ def turns_of(row: Row) -> list[Message]:
     if isinstance(turns, str):
         try:
             turns = json.loads(turns)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise RowFault(f"`{column}` is no JSON list: {error}") from error
     if not isinstance(turns, list) or not all(isinstance(turn, str) for turn in turns):
         raise RowFault(f"`{column}` must be a list of texts that begin with 问： and 答： in turn")

@@ -98,13 +98,16 @@ def _rows(path: Path) -> list[dict[str, Any]]:
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path} cannot be read: {error}") from error
     if path.suffix.lower() == ".csv":
-        return [dict(row) for row in csv.DictReader(text.splitlines(keepends=True))]
+        try:
+            return [dict(row) for row in csv.DictReader(text.splitlines(keepends=True))]
+        except csv.Error as error:
+            raise DataError(f"{path} is no CSV that can be read: {error}") from error
     rows: list[dict[str, Any]] = []
     for number, line in enumerate(text.split("\n"), 1):
         if line.strip():
             try:
                 row = json.loads(line)
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 raise DataError(f"{path} line {number} is no JSON: {error}") from error
             if not isinstance(row, dict):
                 raise DataError(f"{path} line {number} is no object; write one JSON object a line")

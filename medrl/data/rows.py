@@ -98,7 +98,13 @@ def _json_object(path: Path, number: int, line: bytes) -> Row:
         raise DataError(
             f"{path} line {number}: not JSON: {error.msg} at column {error.colno}; mend that line"
         ) from error
+    except RecursionError as error:
+        raise _too_deep(path, f"line {number}") from error
     return _object(path, f"line {number}", row)
+
+
+def _too_deep(path: Path, where: str) -> DataError:
+    return DataError(f"{path} {where}: lists or objects are nested too deeply to be read; mend that line")
 
 
 def _is_hub_id(source: str, path: Path) -> bool:
@@ -164,6 +170,8 @@ def _json_list(path: Path, text: str) -> Iterator[Row]:
         rows = json.loads(text)
     except json.JSONDecodeError as error:
         raise DataError(f"{path} line {error.lineno}: not JSON: {error.msg}; mend that line") from error
+    except RecursionError as error:
+        raise _too_deep(path, "row list") from error
     for number, row in enumerate(rows, 1):
         yield _object(path, f"row {number}", row)
 
@@ -171,7 +179,7 @@ def _json_list(path: Path, text: str) -> Iterator[Row]:
 def _json_lines(path: Path, text: str) -> Iterator[Row]:
     try:
         whole = json.loads(text) if path.suffix == ".json" else None
-    except json.JSONDecodeError:
+    except (json.JSONDecodeError, RecursionError):
         whole = None
     if isinstance(whole, dict):  # one object in a .json file, however many lines it takes
         yield whole
@@ -186,6 +194,8 @@ def _json_lines(path: Path, text: str) -> Iterator[Row]:
             raise DataError(
                 f"{path} line {number}: not JSON: {error.msg} at column {error.colno}; mend that line"
             ) from error
+        except RecursionError as error:
+            raise _too_deep(path, f"line {number}") from error
         yield _object(path, f"line {number}", row)
 
 

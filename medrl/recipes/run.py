@@ -23,7 +23,6 @@ from medrl.learners import backbone_and_head
 from medrl.learners.trainable import check_trainable
 from medrl.models import Policy
 from medrl.recipes.build import check_held_out, data_of, needs_reference, problems_of, start_policy, whole_response
-from medrl.recipes.cards import card_warnings
 from medrl.recipes.load import read_algorithm, to_yaml
 from medrl.recipes.process import quiet_libraries, reproducible
 from medrl.recipes.schema import Recipe
@@ -32,6 +31,7 @@ from medrl.seeds import seed_of
 from medrl.tracking import RunConsole, RunFolder, Tracker, make_trackers, plot_curve
 from medrl.tracking.run import step_of
 from medrl.trainers import Trainer, check_demonstrations, fine_tune
+from medrl.trainers.cards import card_warnings
 from medrl.trainers.checks import check_reward, fitting_problems
 from medrl.types import Problem
 
@@ -104,8 +104,7 @@ def run_recipe(recipe: Recipe, console: RunConsole | None = None) -> Outcome:
             f"{recipe.name}: {len(parts.problems)} problems, {len(parts.held_out)} held out, "
             f"{len(parts.demonstrations)} demonstrations; {torch.get_num_threads()} threads"
         )
-        for warning in [*card_warnings(parts.reward), *algorithm_warnings(recipe)]:
-            console.say(warning, style="yellow")
+        console.warn(*card_warnings(parts.reward), *algorithm_warnings(recipe))
         # Whatever would stop the run later is found before the folder is begun and SFT has spent hours.
         start = None if recipe.resume and _is_policy(path / "sft") else checked_start(recipe, parts)
         with RunFolder.create(path, text, recipe.resume, may_change=may_change(recipe)) as run, console:

@@ -125,6 +125,7 @@ class VerdictOut(BaseModel):
     stage: str
     cost: dict[str, float]
     parts: dict[str, float]
+    votes: list[tuple[int | None, str]]
 
 
 class PartOut(BaseModel):

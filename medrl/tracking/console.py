@@ -4,6 +4,7 @@ On a terminal the bars stay at the bottom and rows scroll above them. Where the 
 written, so that a log stays readable.
 """
 
+import logging
 import os
 import sys
 import time
@@ -20,6 +21,7 @@ from medrl.tracking.machines import MachineTable
 from medrl.tracking.table import StepTable, clock, decimal, percent, whole
 from medrl.tracking.traces import Trace
 
+log = logging.getLogger(__name__)
 PLAIN_WIDTH = 100
 HEADER_EVERY = 20
 MFU = "time/learner/mfu"
@@ -29,7 +31,7 @@ class RunConsole:
     """Prints a run: `with RunConsole() as console, console.phase("RL", total=500) as rl: ...`.
 
     Args:
-        quiet: Print nothing at all.
+        quiet: Print nothing at all; warnings are logged instead.
         file: Where to, by default standard output.
         width: Characters per line; by default that of the terminal, or 100 where there is none.
     """
@@ -46,6 +48,7 @@ class RunConsole:
         self._table: tuple[StepTable, MachineTable | None] | None = None
         self._known: dict[str, None] = {}
         self._since_header = 0
+        self._warned: set[str] = set()
 
     def __enter__(self) -> "RunConsole":
         if self.live:
@@ -131,6 +134,16 @@ class RunConsole:
     def say(self, text: str, *, style: str | None = None) -> None:
         """Print a line as it is, above the bars."""
         self._console.print(Text(text, style=style or ""), soft_wrap=True)
+
+    def warn(self, *texts: str) -> None:
+        """Print each of these warnings, unless this console has printed it before; a quiet one logs it."""
+        for text in texts:
+            if text not in self._warned:
+                self._warned.add(text)
+                if self.quiet:
+                    log.warning("%s", text)
+                else:
+                    self.say(text, style="yellow")
 
     def before_after(
         self, before: Mapping[str, Any], after: Mapping[str, Any], *, names: tuple[str, str] = ("SFT", "RL")

@@ -40,6 +40,7 @@ from medrl.seeds import seed_of
 from medrl.tracking import RunConsole, RunFolder, Tracker
 from medrl.trainers import checkpoints
 from medrl.trainers.alarm import watch_unscored
+from medrl.trainers.cards import card_warnings
 from medrl.trainers.checks import check_reward, fitting_problems
 from medrl.trainers.efficiency import Meter
 from medrl.trainers.metrics import Laps, advantages_by_group, step_metrics, verifier_metrics
@@ -66,7 +67,7 @@ class Trainer:
         evaluation: How held-out problems are asked.
         run: Where logs and checkpoints go; None writes nothing.
         trackers: Further places for metrics.
-        console: Where progress is printed; None prints nothing.
+        console: Where progress is printed; None prints nothing, and logs warnings.
         placement: Where engine and learner run; the embedded one when empty.
         teacher: Whose answers may take places in groups, until the policy's are as good; none when empty.
         max_staleness: Versions by which rollouts may be behind the policy that trains on them; 0 is on-policy. Above 0 the
@@ -155,6 +156,7 @@ class Trainer:
 
     def fit(self, steps: int | None = None) -> None:
         """Train up to `steps` finished steps (the settings' number when empty). Goes on where a resumed run stopped."""
+        self.console.warn(*card_warnings(self.reward))
         run_sync(self._fit(self.settings.steps if steps is None else steps))
 
     async def _fit(self, steps: int) -> None:

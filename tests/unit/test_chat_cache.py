@@ -108,6 +108,16 @@ def test_errors_are_never_kept(chat_server: Start, path: Path) -> None:
     assert one(chat).text == "reply 5"
 
 
+def test_a_reply_is_forgotten_only_if_it_is_still_that_one(chat_server: Start, path: Path) -> None:
+    chat = CachedChat(openai(chat_server(counting)), path)
+    one(chat)
+    asyncio.run(chat.forget(ask(), "another"))
+    assert one(chat).text == "reply 0"
+    asyncio.run(chat.forget(ask(), "reply 0"))
+    asyncio.run(chat.forget(ask("never asked"), "reply 0"))
+    assert one(chat).text == "reply 1" and inspect(path).entries == 1
+
+
 def test_the_same_request_at_once_is_one_call(chat_server: Start, path: Path) -> None:
     server = chat_server(lambda request, n: Reply(f"reply {n}", delay=0.1))
     client = openai(server)
@@ -459,6 +469,13 @@ def test_inspect_prune_and_clear(filled: Path) -> None:
     assert clear(filled)[0] == left.entries
     assert inspect(filled).entries == 0
     assert inspect(filled).oldest is None
+
+
+@pytest.mark.parametrize("megabytes", [float("nan"), float("inf"), 1e308, -1.0])
+def test_a_size_that_is_none_is_refused(filled: Path, megabytes: float) -> None:
+    with pytest.raises(DataError, match="give a number"):
+        cache_command.run("prune", str(filled), max_megabytes=megabytes)
+    assert inspect(filled).entries == 20
 
 
 def test_what_was_used_last_is_pruned_last(filled: Path) -> None:

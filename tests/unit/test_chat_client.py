@@ -89,6 +89,12 @@ def test_a_reply_and_what_was_sent(chat_server: Start) -> None:
     assert (counts.prompt_tokens, counts.completion_tokens) == (4, 1)
 
 
+def unpaid(code: str | int, kind: str | None) -> Reply:
+    """429 as OpenAI sends it: `code` and type tell a full minute from an empty account."""
+    error = {"message": "You exceeded your current quota.", "type": kind, "param": None, "code": code}
+    return Reply(status=429, body=json.dumps({"error": error}).encode())
+
+
 # What never mends: (what the server does, the error, how often it is sent with 3 retries).
 LASTING = [
     (failing(400), ChatRefused, 1),
@@ -99,6 +105,12 @@ LASTING = [
     (failing(408), ChatUnavailable, 4),
     (failing(409), ChatUnavailable, 4),
     (failing(429), ChatUnavailable, 4),
+    (unpaid("insufficient_quota", "insufficient_quota"), ChatRefused, 1),
+    (unpaid("billing_not_active", None), ChatRefused, 1),
+    (unpaid(429, "insufficient_quota"), ChatRefused, 1),
+    (unpaid("rate_limit_exceeded", "requests"), ChatUnavailable, 4),
+    (failing(501), ChatRefused, 1),
+    (failing(505), ChatRefused, 1),
     (failing(500), ChatUnavailable, 4),
     (failing(502), ChatUnavailable, 4),
     (failing(503), ChatUnavailable, 4),

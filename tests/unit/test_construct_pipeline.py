@@ -18,7 +18,7 @@ from typing import Any, ClassVar
 import pytest
 from chat_server import CUT, DROPS, HANGS, ChatServer, Reply, failing, garbled
 
-from medrl.chat import BudgetSpent, CachedChat, OpenAIChat
+from medrl.chat import BudgetSpent, CachedChat, ChatBadReply, OpenAIChat
 from medrl.chat.strict import read_reply
 from medrl.construct.pipeline import ConstructionStopped, Dropped, Kept, Pipeline, RowFailed, Stage, Work, items_of
 from medrl.construct.progress import Progress
@@ -129,14 +129,14 @@ def test_failures_are_named_kept_apart_and_tried_again(tmp_path: Path, chat_serv
     assert ids(tmp_path / "failed.jsonl") == ["v"]
 
 
-def test_a_kept_bad_reply_is_asked_for_anew_by_the_next_start(tmp_path: Path, chat_server: Serve) -> None:
-    """The cache holds the replies that could not be read; tries with other seeds are left."""
-    server = chat_server(lambda request, n: '{"word": "yes 1"' if n < 2 else '{"word": "yes 1"}')
+def test_a_bad_reply_is_asked_for_anew_by_the_next_start(tmp_path: Path, chat_server: Serve) -> None:
+    """No cache holds the replies that could not be read; where they come again, tries with other seeds are left."""
+    server = chat_server(lambda request, n: '{"word": "yes 1"' if n < 4 else '{"word": "yes 1"}')
     loose = stage(server, structured="none")
     made = Words(Role(loose.role.client, tries=2))
     assert construct(tmp_path, made, rows(2)[1:]).failures == Counter(bad_reply=1) and server.count == 2
     tally = construct(tmp_path, made, rows(2)[1:])
-    assert tally.outcomes == Counter(kept=1) and server.count == 3 and tally.spent.cached == 2
+    assert tally.outcomes == Counter(kept=1) and server.count == 5 and tally.spent.cached == 0
     assert len({request["seed"] for request in server.requests}) == 3
 
 
@@ -293,6 +293,20 @@ def test_configs_of_verifiers_get_a_cache_once(tmp_path: Path) -> None:
     assert role.cached(tmp_path / "c").identity() == role.identity()
     with pytest.raises(RecipeError, match="tries is 0"):
         Role(client, tries=0)
+
+
+def test_a_role_is_told_no_unreadable_reply_again(tmp_path: Path, chat_server: Serve) -> None:
+    """Nor by the cache of another construction, which begins with as few tries."""
+    server = chat_server(lambda request, n: "Hm." if n < 2 else json.dumps({"word": "gout"}))
+    client = OpenAIChat(model="m", base_url=server.url, max_retries=0, timeout=5.0, structured="none")
+    role = Role(client, tries=2).cached(tmp_path / "chat.sqlite")
+
+    def word() -> str:
+        return asyncio.run(role.ask(chat("A word.", {}, "en", 0), SCHEMA, read_word, seed=0, bill=Bill()))
+
+    with pytest.raises(ChatBadReply):
+        word()
+    assert word() == word() == "gout" and server.count == 3
 
 
 def test_lines_tell_where_it_stands(capsys: pytest.CaptureFixture[str]) -> None:

@@ -160,6 +160,9 @@ def test_faults_of_rows_come_together_and_are_capped_at_ten(tmp_path: Path) -> N
     [
         ("a.jsonl", '{"a": 1}\n{"a": \n', "line 2: not JSON"),
         ("a.json", '[{"a": 1},\n {"a" 2}]', "line 2: not JSON"),
+        ("a.jsonl", '{"a": 1}\n' + "[" * 100_000, "line 2: .* nested too deeply"),
+        ("a.json", "[" * 100_000, "nested too deeply"),
+        ("a.json", '{"a":' * 100_000, "line 1: .* nested too deeply"),
         ("a.jsonl", "[1, 2]", "line 1: expected an object"),
         ("a.jsonl", "\n \n", "holds no rows"),
         ("a.csv", "q,r\n1,2,3\n", "line 2: the row does not have 2 columns"),

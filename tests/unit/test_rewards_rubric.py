@@ -105,6 +105,13 @@ def test_an_unreadable_reply_is_asked_for_again_and_then_an_error(chat_server: S
     assert (lost.value, lost.status) == (None, "error")
 
 
+def test_what_no_try_could_read_is_not_cached(chat_server: Serve, tmp_path: Path) -> None:
+    server = chat_server(lambda request, n: "all are met" if n < 2 else grader(request, n))
+    graded = rubric(server, tries=2, cache=str(tmp_path / "cache.sqlite"))
+    assert [score(graded, "rest")[0].value for _ in range(3)] == [None, 5 / 8, 5 / 8]
+    assert server.count == 3
+
+
 def test_replies_are_read_strictly() -> None:
     assert read_met('{"2": false, "1": true}', "numbered", 2) == (True, False)
     assert read_met("[true, false]", "list", 2) == (True, False)

@@ -152,6 +152,18 @@ def test_quiet_prints_nothing() -> None:
     assert out.getvalue() == ""
 
 
+def test_a_warning_is_told_once_and_a_quiet_console_logs_it(caplog: pytest.LogCaptureFixture) -> None:
+    out = io.StringIO()
+    console = RunConsole(file=out)
+    console.warn("no card", "old weights")
+    console.warn("no card")
+    assert out.getvalue() == "no card\nold weights\n" and not caplog.records
+    quiet = RunConsole(file=out, quiet=True)
+    quiet.warn("no card")
+    quiet.warn("no card")
+    assert [one.message for one in caplog.records] == ["no card"] and out.getvalue().count("no card") == 1
+
+
 ON_TERMINAL = """
 import time
 from medrl.tracking import RunConsole

@@ -115,6 +115,14 @@ def same(left: Mapping[str, Tensor], right: Mapping[str, Tensor]) -> bool:
     return all(torch.equal(value, right[name]) for name, value in left.items())
 
 
+def test_a_verifier_without_a_card_is_warned_of_once(make_policy: MakePolicy, caplog: pytest.LogCaptureFixture) -> None:
+    made = trainer(make_policy())
+    made.fit(1)
+    made.fit(2)
+    (warning,) = [one.message for one in caplog.records if "no card" in one.message]
+    assert "'few_vowels'" in warning and "measure it: medrl card" in warning
+
+
 def test_three_steps_on_the_clinic_are_written_down(tmp_path: Path) -> None:
     problems = generate_problems(split="train", count=6, kinds=("choice",), languages=("en",))
     held_out = generate_problems(split="held_out", count=2, kinds=("choice",), languages=("en",))

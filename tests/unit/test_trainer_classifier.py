@@ -14,10 +14,10 @@ from medrl.commands.train_verifier import Trained, measured, train_verifier
 from medrl.data import verifier_cards
 from medrl.data.labelled import load_labelled, overlap
 from medrl.errors import DataError, FolderTaken, RecipeError
-from medrl.recipes.cards import card_warnings
 from medrl.recipes.verifier import load_answers, load_verifier_recipe, read_verifier_recipe
 from medrl.rewards import levels
 from medrl.trainers.calibration import fit_temperature, threshold_for
+from medrl.trainers.cards import card_warnings
 from medrl.trainers.classifier import ClassifierSettings, encode
 from medrl.types import Response
 from medrl.verifiers import build, judge, run_sync

@@ -11,8 +11,8 @@ import pytest
 from medrl.commands.verifier_card import RULES, measure
 from medrl.data import verifier_cards
 from medrl.errors import DataError
-from medrl.recipes.cards import card_warnings, command
 from medrl.rewards import Verified, levels
+from medrl.trainers.cards import card_warnings, command
 from medrl.types import Judged, Problem, Response, Verdict
 from medrl.verifiers import Number, RuleVerifier, Text, Typed, Verifier, build
 

@@ -9,10 +9,12 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from medrl.errors import PluginError, RecipeError
+from medrl.rewards import Verified
 from medrl.types import Problem, Response, Rollout, Verdict, ask
 from medrl.verifiers import Cascade, Number, Text, Typed, Verifier, judge, run_sync, verifier, verify_all, worker_pool
 from medrl.verifiers.frames import pack, read_frame
@@ -63,6 +65,16 @@ def troubled(problem, text):
     if "pause" in do:
         time.sleep(0.15)
     return Verdict(float("good" in text), cost={"pid": os.getpid()}, parts={"surrogate": float("\\ud800" in text)})
+
+@verifier("lenient")
+def lenient(problem, text):
+    if "exit" in text:
+        os._exit(3)
+    return Verdict(float("good" in text), cost={"calls": 1})
+
+@verifier("denies", decides=True)
+def denies(problem, text):
+    return False
 
 @verifier("unwritable")
 def unwritable(problem, text):
@@ -216,6 +228,30 @@ def test_built_in_rules_judge_as_they_do_here_and_cascades_too() -> None:
         around = Isolated(rule)
         assert judged(around, texts, problem) == judged(rule, texts, problem)
         assert around.decides == rule.decides and around.fingerprint() != rule.fingerprint()
+
+
+def test_a_cascade_counts_there_as_it_does_here(caplog: pytest.LogCaptureFixture) -> None:
+    """Audits, disagreements and the alarm too; of a response that spends its worker, and of its control, nothing."""
+    here = Cascade(("isolated_rules:lenient", "isolated_rules:denies"), audit=1.0, alarm_after=3)
+    there = Isolated(Cascade(here.stages, audit=1.0, alarm_after=3), workers=2, chunk=1)
+    texts = ["good", "very good", "good enough", "bad"]
+    judged(here, texts)
+    told = [record.message for record in caplog.records]
+    caplog.clear()
+    assert judged(there, [*texts, "exit"])[-1].score == 0.0
+
+    def counts(found: dict[str, Any]) -> dict[str, Any]:
+        for stage in found["stages"].values():
+            stage.pop("seconds")
+        return found
+
+    assert counts(there.statistics()) == counts(here.statistics())
+    assert there.statistics()["alarms"] == ["lenient"] and len(there.statistics()["disagreements"]) == 3
+    assert sorted(record.message for record in caplog.records) == sorted(told) and len(told) == 4
+    assert Verified(there, otherwise=0.0).statistics() == {"correct": there.statistics()}
+    assert Verified(Isolated("text"), otherwise=0.0).statistics() == {}
+    Cascade((there, "text")).reset_statistics()
+    assert there.statistics()["stages"]["lenient"]["asked"] == 0
 
 
 def test_the_fingerprint_follows_what_verdicts_depend_on() -> None:

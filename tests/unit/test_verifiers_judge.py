@@ -320,6 +320,9 @@ def test_votes_make_one_call_each_with_recorded_seeds(chat_server: Serve) -> Non
     assert sorted(sent) == sorted(recorded) and len(set(sent)) == 5  # type: ignore[type-var]
     assert {request["temperature"] for request in server.requests} == {0.7}
     assert verdict.score == 1.0 and verdict.parts["match"] == 1.0 and verdict.cost["calls"] == 5
+    assert verdict.votes == tuple((seed, "match") for seed in recorded)
+    row = json.loads(json.dumps(verdict.by("cascade").to_json()))  # as traces keep it
+    assert Verdict.from_json(row) == verdict
 
 
 @pytest.mark.parametrize(
@@ -352,6 +355,8 @@ def test_more_than_half_of_the_votes_decide(
     verdict = judge.verify(problem(), "vitamin C")
     assert (verdict.status, verdict.score) == (status, score), verdict.reason
     assert verdict.parts["match"] == votes.count("match") / 3 and sum(verdict.parts.values()) == pytest.approx(1.0)
+    words = {"fail": "unavailable", "hang": "timeout"}
+    assert verdict.votes == tuple((seed, words.get(vote, vote)) for seed, vote in zip(known, votes, strict=True))
 
 
 def test_the_same_item_is_one_call(chat_server: Serve, tmp_path: Path) -> None:
@@ -372,6 +377,19 @@ def test_a_failure_is_not_cached(chat_server: Serve, tmp_path: Path) -> None:
     server = chat_server(lambda request, n: failing(500) if n == 0 else reader(request, n))
     judge = judging(server, cache=str(tmp_path / "cache.sqlite"))
     assert [judge.verify(problem(), "vitamin C").status for _ in range(2)] == ["error", "ok"]
+
+
+def test_an_unreadable_reply_is_not_cached(chat_server: Serve, tmp_path: Path) -> None:
+    server = chat_server(lambda request, n: "They agree." if n == 0 else reader(request, n))
+    judge = judging(server, {"structured": "none"}, cache=str(tmp_path / "cache.sqlite"))
+    assert [judge.verify(problem(), "vitamin C").status for _ in range(3)] == ["error", "ok", "ok"]
+    assert server.count == 2  # what could be read is kept
+
+
+def test_an_unreadable_reply_does_not_spoil_the_self_test_for_good(chat_server: Serve, tmp_path: Path) -> None:
+    server = chat_server(lambda request, n: "They agree." if n == 0 else reader(request, n))
+    judge = judging(server, {"structured": "none"}, cache=str(tmp_path / "cache.sqlite"), self_test=True)
+    assert judge.check().passed
 
 
 @pytest.mark.slow

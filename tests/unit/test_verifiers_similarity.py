@@ -4,6 +4,7 @@ import json
 from importlib.util import find_spec
 from pathlib import Path
 from shutil import copytree
+from typing import Any
 
 import pytest
 import torch
@@ -97,6 +98,25 @@ def test_a_tree_that_ends_in_it_must_say_otherwise(tiny: str) -> None:
     assert any("`otherwise`" in fault for fault in check(leaf))
     assert not check({**leaf, "otherwise": 0.0})
     assert not Cascade((Text(), Similarity(model=tiny))).decides
+
+
+@pytest.mark.parametrize("reject_below", [None, 0.7])
+def test_no_tree_pays_for_what_it_does_not_reject(tiny: str, reject_below: float | None) -> None:
+    alone = {"type": "similarity", "model": tiny, "reject_below": reject_below}
+    cascade = {"type": "cascade", "stages": ["text", alone]}
+
+    def faults(verifier: Any, otherwise: float | None) -> list[str]:
+        return check({"type": "verified", "verifier": verifier, "otherwise": otherwise})
+
+    for sole in (alone, {"type": "cascade", "stages": [alone, alone]}, {"type": "isolated", "verifier": alone}):
+        for otherwise in (0.0, 1.0):
+            (fault,) = faults(sole, otherwise)
+            assert "'similarity' never says that an answer is right" in fault
+    for judged in (cascade, {"type": "isolated", "verifier": cascade}):
+        (fault,) = faults(judged, 0.5)
+        assert "`otherwise` is 0.5, which would pay for whatever 'similarity' does not reject" in fault
+        assert not faults(judged, 0.0)
+    assert not check({"type": "first_decided", "parts": [{"type": "verified", "verifier": alone}, "format"]})
 
 
 def test_wrong_knobs_and_folders(tmp_path: Path, tiny: str) -> None:

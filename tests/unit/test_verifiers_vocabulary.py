@@ -332,8 +332,21 @@ def test_a_changed_vocabulary_changes_the_fingerprint(tmp_path: Path) -> None:
         ("a.jsonl", '{"zh": "x"}', "zh must be a list"),
         ("a.jsonl", "{", "no JSON"),
         ("a.csv", "term\nx\n", "one must be `name`"),
+        ("a.csv", "name,synonym,abbrev\nx,y,z\n", "unknown or repeated columns: 'synonym', 'abbrev'"),
+        ("a.csv", "name,synonyms,synonyms\nx,y,z\n", "unknown or repeated columns: 'synonyms'"),
+        ("a.csv", "name,synonyms\nx,y,z\n", "line 2 has cells beyond its columns: 'z'"),
+        ("a.csv", 'name,synonyms\n"x,y\nz,w\n', "line 2 cannot be read"),
+        ("a.csv", 'name,synonyms\n"x,y\nz",w\n', "line 3: a cell goes over several lines"),
+        ("a.csv", f"name,synonyms\nx,{'y' * 200_000}\n", "line 2 cannot be read: field larger"),
+        ("a.csv", "name,synonyms\n", "holds no concept"),
+        ("a.txt", "\n", "holds no concept"),
+        ("a.jsonl", "[" * 100_000, "line 1 is no JSON"),
         ("a.obo", "nothing", "no [Term]"),
+        ("a.obo", '[Term]\nid: X:1\nname: x\nsynonym: "" EXACT []\n', "a synonym of the term 'X:1' is empty"),
         ("MRCONSO.RRF", "C1|ENG|x\n", "18"),
+        ("MRCONSO.RRF", "", "holds no concept"),
+        ("MRCONSO.RRF", "C1|FRE|P|||S1|Y||||| |MH|D1|fièvre|0|N||\n", "holds no concept"),
+        ("MRCONSO.RRF", "C1|ENG|P|||S1|Y||||| |MH|D1||0|N||\n", "line 1 has no name"),
     ],
 )
 def test_broken_vocabularies_say_where(tmp_path: Path, name: str, text: str, message: str) -> None:
@@ -343,11 +356,26 @@ def test_broken_vocabularies_say_where(tmp_path: Path, name: str, text: str, mes
         Text(vocabulary=str(path))
 
 
+def test_terms_of_an_obo_file_as_its_format_writes_them(tmp_path: Path) -> None:
+    """Without a header line before the first; with modifiers, comments and escapes behind or in the values."""
+    path = tmp_path / "own.obo"
+    path.write_text(
+        '[Term]\nid: X:1\nname: foo \\{a\\} {source="b"} ! why\nsynonym: "bar\\"s" EXACT [Y:1]\n\n'
+        "[Term]\nid: X:2\nname: gone\nis_obsolete: true ! replaced\n\n[Term]\nid: X:3\nname: kid\nis_a: X:1 {z=1} ! foo\n"
+    )
+    known = vocabulary(str(path))
+    assert known is not None
+    assert [one.names for one in known.concepts] == [("foo {a}", 'bar"s'), ("kid",)]
+    assert known.concepts[1].broader == ("foo {a}",)
+
+
 def test_a_vocabulary_that_is_not_there_is_named() -> None:
     with pytest.raises(MissingFile, match=r"nowhere\.obo"):
         Text(vocabulary="nowhere.obo")
     with pytest.raises(DataError, match="name medrl, clinic or files"):
         Text(vocabulary=[1])  # type: ignore[list-item]
+    with pytest.raises(DataError, match="name medrl, clinic or files"):
+        Text(vocabulary=5)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("name", ["hydroxizine", "pheocromocytoma"])

@@ -1,4 +1,4 @@
-"""Say, before a run begins, which verifiers of its reward were never measured (`medrl card`).
+"""Say, before a policy is trained, which verifiers of its reward were never measured (`medrl card`).
 
 What a verifier wrongly accepts is what a policy in training finds, so a reward whose verifier has no card pays for
 nobody knows what. This only warns: a card costs labelled answers, and a first try need not wait for them.
