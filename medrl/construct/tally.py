@@ -90,6 +90,9 @@ class Tally:
             "outcomes": dict(self.outcomes),
             "failed": dict(self.failures),
             "repeated_ids": self.repeated,
+            "total": self.total,
+            "last_failure": self.last_failure,
+            "line": self.line(),
             "bill": self.bill.to_json(),
             "this_start": {
                 "rows": self.finished,
