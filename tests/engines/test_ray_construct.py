@@ -20,11 +20,11 @@ from medrl.errors import ClusterUnavailable, DataError
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow]
 Serve = Callable[..., ChatServer]
-KIND, ROWS = "conversations", 60
+KIND, ROWS = "conversations", 40
 
 
 def disturbed(request: dict[str, Any], n: int) -> Reply:
-    return failing(500) if n % 23 == 7 else Reply(talk(request, n), delay=0.1)
+    return failing(500) if n % 53 == 7 else Reply(talk(request, n), delay=0.1)
 
 
 def start(path: Path, log: Path) -> "subprocess.Popen[bytes]":
