@@ -24,9 +24,7 @@ _BLOCK = 1 << 20
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
-def write_atomic(
-    path: str | os.PathLike[str], content: str | bytes | Iterable[bytes], mode: int | None = None
-) -> None:
+def write_atomic(path: str | os.PathLike[str], content: str | bytes | Iterable[bytes], mode: int | None = None) -> None:
     """Write a file as a whole or not at all; an older one stays until the new one is safe on the disk.
 
     `mode` is the file's from its first byte on (0o600 for a secret); by default what the umask leaves. Content larger than

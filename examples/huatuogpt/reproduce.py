@@ -47,12 +47,16 @@ def read_options() -> argparse.Namespace:
     parser.add_argument("--scale", choices=("tiny", "laptop", "paper"), default="tiny")
     parser.add_argument("--seeds", type=int, default=1, help="how many seeds")
     parser.add_argument("--ablations", action="store_true", help="the variants of the last stage too")
-    parser.add_argument("--run", action="store_true", help="of a larger scale: carry its commands out, or what is left of them")
+    parser.add_argument(
+        "--run", action="store_true", help="of a larger scale: carry its commands out, or what is left of them"
+    )
     parser.add_argument("--folder", type=Path, help="where all stages are kept; default below runs/huatuogpt")
     parser.add_argument("--workers", type=int, default=2, help="stages at the same time, one core each")
     parser.add_argument("--json", type=Path, metavar="OUT", help="write minutes, table, shapes and all figures here")
     parser.add_argument("--size", nargs="+", default=[], metavar="KNOB=VALUE", help="sizes of stages.py, e.g. rows=200")
-    parser.add_argument("knobs", nargs="*", metavar="STEP:KNOB=VALUE", help="of a larger scale, e.g. feedback:judge.client.model=M")
+    parser.add_argument(
+        "knobs", nargs="*", metavar="STEP:KNOB=VALUE", help="of a larger scale, e.g. feedback:judge.client.model=M"
+    )
     options = parser.parse_args()
     if options.seeds < 1:
         parser.error(f"--seeds is {options.seeds}; one at least is needed")

@@ -38,7 +38,9 @@ def steps(scale: str) -> list[Step]:
 
 def _construct(kind: str, file: str, after: tuple[str, ...], *knobs: str) -> Step:
     read = partial(load_construction, kind)
-    return Step(kind, f"medrl construct {kind}", read, HERE / f"{file}.yaml", (f"folder={{root}}/{kind}/rows", *knobs), after)
+    return Step(
+        kind, f"medrl construct {kind}", read, HERE / f"{file}.yaml", (f"folder={{root}}/{kind}/rows", *knobs), after
+    )
 
 
 def reproduce(scale: str, root: Path, run: bool, knobs: Sequence[str]) -> int:

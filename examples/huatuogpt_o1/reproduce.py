@@ -19,7 +19,6 @@ import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from hashlib import sha256
 from importlib.util import find_spec
 from pathlib import Path
@@ -251,7 +250,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--scale", choices=["tiny", "laptop", "paper"], default="tiny", help="larger ones tell their commands first"
     )
-    parser.add_argument("--run", action="store_true", help="of a larger scale: carry its commands out, or what is left of them")
+    parser.add_argument(
+        "--run", action="store_true", help="of a larger scale: carry its commands out, or what is left of them"
+    )
     parser.add_argument("--ablations", action="store_true", help="all rows of the tables")
     parser.add_argument("--seeds", type=int, default=1, help="how many, from 0 on")
     parser.add_argument("--search", action="store_true", help="stages 0 and 1 too, by a model that vLLM serves")
@@ -262,7 +263,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
     parser.add_argument("--folder", type=Path, help="what is made; goes on. Default below runs/")
     parser.add_argument("--json", type=Path, help="also write the figures here")
-    parser.add_argument("knobs", nargs="*", metavar="KNOB=VALUE", help="of rebuild.yaml; of larger scales STEP:KNOB=VALUE")
+    parser.add_argument(
+        "knobs", nargs="*", metavar="KNOB=VALUE", help="of rebuild.yaml; of larger scales STEP:KNOB=VALUE"
+    )
     options = parser.parse_args(arguments)
     if options.seeds < 1:
         parser.error(f"--seeds is {options.seeds}; one at least is needed")

@@ -36,7 +36,7 @@ def reward_environment(cpus: float) -> dict[str, str]:
 
 
 def shard_environment(cpus: float) -> dict[str, str]:
-    """Variables of a process that asks chat models; keys, which Ray would log, are to stand in the environment of its node."""
+    """Variables of a process that asks chat models; keys, which Ray would log, stand in its node's own environment."""
     server = {name: os.environ[name] for name in ("OPENAI_BASE_URL",) if name in os.environ}
     return {**reward_environment(cpus), **server}
 

@@ -1,4 +1,4 @@
-"""Knobs and figures of engines, of actors that score, of shards, and of the probe that compares engines with their learner."""
+"""Knobs and figures of engines, actors that score, shards, and the probe that compares engines with their learner."""
 
 import math
 from collections.abc import Sequence

@@ -149,6 +149,6 @@ def _require_room(ray: Any, settings: ShardSettings) -> None:
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     if not any(one.get("CPU", 0) >= settings.cpus and one.get("GPU", 0) >= settings.gpus for one in nodes):
         raise ClusterUnavailable(
-            f"no node of the Ray cluster has {settings.cpus:g} CPUs and {settings.gpus:g} GPUs, which a shard asks for: lower "
-            "cluster.cpus and cluster.gpus, or add a node"
+            f"no node of the Ray cluster has {settings.cpus:g} CPUs and {settings.gpus:g} GPUs, which a shard asks for: "
+            "lower cluster.cpus and cluster.gpus, or add a node"
         )

@@ -269,7 +269,10 @@ def gpus_needed(recipe: Recipe) -> float:
     cluster = recipe.cluster
     if recipe.placement != "ray":
         return 0.0
-    engines, ranks = cluster.engines.engines * cluster.engines.gpus, float(cluster.learners.ranks * cluster.learners.gpus)
+    engines, ranks = (
+        cluster.engines.engines * cluster.engines.gpus,
+        float(cluster.learners.ranks * cluster.learners.gpus),
+    )
     both = max(engines, ranks) if cluster.colocate else engines + ranks
     return both + cluster.rewards.actors * cluster.rewards.gpus
 

@@ -4,6 +4,7 @@ Before a stage is begun it is looked for what it needs: data and models that can
 enough memory by the arithmetic of `--dry-run`. Where something is missing it stops there, and says what.
 """
 
+import json
 import os
 import shlex
 import socket
@@ -23,6 +24,8 @@ from medrl.recipes.steps import Step
 from medrl.recipes.tree import override_knob, read_tree
 from medrl.verifiers.worker import end_with_parent
 
+STARTS = 3  # of a construction some of whose rows fail
+LEFT_OUT = 0.02  # share of rows that may still fail then
 ANSWER_SECONDS = 3.0  # that a server may take to accept a connection
 
 
@@ -76,6 +79,33 @@ def _stage(step: Step, root: Path) -> Stage:
 
 def _command(words: Sequence[str], folder: Path) -> None:
     """Carry out a command; it goes on by itself from what an earlier start left in the folder."""
+    code = _run(words)
+    for _ in range(STARTS - 1):
+        if code and _failed(folder) is not None:
+            code = _run(words)
+    if code and (share := _failed(folder)) is not None and share <= LEFT_OUT:
+        print(
+            f"# {share:.1%} of the rows failed {STARTS} times, and are left out; see {folder}/*/failed.jsonl",
+            flush=True,
+        )
+        code = 0
+    if code:
+        raise StageFailed(
+            f"`{shlex.join(words)}` ended with {code} and said why above; mend it, and the same call goes on"
+        )
+
+
+def _failed(folder: Path) -> float | None:
+    """The share of failed rows of a construction that came to the end of its source; None for all else."""
+    for path in folder.glob("*/report.json"):
+        report = json.loads(path.read_text(encoding="utf-8"))
+        failed = sum(report.get("failed", {}).values())
+        return float(failed / (report["rows"] + failed)) if report.get("complete") and failed else None
+    return None
+
+
+def _run(words: Sequence[str]) -> int:
+    """The exit status of a command."""
     print(f"$ {shlex.join(words)}", flush=True)
     process = subprocess.Popen([sys.executable, "-m", *words], preexec_fn=end_with_parent)
     interrupted = False
@@ -86,10 +116,7 @@ def _command(words: Sequence[str], folder: Path) -> None:
             interrupted = True
     if interrupted:
         raise KeyboardInterrupt
-    if process.returncode:
-        raise StageFailed(
-            f"`{shlex.join(words)}` ended with {process.returncode} and said why above; mend it, and the same call goes on"
-        )
+    return process.returncode
 
 
 def _tree(step: Step, root: Path) -> dict[str, Any]:
@@ -149,10 +176,15 @@ def _too_little(recipe: Recipe) -> list[str]:
     if wanted > here:
         return [f"{wanted:g} GPUs, by the recipe; this machine has {here}. A Ray cluster is named by cluster.address"]
     need = memory_needed(recipe)
-    if recipe.placement == "local" and recipe.policy.torch_device().type == "cpu" or not here:
-        room, what = float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")), "this machine, which has no GPU for it,"
+    if (recipe.placement == "local" and recipe.policy.torch_device().type == "cpu") or not here:
+        room, what = (
+            float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")),
+            "this machine, which has no GPU for it,",
+        )
     else:
         room, what = float(torch.cuda.get_device_properties(0).total_memory), f"a {torch.cuda.get_device_name(0)}"
     if need is not None and need > room:
-        return [f"{need / 1e9:.0f} GB of memory for a rank, by the arithmetic of --dry-run; {what} has {room / 1e9:.0f}"]
+        return [
+            f"{need / 1e9:.0f} GB of memory for a rank, by the arithmetic of --dry-run; {what} has {room / 1e9:.0f}"
+        ]
     return []

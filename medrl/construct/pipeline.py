@@ -223,6 +223,7 @@ class Pipeline:
         tasks += [asyncio.create_task(self._worker(work)) for _ in range(self.concurrency)]
         try:
             await asyncio.gather(*tasks)
+            self.tally.complete = True
         finally:
             for task in tasks:
                 task.cancel()

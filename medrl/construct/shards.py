@@ -29,9 +29,13 @@ def refuse_other_shards(whole: Path, shards: int) -> None:
     """
     others = {int(one.name.rpartition("-")[2]) for one in whole.glob("shard-*-of-*")} - {shards}
     if others:
-        raise DataError(f"{whole} has shards of {max(others)}: go on with shards={max(others)}, or name another folder=")
+        raise DataError(
+            f"{whole} has shards of {max(others)}: go on with shards={max(others)}, or name another folder="
+        )
     if (whole / "construction.json").exists():
-        raise DataError(f"{whole} holds a construction without shards: go on with placement=local, or name another folder=")
+        raise DataError(
+            f"{whole} holds a construction without shards: go on with placement=local, or name another folder="
+        )
 
 
 def belongs(id: str, place: int, shards: int) -> bool:
@@ -44,11 +48,11 @@ def together(whole: Path, shards: int) -> tuple[Tally, dict[str, str]]:
 
     Of this start, what a shard asked before it was lost is not counted; what its rows took is.
     """
-    found, lines = Tally(total=0), dict[str, str]()
+    found, lines = Tally(total=0, complete=True), dict[str, str]()
     for place in range(shards):
         path = shard_folder(whole, place, shards) / REPORT
         if not path.exists():
-            found.total = None
+            found.total, found.complete = None, False
             continue
         report = json.loads(path.read_text(encoding="utf-8"))
         found.total = None if found.total is None or report["total"] is None else found.total + report["total"]
@@ -57,6 +61,7 @@ def together(whole: Path, shards: int) -> tuple[Tally, dict[str, str]]:
         found.bill.add(Bill.from_json(report["bill"]))
         found.spent.add(Bill.from_json(report["this_start"]["bill"]))
         found.repeated += report["repeated_ids"]
+        found.complete &= report["complete"]
         found.last_failure = report["last_failure"] or found.last_failure
         lines[f"shard {place} of {shards}"] = report["line"]
     return found, lines

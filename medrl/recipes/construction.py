@@ -137,8 +137,8 @@ class Construction:
     processes or machines that need nothing of each other."""
 
     placement: Literal["local", "ray"] = "local"
-    """`local` makes the rows, or those of `shard`, in this process. `ray` runs all `shards` on a Ray cluster, begins lost ones
-    again, and joins their rows. Every node must see the folder, and the one that the command is started in."""
+    """`local` makes the rows, or those of `shard`, in this process. `ray` runs all `shards` on a Ray cluster, begins lost
+    ones again, and joins their rows. Every node must see the folder, and the one that the command is started in."""
 
     shards: int = 1
     """With `placement: ray`: into how many shares the rows are cut. Cannot be changed later in the same folder. 2 to 100."""
@@ -161,13 +161,17 @@ class Construction:
         try:
             _, shares = shard_of(self.shard)
             if self.placement == "ray" and shares > 1:
-                faults.append(f"shard is {self.shard}, which is one share alone; placement ray does all: give shards=N instead")
+                faults.append(
+                    f"shard is {self.shard}, which is one share alone; placement ray does all: give shards=N instead"
+                )
         except ValueError as error:
             faults.append(str(error))
         if self.placement == "ray" and self.shards < 2:
             faults.append(f"shards is {self.shards}; placement=ray needs two at least, such as shards=8")
         if self.placement == "local" and self.shards > 1:
-            faults.append(f"shards is {self.shards}; placement=ray runs them all, shard=0/{self.shards} the first one here")
+            faults.append(
+                f"shards is {self.shards}; placement=ray runs them all, shard=0/{self.shards} the first one here"
+            )
         if faults:
             raise RecipeError("the construction", faults)
 

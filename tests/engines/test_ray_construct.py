@@ -84,7 +84,7 @@ def fall(shard: str) -> None:
 
 def test_a_shard_that_always_dies_is_given_up_and_one_that_raises_is_not_begun_again(ray: Any, tmp_path: Path) -> None:
     settings = ShardSettings(cpus=1, max_restarts=1)
-    with pytest.raises(ClusterUnavailable, match="shard 0 was lost 2 times, which is more than .* allows"):
+    with pytest.raises(ClusterUnavailable, match=r"shard 0 was lost 2 times, which is more than .* allows"):
         run_shards(fall, ["dies", str(tmp_path / "a")], tmp_path, settings)
     with pytest.raises(DataError, match="no such file") as raised:
         run_shards(fall, [str(tmp_path / "b"), "raises"], tmp_path, settings)
