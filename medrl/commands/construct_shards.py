@@ -28,13 +28,14 @@ def construct_shards(recipe: Construction, progress: Progress | None = None) -> 
     refuse_other_shards(whole, shards)
     recipe.rows.stream()  # a wrong name is told before all else
     whole.mkdir(parents=True, exist_ok=True)
-    lock, began, before = RunLock(whole), time.monotonic(), together(whole, shards)[0].outcomes.total()
+    began, before = time.monotonic(), together(whole, shards)[0].outcomes.total()
 
     def now() -> tuple[Tally, Mapping[str, str]]:
         tally, lines = together(whole, shards)
         tally.before, tally.finished, tally.started = before, tally.outcomes.total() - before, began
         return tally, lines
 
+    lock = RunLock(whole)
     try:
         with progress or Progress(stage.name) as shown:
             try:
