@@ -24,17 +24,18 @@ _BLOCK = 1 << 20
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
-def write_atomic(path: str | os.PathLike[str], content: str | bytes, mode: int | None = None) -> None:
+def write_atomic(path: str | os.PathLike[str], content: str | bytes | Iterable[bytes], mode: int | None = None) -> None:
     """Write a file as a whole or not at all; an older one stays until the new one is safe on the disk.
 
-    `mode` is the file's from its first byte on (0o600 for a secret); by default what the umask leaves.
+    `mode` is the file's from its first byte on (0o600 for a secret); by default what the umask leaves. Content larger than
+    memory comes in pieces.
 
     Raises:
         CheckpointError: It could not be written; the older one is untouched.
     """
     path = _absolute(path)
     partial = _hidden(path, "partial")
-    data = content.encode("utf-8") if isinstance(content, str) else content
+    content = content.encode("utf-8") if isinstance(content, str) else content
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with open(
@@ -42,14 +43,15 @@ def write_atomic(path: str | os.PathLike[str], content: str | bytes, mode: int |
         ) as file:
             if mode is not None:
                 os.fchmod(file.fileno(), mode)  # a leftover, or the umask, may have another
-            file.write(data)
+            file.writelines([content] if isinstance(content, bytes) else content)
             file.flush()
             os.fsync(file.fileno())
         os.replace(partial, path)
         _sync(path.parent)
     except OSError as error:
-        partial.unlink(missing_ok=True)
         raise CheckpointError(_cannot_write(path, error)) from error
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 @contextmanager

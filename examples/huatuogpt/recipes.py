@@ -1,24 +1,44 @@
-"""The recipes of a larger scale: each is read with all its knobs, and its command told."""
+"""The steps of the larger scales, laptop and paper: SFT, AI feedback, the reward model, PPO."""
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
+from medrl.commands.run_steps import run_steps
 from medrl.recipes import load_recipe
 from medrl.recipes.feedback import load_feedback_recipe
 from medrl.recipes.reward_model import load_reward_recipe
-from medrl.recipes.steps import Step, tell_steps
+from medrl.recipes.steps import Step, tell_steps, with_knobs
 
-# In the order in which they run: the file, what reads it, the command.
-STEPS: tuple[tuple[str, Callable[..., Any], str], ...] = (
-    ("sft", load_recipe, "medrl run"),
-    ("feedback", load_feedback_recipe, "medrl construct feedback"),
-    ("reward_model", load_reward_recipe, "medrl train-reward"),
-    ("ppo", load_recipe, "medrl run"),
-)
-AWAITED = "there is no folder runs/"  # what a later step says of an earlier one's result
+POLICY = "{root}/sft/run/sft"
 
 
-def check(folder: Path) -> int:
-    """0 when every recipe of a scale is sound, what earlier steps have yet to write left aside; 1 with the faults."""
-    return tell_steps([Step(command, read, folder / f"{name}.yaml") for name, read, command in STEPS], AWAITED)
+def steps(folder: Path) -> list[Step]:
+    """Of the recipes in a folder, in the order in which they run; each reads what those before it wrote."""
+    return [
+        Step("sft", "medrl run", load_recipe, folder / "sft.yaml", ("folder={root}/sft/run", "resume=true")),
+        Step(
+            "feedback", "medrl construct feedback", load_feedback_recipe, folder / "feedback.yaml",
+            ("folder={root}/feedback/records", f"policy={POLICY}"), ("sft",),
+        ),
+        Step(
+            "reward_model", "medrl train-reward", load_reward_recipe, folder / "reward_model.yaml",
+            ("folder={root}/reward_model/model", "overwrite=true", f"base.path={POLICY}",
+             "pairs.source={root}/feedback/records/pairs.jsonl"), ("sft", "feedback"),
+        ),
+        Step(
+            "ppo", "medrl run", load_recipe, folder / "ppo.yaml",
+            ("folder={root}/ppo/run", "resume=true", f"policy.path={POLICY}",
+             "reward.then.model={root}/reward_model/model"), ("sft", "reward_model"),
+        ),
+    ]  # fmt: skip
+
+
+def reproduce(folder: Path, root: Path, run: bool, knobs: Sequence[str] = ()) -> int:
+    """Tell the commands of a scale, and with `run` carry out what is left of them; 1 where a recipe has faults."""
+    found = with_knobs(steps(folder), knobs)
+    if run:
+        run_steps(found, root)
+        return 0
+    status = tell_steps(found, root)
+    print("# `--run` carries them out, one after the other; each is done once, and goes on where it was stopped")
+    return status

@@ -2,7 +2,8 @@
 
     python examples/huatuogpt/reproduce.py --scale tiny --json out.json        the main path, one seed
     python examples/huatuogpt/reproduce.py --scale tiny --ablations --seeds 3  and the variants of the last stage
-    python examples/huatuogpt/reproduce.py --scale paper                       check the recipes, and tell their commands
+    python examples/huatuogpt/reproduce.py --scale laptop                      check the recipes, and tell their commands
+    python examples/huatuogpt/reproduce.py --scale laptop --run                and carry them out: hours of GPU time
 
 Hybrid SFT of four sources (arms real, distilled, both), AI feedback with and without the doctor's reference, reward models,
 PPO with a critic on the last two layers, and replies of every policy to visits of held-out patients. The stages are in
@@ -19,53 +20,76 @@ from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
-os.environ.setdefault("OMP_NUM_THREADS", "1")
-os.environ.update(HF_HUB_OFFLINE="1", HF_HUB_DISABLE_TELEMETRY="1", DO_NOT_TRACK="1", TOKENIZERS_PARALLELISM="false",
-                  TRL_EXPERIMENTAL_SILENCE="1", CUDA_VISIBLE_DEVICES="")  # fmt: skip
+os.environ.update(HF_HUB_DISABLE_TELEMETRY="1", DO_NOT_TRACK="1", TOKENIZERS_PARALLELISM="false")
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
 
-import torch  # noqa: E402
-import trl  # noqa: E402, F401  (seconds of imports, once for all stages)
-from measure import Answers, figures, shapes, table  # noqa: E402
-from stages import Sizes, stages  # noqa: E402
-
 from medrl.errors import MedrlError  # noqa: E402
-from medrl.files import write_atomic  # noqa: E402
-from medrl.recipes.stages import Stages, minutes  # noqa: E402
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--scale", choices=("tiny", "laptop", "paper"), default="tiny")
-    parser.add_argument("--seeds", type=int, default=1, help="how many seeds")
-    parser.add_argument("--ablations", action="store_true", help="the variants of the last stage too")
-    parser.add_argument("--folder", type=Path, default=Path("runs/huatuogpt/tiny"), help="where all stages are kept")
-    parser.add_argument("--workers", type=int, default=2, help="stages at the same time, one core each")
-    parser.add_argument("--json", type=Path, metavar="OUT", help="write minutes, table, shapes and all figures here")
-    parser.add_argument("--size", nargs="+", default=[], metavar="KNOB=VALUE", help="sizes of stages.py, e.g. rows=200")
-    options = parser.parse_args()
-    if options.seeds < 1:
-        parser.error(f"--seeds is {options.seeds}; one at least is needed")
+    options = read_options()
     try:
-        sizes = sizes_of(options.size)
-        if options.scale != "tiny":
-            return tell_recipes(options.scale)
-        torch.set_num_threads(1)
-        driver = Stages(options.folder)
-        # Of every seed before the first is begun, with the variants of an earlier call, which are reported too.
-        driver.check([stage for seed in range(options.seeds) for stage in stages(seed, sizes, True)])
-        for seed in range(options.seeds):
-            driver.do_all(stages(seed, sizes, options.ablations), options.workers)
-        return report(driver, options)
+        if options.scale == "tiny":
+            return rebuild(options)
+        from recipes import reproduce
+
+        root = options.folder or Path("runs/huatuogpt") / options.scale / "stages"
+        return reproduce(HERE / options.scale, root, options.run, options.knobs)
     except MedrlError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
 
 
-def sizes_of(words: Sequence[str]) -> Sizes:
+def read_options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--scale", choices=("tiny", "laptop", "paper"), default="tiny")
+    parser.add_argument("--seeds", type=int, default=1, help="how many seeds")
+    parser.add_argument("--ablations", action="store_true", help="the variants of the last stage too")
+    parser.add_argument(
+        "--run", action="store_true", help="of a larger scale: carry its commands out, or what is left of them"
+    )
+    parser.add_argument("--folder", type=Path, help="where all stages are kept; default below runs/huatuogpt")
+    parser.add_argument("--workers", type=int, default=2, help="stages at the same time, one core each")
+    parser.add_argument("--json", type=Path, metavar="OUT", help="write minutes, table, shapes and all figures here")
+    parser.add_argument("--size", nargs="+", default=[], metavar="KNOB=VALUE", help="sizes of stages.py, e.g. rows=200")
+    parser.add_argument(
+        "knobs", nargs="*", metavar="STEP:KNOB=VALUE", help="of a larger scale, e.g. feedback:judge.client.model=M"
+    )
+    options = parser.parse_args()
+    if options.seeds < 1:
+        parser.error(f"--seeds is {options.seeds}; one at least is needed")
+    if options.scale == "tiny" and (options.run or options.knobs):
+        parser.error("--run and STEP:KNOB=VALUE are of the larger scales; tiny runs at once, and takes --size")
+    return options
+
+
+def rebuild(options: argparse.Namespace) -> int:
+    """The tiny scale: all stages, and the report."""
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # these are read when torch and trl are imported
+    os.environ.update(HF_HUB_OFFLINE="1", TRL_EXPERIMENTAL_SILENCE="1", CUDA_VISIBLE_DEVICES="")
+    import torch
+    import trl  # noqa: F401  (seconds of imports, once for all stages)
+    from stages import stages
+
+    from medrl.recipes.stages import Stages
+
+    sizes = sizes_of(options.size)
+    torch.set_num_threads(1)
+    options.folder = options.folder or Path("runs/huatuogpt/tiny")
+    driver = Stages(options.folder)
+    # Of every seed before the first is begun, with the variants of an earlier call, which are reported too.
+    driver.check([stage for seed in range(options.seeds) for stage in stages(seed, sizes, True)])
+    for seed in range(options.seeds):
+        driver.do_all(stages(seed, sizes, options.ablations), options.workers)
+    return report(driver, options)
+
+
+def sizes_of(words: Sequence[str]) -> Any:
     """Sizes with overrides; texts of recipes' knobs are given as JSON lists."""
+    from stages import Sizes
+
     sizes = Sizes()
     known = {one.name for one in fields(Sizes)}
     for word in words:
@@ -83,8 +107,14 @@ def sizes_of(words: Sequence[str]) -> Sizes:
 # Report
 
 
-def report(driver: Stages, options: argparse.Namespace) -> int:
+def report(driver: Any, options: argparse.Namespace) -> int:
     """The tables, and the JSON."""
+    from measure import Answers, figures, shapes, table
+    from stages import Sizes, stages
+
+    from medrl.files import write_atomic
+    from medrl.recipes.stages import minutes
+
     folders = [options.folder / f"seed{seed}" for seed in range(options.seeds)]
     answers = Answers(folders)
     of_main_path = {stage.name for seed in range(options.seeds) for stage in stages(seed, Sizes(), False)}
@@ -135,13 +165,6 @@ SHOWN = (
     "diseases_listed",
     "characters",
 )
-
-
-def tell_recipes(scale: str) -> int:
-    """Load every recipe of a larger scale, and say how it is run."""
-    from recipes import check
-
-    return check(HERE / scale)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,8 @@
     python examples/huatuogpt_o1/reproduce.py --scale tiny --json OUT                    main path, one seed
     python examples/huatuogpt_o1/reproduce.py --scale tiny --ablations --seeds 3         all rows
     python examples/huatuogpt_o1/reproduce.py --scale tiny --search                      and stages 0 and 1, by a served model
-    python examples/huatuogpt_o1/reproduce.py --scale paper                              check recipes, tell their commands
+    python examples/huatuogpt_o1/reproduce.py --scale laptop                             check recipes, tell their commands
+    python examples/huatuogpt_o1/reproduce.py --scale laptop --run                       and carry them out: hours of GPU time
 
 Main path: SFT on complex chains, then PPO with a critic and the verifier's reward. `--ablations` adds the other
 chains of table 2, the other algorithms of table 3, and exact match in place of the verifier. `--search` adds stages 0
@@ -18,13 +19,11 @@ import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from hashlib import sha256
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-os.environ.setdefault("HF_HUB_OFFLINE", "1")  # tiny makes all it needs
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))  # exact_match.py, also where this file is imported
 
@@ -48,8 +47,6 @@ ALGORITHMS: Mapping[str, Mapping[str, Any]] = {
 }
 # SFT on the rows of a search: long questions and chains, asked about diagnoses alone.
 SEARCHED = {"policy.new.context": 512, "sft.max_length": 512, "sampling.max_tokens": 256, "trainer.steps": 0}
-# Recipes of the larger scales, in the order in which they run; the 70B is the 8B's with another base.
-LARGER = {"laptop": ("laptop",), "paper": ("problems", "reasoning", "paper_8b", "paper_70b")}
 SIZES = {
     "lessons": "cases that the writer is taught", "epochs": "passes over its lessons",
     "rows": "multiple-choice cases that stage 0 begins with", "concurrency": "rows under way at once",
@@ -248,32 +245,13 @@ def write_answers(groups: Sequence[Any], path: Path) -> None:
     write_atomic(path, b"".join(map(json_line, rows)))
 
 
-def tell_recipes(scale: str) -> int:
-    """Read every recipe of a larger scale with all its knobs, and say how it is run on what the ones before it wrote."""
-    from medrl.recipes import load_recipe
-    from medrl.recipes.construction import load_construction
-    from medrl.recipes.steps import Step, tell_steps
-
-    def written(name: str) -> str:
-        return f"runs/{read_tree(HERE / f'{name}.yaml', ())['name']}/rows.jsonl"
-
-    steps = []
-    for name in LARGER[scale]:
-        file = HERE / f"{name}.yaml"
-        if name in ("problems", "reasoning"):
-            knobs = (f"rows.source={written('problems')}",) if name == "reasoning" else ()
-            steps.append(Step(f"medrl construct {name}", partial(load_construction, name), file, knobs))
-        else:
-            made = (written("problems"), written("reasoning"))
-            chained = (f"problems.source={made[0]}", f"demonstrations.source={made[1]}", "demonstrations.config=null")
-            steps.append(Step("medrl run", load_recipe, file, chained if scale == "paper" else ()))
-    return tell_steps(steps)
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
-        "--scale", choices=["tiny", *LARGER], default="tiny", help="larger ones: check and tell recipes"
+        "--scale", choices=["tiny", "laptop", "paper"], default="tiny", help="larger ones tell their commands first"
+    )
+    parser.add_argument(
+        "--run", action="store_true", help="of a larger scale: carry its commands out, or what is left of them"
     )
     parser.add_argument("--ablations", action="store_true", help="all rows of the tables")
     parser.add_argument("--seeds", type=int, default=1, help="how many, from 0 on")
@@ -283,9 +261,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.add_argument(
             f"--search-{knob}", type=type(default), metavar="N", help=f"of the search: {what}; default {default:g}"
         )
-    parser.add_argument("--folder", type=Path, default=Path("runs/huatuogpt-o1-rebuild"), help="what is made; goes on")
+    parser.add_argument("--folder", type=Path, help="what is made; goes on. Default below runs/")
     parser.add_argument("--json", type=Path, help="also write the figures here")
-    parser.add_argument("knobs", nargs="*", metavar="KNOB=VALUE", help="of rebuild.yaml")
+    parser.add_argument(
+        "knobs", nargs="*", metavar="KNOB=VALUE", help="of rebuild.yaml; of larger scales STEP:KNOB=VALUE"
+    )
     options = parser.parse_args(arguments)
     if options.seeds < 1:
         parser.error(f"--seeds is {options.seeds}; one at least is needed")
@@ -297,8 +277,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         value is not None for name, value in vars(options).items() if name.startswith("search_")
     ):
         parser.error("--search-... are sizes of --search, which is not asked for")
+    if options.run and options.scale == "tiny":
+        parser.error("--run is of the larger scales, which only tell their commands without it; tiny runs at once")
     if options.scale != "tiny":
-        return tell_recipes(options.scale)
+        import larger
+
+        root = options.folder or Path("runs/huatuogpt_o1") / options.scale
+        return larger.reproduce(options.scale, root, options.run, options.knobs)
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")  # before it is imported: tiny makes all it needs
+    options.folder = options.folder or Path("runs/huatuogpt-o1-rebuild")
     from medrl.files import write_atomic
     from medrl.recipes.process import quiet_libraries
 

@@ -4,8 +4,6 @@ import os
 import sys
 from collections.abc import Mapping
 
-from medrl.engines.vllm_start import SETTINGS
-
 QUIET: Mapping[str, str] = {  # medrl sends no telemetry, nor does what it starts
     "DO_NOT_TRACK": "1",
     "HF_HUB_DISABLE_TELEMETRY": "1",
@@ -21,6 +19,8 @@ PASSED_ON = ("HF_HUB_OFFLINE", "HF_HOME", "TRANSFORMERS_OFFLINE")
 
 def engine_environment(threads: int) -> dict[str, str]:
     """Variables of a process that runs vLLM; `threads` is how many its CPU kernels take."""
+    from medrl.engines.vllm_start import SETTINGS  # brings in torch, which what only asks chat models does without
+
     return {**QUIET, **SETTINGS, **_passed_on(), "OMP_NUM_THREADS": str(threads)}
 
 
@@ -33,6 +33,12 @@ def learner_environment(cpus: int, gpus: int) -> dict[str, str]:
 def reward_environment(cpus: float) -> dict[str, str]:
     """Variables of a process that scores."""
     return {**QUIET, **_passed_on(), **module_path(), "OMP_NUM_THREADS": str(max(1, int(cpus)))}
+
+
+def shard_environment(cpus: float) -> dict[str, str]:
+    """Variables of a process that asks chat models; keys, which Ray would log, stand in its node's own environment."""
+    server = {name: os.environ[name] for name in ("OPENAI_BASE_URL",) if name in os.environ}
+    return {**reward_environment(cpus), **server}
 
 
 def module_path() -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Knobs and figures of engines, of actors that score, and of the probe that compares engines with their learner."""
+"""Knobs and figures of engines, actors that score, shards, and the probe that compares engines with their learner."""
 
 import math
 from collections.abc import Sequence
@@ -75,6 +75,29 @@ class RewardFleet:
         faults = out_of_range(self, above_0=("timeout", "start_timeout", "attempts"), from_0=("actors", "cpus", "gpus"))
         if faults:
             raise ValueError("rewards: " + "; ".join(faults))
+
+
+@dataclass(frozen=True)
+class ShardSettings:
+    """Where the shards of a construction run, and how often a lost one is begun again."""
+
+    address: str | None = None
+    """A Ray cluster that runs: `auto`, `HOST:6379` or `ray://HOST:10001`. Empty takes the one that RAY_ADDRESS names, and
+    without it starts one on this machine."""
+
+    cpus: float = 1.0
+    """CPU cores that Ray sets aside for each shard. Typical 1; a shard waits mostly for its servers."""
+
+    gpus: float = 0.0
+    """GPUs that Ray sets aside for each shard, where its chat models run in its own process (`type: vllm`)."""
+
+    max_restarts: int = 4
+    """How often each shard may be begun again after its process or node was lost. Typical 2 to 10."""
+
+    def __post_init__(self) -> None:
+        faults = out_of_range(self, from_0=("cpus", "gpus", "max_restarts"))
+        if faults:
+            raise ValueError("; ".join(faults))
 
 
 @dataclass(frozen=True)

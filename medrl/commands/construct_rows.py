@@ -6,6 +6,7 @@ from typing import Any
 from medrl import __version__
 from medrl.construct.pipeline import Pipeline, items_of, shard_of
 from medrl.construct.progress import Progress
+from medrl.construct.shards import REPORT
 from medrl.construct.store import KEPT, ROWS, Store
 from medrl.construct.tally import Tally
 from medrl.files import json_line, write_atomic
@@ -67,7 +68,7 @@ def construct_rows(recipe: Construction, progress: Progress | None = None) -> Ta
 
 def report(folder: Path, tally: Tally) -> None:
     """Write report.json."""
-    write_atomic(folder / "report.json", json_line(tally.report()))
+    write_atomic(folder / REPORT, json_line(tally.report()))
 
 
 def _short(identity: Any) -> dict[str, Any]:

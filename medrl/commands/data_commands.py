@@ -64,9 +64,11 @@ def add(commands: Commands) -> None:
 def _construct(options: argparse.Namespace) -> int:
     if options.what != "feedback":
         from medrl.commands.construct_rows import construct_rows
+        from medrl.commands.construct_shards import construct_shards
         from medrl.recipes.construction import load_construction
 
-        tally = construct_rows(load_construction(options.what, options.recipe, options.overrides))
+        recipe = load_construction(options.what, options.recipe, options.overrides)
+        tally = construct_shards(recipe) if recipe.placement == "ray" else construct_rows(recipe)
         return FAILED if tally.failures else 0
     from medrl.commands.construct_feedback import construct_feedback
     from medrl.recipes.feedback import load_feedback_recipe

@@ -264,25 +264,59 @@ def _too_little_beside(kept: float, left: float, gpu: str) -> str:
     )
 
 
-def estimate(recipe: Recipe, algorithm: Algorithm, shape: Shape, gpu: str) -> tuple[list[tuple[str, str]], list[str]]:
-    """Memory of a rank, and hours; and what does not fit."""
-    machine, cluster, ray = machine_of(gpu), recipe.cluster, recipe.placement == "ray"
-    ranks = cluster.learners.ranks if ray else 1
-    reference = "ref_logprobs" in algorithm.needs
+def training_of(recipe: Recipe, algorithm: Algorithm) -> tuple[Training, int]:
+    """How the learner keeps the policy, and how many ranks it has."""
+    cluster, ray = recipe.cluster, recipe.placement == "ray"
     training = Training(
         zero=cluster.deepspeed.stage if ray else 0,
         microbatch_tokens=recipe.optimization.microbatch_tokens,
         checkpointing=recipe.optimization.gradient_checkpointing,
         offload=ray and cluster.deepspeed.offload != "none",
-        forwards=1 + reference,
+        forwards=1 + ("ref_logprobs" in algorithm.needs),
     )
+    return training, cluster.learners.ranks if ray else 1
+
+
+def own_critic(recipe: Recipe, algorithm: Algorithm) -> bool:
+    """Whether a critic with a trunk of its own is trained."""
+    return "values" in algorithm.needs and (recipe.optimization.critic or CriticSettings()).trunk == "own"
+
+
+def memory_needed(recipe: Recipe) -> float | None:
+    """Bytes that a rank needs, its critic included; None where the policy's shape is not known."""
+    shape, (algorithm, _) = shape_of_policy(recipe), read_algorithm(recipe.algorithm)
+    assert algorithm is not None
+    if shape is None:
+        return None
+    training, ranks = training_of(recipe, algorithm)
+    critic = critic_room(recipe, shape, training, ranks) if own_critic(recipe, algorithm) else None
+    return learner_room(shape, training, ranks).total + (critic.total if critic else 0.0)
+
+
+def gpus_needed(recipe: Recipe) -> float:
+    """GPUs that Ray is asked for; 0 for a run in one process, which takes what there is."""
+    cluster = recipe.cluster
+    if recipe.placement != "ray":
+        return 0.0
+    engines, ranks = (
+        cluster.engines.engines * cluster.engines.gpus,
+        float(cluster.learners.ranks * cluster.learners.gpus),
+    )
+    both = max(engines, ranks) if cluster.colocate else engines + ranks
+    return both + cluster.rewards.actors * cluster.rewards.gpus
+
+
+def estimate(recipe: Recipe, algorithm: Algorithm, shape: Shape, gpu: str) -> tuple[list[tuple[str, str]], list[str]]:
+    """Memory of a rank, and hours; and what does not fit."""
+    machine, cluster, ray = machine_of(gpu), recipe.cluster, recipe.placement == "ray"
+    training, ranks = training_of(recipe, algorithm)
     room = learner_room(shape, training, ranks)
     lines = [
         ("model", f"{shape.parameters:,} parameters"),
         ("a rank", f"{room.total / 1e9:.1f} GB of {machine.memory / 1e9:.0f} on {gpu} ({ranks} ranks, ZeRO {training.zero}): "
                    + _parts(room)),
     ]  # fmt: skip
-    own = "values" in algorithm.needs and (recipe.optimization.critic or CriticSettings()).trunk == "own"
+    own = own_critic(recipe, algorithm)
     critic = critic_room(recipe, shape, training, ranks) if own else None
     faults = []
     if critic is not None:

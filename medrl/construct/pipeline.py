@@ -5,7 +5,7 @@ What a kill leaves undone is done by the next start: done rows are passed over b
 from the cache. So a kill costs at most the calls that were under way.
 
 Many machines: `shard` 0/4, 1/4, 2/4 and 3/4 take disjoint rows by a hash of their id, each in a folder of its own, and
-need nothing of each other; their rows.jsonl together are the whole.
+need nothing of each other; their rows.jsonl together are the whole. `placement: ray` runs and joins them.
 """
 
 import asyncio
@@ -21,6 +21,7 @@ from typing import Any, ClassVar, TypeVar
 
 from medrl.chat.base import BudgetSpent, ChatError, Message
 from medrl.construct.roles import Bill, Role
+from medrl.construct.shards import belongs
 from medrl.construct.store import KEPT, Ended, Failure, Store
 from medrl.construct.tally import Tally
 from medrl.errors import MedrlError
@@ -152,7 +153,7 @@ def items_of(rows: Iterable[Mapping[str, Any]], *, column: str, limit: int | Non
     for number, row in enumerate(islice(rows, limit), 1):
         name = row.get(column)
         item = Item(f"row-{number}" if name is None or name == "" else str(name), number, row)
-        if seed_of("shard", item.id) % shards == place:
+        if belongs(item.id, place, shards):
             yield item
 
 
@@ -222,6 +223,7 @@ class Pipeline:
         tasks += [asyncio.create_task(self._worker(work)) for _ in range(self.concurrency)]
         try:
             await asyncio.gather(*tasks)
+            self.tally.complete = True
         finally:
             for task in tasks:
                 task.cancel()

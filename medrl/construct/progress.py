@@ -2,6 +2,7 @@
 
 import sys
 import time
+from collections.abc import Mapping
 from types import TracebackType
 from typing import IO
 
@@ -39,16 +40,17 @@ class Progress:
             self._live.stop()
             self._live = None
 
-    def show(self, tally: Tally) -> None:
-        """Where it stands, unless that was said a moment ago."""
+    def show(self, tally: Tally, parts: Mapping[str, str] | None = None) -> None:
+        """Where it stands, and each of its parts, unless that was said a moment ago."""
         now = time.monotonic()
         if now - self._last < (REFRESH if self._live else EVERY):
             return
         self._last = now
+        lines = [f"{self._name}: {tally.line()}", *(f"  {name}: {line}" for name, line in (parts or {}).items())]
         if self._live is not None:
-            self._live.update(Text(f"{self._name}: {tally.line()}"), refresh=True)
+            self._live.update(Text("\n".join(lines)), refresh=True)
         else:
-            self.say(f"{self._name}: {tally.line()}")
+            self.say("\n".join(lines))
 
     def say(self, text: str) -> None:
         """A line that stays."""

@@ -32,6 +32,8 @@ class Tally:
     repeated: int = 0
     """Rows of the source that have the id of an earlier one, and are left out."""
     last_failure: str = ""
+    complete: bool = False
+    """Whether this start has come to the end of the source; rows that failed may be left then, and no others."""
     clock: Callable[[], float] = time.monotonic
     started: float = 0.0
 
@@ -90,6 +92,10 @@ class Tally:
             "outcomes": dict(self.outcomes),
             "failed": dict(self.failures),
             "repeated_ids": self.repeated,
+            "total": self.total,
+            "last_failure": self.last_failure,
+            "complete": self.complete,
+            "line": self.line(),
             "bill": self.bill.to_json(),
             "this_start": {
                 "rows": self.finished,

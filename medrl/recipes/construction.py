@@ -2,15 +2,17 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from itertools import count
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
+from medrl.cluster.fleet import ShardSettings
 from medrl.construct.pipeline import Stage, shard_of
 from medrl.construct.polish import PolishStage
 from medrl.construct.reasoning import ReasoningStage
 from medrl.construct.self_instruct import InstructionStage
+from medrl.construct.shards import shard_folder
 from medrl.construct.two_roles import ConversationStage
 from medrl.construct.verifiable import VerifiableStage
 from medrl.data.rows import count_rows, stream_rows
@@ -134,30 +136,59 @@ class Construction:
     """I/N: only the I-th of N shares of the rows, told by a hash of their id, in a folder of its own below `folder`. For N
     processes or machines that need nothing of each other."""
 
+    placement: Literal["local", "ray"] = "local"
+    """`local` makes the rows, or those of `shard`, in this process. `ray` runs all `shards` on a Ray cluster, begins lost
+    ones again, and joins their rows. Every node must see the folder, and the one that the command is started in."""
+
+    shards: int = 1
+    """With `placement: ray`: into how many shares the rows are cut. Cannot be changed later in the same folder. 2 to 100."""
+
+    cluster: ShardSettings = field(default_factory=ShardSettings)
+    """Where shards run, with `placement: ray`."""
+
     folder: str | None = None
     """Where everything is written; empty for runs/NAME. A stopped construction goes on there."""
 
     cache: str | None = None
-    """File that keeps the replies; empty for chat.sqlite in the folder. On a disk of this machine."""
+    """File that keeps the replies; empty for chat.sqlite in the folder. On a disk of this machine; with `placement: ray`, of
+    each node."""
 
     stage: Stage | None = None
     """What becomes of a row; it must be given."""
 
     def __post_init__(self) -> None:
-        faults = out_of_range(self, above_0=("concurrency", "stop_after"))
+        faults = out_of_range(self, above_0=("concurrency", "stop_after", "shards"))
         try:
-            shard_of(self.shard)
+            _, shares = shard_of(self.shard)
+            if self.placement == "ray" and shares > 1:
+                faults.append(
+                    f"shard is {self.shard}, which is one share alone; placement ray does all: give shards=N instead"
+                )
         except ValueError as error:
             faults.append(str(error))
+        if self.placement == "ray" and self.shards < 2:
+            faults.append(f"shards is {self.shards}; placement=ray needs two at least, such as shards=8")
+        if self.placement == "local" and self.shards > 1:
+            faults.append(
+                f"shards is {self.shards}; placement=ray runs them all, shard=0/{self.shards} the first one here"
+            )
         if faults:
             raise RecipeError("the construction", faults)
 
     @property
     def target(self) -> Path:
         """The folder of this shard."""
-        whole = Path(self.folder or Path("runs") / self.name)
         place, shards = shard_of(self.shard)
-        return whole if shards == 1 else whole / f"shard-{place}-of-{shards}"
+        return self.whole if shards == 1 else shard_folder(self.whole, place, shards)
+
+    @property
+    def whole(self) -> Path:
+        """The folder of all shards."""
+        return Path(self.folder or Path("runs") / self.name)
+
+    def part(self, place: int) -> "Construction":
+        """One of the shards of `placement: ray`, to be done in one process."""
+        return replace(self, placement="local", shards=1, shard=f"{place}/{self.shards}")
 
     @property
     def work(self) -> Stage:

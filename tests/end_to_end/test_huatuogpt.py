@@ -90,16 +90,28 @@ def test_other_sizes_of_a_later_seed_are_refused_before_the_first_is_begun(repos
     assert [one.name for one in tmp_path.iterdir()] == ["seed1"]
 
 
-@pytest.mark.parametrize("scale", ["laptop", "paper"])
-def test_recipes_of_larger_scales_are_sound_and_fit_together(scale: str, repository: Path) -> None:
-    folder = repository / "examples" / "huatuogpt"
-    spec = importlib.util.spec_from_file_location("huatuogpt_recipes", folder / "recipes.py")
+def recipes(repository: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(
+        "huatuogpt_recipes", repository / "examples" / "huatuogpt" / "recipes.py"
+    )
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    assert module.check(folder / scale) == 0
-    texts = {name: (folder / scale / f"{name}.yaml").read_text(encoding="utf-8") for name, _, _ in module.STEPS}
-    place = f"runs/huatuogpt/{scale}"
+    return module
+
+
+@pytest.mark.parametrize("scale", ["laptop", "paper"])
+def test_recipes_of_larger_scales_are_sound_and_fit_together(
+    scale: str, repository: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, place = repository / "examples" / "huatuogpt", f"runs/huatuogpt/{scale}"
+    assert recipes(repository).reproduce(folder / scale, Path("root"), False) == 0
+    sft, feedback, reward, ppo, hint = capsys.readouterr().out.splitlines()
+    assert "folder=root/sft/run " in sft and "policy=root/sft/run/sft" in feedback and "`--run`" in hint
+    assert "pairs.source=root/feedback/records/pairs.jsonl" in reward and "base.path=root/sft/run/sft" in reward
+    assert "policy.path=root/sft/run/sft reward.then.model=root/reward_model/model" in ppo
+    # By hand, without these knobs, they fit together too.
+    texts = {one.stem: one.read_text(encoding="utf-8") for one in (folder / scale).glob("*.yaml")}
     assert f"folder: {place}/sft\n" in texts["sft"] and f"{place}/sft/sft" in texts["ppo"] + texts["feedback"]
     assert f"source: {place}/feedback/pairs.jsonl" in texts["reward_model"]
     assert f"folder: {place}/reward\n" in texts["reward_model"] and f"model: {place}/reward}}" in texts["ppo"]
@@ -107,13 +119,15 @@ def test_recipes_of_larger_scales_are_sound_and_fit_together(scale: str, reposit
 
 
 def test_a_faulty_recipe_is_told(repository: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    folder = repository / "examples" / "huatuogpt"
-    shutil.copytree(folder / "paper", tmp_path / "paper")
+    shutil.copytree(repository / "examples" / "huatuogpt" / "paper", tmp_path / "paper")
     file = tmp_path / "paper" / "ppo.yaml"
     file.write_text(file.read_text().replace("kl_coef", "kl_cof"))
-    spec = importlib.util.spec_from_file_location("huatuogpt_recipes", folder / "recipes.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    assert module.check(tmp_path / "paper") == 1
-    assert "error: ppo.yaml: " in (faults := capsys.readouterr().err) and "kl_cof" in faults
+    assert recipes(repository).reproduce(tmp_path / "paper", Path("root"), False) == 1
+    assert "error: ppo: " in (faults := capsys.readouterr().err) and "kl_cof" in faults
+
+
+def test_a_larger_scale_stops_before_a_stage_that_lacks_something(repository: Path, tmp_path: Path) -> None:
+    stopped = reproduce(repository, "--scale", "laptop", "--run", "--folder", str(tmp_path))
+    assert stopped.returncode == 1 and "error: sft cannot begin:" in stopped.stderr
+    assert "problems.source: data/huatuogpt/prompts.jsonl is not there" in stopped.stderr
+    assert not list(tmp_path.iterdir())

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from medrl.errors import FolderTaken
+from medrl.commands.dry_run import dry_run
+from medrl.errors import FolderTaken, StageFailed
+from medrl.recipes import load_recipe
 
 FOLDER = Path(__file__).parents[2] / "examples" / "huatuogpt_o1"
 SMALL = (
@@ -62,14 +64,34 @@ def test_every_row_is_trained_measured_and_not_done_twice(
 
 
 def test_recipes_of_the_larger_scales_are_read_and_told(reproduce: object, capsys: pytest.CaptureFixture[str]) -> None:
-    for scale, commands in (("laptop", 1), ("paper", 4)):
+    for scale, commands in (("laptop", 5), ("paper", 8)):
         assert reproduce.main(["--scale", scale]) == 0  # type: ignore[attr-defined]
-        told = capsys.readouterr().out.splitlines()
-        assert len(told) == commands and all(line.startswith("medrl ") for line in told)
-    problems, reasoning = (f"runs/huatuogpt-o1-{name}/rows.jsonl" for name in ("problems", "reasoning"))
-    assert told[1].endswith(f" rows.source={problems}")  # each reads what those before it wrote
-    for run in told[2:]:
-        assert run.endswith(f" problems.source={problems} demonstrations.source={reasoning} demonstrations.config=null")
+        *told, hint = capsys.readouterr().out.splitlines()
+        assert len(told) == commands and all(line.startswith("medrl ") for line in told) and "`--run`" in hint
+        problems, reasoning = (
+            f"runs/huatuogpt_o1/{scale}/{name}/rows/rows.jsonl" for name in ("problems", "reasoning")
+        )
+        assert told[1].endswith(f" rows.source={problems}")  # each reads what those before it wrote
+        for run in (line for line in told if line.startswith("medrl run")):
+            assert run.endswith(
+                f" problems.source={problems} demonstrations.source={reasoning} demonstrations.config=null"
+            )
+
+
+def test_laptop_is_ppo_and_has_grpo_as_a_variant() -> None:
+    ppo, grpo = (load_recipe(FOLDER / f"{name}.yaml") for name in ("laptop", "laptop_grpo"))
+    assert (ppo.algorithm["type"], grpo.algorithm["type"]) == ("ppo", "grpo")
+    assert ppo.optimization.critic is not None and grpo.optimization.critic is None
+    assert dry_run(ppo).faults == dry_run(grpo).faults == ()
+
+
+def test_a_larger_scale_stops_before_a_stage_that_lacks_something(
+    reproduce: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
+    with pytest.raises(StageFailed, match=r"problems cannot begin:(\n.*)*OPENAI_BASE_URL is not set"):
+        reproduce.main(["--scale", "laptop", "--run", "--folder", str(tmp_path)])  # type: ignore[attr-defined]
+    assert not list(tmp_path.iterdir())
 
 
 def test_other_knobs_of_a_later_seed_are_refused_before_the_first_is_begun(reproduce: object, tmp_path: Path) -> None:

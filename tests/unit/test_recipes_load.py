@@ -65,7 +65,8 @@ def test_recipes_of_the_examples_are_sound_and_take_the_overrides_that_their_pag
         **{kind: partial(load_construction, kind) for kind in KINDS},
     }
     for path in found:
-        reader = readers.get(path.parent.name) or readers.get(path.stem, load_recipe)
+        kind = path.stem.removeprefix("laptop_")
+        reader = readers.get(path.parent.name) or readers.get(kind, load_recipe)
         if path.parents[1].name == "huatuogpt" and path.stem in ("policy", "ppo"):
             with pytest.raises(RecipeError, match=r"has 1 fault:\n.*there is no folder runs/\S+/reward"):
                 reader(path)  # a reward model that an earlier step of the same example trains

@@ -1,0 +1,96 @@
+"""Steps of the larger scales, small: a chain of real commands that stops where something is missing, and goes on."""
+
+import json
+import os
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+
+import pytest
+from chat_server import ChatServer, failing
+from dialogue_writers import recipe, talk
+
+from medrl.commands.run_steps import missing, run_steps
+from medrl.errors import FolderTaken, RecipeError, StageFailed
+from medrl.files import read_jsonl
+from medrl.recipes import load_recipe
+from medrl.recipes.construction import load_construction
+from medrl.recipes.steps import Step, with_knobs
+
+Serve = Callable[..., ChatServer]
+EXAMPLE = Path(__file__).parents[2] / "examples" / "huatuogpt_o1"
+
+
+def chain(written: Path, tiny: Path, held_out: Path) -> list[Step]:
+    rows = "demonstrations.source={root}/rows/made/rows.jsonl"
+    small = ("trainer.steps=1", "trainer.evaluate_every=0", "sft.epochs=1", "folder={root}/train/run", "resume=true")
+    evaluate = "medrl eval {root}/train/run --policy latest --no-audit --out {root}/measured/report"
+    return [
+        Step("rows", "medrl construct instructions", partial(load_construction, "instructions"), written,
+             ("folder={root}/rows/made",)),
+        Step("train", "medrl run", load_recipe, tiny, (rows, *small), ("rows",)),
+        Step("measured", evaluate, knobs=(f"held_out={{source: {held_out}}}",), after=("train",)),
+    ]  # fmt: skip
+
+
+@pytest.mark.slow
+def test_a_chain_stops_before_what_is_missing_and_goes_on(
+    tiny: Path, tmp_path: Path, repository: Path, chat_server: Serve, monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join((str(repository), str(tiny.parent))))
+    server = chat_server(
+        lambda request, n: failing(500) if n < 2 else talk(request, n)
+    )  # the first start fails on some
+    held_out, root = tmp_path / "held_out.jsonl", tmp_path / "root"
+    steps = chain(recipe(tmp_path, "instructions", server.url, 6), tiny, held_out)
+    with pytest.raises(StageFailed, match=rf"measured cannot begin:\n  - held_out.source: {held_out} is not there"):
+        run_steps(steps, root)
+    told = capfd.readouterr()
+    assert told.err.startswith("warning: measured will need what is not here")
+    assert told.out.count("$ medrl construct instructions") == 2 and told.out.count("$ medrl run") == 1
+    assert len(read_jsonl(root / "rows" / "made" / "rows.jsonl")) == 6
+    assert (root / "train" / "done.json").exists() and not (root / "measured").exists()
+
+    asked = [{"role": "user", "content": "What helps against thirst?"}]
+    row = {"id": "h1", "messages": asked, "reference": "water"}
+    held_out.write_text(json.dumps(row) + "\n")
+    run_steps(steps, root)
+    told = capfd.readouterr()
+    assert told.out.count("$ medrl ") == 1 and "$ medrl eval" in told.out and not told.err.count("will need")
+    assert (root / "measured" / "report" / "report.json").exists()
+    with pytest.raises(FolderTaken, match="train was made with other knobs"):
+        run_steps(with_knobs(steps, ["train:trainer.steps=2"]), root)
+
+
+def test_what_a_step_lacks_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def lacks(step: Step) -> str:
+        return "\n".join(missing(step, tmp_path))
+
+    def run(name: str, *knobs: str) -> Step:
+        return Step("run", "medrl run", load_recipe, EXAMPLE / name, knobs)
+
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
+    assert "17 GPUs, by the recipe; this machine has 0" in lacks(run("paper_8b.yaml"))
+    assert "17 GPUs" not in lacks(run("paper_8b.yaml", "cluster.address=10.0.0.1:6379")), "Ray says it itself"
+    large = run("laptop.yaml", "policy.path=meta-llama/Llama-3.1-70B-Instruct")
+    assert "GB of memory for a rank, by the arithmetic of --dry-run; this machine, which has no GPU" in lacks(large)
+    assert "policy.path: Qwen/Qwen2.5-0.5B-Instruct is not to be had: the hub does not answer" in lacks(
+        run("laptop.yaml")
+    )
+    read = partial(load_construction, "problems")
+    problems = Step(
+        "problems", "medrl construct problems", read, EXAMPLE / "problems.yaml", ("rows.source={root}/a.jsonl",)
+    )
+    found = lacks(problems)
+    assert "OPENAI_BASE_URL is not set" in found and "no chat server answers at http://127.0.0.1:8001/v1" in found
+    assert "a.jsonl" not in found, "what an earlier step writes is awaited"
+
+
+@pytest.mark.parametrize("knob", ["laptop.trainer.steps=1", "nobody:seed=1", "run:seed"])
+def test_a_knob_names_its_step(knob: str) -> None:
+    steps: Sequence[Step] = [Step("run", "medrl run", load_recipe, EXAMPLE / "laptop.yaml")]
+    with pytest.raises(RecipeError, match=r"write STEP:section\.knob=value, where STEP is run"):
+        with_knobs(steps, [knob])
