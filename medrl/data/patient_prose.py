@@ -50,8 +50,9 @@ _ARTICLE = re.compile(r"^(?:any|a|an|the)\s+", re.IGNORECASE)
 _NO_NAME = re.compile(
     rf"\b(?:{_DENIAL}|{_SAYS}|not|never|none|nor|longer|only|except|apart|other than|aside|besides|unless|until|that|which|"
     r"who|ago|yesterday|started|began|for (?:the )?(?:past|last)|since (?:yesterday|last|this)|be|been|does|do|did|can|could|"
-    r"will|would|may|might|he|she|they|it|despite|because|"
-    r"improve[sd]?|worsens?|worsened|resolved|normal|unremarkable|negative|positive)\b|n't\b|[()\[\]:\"“”]",
+    r"will|would|may|might|he|she|they|it|despite|because|then|now|developed|gained|lost|feels?|felt|complaining|present|"
+    r"appears?|seems?|remains?|remained|becomes?|became|begins|began|continues?|continued|persists?|persisted|persisting|"
+    r"improve[sd]?|worsens?|worsened|resolved|normal|unremarkable|negative|positive)\b|n't\b|[()\[\]:\"“”—–]",
     re.IGNORECASE,
 )
 # To have none of these is itself a complaint.

@@ -204,7 +204,7 @@ def _reply(job: _Job, rollout: Rollout, model: str) -> None:
             read_reply(rollout.text, request.json_schema, model)
         except ChatBadReply as error:
             return _end(job, error.of("schema", rollout.text))
-    return _end(job, ChatReply(rollout.text, model, len(rollout.prompt_ids), rollout.token_count))
+    return _end(job, ChatReply(rollout.text, model, len(rollout.prompt_ids), len(rollout.token_ids)))
 
 
 def _end(job: _Job, outcome: ChatReply | ChatError) -> None:

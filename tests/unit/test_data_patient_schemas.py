@@ -102,6 +102,7 @@ SCRIPTS: list[tuple[Any, dict[str, bool | None]]] = [
      {"pain in the right elbow": True, "pain in the left elbow": False}),
     ("Denies itching, bruising other than on the shins, and swelling.", {"bruising on the shins": None}),
     ("Denies tremor, has had a stiff jaw since May.", {"a stiff jaw": None}),
+    ("Denies faints, lost 5 kg, feels weak in the arms.", {"weakness: feels weak in the arms": None, "lost 5 kg": None}),
     ("Has no appetite and no energy.", {"loss of appetite": None, "appetite": None}),
     ("Alert. No ear discharge, ringing, or vertigo reported.", {"ear discharge": False, "ringing": False, "vertigo": False}),
     ("The patient does not report any wheezing, or changes in taste or smell.",
