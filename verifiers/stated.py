@@ -6,6 +6,7 @@ something else is left of it. Words ("probably gout") stay where they are part o
 
 import re
 import unicodedata
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TypeAlias
 
@@ -35,6 +36,11 @@ _PHRASE = re.compile(
     r"(?:sure|confident|certain|unsure|uncertain)"
     r"(?: (?:of|about|in) (?:this|that|it|my (?:answer|diagnosis)))?(?=[.!]|\s{0,2}$)|"
     r"(?:^|(?<=[。!\n,]))我?(?:非常|十分|很|比较|不太|不)?(?:确定|肯定|有把握|有信心)(?=[。!]|\s{0,2}$)",
+    re.IGNORECASE,
+)
+# Rules read so many answers that this goes first: without one of these nothing above matches.
+_SAYS = re.compile(
+    r"[%％]|(?<![a-z])(?:(?:un)?(?:sure|certain)|confiden|probab)|信度|确定|確定|肯定|把握|信心|概率|機率|成",
     re.IGNORECASE,
 )
 _SHARE = re.compile(r"likel|chance|probab|可能|概率", re.IGNORECASE)
@@ -112,7 +118,7 @@ def set_apart(text: str, span: Span, reference: str) -> str:
     """
     start, end = span
     answer = text[start:end]
-    if end - start > SHORT or not _may_state(answer) or "%" in reference:
+    if end - start > SHORT or not _SAYS.search(answer) or "%" in reference:
         return text
     found = _phrases(answer, reference)
     if len(found) != 1 or not found[0][0] or not _is_sure(found[0][0]) or not _ENDS_IT.match(answer, found[0][1][1]):
@@ -130,7 +136,7 @@ def doubts_itself(text: str, span: Span, begin: int, reference: str) -> bool:
     answer, begin = text[slice(*span)], begin - span[0]
     return (
         len(answer) <= SHORT
-        and _may_state(answer)
+        and _SAYS.search(answer) is not None
         and any(
             place[0] > begin and (not one or figure_of(one) < 0.5 or _OF_ANOTHER.match(answer, place[1]) is not None)
             for one, place in _phrases(answer, reference)
@@ -144,8 +150,10 @@ def _is_sure(found: re.Match[str]) -> bool:
     return figure_of(found) > 0.5 if any(found.groups()) else _SURE_OF_IT.fullmatch(found[0]) is not None
 
 
-def _folded(text: str) -> tuple[str, list[int]]:
+def _folded(text: str) -> tuple[str, Sequence[int]]:
     """A text with plain letters and without marks of emphasis, and where each letter stands in the original."""
+    if text.isascii() and "*" not in text:
+        return text, range(len(text))
     letters, places = [], []
     for at, letter in enumerate(text):
         plain = simplified(unicodedata.normalize("NFKC", letter)).replace("’", "'")

@@ -108,7 +108,7 @@ def statements(section: Any) -> list[Statement]:
         one
         for sentence in prose(section)
         for clause in _CLAUSES.split(sentence)
-        if (text := clause.strip(" ,."))
+        if (text := clause.strip(" ,.—–"))
         for one in _read(text)
     ]
 
