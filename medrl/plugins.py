@@ -77,6 +77,7 @@ BUILTIN: Mapping[str, Mapping[str, str]] = {
         "openai": "medrl.chat:OpenAIChat",
         "cached": "medrl.chat:CachedChat",
         "vllm": "medrl.engines.vllm_chat:VLLMChat",
+        "transformers": "medrl.engines.transformers_chat:TransformersChat",
     },
     "medrl.environments": {
         "single_turn": "medrl.environments:SingleTurn",

@@ -220,6 +220,7 @@ _RETRACT = Pattern(
     r"(?:我|现在?|故|应)(?:要|想)?(?:改为|改选|改答|改成|更改为|修改为)",
     re.IGNORECASE,
 )
+_COMMA = re.compile(r"\s{0,4}(?:[,，]|[—–-](?=\s))")  # "No wait, B"
 # A sentence ends at a Chinese stop, a line break, or a full stop that is no decimal point and closes no abbreviation.
 _STOP = re.compile(
     r"[。！？；!?\n]|(?<![ .(:：是为选项案】][A-Za-z])(?<!\bvs)(?<!\bspp)(?<!\b[Cc]f)(?<!\b[Ee]g)\.(?=[\s\"'”’)*]|$)"
@@ -281,7 +282,8 @@ def answer_within(text: str, span: Span) -> Extracted | None:
     if whole is None:
         return None
     if retracted:
-        start = retracted[0].end()
+        comma = _COMMA.match(text, retracted[0].end(), end)
+        start = comma.end() if comma else retracted[0].end()
     kinds: dict[How, list[Span]] = {
         "boxed": _boxed(text, start, end) if _BOXED in text else [],
         "tag": _tagged(text, start, end) if "<" in text else [],

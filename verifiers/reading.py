@@ -20,6 +20,7 @@ from medrl.verifiers.extract import (
 from medrl.verifiers.normalise import normal
 from medrl.verifiers.patterns import Pattern
 from medrl.verifiers.protocol import RuleVerifier
+from medrl.verifiers.stated import doubts_itself, set_apart
 from medrl.verifiers.vocabularies import Sources, digest_of, vocabulary
 
 # Signs that deny or strike out what they stand with.
@@ -116,10 +117,14 @@ class AnswerVerifier(RuleVerifier):
             )
         rule = self.rule_for(problem)
         verdict = rule.decide(problem, answer)
+        if verdict.score and doubts_itself(
+            response.text, visible(response.text, self.format), answer.span[0], str(problem.reference)
+        ):
+            verdict = Verdict.abstain("it says that it is rather wrong, or sure of something else")
         return Verdict(
             verdict.score,
             verdict.status,
-            answer.text,
+            response.text[slice(*answer.span)],
             answer.span,
             verdict.reason,
             verdict.stage or rule.name,
@@ -150,7 +155,7 @@ def read(problem: Problem, response: Response, format: Format) -> Extracted | Ve
     start, end = visible(response.text, format)
     if degenerate(response.text[start:end]):
         return Verdict.wrong("the answer is stuck in a loop")
-    answer = answer_within(response.text, (start, end))
+    answer = answer_within(set_apart(response.text, (start, end), problem.reference), (start, end))
     said = answer and (response.text[start:end] if end - start <= SHORT else answer.text)
     if (
         answer

@@ -6,7 +6,7 @@ memory and what the run would take on GPUs, by the model of `medrl.sizing`. Noth
 
 import math
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -69,14 +69,16 @@ class DryRun:
     faults: tuple[str, ...]
 
 
-def dry_run(recipe: Recipe, gpu: str = "H100") -> DryRun:
+def dry_run(recipe: Recipe, gpu: str = "H100", tell: Callable[[str], None] = lambda line: None) -> DryRun:
     """Look at a recipe that is sound (`load_recipe` found no fault).
 
     Args:
         recipe: The recipe.
         gpu: For which GPUs memory and hours are estimated; see `medrl.sizing.MACHINES`.
+        tell: Told what the hub is asked for, before it is: an answer may take its time.
     """
-    names = tuple(Named(knob, name, where(name, data="source" in knob)) for knob, name in references(recipe))
+    hub = Hub(tell)
+    names = tuple(Named(knob, name, where(name, data="source" in knob, hub=hub)) for knob, name in references(recipe))
     faults = [f"{one.knob}: there is no {one.name}" for one in names if one.state == "missing"]
     algorithm, _ = read_algorithm(recipe.algorithm)
     assert algorithm is not None
@@ -125,8 +127,35 @@ def _models(config: Any, path: str) -> Iterator[tuple[str, str]]:
             yield from _models(value, f"{path}[{number}]")
 
 
-def where(name: str, *, data: bool) -> str:
-    """Whether a folder, file or hub id can be had; the hub is asked for at most some seconds, unless it is switched off."""
+class Hub:
+    """The hub as one look at a recipe asks it: not again once it did not answer."""
+
+    def __init__(self, tell: Callable[[str], None] = lambda line: None) -> None:
+        self.tell, self.silent = tell, False
+
+    def state(self, name: str, kind: str) -> str:
+        """The state of an id (see `Named`), after some seconds at most."""
+        from huggingface_hub import HfApi, constants
+        from huggingface_hub.errors import HfHubHTTPError, HFValidationError, RepositoryNotFoundError
+
+        if constants.HF_HUB_OFFLINE or self.silent:
+            return "not reached"
+        self.tell(f"asking the hub for the {kind} {name} ...")
+        try:
+            HfApi().repo_info(name, repo_type=kind, timeout=10)
+        except (RepositoryNotFoundError, HFValidationError):
+            return "missing"
+        except HfHubHTTPError:  # a gate, a proxy's page: none of it says that the id is wrong
+            return "not reached"
+        except Exception as error:  # no network
+            self.silent = True
+            self.tell(f"the hub does not answer ({type(error).__name__}); it is not asked again")
+            return "not reached"
+        return "on the hub"
+
+
+def where(name: str, *, data: bool, hub: Hub | None = None) -> str:
+    """Whether a folder, file or hub id can be had; the hub is asked unless it is switched off."""
     if Path(name).expanduser().exists():
         return "here"
     if (
@@ -135,21 +164,12 @@ def where(name: str, *, data: bool) -> str:
         or Path(name).suffix in (".jsonl", ".json", ".csv", ".parquet")
     ):
         return "missing"
-    from huggingface_hub import HfApi, constants
-    from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError
+    from huggingface_hub import constants
 
     kind = "dataset" if data else "model"
     if (Path(constants.HF_HUB_CACHE) / f"{kind}s--{name.replace('/', '--')}").is_dir():
         return "in the cache"
-    if constants.HF_HUB_OFFLINE:
-        return "not reached"
-    try:
-        HfApi().repo_info(name, repo_type=kind, timeout=10)
-    except (RepositoryNotFoundError, HFValidationError):
-        return "missing"
-    except Exception:  # no network, a proxy's page, a gate: none of it says that the id is wrong
-        return "not reached"
-    return "on the hub"
+    return (hub or Hub()).state(name, kind)
 
 
 def arithmetic(recipe: Recipe, algorithm: Algorithm) -> list[tuple[str, str]]:

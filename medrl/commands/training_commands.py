@@ -88,7 +88,7 @@ def train(options: argparse.Namespace) -> int:
 def _dry_run(recipe: Any, gpu: str) -> int:
     from medrl.commands.dry_run import dry_run
 
-    found = dry_run(recipe, gpu)
+    found = dry_run(recipe, gpu, tell=lambda line: print(line, file=sys.stderr, flush=True))
     lines = [(one.knob, f"{one.name}: {one.state}") for one in found.names] + list(found.lines)
     width = max(len(title) for title, _ in lines)
     print(f"{recipe.name}: the recipe is sound; nothing was run")

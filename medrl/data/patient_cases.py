@@ -33,6 +33,7 @@ class Fact:
         source: Who can know it: the patient, an examination, a test.
         weight: How far it separates the diagnosis from its rivals, from 0 to 1.
         red_flag: Whether it is a danger sign of the diagnosis that is to be asked for.
+        prose: Whether `said` is told as it stands, for no yes or no can be put before it.
     """
 
     key: str
@@ -42,6 +43,7 @@ class Fact:
     source: Source = "patient"
     weight: float = 0.0
     red_flag: bool = False
+    prose: bool = False
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,7 @@ class PatientCase:
         facts: All that can be found out.
         topics: Topic of a history (onset, allergy, drugs, ...) to the patient's answer.
         tests: Name of a test, as its key or in words, to what it shows: keys of facts, or the report as text.
+        complete: Whether the patient lacks what no fact tells of; where not, as in a published script, nobody can say.
     """
 
     age: float | None
@@ -62,6 +65,7 @@ class PatientCase:
     facts: tuple[Fact, ...]
     topics: Mapping[str, str] = field(default_factory=dict)
     tests: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    complete: bool = True
 
     def to_json(self) -> dict[str, Any]:
         plain = asdict(self)
@@ -72,10 +76,11 @@ class PatientCase:
     def from_json(cls, row: Mapping[str, Any]) -> "PatientCase":
         facts = tuple(Fact(**{**one, "names": tuple(one.get("names", ()))}) for one in row["facts"])
         tests = {key: tuple(shown) for key, shown in row.get("tests", {}).items()}
-        return cls(row["age"], row["sex"], tuple(row["opening"]), facts, dict(row.get("topics", {})), tests)
+        topics, complete = dict(row.get("topics", {})), bool(row.get("complete", True))
+        return cls(row["age"], row["sex"], tuple(row["opening"]), facts, topics, tests, complete)
 
 
-_DEFAULTS = {"names": (), "present": True, "source": "patient", "weight": 0.0, "red_flag": False}
+_DEFAULTS = {"names": (), "present": True, "source": "patient", "weight": 0.0, "red_flag": False, "prose": False}
 
 
 def _without_defaults(fact: Mapping[str, Any]) -> dict[str, Any]:

@@ -15,15 +15,11 @@ from typing import Any
 from medrl.data.clinic.mentions import mentions, plain
 from medrl.data.clinic.world import load_world
 from medrl.data.patient_cases import Fact, PatientCase, case_of, consultation
+from medrl.data.patient_prose import content, is_plain, prose, statements
 from medrl.data.rows import Row, RowFault, language_of, required
 from medrl.types import Problem
 
 PATIENTS = ("agentclinic_patient", "dxbench")
-_SENTENCES = re.compile(r"(?<=[.;])\s+")
-_DENIES = re.compile(
-    r"\b(?:denies|denied|no|without|negative for|not had|has not)\b(?: any| having| experiencing)*", re.IGNORECASE
-)
-_ITEMS = re.compile(r",|;|\bor\b|\band\b|\.")
 _TIME = re.compile(
     r"\b(?:\d+|one|two|three|several|few|a|an)[- ](?:hour|day|week|month|year)|yesterday|this morning|since|ago",
     re.IGNORECASE,
@@ -43,7 +39,7 @@ def dxbench(row: Row, number: int, language: str | None) -> Problem:
     for name, present in [*told, *asked]:
         facts.setdefault(_key(name), Fact(_key(name), name, (name,), present))
     opening = tuple(dict.fromkeys(_key(name) for name, _ in told))
-    case = PatientCase(None, "", opening, tuple(facts.values()))
+    case = PatientCase(None, "", opening, tuple(facts.values()), complete=False)
     candidates = [str(one) for one in row.get("candidate_diseases") or ()]
     said = _first_words([facts[key] for key in opening], language)
     return consultation(
@@ -80,14 +76,8 @@ def agentclinic(row: Row, number: int, language: str | None) -> Problem:
     osce = _section(row, "OSCE_Examination")
     actor, symptoms = _section(osce, "Patient_Actor"), _section(_section(osce, "Patient_Actor"), "Symptoms")
     diagnosis, primary = required(osce, "Correct_Diagnosis"), required(symptoms, "Primary_Symptom")
-    facts = {"complaint": Fact("complaint", primary, (primary,))}
-    for name in symptoms.get("Secondary_Symptoms") or ():
-        facts.setdefault(_key(str(name)), Fact(_key(str(name)), str(name), (str(name),)))
-    history = [one.strip() for one in _SENTENCES.split(str(actor.get("History") or "")) if one.strip()]
-    for place, sentence in enumerate(history):
-        facts[f"history:{place}"] = Fact(f"history:{place}", sentence.rstrip("."))
-    for name, present in _review(str(actor.get("Review_of_Systems") or "")):
-        facts.setdefault(_key(name), Fact(_key(name), name, (name,), present))
+    history = prose(actor.get("History"))
+    facts = _told(primary, [str(name) for name in symptoms.get("Secondary_Symptoms") or ()], actor)
     tests: dict[str, tuple[str, ...]] = {}
     for part in ("Physical_Examination_Findings", "Test_Results"):
         for name, report in _reports(osce.get(part) or {}):
@@ -95,7 +85,7 @@ def agentclinic(row: Row, number: int, language: str | None) -> Problem:
             facts[key] = Fact(key, report.rstrip("."), source="test")
             tests[name] = (key,)
     age, sex = _who(str(actor.get("Demographics") or ""))
-    case = PatientCase(age, sex, ("complaint",), tuple(facts.values()), _topics(actor, history), tests)
+    case = PatientCase(age, sex, ("complaint",), tuple(facts.values()), _topics(actor, history), tests, False)
     said = f"Hello doctor. {primary[:1].upper()}{primary[1:].rstrip('.')}: that is why I came."
     return consultation(f"agentclinic-{number}", said, case, diagnosis, language or "en", row=number)
 
@@ -107,14 +97,24 @@ def _section(row: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     return found
 
 
-def _review(text: str) -> list[tuple[str, bool]]:
-    """The findings that a review of systems names, and whether they are there."""
-    found = []
-    for sentence in _SENTENCES.split(text):
-        denial = _DENIES.search(sentence)
-        named = _ITEMS.split(sentence[denial.end() :]) if denial else [sentence]
-        found += [(name.strip(" ."), denial is None) for name in named if 2 < len(name.strip(" .")) < 200]
-    return found
+def _told(primary: str, symptoms: Sequence[str], actor: Mapping[str, Any]) -> dict[str, Fact]:
+    """What the patient can tell, by key: what is there goes before what is denied, should a script say both."""
+    facts = {"complaint": Fact("complaint", primary, (primary,))}
+    plainly = [name for name in symptoms if is_plain(name)]
+    for name in plainly:
+        facts.setdefault(_key(name), Fact(_key(name), name, (name,)))
+    rest = [name for name in symptoms if name not in plainly]
+    said = [one for part in (rest, actor.get("History"), actor.get("Review_of_Systems")) for one in statements(part)]
+    there = [content(text) for text in (primary, *plainly, *(one.text for one in said if one.present))]
+    for one in sorted(said, key=lambda one: not one.present):
+        # "No pain" beside "pain in the knee" is a no to something that nobody can tell from the name
+        if one.named and not any(content(one.text) <= other for other in there):
+            names = [part for part in one.names if len(content(part)) > 1 or _key(part).startswith("finding:")]
+            facts.setdefault(_key(one.text), Fact(_key(one.text), one.text, (one.text, *names), False))
+        else:
+            key = f"told:{plain(one.clause)}"
+            facts.setdefault(key, Fact(key, one.clause, present=one.present, prose=True))
+    return facts
 
 
 def _reports(section: Any, name: str = "") -> list[tuple[str, str]]:
@@ -124,6 +124,10 @@ def _reports(section: Any, name: str = "") -> list[tuple[str, str]]:
     if name and not any(isinstance(value, Mapping) for value in section.values()):
         return [(name, "; ".join(f"{_words(key)}: {_line(value)}" for key, value in section.items()))]
     return [one for key, value in section.items() for one in _reports(value, _words(key))]
+
+
+def _text(section: Any) -> str:
+    return section if isinstance(section, str) else ". ".join(prose(section))
 
 
 def _words(key: Any) -> str:
@@ -148,13 +152,13 @@ def _who(text: str) -> tuple[float | None, str]:
 
 def _topics(actor: Mapping[str, Any], history: Sequence[str]) -> dict[str, str]:
     """What the script says on the topics of a history."""
-    past, social = str(actor.get("Past_Medical_History") or ""), str(actor.get("Social_History") or "")
-    drugs = actor.get("Current_Medications")
+    past, social = _text(actor.get("Past_Medical_History")), _text(actor.get("Social_History"))
+    drugs = actor.get("Current_Medications") or actor.get("Medications")
     onset = next((one for one in history if _TIME.search(one)), "")
-    allergy = next((one for one in _SENTENCES.split(past) if "allerg" in one.casefold()), "")
+    allergy = next((one for one in prose(past) if "allerg" in one.casefold()), "")
     who = str(actor.get("Demographics") or "")
     topics = {
-        "past": past, "habits": social, "life": social, "family": str(actor.get("Family_History") or ""), "onset": onset,
+        "past": past, "habits": social, "life": social, "family": _text(actor.get("Family_History")), "onset": onset,
         "allergy": allergy, "drugs": _line(drugs) if drugs else "", "age": who, "sex": who,
     }  # fmt: skip
     return {topic: told for topic, told in topics.items() if told}

@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 
 from medrl.data.clinic.concepts import Finding
 from medrl.data.clinic.consulting import source_of
-from medrl.data.clinic.mentions import plain
+from medrl.data.clinic.mentions import mentions, plain
 from medrl.data.clinic.templates import capital
 from medrl.data.clinic.world import load_world
 from medrl.data.patient_cases import Fact, PatientCase, case_of
@@ -136,7 +136,7 @@ class PatientEpisode(Episode):
         )
         if ordered or (not sentence.question and not sentence.examines) or sentence.orders:
             return [Item("test", key) for key in ordered or (sentence.tests if sentence.orders else ())]
-        worded = self._in_words(sentence)
+        worded = self._in_words(sentence) or ([] if self.case.complete else self._in_other_words(sentence))
         if worded:
             return [Item("fact", key, sentence.examines) for key in worded]
         new = [key for key in sentence.findings if key not in self.case.opening or not sentence.topics]
@@ -153,8 +153,38 @@ class PatientEpisode(Episode):
         return next((wanted for known, wanted in self.worded if known == key), ())
 
     def _in_words(self, sentence: Sentence) -> list[str]:
-        """Facts of the case that the tables do not name, if the sentence names them."""
-        return [key for key, wanted in self.worded if any(names_fact(sentence.pieces, one) for one in wanted)]
+        """Facts of the case that the tables do not name, if the sentence names them: of "pain" and "knee pain" the latter."""
+        said, named = sentence.pieces, dict[str, frozenset[str]]()
+        for key, wanted in self.worded:
+            for one in wanted:
+                part = not self.case.complete and len(said) > 1 and said <= one
+                if (part or names_fact(said, one)) and len(said & one) > len(named.get(key, ())):
+                    named[key] = said & one
+        best = [key for key, words in named.items() if not any(words < others for others in named.values())]
+        return [key for key in best if not self._retells(key, named, best)]
+
+    def _retells(self, key: str, named: Mapping[str, frozenset[str]], best: list[str]) -> bool:
+        """Whether a fact in the script's own words tells nothing that one with a name, or a shorter one, does not."""
+        fact = self.facts[key]
+        others = [self.facts[other] for other in best if other != key and named[key] <= named[other]]
+        return fact.prose and any(
+            (one.present or not fact.present) and (not one.prose or (len(one.said), one.key) < (len(fact.said), key))
+            for one in others
+        )
+
+    def _in_other_words(self, sentence: Sentence) -> list[str]:
+        """For each finding that the sentence names and the case has in other words ("recent cough"), the shortest fact that
+        tells of it, one that is there before one that is denied; the same for the only word of a question.
+        """
+        own = [fact for fact in self.case.facts if fact.source == "patient"]
+        own.sort(key=lambda fact: (not fact.present, len(fact.said)))
+        found = []
+        for finding in sentence.findings:
+            told = (fact.key for fact in own if finding in _findings_in(fact.said))
+            found.append(finding if finding in self.facts else next(told, ""))
+        if not found and len(sentence.pieces) == 1 and not set(sentence.topics) - set(FLAT):
+            found.append(next((fact.key for fact in own if sentence.pieces <= _pieces(fact.said)), ""))
+        return [key for key in dict.fromkeys(found) if key]
 
     def _tests_in_words(self, sentence: Sentence) -> list[str]:
         return [key for key, wanted in self.worded_tests if names_fact(sentence.pieces, wanted)]
@@ -173,12 +203,19 @@ class PatientEpisode(Episode):
             self.counts["repeats"] += 1
             if before == "unknown":
                 return self._say("cannot_know", it=it)
+            if fact is not None and fact.prose:
+                return self._say("again", it=fact.said)
             has = fact is not None and fact.present
             return self._say("again", it=self._say("again_yes" if has else "again_no", it=it, start=False))
+        if fact is None and not self.case.complete:  # the script does not say
+            self.asked[item.key] = "unknown"
+            return self._say("unknown")
         source = fact.source if fact else source_of_key(item.key)
         present = fact is not None and fact.present
         if source == "patient":
             self.asked[item.key] = "told" if present else "denied"
+            if fact is not None and fact.prose:
+                return capital(fact.said.rstrip(".")) + "."
             return self._say("yes" if present else "no", it=it)
         if source == "examination" and item.examines:
             self.asked[item.key] = "shown"
@@ -245,12 +282,18 @@ def concludes(sentences: tuple[Sentence, ...]) -> bool:
 
 
 def _needs_words(fact: Fact) -> bool:
-    return bool(fact.names) or not fact.key.startswith("finding:")
+    """Whether it is told by its words: the tables do not name it, and it is no report of a test."""
+    return bool(fact.names) or (fact.source == "patient" and not fact.key.startswith("finding:"))
 
 
 @lru_cache(maxsize=1 << 14)
 def _pieces(name: str) -> frozenset[str]:
     return pieces_of(plain(name))
+
+
+@lru_cache(maxsize=1 << 14)
+def _findings_in(said: str) -> frozenset[str]:
+    return frozenset(f"finding:{key}" for one in mentions(load_world(), plain(said)) for key in one.of("finding")[:1])
 
 
 @lru_cache(maxsize=1 << 12)

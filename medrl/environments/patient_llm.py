@@ -165,6 +165,8 @@ class LLMPatientEpisode(PatientEpisode):
     def _by(self, key: str) -> str:
         """What a plain yes or no to one question makes of it, as with the patient by rules."""
         fact = self.facts.get(key)
+        if fact is None and not self.case.complete:
+            return "unknown"
         if (fact.source if fact else source_of_key(key)) != "patient":
             return "unknown"
         return "told" if fact is not None and fact.present else "denied"
@@ -196,5 +198,9 @@ def _flat(text: str) -> str:
 def _known(case: PatientCase, language: str) -> str:
     """What the patient knows, as lines: facts that an examination or a test shows are left out."""
     yes, no = HAVE[language]
-    lines = [f"- {yes if fact.present else no}: {fact.said}" for fact in case.facts if fact.source == "patient"]
+    lines = [
+        f"- {fact.said}" if fact.prose else f"- {yes if fact.present else no}: {fact.said}"
+        for fact in case.facts
+        if fact.source == "patient"
+    ]
     return "\n".join([*lines, *(f"- {topic}: {told}" for topic, told in case.topics.items())])

@@ -14,14 +14,13 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from medrl.rewards.safety.reading import denied, sentences, visible, without_quotes
-from medrl.rewards.safety.stated import FIGURE, without_confidence
 from medrl.rewards.tree import Reward, RewardContext, Scores, not_a, not_finite, settle
 from medrl.types import Group, Part, Problem, Response, Score
+from medrl.verifiers.stated import FIGURE, figure_of, without_confidence
 from medrl.verifiers.typed import answer_type
 
 OPEN = 0.5  # the child's value from which an answer counts as right
 _PERCENT = re.compile(FIGURE, re.IGNORECASE)
-_TENTHS = {c: i / 10 for i, c in enumerate("零一二三四五六七八九十")} | {"两": 0.2}
 # Steps in the order in which they are looked for: what holds another word of the scale comes first.
 SCALE = (
     (0.07,
@@ -56,7 +55,7 @@ _RANKS = re.compile(
 def stated_confidences(answer: str) -> list[float]:
     """Every probability that a plain visible answer states of itself: figures, where there are any, else words."""
     text = _RANKS.sub(" ", without_quotes(answer))
-    figures = [min(1.0, _figure(match)) for match in _PERCENT.finditer(text) if not denied(text, match.start())]
+    figures = [min(1.0, figure_of(match)) for match in _PERCENT.finditer(text) if not denied(text, match.start())]
     if figures:
         return figures
     found = []
@@ -67,13 +66,6 @@ def stated_confidences(answer: str) -> list[float]:
             found += [p for m in places if p <= 0.5 or not denied(left, m.start())]
             left = words.sub(lambda m: " " * len(m[0]), left)
     return found
-
-
-def _figure(match: re.Match[str]) -> float:
-    percent, behind, share, tenths = match.groups()
-    if tenths:
-        return _TENTHS[tenths]
-    return float(share) if share else float(percent or behind) / 100
 
 
 @dataclass(frozen=True)

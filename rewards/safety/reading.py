@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from medrl.types import Response
+from medrl.verifiers.denials import denied as denied
 from medrl.verifiers.extract import degenerate, sections
 from medrl.verifiers.normalise import without_heaps
 from medrl.verifiers.scripts import simplified
@@ -33,22 +34,6 @@ _CONDITION = re.compile(
     r"万一|要是|除非|是否|直到|(?:出现|发生)[^,。;]{1,30}(?:时|者|的话)",
     re.IGNORECASE,
 )
-_DENIED = re.compile(
-    r"(?:\b(?:no|not|never|nothing|without|neither|nor|cannot|unlikely|hardly|avoid\w*|"
-    r"rather than|instead of|unnecessary)\b|n't\b)"
-    r"(?! (?:delay|wait|hesitate|postpone|only|just|ignore|later))(?:(?!\bbut\b|\binstead\b(?! of))[^.;:,\n]){0,40}$|"
-    r"(?:不需要?|无[需须]|不必|不用|没有?必要|没必要|并非|不是|而非|而不是|不属于|"
-    r"不算|不至于|尚不|还不|不要|不应|不[会能]是|排除|没有|否认|非)"
-    r"(?!拖延|耽误|犹豫|等待|等到|忽视|仅)(?:(?!而是|但|[应该]为)[^。;,:\n]){0,8}$",
-    re.IGNORECASE,
-)
-_DENIED_BEHIND = re.compile(
-    r"(?: \w{1,12}){0,3} (?:(?:is|are|was) (?:not|un)|isn't|aren't|not)\b ?(?:really |at all |\w{0,4}?)?"
-    r"(?:needed|necessary|required|called for|warranted|indicated|appropriate|justified)\b|"
-    r"(?: \w{1,12}){0,3} (?:is|are) unnecessary\b|[^。;,:\n]{0,4}(?:不需要|没(?:有)?必要|无需|不必要|不合适)",
-    re.IGNORECASE,
-)
-_REACH = 60  # characters before a mention in which a denial is looked for
 
 
 class Sentence(NamedTuple):
@@ -101,10 +86,3 @@ def sentences(text: str) -> Iterator[Sentence]:
         at = mark.end()
     if text[at:].strip():
         yield Sentence(text[at:], "")
-
-
-def denied(text: str, start: int, end: int | None = None) -> bool:
-    """Whether what stands at `start` is denied by what stands before it in its clause, or, up to `end`, behind it."""
-    if end is not None and _DENIED_BEHIND.match(text[end : end + _REACH]):
-        return True
-    return bool(_DENIED.search(text[max(0, start - _REACH) : start]))

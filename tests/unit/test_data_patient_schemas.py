@@ -1,12 +1,14 @@
 """AgentClinic's and DxBench's patients as cases: what is told, what is asked for, what only a test shows; broken rows."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from medrl.data.patient_cases import case_of
+from medrl.data.patient_schemas import agentclinic, dxbench
 from medrl.data.problems import load_problems
 from medrl.environments import PatientSimulator
 from medrl.errors import DataError
@@ -87,6 +89,81 @@ def test_an_osce_case_is_played(tmp_path: Path) -> None:
     assert episode.measured()["needless_tests"] == 0
 
 
+# What a script says, what is asked about it, and whether it is so: True, False, or None where the patient must say neither.
+SCRIPTS: list[tuple[Any, dict[str, bool | None]]] = [
+    ({"General": "Denies chills or drowsiness.", "Eyes": "Reports itching and redness of the left eye. Denies floaters."},
+     {"chills": False, "floaters": False, "itching of the left eye": True, "redness of the left eye": True}),
+    ("Denies a fall, reports a history of hip pain in spring. No other complaints.", {"hip pain": True, "a fall": False}),
+    ("Complains of mild difficulty in swallowing but denies heartburn, hiccups, or bloating.",
+     {"difficulty in swallowing": True, "heartburn": False, "hiccups": False, "bloating": False}),
+    ("She denies any leaking of stool.", {"leaking of stool": False}),
+    ("Sleeps badly; denies snoring.", {"snoring": False, "trouble when she sleeps badly": True}),
+    ("Denies pain in the left elbow. Reports pain in the right elbow.",
+     {"pain in the right elbow": True, "pain in the left elbow": False}),
+    ("Denies itching, bruising other than on the shins, and swelling.", {"bruising on the shins": None}),
+    ("Denies tremor, has had a stiff jaw since May.", {"a stiff jaw": None}),
+    ("Denies faints, lost 5 kg, feels weak in the arms.", {"weakness: feels weak in the arms": None, "lost 5 kg": None}),
+    ("Has no appetite and no energy.", {"loss of appetite": None, "appetite": None}),
+    ("Alert. No ear discharge, ringing, or vertigo reported.", {"ear discharge": False, "ringing": False, "vertigo": False}),
+    ("The patient does not report any wheezing, or changes in taste or smell.",
+     {"wheezing": False, "changes in taste": False}),
+    ({"Wheeze": "Negative", "Limp": "Present"}, {"a wheeze": None, "a limp": None}),
+    (["Denies cramps.", "Reports night sweats"], {"cramps": False, "night sweats": True}),
+]  # fmt: skip
+
+
+def answered(review: Any, name: str, **more: Any) -> str:
+    osce = OSCE["OSCE_Examination"]
+    actor = {**osce["Patient_Actor"], "Review_of_Systems": review, **more}
+    row = {"OSCE_Examination": {**osce, "Patient_Actor": actor}}
+    return str(PatientSimulator(questions=9).reset(agentclinic(row, 1, None), 0).respond(f"Do you have {name}?"))
+
+
+def polarities(answer: str) -> set[bool]:
+    """Every yes and no at the beginning of a sentence of an answer."""
+    return {one.casefold() == "yes" for one in re.findall(r"(?:^|[.:] )(yes|no)\b", answer, re.IGNORECASE)}
+
+
+@pytest.mark.parametrize("section", ["Review_of_Systems", "History"])
+@pytest.mark.parametrize(("script", "truth"), SCRIPTS)
+def test_a_script_is_never_contradicted(section: str, script: Any, truth: dict[str, bool | None]) -> None:
+    for name, so in truth.items():
+        answer = answered("", name, **{section: script})
+        assert polarities(answer) <= {so}, (name, answer)
+        if so is not None:
+            assert "couldn't say" not in answer and "don't know" not in answer, (name, answer)
+
+
+def test_symptoms_that_deny_are_not_there_and_what_a_script_leaves_out_nobody_knows() -> None:
+    symptoms = {
+        "Primary_Symptom": "stiff knee",
+        "Secondary_Symptoms": ["No warmth", "Recent wheeze", "Unable to kneel"],
+    }
+    assert answered("", "warmth", Symptoms=symptoms).startswith(("No, no warmth", "No warmth"))
+    assert "Recent wheeze" in answered("", "a wheeze", Symptoms=symptoms)
+    assert answered("", "chest pain", Symptoms=symptoms) in ("I couldn't say.", "I don't know about that.")
+    assert "stridor at rest" not in answered("", "stridor at rest").casefold()  # only an examination shows it
+    # a bare no is not told of what is there in part
+    told = answered("Denies pain.", "pain", Symptoms={"Primary_Symptom": "pain in the knee"})
+    assert "pain in the knee" in told and False not in polarities(told)
+
+
+def test_dxbench_is_never_contradicted() -> None:
+    row = {"disease": "gout", "explicit_symptoms": [["toe pain", "True"], ["fever", "False"]],
+           "implicit_symptoms": [["swelling", "True"], ["rash", "False"]]}  # fmt: skip
+    for source in (row, *DX):
+        problem = dxbench(source, 1, None)
+        for fact in case_of(problem).facts:
+            episode = PatientSimulator().reset(problem, 0)
+            if problem.language == "zh":
+                answer = str(episode.respond(f"有没有{fact.said}？"))
+                assert ("没" in answer) is not fact.present and fact.said in answer
+            else:
+                assert polarities(str(episode.respond(f"Do you have {fact.said}?"))) == {fact.present}
+    episode = PatientSimulator().reset(dxbench(row, 1, None), 0)
+    assert episode.respond("Do you have a cough?") in ("I couldn't say.", "I don't know about that.")
+
+
 @pytest.mark.parametrize(
     ("row", "said"),
     [
@@ -104,6 +181,36 @@ def test_broken_rows_are_told(tmp_path: Path, row: dict[str, Any], said: str) ->
             written(tmp_path / "rows.json", [row]),
             schema="agentclinic_patient" if "OSCE_Examination" in row else "auto",
         )
+
+
+def test_the_published_scripts_are_never_contradicted(shared_data: Path) -> None:
+    """A second, cruder reading: what stands after a denial in its sentence, up to the next comma, is denied."""
+    cue = re.compile(
+        r"(,(?: or| and)?|[.;]| but |"
+        r"\b(?:denies|denied|no|without|(?:does|has) not (?:report|noticed)|reports?|complains of)\b)",
+        re.IGNORECASE,
+    )
+    asked = 0
+    for problem, line in zip(
+        load_problems(shared_data / "agentclinic.jsonl", schema="agentclinic_patient"),
+        (shared_data / "agentclinic.jsonl").read_text(encoding="utf-8").splitlines(),
+        strict=True,
+    ):
+        actor = json.loads(line)["OSCE_Examination"]["Patient_Actor"]
+        review = actor["Review_of_Systems"]
+        for text in review.values() if isinstance(review, dict) else [review]:
+            so = True
+            for piece in map(str.strip, cue.split(text)):
+                if re.fullmatch(r"[.;]|but|reports?|complains of", piece, re.IGNORECASE):
+                    so = True
+                elif cue.fullmatch(piece) and piece[0] != ",":
+                    so = False
+                elif 2 < len(piece) < 40:
+                    asked += 1
+                    episode = PatientSimulator(questions=9).reset(problem, 0)
+                    answer = str(episode.respond(f"Do you have {piece[0].lower() + piece[1:]}?"))
+                    assert polarities(answer) <= {so}, (problem.id, piece, answer)
+    assert asked > 150
 
 
 def test_the_published_cases_can_all_be_played(shared_data: Path) -> None:

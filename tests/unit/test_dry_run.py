@@ -97,6 +97,43 @@ def test_names_are_told_apart(tmp_path: Path) -> None:
     assert where("somebody/rows", data=False) == "not reached"
 
 
+def test_a_hub_that_does_not_answer_is_asked_once_and_aloud(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from huggingface_hub import HfApi, constants
+
+    asked: list[str] = []
+
+    def no_network(self: HfApi, name: str, **knobs: object) -> None:
+        asked.append(name)
+        assert name in capsys.readouterr().err  # told before the answer is waited for
+        raise ConnectionError("no route")
+
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(HfApi, "repo_info", no_network)
+    assert main(["run", str(EXAMPLE / "paper_8b.yaml"), "--dry-run"]) == 0
+    said = capsys.readouterr()
+    assert asked == ["meta-llama/Llama-3.1-8B-Instruct"] and said.out.count("not reached") == 5
+    assert "does not answer (ConnectionError); it is not asked again" in said.err
+
+
+def test_a_gate_does_not_silence_the_hub(monkeypatch: pytest.MonkeyPatch) -> None:
+    import httpx
+    from huggingface_hub import HfApi, constants
+    from huggingface_hub.errors import HfHubHTTPError
+
+    def gated(self: HfApi, name: str, **knobs: object) -> None:
+        if name.startswith("meta-llama/"):
+            answer = httpx.Response(502, request=httpx.Request("GET", "http://hub"))
+            raise HfHubHTTPError("a proxy's page", response=answer)
+
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(HfApi, "repo_info", gated)
+    told: list[str] = []
+    found = dry_run(load_recipe(EXAMPLE / "paper_8b.yaml"), tell=told.append)
+    assert [one.state for one in found.names] == ["not reached"] * 2 + ["on the hub"] * 3 and len(told) == 5
+
+
 def test_a_missing_file_is_a_fault_that_names_its_knob() -> None:
     overrides = ["problems.source=nowhere/at/all.jsonl", "demonstrations=null", "sft=null", "held_out=null"]
     found = dry_run(load_recipe(EXAMPLE / "tiny.yaml", overrides))

@@ -10,8 +10,8 @@ from medrl.rewards import Reward, WeightedSum, build, reward
 from medrl.rewards.safety import Confidence, HarmfulRequest, ReturnPrecautions
 from medrl.rewards.safety.confidence import stated_confidences
 from medrl.rewards.safety.reading import plainly
-from medrl.rewards.safety.stated import without_confidence
 from medrl.types import Group, Problem, Response, Score, ask
+from medrl.verifiers.stated import without_confidence
 
 ULCER = {"disease": "peptic_ulcer"}  # vomiting blood or black stools; sudden severe rigid abdominal pain
 

@@ -6,11 +6,13 @@ something else is left of it. Words ("probably gout") stay where they are part o
 
 import re
 import unicodedata
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import TypeAlias
 
-from medrl.rewards.safety.reading import denied
 from medrl.types import Response
-from medrl.verifiers.extract import sections
+from medrl.verifiers.denials import denied
+from medrl.verifiers.extract import SHORT, Span, sections
 from medrl.verifiers.scripts import simplified
 
 # A share of chance that is the answer itself ("there is a 25 % chance") is told by its words; see `without_confidence`.
@@ -36,11 +38,25 @@ _PHRASE = re.compile(
     r"(?:^|(?<=[。!\n,]))我?(?:非常|十分|很|比较|不太|不)?(?:确定|肯定|有把握|有信心)(?=[。!]|\s{0,2}$)",
     re.IGNORECASE,
 )
+# Rules read so many answers that this goes first: without one of these nothing above matches.
+_SAYS = re.compile(
+    r"[%％]|(?<![a-z])(?:(?:un)?(?:sure|certain)|confiden|probab)|信度|确定|確定|肯定|把握|信心|概率|機率|成",
+    re.IGNORECASE,
+)
 _SHARE = re.compile(r"likel|chance|probab|可能|概率", re.IGNORECASE)
 _IS = re.compile(r"\s(?:is|are|was)$", re.IGNORECASE)
 _EMPTY = re.compile(
     r"(?:\b(?:i|am|is|are|it|the|that|this|my|a|an|of|and|to|be|answer|final)\b|[\W_]|[我的是为答案])+", re.IGNORECASE
 )
+_TENTHS = {c: i / 10 for i, c in enumerate("零一二三四五六七八九十")} | {"两": 0.2}
+_SURE_OF_IT = re.compile(
+    r"\W*(?:(?:though|although|but|and) )?i(?:'m| am) (?:(?:very|quite|fairly|pretty|absolutely|completely|reasonably) )?"
+    r"(?:sure|confident|certain)(?: (?:of|about|in) (?:this|that|it|my (?:answer|diagnosis)))?|"
+    r"\W*我?(?:非常|十分|很|比较)?(?:确定|肯定|有把握|有信心)",
+    re.IGNORECASE,
+)
+_ENDS_IT = re.compile(r"[\s*)\]）】]{0,4}(?:[.。!！\n]|$)")
+_OF_ANOTHER = re.compile(r"[\s*]{0,4}(?:that|it|this|the|he|she|of|in|for|about|to)\b|[\s*]{0,4}[是为]", re.IGNORECASE)
 _OPEN, _CLOSE = "([（【[", ")]）】]"
 _LINKS = ",;:，；：、—–-"
 _ENDS = ".。!！\n"
@@ -53,35 +69,11 @@ def without_confidence(response: Response, reference: str) -> Response:
         response: What was answered.
         reference: The right answer; where it has a figure, a stated chance may be the answer and stays.
     """
-    if not any(
-        word in response.text
-        for word in (
-            "%",
-            "％",
-            "成",
-            "onfiden",
-            "CONFIDEN",
-            "ertainty",
-            "robability",
-            "信度",
-            "sure",
-            "onfident",
-            "ertain",
-            "定",
-            "把握",
-            "信心",
-        )
-    ):
+    if not _may_state(response.text):
         return response
     start, end = sections(response.text).span
-    answer = response.text[start:end]
-    text, places = _folded(answer)
-    cuts = [
-        (places[found.start()], places[found.end() - 1] + 1)
-        for found in _PHRASE.finditer(text)
-        if not denied(text, found.start()) and not (any(map(str.isdigit, reference)) and _SHARE.search(found[0]))
-    ]
-    rest = answer
+    rest = answer = response.text[start:end]
+    cuts = [cut for found, cut in _phrases(answer, reference) if found]
     for cut in reversed(cuts):
         rest = _cut(rest, *cut)
     if not cuts or not _EMPTY.sub("", rest):
@@ -89,8 +81,79 @@ def without_confidence(response: Response, reference: str) -> Response:
     return replace(response, text=response.text[:start] + rest + response.text[end:])
 
 
-def _folded(text: str) -> tuple[str, list[int]]:
+def _may_state(text: str) -> bool:
+    return any(word in text for word in _HINTS)
+
+
+_HINTS = ("%", "％", "成", "onfiden", "CONFIDEN", "ertain", "robability", "信度", "sure", "定", "把握", "信心")
+_Stated: TypeAlias = tuple[re.Match[str] | None, Span]
+
+
+def _phrases(answer: str, reference: str) -> list[_Stated]:
+    """What states how sure an answer is and where in it; no match where it is denied."""
+    text, places = _folded(answer)
+    found: list[_Stated] = []
+    for one in _PHRASE.finditer(text):
+        if not (any(map(str.isdigit, reference)) and _SHARE.search(one[0])):
+            place = (places[one.start()], places[one.end() - 1] + 1)
+            found.append((None if denied(text, one.start()) else one, place))
+    return found
+
+
+def figure_of(match: re.Match[str]) -> float:
+    """The probability that a match of `FIGURE` states, mostly in [0, 1]."""
+    percent, behind, share, tenths = match.groups()
+    if tenths:
+        return _TENTHS[tenths]
+    return float(share) if share else float(percent or behind) / 100
+
+
+def set_apart(text: str, span: Span, reference: str) -> str:
+    """A response for a rule to read: blanks stand where its short answer ends a sentence by saying that it is rather right.
+
+    Args:
+        text: The response.
+        span: Where its visible answer stands.
+        reference: The right answer; a share that it names may be the answer and stays.
+    """
+    start, end = span
+    answer = text[start:end]
+    if end - start > SHORT or not _SAYS.search(answer) or "%" in reference:
+        return text
+    found = _phrases(answer, reference)
+    if len(found) != 1 or not found[0][0] or not _is_sure(found[0][0]) or not _ENDS_IT.match(answer, found[0][1][1]):
+        return text
+    kept = _cut(answer, *found[0][1])
+    head = next((at for at, (one, other) in enumerate(zip(answer, kept, strict=False)) if one != other), len(kept))
+    tail = len(answer) - len(kept) + head
+    if not _EMPTY.sub("", kept) or answer[tail:] != kept[head:]:
+        return text
+    return text[: start + head] + " " * (tail - head) + text[start + tail :]
+
+
+def doubts_itself(text: str, span: Span, begin: int, reference: str) -> bool:
+    """Whether a short visible answer states, behind `begin`, that it is rather wrong, or how sure it is of something else."""
+    answer, begin = text[slice(*span)], begin - span[0]
+    return (
+        len(answer) <= SHORT
+        and _SAYS.search(answer) is not None
+        and any(
+            place[0] > begin and (not one or figure_of(one) < 0.5 or _OF_ANOTHER.match(answer, place[1]) is not None)
+            for one, place in _phrases(answer, reference)
+            if any(map(str.isnumeric, answer[slice(*place)]))
+            and (not _SHARE.search(answer[slice(*place)]) or _ENDS_IT.match(answer, place[1]))
+        )
+    )
+
+
+def _is_sure(found: re.Match[str]) -> bool:
+    return figure_of(found) > 0.5 if any(found.groups()) else _SURE_OF_IT.fullmatch(found[0]) is not None
+
+
+def _folded(text: str) -> tuple[str, Sequence[int]]:
     """A text with plain letters and without marks of emphasis, and where each letter stands in the original."""
+    if text.isascii() and "*" not in text:
+        return text, range(len(text))
     letters, places = [], []
     for at, letter in enumerate(text):
         plain = simplified(unicodedata.normalize("NFKC", letter)).replace("’", "'")
