@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from medrl.errors import DataError, TemplateError
 from medrl.models import Policy
-from medrl.trainers.supervised import SupervisedSettings
+from medrl.trainers.supervised import SupervisedSettings, float32_weights
 
 if TYPE_CHECKING:
     from medrl.data.demonstrations import Demonstration
@@ -92,12 +92,14 @@ def fine_tune(
     rows = [_row(one, settings.loss_on) for one in demonstrations]
     check_demonstrations(policy, demonstrations, settings.max_length, settings.loss_on)
     checkpoints = Path(folder) if folder is not None and settings.save_every else None
-    with TemporaryDirectory() as nowhere:  # the trainer wants a folder even when it saves nothing
+    knobs = _trl_settings(policy, settings, seed, checkpoints)
+    with (
+        TemporaryDirectory() as nowhere,  # the trainer wants a folder even when it saves nothing
+        float32_weights(policy.model),
+    ):
         trainer = SFTTrainer(
             model=policy.model,
-            args=SFTConfig(
-                output_dir=str(checkpoints or nowhere), **_trl_settings(policy, settings, seed, checkpoints)
-            ),
+            args=SFTConfig(output_dir=str(checkpoints or nowhere), **knobs),
             train_dataset=Dataset.from_list(rows),
             processing_class=policy.processor or policy.tokenizer,
             callbacks=[Report()],
@@ -111,7 +113,7 @@ def fine_tune(
 def _trl_settings(policy: Policy, settings: SFTSettings, seed: int, checkpoints: Path | None) -> dict[str, Any]:
     """Our knobs by TRL's names."""
     return dict(
-        **settings.arguments(seed=seed, cpu=policy.device.type == "cpu")
+        **settings.arguments(policy.model, seed=seed)
         | {"save_strategy": "steps" if checkpoints else "no"},
         max_length=None,
         completion_only_loss=settings.loss_on == "last",

@@ -197,6 +197,24 @@ def test_it_goes_on_from_its_own_checkpoint(make_policy: MakePolicy, tmp_path: P
     assert all(torch.equal(value, weights(resumed)[name]) for name, value in weights(straight).items())
 
 
+def test_a_policy_in_bfloat16_learns_as_in_float32(make_policy: MakePolicy) -> None:
+    """At the rate of the o1 paper: what is handed over are the weights of a float32 run, rounded."""
+    settings = SFTSettings(epochs=6, lr=5e-6, batch_size=4, microbatch_size=2, bf16=True)
+    trained = []
+    for dtype in (torch.bfloat16, torch.float32):
+        policy = make_policy()
+        torch.nn.Module.to(policy.model, torch.bfloat16)
+        before = weights(policy)
+        torch.nn.Module.to(policy.model, dtype)
+        fine_tune(policy, DEMONSTRATIONS, settings)
+        trained.append(weights(policy))
+    half, full = trained
+    assert {value.dtype for value in half.values()} == {torch.bfloat16}
+    assert all(torch.equal(value, full[name].bfloat16()) for name, value in half.items())
+    moved = [float((value != before[name]).float().mean()) for name, value in full.items() if "proj.weight" in name]
+    assert min(moved) > 0.9
+
+
 @pytest.mark.parametrize(
     ("knobs", "said"),
     [
