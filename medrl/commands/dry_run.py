@@ -14,6 +14,7 @@ from typing import Any
 from medrl.algorithms import Algorithm
 from medrl.learners.base import CriticSettings
 from medrl.recipes import Recipe
+from medrl.recipes.awaited import Awaited
 from medrl.recipes.load import read_algorithm
 from medrl.recipes.schema import CLINIC, PATIENTS
 from medrl.sizing import (
@@ -44,7 +45,7 @@ class Named:
     Attributes:
         knob: Where.
         name: Folder, file or hub id.
-        state: "here", "in the cache", "on the hub", "not reached" or "missing".
+        state: "here", "in the cache", "on the hub", "not reached", "awaited" (of a recipe beside this one) or "missing".
     """
 
     knob: str
@@ -67,18 +68,21 @@ class DryRun:
     faults: tuple[str, ...]
 
 
-def dry_run(recipe: Recipe, gpu: str = "H100") -> DryRun:
+def dry_run(recipe: Recipe, gpu: str = "H100", awaited: Awaited | None = None) -> DryRun:
     """Look at a recipe that is sound (`load_recipe` found no fault).
 
     Args:
         recipe: The recipe.
         gpu: For which GPUs memory and hours are estimated; see `medrl.sizing.MACHINES`.
+        awaited: What other recipes are to write before this one runs.
     """
-    names = tuple(Named(knob, name, where(name, data="source" in knob)) for knob, name in references(recipe))
+    awaited = awaited or Awaited()
+    names = tuple(Named(knob, name, where(name, "source" in knob, awaited)) for knob, name in references(recipe))
     faults = [f"{one.knob}: there is no {one.name}" for one in names if one.state == "missing"]
     algorithm, _ = read_algorithm(recipe.algorithm)
     assert algorithm is not None
     lines = [("algorithm", algorithm.kind), *arithmetic(recipe, algorithm)]
+    recipe = _from_bases(recipe, awaited)
     shape = shape_of_policy(recipe)
     if shape is None:
         lines.append(
@@ -122,10 +126,23 @@ def _models(config: Any, path: str) -> Iterator[tuple[str, str]]:
             yield from _models(value, f"{path}[{number}]")
 
 
-def where(name: str, *, data: bool) -> str:
+def _from_bases(recipe: Recipe, awaited: Awaited) -> Recipe:
+    """The recipe with models that are not there yet by what they will have been trained from: of the same shape."""
+    policy, optimization = recipe.policy, recipe.optimization
+    if policy.path is not None:
+        policy = replace(policy, path=awaited.base(policy.path))
+    if optimization.critic is not None and optimization.critic.path is not None:
+        critic = replace(optimization.critic, path=awaited.base(optimization.critic.path))
+        optimization = replace(optimization, critic=critic)
+    return replace(recipe, policy=policy, optimization=optimization)
+
+
+def where(name: str, data: bool, awaited: Awaited | None = None) -> str:
     """Whether a folder, file or hub id can be had; the hub is asked for at most some seconds, unless it is switched off."""
     if Path(name).expanduser().exists():
         return "here"
+    if awaited is not None and name in awaited:
+        return "awaited"
     if (
         name.count("/") != 1
         or name.startswith((".", "/", "~"))
@@ -195,12 +212,14 @@ def shape_at(path: str, revision: str | None = None) -> Shape | None:
     try:
         config = AutoConfig.from_pretrained(path, revision=revision, local_files_only=True)
         heads = int(config.num_attention_heads)
+        bloom = config.model_type == "bloom"  # names no width of its feed-forward
         return Shape(
             int(config.hidden_size), int(config.num_hidden_layers), heads,
-            int(getattr(config, "num_key_value_heads", None) or heads), int(config.intermediate_size),
-            int(config.vocab_size), tied=bool(getattr(config, "tie_word_embeddings", False)),
+            int(getattr(config, "num_key_value_heads", None) or heads),
+            4 * int(config.hidden_size) if bloom else int(config.intermediate_size),
+            int(config.vocab_size), tied=bloom or bool(getattr(config, "tie_word_embeddings", False)),
             qkv_bias=config.model_type == "qwen2",
-            head_dim=int(getattr(config, "head_dim", None) or config.hidden_size // heads),
+            head_dim=int(getattr(config, "head_dim", None) or config.hidden_size // heads), bloom=bloom,
         )  # fmt: skip
     except (OSError, ValueError, AttributeError, TypeError):
         return known
