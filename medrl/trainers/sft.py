@@ -124,20 +124,21 @@ def _trl_settings(policy: Policy, settings: SFTSettings, seed: int, checkpoints:
     )
 
 
-def _plain(messages: Sequence[Any]) -> list[dict[str, Any]]:
+def plain(messages: Sequence[Any]) -> list[dict[str, Any]]:
+    """Messages as dictionaries of their own."""
     return [dict(message) for message in messages]
 
 
 def _row(one: "Demonstration", loss_on: LossOn) -> dict[str, Any]:
     if loss_on == "assistant":
-        return {"messages": _plain(one.messages)}
-    return {"prompt": _plain(one.messages[:-1]), "completion": _plain(one.messages[-1:])}
+        return {"messages": plain(one.messages)}
+    return {"prompt": plain(one.messages[:-1]), "completion": plain(one.messages[-1:])}
 
 
 def assistant_mask(policy: Policy, messages: Sequence[Any]) -> tuple[list[int], list[bool]]:
     """Token ids of a chat, and which of them are learnt with `loss_on: assistant`: the assistant's, ends of turns too."""
     found = policy.renderer.apply_chat_template(
-        _plain(messages), tokenize=True, return_dict=True, return_assistant_tokens_mask=True
+        plain(messages), tokenize=True, return_dict=True, return_assistant_tokens_mask=True
     )
     return [int(i) for i in found["input_ids"]], [bool(m) for m in found["assistant_masks"]]
 
@@ -161,7 +162,7 @@ def check_demonstrations(
     limit = min(limit, policy.context)
     long = []
     for demonstration in demonstrations:
-        ids = policy.tokenizer.apply_chat_template(_plain(demonstration.messages), return_dict=False)
+        ids = policy.tokenizer.apply_chat_template(plain(demonstration.messages), return_dict=False)
         if len(ids) > limit:
             long.append((demonstration.id, len(ids)))
     if long:
