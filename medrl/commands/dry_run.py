@@ -13,10 +13,11 @@ from typing import Any
 
 from medrl.algorithms import Algorithm
 from medrl.learners.base import CriticSettings
+from medrl.commands.dry_run_sft import sft_arithmetic, sft_estimate
 from medrl.recipes import Recipe
 from medrl.recipes.awaited import Awaited
 from medrl.recipes.load import read_algorithm
-from medrl.recipes.schema import CLINIC, PATIENTS
+from medrl.recipes.schema import GENERATED
 from medrl.sizing import (
     SHAPES,
     DoesNotFit,
@@ -27,14 +28,13 @@ from medrl.sizing import (
     Split,
     Training,
     Workload,
+    learner_rates,
     learner_room,
     machine_of,
     predict,
 )  # fmt: skip
 
-GENERATED = (CLINIC, PATIENTS)  # no file and no id
 FILES = (".jsonl", ".json", ".csv", ".parquet")
-PARTS = ("weights", "gradients", "optimizer", "reference", "activations", "reserve")
 MEAN_LENGTH = 0.4  # of the longest response; assumed, since nobody has sampled yet
 
 
@@ -81,7 +81,7 @@ def dry_run(recipe: Recipe, gpu: str = "H100", awaited: Awaited | None = None) -
     faults = [f"{one.knob}: there is no {one.name}" for one in names if one.state == "missing"]
     algorithm, _ = read_algorithm(recipe.algorithm)
     assert algorithm is not None
-    lines = [("algorithm", algorithm.kind), *arithmetic(recipe, algorithm)]
+    lines = arithmetic(recipe, algorithm)
     recipe = _from_bases(recipe, awaited)
     shape = shape_of_policy(recipe)
     if shape is None:
@@ -89,9 +89,13 @@ def dry_run(recipe: Recipe, gpu: str = "H100", awaited: Awaited | None = None) -
             ("model", f"{recipe.policy.path}: its shape is not known here, so memory and hours are not estimated")
         )
     else:
-        found, more = estimate(recipe, algorithm, shape, gpu)
-        lines += found
-        faults += more
+        lines.append(("model", f"{shape.parameters:,} parameters"))
+        stages = [sft_estimate(recipe, shape, gpu)]
+        if recipe.trainer.steps:
+            stages.append(estimate(recipe, algorithm, shape, gpu))
+        for found, more in stages:
+            lines += found
+            faults += more
     return DryRun(names, tuple(lines), tuple(faults))
 
 
@@ -146,7 +150,7 @@ def where(name: str, data: bool, awaited: Awaited | None = None) -> str:
     if (
         name.count("/") != 1
         or name.startswith((".", "/", "~"))
-        or Path(name).suffix in (".jsonl", ".json", ".csv", ".parquet")
+        or Path(name).suffix in FILES
     ):
         return "missing"
     from huggingface_hub import HfApi, constants
@@ -168,14 +172,12 @@ def where(name: str, data: bool, awaited: Awaited | None = None) -> str:
 
 def arithmetic(recipe: Recipe, algorithm: Algorithm) -> list[tuple[str, str]]:
     """Batches and steps."""
-    trainer, lines = recipe.trainer, []
-    if recipe.sft is not None and recipe.demonstrations is not None:
-        sft, shown = recipe.sft, recipe.demonstrations
-        count = shown.count if shown.source in GENERATED else shown.limit
-        updates = f"{math.ceil(sft.epochs * math.ceil(count / sft.batch_size)):,} updates of" if count else "updates of"
-        lines.append(("SFT", f"{sft.epochs:g} epochs, {updates} {sft.batch_size} demonstrations, lr {sft.lr:g}"))
+    trainer, lines = recipe.trainer, sft_arithmetic(recipe)
+    if not trainer.steps:
+        return [*lines, ("the run", "no step of reinforcement learning")]
     rollouts = trainer.problems_per_step * trainer.rollouts_per_problem
     passes = algorithm.epochs * algorithm.minibatches
+    lines.append(("algorithm", algorithm.kind))
     lines.append(
         ("a step", f"{trainer.problems_per_step} problems x {trainer.rollouts_per_problem} rollouts = {rollouts:,} rollouts; "
                    f"{passes} updates of {math.ceil(rollouts / algorithm.minibatches):,} rollouts")
@@ -225,15 +227,24 @@ def shape_at(path: str, revision: str | None = None) -> Shape | None:
         return known
 
 
-def critic_room(recipe: Recipe, policy: Shape, training: Training, ranks: int) -> Room | None:
-    """What a rank needs for a critic of its own trunk, shared out as the policy is; None where its shape is unknown."""
+def critic_shape(recipe: Recipe, policy: Shape) -> Shape | None:
+    """Of a critic with a trunk of its own; None where it is unknown."""
     path = (recipe.optimization.critic or CriticSettings()).path
-    shape = policy if path is None else shape_at(path)
+    return policy if path is None else shape_at(path)
+
+
+def critic_room(recipe: Recipe, policy: Shape, training: Training, ranks: int) -> Room | None:
+    """What a rank needs for it, shared out as the policy is."""
+    shape = critic_shape(recipe, policy)
     return None if shape is None else learner_room(shape, replace(training, forwards=0, reserve=0.0), ranks)
 
 
-def _parts(room: Room) -> str:
-    return ", ".join(f"{part} {getattr(room, part) / 1e9:.1f}" for part in PARTS if getattr(room, part))
+def critic_seconds(recipe: Recipe, policy: Shape, site: Site, ranks: int) -> float:
+    """What its values and updates take in a step, before and between the policy's on the same ranks."""
+    shape, work = critic_shape(recipe, policy), site.workload
+    assert shape is not None
+    rates = learner_rates(shape, site.machine, site.achieved, replace(site.training, forwards=1), ranks)
+    return rates.seconds(work.rows(work.draw(0, recipe.seed))) + (work.minibatches - 1) * rates.update
 
 
 def _workload(recipe: Recipe, algorithm: Algorithm) -> Workload:
@@ -265,19 +276,19 @@ def estimate(recipe: Recipe, algorithm: Algorithm, shape: Shape, gpu: str) -> tu
         checkpointing=recipe.optimization.gradient_checkpointing,
         offload=ray and cluster.deepspeed.offload != "none",
         forwards=1 + reference,
+        epochs=algorithm.epochs,
     )
     room = learner_room(shape, training, ranks)
     lines = [
-        ("model", f"{shape.parameters:,} parameters"),
         ("a rank", f"{room.total / 1e9:.1f} GB of {machine.memory / 1e9:.0f} on {gpu} ({ranks} ranks, ZeRO {training.zero}): "
-                   + _parts(room)),
+                   + str(room)),
     ]  # fmt: skip
     own = "values" in algorithm.needs and (recipe.optimization.critic or CriticSettings()).trunk == "own"
     critic = critic_room(recipe, shape, training, ranks) if own else None
     faults = []
     if critic is not None:
-        more = f"{critic.total / 1e9:.1f} GB more: {_parts(critic)}"
-        lines.append(("critic", f"{more}; its time is not in the estimate"))
+        more = f"{critic.total / 1e9:.1f} GB more: {critic}"
+        lines.append(("critic", more))
         if room.total + critic.total > machine.memory:
             faults.append(
                 f"a rank needs {(room.total + critic.total) / 1e9:.0f} GB with its critic, and a {gpu} has "
@@ -285,7 +296,12 @@ def estimate(recipe: Recipe, algorithm: Algorithm, shape: Shape, gpu: str) -> tu
                 "more memory"
             )
     elif own:
-        lines.append(("critic", "of a shape that is not known here; its memory comes on top"))
+        lines.append(("critic", "of a shape that is not known here; its memory and time come on top"))
+    if not ray and room.total > machine.memory and critic is None:
+        faults.append(
+            f"the learner needs {room.total / 1e9:.0f} GB of a {gpu}, which has {machine.memory / 1e9:.0f}: take placement=ray "
+            "with several ranks and ZeRO 3, or a smaller model"
+        )
     share = cluster.engine.gpu_memory_utilization
     if ray and cluster.colocate:
         kept = room.reserve + sum(one.states + one.gradients for one in (room, critic) if one is not None)
@@ -298,7 +314,7 @@ def estimate(recipe: Recipe, algorithm: Algorithm, shape: Shape, gpu: str) -> tu
         share = min(
             1.0, share + (room.states + room.reserve) / machine.memory
         )  # of both: `rates_of` takes the rank's off
-    if not ray or not recipe.trainer.steps:
+    if not ray:
         return lines, faults
     work = _workload(recipe, algorithm)
     site = Site(shape, machine, work, training=training, slots=cluster.engine.max_num_seqs, share=share)
@@ -307,9 +323,10 @@ def estimate(recipe: Recipe, algorithm: Algorithm, shape: Shape, gpu: str) -> tu
         plan = predict(site, split, recipe.max_staleness)
     except DoesNotFit as fault:
         return lines, [*faults, str(fault)]
-    hours = plan.gpu_hours(recipe.trainer.steps)
-    taken = (
-        f"{plan.simulated.step:.0f} s a step on {split.gpus} x {gpu} (engines {split}), {hours:,.0f} GPU hours for RL"
-    )
+    beside = critic_seconds(recipe, shape, site, ranks) if critic is not None else 0.0
+    step = plan.simulated.step + beside  # with `max_staleness` part of it may pass while the learner waits
+    hours = split.gpus * step * recipe.trainer.steps / 3600
+    of_critic = f", {beside:.0f} s of it the critic's" if beside else ""
+    taken = f"{step:.0f} s a step{of_critic} on {split.gpus} x {gpu} (engines {split}), {hours:,.0f} GPU hours for RL"
     assumed = f"prompts of {work.prompt} and responses of {work.lengths.mean:.0f} tokens on the mean"
     return [*lines, ("estimate", f"{taken}; assumes {assumed}, see docs/scaling.md")], faults

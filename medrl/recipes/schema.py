@@ -16,6 +16,7 @@ from medrl.trainers.sft import SFTSettings
 
 CLINIC = "clinic"
 PATIENTS = "patients"
+GENERATED = (CLINIC, PATIENTS)  # no file and no id
 
 
 @dataclass(frozen=True)
@@ -149,7 +150,7 @@ def _unread_by_the_clinic(source: ProblemSource | DemonstrationSource, names: Se
     The other way round is no fault, so that a recipe of the clinic can be pointed at a file by `source` alone.
     """
     defaults = {knob.name: knob.default for knob in fields(source)}
-    found = [name for name in names if source.source in (CLINIC, PATIENTS) and getattr(source, name) != defaults[name]]
+    found = [name for name in names if source.source in GENERATED and getattr(source, name) != defaults[name]]
     return [f"`{name}` has no effect on the clinic; leave it out" for name in found]
 
 
