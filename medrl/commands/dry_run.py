@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from medrl.algorithms import Algorithm
-from medrl.learners.base import CriticSettings
 from medrl.commands.dry_run_sft import sft_arithmetic, sft_estimate
+from medrl.learners.base import CriticSettings
 from medrl.recipes import Recipe
 from medrl.recipes.awaited import Awaited
 from medrl.recipes.load import read_algorithm
@@ -147,11 +147,7 @@ def where(name: str, data: bool, awaited: Awaited | None = None) -> str:
         return "here"
     if awaited is not None and name in awaited:
         return "awaited"
-    if (
-        name.count("/") != 1
-        or name.startswith((".", "/", "~"))
-        or Path(name).suffix in FILES
-    ):
+    if name.count("/") != 1 or name.startswith((".", "/", "~")) or Path(name).suffix in FILES:
         return "missing"
     from huggingface_hub import HfApi, constants
     from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError
@@ -299,8 +295,8 @@ def estimate(recipe: Recipe, algorithm: Algorithm, shape: Shape, gpu: str) -> tu
         lines.append(("critic", "of a shape that is not known here; its memory and time come on top"))
     if not ray and room.total > machine.memory and critic is None:
         faults.append(
-            f"the learner needs {room.total / 1e9:.0f} GB of a {gpu}, which has {machine.memory / 1e9:.0f}: take placement=ray "
-            "with several ranks and ZeRO 3, or a smaller model"
+            f"the learner needs {room.total / 1e9:.0f} GB of a {gpu}, which has {machine.memory / 1e9:.0f}: take "
+            "placement=ray with several ranks and ZeRO 3, or a smaller model"
         )
     share = cluster.engine.gpu_memory_utilization
     if ray and cluster.colocate:

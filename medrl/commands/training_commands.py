@@ -7,7 +7,6 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from medrl.commands.terminal import Commands, console_of, policy_path, write_json
 from medrl.errors import DataError

@@ -153,9 +153,7 @@ class TorchLearner:
             metrics["loss"] += loss.policy.item()
             for name, value in loss.parts.items():
                 metrics[name] = metrics.get(name, 0.0) + value.item()
-        metrics["grad_norm"] = torch.nn.utils.clip_grad_norm_(
-            self.masters.values(), self.settings.max_grad_norm
-        ).item()
+        metrics["grad_norm"] = torch.nn.utils.clip_grad_norm_(self.masters.values(), self.settings.max_grad_norm).item()
         if critic is not None:
             metrics |= {"critic_grad_norm": critic.clip_gradient(), "critic_alone": float(critic.alone)}
         self._must_be_finite(metrics)

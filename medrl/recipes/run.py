@@ -114,7 +114,12 @@ def _run(recipe: Recipe, parts: Parts, policy: Policy | None, run: RunFolder, co
         policy = _tuned_policy(recipe, parts, policy, run, console, trackers)
         if recipe.placement == "ray" and not recipe.trainer.steps and not parts.held_out:  # nothing to ask of engines
             run.write_summary(
-                {"name": recipe.name, "steps": 0, "parameters": policy.parameters, "time/run": time.perf_counter() - started}
+                {
+                    "name": recipe.name,
+                    "steps": 0,
+                    "parameters": policy.parameters,
+                    "time/run": time.perf_counter() - started,
+                }
             )
             console.say(f"run folder: {_short(run.path)}")
             return Outcome(run.path, None, None, 0)

@@ -44,7 +44,9 @@ class Training:
 
     def __post_init__(self) -> None:
         faults = out_of_range(
-            self, above_0=("microbatch_tokens", "epochs"), from_0=("optimizer_bytes", "gradient_bytes", "forwards", "reserve")
+            self,
+            above_0=("microbatch_tokens", "epochs"),
+            from_0=("optimizer_bytes", "gradient_bytes", "forwards", "reserve"),
         )
         if self.zero not in (0, 1, 2, 3):
             faults.append(f"zero is {self.zero}; the stages are 0 to 3")

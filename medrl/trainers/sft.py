@@ -113,8 +113,7 @@ def fine_tune(
 def _trl_settings(policy: Policy, settings: SFTSettings, seed: int, checkpoints: Path | None) -> dict[str, Any]:
     """Our knobs by TRL's names."""
     return dict(
-        **settings.arguments(policy.model, seed=seed)
-        | {"save_strategy": "steps" if checkpoints else "no"},
+        **settings.arguments(policy.model, seed=seed) | {"save_strategy": "steps" if checkpoints else "no"},
         max_length=None,
         completion_only_loss=settings.loss_on == "last",
         assistant_only_loss=settings.loss_on == "assistant",

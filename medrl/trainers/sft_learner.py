@@ -160,7 +160,9 @@ def tokens_of(policy: Policy, one: "Demonstration", loss_on: LossOn) -> Tokens:
     """Ids of a demonstration and which of them are learnt, as TRL has them."""
     messages = plain(one.messages)
     if any(not isinstance(message["content"], str) for message in messages):
-        raise DataError(f"demonstration {one.id!r} has images, which ranks do not learn from; set placement=local for SFT")
+        raise DataError(
+            f"demonstration {one.id!r} has images, which ranks do not learn from; set placement=local for SFT"
+        )
     if loss_on == "assistant":
         return assistant_mask(policy, messages)
     render = policy.tokenizer.apply_chat_template
