@@ -10,9 +10,7 @@ PUBLISHED = {
     "FreedomIntelligence/medical-o1-reasoning-SFT": 20_000,
     "FreedomIntelligence/HuatuoGPT-sft-data-v1": 226_042,
 }
-MEAN_TOKENS = (
-    1000  # of a demonstration; assumed: o1's chains have 712 in the mean (arXiv 2412.18925, table 2), without the rest
-)
+MEAN_TOKENS = 1000  # of a demonstration; assumed: o1's chains alone have 712 in the mean (arXiv 2412.18925, table 2)
 
 
 def sft_arithmetic(recipe: Recipe) -> list[tuple[str, str]]:

@@ -1,4 +1,4 @@
-"""float32 selves of weights in fewer bits, which AdamW moves in their place: an update of 1e-6 would round away in bfloat16."""
+"""float32 selves of weights in fewer bits, which AdamW moves: in bfloat16 an update of 1e-6 would round away."""
 
 from collections.abc import Iterable, Mapping
 

@@ -268,8 +268,7 @@ class TorchLearner:
         )
         for name, weight in trainable.parameters(self.model).items():
             if (master := self.masters[name]) is not weight:
-                kept = f"{name}/master"
-                master.data.copy_(saved[kept] if kept in saved else weight)
+                master.data.copy_(saved.get(f"{name}/master", weight))
         put_moments(self.optimizer, state)
         self.updates = saved.updates
         if self.critic is not None and critic is not None:

@@ -288,8 +288,9 @@ class Recipe:
             faults += _not_on_ray(self.cluster, self.max_staleness)
             if self.policy.dtype != "float32" and not self.cluster.deepspeed.bf16:
                 faults.append(
-                    f"cluster.deepspeed.bf16 is off and policy.dtype is {self.policy.dtype}: ranks would keep no float32 weights "
-                    "in checkpoints and add gradients up in 16 bits; set cluster.deepspeed.bf16=true, or policy.dtype=float32"
+                    f"cluster.deepspeed.bf16 is off and policy.dtype is {self.policy.dtype}: ranks would keep no "
+                    "float32 weights in checkpoints and add gradients up in 16 bits; set cluster.deepspeed.bf16=true, or "
+                    "policy.dtype=float32"
                 )
         faults += _unfit_transfer(self.placement, self.cluster, self.optimization.lora is not None)
         if self.policy.path is None and self.policy.new is None:

@@ -1,4 +1,4 @@
-"""SFT of a run with `placement: ray`: on the DeepSpeed ranks of `cluster.learners`, which end before reinforcement learning starts."""
+"""SFT of a run with `placement: ray`: on the DeepSpeed ranks of `cluster.learners`, which end with it."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace

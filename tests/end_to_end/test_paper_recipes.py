@@ -36,7 +36,9 @@ def config(vocabulary: int, **more: object) -> LlamaConfig:
 @pytest.mark.slow
 @pytest.mark.engine
 def test_huatuogpt_o1_8b_with_small_llamas(tmp_path: Path) -> None:
-    """SFT on two ranks, then ten steps of PPO by a vLLM engine and two ranks, with a value model of its own and the published verifier's layout and threshold."""
+    """SFT on two ranks, then ten steps of PPO by a vLLM engine and two ranks: with a value
+    model of its own and the published verifier's layout and threshold.
+    """
     problems = generate_problems(split="train", count=96, kinds=("term",), languages=("en",), diseases=8)
     shown = generate_demonstrations(problems[:48], chain="complex")  # the other half is asked in RL
     texts = [p.question for p in problems] + [str(d.messages[-1]["content"]) for d in shown]
@@ -123,8 +125,9 @@ def test_huatuogpt_with_small_blooms(tmp_path: Path) -> None:
     ppo = load_recipe(
         EXAMPLES / "huatuogpt" / "paper" / "ppo.yaml",
         [f"policy.path={outcome.folder / 'sft'}", f"problems.source={tmp_path / 'prompts.jsonl'}",
-         f"reward.then.model={tmp_path / 'reward'}", "reward.then.mean=0", "reward.then.std=1", "placement=local", "trainer.steps=10",
-         "trainer.problems_per_step=4", "sampling.max_tokens=16", f"folder={tmp_path / 'ppo'}", "threads=1"],
+         f"reward.then.model={tmp_path / 'reward'}", "reward.then.mean=0", "reward.then.std=1", "placement=local",
+         "trainer.steps=10", "trainer.problems_per_step=4", "sampling.max_tokens=16", "threads=1",
+         f"folder={tmp_path / 'ppo'}"],
     )  # fmt: skip
     assert (ppo.optimization.last_layers, ppo.policy.dtype) == (2, "bfloat16")
     outcome = run_recipe(ppo, RunConsole(quiet=True))
