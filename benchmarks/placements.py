@@ -1,6 +1,6 @@
 """Does a run on a Ray cluster compute what a run in one process computes, and does it learn as much?
 
-    python benchmarks/placements.py [--steps 20] [--seeds 0 1 2] [--train 40] [--json OUT]           about half an hour, two cores
+    python benchmarks/placements.py [--steps 20] [--seeds 0 1 2] [--train 40] [--json OUT]      about half an hour, two cores
 
 First the numbers. A run with `placement: ray` (one vLLM engine, two DeepSpeed ranks, ZeRO-3, k = 0) records its rollouts; a
 run with `placement: local` is given the very same ones. `max_loss_difference` is the largest difference of a step's loss

@@ -2,8 +2,8 @@
 
     python benchmarks/soak.py [--placement local|ray] [--steps 1000] [--warmup 250] [--problems 400] [--json FILE]
 
-Some fifteen minutes. A run of examples/huatuogpt_o1/tiny.yaml (smaller steps, few problems, of which verifiers remember what they
-read) goes on for `--warmup` and then `--steps` steps, evaluations and checkpoints among them. Once a second the resident
+Some fifteen minutes. A run of examples/huatuogpt_o1/tiny.yaml (smaller steps, few problems, of which verifiers remember what
+they read) goes on for `--warmup` and then `--steps` steps, evaluations and checkpoints among them. Once a second the resident
 memory of the run's process is read, and with `ray` that of all engine and learner processes too. The slope after the warm-up
 is the median of those of all pairs of readings (Theil and Sen), which single peaks do not move. Over 200 steps it says
 nothing: evaluations and the allocator move the readings by 10 MiB, which carried to two hours is half of the memory.

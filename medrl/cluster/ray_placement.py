@@ -53,7 +53,7 @@ class RayPlacement:
             EngineFailed, LearnerLost: One of them does not start.
         """
         settings = settings or ClusterSettings()
-        source, optimization = _absolute(source), _absolute_critic(optimization)
+        source, optimization = absolute(source), _absolute_critic(optimization)
         self.settings, self._rewards, self._stack = settings, list[RayRewards](), ExitStack()
         self.concurrent = not settings.colocate
         self.learner_restarts, self._turning = 0, 0.0
@@ -136,7 +136,7 @@ class RayPlacement:
         self._stack.close()
 
 
-def _absolute(source: PolicySpec) -> PolicySpec:
+def absolute(source: PolicySpec) -> PolicySpec:
     """Actors have other working folders than the driver."""
     known = source.path is not None and os.path.isdir(source.path)
     return replace(source, path=str(Path(str(source.path)).resolve())) if known else source

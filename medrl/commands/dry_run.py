@@ -6,18 +6,19 @@ memory and what the run would take on GPUs, by the model of `medrl.sizing`. Noth
 
 import math
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any
 
 from medrl.algorithms import Algorithm
+from medrl.commands.dry_run_names import Hub, Named, references, where
+from medrl.commands.dry_run_sft import sft_arithmetic, sft_estimate
 from medrl.errors import UnsupportedModel
 from medrl.learners.base import CriticSettings
 from medrl.learners.trainable import check_trainable
 from medrl.recipes import Recipe
+from medrl.recipes.awaited import Awaited
 from medrl.recipes.load import read_algorithm
-from medrl.recipes.schema import CLINIC, PATIENTS
+from medrl.recipes.schema import GENERATED
 from medrl.sizing import (
     SHAPES,
     DoesNotFit,
@@ -28,30 +29,13 @@ from medrl.sizing import (
     Split,
     Training,
     Workload,
+    learner_rates,
     learner_room,
     machine_of,
     predict,
 )  # fmt: skip
 
-GENERATED = (CLINIC, PATIENTS)  # no file and no id
-FILES = (".jsonl", ".json", ".csv", ".parquet")
-PARTS = ("weights", "gradients", "optimizer", "reference", "activations", "reserve")
 MEAN_LENGTH = 0.4  # of the longest response; assumed, since nobody has sampled yet
-
-
-@dataclass(frozen=True)
-class Named:
-    """Something that a recipe names and does not hold.
-
-    Attributes:
-        knob: Where.
-        name: Folder, file or hub id.
-        state: "here", "in the cache", "on the hub", "not reached" or "missing".
-    """
-
-    knob: str
-    name: str
-    state: str
 
 
 @dataclass(frozen=True)
@@ -69,119 +53,66 @@ class DryRun:
     faults: tuple[str, ...]
 
 
-def dry_run(recipe: Recipe, gpu: str = "H100", tell: Callable[[str], None] = lambda line: None) -> DryRun:
+def dry_run(
+    recipe: Recipe,
+    gpu: str = "H100",
+    awaited: Awaited | None = None,
+    tell: Callable[[str], None] = lambda line: None,
+) -> DryRun:
     """Look at a recipe that is sound (`load_recipe` found no fault).
 
     Args:
         recipe: The recipe.
         gpu: For which GPUs memory and hours are estimated; see `medrl.sizing.MACHINES`.
+        awaited: What other recipes are to write before this one runs.
         tell: Told what the hub is asked for, before it is: an answer may take its time.
     """
-    hub = Hub(tell)
-    names = tuple(Named(knob, name, where(name, data="source" in knob, hub=hub)) for knob, name in references(recipe))
+    hub, awaited = Hub(tell), awaited or Awaited()
+    names = tuple(
+        Named(knob, name, where(name, data="source" in knob, awaited=awaited, hub=hub))
+        for knob, name in references(recipe)
+    )
     faults = [f"{one.knob}: there is no {one.name}" for one in names if one.state == "missing"]
     algorithm, _ = read_algorithm(recipe.algorithm)
     assert algorithm is not None
+    lines = arithmetic(recipe, algorithm)
+    recipe = _from_bases(recipe, awaited)
     faults += untrainable(recipe)
-    lines = [("algorithm", algorithm.kind), *arithmetic(recipe, algorithm)]
     shape = shape_of_policy(recipe)
     if shape is None:
         lines.append(
             ("model", f"{recipe.policy.path}: its shape is not known here, so memory and hours are not estimated")
         )
     else:
-        found, more = estimate(recipe, algorithm, shape, gpu)
-        lines += found
-        faults += more
+        lines.append(("model", f"{shape.parameters:,} parameters"))
+        stages = [sft_estimate(recipe, shape, gpu)]
+        if recipe.trainer.steps:
+            stages.append(estimate(recipe, algorithm, shape, gpu))
+        for found, more in stages:
+            lines += found
+            faults += more
     return DryRun(names, tuple(lines), tuple(faults))
 
 
-def references(recipe: Recipe) -> Iterator[tuple[str, str]]:
-    """Every folder, file or hub id, with the knob that names it."""
-    if recipe.policy.path is not None:
-        yield "policy.path", recipe.policy.path
-    critic = recipe.optimization.critic
-    if critic is not None and critic.path is not None:
-        yield "optimization.critic.path", critic.path
-    sections = {"problems": recipe.problems, "held_out": recipe.held_out, "demonstrations": recipe.demonstrations}
-    for name, section in sections.items():
-        if section is not None and section.source not in GENERATED:
-            yield f"{name}.source", section.source
-    yield from _models(recipe.reward, "reward")
-
-
-def _models(config: Any, path: str) -> Iterator[tuple[str, str]]:
-    """Models that a reward's nodes read: the knob `model` of any node."""
-    if isinstance(config, Mapping):
-        for key, value in config.items():
-            if key == "model" and isinstance(value, str) and config.get("type") not in ("openai", "cached"):
-                yield f"{path}.model", value
-            elif key == "preset" and value == "huatuo_o1" and "model" not in config:
-                from medrl.verifiers.classifier import PRESETS
-
-                yield f"{path}.preset", str(PRESETS[value]["model"])
-            else:
-                yield from _models(value, f"{path}.{key}")
-    elif isinstance(config, Sequence) and not isinstance(config, str):
-        for number, value in enumerate(config):
-            yield from _models(value, f"{path}[{number}]")
-
-
-class Hub:
-    """The hub as one look at a recipe asks it: not again once it did not answer."""
-
-    def __init__(self, tell: Callable[[str], None] = lambda line: None) -> None:
-        self.tell, self.silent = tell, False
-
-    def state(self, name: str, kind: str) -> str:
-        """The state of an id (see `Named`), after some seconds at most."""
-        from huggingface_hub import HfApi, constants
-        from huggingface_hub.errors import HfHubHTTPError, HFValidationError, RepositoryNotFoundError
-
-        if constants.HF_HUB_OFFLINE or self.silent:
-            return "not reached"
-        self.tell(f"asking the hub for the {kind} {name} ...")
-        try:
-            HfApi().repo_info(name, repo_type=kind, timeout=10)
-        except (RepositoryNotFoundError, HFValidationError):
-            return "missing"
-        except HfHubHTTPError:  # a gate, a proxy's page: none of it says that the id is wrong
-            return "not reached"
-        except Exception as error:  # no network
-            self.silent = True
-            self.tell(f"the hub does not answer ({type(error).__name__}); it is not asked again")
-            return "not reached"
-        return "on the hub"
-
-
-def where(name: str, *, data: bool, hub: Hub | None = None) -> str:
-    """Whether a folder, file or hub id can be had; the hub is asked unless it is switched off."""
-    if Path(name).expanduser().exists():
-        return "here"
-    if (
-        name.count("/") != 1
-        or name.startswith((".", "/", "~"))
-        or Path(name).suffix in (".jsonl", ".json", ".csv", ".parquet")
-    ):
-        return "missing"
-    from huggingface_hub import constants
-
-    kind = "dataset" if data else "model"
-    if (Path(constants.HF_HUB_CACHE) / f"{kind}s--{name.replace('/', '--')}").is_dir():
-        return "in the cache"
-    return (hub or Hub()).state(name, kind)
+def _from_bases(recipe: Recipe, awaited: Awaited) -> Recipe:
+    """The recipe with models that are not there yet by what they will have been trained from: of the same shape."""
+    policy, optimization = recipe.policy, recipe.optimization
+    if policy.path is not None:
+        policy = replace(policy, path=awaited.base(policy.path))
+    if optimization.critic is not None and optimization.critic.path is not None:
+        critic = replace(optimization.critic, path=awaited.base(optimization.critic.path))
+        optimization = replace(optimization, critic=critic)
+    return replace(recipe, policy=policy, optimization=optimization)
 
 
 def arithmetic(recipe: Recipe, algorithm: Algorithm) -> list[tuple[str, str]]:
     """Batches and steps."""
-    trainer, lines = recipe.trainer, []
-    if recipe.sft is not None and recipe.demonstrations is not None:
-        sft, shown = recipe.sft, recipe.demonstrations
-        count = shown.count if shown.source in GENERATED else shown.limit
-        updates = f"{math.ceil(sft.epochs * math.ceil(count / sft.batch_size)):,} updates of" if count else "updates of"
-        lines.append(("SFT", f"{sft.epochs:g} epochs, {updates} {sft.batch_size} demonstrations, lr {sft.lr:g}"))
+    trainer, lines = recipe.trainer, sft_arithmetic(recipe)
+    if not trainer.steps:
+        return [*lines, ("the run", "no step of reinforcement learning")]
     rollouts = trainer.problems_per_step * trainer.rollouts_per_problem
     passes = algorithm.epochs * algorithm.minibatches
+    lines.append(("algorithm", algorithm.kind))
     lines.append(
         ("a step", f"{trainer.problems_per_step} problems x {trainer.rollouts_per_problem} rollouts = {rollouts:,} rollouts; "
                    f"{passes} updates of {math.ceil(rollouts / algorithm.minibatches):,} rollouts")
@@ -218,12 +149,14 @@ def shape_at(path: str, revision: str | None = None) -> Shape | None:
     try:
         config = AutoConfig.from_pretrained(path, revision=revision, local_files_only=True)
         heads = int(config.num_attention_heads)
+        bloom = config.model_type == "bloom"  # names no width of its feed-forward
         return Shape(
             int(config.hidden_size), int(config.num_hidden_layers), heads,
-            int(getattr(config, "num_key_value_heads", None) or heads), int(config.intermediate_size),
-            int(config.vocab_size), tied=bool(getattr(config, "tie_word_embeddings", False)),
+            int(getattr(config, "num_key_value_heads", None) or heads),
+            4 * int(config.hidden_size) if bloom else int(config.intermediate_size),
+            int(config.vocab_size), tied=bloom or bool(getattr(config, "tie_word_embeddings", False)),
             qkv_bias=config.model_type == "qwen2",
-            head_dim=int(getattr(config, "head_dim", None) or config.hidden_size // heads),
+            head_dim=int(getattr(config, "head_dim", None) or config.hidden_size // heads), bloom=bloom,
         )  # fmt: skip
     except (OSError, ValueError, AttributeError, TypeError):
         return known
@@ -255,15 +188,24 @@ def untrainable(recipe: Recipe) -> list[str]:
     return []
 
 
-def critic_room(recipe: Recipe, policy: Shape, training: Training, ranks: int) -> Room | None:
-    """What a rank needs for a critic of its own trunk, shared out as the policy is; None where its shape is unknown."""
+def critic_shape(recipe: Recipe, policy: Shape) -> Shape | None:
+    """Of a critic with a trunk of its own; None where it is unknown."""
     path = (recipe.optimization.critic or CriticSettings()).path
-    shape = policy if path is None else shape_at(path)
+    return policy if path is None else shape_at(path)
+
+
+def critic_room(recipe: Recipe, policy: Shape, training: Training, ranks: int) -> Room | None:
+    """What a rank needs for it, shared out as the policy is."""
+    shape = critic_shape(recipe, policy)
     return None if shape is None else learner_room(shape, replace(training, forwards=0, reserve=0.0), ranks)
 
 
-def _parts(room: Room) -> str:
-    return ", ".join(f"{part} {getattr(room, part) / 1e9:.1f}" for part in PARTS if getattr(room, part))
+def critic_seconds(recipe: Recipe, policy: Shape, site: Site, ranks: int) -> float:
+    """What its values and updates take in a step, before and between the policy's on the same ranks."""
+    shape, work = critic_shape(recipe, policy), site.workload
+    assert shape is not None
+    rates = learner_rates(shape, site.machine, site.achieved, replace(site.training, forwards=1), ranks)
+    return rates.seconds(work.rows(work.draw(0, recipe.seed))) + (work.minibatches - 1) * rates.update
 
 
 def _workload(recipe: Recipe, algorithm: Algorithm) -> Workload:
@@ -293,6 +235,7 @@ def training_of(recipe: Recipe, algorithm: Algorithm) -> tuple[Training, int]:
         checkpointing=recipe.optimization.gradient_checkpointing,
         offload=ray and cluster.deepspeed.offload != "none",
         forwards=1 + ("ref_logprobs" in algorithm.needs),
+        epochs=algorithm.epochs,
     )
     return training, cluster.learners.ranks if ray else 1
 
@@ -332,16 +275,15 @@ def estimate(recipe: Recipe, algorithm: Algorithm, shape: Shape, gpu: str) -> tu
     training, ranks = training_of(recipe, algorithm)
     room = learner_room(shape, training, ranks)
     lines = [
-        ("model", f"{shape.parameters:,} parameters"),
         ("a rank", f"{room.total / 1e9:.1f} GB of {machine.memory / 1e9:.0f} on {gpu} ({ranks} ranks, ZeRO {training.zero}): "
-                   + _parts(room)),
+                   + str(room)),
     ]  # fmt: skip
     own = own_critic(recipe, algorithm)
     critic = critic_room(recipe, shape, training, ranks) if own else None
     faults = []
     if critic is not None:
-        more = f"{critic.total / 1e9:.1f} GB more: {_parts(critic)}"
-        lines.append(("critic", f"{more}; its time is not in the estimate"))
+        more = f"{critic.total / 1e9:.1f} GB more: {critic}"
+        lines.append(("critic", more))
         if room.total + critic.total > machine.memory:
             faults.append(
                 f"a rank needs {(room.total + critic.total) / 1e9:.0f} GB with its critic, and a {gpu} has "
@@ -349,7 +291,12 @@ def estimate(recipe: Recipe, algorithm: Algorithm, shape: Shape, gpu: str) -> tu
                 "more memory"
             )
     elif own:
-        lines.append(("critic", "of a shape that is not known here; its memory comes on top"))
+        lines.append(("critic", "of a shape that is not known here; its memory and time come on top"))
+    if not ray and room.total > machine.memory and critic is None:
+        faults.append(
+            f"the learner needs {room.total / 1e9:.0f} GB of a {gpu}, which has {machine.memory / 1e9:.0f}: take "
+            "placement=ray with several ranks and ZeRO 3, or a smaller model"
+        )
     share = cluster.engine.gpu_memory_utilization
     if ray and cluster.colocate:
         kept = room.reserve + sum(one.states + one.gradients for one in (room, critic) if one is not None)
@@ -362,7 +309,7 @@ def estimate(recipe: Recipe, algorithm: Algorithm, shape: Shape, gpu: str) -> tu
         share = min(
             1.0, share + (room.states + room.reserve) / machine.memory
         )  # of both: `rates_of` takes the rank's off
-    if not ray or not recipe.trainer.steps:
+    if not ray:
         return lines, faults
     work = _workload(recipe, algorithm)
     site = Site(shape, machine, work, training=training, slots=cluster.engine.max_num_seqs, share=share)
@@ -371,9 +318,10 @@ def estimate(recipe: Recipe, algorithm: Algorithm, shape: Shape, gpu: str) -> tu
         plan = predict(site, split, recipe.max_staleness)
     except DoesNotFit as fault:
         return lines, [*faults, str(fault)]
-    hours = plan.gpu_hours(recipe.trainer.steps)
-    taken = (
-        f"{plan.simulated.step:.0f} s a step on {split.gpus} x {gpu} (engines {split}), {hours:,.0f} GPU hours for RL"
-    )
+    beside = critic_seconds(recipe, shape, site, ranks) if critic is not None else 0.0
+    step = plan.simulated.step + beside  # with `max_staleness` part of it may pass while the learner waits
+    hours = split.gpus * step * recipe.trainer.steps / 3600
+    of_critic = f", {beside:.0f} s of it the critic's" if beside else ""
+    taken = f"{step:.0f} s a step{of_critic} on {split.gpus} x {gpu} (engines {split}), {hours:,.0f} GPU hours for RL"
     assumed = f"prompts of {work.prompt} and responses of {work.lengths.mean:.0f} tokens on the mean"
     return [*lines, ("estimate", f"{taken}; assumes {assumed}, see docs/scaling.md")], faults

@@ -16,9 +16,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from medrl.commands.dry_run import GENERATED, dry_run, gpus_needed, memory_needed, where
+from medrl.commands.dry_run import dry_run, gpus_needed, memory_needed
+from medrl.commands.dry_run_names import where
 from medrl.errors import RecipeError, StageFailed
 from medrl.recipes import Recipe
+from medrl.recipes.schema import GENERATED
 from medrl.recipes.stages import Stage, Stages
 from medrl.recipes.steps import Step
 from medrl.recipes.tree import override_knob, read_tree

@@ -5,8 +5,8 @@ What is heavy is imported when a command needs it.
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from medrl.commands.terminal import Commands, console_of, policy_path, write_json
 from medrl.errors import DataError
@@ -76,19 +76,23 @@ def add(commands: Commands) -> None:
 def train(options: argparse.Namespace) -> int:
     from medrl.recipes import load_recipe
 
-    recipe = load_recipe(options.recipe, options.overrides)
     if options.dry_run:
-        return _dry_run(recipe, options.gpu)
+        return _dry_run(options.recipe, options.overrides, options.gpu)
+    recipe = load_recipe(options.recipe, options.overrides)
     from medrl.recipes.run import run_recipe
 
     run_recipe(recipe)
     return 0
 
 
-def _dry_run(recipe: Any, gpu: str) -> int:
+def _dry_run(file: str, overrides: Sequence[str], gpu: str) -> int:
     from medrl.commands.dry_run import dry_run
+    from medrl.recipes import load_recipe
+    from medrl.recipes.awaited import Awaited
 
-    found = dry_run(recipe, gpu, tell=lambda line: print(line, file=sys.stderr, flush=True))
+    awaited = Awaited(file)
+    recipe = load_recipe(file, overrides, excused=awaited.excuses)
+    found = dry_run(recipe, gpu, awaited, tell=lambda line: print(line, file=sys.stderr, flush=True))
     lines = [(one.knob, f"{one.name}: {one.state}") for one in found.names] + list(found.lines)
     width = max(len(title) for title, _ in lines)
     print(f"{recipe.name}: the recipe is sound; nothing was run")

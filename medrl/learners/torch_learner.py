@@ -22,6 +22,7 @@ from medrl.learners.checkpoint import Row
 from medrl.learners.critic import Critic
 from medrl.learners.efficiency import measured_flops
 from medrl.learners.logprobs import backbone_and_head, response_logprobs, response_outputs, trained_states
+from medrl.learners.masters import masters_of, round_to
 from medrl.learners.microbatches import bundles, microbatches, minibatches, shared_tokens
 from medrl.learners.moments import moment_rows, moments_of, put_moments
 from medrl.learners.trees import can_share, planted
@@ -34,7 +35,7 @@ CPU_TOKENS = 2048  # for each thread: a CPU is fastest while the activations of 
 
 
 class TorchLearner:
-    """AdamW over a policy's parameters."""
+    """AdamW over a policy's parameters, in float32 whatever type they have."""
 
     ranks = 1
 
@@ -48,8 +49,9 @@ class TorchLearner:
         """
         self._bind(policy, settings)
         self.reference = (self.model if settings.lora else trainable.frozen_copy(self.model)) if reference else None
+        self.masters = masters_of(trainable.parameters(self.model))
         self.optimizer = torch.optim.AdamW(
-            trainable.parameters(self.model).values(),
+            self.masters.values(),
             lr=settings.lr,
             betas=settings.betas,
             weight_decay=settings.weight_decay,
@@ -151,9 +153,7 @@ class TorchLearner:
             metrics["loss"] += loss.policy.item()
             for name, value in loss.parts.items():
                 metrics[name] = metrics.get(name, 0.0) + value.item()
-        metrics["grad_norm"] = torch.nn.utils.clip_grad_norm_(
-            trainable.parameters(self.model).values(), self.settings.max_grad_norm
-        ).item()
+        metrics["grad_norm"] = torch.nn.utils.clip_grad_norm_(self.masters.values(), self.settings.max_grad_norm).item()
         if critic is not None:
             metrics |= {"critic_grad_norm": critic.clip_gradient(), "critic_alone": float(critic.alone)}
         self._must_be_finite(metrics)
@@ -163,6 +163,7 @@ class TorchLearner:
             for group in self.optimizer.param_groups:
                 group["lr"] = metrics["lr"]
             self.optimizer.step()
+            round_to(trainable.parameters(self.model).values(), self.masters.values())
             self.updates += 1
         if critic is not None:
             critic.step()
@@ -265,6 +266,9 @@ class TorchLearner:
         trainable.assign(
             self.model, {**weights, **{trainable.saved_name(name): saved[f"{name}/master"] for name in saved.masters}}
         )
+        for name, weight in trainable.parameters(self.model).items():
+            if (master := self.masters[name]) is not weight:
+                master.data.copy_(saved.get(f"{name}/master", weight))
         put_moments(self.optimizer, state)
         self.updates = saved.updates
         if self.critic is not None and critic is not None:
@@ -277,7 +281,9 @@ class TorchLearner:
         return (trainable.whole_weights if kind == "full" else trainable.adapter_weights)(self.model)
 
     def _moment_rows(self) -> Iterator[Row]:
-        return moment_rows(self.optimizer, trainable.parameters(self.model))
+        yield from moment_rows(self.optimizer, self.masters)
+        weights = trainable.parameters(self.model)
+        yield from ((f"{name}/master", one) for name, one in self.masters.items() if one is not weights[name])
 
     def _write(self, rows: Iterator[Row], write: Callable[[Iterator[Row]], None]) -> None:
         write(rows)
@@ -315,7 +321,9 @@ class TorchLearner:
     def _weights_here(self) -> list[Tensor]:
         """All that an update changes in this process, moments apart."""
         critic = [] if self.critic is None else self.critic.weights().values()
-        return [*trainable.parameters(self.model).values(), *critic]
+        weights = trainable.parameters(self.model)
+        masters = [one for name, one in self.masters.items() if one is not weights[name]]
+        return [*weights.values(), *masters, *critic]
 
     def _adams(self) -> list[torch.optim.Optimizer]:
         return [self.optimizer] if self.critic is None else [self.optimizer, self.critic.optimizer]

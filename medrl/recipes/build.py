@@ -155,9 +155,7 @@ def start_policy(recipe: Recipe, problems: Sequence[Problem], demonstrations: Se
     """The policy before any training: loaded, or made from scratch with a tokenizer of the training texts."""
     if recipe.policy.new is None:
         assert recipe.policy.path is not None
-        return Policy.load(
-            recipe.policy.path, recipe.policy, weights=recipe.placement == "local" or recipe.sft is not None
-        )
+        return Policy.load(recipe.policy.path, recipe.policy, weights=recipe.placement == "local")
     texts = [p.question for p in problems] + [str(m["content"]) for d in demonstrations for m in d.messages]
     seed = seed_of(recipe.seed, "weights")
     policy = Policy.new(texts, recipe.policy.new, seed, recipe.policy.chat_format)

@@ -2,7 +2,7 @@
 
 import copy
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,9 @@ from medrl.recipes.schema import Recipe
 from medrl.recipes.tree import override_knob, read_tree, yaml_text
 
 
-def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
+def load_recipe(
+    path: str | Path, overrides: Sequence[str] = (), *, excused: Callable[[str], bool] = lambda fault: False
+) -> Recipe:
     """The recipe in a YAML file.
 
     `extends: other.yaml` (relative to the file) starts from another recipe, whose sections are merged key by key;
@@ -24,15 +26,22 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     Args:
         path: The file.
         overrides: `a.b=c` each, c being YAML: `trainer.steps=3`, `problems.kinds=[term, choice]`, `sft=null`.
+        excused: Which faults are left aside: see `Awaited.excuses`.
 
     Raises:
         MissingFile: There is no such file.
         RecipeError: With every fault found.
     """
-    return read_recipe(read_tree(Path(path), ()), str(path), overrides)
+    return read_recipe(read_tree(Path(path), ()), str(path), overrides, excused=excused)
 
 
-def read_recipe(tree: Mapping[str, Any], source: str = "the recipe", overrides: Sequence[str] = ()) -> Recipe:
+def read_recipe(
+    tree: Mapping[str, Any],
+    source: str = "the recipe",
+    overrides: Sequence[str] = (),
+    *,
+    excused: Callable[[str], bool] = lambda fault: False,
+) -> Recipe:
     """The recipe that a plain mapping describes; see `load_recipe`."""
     faults: list[str] = []
     sections = copy.deepcopy(dict(tree))
@@ -48,6 +57,7 @@ def read_recipe(tree: Mapping[str, Any], source: str = "the recipe", overrides: 
             faults += _misplaced_critic(recipe, algorithm)
     if isinstance(sections.get("environment"), str | Mapping):
         faults += environments.check(sections["environment"])
+    faults = [fault for fault in faults if not excused(fault)]
     if faults or recipe is None:
         raise RecipeError(source, faults)
     return recipe

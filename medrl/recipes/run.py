@@ -1,6 +1,5 @@
 """Carry a recipe out: data, start policy, SFT, reinforcement learning, and what to look at afterwards."""
 
-import math
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -26,6 +25,7 @@ from medrl.recipes.build import check_held_out, data_of, needs_reference, proble
 from medrl.recipes.load import read_algorithm, to_yaml
 from medrl.recipes.process import quiet_libraries, reproducible
 from medrl.recipes.schema import Recipe
+from medrl.recipes.sft_ranks import fine_tune_on_ranks
 from medrl.rollouts import TurnTemplate
 from medrl.seeds import seed_of
 from medrl.tracking import RunConsole, RunFolder, Tracker, make_trackers, plot_curve
@@ -33,6 +33,7 @@ from medrl.tracking.run import step_of
 from medrl.trainers import Trainer, check_demonstrations, fine_tune
 from medrl.trainers.cards import card_warnings
 from medrl.trainers.checks import check_reward, fitting_problems
+from medrl.trainers.sft_learner import updates_of
 from medrl.types import Problem
 
 # What a resumed run may change: what it keeps, how much failure it bears, and on what machines it goes on; how long it
@@ -115,6 +116,17 @@ def _run(recipe: Recipe, parts: Parts, policy: Policy | None, run: RunFolder, co
     started = time.perf_counter()
     with _trackers(recipe, run) as trackers:
         policy = _tuned_policy(recipe, parts, policy, run, console, trackers)
+        if recipe.placement == "ray" and not recipe.trainer.steps and not parts.held_out:  # nothing to ask of engines
+            run.write_summary(
+                {
+                    "name": recipe.name,
+                    "steps": 0,
+                    "parameters": policy.parameters,
+                    "time/run": time.perf_counter() - started,
+                }
+            )
+            console.say(f"run folder: {_short(run.path)}")
+            return Outcome(run.path, None, None, 0)
         with _placement(recipe, policy, run, console) as placement:
             trainer = make_trainer(
                 recipe, parts, policy, run=run, console=console, trackers=trackers, placement=placement
@@ -247,9 +259,10 @@ def _placement(recipe: Recipe, policy: Policy, run: RunFolder, console: RunConso
         f"{cluster.deepspeed.stage}), {'in turn on the same GPUs, ' * cluster.colocate}"
         f"on {cluster.address or 'a Ray cluster of this machine'}"
     )
+    start = str(run.sft.absolute()) if recipe.sft is not None else _start_folder(recipe, policy, run)
     placement = RayPlacement(
         policy,
-        replace(recipe.policy, path=_start_folder(recipe, policy, run), new=None),
+        replace(recipe.policy, path=start, new=None),
         recipe.optimization.for_algorithm(algorithm).over(recipe.trainer.updates(algorithm)),
         cluster,
         reference="ref_logprobs" in algorithm.needs,
@@ -261,9 +274,7 @@ def _placement(recipe: Recipe, policy: Policy, run: RunFolder, console: RunConso
 
 
 def _start_folder(recipe: Recipe, policy: Policy, run: RunFolder) -> str:
-    """Where engines and ranks read the policy that reinforcement learning starts from."""
-    if recipe.sft is not None:
-        return str(run.sft.absolute())
+    """Where engines and ranks read the policy before any training."""
     if recipe.policy.path is not None:
         return recipe.policy.path
     start = run.path.absolute() / "start"
@@ -307,15 +318,15 @@ def _tuned_policy(
     if recipe.sft is None:
         return policy
     shown, checkpoints = len(parts.demonstrations), run.path / "sft-checkpoints"
-    total = math.ceil(recipe.sft.epochs * math.ceil(shown / recipe.sft.batch_size))
-    begun = False
+    total = updates_of(recipe.sft, shown)
+    last = total
     with console.phase("SFT", total=total) as progress:
 
         def report(update: int, updates: int, figures: Mapping[str, Any]) -> None:
-            nonlocal begun
-            if not begun:  # a killed stage begins anew, or goes on from its own checkpoint: no row is there twice
+            nonlocal last
+            if update <= last:  # a killed stage begins anew, or goes on from its own checkpoint: no row is there twice
                 run.cut_back(update - 1, phase="sft")
-                begun = True
+            last = update
             progress.advance(update - progress.done)
             kept = {name: float(figures[name]) for name in ("loss", "grad_norm", "learning_rate") if name in figures}
             run.log_metrics(update, kept, phase="sft")
@@ -323,10 +334,18 @@ def _tuned_policy(
                 tracker.log(update, kept, phase="sft")
 
         seed = seed_of(recipe.seed, "sft") % 2**31
-        figures = fine_tune(policy, parts.demonstrations, recipe.sft, seed=seed, folder=checkpoints, on_update=report)
+        if recipe.placement == "ray":
+            figures = fine_tune_on_ranks(
+                recipe, policy, parts.demonstrations, _start_folder(recipe, policy, run), run.sft,
+                seed=seed, folder=checkpoints, on_update=report,
+            )  # fmt: skip
+        else:
+            figures = fine_tune(
+                policy, parts.demonstrations, recipe.sft, seed=seed, folder=checkpoints, on_update=report
+            )
+            with atomic_folder(run.sft) as folder:
+                policy.save(folder)
     console.say(f"SFT: mean loss {figures['loss']:.3f} over {figures['updates']:.0f} updates of {shown} demonstrations")
-    with atomic_folder(run.sft) as folder:
-        policy.save(folder)
     if checkpoints.is_dir():
         remove_folder(checkpoints)
     # read back, as a resumed run reads it

@@ -16,6 +16,7 @@ from medrl.trainers.sft import SFTSettings
 
 CLINIC = "clinic"
 PATIENTS = "patients"
+GENERATED = (CLINIC, PATIENTS)  # no file and no id
 
 
 @dataclass(frozen=True)
@@ -149,7 +150,7 @@ def _unread_by_the_clinic(source: ProblemSource | DemonstrationSource, names: Se
     The other way round is no fault, so that a recipe of the clinic can be pointed at a file by `source` alone.
     """
     defaults = {knob.name: knob.default for knob in fields(source)}
-    found = [name for name in names if source.source in (CLINIC, PATIENTS) and getattr(source, name) != defaults[name]]
+    found = [name for name in names if source.source in GENERATED and getattr(source, name) != defaults[name]]
     return [f"`{name}` has no effect on the clinic; leave it out" for name in found]
 
 
@@ -296,6 +297,12 @@ class Recipe:
             faults.append("teacher: it answers in one turn, and `environment` asks for several; leave one of them out")
         if self.placement == "ray":
             faults += _not_on_ray(self.cluster, self.max_staleness)
+            if self.policy.dtype != "float32" and not self.cluster.deepspeed.bf16:
+                faults.append(
+                    f"cluster.deepspeed.bf16 is off and policy.dtype is {self.policy.dtype}: ranks would keep no "
+                    "float32 weights in checkpoints and add gradients up in 16 bits; set cluster.deepspeed.bf16=true, or "
+                    "policy.dtype=float32"
+                )
         faults += _unfit_transfer(self.placement, self.cluster, self.optimization.lora is not None)
         if self.policy.path is None and self.policy.new is None:
             faults.append("policy: give `path` (a folder or hub id) or `new` (the shape of a model from scratch)")

@@ -36,12 +36,17 @@ class Training:
     """Forward passes beside the update: 1 computes the old log-probabilities again (engines in bfloat16), 2 those of a
     reference model too; 0 takes the engine's."""
 
+    epochs: int = 1
+    """Passes of updates over each step's rollouts."""
+
     reserve: float = 4e9
     """Bytes of a GPU that nobody may count on: context, communication buffers, fragments. Assumed; 2e9 to 8e9."""
 
     def __post_init__(self) -> None:
         faults = out_of_range(
-            self, above_0=("microbatch_tokens",), from_0=("optimizer_bytes", "gradient_bytes", "forwards", "reserve")
+            self,
+            above_0=("microbatch_tokens", "epochs"),
+            from_0=("optimizer_bytes", "gradient_bytes", "forwards", "reserve"),
         )
         if self.zero not in (0, 1, 2, 3):
             faults.append(f"zero is {self.zero}; the stages are 0 to 3")
@@ -68,6 +73,9 @@ class Room:
     @property
     def total(self) -> float:
         return self.states + self.gradients + self.activations + self.reserve
+
+    def __str__(self) -> str:
+        return ", ".join(f"{name} {size / 1e9:.1f}" for name, size in vars(self).items() if size)  # GB
 
 
 def zero_bytes(

@@ -152,7 +152,7 @@ def learner_rates(shape: Shape, machine: Machine, achieved: Achieved, training: 
     ZeRO 3 gathers the weights in the forward and in the backward pass and scatters gradients, for each micro-batch
     (arXiv 1910.02054, section 7.2.2); stage 2 scatters gradients for each micro-batch; stages 0 and 1 reduce them once.
     """
-    passes = training.forwards + 3 + training.checkpointing
+    passes = training.forwards + training.epochs * (3 + training.checkpointing)
     flops = achieved.learning * machine.flops
     size = BF16 * shape.parameters
     once = size * _seconds_per_byte(machine, achieved, ranks)
@@ -163,7 +163,7 @@ def learner_rates(shape: Shape, machine: Machine, achieved: Achieved, training: 
         update=achieved.update
         + adam / (achieved.reading * machine.bandwidth)
         + once * {0: 2, 1: 2, 2: 1, 3: 0}[training.zero],
-        gather=once * {0: 0, 1: 0, 2: 1, 3: 3 + training.forwards}[training.zero],
+        gather=once * {0: 0, 1: 0, 2: training.epochs, 3: 3 * training.epochs + training.forwards}[training.zero],
         microbatch_tokens=training.microbatch_tokens,
         ranks=ranks,
     )

@@ -11,7 +11,7 @@ BF16 = 2  # bytes
 
 @dataclass(frozen=True)
 class Shape:
-    """A dense decoder of the Llama or Qwen2 kind: grouped-query attention, gated feed-forward, RMS norm.
+    """A dense decoder of the Llama or Qwen2 kind (grouped-query attention, gated feed-forward, RMS norm), or of Bloom's.
 
     Each number is the field of the same meaning in the model's config.json.
     """
@@ -43,6 +43,10 @@ class Shape:
     head_dim: int = 128
     """Width of a head."""
 
+    bloom: bool = False
+    """Whether it is built as Bloom: a feed-forward of two matrices, biases everywhere, layer norms, one of them on the
+    embedding."""
+
     def __post_init__(self) -> None:
         sizes = ("hidden", "layers", "heads", "kv_heads", "intermediate", "vocabulary", "head_dim")
         faults = out_of_range(self, above_0=sizes)
@@ -61,11 +65,14 @@ class Shape:
         """Parameters that a token is multiplied with: all matrices, the head among them, but no look-up."""
         query, key_value = self.heads * self.head_dim, self.kv_heads * self.head_dim
         attention = 2 * self.hidden * query + 2 * self.hidden * key_value
-        return self.layers * (attention + 3 * self.hidden * self.intermediate) + self.vocabulary * self.hidden
+        feed_forward = (2 if self.bloom else 3) * self.hidden * self.intermediate
+        return self.layers * (attention + feed_forward) + self.vocabulary * self.hidden
 
     @property
     def _norms_and_biases(self) -> int:
-        biases = (self.heads + 2 * self.kv_heads) * self.head_dim if self.qkv_bias else 0
+        biases = (self.heads + 2 * self.kv_heads) * self.head_dim if self.qkv_bias or self.bloom else 0
+        if self.bloom:
+            return self.layers * (6 * self.hidden + self.intermediate + biases) + 4 * self.hidden
         return self.layers * (2 * self.hidden + biases) + self.hidden
 
     @property
@@ -96,6 +103,7 @@ SHAPES: Mapping[str, Shape] = {
     "Llama-3.1-8B": Shape(4096, 32, 32, 8, 14_336, 128_256),
     "Qwen2.5-32B": Shape(5120, 64, 40, 8, 27_648, 152_064, qkv_bias=True),
     "Llama-3.1-70B": Shape(8192, 80, 64, 8, 28_672, 128_256),
+    "bloomz-7b1": Shape(4096, 30, 32, 32, 16_384, 250_880, tied=True, bloom=True),
     "Qwen2.5-72B": Shape(8192, 80, 64, 8, 29_568, 152_064, qkv_bias=True),
 }
 

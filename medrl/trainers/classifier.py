@@ -18,7 +18,7 @@ from transformers import PreTrainedModel
 from medrl.data.labelled import LabelledAnswer
 from medrl.errors import DataError, TrainingDiverged
 from medrl.seeds import seed_of
-from medrl.trainers.supervised import SupervisedSettings
+from medrl.trainers.supervised import SupervisedSettings, float32_weights
 from medrl.verifiers.classifier_layout import Layout, many_token_ids, shown_reference
 from medrl.verifiers.classifier_model import padded
 from medrl.verifiers.extract import Format, sections
@@ -116,15 +116,17 @@ def train_classifier(
     data = [{**row, "labels": label} for row, label in zip(rows, labels, strict=True)]
     pad = model.config.get_text_config().pad_token_id
     with TemporaryDirectory() as nowhere:  # the trainer wants a folder even when it saves nothing
-        trainer = ByLength(
-            model=model,
-            args=_arguments(settings, model, seed, nowhere),
-            train_dataset=data,
-            data_collator=lambda chosen: _collate(chosen, pad),
-            callbacks=[Report()],
-        )
-        trainer.remove_callback(PrinterCallback)
-        result = trainer.train()
+        arguments = _arguments(settings, model, seed, nowhere)
+        with float32_weights(model):
+            trainer = ByLength(
+                model=model,
+                args=arguments,
+                train_dataset=data,
+                data_collator=lambda chosen: _collate(chosen, pad),
+                callbacks=[Report()],
+            )
+            trainer.remove_callback(PrinterCallback)
+            result = trainer.train()
     model.eval()
     loss = float(result.training_loss)
     if not math.isfinite(loss):
@@ -165,7 +167,7 @@ def _arguments(settings: ClassifierSettings, model: PreTrainedModel, seed: int, 
 
     return TrainingArguments(
         output_dir=str(folder),
-        **settings.arguments(seed=seed, cpu=model.device.type == "cpu", logging_steps=10),
+        **settings.arguments(model, seed=seed, logging_steps=10),
         remove_unused_columns=False,
     )
 

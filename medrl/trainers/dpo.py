@@ -16,7 +16,7 @@ from medrl.data.preferences import PreferencePair
 from medrl.errors import DataError, TrainingDiverged
 from medrl.models import Policy
 from medrl.rewards.reward_model_layout import conversation, defused
-from medrl.trainers.supervised import SupervisedSettings
+from medrl.trainers.supervised import SupervisedSettings, float32_weights
 
 
 @dataclass(frozen=True)
@@ -104,18 +104,20 @@ def prefer(
     patched = vars(model).get("forward")
     try:
         with TemporaryDirectory() as nowhere:  # the trainer wants a folder even when it saves nothing
-            trainer = DPOTrainer(
-                model=model,
-                ref_model=copy.deepcopy(model),
-                args=_arguments(policy, settings, seed, nowhere),
-                train_dataset=Dataset.from_list(rows),
-                eval_dataset=Dataset.from_list(unseen) if unseen else None,
-                processing_class=policy.tokenizer,
-                callbacks=[Report()],
-            )
-            trainer.remove_callback(PrinterCallback)
-            result = trainer.train()
-            found = trainer.evaluate() if unseen else {}
+            arguments = _arguments(policy, settings, seed, nowhere)
+            with float32_weights(model):
+                trainer = DPOTrainer(
+                    model=model,
+                    ref_model=copy.deepcopy(model),
+                    args=arguments,
+                    train_dataset=Dataset.from_list(rows),
+                    eval_dataset=Dataset.from_list(unseen) if unseen else None,
+                    processing_class=policy.tokenizer,
+                    callbacks=[Report()],
+                )
+                trainer.remove_callback(PrinterCallback)
+                result = trainer.train()
+                found = trainer.evaluate() if unseen else {}
     finally:  # TRL puts a forward of its own into the model, which would go with it wherever it is copied
         if patched is None:
             vars(model).pop("forward", None)
@@ -168,7 +170,7 @@ def _arguments(policy: Policy, settings: DPOSettings, seed: int, folder: str) ->
 
     return DPOConfig(
         output_dir=folder,
-        **settings.arguments(seed=seed, cpu=policy.device.type == "cpu"),
+        **settings.arguments(policy.model, seed=seed),
         beta=settings.beta,
         loss_type=[settings.loss],
         label_smoothing=settings.label_smoothing,

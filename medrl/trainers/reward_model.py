@@ -21,7 +21,7 @@ from medrl.data.preferences import PreferencePair
 from medrl.errors import DataError, TrainingDiverged
 from medrl.rewards.reward_model_layout import Row, reply_tokens, token_rows, visible
 from medrl.trainers.classifier import LengthSampler
-from medrl.trainers.supervised import SupervisedSettings
+from medrl.trainers.supervised import SupervisedSettings, float32_weights
 from medrl.verifiers.classifier_model import padded
 from medrl.verifiers.extract import Format
 
@@ -206,16 +206,18 @@ def train_reward_model(
         for pair, factor in zip(pairs, balance, strict=True)
     ]
     with TemporaryDirectory() as nowhere:  # the trainer wants a folder even when it saves nothing
-        trainer = _trainer_class(settings, seed)(
-            model=model,
-            args=_arguments(settings, model, seed, nowhere),
-            train_dataset=Dataset.from_list(rows),
-            data_collator=lambda chosen: _collate(chosen, tokenizer.pad_token_id),
-            processing_class=tokenizer,
-            callbacks=[Report()],
-        )
-        trainer.remove_callback(PrinterCallback)
-        result = trainer.train()
+        arguments = _arguments(settings, model, seed, nowhere)
+        with float32_weights(model):
+            trainer = _trainer_class(settings, seed)(
+                model=model,
+                args=arguments,
+                train_dataset=Dataset.from_list(rows),
+                data_collator=lambda chosen: _collate(chosen, tokenizer.pad_token_id),
+                processing_class=tokenizer,
+                callbacks=[Report()],
+            )
+            trainer.remove_callback(PrinterCallback)
+            result = trainer.train()
     model.eval()
     loss = float(result.training_loss)
     if not math.isfinite(loss):
@@ -252,7 +254,7 @@ def _arguments(settings: RewardModelSettings, model: PreTrainedModel, seed: int,
 
     return RewardConfig(
         output_dir=folder,
-        **settings.arguments(seed=seed, cpu=model.device.type == "cpu", logging_steps=10),
+        **settings.arguments(model, seed=seed, logging_steps=10),
         max_length=None,  # checked by `encode_pairs`; TRL would leave long pairs out without a word
         center_rewards_coefficient=settings.center_rewards_coefficient or None,
         remove_unused_columns=False,

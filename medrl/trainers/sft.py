@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from medrl.errors import DataError, TemplateError
 from medrl.models import Policy
-from medrl.trainers.supervised import SupervisedSettings
+from medrl.trainers.supervised import SupervisedSettings, float32_weights
 
 if TYPE_CHECKING:
     from medrl.data.demonstrations import Demonstration
@@ -92,12 +92,14 @@ def fine_tune(
     rows = [_row(one, settings.loss_on) for one in demonstrations]
     check_demonstrations(policy, demonstrations, settings.max_length, settings.loss_on)
     checkpoints = Path(folder) if folder is not None and settings.save_every else None
-    with TemporaryDirectory() as nowhere:  # the trainer wants a folder even when it saves nothing
+    knobs = _trl_settings(policy, settings, seed, checkpoints)
+    with (
+        TemporaryDirectory() as nowhere,  # the trainer wants a folder even when it saves nothing
+        float32_weights(policy.model),
+    ):
         trainer = SFTTrainer(
             model=policy.model,
-            args=SFTConfig(
-                output_dir=str(checkpoints or nowhere), **_trl_settings(policy, settings, seed, checkpoints)
-            ),
+            args=SFTConfig(output_dir=str(checkpoints or nowhere), **knobs),
             train_dataset=Dataset.from_list(rows),
             processing_class=policy.processor or policy.tokenizer,
             callbacks=[Report()],
@@ -111,8 +113,7 @@ def fine_tune(
 def _trl_settings(policy: Policy, settings: SFTSettings, seed: int, checkpoints: Path | None) -> dict[str, Any]:
     """Our knobs by TRL's names."""
     return dict(
-        **settings.arguments(seed=seed, cpu=policy.device.type == "cpu")
-        | {"save_strategy": "steps" if checkpoints else "no"},
+        **settings.arguments(policy.model, seed=seed) | {"save_strategy": "steps" if checkpoints else "no"},
         max_length=None,
         completion_only_loss=settings.loss_on == "last",
         assistant_only_loss=settings.loss_on == "assistant",
@@ -122,20 +123,21 @@ def _trl_settings(policy: Policy, settings: SFTSettings, seed: int, checkpoints:
     )
 
 
-def _plain(messages: Sequence[Any]) -> list[dict[str, Any]]:
+def plain(messages: Sequence[Any]) -> list[dict[str, Any]]:
+    """Messages as dictionaries of their own."""
     return [dict(message) for message in messages]
 
 
 def _row(one: "Demonstration", loss_on: LossOn) -> dict[str, Any]:
     if loss_on == "assistant":
-        return {"messages": _plain(one.messages)}
-    return {"prompt": _plain(one.messages[:-1]), "completion": _plain(one.messages[-1:])}
+        return {"messages": plain(one.messages)}
+    return {"prompt": plain(one.messages[:-1]), "completion": plain(one.messages[-1:])}
 
 
 def assistant_mask(policy: Policy, messages: Sequence[Any]) -> tuple[list[int], list[bool]]:
     """Token ids of a chat, and which of them are learnt with `loss_on: assistant`: the assistant's, ends of turns too."""
     found = policy.renderer.apply_chat_template(
-        _plain(messages), tokenize=True, return_dict=True, return_assistant_tokens_mask=True
+        plain(messages), tokenize=True, return_dict=True, return_assistant_tokens_mask=True
     )
     return [int(i) for i in found["input_ids"]], [bool(m) for m in found["assistant_masks"]]
 
@@ -159,7 +161,7 @@ def check_demonstrations(
     limit = min(limit, policy.context)
     long = []
     for demonstration in demonstrations:
-        ids = policy.tokenizer.apply_chat_template(_plain(demonstration.messages), return_dict=False)
+        ids = policy.tokenizer.apply_chat_template(plain(demonstration.messages), return_dict=False)
         if len(ids) > limit:
             long.append((demonstration.id, len(ids)))
     if long:

@@ -1,8 +1,12 @@
 """What all supervised stages share (SFT, DPO, reward models, verifiers): AdamW's knobs, and transformers' names for them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
+
+import torch
+from torch import nn
 
 from medrl.knobs import bad_betas, out_of_range
 
@@ -39,7 +43,8 @@ class SupervisedSettings:
     """Gradients are scaled down to this L2 norm."""
 
     bf16: bool = False
-    """Compute in bfloat16 over float32 weights; for GPUs."""
+    """Compute in bfloat16 over float32 weights; for GPUs. Weights of fewer bits are float32 while they train, and a model in
+    bfloat16 computes in it either way."""
 
     gradient_checkpointing: bool = False
     """Compute activations twice instead of keeping them; for models of billions of parameters."""
@@ -58,8 +63,12 @@ class SupervisedSettings:
             )
         return faults
 
-    def arguments(self, *, seed: int, cpu: bool, logging_steps: int = 1) -> dict[str, Any]:
-        """The same for `transformers.TrainingArguments` and TRL's configs: nothing saved, reported or printed."""
+    def arguments(self, model: nn.Module, *, seed: int, logging_steps: int = 1) -> dict[str, Any]:
+        """The same for `transformers.TrainingArguments` and TRL's configs: nothing saved, reported or printed.
+
+        To be asked before `float32_weights`: it is by the model's own type and device what it computes in and where.
+        """
+        first = next(model.parameters())
         return dict(
             num_train_epochs=self.epochs,
             learning_rate=self.lr,
@@ -73,12 +82,29 @@ class SupervisedSettings:
             max_grad_norm=self.max_grad_norm,
             seed=seed,
             data_seed=seed,
-            bf16=self.bf16,
+            bf16=self.bf16 or first.dtype == torch.bfloat16,
             gradient_checkpointing=self.gradient_checkpointing,
-            use_cpu=cpu,
+            use_cpu=first.device.type == "cpu",
             report_to=[],
             logging_steps=logging_steps,
             save_strategy="no",
             disable_tqdm=True,
             dataloader_pin_memory=False,
         )
+
+
+@contextmanager
+def float32_weights(model: nn.Module) -> Iterator[None]:
+    """Hold weights of fewer bits in float32 while the block lasts, and round them back after it.
+
+    An update of 5e-6 is below half the distance of two neighbours in bfloat16 for almost every weight: it would round away.
+    """
+    kept = [(weight, weight.dtype) for weight in model.parameters() if weight.dtype in (torch.bfloat16, torch.float16)]
+    for weight, _ in kept:
+        weight.data = weight.data.float()
+    try:
+        yield
+    finally:
+        for weight, dtype in kept:
+            weight.grad = None  # of another type than the weight is to be
+            weight.data = weight.data.to(dtype)

@@ -5,8 +5,11 @@ from pathlib import Path
 import pytest
 
 from medrl.cli import main
-from medrl.commands.dry_run import dry_run, where
+from medrl.commands.dry_run import dry_run, shape_at
+from medrl.commands.dry_run_names import where
+from medrl.errors import RecipeError
 from medrl.recipes import load_recipe
+from medrl.recipes.awaited import Awaited
 from medrl.sizing import SHAPES
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "huatuogpt_o1"
@@ -56,7 +59,7 @@ def test_a_critic_is_shared_out_as_the_policy_is() -> None:
     found = dry_run(load_recipe(EXAMPLE / "paper_8b.yaml", knobs), "H100")
     said = dict(found.lines)
     assert found.faults == () and "30.7 GB of 80" in said["a rank"]
-    assert said["critic"].startswith("24.6 GB more: weights 2.0, gradients 4.0, optimizer 12.0, activations 6.6; ")
+    assert said["critic"].startswith("24.6 GB more: weights 2.0, gradients 4.0, optimizer 12.0, activations 6.6")
     whole = dry_run(load_recipe(EXAMPLE / "paper_8b.yaml", [*knobs, "cluster.learners.ranks=1"]), "H200")
     assert "151.1 GB more" in dict(whole.lines)["critic"] and "with its critic" in whole.faults[0]
 
@@ -152,3 +155,53 @@ def test_the_shape_of_a_folder_goes_before_the_name(tmp_path: Path) -> None:
     settings = ["policy.new=null", f"policy.path={folder}", "demonstrations=null", "sft=null"]
     said = dict(dry_run(load_recipe(EXAMPLE / "tiny.yaml", settings)).lines)
     assert int(said["model"].split()[0].replace(",", "")) < 500_000 < SHAPES["Llama-3.1-8B"].parameters
+
+
+HUATUOGPT = EXAMPLE.parent / "huatuogpt" / "paper"
+
+
+def test_huatuogpt_at_the_papers_scale(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """SFT on eight ranks, then PPO on what SFT and the reward model will have written, whose shapes are the base's."""
+    assert main(["run", str(HUATUOGPT / "sft.yaml"), "--dry-run"]) == 0
+    said = capsys.readouterr().out
+    assert "5,298 updates of 128 demonstrations" in said  # three epochs of 226,042
+    assert "7,069,016,064 parameters" in said and "8 ranks, ZeRO 3" in said and "GPU hours" in said
+    (tmp_path / "prompts.jsonl").write_text('{"question": "?"}\n')
+    knobs = [f"problems.source={tmp_path / 'prompts.jsonl'}"]
+    assert main(["run", str(HUATUOGPT / "ppo.yaml"), "--dry-run", *knobs]) == 0
+    said = capsys.readouterr().out
+    assert "runs/huatuogpt/paper/sft/sft: awaited" in said and "runs/huatuogpt/paper/reward: awaited" in said
+    assert "7,069,016,064 parameters" in said and "s of it the critic's" in said
+
+
+def test_only_what_a_recipe_beside_it_writes_is_awaited(capsys: pytest.CaptureFixture[str]) -> None:
+    awaited = Awaited(HUATUOGPT / "ppo.yaml")
+    assert "runs/huatuogpt/paper/sft/sft" in awaited and "runs/huatuogpt/paper/ppo/best" not in awaited
+    assert awaited.base("runs/huatuogpt/paper/reward") == "bigscience/bloomz-7b1-mt"
+    assert where("runs/huatuogpt/paper/sfd/sft", data=False, awaited=awaited) == "missing"
+    assert main(["run", str(HUATUOGPT / "ppo.yaml"), "--dry-run", "reward.then.model=runs/huatuogpt/paper/rewrad"]) == 2
+    assert "there is no folder runs/huatuogpt/paper/rewrad" in capsys.readouterr().err
+    with pytest.raises(RecipeError, match="there is no folder runs/huatuogpt/paper/reward"):
+        load_recipe(HUATUOGPT / "ppo.yaml")  # the run itself waits for nothing
+
+
+def test_sft_must_fit() -> None:
+    """AdamW's float32 states of 8B on one GPU are 128 GB; on eight ranks a seventh of them fits."""
+    recipe = load_recipe(EXAMPLE / "paper_8b.yaml")
+    said = dict(dry_run(recipe, "H100").lines)
+    assert said["a rank of SFT"].startswith("28.6 GB of 80 on H100 (8 ranks, ZeRO 3): ")
+    assert "471 updates of 128" in said["SFT"] and "GPU hours" in said["SFT estimate"]
+    alone = dry_run(load_recipe(EXAMPLE / "paper_8b.yaml", ["placement=local"]), "H100")
+    assert alone.faults[0].startswith("SFT needs") and "take placement=ray" in alone.faults[0]
+    two = dry_run(load_recipe(EXAMPLE / "paper_8b.yaml", ["cluster.learners.ranks=2"]), "H100")
+    assert "SFT needs 83 GB of a H100, which has 80: take more cluster.learners.ranks" in two.faults[0]
+
+
+def test_the_shape_of_bloom_is_read_from_its_configuration(tmp_path: Path) -> None:
+    from transformers import BloomConfig, BloomForCausalLM
+
+    config = BloomConfig(vocab_size=90, hidden_size=32, n_layer=3, n_head=4)
+    config.save_pretrained(tmp_path)
+    shape = shape_at(str(tmp_path))
+    assert shape is not None and shape.parameters == BloomForCausalLM(config).num_parameters()
+    assert SHAPES["bloomz-7b1"].parameters == 7_069_016_064  # as published

@@ -329,3 +329,29 @@ def test_two_learners_with_one_seed_are_bit_equal_with_dropout(make_policy: Make
         step(TorchLearner(policy, FAST), make_batch(policy, [1.0, 0.0], 2), seed=5)
         results.append(weights(policy))
     assert same(*results)
+
+
+def test_a_half_precision_policy_learns_at_the_rates_of_rl(
+    make_policy: MakePolicy, make_batch: MakeBatch, tmp_path: Path
+) -> None:
+    """AdamW moves float32 selves: the weights are theirs, rounded, and a checkpoint has both."""
+    settings = Optimization(lr=1e-6, max_grad_norm=0.3, microbatch_tokens=40)
+    policy = make_policy()
+    torch.nn.Module.to(policy.model, torch.bfloat16)
+    learner, batch = TorchLearner(policy, settings), make_batch(policy, [1.0, 0.0, 0.5, 0.25], 2)
+    before = {name: master.detach().clone() for name, master in learner.masters.items()}
+    for seed in range(3):
+        step(learner, batch, seed=seed)
+    moved = [(learner.masters[n] != old).float().mean().item() for n, old in before.items() if "proj" in n]
+    assert min(moved) > 0.9
+    assert all(w.dtype == torch.bfloat16 and torch.equal(w, learner.masters[n].bfloat16())
+               for n, w in policy.model.named_parameters())  # fmt: skip
+    learner.save(tmp_path)
+    fresh = make_policy(seed=5)
+    torch.nn.Module.to(fresh.model, torch.bfloat16)
+    other = TorchLearner(fresh, settings)
+    other.load(tmp_path)
+    for one in (learner, other):
+        step(one, batch, seed=3)
+    assert all(torch.equal(master, other.masters[name]) for name, master in learner.masters.items())
+    assert same(weights(policy), weights(fresh))

@@ -12,9 +12,11 @@ from torch import Tensor
 
 from medrl.data.demonstrations import Demonstration
 from medrl.errors import DataError
+from medrl.learners import TorchLearner
 from medrl.models import Policy
 from medrl.trainers import SFTSettings, fine_tune
 from medrl.trainers.sft import assistant_mask
+from medrl.trainers.sft_learner import fine_tune_by, optimization_of
 
 pytestmark = pytest.mark.slow
 
@@ -197,6 +199,24 @@ def test_it_goes_on_from_its_own_checkpoint(make_policy: MakePolicy, tmp_path: P
     assert all(torch.equal(value, weights(resumed)[name]) for name, value in weights(straight).items())
 
 
+def test_a_policy_in_bfloat16_learns_as_in_float32(make_policy: MakePolicy) -> None:
+    """At the rate of the o1 paper: what is handed over are the weights of a float32 run, rounded."""
+    settings = SFTSettings(epochs=6, lr=5e-6, batch_size=4, microbatch_size=2, bf16=True)
+    trained = []
+    for dtype in (torch.bfloat16, torch.float32):
+        policy = make_policy()
+        torch.nn.Module.to(policy.model, torch.bfloat16)
+        before = weights(policy)
+        torch.nn.Module.to(policy.model, dtype)
+        fine_tune(policy, DEMONSTRATIONS, settings)
+        trained.append(weights(policy))
+    half, full = trained
+    assert {value.dtype for value in half.values()} == {torch.bfloat16}
+    assert all(torch.equal(value, full[name].bfloat16()) for name, value in half.items())
+    moved = [float((value != before[name]).float().mean()) for name, value in full.items() if "proj.weight" in name]
+    assert min(moved) > 0.9
+
+
 @pytest.mark.parametrize(
     ("knobs", "said"),
     [
@@ -210,3 +230,32 @@ def test_it_goes_on_from_its_own_checkpoint(make_policy: MakePolicy, tmp_path: P
 def test_settings_that_cannot_be_meant_are_refused(knobs: dict[str, Any], said: str) -> None:
     with pytest.raises(ValueError, match=said):
         SFTSettings(**knobs)
+
+
+@pytest.mark.parametrize("loss_on", ["last", "assistant"])
+def test_a_learner_gives_the_losses_of_trl(make_policy: MakePolicy, loss_on: Any, tmp_path: Path) -> None:
+    """The very loss, learning rate and norm of each update where no order is left to choose; and it goes on when killed."""
+    settings = replace(SETTINGS, epochs=6, batch_size=8, microbatch_size=4, warmup_share=0.3, loss_on=loss_on,
+                       max_length=128, save_every=2)  # fmt: skip
+    theirs, ours = list[dict[str, float]](), list[dict[str, float]]()
+    straight, policy = make_policy(), make_policy()
+    fine_tune(straight, DEMONSTRATIONS, settings, on_update=lambda n, total, figures: theirs.append(figures))
+
+    def tune(policy: Policy, told: Callable[[int, int, dict[str, float]], None]) -> None:
+        learner = TorchLearner(policy, optimization_of(settings, len(DEMONSTRATIONS)))
+        fine_tune_by(learner, policy, DEMONSTRATIONS, settings, folder=tmp_path, on_update=told)
+
+    def kill(number: int, total: int, figures: dict[str, float]) -> None:
+        ours.append(figures)
+        assert total == 6
+        if number == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        tune(make_policy(), kill)
+    tune(policy, lambda number, total, figures: ours.append(figures))
+    ours = [*ours[:2], *ours[3:]]  # the third was done again
+    for name in ("loss", "learning_rate", "grad_norm"):
+        assert [row[name] for row in ours] == pytest.approx([row[name] for row in theirs], rel=1e-4, abs=1e-7), name
+    assert all(torch.allclose(value, weights(straight)[name], atol=1e-4) for name, value in weights(policy).items())
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["update-000004", "update-000006"]
