@@ -40,10 +40,12 @@ def fine_tune_on_ranks(
     from medrl.cluster.learners import RayLearners  # Ray is needed here only
     from medrl.cluster.ray_placement import absolute
     from medrl.cluster.ray_start import ray_cluster
+    from medrl.cluster.room import check_room, resources
 
     settings, cluster = recipe.sft, recipe.cluster
     assert settings is not None
-    with ray_cluster(cluster.address, cluster.cpus or cluster.logical_cpus):
+    with ray_cluster(cluster.address, cluster.cpus or cluster.logical_cpus) as ray:
+        check_room(resources(ray), cluster)  # of all that follows too, before hours are spent
         source = absolute(replace(recipe.policy, path=start, new=None))
         optimization = optimization_of(settings, len(demonstrations))
         learners = RayLearners(policy, optimization, cluster.deepspeed, cluster.learners, source=source)
