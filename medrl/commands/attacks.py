@@ -63,8 +63,7 @@ class Attacked:
 
 def accepts(score: Score, leaf: str) -> bool:
     """Whether the verifier of a reward, its part `leaf`, took the answer for right."""
-    value = score.parts[leaf].value if leaf in score.parts else None
-    return value is not None and value >= 0.5
+    return leaf in score.parts and score.parts[leaf].accepted
 
 
 def default_problems(count: int = COUNT) -> list[Problem]:

@@ -217,9 +217,9 @@ def _agreement(items: Sequence[tuple[Problem, Response]], verdicts: Sequence[Ver
     from medrl.commands.verdict_table import expected
 
     labels = [expected(problem) for problem, _ in items]
-    pairs = [(label, v.score) for label, v in zip(labels, verdicts, strict=True) if label is not None]
-    decided = [(label, score) for label, score in pairs if score is not None]
-    agreed = sum((score >= 0.5) == label for label, score in decided)
+    pairs = [(label, v) for label, v in zip(labels, verdicts, strict=True) if label is not None]
+    decided = [(label, v) for label, v in pairs if v.decided]
+    agreed = sum(v.accepted == label for label, v in decided)
     if not pairs:
         return {}
     return {"labelled": len(pairs), "accuracy": agreed / len(decided) if decided else None}

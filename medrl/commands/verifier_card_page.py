@@ -53,7 +53,7 @@ def markdown(card: Card) -> str:
     page += ["tags:", "- verifier", "- medical", "---", "", f"# Verifier card: {_cell(report['verifier'])}", ""]
     page += [
         "What the reward of this verifier lets through, measured on labelled answers. Each answer was judged alone and",
-        "without its label; a score of 0.5 or more accepts it.",
+        "without its label; a score of 0.5 or more accepts it, if it is not for a part of the reference (`parts.whole` 0).",
         "",
         "## What it is",
         "",
