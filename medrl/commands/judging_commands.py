@@ -33,6 +33,11 @@ def add(commands: Commands) -> None:
     card.add_argument("--pairs", metavar="FILE", help="a table left|right|same of terms that mean the same or do not")
     card.add_argument("--json", metavar="OUT", help="write figures and verdicts here")
     card.add_argument("--markdown", metavar="OUT", help="write a page for a model hub here")
+    card.add_argument(
+        "--no-attacks",
+        action="store_true",
+        help="leave out attack success: some 3,000 answers more, which a judge may charge",
+    )
     card.add_argument("--save", action="store_true", help="keep the card where `medrl run` looks for it")
     card.set_defaults(command=_card)
 
@@ -108,7 +113,7 @@ def _card(options: argparse.Namespace) -> int:
     from medrl.files import write_atomic
 
     verifier = verifier_of(options.verifier)
-    card = measure(verifier, options.cases, options.pairs)
+    card = measure(verifier, options.cases, options.pairs, attack=not options.no_attacks)
     show(console_of(100), card)
     if options.json:
         write_json(options.json, card.report)
