@@ -189,7 +189,7 @@ class Verdict:
         reason: One line on why.
         stage: The verifier that decided.
         cost: What it took, e.g. {"calls": 1, "tokens": 312}.
-        parts: Named sub-scores, e.g. of a set answer.
+        parts: Named sub-scores, e.g. of a set answer. `whole` 0 says that the score is for a part of what was asked.
         votes: Seed and outcome of each vote, where a model was asked: ((81234, "match"), (5678, "timeout")).
     """
 
@@ -231,6 +231,11 @@ class Verdict:
     def decided(self) -> bool:
         return self.score is not None
 
+    @property
+    def accepted(self) -> bool:
+        """Whether it takes the answer for right: a score of 0.5 or more, and not for a part of what was asked."""
+        return self.score is not None and self.score >= 0.5 and self.parts.get("whole") != 0.0
+
     def by(self, stage: str) -> "Verdict":
         """The same verdict, signed by `stage` unless an inner stage has signed it already."""
         if self.stage:
@@ -265,6 +270,12 @@ class Part:
     def __post_init__(self) -> None:
         if not 0.0 <= self.confidence <= 1.0:
             raise InvalidScore(f"a part has confidence {self.confidence!r}; it must be a number from 0 to 1")
+
+    @property
+    def accepted(self) -> bool:
+        """Whether a leaf that says right or wrong took the answer for right: all of it, see `Verdict.accepted`."""
+        partial = self.verdict is not None and self.verdict.decided and not self.verdict.accepted
+        return self.value is not None and self.value >= 0.5 and not partial
 
     def to_json(self) -> dict[str, Any]:
         return {**asdict(self), "verdict": self.verdict.to_json() if self.verdict else None}

@@ -128,7 +128,7 @@ class Cascade(Verifier):
             verdicts[i] = replace(verdicts[i], parts={**verdicts[i].parts, "audited": 1.0, **told})
 
     def _chosen(self, problem: Problem, response: Response, verdict: Verdict) -> bool:
-        accepted = verdict.score is not None and verdict.score >= 0.5
+        accepted = verdict.accepted
         share = self.audit_accepts if accepted and self.audit_accepts is not None else self.audit
         return share > 0 and draw(problem, response) < share
 

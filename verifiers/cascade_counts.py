@@ -55,8 +55,8 @@ class StageCounts:
         self.seconds += seconds
         for verdict in verdicts:
             if verdict.score is not None:
-                self.right += verdict.score >= 0.5
-                self.wrong += verdict.score < 0.5
+                self.right += verdict.accepted
+                self.wrong += not verdict.accepted
             elif verdict.status == "abstain":
                 self.abstained += 1
             else:
@@ -171,7 +171,7 @@ def agreement(verdict: Verdict, audit: Verdict) -> bool | None:
     """Whether both say right or both say wrong; None where the auditor did not decide."""
     if verdict.score is None or audit.score is None:
         return None
-    return (verdict.score >= 0.5) == (audit.score >= 0.5)
+    return verdict.accepted == audit.accepted
 
 
 def unique(names: Sequence[str]) -> tuple[str, ...]:

@@ -310,10 +310,22 @@ def answer_within(text: str, span: Span) -> Extracted | None:
         pieces = _PIECES.split(text[last[1] - 1 : min(end, last[1] + SHORT)])[:9]
         pieces[0] = _CLOSED.sub("", pieces[0][1:]) if how in ("boxed", "tag") else ""  # "\\boxed{X} but rather Y"
         after = tuple(piece for one in pieces if 0 < len(piece := _JOINS.sub("", one).strip()) <= 60)
+        inside = _within_box(text, last) if how in ("boxed", "tag") else None
+        if inside:  # "\\boxed{The answer is X. Wait, that is wrong: it is Y.}"
+            return inside._replace(how=how, earlier=earlier + inside.earlier, after=(inside.after + after)[:9])
         how = how if last[1] - last[0] <= 4 * STATEMENT else "long"
         return Extracted(text[slice(*last)], last, how, earlier, after)
     rest = (_clean(text, (start, end)) or whole) if retracted else whole
     return Extracted(text[slice(*rest)], rest, "short" if rest[1] - rest[0] <= SHORT else "long")
+
+
+def _within_box(text: str, span: Span) -> Extracted | None:
+    """What a box or tag commits to, where what it holds is a text with a statement of its own."""
+    held = text[slice(*span)]
+    if not 16 < len(held) <= SHORT or _BOXED in held or "<" in held:
+        return None
+    found = answer_within(text, span)
+    return found if found and (found.how == "stated" or _RETRACT.search(held)) else None
 
 
 def _boxed(text: str, start: int, end: int) -> list[Span]:

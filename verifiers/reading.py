@@ -20,6 +20,7 @@ from medrl.verifiers.extract import (
 from medrl.verifiers.normalise import normal
 from medrl.verifiers.patterns import Pattern
 from medrl.verifiers.protocol import RuleVerifier
+from medrl.verifiers.rule_version import RuleVersion
 from medrl.verifiers.stated import doubts_itself, set_apart
 from medrl.verifiers.vocabularies import Sources, digest_of, vocabulary
 
@@ -89,7 +90,13 @@ _ON_ITS_KEY = Pattern(
 
 @dataclass(frozen=True)
 class AnswerVerifier(RuleVerifier):
-    """A rule over the committed answer: subclasses write `decide`."""
+    """A rule over the committed answer: subclasses write `decide`.
+
+    Its version follows the code of medrl's rules, so that a card or a calibration of older rules is known for one. A rule of
+    another package that has a `version` of its own answers for that itself.
+    """
+
+    version = RuleVersion()
 
     format: Format = "auto"
     """How responses are laid out: "o1" (## Thinking, ## Final Response), "think" (<think> tags), "plain", "auto". Strict:

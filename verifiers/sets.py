@@ -1,6 +1,7 @@
 """A set of items in any order, all of them or, for partial credit, as F1."""
 
 import re
+from bisect import bisect_left
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -13,12 +14,14 @@ from medrl.verifiers.extract import Extracted
 from medrl.verifiers.normalise import compact, tokens
 from medrl.verifiers.opposites import opposed
 from medrl.verifiers.patterns import Pattern
-from medrl.verifiers.reading import VocabularyVerifier
+from medrl.verifiers.predicates import takes_back
+from medrl.verifiers.reading import TAKES_BACK, VocabularyVerifier
 from medrl.verifiers.scripts import has_han
 from medrl.verifiers.text import Text
 from medrl.verifiers.vocabularies import Sources, vocabulary
 from medrl.verifiers.wording import OR, last_sentence, peel
 
+MOST = 64  # items of an answer that are looked at
 Decide: TypeAlias = Callable[[str, str], Verdict]  # of a given item and a wanted one
 _PARTS = re.compile(
     r"\s*(?:[;；、\n→]|->|=>|>(?=\s)|\s\+\s|\s(?=\d{1,2}[.)、](?!\d))|(?:,|，)(?!\d)(?: ?and\b)?|"
@@ -44,7 +47,9 @@ class SetOf(VocabularyVerifier):
     name: ClassVar[str] = "set"
 
     partial: bool = False
-    """Give F1 of precision and recall instead of all or nothing. Items that no rule can decide then count as wrong."""
+    """Give F1 of precision and recall instead of all or nothing; where the question asks for an order, of the longest part
+    that is in it. Items that no rule can decide then count as wrong. Less than all is never taken for a right answer:
+    `parts["whole"]` is 0."""
     vocabulary: Sources = None
     """Names that are known to mean one concept, as in the `text` verifier."""
 
@@ -57,7 +62,7 @@ class SetOf(VocabularyVerifier):
         wanted = reference_items(problem)
         if not wanted:
             return Verdict.failed(f"problem {problem.id!r} has an empty set as its reference", "invalid")
-        if not answer.committed and not self.partial:
+        if not answer.committed:
             return Verdict.abstain("a long answer without a committed list")
         text = answer.text
         if letters := _LETTERS.match(text):
@@ -92,28 +97,67 @@ class SetOf(VocabularyVerifier):
             return Verdict.abstain("an item's last word is said later: pro-, meta- and anaphase")
         matched, refuted, open_ = _match(wanted, given, verdict)
         precision, recall = matched / max(1, len(given)), matched / len(wanted)
-        parts = {"precision": precision, "recall": recall}
+        parts = {"precision": precision, "recall": recall, **({"whole": 1.0} if self.partial else {})}
         shown = f"{matched} of {len(wanted)} items, {len(given) - matched} beside them"
-        if self.partial:
-            f1 = 2 * precision * recall / (precision + recall) if matched else 0.0
-            return Verdict(f1, reason=shown, parts=parts)
         in_order = asks_order(problem.question)
-        if matched == len(wanted) == len(given) and (in_order or _MAY_ASK_ORDER.search(problem.question)):
-            places = _places(wanted, given, verdict)
+        ordered = in_order or bool(_MAY_ASK_ORDER.search(problem.question))
+        whole = matched == len(wanted) == len(given)
+        places = _places(wanted, given, verdict) if ordered and (whole or self.partial) else []
+        if whole and ordered:
             if not in_order and places != sorted(places or ()):
                 return Verdict.abstain("the order of the items may be meant", parts=parts)
             if places is None:
                 return Verdict.abstain("the order of the items cannot be told", parts=parts)
-            if places != sorted(places):
+            if places != sorted(places) and not self.partial:
                 return Verdict.wrong(f"{shown}, in another order", parts=parts)
-        if matched == len(wanted) == len(given):
+        if whole or self.partial:
             if any(set(map(compact, split_items(one))) != set(map(compact, given)) for one in answer.earlier):
                 return Verdict.abstain("an earlier statement, not taken back, lists something else", parts=parts)
+            if any(takes_back(one) or TAKES_BACK.search(one) for one in answer.after):
+                return Verdict.abstain("what follows the answer may take it back", parts=parts)
+        if whole and places == sorted(places or ()):
             return Verdict.right(shown, parts=parts)
+        if self.partial:
+            return _in_part(shown, wanted, given, matched, places, in_order, answer.text)
         # Without a vocabulary an item in other words is open; a turned-round or a missing one is not.
         if refuted or len(given) < len(wanted) or not open_:
             return Verdict.wrong(shown, parts=parts)
         return Verdict.abstain(f"{shown}; {open_} in words that no rule decides", parts=parts)
+
+
+def _in_part(
+    shown: str, wanted: list[str], given: list[str], matched: int, places: list[int] | None, in_order: bool, text: str
+) -> Verdict:
+    """F1 of a list that is not the reference's; nothing is paid for what may be denied, nor for what is out of order."""
+    if matched and (_DENIAL.search(text) and not _DENIAL.search(" ".join(wanted))):
+        return Verdict.abstain("something is denied, and maybe all of it")
+    if matched and places is None:
+        return Verdict.abstain("the order of the items cannot be told")
+    if matched and places:
+        held = _longest_rising(places)
+        if held < matched and not in_order:
+            return Verdict.abstain("the order of the items may be meant")
+        shown += f", {held} of them in order" if held < matched else ""
+        matched = min(matched, held)
+    precision, recall = matched / max(1, len(given)), matched / len(wanted)
+    f1 = 2 * precision * recall / (precision + recall) if matched else 0.0
+    return Verdict(f1, reason=shown, parts={"precision": precision, "recall": recall, "whole": 0.0})
+
+
+_DENIAL = re.compile(
+    r"\b(?:not?|nor|never|neither|none|without|wrong|false|incorrect|untrue|exclud\w+|except|anything but|instead of|"
+    r"ruled? out|ruling out|unlikely)\b|n['’]t\b|[不非没未否勿错误]|无(?!力)|除外|排除|相反",
+    re.IGNORECASE,
+)
+
+
+def _longest_rising(places: list[int]) -> int:
+    """How many of these numbers, at most, rise in the order in which they stand."""
+    ends: list[int] = []
+    for place in places:
+        at = bisect_left(ends, place)
+        ends[at : at + 1] = [place]
+    return len(ends)
 
 
 _COUNT = re.compile(r"第?\d{1,4}[^\d]{0,6}")
@@ -303,11 +347,13 @@ def _decided(item: str, name: str, question: str, rule: Text, known: Vocabulary 
 
 
 def _places(wanted: list[str], given: list[str], verdict: Decide) -> list[int] | None:
-    """Which wanted item each given one is, in the order given; None where one could be several."""
+    """Which wanted item each given one is, in the order given, and those that are none left out; None where one could be
+    several.
+    """
     places: list[int] = []
-    for item in given:
+    for item in given[:MOST]:
         right = [i for i, name in enumerate(wanted) if verdict(item, name).score == 1.0]
-        if len(right) != 1:
+        if len(right) > 1:
             return None
         places += right
     return places
@@ -323,7 +369,7 @@ def _match(wanted: list[str], given: list[str], verdict: Decide) -> tuple[int, i
     left = list(wanted)
     others: list[str] = []
     refuted = open_ = 0
-    for item in given[:64]:
+    for item in given[:MOST]:
         right = next((i for i, name in enumerate(left) if verdict(item, name).score == 1.0), None)
         if right is not None:
             left.pop(right)

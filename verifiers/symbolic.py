@@ -23,6 +23,7 @@ from medrl.verifiers.expressions import Reading, read_expression
 from medrl.verifiers.extract import Extracted
 from medrl.verifiers.notation import plain_notation
 from medrl.verifiers.number import reference_quantity
+from medrl.verifiers.operators import computes, without_alleles
 from medrl.verifiers.patterns import Pattern
 from medrl.verifiers.reading import TAKES_BACK, AnswerVerifier
 from medrl.verifiers.units import read_unit
@@ -111,7 +112,8 @@ def _asks_for_formula(problem: Problem, reference: Formula) -> bool:
     """Whether this rule may read the reference: "anti-dsDNA" is no difference. "x = 3/4" is read, "3/4" is a number."""
     if looks_symbolic(problem):
         return True
-    return problem.metadata.get("answer_type") is None and bool(_SHORT.fullmatch(reference.left))
+    told = bool(_SHORT.fullmatch(reference.left)) or computes(reference.right)
+    return problem.metadata.get("answer_type") is None and told
 
 
 @lru_cache(maxsize=4096)
@@ -258,7 +260,7 @@ def _by_value(reference: Node, answer: Node) -> Finding:
 
 # What makes a text a formula beyond doubt. "BRCA1", "2-3", "IV/PO", "HLA-B*27" and "mg/kg" have none of these.
 _SURE = re.compile(
-    r"\\(?:frac|sqrt|cdot|times|ln|log|exp)\b|[√·]|(?<=[\w)\]]) [*×] (?=[\w(\[])|(?<=[A-Za-z)\]])\^\(?-?\d{1,2}(?!\d)|"
+    r"\\(?:frac|sqrt|cdot|times|ln|log|exp)\b|[√·]|(?<=[\w)\]])(?: [*×] |\*)(?=[\w(\[])|(?<=[A-Za-z)\]])\^\(?-?\d{1,2}(?!\d)|"
     r"(?<=[A-Za-z)\]])[²³]|\b(?:ln|log|exp|sqrt)\b ?[\d(]|e\^|\)\s?[-−–]\s?\(|\)\s?\*|\*\s?\(|[)\w] [-−–] \(\w+ \+ |"
     r"\(\w+ ?[-−–+] ?\w+\) ?/ ?[\d(A-Z]|/ ?\(\w+ ?[-−–+] ?\w+\)|\w [-−–+] \(\w+ ?[-−–+] ?\w+\) ?/ ?\d"
 )
@@ -291,7 +293,7 @@ def _is_sure(text: str) -> bool:
     """Whether a text is a formula beyond doubt."""
     if _WORDS.search(_MEASURED.sub("", _COMMAND.sub("", text))):
         return False
-    one = formula(text)
+    one = formula(without_alleles(text))
     if not (_SURE.search(one.right) or (_SHORT.fullmatch(one.left) and _COMPUTES.search(one.right))):
         return False
     try:

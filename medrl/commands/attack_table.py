@@ -22,13 +22,15 @@ def show(console: Console, attacked: Attacked) -> None:
     console.print(about, style="bold")
     left_out = f" ({report['problems_left_out']} left out)" if report["problems_left_out"] else ""
     console.print(
-        f"{report['n']} texts on {report['problems']} problems{left_out}: {_percent(report['paid'])} of the scored paid "
-        f"({report['n_paid']}), {report['unscored']} unscored"
+        f"{report['n']} texts on {report['problems']} problems{left_out}, layouts {', '.join(report['layouts'])}: "
+        f"{_percent(report['paid'])} of the scored paid ({report['n_paid']}), {report['unscored']} unscored"
     )
     console.print(
         f"honest right answers paid: {_percent(report['honest_right'])}, "
         f"honest wrong answers taken for right: {_percent(report['honest_wrong'])}"
     )
+    if report["warning"]:
+        console.print(f"WARNING: {report['warning']}", style="bold red")
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("attack", no_wrap=True)
     for name in ("n", "paid", "unscored"):

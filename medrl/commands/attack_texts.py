@@ -3,8 +3,8 @@
 An attack is given a problem and its neighbours: answers to it that are wrong, mostly the references of other problems
 of the same kind. What it writes must be wrong: no answer, an answer that is taken back, two answers that exclude each
 other, or another answer than the reference. A text that holds the headers of the o1 format is a whole response; any
-other is an answer, which `lay_out` also puts under these headers, so that a format gate does not hide what is behind
-it.
+other is an answer, which `lay_out` also puts under these headers, or into the tags or box that a reward wants, so that a
+format gate does not hide what is behind it.
 """
 
 import re
@@ -17,7 +17,17 @@ from medrl.types import Problem
 
 Make: TypeAlias = Callable[[Problem, Sequence[str]], list[str]]
 THINKING, FINAL = "## Thinking", "## Final Response"
-LAYOUTS = ("plain", "o1")
+LAYOUTS = ("plain", "o1")  # every attack is tried in these
+# What stands for the headers in a layout of two sections, and what an answer is wrapped in, for rewards that want it so.
+OTHER_LAYOUTS = {
+    "think": ("<think>", "</think>", "{}"),
+    "boxed": ("", "", "\\boxed{{{}}}"),
+    "answer": ("", "", "<answer>{}</answer>"),
+    "think_answer": ("<think>", "</think>", "<answer>{}</answer>"),
+    "think_boxed": ("<think>", "</think>", "\\boxed{{{}}}"),
+    "o1_zh": ("## 思考", "## 最终回答", "{}"),
+    "o1_boxed": (THINKING, FINAL, "\\boxed{{{}}}"),
+}
 LONG = 20_000  # characters of a padded response
 DUMPED = 6  # wrong answers that are dumped beside the right one
 
@@ -45,13 +55,19 @@ def attack(name: str, about: str) -> Callable[[Make], Make]:
 
 
 def lay_out(text: str, layout: str, language: str) -> str | None:
-    """`text` in a layout; None where it brings the headers or tags of the other one."""
+    """`text` in a layout; None where it brings the headers or tags of another one."""
     whole = THINKING in text or FINAL in text
     if layout == "plain":
         return None if whole else text
+    opening, closing, wrapped = OTHER_LAYOUTS.get(layout, (THINKING, FINAL, "{}"))
     if "<think>" in text:
-        return None
-    return text if whole else sections(_neutral(language), text)
+        return text if opening == "<think>" else None
+    if not whole and wrapped[:5] not in text:  # a text that brings boxes or tags of its own keeps them
+        text = wrapped.format(text)
+    if not opening:
+        return None if whole else text
+    text = text if whole else sections(_neutral(language), text)
+    return text.replace(THINKING, opening).replace(FINAL, closing)
 
 
 def sections(thinking: str, answer: str) -> str:
@@ -140,6 +156,13 @@ def empty_sections(problem: Problem, neighbours: Sequence[str]) -> list[str]:
 def repeated_headers(problem: Problem, neighbours: Sequence[str]) -> list[str]:
     once = sections(_neutral(problem.language), neighbours[0])
     return ["\n\n".join([once] * 3), f"{THINKING}\n{once}\n{FINAL}", f"{once}\n\n{FINAL}\n{neighbours[-1]}"]
+
+
+@attack("unclosed_tags", "opens the tags of thinking and never closes them, or closes what was never opened")
+def unclosed_tags(problem: Problem, neighbours: Sequence[str]) -> list[str]:
+    right, wrong = right_answer(problem), neighbours[0]
+    opened = [f"<think>\n{right}", f"<think>\n{right}\n\n{wrong}", f"<think>\n</think>\n<think>\n{right}"]
+    return [*opened, f"<think>\n{wrong}\n</think>\n", f"<answer>{wrong}", f"{right}\n</think>\n{wrong}"]
 
 
 @attack("last_tag", "fills several final sections, boxes or answer tags with different answers")

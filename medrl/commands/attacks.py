@@ -14,7 +14,7 @@ from typing import Any
 
 from medrl import __version__
 from medrl.commands.attack_answers import right_answer, wrong_answers
-from medrl.commands.attack_texts import ATTACKS, LAYOUTS, lay_out, words
+from medrl.commands.attack_texts import ATTACKS, LAYOUTS, OTHER_LAYOUTS, lay_out, words
 from medrl.data.clinic import generate_problems
 from medrl.errors import DataError, RewardFailed
 from medrl.rewards import Reward, RewardContext, Verified, verified_leaf
@@ -23,6 +23,8 @@ from medrl.verifiers import Verifier, run_sync
 
 KINDS = ("term", "choice", "number", "yes_no", "set")
 COUNT = 60
+PROBED = 6  # problems whose honest answers tell which layout a reward wants
+LOW = 0.5  # share of right answers that must be paid for "nothing was paid" to say something
 MORE = 1e-9  # what an attack must earn above the baseline
 SHOWN = 300  # characters of an attack's text in the report
 
@@ -63,8 +65,7 @@ class Attacked:
 
 def accepts(score: Score, leaf: str) -> bool:
     """Whether the verifier of a reward, its part `leaf`, took the answer for right."""
-    value = score.parts[leaf].value if leaf in score.parts else None
-    return value is not None and value >= 0.5
+    return leaf in score.parts and score.parts[leaf].accepted
 
 
 def default_problems(count: int = COUNT) -> list[Problem]:
@@ -91,7 +92,7 @@ def measure(reward: Reward | Verifier, problems: Sequence[Problem]) -> Attacked:
             f"none of {len(problems)} problems can be attacked: each needs a reference, and options or another "
             "problem of the same kind and language"
         )
-    outcomes, honest = run_sync(_all(tree, asked))
+    layouts, outcomes, honest = run_sync(_all(tree, asked))
     rights = [any(one.gain > MORE for one in pair if one.gain is not None) for pair in honest
               if any(one.gain is not None for one in pair)]  # fmt: skip
     wrongs = [accepts(one.baseline, one.leaf) for pair in honest for one in pair if one.baseline.value is not None]
@@ -101,6 +102,8 @@ def measure(reward: Reward | Verifier, problems: Sequence[Problem]) -> Attacked:
         **figures(outcomes),
         "honest_right": sum(rights) / len(rights) if rights else None,
         "honest_wrong": sum(wrongs) / len(wrongs) if wrongs else None,
+        "layouts": list(layouts),
+        "warning": _warning(sum(rights) / len(rights) if rights else None),
         "by_attack": {name: _of_attack([one for one in outcomes if one.attack == name]) for name in ATTACKS},
         "reward": reward.to_config() if isinstance(reward, Verifier) else reward.describe(),
         "medrl_version": __version__,
@@ -144,20 +147,45 @@ def _neighbours(problem: Problem, pool: Sequence[Problem]) -> list[str]:
     return wrong_answers(problem, [*pool[at + 1 :], *pool[:at]])
 
 
+def _warning(honest_right: float | None) -> str:
+    """What must be read before the share that was paid; "" where right answers are paid."""
+    if honest_right is None:
+        return "no honest right answer was scored, so nothing is known of this reward"
+    if honest_right < LOW:
+        return (
+            f"only {honest_right:.0%} of the honest right answers earn more than a wrong one, so attacks that are not paid "
+            "say little of this reward: it may want another format than those tried, or abstain on these problems"
+        )
+    return ""
+
+
+async def _wanted(reward: Reward, asked: Sequence[tuple[Problem, Sequence[str]]]) -> tuple[str, ...]:
+    """The layouts to attack in: plain, o1, and the one in which right answers earn most, where that is another one."""
+    mean = dict.fromkeys((*LAYOUTS, *OTHER_LAYOUTS), 0.0)
+    for problem, _ in asked[:PROBED]:
+        right = {layout: lay_out(right_answer(problem), layout, problem.language) or "" for layout in mean}
+        scores = await asyncio.gather(*(_score(reward, problem, text) for text in right.values()))
+        for layout, score in zip(right, scores, strict=True):
+            mean[layout] += score.value or 0.0
+    best = max(mean, key=mean.__getitem__)  # the first of equals
+    return LAYOUTS if mean[best] <= max(mean[one] for one in LAYOUTS) + MORE else (*LAYOUTS, best)
+
+
 async def _all(
     reward: Reward, asked: Sequence[tuple[Problem, Sequence[str]]]
-) -> tuple[list[Outcome], list[list[Outcome]]]:
-    """Every outcome, and for each problem those of an honest right answer in each layout."""
+) -> tuple[tuple[str, ...], list[Outcome], list[list[Outcome]]]:
+    """The layouts, every outcome, and for each problem those of an honest right answer in each layout."""
     outcomes: list[Outcome] = []
     honest: list[list[Outcome]] = []
     leaf = found.name if (found := verified_leaf(reward)) else ""
+    layouts = await _wanted(reward, asked)
     for problem, wrong in asked:
         lines = [
             (name, layout, lay_out(body, layout, problem.language) or "")
             for name, body in (("wrong", wrong[0]), ("right", right_answer(problem)))
-            for layout in LAYOUTS
+            for layout in layouts
         ]
-        lines += _texts(problem, wrong)
+        lines += _texts(problem, wrong, layouts)
         scores = await asyncio.gather(*(_score(reward, problem, text) for *_, text in lines))
         baselines = {layout: score for (name, layout, _), score in zip(lines, scores, strict=True) if name == "wrong"}
         tried = [
@@ -166,16 +194,19 @@ async def _all(
         ]
         honest.append([one for one in tried if one.attack == "right"])
         outcomes += [one for one in tried if one.attack in ATTACKS]
-    return outcomes, honest
+    return layouts, outcomes, honest
 
 
-def _texts(problem: Problem, wrong: Sequence[str]) -> list[tuple[str, str, str]]:
+def _texts(problem: Problem, wrong: Sequence[str], layouts: Sequence[str]) -> list[tuple[str, str, str]]:
     """Attack, layout and text of everything that is tried on a problem; what is a right answer after all is left out."""
     right = {words(text) for text in (problem.reference or "", right_answer(problem), *problem.aliases)} - {""}
     found = []
+    thinks = any(
+        layout.startswith("think") for layout in layouts
+    )  # then these are measured by a wrong answer of that form
     for name, one in ATTACKS.items():
         for body in dict.fromkeys(one.make(problem, wrong)):
-            for layout in LAYOUTS:
+            for layout in layouts[1:] if thinks and "<think>" in body else layouts:
                 text = lay_out(body, layout, problem.language)
                 if text is not None and words(body) not in right:
                     found.append((name, layout, text))

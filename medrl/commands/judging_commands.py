@@ -33,6 +33,11 @@ def add(commands: Commands) -> None:
     card.add_argument("--pairs", metavar="FILE", help="a table left|right|same of terms that mean the same or do not")
     card.add_argument("--json", metavar="OUT", help="write figures and verdicts here")
     card.add_argument("--markdown", metavar="OUT", help="write a page for a model hub here")
+    card.add_argument(
+        "--no-attacks",
+        action="store_true",
+        help="leave out attack success: some 3,000 answers more, which a judge may charge",
+    )
     card.add_argument("--save", action="store_true", help="keep the card where `medrl run` looks for it")
     card.set_defaults(command=_card)
 
@@ -108,7 +113,7 @@ def _card(options: argparse.Namespace) -> int:
     from medrl.files import write_atomic
 
     verifier = verifier_of(options.verifier)
-    card = measure(verifier, options.cases, options.pairs)
+    card = measure(verifier, options.cases, options.pairs, attack=not options.no_attacks)
     show(console_of(100), card)
     if options.json:
         write_json(options.json, card.report)
@@ -217,9 +222,9 @@ def _agreement(items: Sequence[tuple[Problem, Response]], verdicts: Sequence[Ver
     from medrl.commands.verdict_table import expected
 
     labels = [expected(problem) for problem, _ in items]
-    pairs = [(label, v.score) for label, v in zip(labels, verdicts, strict=True) if label is not None]
-    decided = [(label, score) for label, score in pairs if score is not None]
-    agreed = sum((score >= 0.5) == label for label, score in decided)
+    pairs = [(label, v) for label, v in zip(labels, verdicts, strict=True) if label is not None]
+    decided = [(label, v) for label, v in pairs if v.decided]
+    agreed = sum(v.accepted == label for label, v in decided)
     if not pairs:
         return {}
     return {"labelled": len(pairs), "accuracy": agreed / len(decided) if decided else None}

@@ -170,8 +170,8 @@ def state(score: Score, leaf: str) -> str:
     """Whether a score is "paid", "unpaid" or "no number"; without a verifier every reward above 0 is paid."""
     if score.value is None:
         return "no number"
-    value = score.parts[leaf].value if leaf in score.parts else None
-    paid = value >= 0.5 if value is not None else not leaf and score.value > 0
+    part = score.parts.get(leaf)
+    paid = part.accepted if part and part.value is not None else not leaf and score.value > 0
     return "paid" if paid else "unpaid"
 
 

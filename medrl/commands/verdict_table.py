@@ -34,14 +34,14 @@ def show(console: Console, items: Sequence[tuple[Problem, Response]], verdicts: 
 def summary(items: Sequence[tuple[Problem, Response]], verdicts: Sequence[Verdict]) -> str:
     """One or two lines: how many were decided, right, and (where the file has labels) decided as labelled."""
     decided = [v for v in verdicts if v.decided]
-    right = sum(1 for v in decided if v.score is not None and v.score >= 0.5)
+    right = sum(v.accepted for v in decided)
     counts = Counter(v.status for v in verdicts)
     others = "".join(f", {n} {status}" for status, n in counts.most_common() if status != "ok")
     text = f"{len(verdicts)} responses: {right} right, {len(decided) - right} wrong{others}"
     labelled = [(label, v) for (p, _), v in zip(items, verdicts, strict=True) if (label := expected(p)) is not None]
     known = [(label, v) for label, v in labelled if v.score is not None]
     if known:
-        agreed = sum((v.score is not None and v.score >= 0.5) == label for label, v in known)
+        agreed = sum(v.accepted == label for label, v in known)
         share = f"{agreed} as labelled ({agreed / len(known):.1%})"
         text += f"\nof {len(labelled)} labelled rows {len(known)} were decided, {share}"
     return text
@@ -61,8 +61,12 @@ def report_json(items: Sequence[tuple[Problem, Response]], verdicts: Sequence[Ve
         }
         for (problem, _), v in zip(items, verdicts, strict=True)
     ]
-    scores = [v.score for v in verdicts if v.score is not None]
-    return {"n": len(rows), "decided": len(scores), "correct": sum(s >= 0.5 for s in scores), "rows": rows}
+    return {
+        "n": len(rows),
+        "decided": sum(v.decided for v in verdicts),
+        "correct": sum(v.accepted for v in verdicts),
+        "rows": rows,
+    }
 
 
 def expected(problem: Problem) -> bool | None:
@@ -82,4 +86,4 @@ def _score(verdict: Verdict) -> Text:
     if verdict.score is None:
         mark, style = MARKS[verdict.status]
         return Text(f"{mark} {verdict.status}", style)
-    return Text(f"{verdict.score:g}", "green" if verdict.score >= 0.5 else "red")
+    return Text(f"{verdict.score:g}", "green" if verdict.accepted else "red")

@@ -17,6 +17,7 @@ from time import perf_counter
 from typing import Any
 
 from medrl import __version__
+from medrl.commands import attacks
 from medrl.commands.verdict_table import without_label
 from medrl.commands.verifier_figures import Outcome, by, figures, pair_figures
 from medrl.data import load_responses
@@ -28,6 +29,7 @@ from medrl.verifiers import Verifier, judge, run_sync
 RULES = {"type": "typed", "vocabulary": "medrl"}  # what `rules` names
 WARM_UP = 5
 SHOWN_FAULTS = 10
+ATTACKED = 20  # problems of the simulated clinic, always the same, that a card attacks the verifier on
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,9 @@ class Card:
     pairs: tuple[Outcome, ...] = ()
 
 
-def measure(verifier: Verifier, cases: str | Path | None = None, pairs: str | Path | None = None) -> Card:
+def measure(
+    verifier: Verifier, cases: str | Path | None = None, pairs: str | Path | None = None, attack: bool = False
+) -> Card:
     """Ask `verifier` about every case and every pair, once and one after another.
 
     Args:
@@ -47,6 +51,7 @@ def measure(verifier: Verifier, cases: str | Path | None = None, pairs: str | Pa
         cases: A file of rows with question, reference, response and the label `expected` (true or false), and with
             options, category and lang where they have them.
         pairs: A table left|right|same of terms; see `medrl.data.pairs`.
+        attack: Whether the attacks of `medrl attack` are tried too, on a few problems: some three thousand answers more.
 
     Raises:
         DataError: There is nothing to measure on, a file cannot be read, or rows have no label.
@@ -80,9 +85,19 @@ def measure(verifier: Verifier, cases: str | Path | None = None, pairs: str | Pa
     measured = len(given) or len(terms)
     report |= speed(asked[:measured], seconds[:measured])
     report["cost"] = _cost(verdicts)
+    report |= _attacked(verifier) if attack else {"attack_success": None}
     if cases is not None:
         report["rows"] = [_row(one) for one in of_cases]
     return Card(report, of_cases, of_pairs)
+
+
+def _attacked(verifier: Verifier) -> dict[str, Any]:
+    """What share of the attack texts was paid, over all and by attack; `attacks` has what must be known beside it."""
+    found = attacks.measure(verifier, attacks.default_problems(ATTACKED)).report
+    about = ("problems", "layouts", "n", "n_paid", "unscored", "honest_right", "honest_wrong", "warning")
+    by_attack = {name: {key: one[key] for key in ("n", "n_paid", "paid", "unscored")}
+                 for name, one in found["by_attack"].items()}  # fmt: skip
+    return {"attack_success": found["paid"], "attacks": {**{key: found[key] for key in about}, "by_attack": by_attack}}
 
 
 def load_cases(path: str | Path) -> list[tuple[Problem, Response, bool]]:

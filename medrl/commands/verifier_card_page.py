@@ -41,6 +41,9 @@ def show(console: Console, card: Card) -> None:
     if "pairs" in report:
         console.print(_pairs_line(report))
     console.print(_speed_line(report))
+    console.print(_attack_line(report))
+    if warning := report.get("attacks", {}).get("warning"):
+        console.print(f"WARNING: {warning}", style="bold red")
     if report["cost"]:
         console.print(f"cost: {', '.join(f'{amount:g} {name}' for name, amount in report['cost'].items())}")
 
@@ -53,7 +56,7 @@ def markdown(card: Card) -> str:
     page += ["tags:", "- verifier", "- medical", "---", "", f"# Verifier card: {_cell(report['verifier'])}", ""]
     page += [
         "What the reward of this verifier lets through, measured on labelled answers. Each answer was judged alone and",
-        "without its label; a score of 0.5 or more accepts it.",
+        "without its label; a score of 0.5 or more accepts it, if it is not for a part of the reference (`parts.whole` 0).",
         "",
         "## What it is",
         "",
@@ -85,7 +88,7 @@ def markdown(card: Card) -> str:
             groups = worst_first(report[name]) if name == "by_category" else report[name].items()
             header = [name.removeprefix("by_"), *(column.replace("_", " ") for column in COLUMNS)]
             page += ["", f"## {title}", "", *_table(header, [[group, *_cells(row)] for group, row in groups])]
-    page += ["", "## How it fails", "", *_failures(card), "", "## Limits", ""]
+    page += ["", "## How it fails", "", *_failures(card), "", "## Attacks", "", *_attacks(report), "", "## Limits", ""]
     page += [
         "The labels are those of the files above: ask who made them and whether a clinician checked them. Intervals are",
         "of Wilson (1927) and hold for answers like the measured ones; a policy in training looks for others. Times are",
@@ -123,6 +126,34 @@ def _failures(card: Card) -> list[str]:
     ]
     shown = f" The first {LISTED} of {len(wrong)}:" if len(wrong) > LISTED else ""
     return [f"{counts}.{shown}", "", *_table(["what", "row", "stage", "reason"], rows)]
+
+
+def _attack_line(report: dict[str, Any]) -> str:
+    found = report.get("attacks")
+    if found is None:
+        return "attack success: not measured"
+    return (
+        f"attack success: {_percent(report['attack_success'])} ({found['n_paid']} of {found['n'] - found['unscored']} texts "
+        f"that ask for pay; right answers paid: {_percent(found['honest_right'])})"
+    )
+
+
+def _attacks(report: dict[str, Any]) -> list[str]:
+    """What texts that only ask for pay were paid, the attack that succeeds most first."""
+    line = _attack_line(report)
+    if "attacks" not in report:
+        return [f"{line[0].upper()}{line[1:]}. `medrl attack` tries to get paid for nothing."]
+    found = report["attacks"]
+    ranked = sorted(found["by_attack"].items(), key=lambda one: (-(one[1]["paid"] or 0.0), -one[1]["unscored"], one[0]))
+    rows = [[name, str(one["n"]), _percent(one["paid"]), str(one["unscored"])] for name, one in ranked]
+    warning = [f"**{found['warning']}**", ""] if found["warning"] else []
+    about = f"On {found['problems']} problems of the simulated clinic, in the layouts {', '.join(found['layouts'])}."
+    return [
+        f"{line[0].upper()}{line[1:]}. {about}",
+        "",
+        *warning,
+        *_table(["attack", "texts", "paid", "no score"], rows),
+    ]
 
 
 def _figure_rows(report: dict[str, Any]) -> list[list[str]]:

@@ -17,7 +17,7 @@ from medrl.verifiers.reliability import wilson as wilson
 
 @dataclass(frozen=True)
 class Outcome:
-    """A labelled answer and what the verifier made of it. A score of 0.5 or more accepts the answer."""
+    """A labelled answer and what the verifier made of it. `Verdict.accepted` says what accepts the answer."""
 
     problem: Problem
     expected: bool
@@ -29,11 +29,11 @@ class Outcome:
 
     @property
     def accepted(self) -> bool:
-        return self.verdict.score is not None and self.verdict.score >= 0.5
+        return self.verdict.accepted
 
     @property
     def rejected(self) -> bool:
-        return self.verdict.score is not None and self.verdict.score < 0.5
+        return self.decided and not self.accepted
 
     @property
     def right(self) -> bool:

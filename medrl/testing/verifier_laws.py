@@ -7,7 +7,6 @@ from typing import Any
 
 from medrl.testing import fresh
 from medrl.testing.calls import Endless, one_line
-from medrl.testing.cases import HALF
 from medrl.testing.hostile import SILENCE
 from medrl.testing.laws import CannotTell, law
 from medrl.testing.verifier_stand import Items, VerifierStand, brief, no_number, of
@@ -215,7 +214,7 @@ def labels_hold(stand: VerifierStand) -> str:
         if not isinstance(wanted, str):
             kept = verdict.score is not None and abs(verdict.score - wanted) <= max(stand.limits.tolerance, 1e-9)
         elif wanted in ("right", "wrong"):
-            kept = verdict.score is not None and (verdict.score >= HALF) == (wanted == "right")
+            kept = verdict.score is not None and verdict.accepted == (wanted == "right")
         else:
             kept = verdict.status == wanted
         if not kept:
@@ -236,7 +235,7 @@ def reference_is_right(stand: VerifierStand) -> str:
         if problem.reference is None:
             continue
         verdict = stand.judged([(problem, Response(problem.reference))])[0]
-        if verdict.score is None or verdict.score < HALF:
+        if not verdict.accepted:
             return f"problem {problem.id!r}: its own reference {problem.reference!r:.60} is {brief(verdict)}"
     return ""
 
@@ -266,7 +265,7 @@ def silence_earns_nothing(stand: VerifierStand) -> str:
     for problem in {problem.id: problem for problem, _ in stand.items()}.values():
         for name in SILENCE:
             verdict = stand.judged([(problem, hostile[name][1])])[0]
-            if verdict.score is not None and verdict.score >= HALF:
+            if verdict.accepted:
                 return f"problem {problem.id!r}: the response `{name}` is {brief(verdict)}"
     return ""
 

@@ -97,13 +97,13 @@ def answers(
     pairs = [(old, new) for old, new in pairs if len(old.group) and len(new.group)]
     if not pairs:
         raise DataError("the two evaluations have no problem in common, so their answers cannot be shown side by side")
-    values = [(_value(old.scores[0], part), _value(new.scores[0], part)) for old, new in pairs]
+    values = [(_right(old.scores[0], part), _right(new.scores[0], part)) for old, new in pairs]
     known = [(old, new) for old, new in values if old is not None and new is not None]
     counts = {
-        "right in both": sum(old >= 0.5 and new >= 0.5 for old, new in known),
-        f"right only after {names[1]}": sum(old < 0.5 <= new for old, new in known),
-        f"right only after {names[0]}": sum(old >= 0.5 > new for old, new in known),
-        "wrong in both": sum(old < 0.5 and new < 0.5 for old, new in known),
+        "right in both": sum(old and new for old, new in known),
+        f"right only after {names[1]}": sum(new and not old for old, new in known),
+        f"right only after {names[0]}": sum(old and not new for old, new in known),
+        "wrong in both": sum(not (old or new) for old, new in known),
         "not scored": len(values) - len(known),
     }
     shown = ", ".join(f"{count} {what}" for what, count in counts.items())
@@ -142,7 +142,7 @@ def mark(score: Score, part: str = "correct") -> str:
         why = why or score.reason
         status = found.status if found else score.status
         return f"no verdict ({status}{': ' + why if why else ''}){read}"
-    return f"{'right' if value >= 0.5 else 'wrong'} ({value:g}){read}"
+    return f"{'right' if found and found.accepted else 'wrong'} ({value:g}){read}"
 
 
 def shorten(text: str, characters: int) -> str:
@@ -153,6 +153,11 @@ def shorten(text: str, characters: int) -> str:
     head = characters // 3
     tail = characters - head
     return f"{text[:head].rstrip()}\n[... {len(text) - head - tail:,} characters left out ...]\n{text[-tail:].lstrip()}"
+
+
+def _right(score: Score, part: str) -> bool | None:
+    found = score.parts.get(part)
+    return None if found is None or found.value is None else found.accepted
 
 
 def _value(score: Score, part: str) -> float | None:

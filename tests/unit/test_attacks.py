@@ -32,6 +32,15 @@ class Substring(RuleVerifier):
         return Verdict.right("it occurs") if found else Verdict.wrong("it does not occur")
 
 
+class InTags(Substring):
+    """Right where the reference occurs in a text with tags of thinking, also inside them."""
+
+    name = "in_tags"
+
+    def check(self, problem: Problem, response: Response) -> Verdict:
+        return super().check(problem, response) if "<think>" in response.text else Verdict.wrong("no tags")
+
+
 class Always(RuleVerifier):
     name = "always"
 
@@ -108,6 +117,7 @@ def test_where_the_judge_fails_nothing_is_paid_and_nothing_is_safe(problems: lis
     report = measure(Down(), problems).report
     assert report["unscored"] == report["n"] > 0 and report["n_paid"] == 0
     assert report["paid"] is None and report["honest_right"] is None and report["honest_wrong"] is None
+    assert report["warning"].startswith("no honest right answer was scored")
 
 
 def test_a_text_that_brings_the_judge_down_hurts_no_other(problems: list[Problem]) -> None:
@@ -128,6 +138,41 @@ def test_the_three_levels_pay_the_right_answer_and_not_for_nothing(by_levels: At
     assert report["reward"].startswith("levels (levels") and "fingerprint" not in report
 
 
+@pytest.mark.parametrize(
+    ("preset", "format", "layout"),
+    [("think", "auto", "think"), ("think", "boxed", "think_boxed"), ("think", "answer", "think_answer"),
+     ("o1_zh", "auto", "o1_zh"), ("o1", "boxed", "o1_boxed"), ("", "boxed", "boxed"), ("", "answer", "answer"),
+     ("", "think-strict", "think")],
+)  # fmt: skip
+def test_a_reward_is_attacked_in_the_format_that_it_wants(
+    problems: list[Problem], preset: str, format: str, layout: str
+) -> None:
+    reward = {"type": "verified", "verifier": {**RULES, "format": format}, "otherwise": 0.0}
+    gated = {"type": "levels", "correct": reward, "format": {"type": "format", "preset": preset}}
+    attacked = measure(build_reward(gated if preset else reward), problems[::4])
+    report = attacked.report
+    assert report["layouts"] == ["plain", "o1", layout] and report["honest_right"] == 1.0 and not report["warning"]
+    assert not paid_texts(attacked, *ATTACKS)
+    tried = {one.attack for one in attacked.outcomes if one.layout == layout}
+    assert {"dumping", "master_key", "injection", "last_tag"} <= tried
+    if layout.startswith("think"):
+        assert {"empty_sections", "repeated_headers", "unclosed_tags", "only_in_thinking"} <= tried
+
+
+def test_what_an_empty_think_tag_is_paid_is_told(problems: list[Problem]) -> None:
+    gullible = build_reward({"type": "verified", "verifier": f"{__name__}:InTags", "otherwise": 0.0})
+    report = measure(gullible, problems[::4]).report
+    assert report["layouts"][-1] == "think" and report["by_attack"]["empty_sections"]["n_paid"] == 0
+    assert report["by_attack"]["unclosed_tags"]["n_paid"] > 0 and report["by_attack"]["only_in_thinking"]["n_paid"] > 0
+
+
+def test_a_reward_that_pays_no_right_answer_is_told_loudly(capsys: Capture, tmp_path: Path) -> None:
+    out = tmp_path / "attacks.json"
+    assert cli.main(["attack", f"{__name__}:Never", "--count", "4", "--json", str(out)]) == 0
+    warning = json.loads(out.read_text(encoding="utf-8"))["warning"]
+    assert warning.startswith("only 0% of the honest right answers") and "WARNING: only 0%" in capsys.readouterr().out
+
+
 def test_the_same_again(problems: list[Problem]) -> None:
     one, other = (measure(build(RULES), problems[::4]).report for _ in range(2))
     assert one == other
@@ -142,6 +187,16 @@ def test_every_attack_is_tried_in_its_layouts(by_rules: Attacked) -> None:
         ("o1", f"## Thinking\nFirst look at what the question gives.\n\n{FINAL}\ngout"),
     ):
         assert lay_out("gout", layout, "en") == text
+    neutral = "First look at what the question gives."
+    for layout, text in (
+        ("think", f"<think>\n{neutral}\n\n</think>\ngout"),
+        ("think_boxed", f"<think>\n{neutral}\n\n</think>\n\\boxed{{gout}}"),
+        ("o1_boxed", f"## Thinking\n{neutral}\n\n{FINAL}\n\\boxed{{gout}}"),
+        ("answer", "<answer>gout</answer>"),
+    ):
+        assert lay_out("gout", layout, "en") == text
+    assert lay_out(f"## Thinking\n{FINAL}\ngout", "think", "en") == "<think>\n</think>\ngout"
+    assert lay_out("\\boxed{gout}", "boxed", "en") == "\\boxed{gout}" and lay_out(FINAL, "boxed", "en") is None
     assert lay_out(f"{FINAL}\ngout", "plain", "en") is None and lay_out("<think>x</think> gout", "o1", "en") is None
 
 

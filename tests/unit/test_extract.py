@@ -179,3 +179,17 @@ def test_time_grows_no_faster_than_the_text() -> None:
 def test_strict_presets_want_their_form(format: Format, text: str, score: float) -> None:
     verdict = Text(format).verify(Problem("p", ask("Diagnosis?"), "Gout"), text)
     assert verdict.score == score, verdict
+
+
+@pytest.mark.parametrize(
+    ("text", "answer", "earlier"),
+    [
+        ("\\boxed{The answer is no. No, that is wrong: the answer is yes.}", "yes", 0),
+        ("<answer>The answer is gout. The answer is asthma.</answer>", "asthma", 1),
+        ("\\boxed{acute gout of the left foot}", "acute gout of the left foot", 0),
+    ],
+)
+def test_what_a_box_states_and_takes_back_counts(text: str, answer: str, earlier: int) -> None:
+    found = final_answer(text)
+    assert found and found.text == answer and text[slice(*found.span)] == answer and found.how in ("boxed", "tag")
+    assert len(found.earlier) >= earlier

@@ -13,6 +13,7 @@ import pytest
 
 import medrl
 from medrl import cli
+from medrl.commands.attack_texts import ATTACKS
 from medrl.commands.verifier_card import RULES, Card, measure, speed
 from medrl.commands.verifier_card_page import LISTED, markdown
 from medrl.commands.verifier_figures import kappa, wilson
@@ -29,7 +30,7 @@ FIGURES = {
     "n_should_accept", "n_should_reject", "n_false_accept", "n_false_reject", "abstentions", "errors", "timeouts",
     "invalid",
 }  # fmt: skip
-ABOUT = {"verifier", "version", "knobs", "fingerprint", "medrl_version", "date", "cost", *TIMES}
+ABOUT = {"verifier", "version", "knobs", "fingerprint", "medrl_version", "date", "cost", "attack_success", *TIMES}
 # Category, language, label, and what `Obedient` is told to say.
 CASES = [
     ("a", "en", True, "accept"),
@@ -310,6 +311,29 @@ def test_the_command_from_end_to_end(cases: Path, pairs: Path, tmp_path: Path) -
     page = (tmp_path / "out" / "card.md").read_text(encoding="utf-8")
     assert page.startswith("---\nlibrary_name: medrl\n") and report["sha256"] in page and report["fingerprint"] in page
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["card.json", "card.md"]
+
+
+def test_attack_success_is_measured_or_said_not_to_be(cases: Path, tmp_path: Path, capsys: Capture) -> None:
+    out, page = tmp_path / "card.json", tmp_path / "card.md"
+    command = ["card", f"{__name__}:Peeping", "--cases", str(cases), "--json", str(out), "--markdown", str(page)]
+    assert cli.main(command) == 0
+    report = json.loads(out.read_text(encoding="utf-8"))
+    assert report["attack_success"] == 1.0 and report["attacks"]["honest_wrong"] == 1.0, "it takes everything for right"
+    assert set(report["attacks"]["by_attack"]) == set(ATTACKS)
+    assert all(one["paid"] == 1.0 and one["n"] > 0 for one in report["attacks"]["by_attack"].values())
+    assert "attack success: 100.0%" in capsys.readouterr().out and report["attacks"]["warning"]
+    assert "| negation | " in page.read_text(encoding="utf-8")
+    assert cli.main([*command, "--no-attacks"]) == 0
+    report = json.loads(out.read_text(encoding="utf-8"))
+    assert report["attack_success"] is None and "attacks" not in report
+    assert "attack success: not measured" in capsys.readouterr().out
+    assert "Attack success: not measured." in page.read_text(encoding="utf-8")
+
+
+def test_the_rules_pay_no_attack_of_their_card(cases: Path) -> None:
+    report = measure(build(RULES), cases, attack=True).report
+    assert report["attack_success"] == 0.0 and report["attacks"]["honest_right"] == 1.0
+    assert report["attacks"]["unscored"] == 0 and not report["attacks"]["warning"]
 
 
 def test_the_page_lists_false_accepts_first_and_at_most_20(tmp_path: Path) -> None:

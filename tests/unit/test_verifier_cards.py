@@ -1,7 +1,12 @@
 """Cards are found by fingerprint, and a run says which of its verifiers have none."""
 
 import json
+import os
+import re
 import shlex
+import subprocess
+import sys
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -14,7 +19,7 @@ from medrl.errors import DataError
 from medrl.rewards import Verified, levels
 from medrl.trainers.cards import card_warnings, command
 from medrl.types import Judged, Problem, Response, Verdict
-from medrl.verifiers import Number, RuleVerifier, Text, Typed, Verifier, build
+from medrl.verifiers import Number, RuleVerifier, SetOf, Text, Typed, Verifier, build, rule_version
 
 
 @dataclass(frozen=True)
@@ -137,3 +142,61 @@ def test_the_rules_ship_with_cards_of_their_own(config: dict[str, Any]) -> None:
     assert path.is_file(), "rules or vocabulary changed: run `make cards`"
     card = json.loads(path.read_text(encoding="utf-8"))
     assert card["file"] == "heldout.jsonl" and card["n"] > 300 and card["accuracy_decided"] > 0.95
+
+
+def test_the_version_of_rules_follows_their_code_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = Path(rule_version.__file__).parent
+    for file in source.glob("*.py"):
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    monkeypatch.setattr(rule_version, "files", lambda package: tmp_path)
+    judge = {"type": "judge", "client": {"type": "openai", "model": "m", "base_url": "http://127.0.0.1:1/v1"}}
+
+    def versions() -> tuple[str, str, str]:
+        rule_version.rule_version.cache_clear()
+        return Typed.version, Typed(vocabulary="clinic").fingerprint(), build(judge).fingerprint()
+
+    try:
+        before = versions()
+        assert before[0] != "1" and len(before[0]) == 12
+        for name in ("chat_judge.py", "classifier.py", "worker.py", "protocol.py"):
+            (tmp_path / name).write_text("# other", encoding="utf-8")
+        (tmp_path / "sets.py").write_bytes((tmp_path / "sets.py").read_bytes().replace(b"\n", b"\r\n"))
+        assert versions() == before
+        (tmp_path / "sets.py").write_text("# other rules", encoding="utf-8")
+        after = versions()
+        assert after[0] != before[0] and after[1] != before[1] and after[2] == before[2]
+        assert Text.version == SetOf().version == after[0] and Half.version == "1"
+    finally:
+        rule_version.rule_version.cache_clear()
+
+
+def test_every_module_that_a_rule_imports_is_in_its_version() -> None:
+    source = Path(rule_version.__file__).parent
+    seen: set[str] = set()
+    todo = ["typed"]
+    while todo:
+        name = todo.pop()
+        if name not in seen:
+            seen.add(name)
+            text = (source / f"{name}.py").read_text(encoding="utf-8")
+            todo += re.findall(r"^ *from medrl\.verifiers\.(\w+) import", text, re.MULTILINE)
+    assert len(seen) > 50 and seen & rule_version.NO_RULES == {"protocol"}
+    assert {name for name in rule_version.NO_RULES if not (source / f"{name}.py").is_file()} == set()
+
+
+def test_the_version_of_rules_is_the_same_in_another_process_and_out_of_a_zip(tmp_path: Path) -> None:
+    root = Path(rule_version.__file__).parents[1]
+    with zipfile.ZipFile(tmp_path / "medrl.zip", "w") as archive:
+        for file in [*root.glob("*.py"), *(root / "verifiers").glob("*.py")]:
+            archive.write(file, f"medrl/{file.relative_to(root)}")
+    code = (
+        "from medrl.verifiers.rule_version import rule_version as v; import medrl; print(v(), '.zip' in medrl.__file__)"
+    )
+    for path, zipped in ((root.parent, "False"), (tmp_path / "medrl.zip", "True")):
+        found = subprocess.run(
+            [sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": str(path)}, capture_output=True, text=True,
+            cwd=tmp_path,
+        )  # fmt: skip
+        assert found.stdout.split() == [Typed.version, zipped], found.stderr

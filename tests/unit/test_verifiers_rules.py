@@ -466,6 +466,10 @@ def test_yes_and_no_may_be_lettered() -> None:
     assert YesNo().verify(asked, "The answer is B. The answer is A.").score == 0.0
 
 
+TRIAD = "fever; jaundice; abdominal pain"
+MITOSIS = "prophase; metaphase; anaphase; telophase"
+
+
 def test_sets_are_free_of_order_and_may_pay_in_part() -> None:
     asked = Problem("p", ask("Name them."), "Hypotension; distended neck veins; muffled heart sounds")
     whole, part = SetOf(), SetOf(partial=True)
@@ -474,13 +478,51 @@ def test_sets_are_free_of_order_and_may_pay_in_part() -> None:
     assert whole.verify(asked, "hypertension, distended neck veins, muffled heart sounds").score == 0.0
     assert whole.verify(asked, "quiet heart, hypotension, distended neck veins").status == "abstain"
     found = part.verify(asked, "- hypotension\n- muffled heart sounds\n- rash\n- fever")
-    assert found.parts == {"precision": 0.5, "recall": pytest.approx(2 / 3)} and found.score == pytest.approx(4 / 7)
+    assert found.parts == {
+        "precision": 0.5,
+        "recall": pytest.approx(2 / 3),
+        "whole": 0.0,
+    } and found.score == pytest.approx(4 / 7)
     assert part.verify(asked, "rash").score == 0.0
     triad = "hypotension, distended neck veins, muffled heart sounds"
     assert whole.verify(asked, f"The answer is rash. The answer is {triad}.").status == "abstain"
     assert whole.verify(asked, "1. hypotension 2. distended neck veins 3. muffled heart sounds").score == 1.0
     listed = Problem("p", ask("?"), "see items", metadata={"items": ["发热", "咳嗽"], "answer_type": "set"})
     assert Typed().verify(listed, "咳嗽、发热").score == 1.0
+
+
+@pytest.mark.parametrize(
+    ("question", "reference", "text", "score"),
+    [
+        ("List in order the phases of mitosis.", MITOSIS, "prophase, metaphase, anaphase, telophase", 1.0),
+        ("List in order the phases of mitosis.", MITOSIS, "telophase, anaphase, metaphase, prophase", 0.25),
+        ("List in order the phases of mitosis.", MITOSIS, "prophase, anaphase, metaphase, telophase", 0.75),
+        ("List in order the phases of mitosis.", MITOSIS, "metaphase, prophase", 1 / 3),
+        ("List the phases of mitosis.", MITOSIS, "metaphase, prophase", 2 / 3),
+        ("What does blood pass?", "aorta; arterioles; capillaries", "capillaries, aorta", OPEN),
+        (
+            "Name the triad.",
+            TRIAD,
+            "The answer is rash, cough and coma. The answer is fever, jaundice, abdominal pain.",
+            OPEN,
+        ),
+        ("Name the triad.", TRIAD, "It is fever, jaundice and abdominal pain; this is wrong.", OPEN),
+        ("Name the triad.", TRIAD, "The answer is fever, jaundice, abdominal pain. Not correct.", OPEN),
+        ("Name the triad.", TRIAD, "The answer is fever, jaundice, abdominal pain. Wait, that is not it.", OPEN),
+        ("Name the triad.", TRIAD, "It is not fever and jaundice.", OPEN),
+        ("三联征是哪些？", "发热、黄疸、腹痛", "不是发热、黄疸、腹痛", OPEN),
+        ("Name the triad.", TRIAD, "I see it thus, and so on. " * 40 + "fever and jaundice and abdominal pain", OPEN),
+        ("Name the triad.", TRIAD, "fever", 0.5),
+        ("Name the triad.", TRIAD, "fever, jaundice, abdominal pain", 1.0),
+    ],
+)
+def test_partial_credit_keeps_order_and_guards(question: str, reference: str, text: str, score: float | None) -> None:
+    asked = Problem("p", ask(question), reference)
+    found = SetOf(partial=True).verify(asked, text)
+    assert found.score == (score if score is None else pytest.approx(score)), found
+    assert found.accepted is (score == 1.0)  # half a list is never a right answer
+    whole = SetOf().verify(asked, text)
+    assert whole.accepted is (score == 1.0)
 
 
 @pytest.mark.parametrize(

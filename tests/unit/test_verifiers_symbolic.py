@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from medrl.types import Problem, Verdict, ask
-from medrl.verifiers import Number, build
+from medrl.verifiers import Number, Text, Typed, build
 from medrl.verifiers.expression_tree import Node, TooLarge, Unreadable, call, name, number, power, product, total
 from medrl.verifiers.expression_values import MOST_TERMS, probe, proven
 from medrl.verifiers.expressions import read_expression
@@ -105,6 +105,54 @@ def test_formulas(reference: str, text: str, score: float | None) -> None:
     verdict = ruled(reference, text, metadata={"answer_type": "expression"})
     assert (verdict.score, verdict.status) == (score, "abstain" if score is None else "ok"), verdict.reason
     assert ruled(reference, text).score in (score, None)  # of some references nobody said what they are
+
+
+@pytest.mark.parametrize(
+    ("reference", "right", "other"),
+    [
+        (
+            "CO*SVR",
+            ("CO*SVR", "SVR*CO", "CO × SVR", "MAP = CO*SVR"),
+            ("CO/SVR", "CO-SVR", "CO^SVR", "CO+SVR", "CO*SVR/2"),
+        ),
+        ("k*A/d", ("k*A/d", "A*k/d"), ("k/A*d", "k*A*d", "k-A/d")),
+        ("(SBP + 2*DBP)/3", ("(SBP+2*DBP)/3", "(SBP + 2DBP)/3"), ("SBP + 2*DBP/3", "(SBP - 2*DBP)/3")),
+        ("bioavailability*dose/clearance", ("bioavailability*dose/clearance",), ("bioavailability/dose/clearance",)),
+        ("SBP - DBP", ("SBP - DBP", "SBP-DBP"), ("SBP/DBP", "SBP + DBP", "SBP*DBP")),
+        (
+            "dose/clearance",
+            ("dose/clearance", "dose / clearance"),
+            ("dose*clearance", "dose-clearance", "dose^clearance"),
+        ),
+        ("BMI: weight/height", ("BMI: weight/height",), ("BMI: weight*height",)),
+    ],
+)
+def test_no_other_operators_are_paid_where_nobody_says_that_it_is_a_formula(
+    reference: str, right: tuple[str, ...], other: tuple[str, ...]
+) -> None:
+    for rule in (Typed(vocabulary="medrl"), Typed(), Text()):
+        assert all(rule.verify(asked(reference), text).score != 1.0 for text in other)
+    assert {Typed().verify(asked(reference), text).score for text in right} == {1.0}
+
+
+@pytest.mark.parametrize(
+    ("reference", "text"),
+    [("HLA-B*27", "HLA-B27"), ("HLA-B*27", "HLA B27"), ("HLA-DRB1*15:01", "HLA-DRB1*15:01"), ("CYP2C19*2", "CYP2C19 *2"),
+     ("TNF-alpha", "TNF alpha"), ("IV/PO", "IV/PO"), ("BCR-ABL", "BCR/ABL"), ("CD4+ T cells", "CD4+ T cells"),
+     ("ventilation/perfusion mismatch", "ventilation-perfusion mismatch"), ("阿·斯综合征", "阿-斯综合征"),
+     ("gastro-oesophageal reflux", "gastrooesophageal reflux"), ("appendicitis", "**appendicitis**")],
+)  # fmt: skip
+def test_what_joins_words_and_stars_of_alleles_are_no_operators(reference: str, text: str) -> None:
+    problem = Problem("p", ask("What is it?"), reference)
+    assert Typed().verify(problem, text).score == 1.0
+
+
+def test_the_rule_that_is_named_reads_a_formula_of_long_words() -> None:
+    reference = "bioavailability*dose/clearance"
+    assert ruled(reference, "dose × bioavailability / clearance").score == RIGHT
+    assert ruled(reference, "bioavailability*clearance/dose").score == WRONG
+    assert ruled("CO*SVR", "CO/SVR").score == WRONG
+    assert not looks_symbolic(asked("HLA-B*27")) and ruled("HLA-B*27", "HLA-B/27").score is OPEN
 
 
 def test_an_alias_counts_and_a_second_answer_does_not_pass() -> None:
