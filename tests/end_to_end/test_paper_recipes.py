@@ -126,11 +126,12 @@ def test_huatuogpt_with_small_blooms(tmp_path: Path) -> None:
         EXAMPLES / "huatuogpt" / "paper" / "ppo.yaml",
         [f"policy.path={outcome.folder / 'sft'}", f"problems.source={tmp_path / 'prompts.jsonl'}",
          f"reward.then.model={tmp_path / 'reward'}", "reward.then.mean=0", "reward.then.std=1", "placement=local",
-         "trainer.steps=10", "trainer.problems_per_step=4", "sampling.max_tokens=16", "threads=1",
+         "trainer.steps=10", "trainer.problems_per_step=4", "trainer.save_every=5",
+         "sampling.max_tokens=16", "threads=1",
          f"folder={tmp_path / 'ppo'}"],
     )  # fmt: skip
     assert (ppo.optimization.last_layers, ppo.policy.dtype) == (2, "bfloat16")
     outcome = run_recipe(ppo, RunConsole(quiet=True))
     steps = RunFolder(outcome.folder).read_metrics("rl")
     assert len(steps) == 10 and all(row["unscored"] == 0 for row in steps)
-    assert type(Policy.load(str(outcome.folder / "best")).model) is BloomForCausalLM
+    assert type(Policy.load(str(RunFolder(outcome.folder).latest_checkpoint())).model) is BloomForCausalLM
