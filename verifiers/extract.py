@@ -112,8 +112,8 @@ def _marked(text: str, format: Format) -> tuple[int, int, bool, Format]:
     format = _LENIENT.get(format, format)
     found: Format = "plain" if format == "auto" else format
     first, start, broken = len(text), 0, False
-    for name, pattern in _FAMILIES if "#" in text or "<" in text else ():
-        marks = list(pattern.finditer(text)) if format in ("auto", name) else []
+    for name, pattern in _FAMILIES if format != "plain" and ("#" in text or "<" in text) else ():
+        marks = list(pattern.finditer(text)) if format in ("auto", name) or not _own(text, format) else []
         if not marks:
             continue
         if format == "auto" and marks[-1].end() > start:
@@ -125,6 +125,13 @@ def _marked(text: str, format: Format) -> tuple[int, int, bool, Format]:
 
 
 _FAMILIES: tuple[tuple[Format, Pattern], ...] = (("o1", _O1), ("think", _THINK))
+
+
+def _own(text: str, format: Format) -> bool:
+    """Whether a text has marks of the format that was named; where it has none, those of the other one part it."""
+    return next(pattern for name, pattern in _FAMILIES if name == format).search(text) is not None
+
+
 _MARKS = re.compile(
     f"{_O1.pattern}|{_THINK.pattern}".replace("?P<open>", "?:").replace("?P<close>", "?:"), re.IGNORECASE | re.MULTILINE
 )

@@ -193,3 +193,16 @@ def test_what_a_box_states_and_takes_back_counts(text: str, answer: str, earlier
     found = final_answer(text)
     assert found and found.text == answer and text[slice(*found.span)] == answer and found.how in ("boxed", "tag")
     assert len(found.earlier) >= earlier
+
+
+@pytest.mark.parametrize(
+    ("format", "text"),
+    [
+        ("o1", "<think>\nThe answer is gout.\n</think>\n\nSee above for the answer."),
+        ("think", "## Thinking\n\nThe answer is gout.\n\n## Final Response\n\nSee above for the answer."),
+        ("o1", "<think>\nThe answer is gout."),
+    ],
+)
+def test_reasoning_in_the_other_format_is_no_answer_either(format: Format, text: str) -> None:
+    assert "gout" not in sections(text, format).answer and not sections(text, format).well_formed
+    assert Text(format).verify(Problem("p", ask("Diagnosis?"), "Gout"), text).score != 1.0
