@@ -96,7 +96,7 @@ def test_every_step_says_all_that_it_is_watched_by(
     assert rows[0]["time/engine/0/load/peak"] == 4 and rows[0]["time/engine/0/load"] > 0
     assert all(row["staleness"] <= k for row in rows) and any(row["staleness"] > 0 for row in rows) == bool(k)
 
-    lines = [line for line in out.getvalue().splitlines() if not line.startswith("warning: ")]  # of a verifier without a card
+    lines = [line for line in out.getvalue().splitlines() if not line.startswith("warning: ")]  # there is no card
     assert max(map(len, lines)) <= 100, max(lines, key=len)
     headers = [line.split() for line in lines if line.split()[:1] == ["roll"]]
     assert headers and all(header == LABELS.split() for header in headers) and "no room for" not in out.getvalue()
