@@ -91,8 +91,8 @@ def test_every_step_says_all_that_it_is_watched_by(
         assert 0 < row["time/reward_latency"] <= row["time/reward_latency/longest"] < row["time/step"] + 60
         for queue in ("time/queue", "time/queue/scoring", "time/engine/0/load"):
             assert 0 <= row[queue] <= row[f"{queue}/peak"]
-    ordered = 12 * (1 + k)  # at the first step; 4 of them find a place at once
-    assert rows[0]["time/queue/peak"] == ordered - 4 and rows[0]["time/queue"] > 0
+    # At the first step 12 are ordered, of which 4 find a place at once, and 12 more while those are under way.
+    assert 8 <= rows[0]["time/queue/peak"] <= 8 + 12 * k and rows[0]["time/queue"] > 0
     assert rows[0]["time/engine/0/load/peak"] == 4 and rows[0]["time/engine/0/load"] > 0
     assert all(row["staleness"] <= k for row in rows) and any(row["staleness"] > 0 for row in rows) == bool(k)
 
