@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from medrl.commands.run_steps import run_steps
+from medrl.commands.run_steps import tell_or_run
 from medrl.recipes import load_recipe
 from medrl.recipes.feedback import load_feedback_recipe
 from medrl.recipes.reward_model import load_reward_recipe
-from medrl.recipes.steps import Step, tell_steps, with_knobs
+from medrl.recipes.steps import Step, with_knobs
 
 POLICY = "{root}/sft/run/sft"
 
@@ -35,10 +35,4 @@ def steps(folder: Path) -> list[Step]:
 
 def reproduce(folder: Path, root: Path, run: bool, knobs: Sequence[str] = ()) -> int:
     """Tell the commands of a scale, and with `run` carry out what is left of them; 1 where a recipe has faults."""
-    found = with_knobs(steps(folder), knobs)
-    if run:
-        run_steps(found, root)
-        return 0
-    status = tell_steps(found, root)
-    print("# `--run` carries them out, one after the other; each is done once, and goes on where it was stopped")
-    return status
+    return tell_or_run(with_knobs(steps(folder), knobs), root, run)

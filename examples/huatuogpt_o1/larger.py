@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from medrl.commands.run_steps import run_steps
+from medrl.commands.run_steps import tell_or_run
 from medrl.recipes import load_recipe
 from medrl.recipes.construction import load_construction
-from medrl.recipes.steps import Step, tell_steps, with_knobs
+from medrl.recipes.steps import Step, with_knobs
 
 HERE = Path(__file__).parent
 # Recipes: of stage 0, of stage 1, and of each model that is trained on their rows; the 70B is the 8B's with another base.
@@ -45,10 +45,4 @@ def _construct(kind: str, file: str, after: tuple[str, ...], *knobs: str) -> Ste
 
 def reproduce(scale: str, root: Path, run: bool, knobs: Sequence[str]) -> int:
     """Tell the commands of a scale, and with `run` carry out what is left of them."""
-    found = with_knobs(steps(scale), knobs)
-    if run:
-        run_steps(found, root)
-        return 0
-    status = tell_steps(found, root)
-    print("# `--run` carries them out, one after the other; each is done once, and goes on where it was stopped")
-    return status
+    return tell_or_run(with_knobs(steps(scale), knobs), root, run)

@@ -22,13 +22,23 @@ from medrl.errors import RecipeError, StageFailed
 from medrl.recipes import Recipe
 from medrl.recipes.schema import GENERATED
 from medrl.recipes.stages import Stage, Stages
-from medrl.recipes.steps import Step
+from medrl.recipes.steps import Step, tell_steps
 from medrl.recipes.tree import override_knob, read_tree
 from medrl.verifiers.worker import end_with_parent
 
 STARTS = 3  # of a construction some of whose rows fail
 LEFT_OUT = 0.02  # share of rows that may still fail then
 ANSWER_SECONDS = 3.0  # that a server may take to accept a connection
+
+
+def tell_or_run(steps: Sequence[Step], root: Path, run: bool) -> int:
+    """Tell the commands of a scale, or carry out what is left of them; 1 where a recipe that was told of has faults."""
+    if run:
+        run_steps(steps, root)
+        return 0
+    status = tell_steps(steps, root)
+    print("# `--run` carries them out, one after the other; each is done once, and goes on where it was stopped")
+    return status
 
 
 def run_steps(steps: Sequence[Step], root: Path) -> None:

@@ -7,10 +7,7 @@ written; where one is asked for, the whole reply is checked, and one that breaks
 
 import asyncio
 import random
-import threading
-from collections import deque
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -22,12 +19,12 @@ from medrl.chat.base import (
     ChatReply,
     ChatRequest,
     ChatTimedOut,
-    ChatUnavailable,
 )
 from medrl.chat.config import KnobbedChat, digest
 from medrl.chat.openai_wire import sendable
 from medrl.chat.strict import read_reply
 from medrl.engines.base import Request, Sampling
+from medrl.engines.chat_thread import ChatThread, Job
 from medrl.engines.in_process import InProcessEngine
 from medrl.engines.vllm_chat import CONTENTS
 from medrl.errors import RecipeError
@@ -84,68 +81,35 @@ class TransformersChat(KnobbedChat):
         await asyncio.to_thread(self._shared.stop)
 
 
-@dataclass
-class _Job:
-    """One request on its way."""
-
-    request: ChatRequest
-    future: "Future[ChatReply]"
-
-
-class _Worker:
-    """The thread that owns the model. Never pickled: a copy begins anew."""
+class _Worker(ChatThread):
+    """The thread that owns the model."""
 
     def __init__(self, chat: TransformersChat) -> None:
+        super().__init__(chat.model)
         self._chat = chat
-        self._wake = threading.Condition()
-        self._waiting: deque[_Job] = deque()
-        self._thread: threading.Thread | None = None
-        self._stopping = False
-
-    def submit(self, request: ChatRequest) -> "Future[ChatReply]":
-        job = _Job(request, Future())
-        with self._wake:
-            if self._stopping:
-                raise ChatUnavailable(f"{self._chat.model} is being closed; nothing was asked")
-            self._waiting.append(job)
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="medrl-transformers-chat", daemon=True)
-                self._thread.start()
-            self._wake.notify()
-        return job.future
-
-    def stop(self) -> None:
-        """End the thread after the batch that is under way and free the model; what waits is called off."""
-        with self._wake:
-            thread, self._stopping = self._thread, True
-            self._wake.notify()
-        if thread is not None:
-            thread.join()
-        with self._wake:
-            self._thread, self._stopping = None, False
 
     def _run(self) -> None:
-        said, jobs = "was closed", list[_Job]()
+        why: Exception | None = None
+        under_way: list[Job] = []
         try:
-            chat = self._chat
-            spec = PolicySpec(path=chat.model, revision=chat.revision, dtype=chat.dtype, device=chat.device)
-            policy = Policy.load(chat.model, spec)
-            policy.check()
-            policy.move(spec.torch_device())
-            engine = InProcessEngine(policy, max_rows=chat.concurrency)
-            while jobs := self._admitted():
-                asyncio.run(_answer(jobs, engine, chat))
+            self._serve(under_way)
         except Exception as error:  # no such model, no memory: those who wait must hear of it
-            said = f"failed: {type(error).__name__}: {error}"
-        with self._wake:
-            jobs += self._waiting
-            self._waiting.clear()
-            if not self._stopping:
-                self._thread = None  # the next request begins anew
-        for job in jobs:
-            _end(job, ChatUnavailable(f"the model {self._chat.model} {said}"[:500]))
+            why = error.with_traceback(None)  # whose frames hold the model
+        self._hang_up(why, under_way)
 
-    def _admitted(self) -> list[_Job]:
+    def _serve(self, under_way: list[Job]) -> None:
+        """Answer batch after batch; `under_way` is the one at work."""
+        chat = self._chat
+        spec = PolicySpec(path=chat.model, revision=chat.revision, dtype=chat.dtype, device=chat.device)
+        policy = Policy.load(chat.model, spec)
+        policy.check()
+        policy.move(spec.torch_device())
+        engine = InProcessEngine(policy, max_rows=chat.concurrency)
+        while jobs := self._admitted():
+            under_way[:] = jobs
+            asyncio.run(_answer(jobs, engine, chat))
+
+    def _admitted(self) -> list[Job]:
         """The next batch, waited for; nothing when it is time to stop."""
         with self._wake:
             self._wake.wait_for(lambda: self._stopping or self._waiting)
@@ -154,16 +118,16 @@ class _Worker:
             return [self._waiting.popleft() for _ in range(min(self._chat.concurrency, len(self._waiting)))]
 
 
-async def _answer(jobs: Sequence[_Job], engine: InProcessEngine, chat: TransformersChat) -> None:
+async def _answer(jobs: Sequence[Job], engine: InProcessEngine, chat: TransformersChat) -> None:
     """Reply to a batch; what does not fit the model's context is refused."""
     asked: list[Request] = []
     for number, job in enumerate(jobs):
         try:
             asked.append(_request(number, job.request, engine.policy, chat))
         except ChatError as error:
-            _end(job, error)
+            job.end(error)
         except Exception as error:  # a template that takes no such chat: this request's fault
-            _end(job, ChatRefused(f"{chat.model} does not take this request ({type(error).__name__}: {error})"))
+            job.end(ChatRefused(f"{chat.model} does not take this request ({type(error).__name__}: {error})"))
     asked.sort(key=lambda one: (one.sampling.temperature, one.sampling.max_tokens))  # equal ones share a batch
 
     async def all_replies() -> None:
@@ -174,7 +138,7 @@ async def _answer(jobs: Sequence[_Job], engine: InProcessEngine, chat: Transform
         await asyncio.wait_for(all_replies(), chat.timeout)
     except TimeoutError:
         for job in jobs:
-            _end(job, ChatTimedOut(f"{chat.model} gave no whole reply within {chat.timeout:g} s"))
+            job.end(ChatTimedOut(f"{chat.model} gave no whole reply within {chat.timeout:g} s"))
 
 
 def _request(number: int, request: ChatRequest, policy: Policy, chat: TransformersChat) -> Request:
@@ -192,26 +156,16 @@ def _request(number: int, request: ChatRequest, policy: Policy, chat: Transforme
     return Request("", number, seed, tuple(ids), Sampling(request.temperature, max_tokens=request.max_tokens))
 
 
-def _reply(job: _Job, rollout: Rollout, model: str) -> None:
+def _reply(job: Job, rollout: Rollout, model: str) -> None:
     request = job.request
     if rollout.finish_reason == "length":
         cut = ChatBadReply(f"{model}: the reply was cut off at {request.max_tokens} tokens; raise max_tokens")
-        return _end(job, cut.of("length", rollout.text))
+        return job.end(cut.of("length", rollout.text))
     if not rollout.text.strip():
-        return _end(job, ChatBadReply(f"{model}: the reply is empty").of("empty"))
+        return job.end(ChatBadReply(f"{model}: the reply is empty").of("empty"))
     if request.json_schema is not None:
         try:
             read_reply(rollout.text, request.json_schema, model)
         except ChatBadReply as error:
-            return _end(job, error.of("schema", rollout.text))
-    return _end(job, ChatReply(rollout.text, model, len(rollout.prompt_ids), len(rollout.token_ids)))
-
-
-def _end(job: _Job, outcome: ChatReply | ChatError) -> None:
-    """Tell whoever waits; one who no longer does, or was told, is left alone."""
-    if job.future.done() or not job.future.set_running_or_notify_cancel():
-        return
-    if isinstance(outcome, ChatError):
-        job.future.set_exception(outcome)
-    else:
-        job.future.set_result(outcome)
+            return job.end(error.of("schema", rollout.text))
+    return job.end(ChatReply(rollout.text, model, len(rollout.prompt_ids), len(rollout.token_ids)))

@@ -5,11 +5,7 @@ vLLM's structured outputs, and each is drawn from its own seed. An engine that d
 request starts a fresh one.
 """
 
-import threading
 import time
-from collections import deque
-from concurrent.futures import Future
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from medrl.chat.base import (
@@ -22,56 +18,21 @@ from medrl.chat.base import (
     ChatUnavailable,
 )
 from medrl.chat.openai_wire import sendable
+from medrl.engines.chat_thread import ChatThread, Job
 from medrl.engines.vllm_start import collect, end, on_cpu, prepare, start
 
 if TYPE_CHECKING:
     from medrl.engines.vllm_chat import VLLMChat
 
 
-@dataclass
-class _Job:
-    """One request on its way."""
-
-    request: ChatRequest
-    future: "Future[ChatReply]"
-    began: float = 0.0
-    prompt_tokens: int = 0
-
-
-class ChatEngine:
-    """The thread that owns vLLM's engine. Never pickled: a copy begins anew."""
+class ChatEngine(ChatThread):
+    """The thread that owns vLLM's engine."""
 
     def __init__(self, chat: "VLLMChat") -> None:
+        super().__init__(chat.model)
         self._chat = chat
-        self._lock = threading.Lock()
-        self._wake = threading.Condition(self._lock)
-        self._waiting: deque[_Job] = deque()
-        self._running: dict[str, _Job] = {}
-        self._thread: threading.Thread | None = None
-        self._stopping = False
+        self._running: dict[str, Job] = {}
         self._count = 0
-
-    def submit(self, request: ChatRequest) -> "Future[ChatReply]":
-        job = _Job(request, Future())
-        with self._lock:
-            if self._stopping:
-                raise ChatUnavailable(f"{self._chat.model} is being closed; nothing was asked")
-            self._waiting.append(job)
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="medrl-vllm-chat", daemon=True)
-                self._thread.start()
-            self._wake.notify()
-        return job.future
-
-    def stop(self) -> None:
-        """End the thread and free the model; what is under way is called off."""
-        with self._lock:
-            thread, self._stopping = self._thread, True
-            self._wake.notify()
-        if thread is not None:
-            thread.join()
-        with self._lock:
-            self._thread, self._stopping = None, False
 
     def _run(self) -> None:
         why: Exception | None = None
@@ -87,23 +48,12 @@ class ChatEngine:
                 end(engine)
             del engine
             collect()
-            self._hang_up(why)  # last, so that no other engine starts before the memory is free
-
-    def _hang_up(self, why: Exception | None) -> None:
-        """Fail all that wait or run; the next request starts a fresh engine."""
-        said = f"failed: {type(why).__name__}: {why}" if why else "was closed"
-        with self._lock:
-            jobs = [*self._running.values(), *self._waiting]
-            self._running.clear()
-            self._waiting.clear()
-            if not self._stopping:
-                self._thread = None
-        for job in jobs:
-            _fail(job, ChatUnavailable(f"the engine of {self._chat.model} {said}"[:500]))
+            under_way, self._running = self._running, {}
+            self._hang_up(why, under_way.values())  # last, so that no other engine starts before the memory is free
 
     def _admit(self, engine: Any) -> bool:
         """Take in what waits, wait where nothing is to be done; False when it is time to stop."""
-        with self._lock:
+        with self._wake:
             while not self._stopping and not self._waiting and not self._running:
                 self._wake.wait()
             if self._stopping:
@@ -121,7 +71,7 @@ class ChatEngine:
                 refused = ChatRefused(
                     f"{self._chat.model} does not take this request ({type(error).__name__}: {error})"
                 )
-                _fail(job, error if isinstance(error, ChatError) else refused)
+                job.end(error if isinstance(error, ChatError) else refused)
                 continue
             job.began = time.monotonic()
             self._running[name] = job
@@ -138,7 +88,7 @@ class ChatEngine:
             if late or job.future.cancelled():
                 engine.abort_request([name])
                 del self._running[name]
-                _fail(job, ChatTimedOut(f"{self._chat.model} gave no whole reply within {self._chat.timeout:g} s"))
+                job.end(ChatTimedOut(f"{self._chat.model} gave no whole reply within {self._chat.timeout:g} s"))
 
 
 def _load(chat: "VLLMChat") -> Any:
@@ -193,19 +143,14 @@ def _enter(engine: Any, name: str, request: ChatRequest, chat: "VLLMChat") -> in
     return len(ids)
 
 
-def _finish(job: _Job, output: Any, model: str) -> None:
+def _finish(job: Job, output: Any, model: str) -> None:
     wrote = len(output.token_ids)
     if output.finish_reason == "length":
         cut = ChatBadReply(f"{model}: the reply was cut off at {job.request.max_tokens} tokens; raise max_tokens")
-        _fail(job, cut.of("length", output.text))
+        job.end(cut.of("length", output.text))
     elif output.finish_reason != "stop":
-        _fail(job, ChatUnavailable(f"{model}: the engine ended the reply ({output.finish_reason})"))
+        job.end(ChatUnavailable(f"{model}: the engine ended the reply ({output.finish_reason})"))
     elif not output.text.strip():
-        _fail(job, ChatBadReply(f"{model}: the reply is empty").of("empty"))
-    elif job.future.set_running_or_notify_cancel():
-        job.future.set_result(ChatReply(output.text, model, job.prompt_tokens, wrote))
-
-
-def _fail(job: _Job, error: ChatError) -> None:
-    if job.future.set_running_or_notify_cancel():
-        job.future.set_exception(error)
+        job.end(ChatBadReply(f"{model}: the reply is empty").of("empty"))
+    else:
+        job.end(ChatReply(output.text, model, job.prompt_tokens, wrote))

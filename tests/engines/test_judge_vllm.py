@@ -192,7 +192,7 @@ def test_threads_and_loops_share_one_engine_and_equal_seeds_give_equal_replies(i
         found = list(pool.map(lambda _: asyncio.run(all_of(in_process, requests(4))), range(3)))
     texts = [[reply.text for reply in replies] for replies in found]
     assert texts[0] == texts[1] == texts[2] and len(set(texts[0])) == 4
-    assert sum(thread.name == "medrl-vllm-chat" for thread in threading.enumerate()) == 1
+    assert sum(thread.name.startswith("medrl-chat ") for thread in threading.enumerate()) == 1
 
 
 @pytest.mark.parametrize(
@@ -230,7 +230,7 @@ def test_the_self_test_refuses_a_random_model_in_this_process(in_process: "VLLMC
 def test_it_can_be_closed_and_used_again_and_a_deadline_is_kept(in_process: "VLLMChat", folder: Path) -> None:
     before = asyncio.run(in_process.complete(requests(1)[0]))
     asyncio.run(in_process.close())
-    assert not any(thread.name == "medrl-vllm-chat" for thread in threading.enumerate())
+    assert not any(thread.name.startswith("medrl-chat ") for thread in threading.enumerate())
     hurried = replace(in_process, timeout=0.02)
     with pytest.raises(ChatTimedOut):
         asyncio.run(hurried.complete(requests(1, json_schema=None)[0]))
