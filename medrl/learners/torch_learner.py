@@ -22,7 +22,7 @@ from medrl.learners.checkpoint import Row
 from medrl.learners.critic import Critic
 from medrl.learners.efficiency import measured_flops
 from medrl.learners.logprobs import backbone_and_head, response_logprobs, response_outputs, trained_states
-from medrl.learners.masters import masters_of, round_to
+from medrl.learners.masters import handing_on, masters_of, round_to
 from medrl.learners.microbatches import bundles, microbatches, minibatches, shared_tokens
 from medrl.learners.moments import moment_rows, moments_of, put_moments
 from medrl.learners.trees import can_share, planted
@@ -141,18 +141,19 @@ class TorchLearner:
         denominators = Denominators.of(minibatch, rows)
         minibatch = self._planted(minibatch, rows)
         metrics = {"loss": 0.0, "time/learner/shared_tokens": shared_tokens(minibatch, rows)}
-        critic = self.critic
-        for micro_rows in microbatches(bundles(minibatch, rows), self._token_budget):
-            self._must_go_on()
-            micro = self._with_pixels(minibatch.rows(micro_rows).to(self.policy.device))
-            loss = algorithm.loss(self._outputs(self.model, micro, algorithm.outputs), micro, denominators)
-            if critic is None or loss.value is None:
-                loss.policy.backward()
-            else:
-                (loss.value if critic.alone else loss.policy + loss.value).backward()
-            metrics["loss"] += loss.policy.item()
-            for name, value in loss.parts.items():
-                metrics[name] = metrics.get(name, 0.0) + value.item()
+        critic, weights = self.critic, trainable.parameters(self.model)
+        with handing_on(weights.values(), self.masters.values()):
+            for micro_rows in microbatches(bundles(minibatch, rows), self._token_budget):
+                self._must_go_on()
+                micro = self._with_pixels(minibatch.rows(micro_rows).to(self.policy.device))
+                loss = algorithm.loss(self._outputs(self.model, micro, algorithm.outputs), micro, denominators)
+                if critic is None or loss.value is None:
+                    loss.policy.backward()
+                else:
+                    (loss.value if critic.alone else loss.policy + loss.value).backward()
+                metrics["loss"] += loss.policy.item()
+                for name, value in loss.parts.items():
+                    metrics[name] = metrics.get(name, 0.0) + value.item()
         metrics["grad_norm"] = torch.nn.utils.clip_grad_norm_(self.masters.values(), self.settings.max_grad_norm).item()
         if critic is not None:
             metrics |= {"critic_grad_norm": critic.clip_gradient(), "critic_alone": float(critic.alone)}
@@ -163,7 +164,7 @@ class TorchLearner:
             for group in self.optimizer.param_groups:
                 group["lr"] = metrics["lr"]
             self.optimizer.step()
-            round_to(trainable.parameters(self.model).values(), self.masters.values())
+            round_to(weights.values(), self.masters.values())
             self.updates += 1
         if critic is not None:
             critic.step()

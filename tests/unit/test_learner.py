@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from medrl.algorithms import DAPO, GRPO, Batch, DrGRPO
-from medrl.errors import CheckpointError, TrainingDiverged
+from medrl.errors import CheckpointError, TrainingDiverged, UpdateBrokenOff
 from medrl.learners import Optimization, TorchLearner, response_logprobs
 from medrl.models import Policy
 
@@ -355,3 +355,23 @@ def test_a_half_precision_policy_learns_at_the_rates_of_rl(
         step(one, batch, seed=3)
     assert all(torch.equal(master, other.masters[name]) for name, master in learner.masters.items())
     assert same(weights(policy), weights(fresh))
+
+
+def test_whoever_trains_a_half_precision_policy_next_finds_its_gradients(
+    make_policy: MakePolicy, make_batch: MakeBatch
+) -> None:
+    """A learner takes gradients over to its float32 selves while it updates, and not one moment longer."""
+    policy = make_policy()
+    torch.nn.Module.to(policy.model, torch.bfloat16)
+    batch = make_batch(policy, [1.0, 0.0, 0.5, 0.25], 2)
+    first = TorchLearner(policy, FAST)
+    assert step(first, batch)["grad_norm"] > 0.0
+    first.interrupt()
+    with pytest.raises(UpdateBrokenOff):
+        first.update(prepared(TorchLearner(policy, FAST), batch, GRPO()), GRPO(), 0)
+    response_logprobs(policy.model, batch).sum().backward()
+    assert all(weight.grad is not None for weight in policy.model.parameters())
+    policy.model.zero_grad()
+    before = weights(policy)
+    assert step(TorchLearner(policy, FAST), batch)["grad_norm"] > 0.0
+    assert not same(weights(policy), before)
