@@ -1,12 +1,16 @@
 """A judge that is down for a while: the run goes on, and its failure moves no weight."""
 
+import asyncio
 import json
+import random
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import pytest
@@ -222,6 +226,70 @@ def test_one_failure_that_an_outage_leaves_behind_is_not_waited_for(make_policy:
     group = Group(PROBLEMS[0], (Response("x"),) * 6)
     ((*_, last),) = run_sync(patient.score([group]))
     assert last.status == "error" and len(sleeps) == 2 and patient.began is None
+
+
+class Scripted:
+    """A scorer that fails on the rollouts of a problem as `fails` says, by problem and try."""
+
+    def __init__(self, fails: Callable[[str, int], int]) -> None:
+        self.fails, self.tries = fails, Counter[str]()
+
+    async def score(self, groups: Sequence[Group], context: RewardContext | None = None) -> Scores:
+        return [self._row(group) for group in groups]
+
+    def _row(self, group: Group) -> list[Score]:
+        self.tries[group.problem.id] += 1
+        bad = self.fails(group.problem.id, self.tries[group.problem.id])
+        return [Score(None, "error", reason="500")] * bad + [Score(1.0)] * (len(group.rollouts) - bad)
+
+    def statistics(self) -> dict[str, dict[str, Any]]:
+        return {}
+
+
+def failed(row: Sequence[Score]) -> int:
+    return sum(score.value is None for score in row)
+
+
+def test_a_judge_that_comes_and_goes_is_waited_for_as_long_as_one_that_is_down(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its failures go up and down from try to try; neither begins another patience, and the best try is kept."""
+    clock, draws, seen = [0.0], random.Random(0), dict[str, list[int]]()
+
+    async def sleep(seconds: float) -> None:
+        clock[0] += seconds
+
+    def fails(problem: str, attempt: int) -> int:
+        seen.setdefault(problem, []).append(sum(draws.random() < 0.95 for _ in range(8)))
+        return seen[problem][-1]
+
+    monkeypatch.setattr("medrl.rollouts.outage.time", SimpleNamespace(monotonic=lambda: clock[0]))
+    monkeypatch.setattr("medrl.rollouts.outage.asyncio", SimpleNamespace(sleep=sleep))
+    patient = Patient(Scripted(fails), 0.5, 120.0, lambda text: None)
+    patient.worked = True
+    scores = run_sync(patient.score([Group(problem, (Response("x"),) * 8) for problem in PROBLEMS]))
+    assert clock[0] == 120.0
+    assert all(failed(row) == min(seen[p.id]) < 8 for p, row in zip(PROBLEMS, scores, strict=True))
+    assert any(tries[-1] > min(tries) for tries in seen.values())
+
+
+def test_groups_that_are_scored_again_buy_no_more_time_for_one_that_is_not() -> None:
+    """Groups are scored at the same time, each by a call of its own."""
+    judge = Scripted(lambda problem, attempt: 6 if problem == "p0" or attempt == 1 else 0)
+    patient = Patient(judge, 0.5, 1.2, lambda text: None)
+    patient.worked = True
+
+    async def late(place: int) -> tuple[int, float]:
+        await asyncio.sleep(0.4 * max(0, place - 1))
+        (row,) = await patient.score([Group(PROBLEMS[place], (Response("x"),) * 6)])
+        return failed(row), time.monotonic()
+
+    async def step() -> list[tuple[int, float]]:
+        return await asyncio.gather(*map(late, range(4)))
+
+    began = time.monotonic()
+    (lost, ended), *others = run_sync(step())
+    assert lost == 6 and ended - began < 2.0 and [lost for lost, _ in others] == [0, 0, 0]
+    tries = judge.tries["p0"]
+    assert run_sync(late(0))[0] == 6 and judge.tries["p0"] == tries + 1  # it waited in vain, so it waits no more
 
 
 def test_a_judge_that_never_worked_is_told_at_once(make_policy: MakePolicy) -> None:
