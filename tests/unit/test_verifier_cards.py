@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy as np
 import pytest
 
 from medrl.commands.verifier_card import RULES, measure
@@ -121,6 +122,35 @@ def test_a_card_of_another_fingerprint_is_stale(tmp_path: Path, monkeypatch: pyt
         patch.setattr(Typed, "data_digest", lambda self: "other tables")
         (warning,) = card_warnings(levels(Typed(), otherwise=0.0))
         assert "differs in its tables, prompts or weights;" in warning
+
+
+@dataclass(frozen=True, eq=False)
+class Table(Half):
+    """A verifier with a knob that no config holds."""
+
+    name: ClassVar[str] = "table"
+    rows: Any = ()
+
+    def fingerprint(self) -> str:
+        return "0123456789abcdef"
+
+
+class Secret(Table):
+    def to_config(self) -> dict[str, Any]:
+        raise ValueError("says nothing of itself")
+
+
+@pytest.mark.parametrize("verifier", [Table(rows=np.zeros(3)), Table(rows={1, 2}), Table(rows=b"x"), Secret()])
+def test_a_verifier_that_no_config_can_hold_is_warned_of_and_stops_no_run(
+    verifier: Table, folder: Path, tmp_path: Path
+) -> None:
+    (warning,) = card_warnings(Verified(verifier, otherwise=0.0))
+    assert "has no card, so nobody knows" in warning and warning.endswith(
+        "medrl card MODULE:VERIFIER --cases FILE --save"
+    )
+    verifier_cards.save({**measured(Half(), tmp_path), "verifier": "table"})
+    (warning,) = card_warnings(Verified(verifier, otherwise=0.0))
+    assert "differs in" in warning and "MODULE:VERIFIER" in warning
 
 
 def test_one_warning_a_verifier_and_none_stops_a_run() -> None:
