@@ -1,5 +1,6 @@
 """Carry a recipe out: data, start policy, SFT, reinforcement learning, and what to look at afterwards."""
 
+import math
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -345,7 +346,8 @@ def _tuned_policy(
             )
             with atomic_folder(run.sft) as folder:
                 policy.save(folder)
-    console.say(f"SFT: mean loss {figures['loss']:.3f} over {figures['updates']:.0f} updates of {shown} demonstrations")
+    mean = "" if math.isnan(figures["loss"]) else f"mean loss {figures['loss']:.3f} over "
+    console.say(f"SFT: {mean}{figures['updates']:.0f} updates of {shown} demonstrations")
     if checkpoints.is_dir():
         remove_folder(checkpoints)
     # read back, as a resumed run reads it

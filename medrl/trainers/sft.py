@@ -78,7 +78,7 @@ def fine_tune(
         on_update: Called after each optimizer update with its number, how many there will be, and its figures.
 
     Returns:
-        `loss` (mean over the stage) and `updates`.
+        `loss` (mean over the updates of the stage, those before it was gone on with too) and `updates`.
     """
     from datasets import Dataset
     from transformers import PrinterCallback, TrainerCallback
@@ -107,7 +107,8 @@ def fine_tune(
         trainer.remove_callback(PrinterCallback)  # medrl's console shows the progress
         result = trainer.train(resume_from_checkpoint=_whole_checkpoint(checkpoints))
     policy.model.eval()
-    return {"loss": float(result.training_loss), "updates": float(result.global_step)}
+    losses = [float(row["loss"]) for row in trainer.state.log_history if "loss" in row]
+    return {"loss": sum(losses) / len(losses), "updates": float(result.global_step)}
 
 
 def _trl_settings(policy: Policy, settings: SFTSettings, seed: int, checkpoints: Path | None) -> dict[str, Any]:

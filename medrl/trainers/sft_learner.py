@@ -114,7 +114,7 @@ def fine_tune_by(
         restarts: How often a lost learner may be made anew, from the newest checkpoint or the beginning.
 
     Returns:
-        `loss` (mean over the updates done here) and `updates`.
+        `loss` (mean over the updates done here; NaN where none was left to do) and `updates`.
 
     Raises:
         DataError: See `check_demonstrations`; or a demonstration has images.
@@ -141,7 +141,8 @@ def fine_tune_by(
                     on_update(update + 1, total, told)
                 if folder is not None and settings.save_every and (update + 1) % settings.save_every == 0:
                     _save(learner, folder, update + 1)
-            return {"loss": sum(losses.values()) / max(1, len(losses)), "updates": float(total)}
+            mean = sum(losses.values()) / len(losses) if losses else math.nan
+            return {"loss": mean, "updates": float(total)}
         except LearnerLost:
             if not restarts:
                 raise

@@ -1,5 +1,6 @@
 """Supervised fine-tuning over TRL: the loss falls, is on the assistant's words alone, and repeats bit for bit."""
 
+import math
 import os
 from collections.abc import Callable
 from dataclasses import replace
@@ -176,7 +177,7 @@ def test_without_a_folder_nothing_is_written_among_devices(
 def test_it_goes_on_from_its_own_checkpoint(make_policy: MakePolicy, tmp_path: Path) -> None:
     settings = replace(SETTINGS, epochs=2, save_every=2)
     straight, killed, resumed = make_policy(), make_policy(), make_policy()
-    fine_tune(straight, DEMONSTRATIONS, settings, folder=tmp_path / "straight")
+    whole = fine_tune(straight, DEMONSTRATIONS, settings, folder=tmp_path / "straight")
 
     class Killed(Exception):
         pass
@@ -188,7 +189,7 @@ def test_it_goes_on_from_its_own_checkpoint(make_policy: MakePolicy, tmp_path: P
     with pytest.raises(Killed):
         fine_tune(killed, DEMONSTRATIONS, settings, folder=tmp_path / "killed", on_update=kill)
     seen: list[int] = []
-    fine_tune(
+    rest = fine_tune(
         resumed,
         DEMONSTRATIONS,
         settings,
@@ -196,6 +197,8 @@ def test_it_goes_on_from_its_own_checkpoint(make_policy: MakePolicy, tmp_path: P
         on_update=lambda n, total, figures: seen.append(n),
     )
     assert seen == [3, 4]
+    again = fine_tune(make_policy(seed=9), DEMONSTRATIONS, settings, folder=tmp_path / "killed")
+    assert rest == again == pytest.approx(whole)  # the mean is the stage's, were all of it or nothing left to do
     assert all(torch.equal(value, weights(resumed)[name]) for name, value in weights(straight).items())
 
 
@@ -241,9 +244,9 @@ def test_a_learner_gives_the_losses_of_trl(make_policy: MakePolicy, loss_on: Any
     straight, policy = make_policy(), make_policy()
     fine_tune(straight, DEMONSTRATIONS, settings, on_update=lambda n, total, figures: theirs.append(figures))
 
-    def tune(policy: Policy, told: Callable[[int, int, dict[str, float]], None]) -> None:
+    def tune(policy: Policy, told: Callable[[int, int, dict[str, float]], None]) -> dict[str, float]:
         learner = TorchLearner(policy, optimization_of(settings, len(DEMONSTRATIONS)))
-        fine_tune_by(learner, policy, DEMONSTRATIONS, settings, folder=tmp_path, on_update=told)
+        return fine_tune_by(learner, policy, DEMONSTRATIONS, settings, folder=tmp_path, on_update=told)
 
     def kill(number: int, total: int, figures: dict[str, float]) -> None:
         ours.append(figures)
@@ -259,3 +262,5 @@ def test_a_learner_gives_the_losses_of_trl(make_policy: MakePolicy, loss_on: Any
         assert [row[name] for row in ours] == pytest.approx([row[name] for row in theirs], rel=1e-4, abs=1e-7), name
     assert all(torch.allclose(value, weights(straight)[name], atol=1e-4) for name, value in weights(policy).items())
     assert sorted(one.name for one in tmp_path.iterdir()) == ["update-000004", "update-000006"]
+    again = tune(make_policy(seed=9), kill)
+    assert again["updates"] == 6.0 and math.isnan(again["loss"])  # nothing was left to do
