@@ -126,8 +126,10 @@ class NativeSync(RaySync):
     learner: RayLearners
     engines: NativeEngines
 
-    def __init__(self, learner: RayLearners, engines: NativeEngines, probe: ProbeSettings | None = None) -> None:
-        super().__init__(learner, engines, probe)
+    def __init__(
+        self, learner: RayLearners, engines: NativeEngines, probe: ProbeSettings | None = None, *, summed: bool = False
+    ) -> None:
+        super().__init__(learner, engines, probe, summed=summed)
         self._moves = -1  # of the learner, when its weights were published
         engines.feed_by(self._feed)
 

@@ -79,12 +79,12 @@ class RayPlacement:
             self.engine, self.learner = engines.result(), learner.result()
             local = os.path.isdir(str(source.path))  # engines read its files again
             lora = optimization.lora if settings.adapters_only and local else None
+            summed = optimization.lora is not None
             self.sync = (
-                NativeSync(self.learner, self.engine, settings.probe)
+                NativeSync(self.learner, self.engine, settings.probe, summed=summed)
                 if isinstance(self.engine, NativeEngines)
-                else RaySync(self.learner, self.engine, settings.probe, lora=lora)
+                else RaySync(self.learner, self.engine, settings.probe, lora=lora, summed=summed)
             )
-            self.sync.probe.summed = optimization.lora is not None
         except BaseException:
             self._stack.close()
             raise

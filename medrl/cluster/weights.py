@@ -16,7 +16,6 @@ from typing import Any, Literal, Protocol, runtime_checkable
 
 from medrl.cluster.engines import RayEngines
 from medrl.cluster.fleet import ProbeSettings, Proof
-from medrl.engines.vllm_engine import VLLMEngine
 from medrl.engines.vllm_settings import EngineSettings, ServedModel
 from medrl.errors import WeightDrift, need
 from medrl.learners import LoRA
@@ -61,17 +60,30 @@ class Probe:
         exact: Whether both sides compute in float32.
         tolerance: Largest difference of a log-probability, in nats.
         token_ids: The prompt.
-        summed: Whether the engines' weights are sums that the learner computes without: those of adapters.
     """
 
-    def __init__(self, served: ServedModel, engine: EngineSettings, settings: ProbeSettings | None = None) -> None:
+    def __init__(
+        self,
+        served: ServedModel,
+        engine: EngineSettings,
+        settings: ProbeSettings | None = None,
+        *,
+        summed: bool = False,
+    ) -> None:
+        """Draw the prompt.
+
+        Args:
+            served: What the engines serve.
+            engine: Their knobs.
+            settings: Knobs of the comparison.
+            summed: Whether the engines' weights are sums that the learner computes without: those of adapters.
+        """
         settings = settings or ProbeSettings()
         self.exact = served.dtype == "float32" and engine.dtype in ("policy", "float32")
-        self._same_numbers = engine.dtype in ("policy", "float32", served.dtype)
+        self._same_numbers = engine.dtype in ("policy", "float32", served.dtype) and not summed
         self.tolerance = settings.tolerance if settings.tolerance is not None else (1e-4 if self.exact else 0.5)
         room = min(served.context, engine.max_model_len or served.context) - 1
         self.token_ids = _prompt(served, min(settings.tokens, room))
-        self.summed = False
         self.learner: list[float] | None = None  # what it said last
         self._before: dict[str, tuple[list[float], list[float]]] = {}
 
@@ -124,7 +136,7 @@ class Probe:
         if self.exact:
             return _gap(old, new) > 10 * ROUNDING
         changed = sum(one != other for one, other in zip(old, new, strict=True))
-        return self._same_numbers and not self.summed and 2 * changed > len(new)
+        return self._same_numbers and 2 * changed > len(new)
 
 
 @dataclass(frozen=True)
@@ -154,6 +166,7 @@ class RaySync:
         probe: ProbeSettings | None = None,
         *,
         lora: LoRA | None = None,
+        summed: bool = False,
     ) -> None:
         """Bind both sides.
 
@@ -163,10 +176,10 @@ class RaySync:
             probe: How the sync is checked.
             lora: The learner's adapters, where they alone are sent; engines add them to the weights of their folder, which
                 must be those that the learner began with.
+            summed: Whether the learner has adapters that are added to the weights on their way; with `lora` they always are.
         """
         self.learner, self.engines = learner, engines
-        self.probe = Probe(engines.served, engines.settings, probe)
-        self.probe.summed = lora is not None
+        self.probe = Probe(engines.served, engines.settings, probe, summed=summed or lora is not None)
         self.scale = None if lora is None else lora.alpha / lora.rank
         self.last: SyncFigures | None = None
 
@@ -196,36 +209,6 @@ class RaySync:
         refs, size = references(self.learner, kind if self.scale is None else "adapter")
         self.engines.update(refs, version, proof, self.scale)
         return size
-
-
-class DirectSync:
-    """`WeightSync` between a learner and a vLLM engine in one process: buckets are handed over as they are."""
-
-    def __init__(self, learner: WeightSource, engine: VLLMEngine, probe: ProbeSettings | None = None) -> None:
-        self.learner, self.engine = learner, engine
-        self.probe = Probe(engine.served, engine.settings, probe)
-        self.last: SyncFigures | None = None
-
-    @property
-    def version(self) -> int:
-        """The version that was published last."""
-        return self.engine.version
-
-    def publish(self, version: int, kind: Kind = "full") -> None:
-        """See `RaySync.publish`."""
-        begun, size = time.perf_counter(), 0
-
-        def counted() -> Iterator[AnyBucket]:
-            nonlocal size
-            for bucket in self.learner.weights(kind):
-                size += bucket.nbytes
-                yield bucket
-
-        self.engine.update(counted(), version)
-        expected, answer = self.learner.probe_logprobs(self.probe.token_ids), self.engine.probe(self.probe.token_ids)
-        again = partial(self.learner.probe_logprobs, self.probe.token_ids)
-        gap = self.probe.check(version, expected, {"the engine": answer}, again)
-        self.last = SyncFigures(version, size / 2**20, time.perf_counter() - begun, gap)
 
 
 def references(learner: WeightSource | RemoteWeightSource, kind: Kind) -> tuple[list[Any], int]:

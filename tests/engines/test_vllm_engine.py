@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 import torch
 
-from medrl.cluster.weights import DirectSync
+from medrl.cluster.weights import Probe
 from medrl.engines import InProcessEngine, Request, Sampling
 from medrl.engines.sampling import process_logits
 from medrl.engines.vllm_engine import VLLMEngine
@@ -59,6 +59,12 @@ class Side:
         version = self.engine.version + 1
         self.engine.update(self.weights(), version)
         return version
+
+    def proved(self, probe: Probe) -> float:
+        """The same, and what the probe says of it: the largest gap."""
+        version = self.publish()
+        answer = self.engine.probe(probe.token_ids)
+        return probe.check(version, self.probe_logprobs(probe.token_ids), {"the engine": answer})
 
     def move(self, by: float = 0.05) -> None:
         with torch.no_grad():
@@ -550,22 +556,20 @@ def test_a_source_that_fails_halfway_leaves_an_engine_that_can_be_mended(side: S
 def test_the_probe_sees_a_head_that_was_not_packed_again(side: Side, monkeypatch: pytest.MonkeyPatch) -> None:
     from medrl.engines import vllm_weights
 
-    sync = DirectSync(side, side.engine)
-    sync.publish(side.engine.version + 1)
-    assert sync.last is not None and sync.last.gap < 1e-5
+    probe = Probe(side.engine.served, side.engine.settings)
+    assert side.proved(probe) < 1e-5
     side.move()
     if side.policy.model.config.tie_word_embeddings:
         with monkeypatch.context() as patch:
             patch.setattr(vllm_weights, "repack_tied", lambda model: None)
             with pytest.raises(WeightDrift, match="differ by up to"):
-                sync.publish(side.engine.version + 1)
-    sync.publish(side.engine.version + 1)
-    assert sync.last.gap < 1e-5
+                side.proved(probe)
+    assert side.proved(probe) < 1e-5
 
 
 def test_the_probe_sees_a_cache_that_outlived_its_weights(side: Side, monkeypatch: pytest.MonkeyPatch) -> None:
-    sync = DirectSync(side, side.engine)
-    sync.publish(side.engine.version + 1)
+    probe = Probe(side.engine.served, side.engine.settings)
+    side.proved(probe)
     side.move()
 
     def forget(engine: Any, version: int) -> None:
@@ -574,22 +578,22 @@ def test_the_probe_sees_a_cache_that_outlived_its_weights(side: Side, monkeypatc
 
     with monkeypatch.context() as patch:
         patch.setattr("medrl.engines.vllm_engine.salt", lambda version: "the same for all")
-        side.engine.probe(sync.probe.token_ids)
+        side.engine.probe(probe.token_ids)
         patch.setattr(side.engine, "_commit", forget)
         with pytest.raises(WeightDrift, match="differ by up to"):
-            sync.publish(side.engine.version + 1)
-    sync.publish(side.engine.version + 1)
+            side.proved(probe)
+    side.proved(probe)
 
 
 def test_a_skipped_sync_is_caught_however_small_the_step(side: Side, monkeypatch: pytest.MonkeyPatch) -> None:
-    sync = DirectSync(side, side.engine)
-    sync.publish(side.engine.version + 1)
+    probe = Probe(side.engine.served, side.engine.settings)
+    side.proved(probe)
     side.move(2e-5)  # below the tolerance, above rounding
     with monkeypatch.context() as patch:
         patch.setattr(side.engine, "update", lambda buckets, version: list(buckets))
         with pytest.raises(WeightDrift, match="answers as before the sync"):
-            sync.publish(side.engine.version + 1)
-    sync.publish(side.engine.version + 1)
+            side.proved(probe)
+    side.proved(probe)
 
 
 def test_probing_disturbs_no_rollout(side: Side) -> None:

@@ -165,8 +165,7 @@ def test_an_engine_that_rounds_what_the_learner_has_may_stand_still(engine: Any,
     pytest.importorskip("ray")
     from medrl.cluster.weights import Probe
 
-    one = Probe(replace(SERVED, dtype="bfloat16"), EngineSettings(dtype=engine))
-    one.summed = summed
+    one = Probe(replace(SERVED, dtype="bfloat16"), EngineSettings(dtype=engine), summed=summed)
     one.check(1, [-1.0, -2.0], {"a": [-1.0, -2.0]})
     one.check(2, [-1.01, -2.01], {"a": [-1.0, -2.0]})
 
