@@ -1,11 +1,11 @@
 """Direct preference optimisation (Rafailov et al., arXiv 2305.18290) over TRL's DPOTrainer, from the pairs of reward models.
 
 loss = -log sigmoid( beta * [ log pi(chosen)/ref(chosen) - log pi(rejected)/ref(rejected) ] ), sums over the reply's tokens.
-The reference is the policy as it was when training began. HuatuoGPT-o1's comparison (arXiv 2412.18925, table 3) takes
-lr 1e-6, batch 128 and beta 1. TRL knows no weights of pairs, so they count alike here: leave weak ones out before.
+The reference is the policy as it was when training began; its log-probabilities of all pairs are taken before the first
+step, so no copy of it stands beside the policy. HuatuoGPT-o1's comparison (arXiv 2412.18925, table 3) takes lr 1e-6,
+batch 128 and beta 1. TRL knows no weights of pairs, so they count alike here: leave weak ones out before.
 """
 
-import copy
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -108,7 +108,6 @@ def prefer(
             with float32_weights(model):
                 trainer = DPOTrainer(
                     model=model,
-                    ref_model=copy.deepcopy(model),
                     args=arguments,
                     train_dataset=Dataset.from_list(rows),
                     eval_dataset=Dataset.from_list(unseen) if unseen else None,
@@ -175,4 +174,5 @@ def _arguments(policy: Policy, settings: DPOSettings, seed: int, folder: str) ->
         loss_type=[settings.loss],
         label_smoothing=settings.label_smoothing,
         max_length=None,
+        precompute_ref_log_probs=True,
     )

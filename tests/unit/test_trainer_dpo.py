@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -62,6 +63,28 @@ def test_the_implicit_reward_rises_and_holds_on_pairs_that_were_not_seen(make_po
     assert result["accuracy"] == pytest.approx(sum(gain > 0 for gain in gains) / len(gains))
     assert result["margin"] == pytest.approx(SETTINGS.beta * sum(gains) / len(gains), rel=0.05)
     assert "forward" not in vars(policy.model) and not policy.model.training
+
+
+@pytest.mark.slow
+def test_a_policy_in_16_bits_is_its_own_reference_without_a_copy(
+    make_policy: MakePolicy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before the first step the two are equal to the bit; a reference in 16 bits beside float32 weights is not."""
+    from trl import DPOTrainer
+
+    policy, trainers, seen, init = make_policy(), list[Any](), list[float](), DPOTrainer.__init__
+    torch.nn.Module.to(policy.model, torch.bfloat16)
+
+    def spy(self: Any, *args: Any, **knobs: Any) -> None:
+        trainers.append(self)
+        init(self, *args, **knobs)
+
+    monkeypatch.setattr(DPOTrainer, "__init__", spy)
+    told = {"held_out": HELD_OUT, "on_update": lambda n, of, logs: seen.append(logs["rewards/margins"])}
+    result = prefer(policy, TRAIN, replace(SETTINGS, beta=1.0), **told)
+    assert [one.ref_model for one in trainers] == [None]
+    assert seen[0] == pytest.approx(0.0, abs=1e-4) and seen[-1] > 1.0 and result["accuracy"] > 0.8
+    assert {weight.dtype for weight in policy.model.parameters()} == {torch.bfloat16}
 
 
 @pytest.mark.slow
