@@ -105,7 +105,7 @@ class _Shards:
             if isinstance(cause, CheckpointError):  # the disk, or its folder is still locked by a process that is dying
                 self._again(number, str(cause), cause)
             else:
-                self._failed[number] = cause
+                self._fail(number, cause)
         except exceptions.RayError as error:  # died, was out of memory, lost its node
             self._again(number, " ".join(str(error).split())[:500], None)
 
@@ -114,11 +114,16 @@ class _Shards:
         times, allowed = self._lost[number], self._settings.max_restarts
         if times > allowed:
             said = f"shard {number} was lost {times} times, which is more than cluster.max_restarts allows ({allowed}): {why}"
-            self._failed[number] = ClusterUnavailable(f"{said}. What is done stays done: the same command goes on")
-            self._failed[number].__cause__ = cause
-            return
+            gone = ClusterUnavailable(f"{said}. What is done stays done: the same command goes on")
+            gone.__cause__ = cause
+            return self._fail(number, gone)
         log.warning("shard %d was lost: %s; it is begun again where it was (%d of %d)", number, why, times, allowed)
         self._waiting[number] = time.monotonic() + 2.0 ** (times - 1)
+
+    def _fail(self, number: int, error: Exception) -> None:
+        """Told at once: the others go on, maybe for hours, and of several that fail one is raised."""
+        log.warning("shard %d failed: %s: %s", number, type(error).__name__, error)
+        self._failed[number] = error
 
     def _stop(self) -> None:
         """Interrupt what runs as Ctrl-C would, so that what is finished is written down; then end it."""

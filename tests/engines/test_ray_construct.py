@@ -87,13 +87,20 @@ def fall(shard: str) -> None:
     Path(shard).touch()
 
 
-def test_a_shard_that_always_dies_is_given_up_and_one_that_raises_is_not_begun_again(ray: Any, tmp_path: Path) -> None:
+def test_a_shard_that_always_dies_is_given_up_and_one_that_raises_is_not_begun_again(
+    ray: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     settings = ShardSettings(cpus=1, max_restarts=1)
     with pytest.raises(ClusterUnavailable, match=r"shard 0 was lost 2 times, which is more than .* allows"):
         run_shards(fall, ["dies", str(tmp_path / "a")], tmp_path, settings)
     with pytest.raises(DataError, match="no such file") as raised:
         run_shards(fall, [str(tmp_path / "b"), "raises"], tmp_path, settings)
     assert raised.value.__notes__ == ["in shard 1 of 2"]
+    caplog.clear()
+    with pytest.raises(DataError, match="no such file"):
+        run_shards(fall, ["raises", "raises"], tmp_path, settings)
+    told = sorted(record.getMessage() for record in caplog.records if "failed" in record.getMessage())
+    assert told == [f"shard {number} failed: DataError: there is no such file" for number in range(2)]
     assert sorted(one.name for one in tmp_path.iterdir()) == ["a", "b"], "the others were done, and no mark is left"
     with pytest.raises(ClusterUnavailable, match="no node of the Ray cluster has 1000 CPUs"):
         run_shards(fall, ["raises"], tmp_path, ShardSettings(cpus=1000))
