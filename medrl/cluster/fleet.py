@@ -82,8 +82,8 @@ class ShardSettings:
     """Where the shards of a construction run, and how often a lost one is begun again."""
 
     address: str | None = None
-    """A Ray cluster that runs: `auto`, `HOST:6379` or `ray://HOST:10001`. Empty takes the one that RAY_ADDRESS names, and
-    without it starts one on this machine."""
+    """A Ray cluster that runs: `auto` or `HOST:6379`. Empty takes the one that RAY_ADDRESS names, and without it starts one
+    on this machine."""
 
     cpus: float = 1.0
     """CPU cores that Ray sets aside for each shard. Typical 1; a shard waits mostly for its servers."""
