@@ -11,7 +11,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from functools import lru_cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -163,7 +163,6 @@ def _servers(value: Any) -> Iterator[str]:
             yield from _servers(one)
 
 
-@lru_cache
 def _silent(address: str) -> str | None:
     """What is wrong with a server; None where it takes a connection."""
     url = address or os.environ.get("OPENAI_BASE_URL", "")

@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -87,6 +88,18 @@ def test_what_a_step_lacks_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     found = lacks(problems)
     assert "OPENAI_BASE_URL is not set" in found and "no chat server answers at http://127.0.0.1:8001/v1" in found
     assert "a.jsonl" not in found, "what an earlier step writes is awaited"
+
+
+def test_a_server_that_is_started_later_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read = partial(load_construction, "problems")
+    step = Step("problems", "medrl construct problems", read, EXAMPLE / "laptop_problems.yaml", ("rows.source={root}/a",))
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = server.getsockname()
+        monkeypatch.setenv("OPENAI_BASE_URL", f"http://127.0.0.1:{address[1]}/v1")
+        assert missing(step, tmp_path) == []
+    assert "no chat server answers" in missing(step, tmp_path)[0], "a server that died"
+    with socket.create_server(address):
+        assert missing(step, tmp_path) == [], "and one that was started in its place"
 
 
 @pytest.mark.parametrize("knob", ["laptop.trainer.steps=1", "nobody:seed=1", "run:seed"])
