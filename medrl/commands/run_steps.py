@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 
 from medrl.commands.dry_run import dry_run, gpus_needed, memory_needed
 from medrl.commands.dry_run_names import where
+from medrl.commands.terminal import FAILED
 from medrl.errors import RecipeError, StageFailed
 from medrl.recipes import Recipe
 from medrl.recipes.schema import GENERATED
@@ -90,18 +91,20 @@ def _stage(step: Step, root: Path) -> Stage:
 
 
 def _command(words: Sequence[str], folder: Path) -> None:
-    """Carry out a command; it goes on by itself from what an earlier start left in the folder."""
-    code = _run(words)
-    for _ in range(STARTS - 1):
-        if code and _failed(folder) is not None:
-            code = _run(words)
-    if code and (share := _failed(folder)) is not None and share <= LEFT_OUT:
+    """Carry out a command; a construction some of whose rows fail is begun again, and goes on from what it left there."""
+    for _ in range(STARTS):
+        for report in folder.glob("*/report.json"):  # of an earlier start; one that is killed writes none
+            report.unlink()
+        code = _run(words)
+        share = _failed(folder) if code == FAILED else None
+        if share is None:
+            break
+    if share is not None and share <= LEFT_OUT:
         print(
             f"# {share:.1%} of the rows failed {STARTS} times, and are left out; see {folder}/*/failed.jsonl",
             flush=True,
         )
-        code = 0
-    if code:
+    elif code:
         raise StageFailed(
             f"`{shlex.join(words)}` ended with {code} and said why above; mend it, and the same call goes on"
         )

@@ -4,6 +4,7 @@ import json
 import os
 import socket
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 from chat_server import ChatServer, failing
 from dialogue_writers import recipe, talk
 
+from medrl.commands import run_steps as run_steps_module
 from medrl.commands.run_steps import missing, run_steps
 from medrl.errors import FolderTaken, RecipeError, StageFailed
 from medrl.files import read_jsonl
@@ -92,7 +94,9 @@ def test_what_a_step_lacks_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 def test_a_server_that_is_started_later_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     read = partial(load_construction, "problems")
-    step = Step("problems", "medrl construct problems", read, EXAMPLE / "laptop_problems.yaml", ("rows.source={root}/a",))
+    step = Step(
+        "problems", "medrl construct problems", read, EXAMPLE / "laptop_problems.yaml", ("rows.source={root}/a",)
+    )
     with socket.create_server(("127.0.0.1", 0)) as server:
         address = server.getsockname()
         monkeypatch.setenv("OPENAI_BASE_URL", f"http://127.0.0.1:{address[1]}/v1")
@@ -100,6 +104,35 @@ def test_a_server_that_is_started_later_is_seen(tmp_path: Path, monkeypatch: pyt
     assert "no chat server answers" in missing(step, tmp_path)[0], "a server that died"
     with socket.create_server(address):
         assert missing(step, tmp_path) == [], "and one that was started in its place"
+
+
+@pytest.mark.parametrize(
+    ("ends", "failed", "left_out"),
+    [
+        ([1, 1, 1], 1, True),  # 1 of 100 rows, three times
+        ([1, 1, 1], 5, False),
+        ([1, -9], 1, False),  # killed: the report that stood there is of the start before
+        ([1, 2], 1, False),  # a fault, such as a cluster that is gone
+        ([1, 0], 1, True),
+    ],
+)
+def test_rows_are_left_out_by_the_report_of_the_last_start_alone(
+    ends: list[int], failed: int, left_out: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left = iter(ends)
+    (tmp_path / "rows").mkdir()
+
+    def start(words: Sequence[str]) -> int:
+        code = next(left)
+        if code == 1:
+            report = {"rows": 100 - failed, "failed": {"timeout": failed}, "complete": True}
+            (tmp_path / "rows" / "report.json").write_text(json.dumps(report))
+        return code
+
+    monkeypatch.setattr(run_steps_module, "_run", start)
+    with nullcontext() if left_out else pytest.raises(StageFailed, match=f"ended with {ends[-1]}"):
+        run_steps_module._command(["medrl", "construct"], tmp_path)
+    assert not list(left)
 
 
 @pytest.mark.parametrize("knob", ["laptop.trainer.steps=1", "nobody:seed=1", "run:seed"])
