@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from medrl.commands.construct_rows import construct_rows, report
 from medrl.construct.progress import Progress
-from medrl.construct.shards import join, refuse_other_shards, together
+from medrl.construct.shards import begin_together, join, refuse_other_shards, together
 from medrl.construct.store import KEPT, ROWS
 from medrl.construct.tally import Tally
 from medrl.recipes.construction import Construction
@@ -28,15 +28,15 @@ def construct_shards(recipe: Construction, progress: Progress | None = None) -> 
     refuse_other_shards(whole, shards)
     recipe.rows.stream()  # a wrong name is told before all else
     whole.mkdir(parents=True, exist_ok=True)
-    began, before = time.monotonic(), together(whole, shards)[0].outcomes.total()
-
-    def now() -> tuple[Tally, Mapping[str, str]]:
-        tally, lines = together(whole, shards)
-        tally.before, tally.finished, tally.started = before, tally.outcomes.total() - before, began
-        return tally, lines
-
     lock = RunLock(whole)
     try:
+        began, before = time.monotonic(), begin_together(whole, shards).outcomes.total()
+
+        def now() -> tuple[Tally, Mapping[str, str]]:
+            tally, lines = together(whole, shards)
+            tally.before, tally.finished, tally.started = before, tally.outcomes.total() - before, began
+            return tally, lines
+
         with progress or Progress(stage.name) as shown:
             try:
                 parts = [recipe.part(place) for place in range(shards)]

@@ -1,6 +1,7 @@
 """The shards of a construction as one: their folders, how far they are together, and their rows in one file."""
 
 import json
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -10,10 +11,11 @@ from medrl.construct.roles import Bill
 from medrl.construct.store import DROPPED, FAILED, ROWS
 from medrl.construct.tally import Tally
 from medrl.errors import DataError
-from medrl.files import write_atomic
+from medrl.files import json_line, write_atomic
 from medrl.seeds import seed_of
 
 REPORT = "report.json"
+SHARD = re.compile(r"shard-[0-9]+-of-([0-9]+)")
 
 
 def shard_folder(whole: Path, place: int, shards: int) -> Path:
@@ -27,7 +29,8 @@ def refuse_other_shards(whole: Path, shards: int) -> None:
     Raises:
         DataError: Their rows would be made a second time.
     """
-    others = {int(one.name.rpartition("-")[2]) for one in whole.glob("shard-*-of-*")} - {shards}
+    found = (SHARD.fullmatch(one.name) for one in whole.glob("shard-*-of-*"))
+    others = {int(one[1]) for one in found if one} - {shards}
     if others:
         raise DataError(
             f"{whole} has shards of {max(others)}: go on with shards={max(others)}, or name another folder="
@@ -41,6 +44,20 @@ def refuse_other_shards(whole: Path, shards: int) -> None:
 def belongs(id: str, place: int, shards: int) -> bool:
     """Whether a row is of this shard: told by a hash of its id."""
     return seed_of("shard", id) % shards == place
+
+
+def begin_together(whole: Path, shards: int) -> Tally:
+    """How far all shards are before a start. What their reports say of earlier starts alone (failures, what was asked, that
+    they came to the end) is taken out of them: a shard may wait long before it writes its own.
+    """
+    for place in range(shards):
+        path = shard_folder(whole, place, shards) / REPORT
+        if path.exists():
+            report = json.loads(path.read_text(encoding="utf-8"))
+            tally = Tally(total=report["total"])
+            tally.begin(Counter(report["outcomes"]), Bill.from_json(report["bill"]))
+            write_atomic(path, json_line(tally.report()))
+    return together(whole, shards)[0]
 
 
 def together(whole: Path, shards: int) -> tuple[Tally, dict[str, str]]:
