@@ -38,13 +38,21 @@ class Asked:
         return f"{self.count} {self.what} with {each or 'nothing'} each"
 
 
-def asked(settings: ClusterSettings) -> list[Asked]:
-    """What a run keeps for itself, all of it at the same time."""
-    return [one for one in _kinds(settings) if one.count]
+def asked(settings: ClusterSettings, *, sft_only: bool = False) -> list[Asked]:
+    """What a run keeps for itself, all of it at the same time; `sft_only`: ranks alone, of a run that samples nothing."""
+    return [one for one in _kinds(settings, sft_only) if one.count]
 
 
-def _kinds(settings: ClusterSettings) -> Iterator[Asked]:
+def total(actors: Sequence[Asked], kind: str) -> float:
+    """How many CPUs or GPUs (`kind` as Ray names it) all of them take."""
+    return sum(one.count * one.needs.get(kind, 0.0) for one in actors)
+
+
+def _kinds(settings: ClusterSettings, sft_only: bool) -> Iterator[Asked]:
     engines, ranks, rewards = settings.engines, settings.learners, settings.rewards
+    if sft_only:
+        yield Asked("ranks", ranks.ranks, _needs(ranks.cpus, ranks.gpus))
+        return
     if settings.colocate:
         yield Asked("pairs of engine and rank", ranks.ranks, _needs(engines.cpus + ranks.cpus, ranks.gpus))
     else:
@@ -57,17 +65,17 @@ def _needs(cpus: float, gpus: float) -> dict[str, float]:
     return {kind: float(need) for kind, need in (("CPU", cpus), ("GPU", gpus)) if need}
 
 
-def check_room(nodes: Sequence[Mapping[str, float]], settings: ClusterSettings) -> None:
-    """See that nodes with these resources, whoever uses them now, have room for all actors.
+def check_room(nodes: Sequence[Mapping[str, float]], settings: ClusterSettings, *, sft_only: bool = False) -> None:
+    """See that nodes with these resources, whoever uses them now, have room for all actors; see `asked`.
 
     Raises:
         ClusterUnavailable: They do not; what is asked for and what is there are both told.
     """
-    actors = asked(settings)
+    actors = asked(settings, sft_only=sft_only)
     faults = [f"{one} are asked for, and its nodes have room for {room}" for one in actors
               if (room := one.room(nodes)) < one.count]  # fmt: skip
     for kind in ("CPU", "GPU"):
-        wanted = sum(one.count * one.needs.get(kind, 0.0) for one in actors)
+        wanted = total(actors, kind)
         there = sum(node.get(kind, 0.0) for node in nodes)
         if wanted > there + ROUNDING:
             faults.append(f"all actors together ask for {wanted:g} {kind}s, and it has {there:g}")
@@ -80,16 +88,16 @@ def check_room(nodes: Sequence[Mapping[str, float]], settings: ClusterSettings) 
         )
 
 
-def check_cluster(settings: ClusterSettings) -> None:
+def check_cluster(settings: ClusterSettings, *, sft_only: bool = False) -> None:
     """Ask a cluster that runs whether it has room, before anything else is done; one that is yet to be started has none to
-    ask.
+    ask. See `asked`.
 
     Raises:
         ClusterUnavailable: It cannot be reached, or has too little.
     """
     if settings.address or os.environ.get("RAY_ADDRESS"):
         with ray_cluster(settings.address) as ray:
-            check_room(resources(ray), settings)
+            check_room(resources(ray), settings, sft_only=sft_only)
 
 
 def resources(ray: Any) -> list[dict[str, float]]:

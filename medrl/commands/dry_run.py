@@ -256,19 +256,6 @@ def memory_needed(recipe: Recipe) -> float | None:
     return learner_room(shape, training, ranks).total + (critic.total if critic else 0.0)
 
 
-def gpus_needed(recipe: Recipe) -> float:
-    """GPUs that Ray is asked for; 0 for a run in one process, which takes what there is."""
-    cluster = recipe.cluster
-    if recipe.placement != "ray":
-        return 0.0
-    engines, ranks = (
-        cluster.engines.engines * cluster.engines.gpus,
-        float(cluster.learners.ranks * cluster.learners.gpus),
-    )
-    both = max(engines, ranks) if cluster.colocate else engines + ranks
-    return both + cluster.rewards.actors * cluster.rewards.gpus
-
-
 def estimate(recipe: Recipe, algorithm: Algorithm, shape: Shape, gpu: str) -> tuple[list[tuple[str, str]], list[str]]:
     """Memory of a rank, and hours; and what does not fit."""
     machine, cluster, ray = machine_of(gpu), recipe.cluster, recipe.placement == "ray"

@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from medrl.commands.dry_run import dry_run, gpus_needed, memory_needed
+from medrl.cluster.room import asked, total
+from medrl.commands.dry_run import dry_run, memory_needed
 from medrl.commands.dry_run_names import where
 from medrl.commands.terminal import FAILED
 from medrl.errors import RecipeError, StageFailed
@@ -186,8 +187,8 @@ def _too_little(recipe: Recipe) -> list[str]:
 
     if recipe.placement == "ray" and (recipe.cluster.address or os.environ.get("RAY_ADDRESS")):
         return []
-    here, wanted = torch.cuda.device_count(), gpus_needed(recipe)
-    if wanted > here:
+    here, wanted = torch.cuda.device_count(), total(asked(recipe.cluster, sft_only=recipe.sft_only), "GPU")
+    if recipe.placement == "ray" and wanted > here:
         return [f"{wanted:g} GPUs, by the recipe; this machine has {here}. A Ray cluster is named by cluster.address"]
     need = memory_needed(recipe)
     if (recipe.placement == "local" and recipe.policy.torch_device().type == "cpu") or not here:

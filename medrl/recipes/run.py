@@ -117,7 +117,7 @@ def _run(recipe: Recipe, parts: Parts, policy: Policy | None, run: RunFolder, co
     started = time.perf_counter()
     with _trackers(recipe, run) as trackers:
         policy = _tuned_policy(recipe, parts, policy, run, console, trackers)
-        if recipe.placement == "ray" and not recipe.trainer.steps and not parts.held_out:  # nothing to ask of engines
+        if recipe.placement == "ray" and recipe.sft_only:
             run.write_summary(
                 {
                     "name": recipe.name,
@@ -190,7 +190,7 @@ def checked_start(recipe: Recipe, parts: Parts) -> Policy:
     """The policy before any training, seen to fit the problems, the reward and the format of the demonstrations."""
     if recipe.placement == "ray":
         require_cluster_packages()
-        check_cluster(recipe.cluster)
+        check_cluster(recipe.cluster, sft_only=recipe.sft_only)
     check_reward(parts.reward, parts.held_out, recipe.teacher)
     policy = start_policy(recipe, parts.problems, parts.demonstrations)
     policy.check()

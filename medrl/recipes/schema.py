@@ -284,6 +284,11 @@ class Recipe:
     resume: bool = False
     """Go on with the run in that folder from its latest checkpoint; begins one where there is none."""
 
+    @property
+    def sft_only(self) -> bool:
+        """Whether nothing is sampled: there is no step of reinforcement learning, and nothing to evaluate on."""
+        return not self.trainer.steps and self.held_out is None
+
     def __post_init__(self) -> None:
         faults = []
         if self.max_staleness < 0:

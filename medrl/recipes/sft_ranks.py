@@ -45,7 +45,7 @@ def fine_tune_on_ranks(
     settings, cluster = recipe.sft, recipe.cluster
     assert settings is not None
     with ray_cluster(cluster.address, cluster.cpus or cluster.logical_cpus) as ray:
-        check_room(resources(ray), cluster)  # of all that follows too, before hours are spent
+        check_room(resources(ray), cluster, sft_only=recipe.sft_only)  # of all that follows too, before hours are spent
         source = absolute(replace(recipe.policy, path=start, new=None))
         optimization = optimization_of(settings, len(demonstrations))
         learners = RayLearners(policy, optimization, cluster.deepspeed, cluster.learners, source=source)

@@ -78,6 +78,9 @@ def test_what_a_step_lacks_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
     assert "17 GPUs, by the recipe; this machine has 0" in lacks(run("paper_8b.yaml"))
     assert "17 GPUs" not in lacks(run("paper_8b.yaml", "cluster.address=10.0.0.1:6379")), "Ray says it itself"
+    assert "8 GPUs, by the recipe" in lacks(run("paper_8b.yaml", "trainer.steps=0", "held_out=null")), (
+        "the ranks of SFT"
+    )
     large = run("laptop.yaml", "policy.path=meta-llama/Llama-3.1-70B-Instruct")
     assert "GB of memory for a rank, by the arithmetic of --dry-run; this machine, which has no GPU" in lacks(large)
     assert "policy.path: Qwen/Qwen2.5-0.5B-Instruct is not to be had: the hub does not answer" in lacks(

@@ -28,6 +28,16 @@ def test_what_fits_is_let_pass() -> None:
     check_room([{"CPU": 1.0}], ClusterSettings(engines=FleetSettings(cpus=0.0), learners=LearnerGroup()))
 
 
+def test_sft_alone_asks_for_its_ranks_and_for_nothing_else() -> None:
+    apart, shared = settings(8, 1, 8, rewards=RewardFleet(1, gpus=1)), settings(8, 1, 8, colocate=True)
+    for run in (apart, shared):
+        check_room([{"CPU": 32.0, "GPU": 8.0}], run, sft_only=True)
+        with pytest.raises(ClusterUnavailable, match="too little"):
+            check_room([{"CPU": 32.0, "GPU": 8.0}], run)
+        with pytest.raises(ClusterUnavailable, match=r"8 ranks with 4 CPUs and 1 GPUs each .* room for 7"):
+            check_room([{"CPU": 64.0, "GPU": 7.0}], run, sft_only=True)
+
+
 @pytest.mark.parametrize(
     ("nodes", "asked", "said"),
     [
