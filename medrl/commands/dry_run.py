@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from medrl.algorithms import Algorithm
 from medrl.commands.dry_run_names import Hub, Named, references, where
-from medrl.commands.dry_run_sft import sft_arithmetic, sft_estimate
+from medrl.commands.dry_run_sft import sft_arithmetic, sft_estimate, sft_training
 from medrl.errors import UnsupportedModel
 from medrl.learners.base import CriticSettings
 from medrl.learners.trainable import check_trainable
@@ -246,14 +246,19 @@ def own_critic(recipe: Recipe, algorithm: Algorithm) -> bool:
 
 
 def memory_needed(recipe: Recipe) -> float | None:
-    """Bytes that a rank needs, its critic included; None where the policy's shape is not known."""
+    """Bytes that a rank needs at most, in SFT or in the loop with its critic; None where the policy's shape is not known."""
     shape, (algorithm, _) = shape_of_policy(recipe), read_algorithm(recipe.algorithm)
     assert algorithm is not None
     if shape is None:
         return None
-    training, ranks = training_of(recipe, algorithm)
-    critic = critic_room(recipe, shape, training, ranks) if own_critic(recipe, algorithm) else None
-    return learner_room(shape, training, ranks).total + (critic.total if critic else 0.0)
+    needs = []
+    if recipe.sft is not None:
+        needs.append(learner_room(shape, *sft_training(recipe, recipe.sft)).total)
+    if recipe.trainer.steps:
+        training, ranks = training_of(recipe, algorithm)
+        critic = critic_room(recipe, shape, training, ranks) if own_critic(recipe, algorithm) else None
+        needs.append(learner_room(shape, training, ranks).total + (critic.total if critic else 0.0))
+    return max(needs, default=0.0)
 
 
 def estimate(recipe: Recipe, algorithm: Algorithm, shape: Shape, gpu: str) -> tuple[list[tuple[str, str]], list[str]]:

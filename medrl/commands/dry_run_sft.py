@@ -3,6 +3,7 @@
 from medrl.recipes import Recipe
 from medrl.recipes.schema import GENERATED
 from medrl.sizing import Achieved, Shape, Training, learner_rates, learner_room, machine_of
+from medrl.trainers import SFTSettings
 from medrl.trainers.sft_learner import updates_of
 
 # Rows as their authors tell them, for sets that are not read here.
@@ -31,12 +32,9 @@ def demonstrations_in(recipe: Recipe) -> int | None:
     return min(shown.limit, published) if shown.limit and published else shown.limit or published
 
 
-def sft_estimate(recipe: Recipe, shape: Shape, gpu: str) -> tuple[list[tuple[str, str]], list[str]]:
-    """Memory of a rank of SFT, and hours; and what does not fit."""
-    sft, cluster, ray, machine = recipe.sft, recipe.cluster, recipe.placement == "ray", machine_of(gpu)
-    if sft is None:
-        return [], []
-    ranks = cluster.learners.ranks if ray else 1
+def sft_training(recipe: Recipe, sft: SFTSettings) -> tuple[Training, int]:
+    """How the learner keeps the policy in this stage, and how many ranks it has."""
+    cluster, ray = recipe.cluster, recipe.placement == "ray"
     training = Training(
         zero=cluster.deepspeed.stage if ray else 0,
         microbatch_tokens=min(sft.microbatch_size, sft.batch_size) * sft.max_length,
@@ -44,6 +42,15 @@ def sft_estimate(recipe: Recipe, shape: Shape, gpu: str) -> tuple[list[tuple[str
         offload=ray and cluster.deepspeed.offload != "none",
         forwards=0,
     )
+    return training, cluster.learners.ranks if ray else 1
+
+
+def sft_estimate(recipe: Recipe, shape: Shape, gpu: str) -> tuple[list[tuple[str, str]], list[str]]:
+    """Memory of a rank of SFT, and hours; and what does not fit."""
+    sft, ray, machine = recipe.sft, recipe.placement == "ray", machine_of(gpu)
+    if sft is None:
+        return [], []
+    training, ranks = sft_training(recipe, sft)
     room = learner_room(shape, training, ranks)
     where = f"{ranks} ranks, ZeRO {training.zero}" if ray else "one process"
     line = f"{room.total / 1e9:.1f} GB of {machine.memory / 1e9:.0f} on {gpu} ({where}): {room}"

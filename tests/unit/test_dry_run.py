@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from medrl.cli import main
-from medrl.commands.dry_run import dry_run, shape_at
+from medrl.commands.dry_run import dry_run, memory_needed, shape_at
 from medrl.commands.dry_run_names import where
 from medrl.errors import RecipeError
 from medrl.recipes import load_recipe
@@ -195,6 +195,18 @@ def test_sft_must_fit() -> None:
     assert alone.faults[0].startswith("SFT needs") and "take placement=ray" in alone.faults[0]
     two = dry_run(load_recipe(EXAMPLE / "paper_8b.yaml", ["cluster.learners.ranks=2"]), "H100")
     assert "SFT needs 83 GB of a H100, which has 80: take more cluster.learners.ranks" in two.faults[0]
+
+
+def test_a_step_needs_the_memory_of_its_larger_stage() -> None:
+    def needed(file: Path, *knobs: str) -> float:
+        return memory_needed(load_recipe(file, knobs)) or 0.0
+
+    sft, both = HUATUOGPT / "sft.yaml", EXAMPLE / "laptop.yaml"
+    said = dict(dry_run(load_recipe(sft)).lines)  # of no loop
+    assert said["a rank of SFT"].startswith(f"{needed(sft) / 1e9:.1f} GB of 80")
+    large = ("sft.batch_size=64", "sft.microbatch_size=64")
+    assert needed(both, *large) == needed(both, *large, "trainer.steps=0") > needed(both, "sft=null")
+    assert needed(both) == needed(both, "sft=null") > needed(both, "trainer.steps=0")
 
 
 def test_the_shape_of_bloom_is_read_from_its_configuration(tmp_path: Path) -> None:
