@@ -66,17 +66,16 @@ def run_steps(steps: Sequence[Step], root: Path) -> None:
 
 def missing(step: Step, root: Path) -> list[str]:
     """What a step needs and this machine has not, in words; what earlier steps write below the root is left out."""
+    tree, found = _tree(step, root), list[str]()
     try:
         recipe = step.recipe(root)
     except RecipeError as error:
-        return [one for one in error.faults if f"there is no folder {root}" not in one]
-    tree = _tree(step, root)
+        recipe, found = None, list(error.faults)
     if isinstance(recipe, Recipe):
         named = {(one.knob, one.name, one.state) for one in dry_run(recipe).names}
-        found = _too_little(recipe)
+        found += _too_little(recipe)
     else:
         named = {(knob, name, where(name, data=knob.endswith("source"))) for knob, name in _names(tree, "")}
-        found = []
     found += [
         f"{knob}: {name} is {'not there' if state == 'missing' else 'not to be had: the hub does not answer'}"
         for knob, name, state in sorted(named)

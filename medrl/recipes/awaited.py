@@ -14,9 +14,11 @@ class Awaited:
     def __init__(self, recipe: str | Path | None = None) -> None:
         """Read the YAML files beside a recipe; without one nothing is awaited."""
         self._trees = dict[Path, Mapping[str, Any]]()
-        file = Path(recipe) if recipe is not None else None
-        for other in sorted(file.parent.glob("*.yaml")) if file is not None else ():
-            if other.name == file.name:  # type: ignore[union-attr]
+        if recipe is None:
+            return
+        file = Path(recipe)
+        for other in sorted(file.parent.glob("*.yaml")):
+            if other.name == file.name:
                 continue
             try:
                 tree = read_tree(other, ())
@@ -30,7 +32,8 @@ class Awaited:
 
     def excuses(self, fault: str) -> bool:
         """Whether a fault only says that such a folder is not there."""
-        return any(f"there is no folder {folder}" in fault for folder in self._trees)
+        folder = missing_folder(fault)
+        return folder is not None and folder in self
 
     def base(self, path: str) -> str:
         """What a model that is not there yet will have been trained from, as far back as the recipes say."""
@@ -45,3 +48,9 @@ class Awaited:
     def _writer(self, path: str) -> Mapping[str, Any] | None:
         place = Path(path)
         return next((tree for folder, tree in self._trees.items() if folder in (place, *place.parents)), None)
+
+
+def missing_folder(fault: str) -> str | None:
+    """The folder of which a recipe's fault says that it is not there; None for any other fault."""
+    _, found, rest = fault.partition("there is no folder ")
+    return rest.partition(";")[0] if found else None  # behind it, what else it might be called

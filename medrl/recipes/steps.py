@@ -4,9 +4,12 @@ import shlex
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from medrl.errors import RecipeError
+from medrl.recipes.awaited import missing_folder
+from medrl.recipes.load import load_recipe
 
 ROOT = "{root}"  # in words and knobs: the folder below which all steps write
 
@@ -43,12 +46,21 @@ class Step:
         return [*begin, *([str(self.file)] if self.file else []), *self.overrides(root)]
 
     def recipe(self, root: Path) -> object | None:
-        """The recipe as the command reads it.
+        """The recipe as the command reads it, but that folders below the root may be missing: earlier steps write them.
 
         Raises:
-            RecipeError: With every fault found.
+            RecipeError: With every other fault found.
         """
-        return self.read(self.file, self.overrides(root)) if self.read and self.file else None
+        if self.read is None or self.file is None:
+            return None
+        if self.read is load_recipe:  # no other kind looks for folders before its command begins
+            return load_recipe(self.file, self.overrides(root), excused=partial(_awaited, root))
+        return self.read(self.file, self.overrides(root))
+
+
+def _awaited(root: Path, fault: str) -> bool:
+    folder = missing_folder(fault)
+    return folder is not None and Path(folder).is_relative_to(root)
 
 
 def with_knobs(steps: Sequence[Step], given: Sequence[str]) -> list[Step]:
@@ -67,16 +79,13 @@ def with_knobs(steps: Sequence[Step], given: Sequence[str]) -> list[Step]:
 
 
 def tell_steps(steps: Sequence[Step], root: Path) -> int:
-    """Print the command of each step, then every fault of every recipe; 0 where there is none, else 1.
-
-    What earlier steps have yet to write below the root is no fault.
-    """
+    """Print the command of each step, then every fault of every recipe; 0 where there is none, else 1."""
     faults: list[str] = []
     for step in steps:
         try:
             step.recipe(root)
         except RecipeError as error:
-            faults += [f"{step.name}: {one}" for one in error.faults if f"there is no folder {root}" not in one]
+            faults += [f"{step.name}: {one}" for one in error.faults]
         print(shlex.join(step.words(root)))
     for fault in faults:
         print(f"error: {fault}", file=sys.stderr)

@@ -5,6 +5,7 @@ import os
 import socket
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from medrl.errors import FolderTaken, RecipeError, StageFailed
 from medrl.files import read_jsonl
 from medrl.recipes import load_recipe
 from medrl.recipes.construction import load_construction
-from medrl.recipes.steps import Step, with_knobs
+from medrl.recipes.steps import Step, tell_steps, with_knobs
 
 Serve = Callable[..., ChatServer]
 EXAMPLE = Path(__file__).parents[2] / "examples" / "huatuogpt_o1"
@@ -93,6 +94,26 @@ def test_what_a_step_lacks_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     found = lacks(problems)
     assert "OPENAI_BASE_URL is not set" in found and "no chat server answers at http://127.0.0.1:8001/v1" in found
     assert "a.jsonl" not in found, "what an earlier step writes is awaited"
+
+
+def test_a_step_whose_models_are_awaited_is_looked_at_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """PPO of HuatuoGPT reads a policy and a reward model that earlier steps write, and a file and GPUs that are not here."""
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
+    root = tmp_path / "root"
+    knobs = ("policy.path={root}/sft/run/sft", "problems.source=no.jsonl")
+    ppo = Step(
+        "ppo", "medrl run", load_recipe, EXAMPLE.parent / "huatuogpt" / "paper" / "ppo.yaml",
+        (*knobs, "reward.then.model={root}/reward_model/model"),
+    )  # fmt: skip
+    found = "\n".join(missing(ppo, root))
+    assert "problems.source: no.jsonl is not there" in found and "8 GPUs, by the recipe" in found
+    assert str(root) not in found and tell_steps([ppo], root) == 0
+    beside = replace(ppo, knobs=(*knobs, f"reward.then.model={root}_of_another/model"))
+    assert f"there is no folder {root}_of_another/model" in "\n".join(missing(beside, root))
+    assert tell_steps([beside], root) == 1 and "_of_another" in capsys.readouterr().err
 
 
 def test_a_server_that_is_started_later_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

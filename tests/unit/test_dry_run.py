@@ -179,6 +179,9 @@ def test_only_what_a_recipe_beside_it_writes_is_awaited(capsys: pytest.CaptureFi
     assert "runs/huatuogpt/paper/sft/sft" in awaited and "runs/huatuogpt/paper/ppo/best" not in awaited
     assert awaited.base("runs/huatuogpt/paper/reward") == "bigscience/bloomz-7b1-mt"
     assert where("runs/huatuogpt/paper/sfd/sft", data=False, awaited=awaited) == "missing"
+    fault = "reward.then: there is no folder runs/huatuogpt/paper/reward"
+    assert awaited.excuses(fault) and awaited.excuses(f"{fault}/model; did you mean 'x'?")
+    assert not awaited.excuses(f"{fault}_model") and not Awaited().excuses(fault)
     assert main(["run", str(HUATUOGPT / "ppo.yaml"), "--dry-run", "reward.then.model=runs/huatuogpt/paper/rewrad"]) == 2
     assert "there is no folder runs/huatuogpt/paper/rewrad" in capsys.readouterr().err
     with pytest.raises(RecipeError, match="there is no folder runs/huatuogpt/paper/reward"):
