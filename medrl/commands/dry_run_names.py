@@ -19,7 +19,8 @@ class Named:
     Attributes:
         knob: Where.
         name: Folder, file or hub id.
-        state: "here", "in the cache", "on the hub", "not reached", "awaited" (of a recipe beside this one) or "missing".
+        state: "here", "in the cache", "on the hub", "gated" (for those whom its owner lets in), "not reached",
+            "offline" (the hub is switched off), "awaited" (of a recipe beside this one) or "missing".
     """
 
     knob: str
@@ -67,16 +68,25 @@ class Hub:
     def state(self, name: str, kind: str) -> str:
         """The state of an id (see `Named`), after some seconds at most."""
         from huggingface_hub import HfApi, constants
-        from huggingface_hub.errors import HfHubHTTPError, HFValidationError, RepositoryNotFoundError
+        from huggingface_hub.errors import (
+            GatedRepoError,
+            HfHubHTTPError,
+            HFValidationError,
+            RepositoryNotFoundError,
+        )
 
-        if constants.HF_HUB_OFFLINE or self.silent:
+        if constants.HF_HUB_OFFLINE:
+            return "offline"
+        if self.silent:
             return "not reached"
         self.tell(f"asking the hub for the {kind} {name} ...")
         try:
             HfApi().repo_info(name, repo_type=kind, timeout=10)
+        except GatedRepoError:  # a kind of RepositoryNotFoundError
+            return "gated"
         except (RepositoryNotFoundError, HFValidationError):
             return "missing"
-        except HfHubHTTPError:  # a gate, a proxy's page: none of it says that the id is wrong
+        except HfHubHTTPError:  # too many questions, a proxy's page: none of it says that the id is wrong
             return "not reached"
         except Exception as error:  # no network
             self.silent = True

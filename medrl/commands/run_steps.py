@@ -17,8 +17,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from medrl.cluster.room import asked, total
-from medrl.commands.dry_run import dry_run, memory_needed
-from medrl.commands.dry_run_names import where
+from medrl.commands.dry_run import memory_needed
+from medrl.commands.dry_run_names import Hub, references, where
 from medrl.commands.terminal import FAILED
 from medrl.errors import RecipeError, StageFailed
 from medrl.recipes import Recipe
@@ -30,6 +30,11 @@ from medrl.verifiers.worker import end_with_parent
 
 STARTS = 3  # of a construction some of whose rows fail
 LEFT_OUT = 0.02  # share of rows that may still fail then
+UNSURE = {
+    "gated": "the hub gives it to those alone whom its owner lets in",
+    "not reached": "the hub does not say whether it has it",
+    "offline": "the hub is switched off (HF_HUB_OFFLINE)",
+}
 ANSWER_SECONDS = 3.0  # that a server may take to accept a connection
 
 
@@ -54,34 +59,47 @@ def run_steps(steps: Sequence[Step], root: Path) -> None:
     listed = {step.name: _stage(step, root) for step in steps}
     stages.check(list(listed.values()))
     todo = [step for step in steps if stages.mark(step.name) is None]
+    hub = Hub(_note)
     for step in todo[1:]:
-        for one in missing(step, root):
-            print(f"warning: {step.name} will need what is not here: {one}", file=sys.stderr)
+        for one in missing(step, root, hub):
+            _warn(f"{step.name} will need what is not here: {one}")
     for step in steps:
-        if step in todo and (found := missing(step, root)):
+        if step in todo and (found := missing(step, root, hub)):
             lines = "".join(f"\n  - {one}" for one in found)
             raise StageFailed(f"{step.name} cannot begin:{lines}\nwhat is done stays done: the same command goes on")
         stages.do(listed[step.name])
+        if step in todo:
+            hub = Hub(_note)  # hours later it may answer again
 
 
-def missing(step: Step, root: Path) -> list[str]:
-    """What a step needs and this machine has not, in words; what earlier steps write below the root is left out."""
+def missing(step: Step, root: Path, hub: Hub) -> list[str]:
+    """What a step needs and this machine has not, in words; what earlier steps write below the root is left out.
+
+    Of what the hub may have there is a warning only: the step itself will tell.
+    """
     tree, found = _tree(step, root), list[str]()
     try:
         recipe = step.recipe(root)
     except RecipeError as error:
         recipe, found = None, list(error.faults)
     if isinstance(recipe, Recipe):
-        named = {(one.knob, one.name, one.state) for one in dry_run(recipe).names}
         found += _too_little(recipe)
-    else:
-        named = {(knob, name, where(name, data=knob.endswith("source"))) for knob, name in _names(tree, "")}
-    found += [
-        f"{knob}: {name} is {'not there' if state == 'missing' else 'not to be had: the hub does not answer'}"
-        for knob, name, state in sorted(named)
-        if state in ("missing", "not reached") and not Path(name).is_relative_to(root)
-    ]
+    named = set(references(recipe) if isinstance(recipe, Recipe) else _names(tree, ""))
+    for knob, name in sorted(one for one in named if not Path(one[1]).is_relative_to(root)):
+        state = where(name, data=knob.endswith("source"), hub=hub)
+        if state == "missing":
+            found.append(f"{knob}: {name} is not there")
+        elif state in UNSURE:
+            _warn(f"{step.name} may lack {knob}: {name} is not in the cache, and {UNSURE[state]}")
     return found + [fault for address in sorted(set(_servers(tree))) if (fault := _silent(address))]
+
+
+def _note(line: str) -> None:
+    print(f"# {line}", flush=True)
+
+
+def _warn(line: str) -> None:
+    print(f"warning: {line}", file=sys.stderr)
 
 
 def _stage(step: Step, root: Path) -> Stage:

@@ -126,8 +126,18 @@ def test_a_faulty_recipe_is_told(repository: Path, tmp_path: Path, capsys: pytes
     assert "error: ppo: " in (faults := capsys.readouterr().err) and "kl_cof" in faults
 
 
-def test_a_larger_scale_stops_before_a_stage_that_lacks_something(repository: Path, tmp_path: Path) -> None:
-    stopped = reproduce(repository, "--scale", "laptop", "--run", "--folder", str(tmp_path))
-    assert stopped.returncode == 1 and "error: sft cannot begin:" in stopped.stderr
-    assert "problems.source: data/huatuogpt/prompts.jsonl is not there" in stopped.stderr
-    assert not list(tmp_path.iterdir())
+def test_a_larger_scale_stops_before_a_stage_that_lacks_something(
+    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "hub"))
+    monkeypatch.delenv("HF_HUB_CACHE", raising=False)
+    root = tmp_path / "root"
+    knobs = ("sft:demonstrations.source=no.jsonl", "sft:demonstrations.schema=auto")
+    stopped = reproduce(repository, "--scale", "laptop", "--run", "--folder", str(root), *knobs)
+    first, stops = stopped.stderr.split("error: sft cannot begin:\n")
+    assert stopped.returncode == 1 and "  - demonstrations.source: no.jsonl is not there\nwhat is done" in stops
+    assert "warning: sft may lack policy.path: Qwen/Qwen2.5-0.5B-Instruct is not in the cache" in first
+    prompts = "problems.source: data/huatuogpt/prompts.jsonl is not there"
+    for later in ("feedback", "ppo"):
+        assert f"warning: {later} will need what is not here: {prompts}" in first
+    assert not root.exists() or not list(root.iterdir())

@@ -14,6 +14,7 @@ from chat_server import ChatServer, failing
 from dialogue_writers import recipe, talk
 
 from medrl.commands import run_steps as run_steps_module
+from medrl.commands.dry_run_names import Hub
 from medrl.commands.run_steps import missing, run_steps
 from medrl.errors import FolderTaken, RecipeError, StageFailed
 from medrl.files import read_jsonl
@@ -69,7 +70,7 @@ def test_a_chain_stops_before_what_is_missing_and_goes_on(
 
 def test_what_a_step_lacks_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def lacks(step: Step) -> str:
-        return "\n".join(missing(step, tmp_path))
+        return "\n".join(missing(step, tmp_path, Hub()))
 
     def run(name: str, *knobs: str) -> Step:
         return Step("run", "medrl run", load_recipe, EXAMPLE / name, knobs)
@@ -84,9 +85,6 @@ def test_what_a_step_lacks_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     )
     large = run("laptop.yaml", "policy.path=meta-llama/Llama-3.1-70B-Instruct")
     assert "GB of memory for a rank, by the arithmetic of --dry-run; this machine, which has no GPU" in lacks(large)
-    assert "policy.path: Qwen/Qwen2.5-0.5B-Instruct is not to be had: the hub does not answer" in lacks(
-        run("laptop.yaml")
-    )
     read = partial(load_construction, "problems")
     problems = Step(
         "problems", "medrl construct problems", read, EXAMPLE / "problems.yaml", ("rows.source={root}/a.jsonl",)
@@ -108,12 +106,37 @@ def test_a_step_whose_models_are_awaited_is_looked_at_whole(
         "ppo", "medrl run", load_recipe, EXAMPLE.parent / "huatuogpt" / "paper" / "ppo.yaml",
         (*knobs, "reward.then.model={root}/reward_model/model"),
     )  # fmt: skip
-    found = "\n".join(missing(ppo, root))
+    found = "\n".join(missing(ppo, root, Hub()))
     assert "problems.source: no.jsonl is not there" in found and "8 GPUs, by the recipe" in found
     assert str(root) not in found and tell_steps([ppo], root) == 0
     beside = replace(ppo, knobs=(*knobs, f"reward.then.model={root}_of_another/model"))
-    assert f"there is no folder {root}_of_another/model" in "\n".join(missing(beside, root))
+    assert f"there is no folder {root}_of_another/model" in "\n".join(missing(beside, root, Hub()))
     assert tell_steps([beside], root) == 1 and "_of_another" in capsys.readouterr().err
+
+
+def test_a_hub_that_does_not_answer_is_asked_once_and_stops_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from huggingface_hub import HfApi, constants
+
+    asked: list[str] = []
+
+    def no_network(self: HfApi, name: str, **knobs: object) -> None:
+        asked.append(name)
+        raise ConnectionError("no route")
+
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(HfApi, "repo_info", no_network)
+    monkeypatch.setattr("medrl.commands.run_steps._too_little", lambda recipe: [])
+    first = Step("first", "medrl run", load_recipe, EXAMPLE / "laptop.yaml")
+    assert missing(first, tmp_path, Hub()) == [] and not asked
+    said = "policy.path: Qwen/Qwen2.5-0.5B-Instruct is not in the cache, and the hub "
+    assert f"warning: first may lack {said}is switched off (HF_HUB_OFFLINE)" in capsys.readouterr().err
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    faulty = replace(first, knobs=("problems.source=no.jsonl",))
+    with pytest.raises(StageFailed, match=r"first cannot begin:\n  - problems.source: no.jsonl is not there\nwhat"):
+        run_steps([faulty, replace(first, name="second")], tmp_path / "root")
+    assert len(asked) == 1 and f"second may lack {said}does not say" in capsys.readouterr().err
 
 
 def test_a_server_that_is_started_later_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -124,10 +147,10 @@ def test_a_server_that_is_started_later_is_seen(tmp_path: Path, monkeypatch: pyt
     with socket.create_server(("127.0.0.1", 0)) as server:
         address = server.getsockname()
         monkeypatch.setenv("OPENAI_BASE_URL", f"http://127.0.0.1:{address[1]}/v1")
-        assert missing(step, tmp_path) == []
-    assert "no chat server answers" in missing(step, tmp_path)[0], "a server that died"
+        assert missing(step, tmp_path, Hub()) == []
+    assert "no chat server answers" in missing(step, tmp_path, Hub())[0], "a server that died"
     with socket.create_server(address):
-        assert missing(step, tmp_path) == [], "and one that was started in its place"
+        assert missing(step, tmp_path, Hub()) == [], "and one that was started in its place"
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ def no_hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 def test_every_recipe_of_the_example_is_sound_and_fits(name: str) -> None:
     found = dry_run(load_recipe(EXAMPLE / f"{name}.yaml"), "H200")
     assert found.faults == ()
-    assert {one.state for one in found.names} <= {"not reached"}
+    assert {one.state for one in found.names} <= {"offline"}
     assert {"a step", "the run", "model", "a rank"} <= {title for title, _ in found.lines}
 
 
@@ -97,7 +97,7 @@ def test_names_are_told_apart(tmp_path: Path) -> None:
     assert where(str(tmp_path / "no.jsonl"), data=True) == "missing"
     assert where("runs/no.jsonl", data=True) == "missing"
     assert where("somebody/rows", data=True) == "in the cache"
-    assert where("somebody/rows", data=False) == "not reached"
+    assert where("somebody/rows", data=False) == "offline"
 
 
 def test_a_hub_that_does_not_answer_is_asked_once_and_aloud(
@@ -120,21 +120,26 @@ def test_a_hub_that_does_not_answer_is_asked_once_and_aloud(
     assert "does not answer (ConnectionError); it is not asked again" in said.err
 
 
-def test_a_gate_does_not_silence_the_hub(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_the_hub_refuses_does_not_silence_it(monkeypatch: pytest.MonkeyPatch) -> None:
     import httpx
     from huggingface_hub import HfApi, constants
-    from huggingface_hub.errors import HfHubHTTPError
+    from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError
 
-    def gated(self: HfApi, name: str, **knobs: object) -> None:
-        if name.startswith("meta-llama/"):
-            answer = httpx.Response(502, request=httpx.Request("GET", "http://hub"))
-            raise HfHubHTTPError("a proxy's page", response=answer)
+    kinds: list[tuple[type[HfHubHTTPError], int]] = [
+        (GatedRepoError, 403), (RepositoryNotFoundError, 404), (HfHubHTTPError, 429), (HfHubHTTPError, 502)
+    ]  # fmt: skip
+    left = iter(kinds)
+
+    def refuse(self: HfApi, name: str, **knobs: object) -> None:
+        if kind := next(left, None):
+            raise kind[0]("refused", response=httpx.Response(kind[1], request=httpx.Request("GET", "http://hub")))
 
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-    monkeypatch.setattr(HfApi, "repo_info", gated)
+    monkeypatch.setattr(HfApi, "repo_info", refuse)
     told: list[str] = []
     found = dry_run(load_recipe(EXAMPLE / "paper_8b.yaml"), tell=told.append)
-    assert [one.state for one in found.names] == ["not reached"] * 2 + ["on the hub"] * 3 and len(told) == 5
+    assert [one.state for one in found.names] == ["gated", "missing", "not reached", "not reached", "on the hub"]
+    assert len(told) == 5 and len(found.faults) == 1, "a gate is no missing model"
 
 
 def test_a_missing_file_is_a_fault_that_names_its_knob() -> None:
