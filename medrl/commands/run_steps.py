@@ -22,14 +22,18 @@ from medrl.commands.dry_run_names import Hub, references, where
 from medrl.commands.terminal import FAILED
 from medrl.errors import RecipeError, StageFailed
 from medrl.recipes import Recipe
+from medrl.recipes.run import MACHINES
 from medrl.recipes.schema import GENERATED
 from medrl.recipes.stages import Stage, Stages
 from medrl.recipes.steps import Step, tell_steps
 from medrl.recipes.tree import override_knob, read_tree
+from medrl.tracking.changes import among, leaves
 from medrl.verifiers.worker import end_with_parent
 
 STARTS = 3  # of a construction some of whose rows fail
 LEFT_OUT = 0.02  # share of rows that may still fail then
+# With `base_url` and `concurrency` of any client, what says where and how fast, and changes no result.
+MACHINE_KNOBS = ("resume", *(f"cluster.{name}" for name in MACHINES))
 UNSURE = {
     "gated": "the hub gives it to those alone whom its owner lets in",
     "not reached": "the hub does not say whether it has it",
@@ -103,9 +107,14 @@ def _warn(line: str) -> None:
 
 
 def _stage(step: Step, root: Path) -> Stage:
-    recipe = read_tree(step.file, ()) if step.file else {}
-    made_of = {"command": step.command, "recipe": recipe, "knobs": list(step.knobs)}  # {root} as it is: it may be moved
+    # The same whatever the root, which may be moved, and wherever it goes on; what a command itself minds it says.
+    recipe = {key: value for key, value in leaves(_tree(step, Path("root"))) if not _of_machines(key)}
+    made_of = {"command": step.command, "recipe": recipe}
     return Stage(step.name, partial(_command, step.words(root)), made_of, step.after)
+
+
+def _of_machines(knob: str) -> bool:
+    return knob.rpartition(".")[2] in ("base_url", "concurrency") or among(knob, MACHINE_KNOBS)
 
 
 def _command(words: Sequence[str], folder: Path) -> None:

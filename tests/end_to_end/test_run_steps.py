@@ -20,6 +20,7 @@ from medrl.errors import FolderTaken, RecipeError, StageFailed
 from medrl.files import read_jsonl
 from medrl.recipes import load_recipe
 from medrl.recipes.construction import load_construction
+from medrl.recipes.stages import Stages
 from medrl.recipes.steps import Step, tell_steps, with_knobs
 
 Serve = Callable[..., ChatServer]
@@ -151,6 +152,33 @@ def test_a_server_that_is_started_later_is_seen(tmp_path: Path, monkeypatch: pyt
     assert "no chat server answers" in missing(step, tmp_path, Hub())[0], "a server that died"
     with socket.create_server(address):
         assert missing(step, tmp_path, Hub()) == [], "and one that was started in its place"
+
+
+@pytest.mark.parametrize(
+    ("knob", "refused"),
+    [
+        ("rows:stage.writer.client.base_url=http://127.0.0.1:9/v1", None),
+        ("rows:concurrency=2", None),
+        ("rows:cluster.address=10.0.0.1:6379", None),
+        ("train:cluster={address: auto, max_learner_restarts: 9}", None),
+        ("train:resume=false", None),
+        ("rows:seed=7", "rows was made with other knobs .recipe.seed: was absent, is now 7"),
+        ("rows:stage.writer.client.model=another", "rows was made with other knobs .*model: was .*, is now .another"),
+        ("train:trainer.steps=2", "train was made with other knobs .recipe.trainer.steps: was 1, is now 2"),
+        (
+            "train:cluster.engine.max_model_len=512",
+            "train was made with other knobs .recipe.cluster.engine.max_model_len",
+        ),
+    ],
+)
+def test_a_chain_goes_on_on_other_machines_and_with_no_other_result(
+    knob: str, refused: str | None, tiny: Path, tmp_path: Path
+) -> None:
+    steps = chain(recipe(tmp_path, "instructions", "http://127.0.0.1:8/v1", 6), tiny, tmp_path / "held_out.jsonl")
+    for step in steps:  # as if it were done
+        Stages(tmp_path / "root").do(replace(run_steps_module._stage(step, tmp_path / "root"), work=bool))
+    with pytest.raises(FolderTaken, match=refused) if refused else nullcontext():
+        run_steps(with_knobs(steps, [knob]), tmp_path / "root")
 
 
 @pytest.mark.parametrize(
