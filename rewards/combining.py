@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal, TypeAlias, get_args
 
 from medrl.errors import RewardFailed, did_you_mean
+from medrl.rewards.signals import left_by, paid_unjudged
 from medrl.rewards.tree import (
     Reward,
     RewardContext,
@@ -66,6 +67,20 @@ class Combination(Reward):
         others = [part for i, part in enumerate(self.parts) if i != this and self.counts(i)]
         left_out = self.missing == "renormalise" and any(not part.undecided() for part in others)
         return left_out or not self.counts(this)
+
+    def own_faults(self) -> list[str]:
+        if self.missing != "renormalise":
+            return []
+        found = []
+        for place, part in enumerate(self.parts):
+            others = [one for i, one in enumerate(self.parts) if i != place and self.counts(i)]
+            verifier = left_by(part) if self.counts(place) and self.excuses(f"parts[{place}]") else ""
+            if verifier and not any(one.is_judged() for one in others):
+                found.append(paid_unjudged(verifier, others))
+        return found
+
+    def is_judged(self) -> bool:
+        return any(part.is_judged() for i, part in enumerate(self.parts) if self.counts(i))
 
     async def assess(self, groups: Sequence[Group], context: RewardContext) -> Scores:
         columns = await together([part.score(groups, context) for part in self.parts])
@@ -140,7 +155,7 @@ class WeightedSum(Combination):
     def own_faults(self) -> list[str]:
         if not any(self.weights):
             return ["no part has a weight other than 0, so every reward would be 0"]
-        faults = []
+        faults = super().own_faults()
         pay = (
             [part.name for i, part in enumerate(self.parts) if self._spared(i)] if self.missing == "renormalise" else []
         )

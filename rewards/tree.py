@@ -201,6 +201,10 @@ class Reward(ABC):
         """Whether the child at `place` may leave a response undecided, because this node has another answer then."""
         return False
 
+    def is_judged(self) -> bool:
+        """Whether a verifier has a say in all that it may be worth."""
+        return any(child.is_judged() for _, child in self.children())
+
     def undecided(self, path: str = "reward") -> list[tuple[str, str]]:
         """Where and why the tree may abstain with nothing to say what the response is then worth."""
         found = [(path, fault) for fault in self.open_faults()]
