@@ -156,6 +156,18 @@ def test_a_verifier_that_cannot_tell_has_not_said_wrong(tmp_path: Path, chat_ser
     assert row["reason"] == "unverified" and asked(server) == ["first"] * 3
 
 
+def test_half_a_list_is_no_conclusion_to_learn_from(tmp_path: Path, chat_server: Serve) -> None:
+    asked_for = {"Open-ended Verifiable Question": "Name the triad.", "Ground-True Answer": "fever; jaundice; pain"}
+    lenient = "stage.verifier={type: set, partial: true}"
+    for name, said, ending in (("half", "fever, jaundice", "dropped"), ("all", "fever, jaundice, pain", "rows")):
+        server = chat_server(Writer(0, said))
+        first, folder = server.behaviour, tmp_path / name
+        folder.mkdir()
+        server.behaviour = lambda one, n, first=first, said=said: chain(said) if task(one) == "first" else first(one, n)
+        construct_rows(recipe(folder, server, lenient, "stage.depth=0", **asked_for))
+        assert len(made(folder, ending)) == 1, made(folder, "failed")
+
+
 @pytest.mark.parametrize(
     ("reply", "kind"),
     [
