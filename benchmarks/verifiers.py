@@ -89,7 +89,7 @@ def rules() -> tuple[RuleVerifier, Judge, list[int]]:
     def judge(problem: Problem, response: Response) -> bool | None:
         verdict = verifier.check_safely(problem, response)
         sympy[0] += "sympy" in verdict.cost
-        return None if verdict.score is None else verdict.score >= 0.5
+        return verdict.accepted if verdict.decided else None
 
     return verifier, judge, sympy
 

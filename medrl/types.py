@@ -232,9 +232,14 @@ class Verdict:
         return self.score is not None
 
     @property
+    def partial(self) -> bool:
+        """Whether its score is for a part of what was asked, such as half a list: never a right answer."""
+        return self.parts.get("whole") == 0.0
+
+    @property
     def accepted(self) -> bool:
         """Whether it takes the answer for right: a score of 0.5 or more, and not for a part of what was asked."""
-        return self.score is not None and self.score >= 0.5 and self.parts.get("whole") != 0.0
+        return self.score is not None and self.score >= 0.5 and not self.partial
 
     def by(self, stage: str) -> "Verdict":
         """The same verdict, signed by `stage` unless an inner stage has signed it already."""

@@ -7,11 +7,12 @@ leaving it out would pay the policy for bringing its judge down.
 
 import math
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal, TypeAlias, get_args
 
 from medrl.errors import RewardFailed, did_you_mean
+from medrl.rewards.signals import left_by, paid_unjudged
 from medrl.rewards.tree import (
     Reward,
     RewardContext,
@@ -25,7 +26,7 @@ from medrl.rewards.tree import (
     times,
     together,
 )
-from medrl.types import Group, Score
+from medrl.types import Group, Part, Score
 
 Missing = Literal["mask", "renormalise", "raise"]
 MISSING: tuple[str, ...] = get_args(Missing)
@@ -66,6 +67,23 @@ class Combination(Reward):
         others = [part for i, part in enumerate(self.parts) if i != this and self.counts(i)]
         left_out = self.missing == "renormalise" and any(not part.undecided() for part in others)
         return left_out or not self.counts(this)
+
+    def own_faults(self) -> list[str]:
+        if self.missing != "renormalise":
+            return []
+        found = []
+        for place, part in enumerate(self.parts):
+            others = [one for i, one in enumerate(self.parts) if i != place and self.counts(i)]
+            verifier = left_by(part) if self.counts(place) and self.excuses(f"parts[{place}]") else ""
+            if verifier and not any(one.is_judged() for one in others):
+                found.append(paid_unjudged(verifier, others))
+        return found
+
+    def in_part(self, parts: Mapping[str, Part]) -> bool:
+        return any(part.in_part(parts) for i, part in enumerate(self.parts) if self.counts(i))
+
+    def is_judged(self) -> bool:
+        return any(part.is_judged() for i, part in enumerate(self.parts) if self.counts(i))
 
     async def assess(self, groups: Sequence[Group], context: RewardContext) -> Scores:
         columns = await together([part.score(groups, context) for part in self.parts])
@@ -140,7 +158,7 @@ class WeightedSum(Combination):
     def own_faults(self) -> list[str]:
         if not any(self.weights):
             return ["no part has a weight other than 0, so every reward would be 0"]
-        faults = []
+        faults = super().own_faults()
         pay = (
             [part.name for i, part in enumerate(self.parts) if self._spared(i)] if self.missing == "renormalise" else []
         )
@@ -290,6 +308,11 @@ class Maximum(Combination):
     def bounds(self) -> tuple[float, float]:
         return widest(self.parts)
 
+    def in_part(self, parts: Mapping[str, Part]) -> bool:
+        found = [(own.value, part) for part in self.parts if (own := parts.get(part.name)) and own.value is not None]
+        most = max((value for value, _ in found), default=None)
+        return bool(found) and all(part.in_part(parts) for value, part in found if value == most)
+
     def combine(self, kept: Counted, lost: Sequence[int]) -> Score:
         return _extreme(self, max, kept)
 
@@ -312,7 +335,7 @@ class Vote(Combination):
     parts: tuple[Reward, ...]
     """The judges; an odd number of them cannot be even."""
     threshold: float = 0.5
-    """A part says yes from this value on."""
+    """A part says yes from this value on, but where the value is for a part of the answer, such as half a list."""
     quorum: int = 0
     """With `missing: renormalise`, how many parts must have voted; 0 for more than half of them."""
     missing: Missing = "mask"
@@ -333,12 +356,16 @@ class Vote(Combination):
     def excuses(self, place: str) -> bool:
         return False  # one abstention less may make the votes even, or miss the quorum
 
+    def in_part(self, parts: Mapping[str, Part]) -> bool:
+        return False  # what is right in part only has voted no
+
     def open_faults(self) -> list[str]:
         even = f"it has {len(self.parts)} parts, so their votes may be even, which gives no number; make them odd"
         return [even] if len(self.parts) % 2 == 0 else []
 
     def combine(self, kept: Counted, lost: Sequence[int]) -> Score:
-        yes = sum(one_number(score, self.name) >= self.threshold for _, score in kept)
+        large = [(i, score) for i, score in kept if one_number(score, self.name) >= self.threshold]
+        yes = sum(not self.parts[i].in_part(score.parts) for i, score in large)
         said = f"{yes} of {len(kept)} say yes"
         if len(kept) < (self.quorum or len(self.parts) // 2 + 1):
             return Score(None, "abstain", reason=f"{self.name}: {said}, fewer votes than the quorum")

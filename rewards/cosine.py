@@ -42,7 +42,7 @@ class Cosine(Reward):
     exceeded: float | None = None
     """Value of a response that was cut off at the token limit; the paper has -10. Empty for none of its own, as TRL."""
     threshold: float = 0.5
-    """An answer is right from this value of `correct` on."""
+    """An answer is right from this value of `correct` on, but for a part of it, such as half a list."""
     portion: Portion = "all"
     """What is measured: `all` of the response, as in the paper, the visible `answer`, or the `reasoning`."""
     unit: Unit = "tokens"
@@ -95,7 +95,7 @@ class Cosine(Reward):
             count = length(response, parts, self.portion, self.unit, self.tokenizer)
             if count is None:
                 return Score(None, "abstain", judged.parts, f"{self.name}: {UNCOUNTED}")
-            right = judged.value >= self.threshold
+            right = self.correct.says_right(judged, self.threshold)
             ends = (self.right_short, self.right_long) if right else (self.wrong_short, self.wrong_long)
             reason = f"{'right' if right else 'wrong'}, {count} {self.unit} of {self.portion}"
             return number(cosine(count, self.max_length, *ends), self.name, judged.parts, reason=reason)

@@ -29,7 +29,7 @@ class Gate(Reward):
     type_name: ClassVar[str] = "gate"
 
     gate: Reward
-    """What opens: mostly a format."""
+    """What opens: mostly a format. Where it verifies, part of the answer, such as half a list, opens nothing."""
     then: Reward
     """The reward behind the gate."""
     otherwise: float = 0.0
@@ -69,7 +69,8 @@ class Levels(Reward):
     malformed: float = 0.0
     """Value of a malformed response; 0.0, or -1.0 to punish it."""
     threshold: float = 0.5
-    """An answer is right from this value of `correct` on. HuatuoGPT-o1's code takes 0.4 of its classifier."""
+    """An answer is right from this value of `correct` on, but for a part of it, such as half a list (`Verdict.partial`).
+    HuatuoGPT-o1's code takes 0.4 of its classifier."""
     name: str = ""
     """Name of this part in metrics and traces; unique in the tree. Default `levels`."""
 
@@ -95,7 +96,7 @@ class Levels(Reward):
     def _level(self, judged: Score) -> Score:
         if judged.value is None:
             return judged
-        value = self.right if judged.value >= self.threshold else self.wrong
+        value = self.right if self.correct.says_right(judged, self.threshold) else self.wrong
         return Score(float(value), parts=judged.parts, reason=judged.reason)
 
     def _malformed(self, opened: Score) -> Score:
@@ -114,7 +115,7 @@ async def behind(
 ) -> Scores:
     """Score `gate`, then `then` on the rollouts that it lets through; each score has the parts of both."""
     gated = await gate.score(groups, context)
-    through = [[score.value is not None and score.value >= OPEN for score in row] for row in gated]
+    through = [[gate.says_right(score, OPEN) for score in row] for row in gated]
     judged = await some(then, groups, through, context)
 
     def one(at_gate: Score, behind_it: Score | None) -> Score:

@@ -1,13 +1,13 @@
 """A tree that runs elsewhere, as a leaf: the service of `medrl serve` behind the interface of a reward."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import ClassVar, Literal, TypeAlias, get_args
 
 from medrl.rewards.remote_client import VARIABLE, RewardClient
 from medrl.rewards.remote_wire import client_faults
 from medrl.rewards.tree import Reward, RewardContext, Scores, settle
-from medrl.types import Group, Score
+from medrl.types import Group, Part, Score
 
 Dangers: TypeAlias = Literal["unknown", "none", "told"]
 
@@ -54,6 +54,10 @@ class Remote(Reward):
     async def assess(self, groups: Sequence[Group], context: RewardContext) -> Scores:
         scores = await self._client.score(groups, context.step)
         return [[self._named(score) for score in row] for row in scores]
+
+    def in_part(self, parts: Mapping[str, Part]) -> bool:
+        ours = (part.verdict for name, part in parts.items() if name.startswith(f"{self.name}/"))
+        return any(verdict is not None and verdict.partial for verdict in ours)
 
     def _named(self, score: Score) -> Score:
         reason = score.reason if score.value is not None or not score.reason else f"{self.name}: {score.reason}"

@@ -1,11 +1,12 @@
 """Nodes that choose who judges a response: the first that decides, or the one that its problem calls for."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal, get_args
 
 from medrl.errors import did_you_mean
 from medrl.rewards.combining import as_tuple, widest
+from medrl.rewards.signals import left_by, paid_unjudged
 from medrl.rewards.tree import Reward, RewardContext, Scores, not_a, settle, together
 from medrl.types import KINDS, Group, Part, Problem, Score
 
@@ -43,6 +44,24 @@ class FirstDecided(Reward):
 
     def bounds(self) -> tuple[float, float]:
         return widest(self.parts)
+
+    def own_faults(self) -> list[str]:
+        found = []
+        for place, part in enumerate(self.parts[:-1]):
+            payers = [one for one in self._asked_after(place) if not one.is_judged() and one.bounds()[1] > 0]
+            if payers and (verifier := left_by(part)):
+                found.append(paid_unjudged(verifier, payers))
+        return found
+
+    def _asked_after(self, place: int) -> Iterator[Reward]:
+        """The parts that are asked about what the part at this place leaves open, up to the first that decides."""
+        for part in self.parts[place + 1 :]:
+            yield part
+            if not part.may_abstain():
+                return
+
+    def is_judged(self) -> bool:
+        return all(part.is_judged() for part in self.parts)
 
     def may_abstain(self) -> bool:
         return all(part.may_abstain() for part in self.parts)
@@ -146,6 +165,9 @@ class Where(Reward):
             if found not in _values(wanted):
                 return False
         return True
+
+    def is_judged(self) -> bool:
+        return self.then.is_judged() and (self.otherwise is None or self.otherwise.is_judged())
 
     @property
     def verifies(self) -> bool:

@@ -6,7 +6,7 @@ sections, swapped or trailing headers, headers quoted in code), so `Format` chec
 
 import inspect
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from numbers import Real
 from typing import Any, ClassVar, TypeAlias
@@ -74,6 +74,9 @@ class Verified(Reward):
     def may_abstain(self) -> bool:
         return bool(self.open_faults())
 
+    def is_judged(self) -> bool:
+        return self.verifier.decides or not self.otherwise  # what it pays where its verifier abstains, nobody judged
+
     def own_faults(self) -> list[str]:
         judges = judges_of(self.verifier)
         rejecting = [one.name for one in judges if not one.can_accept]
@@ -108,6 +111,23 @@ def judges_of(verifier: Verifier) -> list[Verifier]:
 def verified_leaf(tree: Reward) -> Reward | None:
     """What metrics and evaluation call correctness: the first `verified` of a tree, or the node that chooses among such."""
     return next((node for node in tree.walk() if node.verifies), None)
+
+
+def left_by(part: Reward) -> str:
+    """A verifier that never accepts and whose abstentions `part` hands on to its parent; "" where there is none."""
+    nodes = dict(part.paths())
+    leaves = [nodes[path] for path, _ in part.undecided()]
+    judges = [judge for leaf in leaves if isinstance(leaf, Verified) for judge in judges_of(leaf.verifier)]
+    return next((judge.name for judge in judges if not judge.can_accept), "")
+
+
+def paid_unjudged(verifier: str, payers: Iterable[Reward]) -> str:
+    """The fault of a node whose other parts pay for what the verifier leaves open."""
+    names = ", ".join(repr(one.name) for one in payers)
+    return (
+        f"{names} would pay for whatever {verifier!r} does not reject, right or wrong; let a verifier that can accept "
+        "decide on it, best as the last stage of its cascade"
+    )
 
 
 @dataclass(frozen=True)

@@ -150,6 +150,19 @@ class Reward(ABC):
         """Whether its value says if the answer is right, and its part holds the verdict: what is called accuracy."""
         return False
 
+    def says_right(self, score: Score, threshold: float = 0.5) -> bool:
+        """Whether its score takes the answer for right: `threshold` or more, and not for a part of what was asked."""
+        return score.value is not None and score.value >= threshold and not self.in_part(score.parts)
+
+    def in_part(self, parts: Mapping[str, Part]) -> bool:
+        """Whether a verdict on a part of what was asked (`Verdict.partial`) is among what its value is made of.
+
+        Args:
+            parts: Those of a score of this node, or of one above it.
+        """
+        verdict = parts[self.name].verdict if self.name in parts else None
+        return bool(verdict and verdict.partial) or any(child.in_part(parts) for _, child in self.children())
+
     def children(self) -> list[tuple[str, "Reward"]]:
         """The nodes right below, each with its place (`then`, `parts[1]`)."""
         found: list[tuple[str, Reward]] = []
@@ -200,6 +213,10 @@ class Reward(ABC):
     def excuses(self, place: str) -> bool:
         """Whether the child at `place` may leave a response undecided, because this node has another answer then."""
         return False
+
+    def is_judged(self) -> bool:
+        """Whether a verifier has a say in all that it may be worth."""
+        return any(child.is_judged() for _, child in self.children())
 
     def undecided(self, path: str = "reward") -> list[tuple[str, str]]:
         """Where and why the tree may abstain with nothing to say what the response is then worth."""

@@ -82,10 +82,10 @@ class Vote:
 
 @contextmanager
 def asked_in_rounds(count: int) -> Iterator[None]:
-    """Below this, a judge whose reply cannot be read is asked again, with another seed each time, `count` times in all.
+    """Below this, a judge whose reply cannot be read is asked once more in each round but the first, with that round's seed.
 
     For work that is started again after a failure, with one round more each time: a judge that says the same again is then
-    asked with a seed that is new.
+    asked with a seed that is new. What a cache kept of earlier rounds is not asked for again.
     """
     token = _ROUNDS.set(count)
     try:
@@ -97,28 +97,38 @@ def asked_in_rounds(count: int) -> Iterator[None]:
 async def vote(
     client: ChatClient, request: ChatRequest, read: Callable[[str], Opinion] = read_opinion, rounds: int = 1
 ) -> Vote:
-    """Ask, up to `rounds` times while the reply cannot be read; if none can, a cache keeps none of the replies.
+    """Ask, and where the reply cannot be read once more as the last of so many rounds does; a cache keeps neither then.
 
-    Whatever the client raises becomes this vote's error, so that its neighbours are unharmed.
+    A reply of an earlier round that a cache has comes first. Whatever the client raises becomes this vote's error, so that
+    its neighbours are unharmed.
     """
-    unread: list[tuple[ChatRequest, str]] = []
-    one = await _once(client, request, read, unread)
-    for number in range(1, rounds):
-        if not isinstance(one.error, ChatBadReply):
-            break
-        warmer = request.temperature or min(1.0, WARMER * number)
-        again = replace(request, temperature=warmer, seed=seed_of("judge again", request.seed or 0, number))
-        last, one = one, await _once(client, again, read, unread)
-        one = replace(one, calls=last.calls + one.calls, tokens=last.tokens + one.tokens)
-    if isinstance(one.error, ChatBadReply):
-        for asked, text in unread:
-            await client.forget(asked, text)
-    return one
+    for number in range(rounds - 1):
+        if await _has_readable(client, earlier := _in_round(request, number), read):
+            return await _once(client, earlier, read)
+    one = await _once(client, request, read)
+    if rounds == 1 or not isinstance(one.error, ChatBadReply):
+        return one
+    again = await _once(client, _in_round(request, rounds - 1), read)
+    return replace(again, calls=one.calls + again.calls, tokens=one.tokens + again.tokens)
 
 
-async def _once(
-    client: ChatClient, request: ChatRequest, read: Callable[[str], Opinion], unread: list[tuple[ChatRequest, str]]
-) -> Vote:
+def _in_round(request: ChatRequest, number: int) -> ChatRequest:
+    """The request as round `number` (from 0) sends it: with another seed, and not greedily, in each but the first."""
+    if number == 0:
+        return request
+    warmer = request.temperature or min(1.0, WARMER * number)
+    return replace(request, temperature=warmer, seed=seed_of("judge again", request.seed or 0, number))
+
+
+async def _has_readable(client: ChatClient, request: ChatRequest, read: Callable[[str], Opinion]) -> bool:
+    try:
+        reply = await client.kept(request)
+        return reply is not None and bool(read(reply.text))
+    except Exception:  # of a cache that is broken the next request tells
+        return False
+
+
+async def _once(client: ChatClient, request: ChatRequest, read: Callable[[str], Opinion]) -> Vote:
     try:
         reply = await client.complete(request)
     except (BudgetSpent, CircuitOpen) as error:  # nothing was sent
@@ -130,7 +140,7 @@ async def _once(
     try:
         return Vote(read(reply.text), None, sent, tokens, int(reply.cached), request.seed)
     except ChatBadReply as error:
-        unread.append((request, reply.text))
+        await client.forget(request, reply.text)  # else it would be an error for good
         return Vote(None, error, sent, tokens, int(reply.cached), request.seed)
 
 

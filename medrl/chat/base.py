@@ -140,6 +140,10 @@ class ChatClient(ABC):
             ChatError: There is none; the subclass says why.
         """
 
+    async def kept(self, request: ChatRequest) -> ChatReply | None:
+        """The reply to `request` that an earlier call left here, without asking anybody. Caches have it; others keep none."""
+        return None
+
     async def forget(self, request: ChatRequest, text: str) -> None:
         """Keep the reply `text` to `request` no longer: whoever asked could not read it. Caches do; others keep none."""
         return None

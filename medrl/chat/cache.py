@@ -100,6 +100,12 @@ class CachedChat(KnobbedChat):
                 desk.leave(key, flight)
             return reply if first else replace(reply, attempts=0, cached=True)
 
+    async def kept(self, request: ChatRequest) -> ChatReply | None:
+        found = self._desk.get(request_key(self.client, request))
+        if found is not None:
+            self._counts.add("hits")
+        return found
+
     async def forget(self, request: ChatRequest, text: str) -> None:
         await self.client.forget(request, text)
         await self._desk.forget(request_key(self.client, request), text)

@@ -19,6 +19,7 @@ async def first_readable(
     read: Callable[[str], Found],
     *,
     tries: int,
+    before: int = 0,
     kept: int = 0,
     heard: Callable[[ChatReply], None] | None = None,
 ) -> Found:
@@ -29,6 +30,8 @@ async def first_readable(
         request: What is sent in try 0, 1, ...; each with a seed of its own, or a cache gives the same reply again.
         read: What a reply says; raises ChatBadReply where it is not what was asked for.
         tries: How many replies may be unreadable.
+        before: So many tries earlier starts had, where there were any. What a cache kept of them is looked at first and takes
+            no try. Then try 0 is sent again, as another request may have been at fault, and `tries` with new seeds.
         kept: So many unreadable replies of a cache, which an earlier start was told, take no try; the cache keeps those of
             this start too, to be passed over by the next, which then asks with new seeds.
         heard: Called with every reply, for the bill.
@@ -39,12 +42,15 @@ async def first_readable(
     """
     unreadable: ChatBadReply | None = None
     said: list[tuple[ChatRequest, str]] = []
-    left = tries
-    for number in range(tries + kept):
-        free, asked = False, request(number)
+    again = range(min(before, 1))
+    left = len(again) + tries
+    for place, number in enumerate([*range(before), *again, *range(before, before + tries + kept)]):
+        free, asked = place < before, request(number)
         try:
-            reply = await chat.complete(asked)
-            free = reply.cached and kept > 0
+            reply = await chat.kept(asked) if free else await chat.complete(asked)
+            if reply is None:
+                continue
+            free = free or (reply.cached and kept > 0)
             said.append((asked, reply.text))
             if heard is not None:
                 heard(reply)

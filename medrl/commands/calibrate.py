@@ -53,7 +53,8 @@ def calibrate(
     cases = load_cases(labels)
     said = _ask(verifier, [(problem, response) for problem, response, _ in cases])
     decided = [(v.score, label) for v, (_, _, label) in zip(said, cases, strict=True) if v.score is not None]
-    right, wrong = [s for s, label in decided if label], [s for s, label in decided if not label]
+    judged = [(v.accepted, label) for v, (_, _, label) in zip(said, cases, strict=True) if v.decided]
+    right, wrong = [one for one, label in judged if label], [one for one, label in judged if not label]
     if min(len(right), len(wrong)) < LEAST:
         raise DataError(
             f"of the {len(cases)} answers of {labels} the judge decided {len(right)} right and {len(wrong)} wrong ones; "
@@ -62,11 +63,11 @@ def calibrate(
     print_of = verifier.fingerprint()
     calibration = fit([s for s, _ in decided], [label for _, label in decided], method, print_of)
     new = said if answers is None else _ask(verifier, [without_label(item) for item in load_responses(answers)])
-    scores = [verdict.score for verdict in new if verdict.score is not None]
-    if not scores:
+    accepted = [verdict.accepted for verdict in new if verdict.decided]
+    if not accepted:
         raise DataError(f"the judge decided none of the answers of {answers}, so there is no pass rate")
-    hits, held = sum(s >= 0.5 for s in right), sum(s < 0.5 for s in wrong)
-    rate = pass_rate(sum(s >= 0.5 for s in scores), len(scores), hits, len(right), held, len(wrong))
+    hits, held = sum(right), len(wrong) - sum(wrong)
+    rate = pass_rate(sum(accepted), len(accepted), hits, len(right), held, len(wrong))
     report: dict[str, Any] = {
         "verifier": verifier.name,
         "fingerprint": print_of,
@@ -77,7 +78,7 @@ def calibrate(
         "specificity": rate.specificity,
         "specificity_interval": wilson(held, len(wrong)),
         "answers": len(new),
-        "answers_decided": len(scores),
+        "answers_decided": len(accepted),
         "pass_rate_claimed": rate.accepted,
         "pass_rate_corrected": rate.corrected,
         "labels_fit": rate.fits,

@@ -122,8 +122,8 @@ def undecided(problems: Sequence[Problem], verifier: Verifier) -> dict[int, list
     verdicts = run_sync(judge(verifier, items))
     found: dict[int, list[Flaw]] = {}
     for place, (_, answer), verdict in zip(places, items, verdicts, strict=True):
-        if verdict.score is None or verdict.score < 0.5:
-            said = "rejected" if verdict.score is not None else verdict.status
+        if not verdict.accepted:
+            said = "rejected" if verdict.decided else verdict.status
             words = f"{answer.text}: {said}, {verdict.reason}"
             found[place] = [Flaw("undecided", shown(words))]
     return found

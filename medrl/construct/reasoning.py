@@ -66,7 +66,7 @@ class ReasoningStage(Stage):
     """Where every attempt failed, show the answer and ask for reasoning that leads to it. Off: a model that knows the answer
     writes what sounds right. Such rows are verified like others, and marked `label_revealed` in their provenance."""
     accept: float = 0.5
-    """Least score of a verdict that counts as right, from 0 to 1."""
+    """Least score of a verdict that counts as right, from 0 to 1. What is right in part, as half a list is, never does."""
     language: Literal["auto", "en", "zh"] = "auto"
     """Language of prompts, monologue and response; auto is the problem's own."""
     schema: str = "auto"
@@ -217,4 +217,4 @@ class _Search:
         if verdict.score is None:
             self.undecided = f"{verdict.stage} could not decide ({verdict.status}: {verdict.reason}) on: {text:.300}"
             return None
-        return verdict.score >= self.stage.accept
+        return verdict.score >= self.stage.accept and not verdict.partial

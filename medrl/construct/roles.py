@@ -117,8 +117,8 @@ class Role:
             read: What the reply says; raises ChatBadReply where it is not what was asked for.
             seed: Decides the draws, together with messages and the number of the try.
             bill: Where calls and tokens are written down.
-            rounds: How many times `tries` there are: one more for each earlier start that failed on the row, so that a
-                cache, which answers the old tries, leaves new ones.
+            rounds: 1, and 1 more for each earlier start that failed on the row. Each has `tries` with seeds of its own, after
+                the very first try once more; what a cache kept of the earlier ones costs nothing.
             draw: Which of several replies to the same messages; a greedy role has some temperature from the second on.
 
         Raises:
@@ -132,8 +132,9 @@ class Role:
             drawn = seed_of("construct", seed, key, draw, number)
             return ChatRequest(messages, self.max_tokens, temperature, drawn, schema)
 
+        before = self.tries * (rounds - 1)
         return await first_readable(
-            self.chat, request, read, tries=self.tries * rounds, heard=lambda reply: self._charge(reply, bill)
+            self.chat, request, read, tries=self.tries, before=before, heard=lambda reply: self._charge(reply, bill)
         )
 
     def _charge(self, reply: ChatReply, bill: Bill) -> None:

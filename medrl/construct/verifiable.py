@@ -243,7 +243,7 @@ class _Question:
         """
         old = replace(written, reference=self.answer)
         verdict = await self.work.verdict(self.stage.judge, old, str(written.reference))
-        if verdict.score is not None and verdict.score < 0.5:
+        if verdict.decided and not verdict.accepted:
             return Dropped("answer_changed", f"{self.answer!r} became {written.reference!r}: {verdict.reason}")
         row = {
             "Open-ended Verifiable Question": written.question,

@@ -11,7 +11,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from medrl.evaluation.scoring import READERS, RIGHT, Reader, ScoredAnswer, ScoredReply, is_choice
+from medrl.evaluation.scoring import READERS, Reader, ScoredAnswer, ScoredReply, is_choice
 from medrl.evaluation.statistics import bootstrap, mean, pass_at_k
 from medrl.seeds import seed_of
 from medrl.types import Problem
@@ -87,8 +87,8 @@ def passes(scored: Sequence[ScoredAnswer]) -> dict[str, dict[str, Any]]:
     """
     counts = []  # replies, those with a number, and the right ones among them
     for one in scored:
-        values = [reply.strict for reply in one.scores if reply.strict is not None]
-        counts.append((len(one.scores), len(values), sum(value >= RIGHT for value in values)))
+        right = [reply.right for reply in one.scores if reply.strict is not None]
+        counts.append((len(one.scores), len(right), sum(right)))
     most = max((n for n, _, _ in counts), default=0)
     missing = missing_share(scored)
     found: dict[str, dict[str, Any]] = {}
@@ -137,11 +137,7 @@ def calibration(name: str, scored: Sequence[ScoredAnswer], resamples: int = 200)
     the model.
     """
     by_problem = [
-        [
-            (one.confidence, one.strict >= RIGHT)
-            for one in answer.scores
-            if one.confidence is not None and one.strict is not None
-        ]
+        [(one.confidence, one.right) for one in answer.scores if one.confidence is not None and one.strict is not None]
         for answer in scored
     ]
     by_problem = [some for some in by_problem if some]

@@ -12,7 +12,7 @@ from medrl.evaluation.answers import Answered, Answers
 from medrl.evaluation.figures import accuracy, set_figures
 from medrl.evaluation.rubric_figures import rubric_figures
 from medrl.evaluation.rubric_scoring import GradedAnswer, gradable, lowest
-from medrl.evaluation.scoring import RIGHT, ScoredAnswer
+from medrl.evaluation.scoring import ScoredAnswer
 from medrl.seeds import seed_of
 from medrl.types import Problem, text_of
 
@@ -79,9 +79,7 @@ def worst(scored: Sequence[ScoredAnswer], most: int = WORST) -> list[tuple[Score
     found = []
     for one in scored:
         wrong = [
-            (number, reply)
-            for number, reply in enumerate(one.scores)
-            if reply.strict is not None and reply.strict < RIGHT
+            (number, reply) for number, reply in enumerate(one.scores) if reply.strict is not None and not reply.right
         ]
         mean = one.mean()
         if not wrong or mean is None:

@@ -24,7 +24,6 @@ from medrl.verifiers.extract import Format, sections
 
 Reader = Literal["strict", "first", "last"]
 READERS: tuple[Reader, ...] = ("strict", "first", "last")
-RIGHT = 0.5  # a score from here on is a right answer
 CONFIDENCE = 10_000  # characters of a visible answer in which a stated confidence is looked for, half from either end
 AT_ONCE = 2048  # replies that a verifier is given together
 
@@ -43,6 +42,7 @@ class ScoredReply:
         confidence: The probability of being right that the reply states; the furthest from the truth of several, None
             where it states none.
         reason, stage: Of the verdict.
+        right: Whether the verifier takes the answer for right, and not for a part of it (`Verdict.accepted`).
     """
 
     strict: float | None
@@ -55,6 +55,7 @@ class ScoredReply:
     confidence: float | None = None
     reason: str = ""
     stage: str = ""
+    right: bool = False
 
     def value(self, reader: Reader) -> float | None:
         """The score by one reader."""
@@ -146,7 +147,6 @@ def _scored(item: Answered, number: int, verdict: Verdict | None, layout: Format
         if verdict.status != "invalid" and reply.finish_reason != "abort":
             first, last = _lenient(reply.text, problem)
     stated = stated_confidences(without_options(bounded(visible, CONFIDENCE), problem)) if visible else []
-    right = 0.0 if value is None else float(value >= RIGHT)
     return ScoredReply(
         strict=value,
         first=first,
@@ -155,9 +155,10 @@ def _scored(item: Answered, number: int, verdict: Verdict | None, layout: Format
         answered=answered,
         truncated=truncated,
         read=verdict.answer,
-        confidence=max(stated, key=lambda p: abs(p - right)) if stated else None,
+        confidence=max(stated, key=lambda p: abs(p - verdict.accepted)) if stated else None,
         reason=reason,
         stage=verdict.stage,
+        right=verdict.accepted,
     )
 
 

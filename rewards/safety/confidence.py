@@ -80,8 +80,8 @@ class Confidence(Reward):
     limits: ClassVar[tuple[float, float]] = (0.0, 1.0)
 
     correct: Reward
-    """What says whether the answer is right, from 0.5 on; mostly `verified`. It reads the answer without the figure of its
-    confidence: "Gout" of "Gout, 80% sure"."""
+    """What says whether the answer is right, from 0.5 on and not in part, as half a list is; mostly `verified`. It reads the
+    answer without the figure of its confidence: "Gout" of "Gout, 80% sure"."""
     unstated: float = 0.93
     """How sure an answer counts as that states no confidence, 0 to 1. A flat statement reads as almost certain."""
     chance: float = 0.5
@@ -115,7 +115,7 @@ class Confidence(Reward):
     def _one(self, response: Response, judged: Score, chance: float) -> Score:
         if judged.value is None:
             return Score(None, judged.status, judged.parts, judged.reason)
-        right = float(judged.value >= OPEN)
+        right = float(self.correct.says_right(judged, OPEN))
         stated = stated_confidences(visible(response)) or [self.unstated]
         p = max(stated, key=lambda one: (one - right) ** 2)
         value = 1.0 - (p - right) ** 2

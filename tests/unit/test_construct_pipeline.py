@@ -130,14 +130,15 @@ def test_failures_are_named_kept_apart_and_tried_again(tmp_path: Path, chat_serv
 
 
 def test_a_bad_reply_is_asked_for_anew_by_the_next_start(tmp_path: Path, chat_server: Serve) -> None:
-    """No cache holds the replies that could not be read; where they come again, tries with other seeds are left."""
-    server = chat_server(lambda request, n: '{"word": "yes 1"' if n < 4 else '{"word": "yes 1"}')
+    """No cache holds the replies that could not be read; each start sends the first try again, and tries with other seeds."""
+    server = chat_server(lambda request, n: '{"word": "yes 1"' if n < 8 else '{"word": "yes 1"}')
     loose = stage(server, structured="none")
     made = Words(Role(loose.role.client, tries=2))
-    assert construct(tmp_path, made, rows(2)[1:]).failures == Counter(bad_reply=1) and server.count == 2
+    for paid in (2, 5, 8):  # and not more each time
+        assert construct(tmp_path, made, rows(2)[1:]).failures == Counter(bad_reply=1) and server.count == paid
     tally = construct(tmp_path, made, rows(2)[1:])
-    assert tally.outcomes == Counter(kept=1) and server.count == 5 and tally.spent.cached == 0
-    assert len({request["seed"] for request in server.requests}) == 3
+    assert tally.outcomes == Counter(kept=1) and server.count == 9 and tally.spent.cached == 0
+    assert len({request["seed"] for request in server.requests}) == 6
 
 
 def test_a_dead_server_and_a_spent_budget_stop_it(tmp_path: Path, chat_server: Serve) -> None:

@@ -156,6 +156,18 @@ def test_a_verifier_that_cannot_tell_has_not_said_wrong(tmp_path: Path, chat_ser
     assert row["reason"] == "unverified" and asked(server) == ["first"] * 3
 
 
+def test_half_a_list_is_no_conclusion_to_learn_from(tmp_path: Path, chat_server: Serve) -> None:
+    asked_for = {"Open-ended Verifiable Question": "Name the triad.", "Ground-True Answer": "fever; jaundice; pain"}
+    lenient = "stage.verifier={type: set, partial: true}"
+    for name, said, ending in (("half", "fever, jaundice", "dropped"), ("all", "fever, jaundice, pain", "rows")):
+        server = chat_server(Writer(0, said))
+        first, folder = server.behaviour, tmp_path / name
+        folder.mkdir()
+        server.behaviour = lambda one, n, first=first, said=said: chain(said) if task(one) == "first" else first(one, n)
+        construct_rows(recipe(folder, server, lenient, "stage.depth=0", **asked_for))
+        assert len(made(folder, ending)) == 1, made(folder, "failed")
+
+
 @pytest.mark.parametrize(
     ("reply", "kind"),
     [
@@ -179,20 +191,30 @@ def test_a_judge_that_fails_or_merely_says_true_accepts_and_rejects_nothing(
 
 
 def test_a_judges_unreadable_reply_is_not_the_last_word_on_a_row(tmp_path: Path, chat_server: Serve) -> None:
-    """No cache keeps it; each start asks the judge again, one time more, and asks nothing else again."""
+    """No cache keeps it; each start asks the judge again, and once with another seed, and asks nothing else again."""
     verdict = json.dumps({"answer": "x", "reason": "same", "verdict": "match"})
-    server, judge = chat_server(Writer(0)), chat_server(lambda request, n: "It is true." if n < 5 else verdict)
+    server, judge = chat_server(Writer(0)), chat_server(lambda request, n: "It is true." if n < 6 else verdict)
     client = f"{{type: openai, model: j, base_url: '{judge.url}', max_retries: 0, timeout: 5.0, structured: none}}"
     config = f"stage.verifier={{type: judge, self_test: false, client: {client}}}"
-    for count in (1, 3):
+    for count in (1, 3, 5):
         construct_rows(recipe(tmp_path, server, config))
         assert [row["kind"] for row in made(tmp_path, "failed")] == ["verifier_error"] and judge.count == count
     construct_rows(recipe(tmp_path, server, config))
     (row,) = made(tmp_path)
     assert row["Response"] == "Acute appendicitis." and asked(server) == ["first", "rewrite", "respond"]
-    assert judge.count == 7 and row["provenance"]["bill"]["verifier_calls"] == 4  # conclusion, at last, and response
-    assert len({request["seed"] for request in judge.requests}) == 4
-    assert [request["temperature"] for request in judge.requests[3:6]] == [0.0, 0.3, 0.6]  # greedy may say it again
+    assert judge.count == 8 and row["provenance"]["bill"]["verifier_calls"] == 3  # conclusion, at last, and response
+    assert len({request["seed"] for request in judge.requests}) == 5
+    warmth = [round(request["temperature"], 1) for request in judge.requests]
+    assert warmth == [
+        0.0,
+        0.0,
+        0.3,
+        0.0,
+        0.6,
+        0.0,
+        0.9,
+        0.0,
+    ]  # greedy may say it again; what was never asked stays greedy
 
 
 def test_the_label_is_shown_only_where_asked_and_never_believed(tmp_path: Path, chat_server: Serve) -> None:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,10 @@ from medrl.evaluation.answer_files import load_answers, load_sets
 from medrl.evaluation.answers import Answered, Answers, Reply
 from medrl.evaluation.asking import Asking, ask_chat, ask_policy
 from medrl.evaluation.figures import set_figures
-from medrl.evaluation.report import report
+from medrl.evaluation.report import report, worst
 from medrl.evaluation.scoring import ScoredAnswer, score
 from medrl.types import Problem, Response, Verdict, ask
-from medrl.verifiers import Cascade, RuleVerifier, Verifier, run_sync
+from medrl.verifiers import Cascade, RuleVerifier, SetOf, Verifier, run_sync
 
 Serve = Callable[..., ChatServer]
 OPTIONS = {"A": "gout", "B": "measles", "C": "rubella", "D": "mumps"}
@@ -192,6 +193,18 @@ def test_confidence_is_calibrated_over_problems_and_slices_speak_of_metadata() -
     assert found["slices"]["department"]["cardiology"]["value"] == 1.0
     assert found["slices"]["rare"]["common"] == {**found["slices"]["rare"]["common"], "value": 0.0, "n": 10}
     assert set(found["slices"]["language"]) == {"en", "zh"} and "kind" not in found["slices"]
+
+
+def test_part_of_a_list_pays_its_score_and_is_never_right() -> None:
+    triad = Problem("p", ask("Name the triad."), "fever; jaundice; abdominal pain")
+    answers = ["fever, jaundice. I am 90% sure.", "fever, jaundice, abdominal pain. I am 90% sure."]
+    items = [Answered(replace(triad, id=f"p{i}"), tuple(map(Reply, answers))) for i in range(4)]
+    found = score(Answers("m", tuple(items)), SetOf(partial=True))
+    assert [(one.strict, one.right) for one in found[0].scores] == [(pytest.approx(0.8), False), (1.0, True)]
+    figures = set_figures("set", found)
+    assert figures["accuracy"]["strict"]["value"] == pytest.approx(0.9)
+    assert figures["pass_at_k"]["1"]["value"] == 0.5 and figures["calibration"]["ece"] == pytest.approx(0.4)
+    assert [number for _, number in worst(found)] == [0] * 4
 
 
 def test_an_option_is_no_stated_confidence() -> None:

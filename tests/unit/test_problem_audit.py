@@ -296,6 +296,13 @@ class Shy(RuleVerifier):
         return Verdict.abstain("not sure") if problem.id == "b" else Verdict(float(problem.id == "a"))
 
 
+class Half(Shy):
+    """Accepts no more than a part."""
+
+    def check(self, problem: Problem, response: Any) -> Verdict:
+        return Verdict(0.8, reason="2 of 3", parts={"whole": 0.0})
+
+
 def test_a_reference_that_is_not_accepted_is_undecided() -> None:
     problems = [a_problem("What is it?", id=name) for name in "abc"]
     found = undecided(problems, Shy())
@@ -313,6 +320,9 @@ def test_a_reference_that_is_not_accepted_is_undecided() -> None:
         "Which is so: a) x b) y c) z", "C", kind="choice", options={"A": "a", "B": "c", "C": "bc", "D": "ad"}
     )
     assert list(undecided([lettered], Typed())) == [0]
+    triad = a_problem("Name the triad.", "fever; jaundice; pain")
+    (flaw,) = undecided([triad], Half())[0]
+    assert flaw.words == "fever; jaundice; pain: rejected, 2 of 3"
 
 
 ROWS = [

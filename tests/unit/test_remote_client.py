@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 from medrl.errors import RecipeError, RewardFailed
-from medrl.rewards import Format, Gate, Remote, RewardClient, Verified, WeightedSum, build, check, reward
+from medrl.rewards import Format, Gate, Levels, Remote, RewardClient, Verified, WeightedSum, build, check, reward
 from medrl.rewards.fingerprint import fingerprint
 from medrl.rewards.remote_wire import request_body
-from medrl.types import Group, Problem, Response, Score, Status, ask
+from medrl.types import Group, Part, Problem, Response, Score, Status, Verdict, ask
 from medrl.verifiers import Number, Text
 
 Answer = tuple[int, Any]
@@ -260,3 +260,18 @@ def test_what_utf_8_cannot_carry_is_sent_as_what_it_is_shown_as() -> None:
     assert "\ufffd" in request_body([group("a \ud83d b")], 0).decode()
     with pytest.raises(ValueError, match="Out of range"):
         request_body([Group(Problem("p", ask("?"), metadata={"x": float("nan")}), (Response("a"),))], 0)
+
+
+@pytest.mark.parametrize(("whole", "worth"), [(0.0, 0.1), (1.0, 1.0)])
+def test_part_of_a_list_is_no_right_answer_from_afar_either(
+    server: Callable[..., Server], whole: float, worth: float
+) -> None:
+    verdict = Verdict(0.8, parts={"whole": whole})
+    score = Score(0.8, parts={"correct": Part(0.8, verdict=verdict)}).to_json()
+
+    def answer(n: int, request: Any) -> Answer:
+        rows = [{"id": row["problem"]["id"], "scores": [score]} for row in request["groups"]]
+        return 200, {"fingerprint": "f", "groups": rows}
+
+    tree = Levels(Remote(server(answer).url, dangers="none"))
+    assert tree.score_sync([group("fever, jaundice")])[0][0].value == worth

@@ -4,7 +4,7 @@ import math
 import pickle
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -12,6 +12,7 @@ from medrl.errors import RecipeError, RewardFailed
 from medrl.rewards import (
     Anneal,
     Clip,
+    Cosine,
     FirstDecided,
     Format,
     Gate,
@@ -39,8 +40,9 @@ from medrl.rewards import (
     verified_leaf,
 )
 from medrl.rewards.comparing import compare
-from medrl.types import Group, Problem, Response, Score, ScoredGroup, ask
-from medrl.verifiers import Choice, Text
+from medrl.rewards.safety import Confidence
+from medrl.types import Group, Problem, Response, Score, ScoredGroup, Verdict, ask
+from medrl.verifiers import Choice, RuleVerifier, SetOf, Text
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,20 @@ class Tokens(Reward):
 
     async def assess(self, groups: Sequence[Group], context: RewardContext) -> Scores:
         return [[Score(1.0, token_values=(0.25, 0.75)) for _ in group.rollouts] for group in groups]
+
+
+@dataclass(frozen=True)
+class Truth(RuleVerifier):
+    """Accepts everything."""
+
+    name: ClassVar[str] = "truth"
+
+    @property
+    def decides(self) -> bool:
+        return True
+
+    def check(self, problem: Problem, response: Response) -> Verdict:
+        return Verdict.right()
 
 
 @reward("exclamations")
@@ -192,6 +208,44 @@ def test_accuracy_is_that_of_the_node_that_chooses_among_verifiers() -> None:
         assert (part.value, part.verdict) == (1.0, score.parts["free"].verdict) and part.verdict is not None
     lost = scores(FirstDecided((A, B), on_failure="next"), "error abstain")[0]
     assert lost.parts["first_decided"].status == "error"
+
+
+def listed(name: str = "listed") -> Verified:
+    return Verified(SetOf(partial=True), name, otherwise=0.0)
+
+
+def any_choice(first: Reward, second: Reward) -> Reward:
+    return FirstDecided((Where({"kind": "choice"}, first), second))
+
+
+@pytest.mark.parametrize(
+    "correct",
+    [
+        listed(),
+        any_choice(C, listed()),
+        0.9 * listed() + 0.1 * exclamations,
+        Maximum((listed(), exclamations)),
+        Minimum((listed(), Verified(Truth(), "judge"))),
+        Clip(listed(), high=0.9),
+        Vote((listed(), listed("again"), Verified(Truth(), "judge"))),
+    ],
+)
+def test_part_of_a_list_is_no_right_answer_to_whoever_pays_for_right_ones(correct: Reward) -> None:
+    about = {"messages": ask("Name the triad."), "reference": "fever; jaundice; abdominal pain"}
+    part, whole = "fever, jaundice", "fever, jaundice, abdominal pain"
+    half, full = scores(correct, part, whole, **about)
+    assert full.value is not None and full.value >= 0.5 and correct.says_right(full) and not correct.says_right(half)
+    assert values(Levels(correct), part, whole, **about) == [0.1, 1.0]
+    assert values(Cosine(correct, 9, unit="words", right_long=1.0), part, whole, **about) == [0.0, 1.0]
+    assert values(Confidence(correct), part, whole, **about) == pytest.approx([1 - 0.93**2, 1 - 0.07**2])
+    assert values(Gate(correct, Truncation()), part, whole, **about) == [0.0, 1.0]
+
+
+def test_part_of_a_list_does_not_undo_a_judge_that_accepts() -> None:
+    about = {"messages": ask("Name the triad."), "reference": "fever; jaundice; abdominal pain"}
+    judges = Verified(Truth(), "judge"), Verified(Truth(), "other")
+    for tree in (Maximum((listed(), *judges)), Vote((listed(), *judges)), judges[0] + 0.0 * listed()):
+        assert values(Levels(tree), "fever, jaundice", **about) == [1.0]
 
 
 def test_what_may_stay_undecided_is_a_fault_unless_a_parent_settles_it() -> None:

@@ -11,6 +11,7 @@ import torch
 
 from medrl.algorithms import GRPO, Batch
 from medrl.cli import main
+from medrl.commands.calibrate import calibrate
 from medrl.errors import DataError, InvalidScore, RecipeError
 from medrl.rewards import Calibrated, Calibration, Verified
 from medrl.rewards.calibration import fit, fit_isotonic, fit_platt
@@ -127,6 +128,24 @@ def test_calibrate_on_the_command_line(tmp_path: Path, capsys: pytest.CaptureFix
     assert right.parts["calibrated"].confidence == right.weight == pytest.approx(0.6) and wrong.weight == 1.0
     assert main(["calibrate", name, "--labels", str(write(tmp_path / "few.jsonl", labelled[:25]))]) == 2
     assert "decides at least 10 of each" in capsys.readouterr().err
+
+
+@dataclass(frozen=True)
+class Partly(RuleVerifier):
+    """Pays "half" for a part of the answer."""
+
+    name: ClassVar[str] = "partly"
+
+    def check(self, problem: Problem, response: Response) -> Verdict:
+        return Verdict(0.8, parts={"whole": 0.0}) if response.text == "half" else Verdict(float(response.text))
+
+
+def test_a_part_of_the_answer_passes_no_pass_rate(tmp_path: Path) -> None:
+    labels = write(
+        tmp_path / "labels.jsonl", [("1", True)] * 9 + [("half", True)] + [("0", False)] * 5 + [("half", False)] * 5
+    )
+    report = calibrate(Partly(), labels).report
+    assert (report["sensitivity"], report["specificity"], report["pass_rate_claimed"]) == (0.9, 1.0, 0.45)
 
 
 def test_a_calibration_of_another_judge_or_a_broken_file_is_refused(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """The `similarity` verifier: a cosine beside the decision, never the decision."""
 
 import json
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from shutil import copytree
@@ -116,7 +117,34 @@ def test_no_tree_pays_for_what_it_does_not_reject(tiny: str, reject_below: float
         (fault,) = faults(judged, 0.5)
         assert "`otherwise` is 0.5, which would pay for whatever 'similarity' does not reject" in fault
         assert not faults(judged, 0.0)
-    assert not check({"type": "first_decided", "parts": [{"type": "verified", "verifier": alone}, "format"]})
+
+
+@pytest.mark.parametrize("reject_below", [None, 0.7])
+def test_no_other_part_of_a_tree_pays_for_it_either(tiny: str, reject_below: float | None) -> None:
+    alone = {"type": "similarity", "model": tiny, "reject_below": reject_below}
+    open_ = {"type": "verified", "verifier": alone, "name": "open"}
+    cascade = {"type": "verified", "verifier": {"type": "cascade", "stages": ["text", alone]}, "name": "open"}
+    gated = {"type": "gate", "gate": {"type": "format", "name": "form"}, "then": open_}
+    decided = {"type": "verified", "verifier": "text", "otherwise": 0.0}
+    told = "would pay for whatever 'similarity' does not reject"
+
+    def routed(*parts: Any) -> list[str]:
+        return check({"type": "first_decided", "parts": list(parts)})
+
+    def summed(*parts: Any, weights: Sequence[float] = (0.9, 0.1)) -> list[str]:
+        return check({"type": "weighted_sum", "parts": parts, "weights": weights, "missing": "renormalise"})
+
+    half = {**decided, "otherwise": 0.5}
+    by_kind = {"type": "where", "problem": {"kind": "choice"}, "then": decided, "otherwise": "format"}
+    for first in (open_, cascade, gated):
+        assert told in routed(first, "format")[0] and not routed(first, decided)
+        assert told in routed(first, {**decided, "otherwise": None}, "format")[0]  # the rule may abstain too
+        assert told in routed(first, half)[0] and told in routed(first, by_kind)[0]
+        assert not routed(first, decided, "format") and not routed(first, {"type": "levels", "correct": decided})
+        assert told in summed(first, "format")[0] and not summed(first, decided)
+        assert not summed(first, decided, "format", weights=(0.4, 0.5, 0.1))
+        assert told in summed(first, decided, "format", weights=(0.9, 0.0, 0.1))[0]  # the judge is only watched
+        assert not summed(first, "format", weights=(0.0, 1.0))
 
 
 def test_wrong_knobs_and_folders(tmp_path: Path, tiny: str) -> None:
