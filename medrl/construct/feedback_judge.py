@@ -6,11 +6,11 @@ the two verdicts differ the pair is a tie. What the judge fails to judge gives n
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, cast
 
 from medrl.chat.base import ChatClient, ChatError, ChatRequest, Message
 from medrl.chat.config import ChatConfig, build_chat
@@ -104,11 +104,9 @@ class FeedbackJudge:
                     f"a response to {task.problem.id!r} has {len(text):,} visible characters; it cannot be judged"
                 )
         if self.mode == "rate":
-            values = await asyncio.gather(*(self._rating(task.problem, text) for text in texts))
+            values = await _all(self._rating(task.problem, text) for text in texts)
             return self._record(task, Ratings(tuple(values), prompt.LOW, prompt.HIGH), {})
-        there, back = await asyncio.gather(
-            self._comparison(task.problem, texts[0], texts[1]), self._comparison(task.problem, texts[1], texts[0])
-        )
+        there, back = await _all(self._comparison(task.problem, *pair) for pair in (texts, reversed(texts)))
         forward, backward = SIGN[there.better] * there.strength, -SIGN[back.better] * back.strength
         total = forward + backward
         agree = SIGN[there.better] == -SIGN[back.better]
@@ -169,6 +167,15 @@ class Outcome:
     records: list[FeedbackRecord] = field(default_factory=list)
     failed: Counter[str] = field(default_factory=Counter)
     reasons: dict[str, str] = field(default_factory=dict)
+
+
+async def _all(asked: Iterable[Awaitable[Found]]) -> list[Found]:
+    """All that is asked for. Where one fails, the others still come to their end: their replies are paid for, and kept."""
+    found = await asyncio.gather(*asked, return_exceptions=True)
+    for one in found:
+        if isinstance(one, BaseException):
+            raise one
+    return cast(list[Found], found)
 
 
 async def judge_all(
