@@ -13,14 +13,16 @@ from medrl.verifiers.notation import plain_notation
 from medrl.verifiers.wording import last_sentence
 
 _LEFT, _RIGHT = r"(?<=[A-Za-z0-9Α-ω)\]}'])", r"(?=[A-Za-z0-9Α-ω(\[{\\])"
-_TIMES = re.compile(rf"{_LEFT}(?: ?[×·⋅∙∗*^] ?|\*\*| ?= ?){_RIGHT}")
+_TIMES = re.compile(rf"{_LEFT}(?: ?[×·⋅∙∗*^] ?|\*\*){_RIGHT}")
 _WITH_BRACKETS = re.compile(
     r"[(\[][^()\[\]]{0,60}(?: [-−–+] |[+/])[^()\[\]]{0,60}[)\]] ?[-−–+*/] ?[\w(\[]|"
     r"[\w)\]] ?[-−–+/] ?[(\[][^()\[\]]{0,60}(?: [-−–+] |[+/])[^()\[\]]{0,60}[)\]]"
 )
+# HLA-B*5701, DRB1*15:01, CYP2C19*2. Without "HLA" or a colon, a locus of one letter may be a quantity: C*10, F*96485.
 _ALLELE = re.compile(
-    r"(?<![A-Za-z0-9])(?:(?:HLA-?)?(?:[A-G]|D[A-Z]{1,2}\d?|MIC[AB])(?= ?\*\d\d)|[A-Z]{3,6}\d\w{0,4}|TPMT|DPYD) ?"
-    r"\*\d{1,3}[A-Z]?(?::\d{2,3}[A-Z]?){0,3}(?![A-Za-z0-9])"
+    r"(?<![A-Za-z0-9])(?:(?:HLA[- ]?(?:[A-G]w?|D[A-Z]{1,2}\d?|MIC[AB])|[A-G](?= ?\*\d\d:)|D[PQR][AB]\d?|MIC[AB]) ?\*\d{1,8}|"
+    r"(?:(?:CYP|UGT|NAT|SLCO|NUDT|GST|SULT|KIR|ABC|ADH|ALDH)[A-Z]{0,2}\d\w{0,4}|TPMT|DPYD|APOE) ?\*\d{1,3})"
+    r"[A-Z]?(?::\d{2,3}[A-Z]?){0,3}(?![A-Za-z0-9]|\.\d)"
 )
 _AROUND = re.compile(r" ?([-*/+^=()\[\]]) ?")
 _JOINED = re.compile(
@@ -55,7 +57,7 @@ def computes_otherwise(text: str, names: tuple[str, ...], question: str) -> bool
     return any(
         _differ(sign, operators.get((left.casefold(), right.casefold()), ""), left, right, formula)
         for left, sign, right in _pairs(text)
-        if compact(left + right) in words
+        if compact(f"{left} {right}") in words
     )
 
 
@@ -80,8 +82,8 @@ def _plain(sign: str) -> str:
 
 
 def _differ(said: str, wanted: str, left: str, right: str, formula: bool) -> bool:
-    """Whether two signs between the same words compute two things; "" is none."""
-    if said == wanted or {said, wanted} == {" -", "-"}:
+    """Whether two signs between the same words compute two things; "" is none. "pH = 7.35" is "pH 7.35"."""
+    if said == wanted or {said, wanted} == {" -", "-"} or (said == "=" and not wanted and right[0].isdigit()):
         return False
     if said in _STRONG or wanted in _STRONG or (formula and said and wanted):
         return True

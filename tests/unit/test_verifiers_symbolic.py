@@ -125,6 +125,11 @@ def test_formulas(reference: str, text: str, score: float | None) -> None:
             ("dose*clearance", "dose-clearance", "dose^clearance"),
         ),
         ("BMI: weight/height", ("BMI: weight/height",), ("BMI: weight*height",)),
+        ("C*10", ("C*10",), ("C/10", "C-10", "C^10")),
+        ("F*96485", ("F*96485", "96485*F"), ("F/96485", "F-96485")),
+        ("VCO2*863", ("VCO2*863",), ("VCO2/863",)),
+        ("V1 = V2", ("V1 = V2", "V1=V2"), ("V1/V2", "V1 - V2", "V1*V2")),
+        ("FiO2 = 0.4", ("FiO2=0.4",), ("FiO2/0.4", "FiO2*0.4", "FiO2 * 0.4")),
     ],
 )
 def test_no_other_operators_are_paid_where_nobody_says_that_it_is_a_formula(
@@ -140,7 +145,11 @@ def test_no_other_operators_are_paid_where_nobody_says_that_it_is_a_formula(
     [("HLA-B*27", "HLA-B27"), ("HLA-B*27", "HLA B27"), ("HLA-DRB1*15:01", "HLA-DRB1*15:01"), ("CYP2C19*2", "CYP2C19 *2"),
      ("TNF-alpha", "TNF alpha"), ("IV/PO", "IV/PO"), ("BCR-ABL", "BCR/ABL"), ("CD4+ T cells", "CD4+ T cells"),
      ("ventilation/perfusion mismatch", "ventilation-perfusion mismatch"), ("阿·斯综合征", "阿-斯综合征"),
-     ("gastro-oesophageal reflux", "gastrooesophageal reflux"), ("appendicitis", "**appendicitis**")],
+     ("gastro-oesophageal reflux", "gastrooesophageal reflux"), ("appendicitis", "**appendicitis**"),
+     ("HLA-B*5701", "HLA-B5701"), ("HLA-B*5701", "HLA-B*57:01"), ("HLA-B*5701", "the HLA-B*5701 allele"),
+     ("HLA B*1502", "HLA-B*15:02"), ("DRB1*0401", "DRB1*04:01"), ("B*57:01", "B*5701"), ("APOE*4", "APOE4"),
+     ("ALDH2*2", "ALDH2 *2"), ("pH = 7.35", "pH 7.35"), ("pH 7.35", "pH = 7.35"), ("BP = 120/80", "BP 120/80"),
+     ("PaO2=60 mmHg", "PaO2 60 mmHg"), ("TSH = high", "high TSH")],
 )  # fmt: skip
 def test_what_joins_words_and_stars_of_alleles_are_no_operators(reference: str, text: str) -> None:
     problem = Problem("p", ask("What is it?"), reference)
