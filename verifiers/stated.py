@@ -6,7 +6,7 @@ something else is left of it. Words ("probably gout") stay where they are part o
 
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TypeAlias
 
@@ -58,6 +58,13 @@ _SURE_OF_IT = re.compile(
 _ENDS_IT = re.compile(r"[\s*)\]）】]{0,4}(?:[.。!！\n]|$)")
 _OF_ANOTHER = re.compile(r"[\s*]{0,4}(?:that|it|this|the|he|she|of|in|for|about|to)\b|[\s*]{0,4}[是为]", re.IGNORECASE)
 _OPEN, _CLOSE = "([（【[", ")]）】]"
+_PERCENT = re.compile(r"(?<![\d.])(\d{1,3}(?:\.\d)?) ?[%％]")
+_EVENT = re.compile(
+    r"\b(?:recurrence|siblings?|child(?:ren)?|offspring|sons?|daughters?|brothers?|sisters?|relatives?|couples?|carriers?|"
+    r"pregnanc(?:y|ies)|transmission|penetrance|pre-?test|survival|mortality)\b|再发|复发|子女|后代|孩子|胎儿|验前|生存|死亡",
+    re.IGNORECASE,
+)
+_CLAUSE = re.compile(r"[.,:;!?()\n。，：；！？（）]")
 _LINKS = ",;:，；：、—–-"
 _ENDS = ".。!！\n"
 
@@ -131,19 +138,45 @@ def set_apart(text: str, span: Span, reference: str) -> str:
     return text[: start + head] + " " * (tail - head) + text[start + tail :]
 
 
-def doubts_itself(text: str, span: Span, begin: int, reference: str) -> bool:
-    """Whether a short visible answer states, behind `begin`, that it is rather wrong, or how sure it is of something else."""
+def doubts_itself(text: str, span: Span, begin: int, reference: str, options: Mapping[str, str]) -> bool:
+    """Whether a short visible answer states, behind `begin`, that it is rather wrong, or how sure it is of something else.
+
+    Args:
+        text: The response.
+        span: Where its visible answer stands.
+        begin: Where the answer that was read begins in the response.
+        reference: The right answer, or its label.
+        options: The options by label. A chance that is the right option's own is no doubt, one that is another's is.
+    """
     answer, begin = text[slice(*span)], begin - span[0]
-    return (
-        len(answer) <= SHORT
-        and _SAYS.search(answer) is not None
-        and any(
-            place[0] > begin and (not one or figure_of(one) < 0.5 or _OF_ANOTHER.match(answer, place[1]) is not None)
-            for one, place in _phrases(answer, reference)
-            if any(map(str.isnumeric, answer[slice(*place)]))
-            and (not _SHARE.search(answer[slice(*place)]) or _ENDS_IT.match(answer, place[1]))
-        )
-    )
+    if len(answer) > SHORT or not _SAYS.search(answer):
+        return False
+    own = options.get(reference, reference)
+    for found, (start, end) in _phrases(answer, reference):
+        said = answer[start:end]
+        if start <= begin or not any(map(str.isnumeric, said)):
+            continue
+        if not _SHARE.search(said):
+            if not found or figure_of(found) < 0.5 or _OF_ANOTHER.match(answer, end):
+                return True
+        elif _ENDS_IT.match(answer, end) and (not found or _is_doubt(found, answer[:start], own, options)):
+            return True
+    return False
+
+
+def _is_doubt(chance: re.Match[str], before: str, own: str, options: Mapping[str, str]) -> bool:
+    """Whether a chance that ends its sentence is another option's, or a small one of the answer itself."""
+    share = round(100 * figure_of(chance), 1)
+    if share in _shares(own):
+        return False
+    if any(share in _shares(option) for option in options.values()):
+        return True
+    event = _EVENT.search(_CLAUSE.split(before)[-1])
+    return share < 50 and (event is None or event[0].casefold() in own.casefold())
+
+
+def _shares(text: str) -> set[float]:
+    return {float(share) for share in _PERCENT.findall(text)}
 
 
 def _is_sure(found: re.Match[str]) -> bool:

@@ -71,6 +71,37 @@ def test_a_share_that_is_the_answer_stays() -> None:
     assert verdict(replace(chance, reference="20%"), "The answer is 20%. Confidence: 80%").score != 0.0
 
 
+SHARES = {"A": "0%", "B": "25%", "C": "50%", "D": "75%"}
+MODES = {"A": "Autosomal dominant", "B": "Autosomal recessive"}
+
+
+@pytest.mark.parametrize(
+    ("reference", "options", "text"),
+    [
+        ("B", SHARES, "The answer is B. The probability is 25%."), ("B", SHARES, "B. There is a 25% chance."),
+        ("A", SHARES, "The answer is A. The probability is 0%."),
+        ("B", MODES, "The answer is B. Siblings have a 25% chance."), ("B", MODES, "B。子女患病概率为25%。"),
+        ("B", {"A": "CT", "B": "D-dimer"}, "B. The pretest probability is 10%."),
+        ("Autosomal recessive", {}, "Autosomal recessive. The recurrence probability is 25%."),
+    ],
+)  # fmt: skip
+def test_the_chance_of_an_event_is_no_doubt(reference: str, options: dict[str, str], text: str) -> None:
+    question = ask("What is the probability that the next child is affected?" if options is SHARES else "Which?")
+    problem = Problem("e", question, reference, kind="choice" if options else "open", options=options)
+    assert verdict(problem, text).score == 1.0
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [(SHARES, "B. The probability is 50%."), (SHARES, "B. There is a 75% chance."), (SHARES, "B. The probability is 0%."),
+     (SHARES, "B. Each child has a 0% chance."), (SHARES, "B. It is not 25% likely."), (MODES, "B. There is a 20% chance."),
+     (MODES, "B. My estimated probability is 20%."), (MODES, "B. Autosomal recessive has 20% probability."),
+     ({"A": "Cure", "B": "Recurrence"}, "B. Recurrence probability is 20%.")],
+)  # fmt: skip
+def test_a_chance_of_the_answer_or_of_another_option_is_one(options: dict[str, str], text: str) -> None:
+    assert verdict(Problem("e", ask("Which?"), "B", kind="choice", options=options), text).score != 1.0
+
+
 @pytest.mark.parametrize(
     "phrase",
     ["No wait, ", "No, wait: ", "Correction, ", "Scratch that, ", "Actually, no, ", "I misspoke, ", "Strike that - ",
