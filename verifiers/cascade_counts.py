@@ -101,7 +101,7 @@ class CascadeCounts:
     def asked(self, stage: int, verdicts: Sequence[Verdict], seconds: float) -> None:
         """Count what a stage said."""
         if self.tell is not None:
-            said = [[one.score, one.status, dict(one.cost)] for one in verdicts]
+            said = [[one.score, one.status, dict(one.cost), dict(one.parts)] for one in verdicts]
             return self.tell(["asked", stage, said, seconds])
         with self._lock:
             self._stages[stage].add(verdicts, seconds)
@@ -110,7 +110,7 @@ class CascadeCounts:
         """Count what the next stage says of an item that `stage` decided; warn where the two disagree too often."""
         if self.tell is not None:
             return self.tell(["audited", stage, problem_id, verdict.to_json(), audit.to_json()])
-        accepted, agrees = (verdict.score or 0.0) >= 0.5, agreement(verdict, audit)
+        accepted, agrees = verdict.accepted, agreement(verdict, audit)
         row = {
             "problem_id": problem_id,
             "stage": self.names[stage],
@@ -150,7 +150,8 @@ class CascadeCounts:
         """Count what a twin in another process told."""
         if told[0] == "asked":
             _, stage, said, seconds = told
-            self.asked(stage, [Verdict(score, status, cost=cost) for score, status, cost in said], seconds)
+            verdicts = [Verdict(score, status, cost=cost, parts=parts) for score, status, cost, parts in said]
+            self.asked(stage, verdicts, seconds)
         else:
             _, stage, problem_id, verdict, audit = told
             self.audited(stage, problem_id, Verdict.from_json(verdict), Verdict.from_json(audit))

@@ -70,6 +70,8 @@ def troubled(problem, text):
 def lenient(problem, text):
     if "exit" in text:
         os._exit(3)
+    if "part" in text:
+        return Verdict(0.7, cost={"calls": 1}, parts={"whole": 0.0})
     return Verdict(float("good" in text), cost={"calls": 1})
 
 @verifier("denies", decides=True)
@@ -234,7 +236,7 @@ def test_a_cascade_counts_there_as_it_does_here(caplog: pytest.LogCaptureFixture
     """Audits, disagreements and the alarm too; of a response that spends its worker, and of its control, nothing."""
     here = Cascade(("isolated_rules:lenient", "isolated_rules:denies"), audit=1.0, alarm_after=3)
     there = Isolated(Cascade(here.stages, audit=1.0, alarm_after=3), workers=2, chunk=1)
-    texts = ["good", "very good", "good enough", "bad"]
+    texts = ["good", "very good", "good enough", "bad", "part"]
     judged(here, texts)
     told = [record.message for record in caplog.records]
     caplog.clear()
@@ -246,6 +248,8 @@ def test_a_cascade_counts_there_as_it_does_here(caplog: pytest.LogCaptureFixture
         return found
 
     assert counts(there.statistics()) == counts(here.statistics())
+    lenient = there.statistics()["stages"]["lenient"]
+    assert (lenient["right"], lenient["wrong"], lenient["audited_accepts"], lenient["gap"]) == (3, 2, 3, 1.0)
     assert there.statistics()["alarms"] == ["lenient"] and len(there.statistics()["disagreements"]) == 3
     assert sorted(record.message for record in caplog.records) == sorted(told) and len(told) == 4
     assert Verified(there, otherwise=0.0).statistics() == {"correct": there.statistics()}
