@@ -127,10 +127,27 @@ def _serve(
         row = {**vars(verdict), "cost": dict(verdict.cost), "parts": dict(verdict.parts)}
         try:
             frame = pack({"verdict": row, "counted": counted} if counted else {"verdict": row})
-        except (TypeError, ValueError) as error:
-            frame = pack({"verdict": failure(error, verifier.name).to_json()})
+        except (TypeError, ValueError):
+            frame = _what_can_be_written(row, counted, verifier.name)
         answers.write(frame)
         answers.flush()
+
+
+def _what_can_be_written(row: dict[str, Any], counted: list[Any], name: str) -> bytes:
+    """A frame without the counts that JSON cannot hold; where it cannot hold the verdict, that is a failure."""
+    kept = [count for count in counted if _is_writable(count)]
+    try:
+        return pack({"verdict": row, "counted": kept})
+    except (TypeError, ValueError) as error:
+        return pack({"verdict": failure(error, name).to_json(), "counted": kept})
+
+
+def _is_writable(value: object) -> bool:
+    try:
+        pack(value)
+    except (TypeError, ValueError):
+        return False
+    return True
 
 
 def _judge(verifier: Verifier, problem: Problem, response: Response, runner: asyncio.Runner) -> Verdict:

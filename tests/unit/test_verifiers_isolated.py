@@ -24,6 +24,7 @@ from medrl.verifiers.worker_process import WorkerLost
 
 RULES = '''
 import ctypes, os, re, subprocess, sys, time
+from fractions import Fraction
 from medrl.types import Verdict
 from medrl.verifiers import verifier
 
@@ -77,6 +78,11 @@ def lenient(problem, text):
 @verifier("denies", decides=True)
 def denies(problem, text):
     return False
+
+@verifier("fractional", decides=True)
+def fractional(problem, text):
+    """An auditor whose cost adds up and cannot be written."""
+    return Verdict(0.0, cost={"calls": Fraction(1, 2)})
 
 @verifier("unwritable")
 def unwritable(problem, text):
@@ -256,6 +262,13 @@ def test_a_cascade_counts_there_as_it_does_here(caplog: pytest.LogCaptureFixture
     assert Verified(Isolated("text"), otherwise=0.0).statistics() == {}
     Cascade((there, "text")).reset_statistics()
     assert there.statistics()["stages"]["lenient"]["asked"] == 0
+
+
+def test_an_audit_that_cannot_be_written_spoils_no_verdict() -> None:
+    there = Isolated(Cascade(("isolated_rules:lenient", "isolated_rules:fractional"), audit=1.0))
+    assert seen(judged(there, ["good", "bad"])) == [1.0, 0.0]
+    counts = there.statistics()["stages"]["lenient"]
+    assert (counts["asked"], counts["right"], counts["audited"]) == (2, 1, 0)
 
 
 def test_the_fingerprint_follows_what_verdicts_depend_on() -> None:
