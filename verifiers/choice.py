@@ -27,6 +27,7 @@ from medrl.verifiers.exclusions import chooses_none
 from medrl.verifiers.extract import Extracted
 from medrl.verifiers.normalise import normal
 from medrl.verifiers.option_words import NOTHING, confirms, gives_reason, is_of_it, is_silent, undone
+from medrl.verifiers.predicates import corrections
 from medrl.verifiers.reading import VocabularyVerifier
 from medrl.verifiers.statements import affirmed, asks_wrong, contraindicated, told
 from medrl.verifiers.text import Text
@@ -115,6 +116,9 @@ class Choice(VocabularyVerifier):
             return Verdict.abstain("another option follows the answer")
         if chosen == wanted and any(_STRUCK.fullmatch(piece) for piece in answer.after):
             return Verdict.abstain("what follows the answer takes it back")
+        corrected = [bare_labels(said, options) for one in (answer.text, *answer.after) for said in corrections(one)]
+        if any(one - chosen and wanted in (chosen, one) for one in corrected):
+            return Verdict.abstain("it may correct itself to another option")
         text = tidy(answer.text)
         if chosen == wanted and (affirmed(text, options, problem.question) & chosen):
             return Verdict.abstain("it says of the reference what the question denies")

@@ -115,3 +115,20 @@ def relates(lead: Sequence[str]) -> bool:
 def takes_back(tail: str) -> bool:
     """Whether what follows an answer says that it does not hold."""
     return bool(_DENIED_LATER.search(tail[:200]))
+
+
+_CORRECTED = re.compile(
+    r"(?:^|[.,:;!。，：；！\n—–-])\s{0,4}"
+    r"(?:(?:but|wait|hm{1,4}|oops|sorry|actually|rather|really|i mean|well)\b|no(?=\s?[,:;—–-]))[\s,:;—–-]{1,4}|"
+    r"(?:\b(?:it|this|that|the (?:answer|diagnosis|choice))(?:'s| is| must be| should be| has to be)\s|"
+    r"[其应该际]是|应为|其实)"
+    r"(?:(?:really|actually|rather|instead)\s)?",
+    re.IGNORECASE,
+)
+_CLAUSE_END = re.compile(r"[,;!?，。；！？\n]|\.(?=\s|$)")
+
+
+def corrections(text: str) -> list[str]:
+    """What a text may say instead of what it said before: ["gout"], of "Lupus. Wait, it is gout." At most the last eight."""
+    ends = [found.end() for found in _CORRECTED.finditer(text)][-8:]
+    return [said for end in ends if (said := _CLAUSE_END.split(text[end : end + 80], maxsplit=1)[0].strip(" *"))]

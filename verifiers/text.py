@@ -16,7 +16,7 @@ from medrl.verifiers.ellipsis import in_full
 from medrl.verifiers.extract import Extracted
 from medrl.verifiers.normalise import compact, tokens
 from medrl.verifiers.operators import computes_otherwise
-from medrl.verifiers.predicates import takes_back
+from medrl.verifiers.predicates import corrections, takes_back
 from medrl.verifiers.presence import found_after_all
 from medrl.verifiers.reading import VocabularyVerifier
 from medrl.verifiers.scripts import has_han
@@ -58,6 +58,12 @@ class Text(VocabularyVerifier):
             return Verdict.abstain("a disease, which may have its gene's name, where the gene is asked")
         if verdict.score == 1.0 and any(found_after_all(wanted.terms[0], one) for one in (answer.text, *answer.after)):
             return Verdict.abstain("what is said to be absent is found after all")
+        if verdict.score == 0.0 and any(
+            decide_text(problem, said, wanted, known).score == 1.0
+            for one in (answer.text, *answer.after)
+            for said in corrections(one)
+        ):
+            return Verdict.abstain("it may correct itself to the reference")
         return verdict if verdict.score != 1.0 else _beside(problem, answer, wanted, known) or verdict
 
 

@@ -217,3 +217,47 @@ def test_sums_shares_routes_and_what_is_considered(
 )
 def test_figures_and_doses_as_chinese_writes_them(question: str, reference: str, text: str, wanted: float) -> None:
     assert score(question, reference, text) == wanted
+
+
+CHOICES = {"A": "Gout", "B": "Lupus", "C": "Sarcoid"}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "The answer is lupus. Wait, it is gout.", "The answer is lupus. No: gout.", "The diagnosis is lupus; but it is gout",
+        "The answer is lupus. It is really gout", "The answer is lupus. Hmm, gout",
+    ],
+)  # fmt: skip
+def test_a_term_that_is_corrected_in_other_words_than_a_retraction_is_left_open(text: str) -> None:
+    for form in ("{}", "\\boxed{{{}}}", "<answer>{}</answer>"):
+        for reference in ("gout", "lupus"):
+            assert RULE.verify(Problem("t", ask("What is it?"), reference), form.format(text)).status == "abstain"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["The answer is lupus. No gout.", "The answer is lupus. But gout was excluded.", "The answer is lupus. Not gout."],
+)
+def test_a_denial_of_the_reference_is_no_correction(text: str) -> None:
+    assert RULE.verify(Problem("t", ask("What is it?"), "gout"), text).score == 0.0
+
+
+@pytest.mark.parametrize(
+    "behind",
+    [
+        "Wait, it is C.",
+        "But it is C.",
+        "Yet it is C.",
+        "In the end it is C.",
+        "Let me reconsider: it is C.",
+        "Actually it is sarcoid.",
+    ],
+)
+def test_a_choice_that_seems_to_be_corrected_is_left_open(behind: str) -> None:
+    for reference in "BC":
+        problem = Problem("c", ask("Which?"), reference, kind="choice", options=CHOICES)
+        assert RULE.verify(problem, f"The answer is B. {behind}").status == "abstain"
+        assert RULE.verify(problem, f"The answer is A. {behind}").score in (0.0, None)
+    kept = Problem("c", ask("Which?"), "B", kind="choice", options=CHOICES)
+    assert RULE.verify(kept, "The answer is B. But it is not C.").score == 1.0
