@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from medrl.types import Problem, Verdict, ask
+from medrl.verifiers.alike_options import tell_apart
 from medrl.verifiers.choice_labels import (
     AFFIRMED,
     BECAUSE,
@@ -26,6 +27,7 @@ from medrl.verifiers.choice_labels import (
 from medrl.verifiers.exclusions import chooses_none
 from medrl.verifiers.extract import Extracted
 from medrl.verifiers.normalise import normal
+from medrl.verifiers.operators import computes, computes_otherwise, turns_round
 from medrl.verifiers.option_words import NOTHING, confirms, gives_reason, is_of_it, is_silent, undone
 from medrl.verifiers.predicates import corrections
 from medrl.verifiers.reading import VocabularyVerifier
@@ -76,10 +78,18 @@ class Choice(VocabularyVerifier):
     """Names that are known to mean one concept, as in the `text` verifier: an answer in other words than its option's."""
 
     def decide(self, problem: Problem, answer: Extracted) -> Verdict:
-        options = {label.strip().upper(): text for label, text in problem.options.items()}
-        if not options:
+        given = {label.strip().upper(): text for label, text in problem.options.items()}
+        if not given:
             return Verdict.failed(f"problem {problem.id!r} has no options, which a choice needs", "invalid")
-        wanted = wanted_labels(str(problem.reference), options)
+        options, rewritten = tell_apart(given)
+        if rewritten:
+            answer = answer._replace(
+                text=rewritten(answer.text),
+                earlier=tuple(map(rewritten, answer.earlier)),
+                after=tuple(map(rewritten, answer.after)),
+            )
+        reference = str(problem.reference)
+        wanted = wanted_labels(rewritten(reference) if rewritten else reference, options)
         if wanted is None:
             return Verdict.failed(
                 f"the reference {problem.reference!r:.60} is neither a label nor an option", "invalid"
@@ -126,6 +136,14 @@ class Choice(VocabularyVerifier):
             return Verdict.abstain("it calls the reference contraindicated")
         if chosen == wanted and not (said and said.chosen) and not self._stands(problem, answer, options, chosen):
             return Verdict.abstain(MAY_TURN)
+        if chosen == wanted and any(
+            _is_written_otherwise(answer.text, given[label], problem.question)
+            if options[label] == given[label]
+            else named_options(answer.text, {label: given[label]})
+            for label in (given if rewritten else chosen)
+            if label in chosen or options[label] != given[label]
+        ):
+            return Verdict.abstain("its signs are not those of the option")
         if chosen == wanted:
             return Verdict.right(f"{shown(chosen)}, as the reference")
         if len(chosen) > 1 and len(wanted) == 1:
@@ -196,6 +214,21 @@ class Choice(VocabularyVerifier):
         )
 
 
+def _is_written_otherwise(text: str, option: str, question: str) -> bool:
+    """Whether an answer has the words of an option with other operators between them, or the other way round."""
+    said = text.rstrip(" .。")
+    if option[:1] != "(" and (inside := _IN_PARENTHESES.search(said)):
+        said = inside["said"]  # "B (CO/SVR)"
+    if turns_round(said, option):
+        return True
+    if not computes(option):
+        return computes_otherwise(said, (option,), question)
+    sides = [said] if "=" in option else said.split("=")
+    named = named_options(f"{said}\n{said.replace('+', ' ')}", {"": option})
+    return bool(named) and all(computes_otherwise(side, (option,), question) for side in sides)
+
+
+_IN_PARENTHESES = re.compile(r"^\W{0,9}[A-Z]\)? ?\((?P<said>.*)\)$", re.DOTALL)
 _NEUTRAL = frozenset(normal("type group rh blood virus cell is it the of in with unit positive").split()) - {"positive"}
 _ORDERED = frozenset("to from than before after by of not no non without".split())
 

@@ -61,6 +61,15 @@ def computes_otherwise(text: str, names: tuple[str, ...], question: str) -> bool
     )
 
 
+def turns_round(text: str, name: str) -> bool:
+    """Whether a text divides or subtracts two words that a name joins in the other order: `SVR/CO`, of `CO/SVR`."""
+    joined = _of((name,))[2]
+    return any(
+        sign in ("/", " -") and (right.casefold(), left.casefold()) in joined and left.casefold() != right.casefold()
+        for left, sign, right in (_pairs(text) if joined else ())
+    )
+
+
 @lru_cache(maxsize=4096)
 def _of(names: tuple[str, ...]) -> tuple[list[str], list[str], dict[tuple[str, str], str], str]:
     """Of a reference's names: the keys of those that compute, the others compact, their operators, and all in one text."""

@@ -261,3 +261,43 @@ def test_a_choice_that_seems_to_be_corrected_is_left_open(behind: str) -> None:
         assert RULE.verify(problem, f"The answer is A. {behind}").score in (0.0, None)
     kept = Problem("c", ask("Which?"), "B", kind="choice", options=CHOICES)
     assert RULE.verify(kept, "The answer is B. But it is not C.").score == 1.0
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"A": "CO*SVR", "B": "CO/SVR", "C": "CO+SVR", "D": "CO-SVR"}, {"A": "SBP - DBP", "B": "SBP + DBP", "C": "SBP/DBP"},
+        {"A": "CO × SVR", "B": "CO ÷ SVR", "C": "high CO × SVR"}, {"A": "AA", "B": "Aa", "C": "aa", "D": "AA or Aa"},
+        {"A": "pH = pKa + log(A/HA)", "B": "pH = pKa - log(A/HA)", "C": "pH = pKa + log(HA/A)"},
+    ],
+)  # fmt: skip
+def test_options_that_differ_in_signs_or_case_alone_are_told_apart(options: dict[str, str]) -> None:
+    for reference in options:
+        problem = Problem("c", ask("Which?"), reference, kind="choice", options=options)
+        for label, text in options.items():
+            for form in ("{}. {}", "{}: {}", "Option {}, {}", "{} ({})"):
+                score = RULE.verify(problem, form.format(reference, text)).score
+                assert score == 1.0 if label == reference else score != 1.0, (reference, form, text)
+            for said in (text, f"The answer is {text}."):
+                assert RULE.verify(problem, said).score == float(label == reference), (reference, said)
+    formula = Problem("c", ask("Which?"), "CO/SVR", kind="choice", options={"A": "CO*SVR", "B": "CO/SVR"})
+    assert RULE.verify(formula, "B. CO ÷ SVR").score == 1.0 and RULE.verify(formula, "B. CO · SVR").score == 0.0
+    assert RULE.verify(formula, "B. CO/SVR*2").score != 1.0 and RULE.verify(formula, "CO^SVR").status == "abstain"
+    twice = Problem("c", ask("Which?"), "A", kind="choice", options={"A": "Gout", "B": "Gout", "C": "Lupus"})
+    assert RULE.verify(twice, "A").score == 1.0
+
+
+@pytest.mark.parametrize(
+    ("reference", "text", "right"),
+    [
+        ("A", "A. SV/HR", False), ("A", "A. HR/SV", False), ("A", "A. HR + SV", False),
+        ("A", "A (HR*SV)", True), ("A", "A. CO = HR*SV", True), ("B", "B. CO/SVR", True), ("B", "B. CO*SVR", False),
+        ("B", "B. SVR/CO", False), ("D", "D. CVP - MAP", False), ("C", "C. alpha-TNF", True),
+        ("B", "B. SVR/CO = 20", False), ("A", "A. HR/SV = CO", False), ("B", "B. CO*SVR = MAP", False),
+        ("B", "B: CO / SVR.", True), ("C", "C. TNF alpha", True), ("D", "D. MAP-CVP", True), ("D", "D. MAP + CVP", False),
+    ],
+)  # fmt: skip
+def test_a_letter_is_not_paid_with_other_signs_than_its_option(reference: str, text: str, right: bool) -> None:
+    options = {"A": "HR*SV", "B": "CO/SVR", "C": "TNF-alpha", "D": "MAP - CVP"}
+    score = RULE.verify(Problem("c", ask("Which formula?"), reference, kind="choice", options=options), text).score
+    assert score == 1.0 if right else score != 1.0
