@@ -22,8 +22,6 @@ _BEFORE, _BEHIND = r"(?<![\w*/+^-])(?<![*/+^] )", r"(?![\w*/+^]|-\w| [*/+^=-] ?\
 
 def tell_apart(options: Mapping[str, str]) -> tuple[Mapping[str, str], Callable[[str], str] | None]:
     """The options with those that compare as equal as words of their own, and what writes a text so; None where none do."""
-    if len({normal(text.translate(_PLAIN)) for text in options.values()}) == len(options):
-        return options, None
     words, pattern = _words(tuple(options.items()))
     if pattern is None:
         return options, None
@@ -35,7 +33,7 @@ def tell_apart(options: Mapping[str, str]) -> tuple[Mapping[str, str], Callable[
     return {label: rewritten(text) for label, text in options.items()}, rewritten
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=1024)  # the options come again with every response to their problem
 def _words(options: tuple[tuple[str, str], ...]) -> tuple[dict[str, str], re.Pattern[str] | None]:
     """The word for each option that is told apart, by the group of the pattern that finds it."""
     alike: dict[str, dict[str, str]] = {}

@@ -124,9 +124,12 @@ class AnswerVerifier(RuleVerifier):
             )
         rule = self.rule_for(problem)
         verdict = rule.decide(problem, answer)
-        span = visible(response.text, self.format)
         if verdict.score and doubts_itself(
-            response.text, span, answer.span[0], str(problem.reference), problem.options
+            response.text,
+            visible(response.text, self.format),
+            answer.span[0],
+            str(problem.reference),
+            problem.options,
         ):
             verdict = Verdict.abstain("it says that it is rather wrong, or sure of something else")
         return Verdict(
