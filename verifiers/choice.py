@@ -136,6 +136,8 @@ class Choice(VocabularyVerifier):
             return Verdict.abstain("it calls the reference contraindicated")
         if chosen == wanted and not (said and said.chosen) and not self._stands(problem, answer, options, chosen):
             return Verdict.abstain(MAY_TURN)
+        if chosen == wanted and _opens_with_another(text, options, chosen):
+            return Verdict.abstain("another option's text stands directly behind the letter")
         if chosen == wanted and any(
             _is_written_otherwise(answer.text, given[label], problem.question)
             if options[label] == given[label]
@@ -226,6 +228,14 @@ def _is_written_otherwise(text: str, option: str, question: str) -> bool:
     sides = [said] if "=" in option else said.split("=")
     named = named_options(f"{said}\n{said.replace('+', ' ')}", {"": option})
     return bool(named) and all(computes_otherwise(side, (option,), question) for side in sides)
+
+
+def _opens_with_another(text: str, options: Mapping[str, str], chosen: frozenset[str]) -> bool:
+    """Whether an answer goes on from its letter with another option's text: "D. Vitamin B6 is lacking", where B6 is A."""
+    letters, rest = leading_letters(LEAD.sub("", text, count=1), options)
+    said = f"{normal(rest)} "
+    opening = {label for label, option in options.items() if normal(option) and said.startswith(f"{normal(option)} ")}
+    return letters == chosen and bool(opening) and chosen.isdisjoint(opening)
 
 
 _IN_PARENTHESES = re.compile(r"^\W{0,9}[A-Z]\)? ?\((?P<said>.*)\)$", re.DOTALL)

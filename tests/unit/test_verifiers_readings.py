@@ -301,3 +301,11 @@ def test_a_letter_is_not_paid_with_other_signs_than_its_option(reference: str, t
     options = {"A": "HR*SV", "B": "CO/SVR", "C": "TNF-alpha", "D": "MAP - CVP"}
     score = RULE.verify(Problem("c", ask("Which formula?"), reference, kind="choice", options=options), text).score
     assert score == 1.0 if right else score != 1.0
+
+
+@pytest.mark.parametrize("behind", ["The recurrence probability is 25%.", "It is really that.", "The cause is common."])
+def test_a_letter_that_goes_on_with_another_options_text_is_not_paid(behind: str) -> None:
+    options = {"A": "Vitamin B6", "B": "Vitamin A", "C": "Vitamin B", "D": "Vitamin B12"}
+    problem = Problem("c", ask("Which vitamin is lacking?"), "D", kind="choice", options=options)
+    assert RULE.verify(problem, f"D. Vitamin B6 {behind}").score != 1.0
+    assert RULE.verify(problem, "D. Vitamin B12 is lacking.").score == 1.0
