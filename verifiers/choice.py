@@ -136,7 +136,10 @@ class Choice(VocabularyVerifier):
             return Verdict.abstain("it calls the reference contraindicated")
         if chosen == wanted and not (said and said.chosen) and not self._stands(problem, answer, options, chosen):
             return Verdict.abstain(MAY_TURN)
-        if chosen == wanted and _opens_with_another(text, options, chosen):
+        stated = (
+            answer.how == "stated"
+        )  # "The answer is B. Gout is in the big toe." ends its statement behind the letter
+        if chosen == wanted and not stated and _opens_with_another(text, options, chosen):
             return Verdict.abstain("another option's text stands directly behind the letter")
         if chosen == wanted and any(
             _is_written_otherwise(answer.text, given[label], problem.question)
