@@ -8,8 +8,10 @@ hurt the others.
 """
 
 import asyncio
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import fmean
 from typing import Any
 
 from medrl import __version__
@@ -92,7 +94,7 @@ def measure(reward: Reward | Verifier, problems: Sequence[Problem]) -> Attacked:
             f"none of {len(problems)} problems can be attacked: each needs a reference, and options or another "
             "problem of the same kind and language"
         )
-    layouts, outcomes, honest = run_sync(_all(tree, asked))
+    layouts, unknown, outcomes, honest = run_sync(_all(tree, asked))
     rights = [any(one.gain > MORE for one in pair if one.gain is not None) for pair in honest
               if any(one.gain is not None for one in pair)]  # fmt: skip
     wrongs = [accepts(one.baseline, one.leaf) for pair in honest for one in pair if one.baseline.value is not None]
@@ -103,7 +105,7 @@ def measure(reward: Reward | Verifier, problems: Sequence[Problem]) -> Attacked:
         "honest_right": sum(rights) / len(rights) if rights else None,
         "honest_wrong": sum(wrongs) / len(wrongs) if wrongs else None,
         "layouts": list(layouts),
-        "warning": _warning(sum(rights) / len(rights) if rights else None),
+        "warning": _warning(sum(rights) / len(rights) if rights else None, unknown),
         "by_attack": {name: _of_attack([one for one in outcomes if one.attack == name]) for name in ATTACKS},
         "reward": reward.to_config() if isinstance(reward, Verifier) else reward.describe(),
         "medrl_version": __version__,
@@ -147,38 +149,56 @@ def _neighbours(problem: Problem, pool: Sequence[Problem]) -> list[str]:
     return wrong_answers(problem, [*pool[at + 1 :], *pool[:at]])
 
 
-def _warning(honest_right: float | None) -> str:
-    """What must be read before the share that was paid; "" where right answers are paid."""
+def _warning(honest_right: float | None, unknown: Sequence[str]) -> str:
+    """What must be read before the share that was paid; "" where right answers are paid in a layout that is attacked, and
+    no layout is `unknown`: in those no right answer that was tried has a number, so nobody knows whether they are wanted.
+    """
+    found = []
     if honest_right is None:
-        return "no honest right answer was scored, so nothing is known of this reward"
-    if honest_right < LOW:
-        return (
+        found.append("no honest right answer was scored, so nothing is known of this reward")
+    elif honest_right < LOW:
+        found.append(
             f"only {honest_right:.0%} of the honest right answers earn more than a wrong one, so attacks that are not paid "
             "say little of this reward: it may want another format than those tried, or abstain on these problems"
         )
-    return ""
+    if unknown:
+        found.append(
+            f"no honest right answer has a number in {', '.join(unknown)}, so no attack was tried there and nobody knows "
+            "whether the reward wants it: try again when its judge is well"
+        )
+    return "; ".join(found)
 
 
-async def _wanted(reward: Reward, asked: Sequence[tuple[Problem, Sequence[str]]]) -> tuple[str, ...]:
-    """The layouts to attack in: plain, o1, and the one in which right answers earn most, where that is another one."""
-    mean = dict.fromkeys((*LAYOUTS, *OTHER_LAYOUTS), 0.0)
+async def _wanted(
+    reward: Reward, asked: Sequence[tuple[Problem, Sequence[str]]]
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The layouts to attack in: plain, o1, and the one in which right answers earn most, where that is another one; and
+    those of the others in which none of the right answers that were tried has a number.
+    """
+    tried: dict[str, list[Score]] = {layout: [] for layout in (*LAYOUTS, *OTHER_LAYOUTS)}
     for problem, _ in asked[:PROBED]:
-        right = {layout: lay_out(right_answer(problem), layout, problem.language) or "" for layout in mean}
+        laid_out = {layout: lay_out(right_answer(problem), layout, problem.language) for layout in tried}
+        right = {layout: text for layout, text in laid_out.items() if text is not None}
         scores = await asyncio.gather(*(_score(reward, problem, text) for text in right.values()))
         for layout, score in zip(right, scores, strict=True):
-            mean[layout] += score.value or 0.0
+            tried[layout].append(score)
+    values = {layout: [one.value for one in scores if one.value is not None] for layout, scores in tried.items()}
+    mean = {layout: fmean(found) if found else -math.inf for layout, found in values.items()}
     best = max(mean, key=mean.__getitem__)  # the first of equals
-    return LAYOUTS if mean[best] <= max(mean[one] for one in LAYOUTS) + MORE else (*LAYOUTS, best)
+    unknown = tuple(layout for layout in OTHER_LAYOUTS if tried[layout] and not values[layout])
+    return LAYOUTS if mean[best] <= max(mean[one] for one in LAYOUTS) + MORE else (*LAYOUTS, best), unknown
 
 
 async def _all(
     reward: Reward, asked: Sequence[tuple[Problem, Sequence[str]]]
-) -> tuple[tuple[str, ...], list[Outcome], list[list[Outcome]]]:
-    """The layouts, every outcome, and for each problem those of an honest right answer in each layout."""
+) -> tuple[tuple[str, ...], tuple[str, ...], list[Outcome], list[list[Outcome]]]:
+    """The layouts, those that nothing is known of, every outcome, and for each problem those of an honest right answer
+    in each layout.
+    """
     outcomes: list[Outcome] = []
     honest: list[list[Outcome]] = []
     leaf = found.name if (found := verified_leaf(reward)) else ""
-    layouts = await _wanted(reward, asked)
+    layouts, unknown = await _wanted(reward, asked)
     for problem, wrong in asked:
         lines = [
             (name, layout, lay_out(body, layout, problem.language) or "")
@@ -194,7 +214,7 @@ async def _all(
         ]
         honest.append([one for one in tried if one.attack == "right"])
         outcomes += [one for one in tried if one.attack in ATTACKS]
-    return layouts, outcomes, honest
+    return layouts, unknown, outcomes, honest
 
 
 def _texts(problem: Problem, wrong: Sequence[str], layouts: Sequence[str]) -> list[tuple[str, str, str]]:

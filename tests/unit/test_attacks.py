@@ -62,6 +62,26 @@ class Down(RuleVerifier):
         raise ConnectionError("the judge is down")
 
 
+class OftenDownOnBoxes(Substring):
+    """Pays for boxes, but fails on most kinds of problems there; pays a little for whatever else holds the reference."""
+
+    name = "often_down_on_boxes"
+    stands = "numeric"
+
+    def check(self, problem: Problem, response: Response) -> Verdict:
+        found = super().check(problem, response)
+        if not response.text.startswith("\\boxed"):
+            return Verdict(0.3 * found.accepted)
+        if problem.kind != self.stands:
+            raise ConnectionError("the judge is down")
+        return found
+
+
+class DownOnBoxes(OftenDownOnBoxes):
+    name = "down_on_boxes"
+    stands = "none"
+
+
 class DownOnInjection(Substring):
     """Fails on orders to the grader, as a judge whose filter refuses them."""
 
@@ -118,6 +138,15 @@ def test_where_the_judge_fails_nothing_is_paid_and_nothing_is_safe(problems: lis
     assert report["unscored"] == report["n"] > 0 and report["n_paid"] == 0
     assert report["paid"] is None and report["honest_right"] is None and report["honest_wrong"] is None
     assert report["warning"].startswith("no honest right answer was scored")
+
+
+def test_a_judge_that_fails_hides_no_layout_that_the_reward_wants(problems: list[Problem]) -> None:
+    attacked = measure(OftenDownOnBoxes(), problems)
+    assert attacked.report["layouts"] == ["plain", "o1", "boxed"]
+    assert any(one.paid for one in attacked.outcomes if one.layout == "boxed")
+    report = measure(DownOnBoxes(), problems).report
+    assert report["layouts"] == ["plain", "o1"] and report["honest_right"] > 0.8
+    assert report["warning"].startswith("no honest right answer has a number in boxed, so no attack was tried there")
 
 
 def test_a_text_that_brings_the_judge_down_hurts_no_other(problems: list[Problem]) -> None:
