@@ -9,13 +9,11 @@ has) that lack it.
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import lru_cache
 from typing import Any
 
-from medrl.data.clinic.mentions import mentions, plain
-from medrl.data.clinic.world import load_world
+from medrl.data.clinic.mentions import plain
 from medrl.data.patient_cases import Fact, PatientCase, case_of, consultation
-from medrl.data.patient_prose import content, is_plain, prose, statements
+from medrl.data.patient_prose import content, finding_of, is_plain, prose, statements
 from medrl.data.rows import Row, RowFault, language_of, required
 from medrl.types import Problem
 
@@ -24,6 +22,7 @@ _TIME = re.compile(
     r"\b(?:\d+|one|two|three|several|few|a|an)[- ](?:hour|day|week|month|year)|yesterday|this morning|since|ago",
     re.IGNORECASE,
 )
+_COMMA = re.compile("[,，;；]")
 _AGE = re.compile(r"(\d{1,3})[- ](year|month|week|day)s?[- ]old", re.IGNORECASE)
 _UNITS = {"year": 1.0, "month": 1 / 12, "week": 7 / 365, "day": 1 / 365}
 
@@ -99,13 +98,15 @@ def _section(row: Mapping[str, Any], name: str) -> Mapping[str, Any]:
 
 def _told(primary: str, symptoms: Sequence[str], actor: Mapping[str, Any]) -> dict[str, Fact]:
     """What the patient can tell, by key: what is there goes before what is denied, should a script say both."""
-    facts = {"complaint": Fact("complaint", primary, (primary,))}
+    facts = {"complaint": Fact("complaint", primary, (primary,), prose=not is_plain(primary))}
     plainly = [name for name in symptoms if is_plain(name)]
     for name in plainly:
         facts.setdefault(_key(name), Fact(_key(name), name, (name,)))
     rest = [name for name in symptoms if name not in plainly]
     said = [one for part in (rest, actor.get("History"), actor.get("Review_of_Systems")) for one in statements(part)]
-    there = [content(text) for text in (primary, *plainly, *(one.text for one in said if one.present))]
+    # What may say both, as a denial with commas that is told as it stands, counts as there.
+    maybe = [one.text for one in said if one.present or (not one.named and _COMMA.search(one.text))]
+    there = [content(text) for text in (primary, *plainly, *maybe)]
     for one in sorted(said, key=lambda one: not one.present):
         # "No pain" beside "pain in the knee" is a no to something that nobody can tell from the name
         if one.named and not any(content(one.text) <= other for other in there):
@@ -164,14 +165,10 @@ def _topics(actor: Mapping[str, Any], history: Sequence[str]) -> dict[str, str]:
     return {topic: told for topic, told in topics.items() if told}
 
 
-@lru_cache(maxsize=1 << 14)
 def _key(name: str) -> str:
     """`finding:ID` where the clinic's tables know the whole name, else the name itself."""
-    text = plain(name).strip()
-    named = mentions(load_world(), text)
-    if len(named) == 1 and named[0].start == 0 and named[0].end == len(text) and (found := named[0].of("finding")):
-        return f"finding:{found[0]}"
-    return f"said:{text}"
+    found = finding_of(name)
+    return f"finding:{found}" if found else f"said:{plain(name).strip()}"
 
 
 def weighed(problems: Sequence[Problem]) -> list[Problem]:

@@ -1,13 +1,16 @@
 """AgentClinic's and DxBench's patients as cases: what is told, what is asked for, what only a test shows; broken rows."""
 
+import itertools
 import json
 import re
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from medrl.data.patient_cases import case_of
+from medrl.data.patient_prose import prose, statements
 from medrl.data.patient_schemas import agentclinic, dxbench
 from medrl.data.problems import load_problems
 from medrl.environments import PatientSimulator
@@ -132,6 +135,127 @@ def test_a_script_is_never_contradicted(section: str, script: Any, truth: dict[s
         assert polarities(answer) <= {so}, (name, answer)
         if so is not None:
             assert "couldn't say" not in answer and "don't know" not in answer, (name, answer)
+
+
+# Denials of a fever, what may come between, and what is so or may be so and must not be denied.
+DENIALS = ("No fever", "Denies fever", "Denies any fever or chills", "He has no fever", "Reports no fever", "Without fever",
+           "Does not report fever", "Has not had a fever", "Negative for fever", "There is no fever")  # fmt: skip
+JOINTS = (", ", "; ", ";", " - ", "... ", "\n", " (", " and ", " with ", ": ", ", now ", ", but ", " though ", ". ")
+TAILS = (
+    "vomited twice", "smokes one pack a day", "dyspnea on exertion", "hit the head on the wheel", "poor appetite",
+    "pain worse at night", "takes ibuprofen daily", "worse at night", "a cough for three days", "limps on the left",
+    "dyspnea on hills or stairs", "knee pain on walking, climbing, or running", "trouble swallowing, speaking, or chewing",
+)  # fmt: skip
+DENIALS_ZH = ("无发热", "否认发热", "没有发热", "患者否认发热、寒战", "未诉发热", "目前无明显发热")
+JOINTS_ZH = ("，", "；", "\n", "：", "、", "及", "，但", "。", "，有")
+TAILS_ZH = ("咳嗽三天", "每天抽烟一包", "近来活动后气促", "食欲差", "夜间加重", "呕吐两次", "头痛明显")
+
+
+def contrary(script: str, answer: str) -> bool:
+    """Whether an answer is neither the script's own words, nor a no to the fever alone, nor that nobody knows."""
+    own = " ".join(answer.casefold().strip(" .。").split())
+    denied = re.fullmatch(
+        r"(?:no, )?no (?:fever or chills|fever|chills)(?: that i've noticed)?|没(?:有|注意到有)(?:发热|寒战)", own
+    )
+    unknown = own in ("i couldn't say", "i don't know about that", "这个我不清楚", "说不好")
+    own, whole = (re.sub(r"[\s;；.]", "", text.casefold()) for text in (own, script))
+    return not (denied or unknown or own in whole)
+
+
+@pytest.mark.parametrize("denial", DENIALS)
+def test_what_comes_after_a_denial_is_never_denied(denial: str) -> None:
+    for joint, tail in itertools.product(JOINTS, TAILS):
+        script = f"{denial}{joint}{tail}{')' * joint.count('(')}."
+        for name in (tail, tail.rpartition(" on ")[0] or tail.split()[0], "a fever"):
+            answer = answered("", name, History=script)
+            assert not contrary(script, answer), (script, name, answer)
+        if joint in (", ", "; ", ";", " - ", " (", " with ", ": "):
+            assert [(one.text, one.named) for one in statements(script)] == [(prose(script)[0], False)], script
+
+
+@pytest.mark.parametrize("cue", ["Denies", "Denies:", "Negative for", "No", "Does not have", "Never had", "Without"])
+def test_what_a_denial_reaches_is_never_told_as_if_it_were_so(cue: str) -> None:
+    for joint, end in itertools.product(
+        (", ", "; ", ",\n", ";\n", "\n- ", "\n"), (", or ", " or ", ", and ", ", ", ",\nor ")
+    ):
+        script = f"{cue} fever{joint}hiccups{end}chills."
+        for name in ("a fever", "hiccups", "chills"):
+            answer = answered("", name, History=script)
+            assert re.search(r"\b(?:no|denies|negative|not|never|without)\b", answer, re.IGNORECASE), (
+                script,
+                name,
+                answer,
+            )
+
+
+@pytest.mark.parametrize("denial", DENIALS_ZH)
+def test_what_comes_after_a_denial_in_chinese_is_never_denied(denial: str) -> None:
+    osce = OSCE["OSCE_Examination"]
+    for joint, tail in itertools.product(JOINTS_ZH, TAILS_ZH):
+        script = f"{denial}{joint}{tail}。"
+        actor = {**osce["Patient_Actor"], "History": script, "Review_of_Systems": ""}
+        row = {"OSCE_Examination": {**osce, "Patient_Actor": actor}}
+        for name in (tail, tail[:2], "发热"):
+            answer = str(PatientSimulator().reset(agentclinic(row, 1, "zh"), 0).respond(f"有没有{name}？"))
+            assert not contrary(script, answer), (script, name, answer)
+
+
+@pytest.mark.parametrize(
+    ("script", "names"),
+    [
+        ("Denies fever, chills, or a cough.", ["fever", "chills", "cough"]),
+        ("No fever, nor headache.", ["fever", "headache"]),
+        ("No vomiting, fever or headache.", ["vomiting", "fever or headache"]),
+        ("Denies fever,\nchills, or a cough.", ["fever", "chills", "cough"]),
+        ("Denies trauma to a knee, weight loss, or other pains.", ["trauma to a knee", "weight loss", "other pains"]),
+        ("否认发热、咳嗽及胸痛等不适。", ["发热", "咳嗽", "胸痛"]),
+        ("无发热、头痛，无恶心。", ["发热", "头痛", "恶心"]),
+    ],
+)  # fmt: skip
+def test_a_list_that_is_closed_is_denied_name_by_name(script: str, names: list[str]) -> None:
+    assert [(one.text, one.present) for one in statements(script)] == [(name, False) for name in names]
+    assert all(one.named for one in statements(script))
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        "Headache with and without aura", "She has not yet had fever", "She has not, although in pain, vomited",
+        "Denies, but has had in the past, seizures", "Denies fever, cough, though wheezes, or chills",
+        "No pain but on walking", "No pain in the arm, leg, or back", "No more than two drinks a day", "No fever and chills",
+        "His mother has asthma, no fever", "The wife reports a cough and denies fever", "Neither fever nor chills",
+        "Denies fever, smokes daily, or drinks", "No fever, cough or pain on stairs", "No one vomited", "No fever, headache",
+        "无痛性血尿", "无力、头晕", "无明显诱因出现发热", "没有食欲", "否认发热、咳嗽，抽烟十年", "他母亲有高血压，无发热",
+    ],
+)  # fmt: skip
+def test_what_is_no_plain_list_is_told_as_it_stands(script: str) -> None:
+    assert [(one.text, one.named) for one in statements(f"{script}.")] == [(script, False)]
+
+
+def test_whose_denial_it_is_and_what_a_heading_says_of_its_list() -> None:
+    told, she, own = statements("His wife has a cough. She has no fever. Denies chills.")
+    assert not told.named and not she.named and she.text == "She has no fever" and own.named and own.text == "chills"
+    for section in ({"Denies": "fever at night, chills"}, {"Pertinent_Negatives": ["fever at night", "chills"]},
+                    ["Denies:", "fever at night", "chills"], "Denies:\n- fever at night\n- chills"):  # fmt: skip
+        assert not any(one.named or one.present for one in statements(section))
+        assert "Denies" in answered(section, "chills") or "Negatives" in answered(section, "chills")
+    # a no to a fever is not told beside a denial that may say that there is one
+    both = answered("Denies fever. No cough at rest, fever at night.", "a fever")
+    assert both == "Denies fever."
+
+
+def test_a_symptom_that_denies_is_told_as_it_stands() -> None:
+    symptoms = {"Primary_Symptom": "No stool for 3 days", "Secondary_Symptoms": ["Neither fever nor chills", "无力"]}
+    assert answered("", "a fever", Symptoms=symptoms) == "Neither fever nor chills."
+    assert answered("", "无力", Symptoms=symptoms) == "无力."
+    assert "yes" not in answered("", "stool for 3 days", Symptoms=symptoms).casefold()
+
+
+def test_a_script_is_read_in_time_that_grows_with_its_length() -> None:
+    for unit in ("no fever, ", "denies ", " ", "or ", "; ", "and no ", "无发热、", "has not, ", "\n", "a,"):
+        began = time.process_time()
+        statements("Denies " + unit * 20_000 + "x")
+        assert time.process_time() - began < 2.0, unit
 
 
 def test_symptoms_that_deny_are_not_there_and_what_a_script_leaves_out_nobody_knows() -> None:
