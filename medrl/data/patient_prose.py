@@ -15,7 +15,7 @@ from typing import Any
 from medrl.data.clinic.mentions import mentions, plain
 from medrl.data.clinic.world import load_world
 
-_SENTENCES = re.compile(r"(?<=[.!?])(?<!\.\.)\s+|(?<=[。！？])")
+_SENTENCES = re.compile(r"(?<=[.!?])(?<!\.\.)\s+(?!n?or\b)|(?<=[。！？])", re.IGNORECASE)
 _LINES = re.compile(r"[;；\n]+")
 _SUBJECT = r"(?:(?:the )?(?:patient|child|baby|boy|girl|infant|newborn)|he|she|there)"
 _LIGHTLY = r"(?:(?:also|otherwise|currently|specifically|further) )?"
@@ -44,6 +44,7 @@ _UNFINISHED = re.compile(
     re.IGNORECASE,
 )
 _CLOSED = re.compile(r",\s*n?or\b", re.IGNORECASE)  # the end of a list that began before: "though it aches, or chills"
+_COMMA = re.compile("[,，;；]")
 _LED = re.compile(rf"(?:(?:{_SUBJECT} )?{_LIGHTLY}(?:{_SAYS}|{_DENIAL})\b|{_DENIAL_ZH}|有)", re.IGNORECASE)
 # Whose complaints are these? A sentence that names one of them is kept whole, and so is "she ..." right after it.
 _RELATIVES = re.compile(
@@ -55,7 +56,7 @@ _RELATIVES = re.compile(
 _PRONOUN = re.compile(r"(?:he|she|they|his|her|their)\b|[他她]", re.IGNORECASE)
 _DENIES = re.compile(
     rf"^(?:{_SUBJECT} )?{_LIGHTLY}(?:{_SAYS} )?{_DENIAL}\b"
-    r"(?: (?:any|having|had|experiencing|taking|a|an|history of|known))*\s+",
+    r"(?: (?:any|having|had|experiencing|taking|a|an|known))*\s+",
     re.IGNORECASE,
 )
 _LATER = re.compile(
@@ -72,18 +73,25 @@ _NO_NAME = re.compile(
     rf"\b(?:{_DENIAL}|{_SAYS}|without|not|never|none|nor|and|with|plus|but|though|although|yet|however|longer|only|except|"
     r"apart|other than|aside|besides|unless|until|that|which|who|ago|yesterday|started|began|for (?:the )?(?:past|last)|"
     r"since (?:yesterday|last|this)|at (?:first|onset|the time)|initially|previously|earlier|be|been|does|do|did|can|could|"
-    r"will|would|may|might|he|she|they|it|despite|because|then|now|developed|gained|lost|feels?|felt|complaining|present|"
+    r"will|would|may|might|he|she|they|it|despite|because|if|then|now|developed|gained|lost|feels?|felt|complaining|present|"
     r"appears?|seems?|remains?|remained|becomes?|became|begins|began|continues?|continued|persists?|persisted|persisting|"
     r"improve[sd]?|worsens?|worsened|resolved|normal|unremarkable|negative|positive|worse|better|more|less|fewer|later|sooner|"
     r"twice|takes|took|smokes|smoked|drinks|drank|eats|ate|uses|vapes|vomits|vomited|coughs|coughed|hit|hits|fell|falls|went|"
     r"goes|got|gets|came|comes|woke|wakes|slept|sleeps|walks|works|lives|tried|tries|needs|needed)\b|n't\b|"
     r"^(?:in|on|at|after|before|during|when|while|by|for|from|to|of|as|if|even|so|especially|particularly|mostly|mainly|"
-    r"doubt|question|one)\b|[()\[\]:;\"“”—–+…]|\s[-/]|\.\.|--",
+    r"doubt|question|one)\b|[()\[\]:;\"“”—–+…]|\s[-/]|[.!?]\s|\.\.|--",
     re.IGNORECASE,
 )
 # Behind these a list may go on within an item: "no pain in the arm, leg, or back" denies no leg.
 _OPEN = re.compile(
     r"\b(?:in|of|on|to|at|for|from|by|during|after|when|while|difficulty|trouble|problems?)\b", re.IGNORECASE
+)
+# Said once for all of a list: "no history of pain, cough, or fever", "no pain, cough, or fever at rest".
+_BEFORE = re.compile(r"^(?:(?:family )?history of|previous|prior|past)\b", re.IGNORECASE)
+_WHEN = re.compile(
+    r"^(?!(?:changes?|difficulty|trouble|problems?) ).*\b(?:at|on|in|to|during|after|before|since|while|when|for|from|by|"
+    r"over|around|within|between)\b",
+    re.IGNORECASE,
 )
 # What names a complaint of its own, wherever it stands in a list.
 _HEAD = re.compile(
@@ -109,7 +117,7 @@ _DENIES_ZH = re.compile(
     rf"^(?:患者|病人|患儿|孩子|我|他|她)?(?:自诉)?(?:目前|近期|平时)?({_DENIAL_ZH})(?:明显|任何|出现|伴有|伴|有|过)?"
 )
 _NAME_ZH = re.compile(
-    r"(?:(?![一二两三四五六七八九十几天周月年日次时后前现加减重缓仍但只仅除外不未无没非有是吃服抽喝用差明剧厉])[\u3400-\u9fff]){2,8}"
+    r"(?:(?![一二两三四五六七八九十几天周月年日次时后前现加减重缓仍但只仅除外却而反且不未无没非有是吃服抽喝用差明剧厉])[\u3400-\u9fff]){2,8}"
 )
 _ITEMS_ZH = re.compile(r"[、或和及与]|或者|以及")
 _LATER_ZH = re.compile(r"等?(?:症状|不适|表现)?$")
@@ -208,6 +216,8 @@ def _denied(clause: str) -> list[str]:
     if len(items) > 1 and not _LAST.match(items[-1]) and not (len(parts) > 1 and all(map(finding_of, parts))):
         return []  # "No fever, vomited": nothing says that the denial goes on
     names = [_ARTICLE.sub("", _LAST.sub("", one.strip(" ."))) for one in items]
+    if len(names) > 1 and (_BEFORE.match(names[0]) or _WHEN.match(names[-1])):
+        return []
     if any(_NO_NAME.search(one) or _HEALTHY.match(one) or not 2 < len(one) < LONGEST for one in names):
         return []
     first = next((n for n, one in enumerate(names) if _OPEN.search(one)), len(names))
@@ -239,6 +249,11 @@ def _names_any(text: str) -> bool:
 def is_plain(name: str) -> bool:
     """Whether yes or no can be said to a symptom by its name: it denies nothing itself."""
     return not _NEGATIVE.search(name)
+
+
+def may_affirm(one: Statement) -> bool:
+    """Whether a statement may say that something is there, as a denial with commas may that does not end as a list."""
+    return one.present or not (one.named or _CLOSED.search(one.text) or not _COMMA.search(one.text))
 
 
 def content(text: str) -> frozenset[str]:

@@ -13,7 +13,7 @@ from typing import Any
 
 from medrl.data.clinic.mentions import plain
 from medrl.data.patient_cases import Fact, PatientCase, case_of, consultation
-from medrl.data.patient_prose import content, finding_of, is_plain, prose, statements
+from medrl.data.patient_prose import content, finding_of, is_plain, may_affirm, prose, statements
 from medrl.data.rows import Row, RowFault, language_of, required
 from medrl.types import Problem
 
@@ -22,7 +22,6 @@ _TIME = re.compile(
     r"\b(?:\d+|one|two|three|several|few|a|an)[- ](?:hour|day|week|month|year)|yesterday|this morning|since|ago",
     re.IGNORECASE,
 )
-_COMMA = re.compile("[,，;；]")
 _AGE = re.compile(r"(\d{1,3})[- ](year|month|week|day)s?[- ]old", re.IGNORECASE)
 _UNITS = {"year": 1.0, "month": 1 / 12, "week": 7 / 365, "day": 1 / 365}
 
@@ -104,9 +103,7 @@ def _told(primary: str, symptoms: Sequence[str], actor: Mapping[str, Any]) -> di
         facts.setdefault(_key(name), Fact(_key(name), name, (name,)))
     rest = [name for name in symptoms if name not in plainly]
     said = [one for part in (rest, actor.get("History"), actor.get("Review_of_Systems")) for one in statements(part)]
-    # What may say both, as a denial with commas that is told as it stands, counts as there.
-    maybe = [one.text for one in said if one.present or (not one.named and _COMMA.search(one.text))]
-    there = [content(text) for text in (primary, *plainly, *maybe)]
+    there = [content(text) for text in (primary, *plainly, *(one.text for one in said if may_affirm(one)))]
     for one in sorted(said, key=lambda one: not one.present):
         # "No pain" beside "pain in the knee" is a no to something that nobody can tell from the name
         if one.named and not any(content(one.text) <= other for other in there):

@@ -225,7 +225,9 @@ def test_a_list_that_is_closed_is_denied_name_by_name(script: str, names: list[s
         "No pain but on walking", "No pain in the arm, leg, or back", "No more than two drinks a day", "No fever and chills",
         "His mother has asthma, no fever", "The wife reports a cough and denies fever", "Neither fever nor chills",
         "Denies fever, smokes daily, or drinks", "No fever, cough or pain on stairs", "No one vomited", "No fever, headache",
-        "无痛性血尿", "无力、头晕", "无明显诱因出现发热", "没有食欲", "否认发热、咳嗽，抽烟十年", "他母亲有高血压，无发热",
+        "He denied pain, vomiting, or fever before today", "Denies pain, numbness, or tingling in the arms",
+        "No dysuria. Or fever", "No history of pain, fever, or falls", "No fever or, if so, mild", "无痛性血尿", "无力、头晕",
+        "无明显诱因出现发热", "没有食欲", "否认发热、咳嗽，抽烟十年", "否认头痛却头晕", "他母亲有高血压，无发热",
     ],
 )  # fmt: skip
 def test_what_is_no_plain_list_is_told_as_it_stands(script: str) -> None:
@@ -242,6 +244,8 @@ def test_whose_denial_it_is_and_what_a_heading_says_of_its_list() -> None:
     # a no to a fever is not told beside a denial that may say that there is one
     both = answered("Denies fever. No cough at rest, fever at night.", "a fever")
     assert both == "Denies fever."
+    listed = answered("Denies fever. No history of fever, falls, or rash.", "a fever")
+    assert polarities(listed) == {False}
 
 
 def test_a_symptom_that_denies_is_told_as_it_stands() -> None:
