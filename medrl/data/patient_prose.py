@@ -50,7 +50,7 @@ _LED = re.compile(rf"(?:(?:{_SUBJECT} )?{_LIGHTLY}(?:{_SAYS}|{_DENIAL})\b|{_DENI
 _RELATIVES = re.compile(
     r"\b(?:(?:grand|step)?(?:mother|father|parent|son|daughter)s?|mom|dad|brothers?|sisters?|siblings?|wife|husband|spouse|"
     r"partner|twin|uncle|aunt|cousins?|friends?|roommates?|neighbou?rs?|co-?workers?|colleagues?|relatives?|caregivers?|"
-    r"family(?! history)|families)\b|[父母爸妈妻夫兄弟姐妹]|儿子|女儿|家人|家属|家族|同事|朋友",
+    r"family|families)\b|[父母爸妈妻夫兄弟姐妹]|儿子|女儿|家人|家属|家族|同事|朋友",
     re.IGNORECASE,
 )
 _PRONOUN = re.compile(r"(?:he|she|they|his|her|their)\b|[他她]", re.IGNORECASE)
@@ -87,7 +87,7 @@ _OPEN = re.compile(
     r"\b(?:in|of|on|to|at|for|from|by|during|after|when|while|difficulty|trouble|problems?)\b", re.IGNORECASE
 )
 # Said once for all of a list: "no history of pain, cough, or fever", "no pain, cough, or fever at rest".
-_BEFORE = re.compile(r"^(?:(?:family )?history of|previous|prior|past)\b", re.IGNORECASE)
+_BEFORE = re.compile(r"^(?:history of|previous|prior|past)\b", re.IGNORECASE)
 _WHEN = re.compile(
     r"^(?!(?:changes?|difficulty|trouble|problems?) ).*\b(?:at|on|in|to|during|after|before|since|while|when|for|from|by|"
     r"over|around|within|between)\b",
@@ -109,9 +109,12 @@ _HEALTHY = re.compile(
 )
 _NEGATIVE = re.compile(
     rf"\b(?:{_DENIAL}|without|not|never|none|nil|neither|nor|lack(?:s|ed|ing)?|unaware|unable|inability|absent|asymptomatic|"
-    r"negatives?|unremarkable|within normal)\b|n't\b|[无没未不否非阴]",
+    r"negatives?|unremarkable|within normal)\b|n't\b|[无没未不否非]|阴性",
     re.IGNORECASE,
 )
+# A key without which its text cannot be read ("Denies", "Mother"), and an item that speaks of those after it ("Denies:").
+_OF_ITS_OWN = re.compile(f"{_NEGATIVE.pattern}|{_RELATIVES.pattern}", re.IGNORECASE)
+_HEADING = re.compile(f"[:：]$|{_UNFINISHED.pattern}", re.IGNORECASE)
 _CHINESE = re.compile(r"[\u3400-\u9fff]")
 _DENIES_ZH = re.compile(
     rf"^(?:患者|病人|患儿|孩子|我|他|她)?(?:自诉)?(?:目前|近期|平时)?({_DENIAL_ZH})(?:明显|任何|出现|伴有|伴|有|过)?"
@@ -149,9 +152,9 @@ def prose(section: Any) -> list[str]:
     """The sentences of a section, whether it is a text, a list, or an object of either; see `statements`."""
     if isinstance(section, Mapping):
         found = [(str(key).replace("_", " "), one) for key, value in section.items() for one in prose(value)]
-        return [f"{key}: {one}" if len(one.split()) < 3 or _NEGATIVE.search(key) else one for key, one in found]
+        return [f"{key}: {one}" if len(one.split()) < 3 or _OF_ITS_OWN.search(key) else one for key, one in found]
     if isinstance(section, list | tuple):
-        if any(str(value).rstrip().endswith((":", "：")) for value in section):  # a heading among its items
+        if any(_HEADING.search(str(value).rstrip()) for value in section):
             return prose("\n".join(map(str, section)))
         return [one for value in section for one in prose(value)]
     text = "" if section is None else str(section)

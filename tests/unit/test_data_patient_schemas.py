@@ -226,8 +226,9 @@ def test_a_list_that_is_closed_is_denied_name_by_name(script: str, names: list[s
         "His mother has asthma, no fever", "The wife reports a cough and denies fever", "Neither fever nor chills",
         "Denies fever, smokes daily, or drinks", "No fever, cough or pain on stairs", "No one vomited", "No fever, headache",
         "He denied pain, vomiting, or fever before today", "Denies pain, numbness, or tingling in the arms",
-        "No dysuria. Or fever", "No history of pain, fever, or falls", "No fever or, if so, mild", "无痛性血尿", "无力、头晕",
-        "无明显诱因出现发热", "没有食欲", "否认发热、咳嗽，抽烟十年", "否认头痛却头晕", "他母亲有高血压，无发热",
+        "No dysuria. Or fever", "Family history of gout, no fever", "No history of pain, fever, or falls",
+        "No fever or, if so, mild", "无痛性血尿", "无力、头晕", "无明显诱因出现发热", "没有食欲", "否认发热、咳嗽，抽烟十年",
+        "否认头痛却头晕", "他母亲有高血压，无发热",
     ],
 )  # fmt: skip
 def test_what_is_no_plain_list_is_told_as_it_stands(script: str) -> None:
@@ -238,9 +239,12 @@ def test_whose_denial_it_is_and_what_a_heading_says_of_its_list() -> None:
     told, she, own = statements("His wife has a cough. She has no fever. Denies chills.")
     assert not told.named and not she.named and she.text == "She has no fever" and own.named and own.text == "chills"
     for section in ({"Denies": "fever at night, chills"}, {"Pertinent_Negatives": ["fever at night", "chills"]},
-                    ["Denies:", "fever at night", "chills"], "Denies:\n- fever at night\n- chills"):  # fmt: skip
+                    ["Denies:", "fever at night", "chills"], ["Denies", "fever at night", "chills"],
+                    "Denies:\n- fever at night\n- chills"):  # fmt: skip
         assert not any(one.named or one.present for one in statements(section))
         assert "Denies" in answered(section, "chills") or "Negatives" in answered(section, "chills")
+    for section in ({"Mother": "Denies fever, falls, or chills"}, {"Family_History": "No stroke, gout, or chills"}):
+        assert not any(one.named for one in statements(section))
     # a no to a fever is not told beside a denial that may say that there is one
     both = answered("Denies fever. No cough at rest, fever at night.", "a fever")
     assert both == "Denies fever."
