@@ -13,7 +13,7 @@ from typing import Any
 
 from medrl.data.clinic.mentions import plain
 from medrl.data.patient_cases import Fact, PatientCase, case_of, consultation
-from medrl.data.patient_prose import content, finding_of, is_plain, may_affirm, prose, statements
+from medrl.data.patient_prose import denied, finding_of, is_plain, prose, speaks_of, tells
 from medrl.data.rows import Row, RowFault, language_of, required
 from medrl.types import Problem
 
@@ -101,17 +101,18 @@ def _told(primary: str, symptoms: Sequence[str], actor: Mapping[str, Any]) -> di
     plainly = [name for name in symptoms if is_plain(name)]
     for name in plainly:
         facts.setdefault(_key(name), Fact(_key(name), name, (name,)))
-    rest = [name for name in symptoms if name not in plainly]
-    said = [one for part in (rest, actor.get("History"), actor.get("Review_of_Systems")) for one in statements(part)]
-    there = [content(text) for text in (primary, *plainly, *(one.text for one in said if may_affirm(one)))]
-    for one in sorted(said, key=lambda one: not one.present):
-        # "No pain" beside "pain in the knee" is a no to something that nobody can tell from the name
-        if one.named and not any(content(one.text) <= other for other in there):
-            names = [part for part in one.names if len(content(part)) > 1 or _key(part).startswith("finding:")]
-            facts.setdefault(_key(one.text), Fact(_key(one.text), one.text, (one.text, *names), False))
+    script = [one for part in (actor.get("History"), actor.get("Review_of_Systems")) for one in prose(part)]
+    said = dict.fromkeys([*(name for name in symptoms if name not in plainly), *script])
+    names = {one: denied(one) for one in script}
+    whole = [primary, *plainly, *(one for one in said if not names.get(one))]
+    for one in said:
+        # "No headache" beside "a headache at night" is a no to something that nobody can tell from the name
+        if names.get(one) and not any(speaks_of(text, name) for name in names[one] for text in whole):
+            for name in names[one]:
+                facts.setdefault(_key(name), Fact(_key(name), name, (name,), False))
         else:
-            key = f"told:{plain(one.clause)}"
-            facts.setdefault(key, Fact(key, one.clause, present=one.present, prose=True))
+            key = f"told:{plain(one)}"
+            facts.setdefault(key, Fact(key, one, present=tells(one), prose=True))
     return facts
 
 
@@ -152,12 +153,14 @@ def _topics(actor: Mapping[str, Any], history: Sequence[str]) -> dict[str, str]:
     """What the script says on the topics of a history."""
     past, social = _text(actor.get("Past_Medical_History")), _text(actor.get("Social_History"))
     drugs = actor.get("Current_Medications") or actor.get("Medications")
+    said = [*history, *prose(actor.get("Review_of_Systems"))]
+    taken = next((one for one in said if "medication" in one.casefold()), "")
     onset = next((one for one in history if _TIME.search(one)), "")
     allergy = next((one for one in prose(past) if "allerg" in one.casefold()), "")
     who = str(actor.get("Demographics") or "")
     topics = {
         "past": past, "habits": social, "life": social, "family": _text(actor.get("Family_History")), "onset": onset,
-        "allergy": allergy, "drugs": _line(drugs) if drugs else "", "age": who, "sex": who,
+        "allergy": allergy, "drugs": _line(drugs) if drugs else taken, "age": who, "sex": who,
     }  # fmt: skip
     return {topic: told for topic, told in topics.items() if told}
 
