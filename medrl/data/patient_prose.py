@@ -1,137 +1,102 @@
-"""What the prose of a patient's script says is so and is not so, for AgentClinic's cases.
+"""What the prose of a patient's script denies, for AgentClinic's cases, in English and Chinese.
 
-Only a plain list of names behind one denial ("Denies fever, chills, or a sore throat.") is taken apart, into things that
-are not there. Whatever else a script says is kept in its own words, for the patient to tell as it stands: what is told
-may then be less than what is known, and is never the contrary of it.
+A sentence is taken apart only where it is, from its first character to its last, one denial and what it denies: a finding of
+the clinic's tables ("Denies chest pain on exertion."), or a closed list of such findings of one word each ("No fever,
+nausea, or vomiting."). A name of several words may share some with its neighbours ("no leg swelling or pain", "no vomiting
+or coughing blood"), so no list that holds one is taken apart; nor is "she has no fever", for she may be the wife.
+Every other sentence is kept whole, for the patient to tell as it stands, and whatever governs several sentences (a key,
+a heading) stays with each of them. What is told may then be less than what is known, and is never the contrary of it.
 """
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
-_SENTENCES = re.compile(r"(?<=[.;!?])\s+|;|\n+")
-_SUBJECT = (
-    r"(?:(?:the|his|her|their) )?(?:patient|child|baby|boy|girl|infant|newborn|mother|father|parents?|family|caregiver|"
-    r"wife|husband|daughter|son|he|she|they|there)(?:'s (?:mother|father|parents?|family|wife|husband|daughter|son))?"
-)
-_LIGHTLY = r"(?:(?:also|otherwise|currently|specifically|further) )?"
-_REPORTS = (
-    r"(?:reports?|reported|complains? of|complained of|endorses?|admits?|notes?|mentions?|describes?|states?|experiences?|"
-    r"positive for|presents? with|says?)"
-)
-_SAYS = rf"(?:{_REPORTS}|has|have|had|is|are|was|were)"
-_DENIAL = (
-    r"(?:denies|denied|deny|denying|no|without|negative for|free of|absence of|"
-    r"(?:does|do|did) not (?:report|have|describe|note|notice|mention|experience|endorse)|"
-    r"(?:has|have|had) not (?:had|noticed|experienced|reported|noted))"
-)
-# A new clause with a polarity of its own: what stands before it is not what it says.
-_CLAUSES = re.compile(
-    r",?\s+(?:but|however|although|though|whereas|yet)\s+|"
-    rf",\s+(?=(?:also )?(?:{_REPORTS}|{_DENIAL})\b)|"
-    rf",?\s+and\s+(?=(?:{_SUBJECT} )?{_LIGHTLY}(?:has no\b|(?:{_REPORTS}|{_DENIAL})\b))",
+from medrl.data.clinic.mentions import mentions, plain
+from medrl.data.clinic.world import load_world
+
+# A stop that ends a sentence, and not an abbreviation: "e.g. HIV", "Dr. Lee"; "... Or fever" goes on.
+_SENTENCES = re.compile(r"(?<=[^\s.]{3}[.!])\s+(?=[A-Z])(?!N?[Oo]r\b)|(?<=[。！])")
+_HEADING = re.compile(r"[:：](?!\d)")
+_WORD = r"(?:(?:any|an?) )?[\w-]+"
+_DENIAL = re.compile(
+    r"(?:(?:the )?patient )?(?:denie[sd]|(?:(?:has|reports|there is) )?no|does not (?:have|report)) "
+    rf"(?P<list>(?:{_WORD}, )*{_WORD},? n?or )?(?P<last>{_WORD}(?(list)|(?: [\w-]+)*))",
     re.IGNORECASE,
 )
-_DENIES = re.compile(
-    rf"^(?:{_SUBJECT} )?{_LIGHTLY}(?:{_SAYS} )?{_DENIAL}\b"
-    r"(?: (?:any|having|had|experiencing|taking|a|an|history of|known))*\s+",
-    re.IGNORECASE,
+_DENIAL_ZH = re.compile(
+    "(?:患者)?(?:否认|没有|未诉|无)(?P<list>(?:[\u3400-\u9fff]{2}[、或及])+)?(?P<last>(?(list)[\u3400-\u9fff]{2}|[\u3400-\u9fff]+))"
 )
-_LATER = re.compile(
-    r"\s+(?:(?:is|are|was|were|has been|have been) )?(?:reported|noted|mentioned|observed|described|provided)"
-    r"(?: by (?:the |his |her )?\w+)?$",
-    re.IGNORECASE,
-)
-_ITEMS = re.compile(r",\s*(?:or|and|nor)\s+|,\s*")
-_PARTS = re.compile(r"\s+(?:or|and|nor)\s+")
-_ARTICLE = re.compile(r"^(?:any|a|an|the)\s+", re.IGNORECASE)
-# In a list of things that are denied these say that it is no mere list.
-_NO_NAME = re.compile(
-    rf"\b(?:{_DENIAL}|{_SAYS}|not|never|none|nor|longer|only|except|apart|other than|aside|besides|unless|until|that|which|"
-    r"who|ago|yesterday|started|began|for (?:the )?(?:past|last)|since (?:yesterday|last|this)|be|been|does|do|did|can|could|"
-    r"will|would|may|might|he|she|they|it|despite|because|then|now|developed|gained|lost|feels?|felt|complaining|present|"
-    r"appears?|seems?|remains?|remained|becomes?|became|begins|began|continues?|continued|persists?|persisted|persisting|"
-    r"improve[sd]?|worsens?|worsened|resolved|normal|unremarkable|negative|positive)\b|n't\b|[()\[\]:\"“”—–]",
-    re.IGNORECASE,
-)
-# To have none of these is itself a complaint.
-_HEALTHY = re.compile(
-    r"^(?:(?:real|much|significant) )?(?:appetite|energy|sensation|feeling|strength|relief|improvement|interest|recollection|"
-    r"memory|response|vision|hearing|movement|motivation|urine output|bowel movements?|sleep|pulse)\b"
-    r"(?! (?:loss|change|problem|difficult|disturbance|disorder|impairment))",
-    re.IGNORECASE,
-)
+_BETWEEN = re.compile(r",? n?or |, |[、或及]", re.IGNORECASE)
+_ARTICLE = re.compile(r"^(?:any|an?) ", re.IGNORECASE)
 _NEGATIVE = re.compile(
-    rf"\b(?:{_DENIAL}|not|never|none|unaware|unable|inability|absent|asymptomatic|negative|unremarkable|within normal)\b|"
-    r"n't\b",
+    r"\b(?:den(?:y|ie[sd]|ying)|no|not|never|none|nil|neither|nor|without|free of|absence|absent|lack(?:s|ed|ing)?|unaware|"
+    r"unable|inability|asymptomatic|negatives?|unremarkable|within normal)\b|n['’]t\b|[无没未不否非]|阴性",
     re.IGNORECASE,
 )
 _WORDS = re.compile(r"\w+")
 _SMALL = frozenset("a an and any at by for from her his in is it my of on or other the their to with".split())
-LONGEST = 200  # characters of a name
-
-
-@dataclass(frozen=True)
-class Statement:
-    """One thing that a script says.
-
-    Attributes:
-        text: The name of what is denied, or the script's own words.
-        present: False where it is denied.
-        named: Whether `text` is a name, to which yes or no can be said; else it is told as it stands.
-        names: Parts of a name of several ("bowel or bladder trouble") by which it may be asked for.
-        clause: The script's words that it was read from.
-    """
-
-    text: str
-    present: bool
-    named: bool
-    names: tuple[str, ...] = ()
-    clause: str = ""
 
 
 def prose(section: Any) -> list[str]:
-    """The sentences of a section, whether it is a text, a list, or an object of either; see `statements`."""
+    """The sentences of a section, whether it is a text, a list, or an object of either, each with the keys above it.
+
+    Lines and items are read as a text where each but the last ends as a sentence does. Else, or where a colon announces
+    something, nobody can tell how far a line reaches ("Denies:", "Mother"), and all of them are one sentence.
+    """
     if isinstance(section, Mapping):
-        found = [(str(key).replace("_", " "), one) for key, value in section.items() for one in prose(value)]
-        return [f"{key}: {one}" if len(one.split()) < 3 else one for key, one in found]
-    if isinstance(section, list | tuple):
-        return [one for value in section for one in prose(value)]
-    text = "" if section is None else str(section)
-    return [one for part in _SENTENCES.split(text) if (one := part.strip().rstrip(".;").strip())]
+        return [f"{str(key).replace('_', ' ')}: {one}" for key, value in section.items() for one in prose(value)]
+    parts = section if isinstance(section, list | tuple) else str(section or "").splitlines()
+    found = ("; ".join(prose(one)) if isinstance(one, Mapping | list | tuple) else str(one) for one in parts)
+    lines = [line for one in found if (line := " ".join(one.split()))]
+    sentences = ["; ".join(lines).replace(":; ", ": ")]
+    if all(one[-1] in ".!。！" for one in lines[:-1]) and not _HEADING.search(sentences[0]):
+        sentences = _SENTENCES.split(" ".join(lines))
+    return [text for one in sentences if (text := one.rstrip(" .。"))]
 
 
-def statements(section: Any) -> list[Statement]:
-    """What a section of a script says, clause by clause."""
-    return [
-        one
-        for sentence in prose(section)
-        for clause in _CLAUSES.split(sentence)
-        if (text := clause.strip(" ,.—–"))
-        for one in _read(text)
-    ]
-
-
-def _read(clause: str) -> list[Statement]:
-    denial = _DENIES.match(clause)
+def denied(sentence: str) -> list[str]:
+    """The findings that a sentence denies, each by its name; none where it may say anything else."""
+    denial = _DENIAL.fullmatch(sentence) or _DENIAL_ZH.fullmatch(sentence)
     if not denial:
-        return [Statement(clause, not _NEGATIVE.search(clause), False, clause=clause)]
-    items = [_ARTICLE.sub("", one.strip(" .")) for one in _ITEMS.split(_LATER.sub("", clause[denial.end() :]))]
-    if any(_NO_NAME.search(one) or _HEALTHY.match(one) or not 2 < len(one) < LONGEST for one in items):
-        return [Statement(clause, False, False, clause=clause)]
-    return [
-        Statement(one, False, True, tuple(parts) if len(parts) > 1 else (), clause)
-        for one in items
-        for parts in [[part for part in _PARTS.split(one) if len(part) > 2]]
-    ]
+        return []
+    names = [_ARTICLE.sub("", one) for one in [*_BETWEEN.split(denial["list"] or "")[:-1], denial["last"]]]
+    return names if all(map(finding_of, names)) else []
 
 
-def is_plain(name: str) -> bool:
-    """Whether yes or no can be said to a symptom by its name: it denies nothing itself."""
-    return not _NEGATIVE.search(name)
+def is_plain(text: str) -> bool:
+    """Whether a text denies nothing, so that yes or no can be said to it."""
+    return not _NEGATIVE.search(text)
 
 
+def tells(sentence: str) -> bool:
+    """Whether a sentence says, up to its first comma, that something is there."""
+    return is_plain(re.split("[,，]", sentence, maxsplit=1)[0])
+
+
+def speaks_of(text: str, name: str) -> bool:
+    """Whether a text has all words of a name, or names the same finding."""
+    return content(name) <= content(text) or finding_of(name) in findings_in(text)
+
+
+@lru_cache(maxsize=1 << 14)
+def findings_in(text: str) -> frozenset[str]:
+    """The findings of the clinic's tables that a text names, in every meaning."""
+    return frozenset(key for one in mentions(load_world(), plain(text)) for key in one.of("finding"))
+
+
+@lru_cache(maxsize=1 << 14)
+def finding_of(name: str) -> str:
+    """The finding of the clinic's tables of which `name` is the whole name; "" where there is none, or several."""
+    text = plain(name).strip()
+    named = mentions(load_world(), text)
+    if len(named) == 1 and named[0].start == 0 and named[0].end == len(text) and (found := named[0].of("finding")):
+        return found[0]
+    return ""
+
+
+@lru_cache(maxsize=1 << 14)
 def content(text: str) -> frozenset[str]:
     """The words of a text that mean something, as stems."""
     return frozenset(word.rstrip("s")[:7] for word in _WORDS.findall(text.casefold()) if word not in _SMALL)

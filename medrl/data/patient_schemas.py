@@ -9,13 +9,11 @@ has) that lack it.
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import lru_cache
 from typing import Any
 
-from medrl.data.clinic.mentions import mentions, plain
-from medrl.data.clinic.world import load_world
+from medrl.data.clinic.mentions import plain
 from medrl.data.patient_cases import Fact, PatientCase, case_of, consultation
-from medrl.data.patient_prose import content, is_plain, prose, statements
+from medrl.data.patient_prose import denied, finding_of, is_plain, prose, speaks_of, tells
 from medrl.data.rows import Row, RowFault, language_of, required
 from medrl.types import Problem
 
@@ -99,21 +97,22 @@ def _section(row: Mapping[str, Any], name: str) -> Mapping[str, Any]:
 
 def _told(primary: str, symptoms: Sequence[str], actor: Mapping[str, Any]) -> dict[str, Fact]:
     """What the patient can tell, by key: what is there goes before what is denied, should a script say both."""
-    facts = {"complaint": Fact("complaint", primary, (primary,))}
+    facts = {"complaint": Fact("complaint", primary, (primary,), prose=not is_plain(primary))}
     plainly = [name for name in symptoms if is_plain(name)]
     for name in plainly:
         facts.setdefault(_key(name), Fact(_key(name), name, (name,)))
-    rest = [name for name in symptoms if name not in plainly]
-    said = [one for part in (rest, actor.get("History"), actor.get("Review_of_Systems")) for one in statements(part)]
-    there = [content(text) for text in (primary, *plainly, *(one.text for one in said if one.present))]
-    for one in sorted(said, key=lambda one: not one.present):
-        # "No pain" beside "pain in the knee" is a no to something that nobody can tell from the name
-        if one.named and not any(content(one.text) <= other for other in there):
-            names = [part for part in one.names if len(content(part)) > 1 or _key(part).startswith("finding:")]
-            facts.setdefault(_key(one.text), Fact(_key(one.text), one.text, (one.text, *names), False))
+    script = [one for part in (actor.get("History"), actor.get("Review_of_Systems")) for one in prose(part)]
+    said = dict.fromkeys([*(name for name in symptoms if name not in plainly), *script])
+    names = {one: denied(one) for one in script}
+    whole = [primary, *plainly, *(one for one in said if not names.get(one))]
+    for one in said:
+        # "No headache" beside "a headache at night" is a no to something that nobody can tell from the name
+        if names.get(one) and not any(speaks_of(text, name) for name in names[one] for text in whole):
+            for name in names[one]:
+                facts.setdefault(_key(name), Fact(_key(name), name, (name,), False))
         else:
-            key = f"told:{plain(one.clause)}"
-            facts.setdefault(key, Fact(key, one.clause, present=one.present, prose=True))
+            key = f"told:{plain(one)}"
+            facts.setdefault(key, Fact(key, one, present=tells(one), prose=True))
     return facts
 
 
@@ -154,24 +153,22 @@ def _topics(actor: Mapping[str, Any], history: Sequence[str]) -> dict[str, str]:
     """What the script says on the topics of a history."""
     past, social = _text(actor.get("Past_Medical_History")), _text(actor.get("Social_History"))
     drugs = actor.get("Current_Medications") or actor.get("Medications")
+    said = [*history, *prose(actor.get("Review_of_Systems"))]
+    taken = next((one for one in said if "medication" in one.casefold()), "")
     onset = next((one for one in history if _TIME.search(one)), "")
     allergy = next((one for one in prose(past) if "allerg" in one.casefold()), "")
     who = str(actor.get("Demographics") or "")
     topics = {
         "past": past, "habits": social, "life": social, "family": _text(actor.get("Family_History")), "onset": onset,
-        "allergy": allergy, "drugs": _line(drugs) if drugs else "", "age": who, "sex": who,
+        "allergy": allergy, "drugs": _line(drugs) if drugs else taken, "age": who, "sex": who,
     }  # fmt: skip
     return {topic: told for topic, told in topics.items() if told}
 
 
-@lru_cache(maxsize=1 << 14)
 def _key(name: str) -> str:
     """`finding:ID` where the clinic's tables know the whole name, else the name itself."""
-    text = plain(name).strip()
-    named = mentions(load_world(), text)
-    if len(named) == 1 and named[0].start == 0 and named[0].end == len(text) and (found := named[0].of("finding")):
-        return f"finding:{found[0]}"
-    return f"said:{text}"
+    found = finding_of(name)
+    return f"finding:{found}" if found else f"said:{plain(name).strip()}"
 
 
 def weighed(problems: Sequence[Problem]) -> list[Problem]:

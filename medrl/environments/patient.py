@@ -7,6 +7,7 @@ is ordered. The consultation ends with the doctor's diagnosis. All that is measu
 """
 
 import random
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -14,16 +15,18 @@ from typing import Any, ClassVar
 
 from medrl.data.clinic.concepts import Finding
 from medrl.data.clinic.consulting import source_of
-from medrl.data.clinic.mentions import mentions, plain
+from medrl.data.clinic.mentions import plain
 from medrl.data.clinic.templates import capital
 from medrl.data.clinic.world import load_world
 from medrl.data.patient_cases import Fact, PatientCase, case_of
+from medrl.data.patient_prose import findings_in
 from medrl.environments.base import Environment, Episode
 from medrl.environments.patient_words import WORDS
 from medrl.environments.questions import READ, Sentence, names_fact, pieces_of, read_turn
 from medrl.types import Problem
 
 FLAT = ("else", "complaint")  # questions that ask for everything, and so for nothing
+_VERB = re.compile(r"(?<=[a-z]{3})(?:ing?|ed)$")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -174,16 +177,18 @@ class PatientEpisode(Episode):
 
     def _in_other_words(self, sentence: Sentence) -> list[str]:
         """For each finding that the sentence names and the case has in other words ("recent cough"), the shortest fact that
-        tells of it, one that is there before one that is denied; the same for the only word of a question.
+        tells of it, one that is there before one that is denied; the same for the only word of a question ("Did you vomit?"
+        finds "vomited twice").
         """
         own = [fact for fact in self.case.facts if fact.source == "patient"]
         own.sort(key=lambda fact: (not fact.present, len(fact.said)))
         found = []
         for finding in sentence.findings:
-            told = (fact.key for fact in own if finding in _findings_in(fact.said))
+            told = (fact.key for fact in own if finding.removeprefix("finding:") in findings_in(fact.said))
             found.append(finding if finding in self.facts else next(told, ""))
-        if not found and len(sentence.pieces) == 1 and not set(sentence.topics) - set(FLAT):
-            found.append(next((fact.key for fact in own if sentence.pieces <= _pieces(fact.said)), ""))
+        if not any(found) and len(sentence.pieces) == 1 and not set(sentence.topics) - set(FLAT):
+            word = _stems(sentence.pieces)
+            found.append(next((fact.key for fact in own if word <= _stems(_pieces(fact.said))), ""))
         return [key for key in dict.fromkeys(found) if key]
 
     def _tests_in_words(self, sentence: Sentence) -> list[str]:
@@ -291,9 +296,9 @@ def _pieces(name: str) -> frozenset[str]:
     return pieces_of(plain(name))
 
 
-@lru_cache(maxsize=1 << 14)
-def _findings_in(said: str) -> frozenset[str]:
-    return frozenset(f"finding:{key}" for one in mentions(load_world(), plain(said)) for key in one.of("finding")[:1])
+def _stems(pieces: frozenset[str]) -> frozenset[str]:
+    """Pieces without what a verb ends on; they are cut off at seven letters."""
+    return frozenset(_VERB.sub("", piece) for piece in pieces)
 
 
 @lru_cache(maxsize=1 << 12)

@@ -1,13 +1,16 @@
 """AgentClinic's and DxBench's patients as cases: what is told, what is asked for, what only a test shows; broken rows."""
 
+import itertools
 import json
 import re
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from medrl.data.patient_cases import case_of
+from medrl.data.patient_prose import denied, prose, tells
 from medrl.data.patient_schemas import agentclinic, dxbench
 from medrl.data.problems import load_problems
 from medrl.environments import PatientSimulator
@@ -78,9 +81,8 @@ def test_an_osce_case_is_played(tmp_path: Path) -> None:
     assert "three days ago" in answer("How long has it been?")
     assert "day care" in answer("Any contact with sick people, does anyone smoke?")
     assert "allergies" in answer("Any allergies?")
-    assert "o rash" in answer("Is there a rash?") and "Yes, hoarse voice" in answer("Is the voice hoarse?").replace(
-        "I have that: ", ""
-    )
+    assert answer("Is there a rash?") == "Denies rash, vomiting, or diarrhea."
+    assert "Yes, hoarse voice" in answer("Is the voice hoarse?").replace("I have that: ", "")
     assert "night" in answer("Is it worst at night?")
     assert "vocal cords" not in answer("What did the neck x-ray show?")
     assert "Stridor" in answer("I want to do a chest examination.") and "vocal cords" in answer(
@@ -97,7 +99,7 @@ SCRIPTS: list[tuple[Any, dict[str, bool | None]]] = [
     ("Complains of mild difficulty in swallowing but denies heartburn, hiccups, or bloating.",
      {"difficulty in swallowing": True, "heartburn": False, "hiccups": False, "bloating": False}),
     ("She denies any leaking of stool.", {"leaking of stool": False}),
-    ("Sleeps badly; denies snoring.", {"snoring": False, "trouble when she sleeps badly": True}),
+    ("Sleeps badly; denies snoring.", {"snoring": False, "badly": True}),
     ("Denies pain in the left elbow. Reports pain in the right elbow.",
      {"pain in the right elbow": True, "pain in the left elbow": False}),
     ("Denies itching, bruising other than on the shins, and swelling.", {"bruising on the shins": None}),
@@ -132,6 +134,175 @@ def test_a_script_is_never_contradicted(section: str, script: Any, truth: dict[s
         assert polarities(answer) <= {so}, (name, answer)
         if so is not None:
             assert "couldn't say" not in answer and "don't know" not in answer, (name, answer)
+
+
+# Denials of a fever, what may come between, and what is so or may be so and must not be denied.
+DENIALS = ("No fever", "Denies fever", "Denies any fever or chills", "He has no fever", "Reports no fever", "Without fever",
+           "Does not report fever", "Has not had a fever", "Negative for fever", "There is no fever")  # fmt: skip
+JOINTS = (", ", "; ", ";", " - ", "... ", "\n", " (", " and ", " with ", ": ", ", now ", ", but ", " though ", ". ")
+TAILS = (
+    "vomited twice", "smokes one pack a day", "dyspnea on exertion", "hit the head on the wheel", "poor appetite",
+    "pain worse at night", "takes ibuprofen daily", "worse at night", "a cough for three days", "limps on the left",
+    "dyspnea on hills or stairs", "knee pain on walking, climbing, or running", "trouble swallowing, speaking, or chewing",
+)  # fmt: skip
+DENIALS_ZH = ("无发热", "否认发热", "没有发热", "患者否认发热、寒战", "未诉发热", "目前无明显发热")
+JOINTS_ZH = ("，", "；", "\n", "：", "、", "及", "，但", "。", "，有")
+TAILS_ZH = (
+    "咳嗽三天",
+    "每天抽烟一包",
+    "近来活动后气促",
+    "食欲差",
+    "夜间加重",
+    "呕吐两次",
+    "头痛明显",
+    "常腹痛",
+    "诉腹泻",
+    "伴心悸",
+)
+
+
+def contrary(script: str, answer: str) -> bool:
+    """Whether an answer is neither the script's own words, nor a no to the fever alone, nor that nobody knows."""
+    own = " ".join(answer.casefold().strip(" .。").split())
+    denied = re.fullmatch(
+        r"(?:no, )?no (?:fever or chills|fever|chills)(?: that i've noticed)?|没(?:有|注意到有)(?:发热|寒战)", own
+    )
+    unknown = own in ("i couldn't say", "i don't know about that", "这个我不清楚", "说不好")
+    own, whole = (re.sub(r"[\s;；.]", "", text.casefold()) for text in (own, script))
+    return not (denied or unknown or own in whole)
+
+
+@pytest.mark.parametrize("denial", DENIALS)
+def test_what_comes_after_a_denial_is_never_denied(denial: str) -> None:
+    for joint, tail in itertools.product(JOINTS, TAILS):
+        script = f"{denial}{joint}{tail}{')' * joint.count('(')}."
+        for name in (tail, tail.rpartition(" on ")[0] or tail.split()[0], "a fever"):
+            answer = answered("", name, History=script)
+            assert not contrary(script, answer), (script, name, answer)
+        assert set(itertools.chain.from_iterable(map(denied, prose(script)))) <= {"fever"}, script
+
+
+@pytest.mark.parametrize("cue", ["Denies", "Denies:", "Negative for", "No", "Does not have", "Never had", "Without"])
+def test_what_a_denial_reaches_is_never_told_as_if_it_were_so(cue: str) -> None:
+    for joint, end in itertools.product(
+        (", ", "; ", ",\n", ";\n", "\n- ", "\n"), (", or ", " or ", ", and ", ", ", ",\nor ")
+    ):
+        script = f"{cue} fever{joint}hiccups{end}chills."
+        for name in ("a fever", "hiccups", "chills"):
+            answer = answered("", name, History=script)
+            assert re.search(r"\b(?:no|denies|negative|not|never|without)\b", answer, re.IGNORECASE), (
+                script,
+                name,
+                answer,
+            )
+
+
+@pytest.mark.parametrize("denial", DENIALS_ZH)
+def test_what_comes_after_a_denial_in_chinese_is_never_denied(denial: str) -> None:
+    osce = OSCE["OSCE_Examination"]
+    for joint, tail in itertools.product(JOINTS_ZH, TAILS_ZH):
+        script = f"{denial}{joint}{tail}。"
+        actor = {**osce["Patient_Actor"], "History": script, "Review_of_Systems": ""}
+        row = {"OSCE_Examination": {**osce, "Patient_Actor": actor}}
+        for name in (tail, tail[:2], "发热"):
+            answer = str(PatientSimulator().reset(agentclinic(row, 1, "zh"), 0).respond(f"有没有{name}？"))
+            assert not contrary(script, answer), (script, name, answer)
+
+
+@pytest.mark.parametrize(
+    ("sentence", "names"),
+    [
+        ("Denies fever, vomiting, or a headache", ["fever", "vomiting", "headache"]),
+        ("The patient has no fever, vomiting or headache", ["fever", "vomiting", "headache"]),
+        ("No fever, nor headache", ["fever", "headache"]),
+        ("There is no chest pain on exertion", ["chest pain on exertion"]),
+        ("否认发热、呕吐及头痛", ["发热", "呕吐", "头痛"]),
+        ("无活动后胸痛", ["活动后胸痛"]),
+    ],
+)
+def test_one_denial_of_findings_is_taken_apart(sentence: str, names: list[str]) -> None:
+    assert denied(sentence) == names and not tells(sentence)
+    for name in names:
+        assert answered("", name, History=f"{sentence}.") in (f"No, no {name}.", f"No {name} that I've noticed.")
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        "Headache with and without aura", "She has not yet had fever", "She has not, although in pain, vomited",
+        "Denies, but has had in the past, seizures", "Denies fever, cough, though wheezes, or chills",
+        "No pain but on walking", "No pain in the arm, leg, or back", "No more than two drinks a day",
+        "No fever and vomiting", "His mother has asthma, no fever", "The wife reports a cough and denies fever",
+        "Neither fever nor vomiting", "Denies fever, smokes daily, or drinks", "No fever, cough or pain on stairs",
+        "No one vomited", "No fever, headache", "He denied pain, vomiting, or fever before today",
+        "Denies pain, numbness, or tingling in the arms", "No dysuria. Or fever", "Family history of gout, no fever",
+        "No history of pain, fever, or falls", "No fever or, if so, mild", "Denies pain, limps, or falls",
+        "She has no fever", "No fever.. No vomiting", "Fever? No", "No vomiting or coughing blood",
+        "No exertional chest pain or palpitations", "No eye pain or itching",
+        "No palpitations or chest pain on exertion", "No history of smoking or fever", "No fever; vomiting",
+        "No fever: vomiting", "Denies infections, e.g. HIV, or vomiting", "Had no fever", "No appetite",
+        "Denies: fever", "No fever, no vomiting", "无痛性血尿", "无力、头晕", "无明显诱因出现发热", "没有食欲",
+        "否认发热、呕吐，抽烟十年", "否认头痛却头晕", "他母亲有高血压，无发热", "他无发热", "无活动后胸痛、头晕",
+        "无明显发热", "无发热、头痛，无恶心", "无发热，咳嗽",
+    ],
+)  # fmt: skip
+def test_any_other_sentence_is_told_as_it_stands(script: str) -> None:
+    assert prose(f"{script}.") == [script] and not denied(script)
+
+
+def test_a_sentence_that_says_both_tells_what_it_begins_with() -> None:
+    for sentence, so in (("Cough, no fever", True), ("No fever, cough", False), ("Mother: no fever", False)):
+        assert tells(sentence) is so and answered("", "fever", History=sentence) == f"{sentence}."
+    assert tells("咳嗽三天，无发热") and answered("", "发热", History="咳嗽三天，无发热") == "咳嗽三天，无发热."
+
+
+def test_what_governs_several_sentences_stays_with_them() -> None:
+    for section in ({"Denies": "Fever at night. Vomiting."}, {"Pertinent_Negatives": ["fever at night", "vomiting"]},
+                    ["Denies:", "fever at night.", "vomiting"], ["Denies", "fever at night.", "Vomiting."],
+                    "Denies:\n- Fever at night.\n- Vomiting.", "Denies: Fever at night. Vomiting."):  # fmt: skip
+        assert all(re.match("Denies|Pertinent Negatives", one) and not tells(one) for one in prose(section))
+        assert "Denies" in answered(section, "vomiting") or "Negatives" in answered(section, "vomiting")
+    for section in (
+        {"Mother": "No stroke. Denies fever."},
+        {"Family_History": ["No stroke", "No fever"]},
+        ["Mother", "No fever"],
+    ):
+        assert not any(map(denied, prose(section)))
+    assert prose({"ENT": {"Left_ear": "Aches. No fever."}}) == ["ENT: Left ear: Aches", "ENT: Left ear: No fever"]
+    assert answered("", "a fever", History="His wife has a cough. She has no fever.") == "She has no fever."
+    assert prose(["Denies cramps.", "Sweats at night"]) == ["Denies cramps", "Sweats at night"]
+    assert prose("Has a cough.\nDenies fever.") == ["Has a cough", "Denies fever"] and prose(None) == prose([]) == []
+
+
+def test_a_no_is_not_said_of_what_another_sentence_tells_of() -> None:
+    for more in ("No cough at rest, fever at night", "Hot in bed: pyrexia", "No history of fever or falls"):
+        assert answered("Denies fever.", "a fever", History=more) in ("Denies fever.", f"{more}.")
+    assert answered("Denies fever.", "a fever", History="Denies fever or vomiting.") in (
+        "No, no fever.",
+        "No fever that I've noticed.",
+    )
+
+
+def test_another_form_of_a_word_finds_its_sentence() -> None:
+    actor = {**OSCE["OSCE_Examination"]["Patient_Actor"], "History": "He vomited twice.", "Review_of_Systems": ""}
+    problem = agentclinic({"OSCE_Examination": {**OSCE["OSCE_Examination"], "Patient_Actor": actor}}, 1, None)
+    for question in ("Did you vomit?", "Any vomiting?", "Have you vomited?"):
+        assert PatientSimulator().reset(problem, 0).respond(question) == "He vomited twice."
+
+
+def test_a_symptom_that_denies_is_told_as_it_stands() -> None:
+    symptoms = {"Primary_Symptom": "No stool for 3 days", "Secondary_Symptoms": ["Neither fever nor chills", "无力"]}
+    assert answered("", "a fever", Symptoms=symptoms) == "Neither fever nor chills."
+    assert answered("", "无力", Symptoms=symptoms) == "无力."
+    assert "yes" not in answered("", "stool for 3 days", Symptoms=symptoms).casefold()
+
+
+def test_a_script_is_read_in_time_that_grows_with_its_length() -> None:
+    for unit in ("no fever, ", "denies ", " ", "or ", "; ", "and no ", "无发热、", "has not, ", "\n", "a,"):
+        began = time.process_time()
+        for one in prose("Denies " + unit * 20_000 + "x"):
+            denied(one)
+        assert time.process_time() - began < 2.0, unit
 
 
 def test_symptoms_that_deny_are_not_there_and_what_a_script_leaves_out_nobody_knows() -> None:
