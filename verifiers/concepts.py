@@ -86,13 +86,19 @@ class Vocabulary:
     concepts: tuple[Concept, ...] = field(repr=False)
     fingerprint: str
     index: Index = field(repr=False)
+    others: frozenset[str] = field(default=frozenset(), repr=False)
 
     @classmethod
-    def of(cls, concepts: Iterable[Concept]) -> "Vocabulary":
-        """Index `concepts`; those that call each other by their preferred names are one."""
+    def of(cls, concepts: Iterable[Concept], others: Iterable[str] = ()) -> "Vocabulary":
+        """Index `concepts`; those that call each other by their preferred names are one.
+
+        Args:
+            concepts: What the vocabulary knows.
+            others: Names of what it does not know, which are therefore no misspellings of what it knows.
+        """
         found = index(concepts)
         rows = [[*c.names, "|", *c.abbreviations, "|", c.kind, *c.broader, "|", *c.usual] for c in found.concepts]
-        return cls(found.concepts, digest(rows), found)
+        return cls(found.concepts, digest(rows), found, frozenset(joined(tokens(name)) for name in others))
 
     def ids(self, name: str) -> frozenset[int]:
         """Every concept that a whole text may name; none where it is unknown."""

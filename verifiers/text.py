@@ -15,7 +15,7 @@ from medrl.verifiers.concepts import Vocabulary
 from medrl.verifiers.ellipsis import in_full
 from medrl.verifiers.extract import Extracted
 from medrl.verifiers.normalise import compact, tokens
-from medrl.verifiers.operators import computes_otherwise
+from medrl.verifiers.operators import computes_otherwise, turns_round
 from medrl.verifiers.predicates import corrections, takes_back
 from medrl.verifiers.presence import found_after_all
 from medrl.verifiers.reading import VocabularyVerifier
@@ -50,7 +50,9 @@ class Text(VocabularyVerifier):
         verdict = decide_text(problem, answer.text, wanted, known)
         if verdict.score == 1.0 and known and _spelt_out_as_another(answer.text, wanted, known):
             return Verdict.abstain("the abbreviation is spelt out as something else")
-        if verdict.score == 1.0 and computes_otherwise(answer.text, wanted.terms, problem.question):
+        if verdict.score == 1.0 and (
+            computes_otherwise(answer.text, wanted.terms, problem.question) or turns_round(answer.text, wanted.terms[0])
+        ):
             return Verdict.abstain("its operators are not those of the reference")
         if verdict.score == 1.0 and _parts_prefix(answer.text, wanted):
             return Verdict.abstain('a prefix of the reference stands as a word of its own: "in direct"')

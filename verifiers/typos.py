@@ -20,6 +20,11 @@ _SHORTEST = 6  # letters of a name that may be mended
 _MARGIN = 2  # how many edits further off the next concept must be
 
 
+def may_be_mended(name: str) -> bool:
+    """Whether a text is of the kind that may be a misspelt name: Latin letters, not too few and not too many."""
+    return _SHORTEST <= len(name) <= 60 and name.isascii() and not _DIGIT.search(name)
+
+
 def repaired(text: str, known: Vocabulary) -> str | None:
     """The name that a whole text misspells, or None where it is known, short, or could be two concepts' name.
 
@@ -28,9 +33,9 @@ def repaired(text: str, known: Vocabulary) -> str | None:
     """
     words = tokens(text)
     name = joined(words)
-    if len(words) > 5 or len(name) < _SHORTEST or len(name) > 60 or not name.isascii() or _DIGIT.search(name):
+    if len(words) > 5 or not may_be_mended(name):
         return None
-    if all(word in known.index.words for word in words) or known.ids(text):
+    if all(word in known.index.words for word in words) or name in known.others or known.ids(text):
         return None
     from rapidfuzz.distance import OSA
     from rapidfuzz.process import extract

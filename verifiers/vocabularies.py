@@ -24,7 +24,7 @@ from typing import Any, TypeAlias
 from medrl.errors import DataError, MissingFile
 from medrl.verifiers.concepts import Vocabulary
 from medrl.verifiers.indexing import Concept
-from medrl.verifiers.typos import prepare
+from medrl.verifiers.typos import may_be_mended, prepare
 
 Sources: TypeAlias = str | Sequence[str] | None
 MEDRL, CLINIC = "medrl", "clinic"
@@ -70,7 +70,9 @@ def _read(sources: tuple[str, ...], stamps: tuple[int, ...]) -> Vocabulary:
     collects = gc.isenabled()
     gc.disable()  # some hundred thousand names and no garbage: looking for it would take a third of the time
     try:
-        known = Vocabulary.of(concept for source in sources for concept in concepts_of(source))
+        # Dysphasia, which a small vocabulary may lack, is no misspelt dysphagia.
+        others = () if MEDRL in sources else (n for one in _bundled() for n in one.names if may_be_mended(n))
+        known = Vocabulary.of((concept for source in sources for concept in concepts_of(source)), others)
         prepare(known)
     finally:
         if collects:

@@ -36,6 +36,8 @@ HOSTILE = [
         "Pericarditis, acute (previous)",
     ),
     ("Arthritis after gonococcal urethritis. Diagnosis?", "Reactive arthritis", "Arthritis, reactive (gonococcal)"),
+    ("How is cerebral perfusion pressure computed?", "MAP − ICP", "ICP − MAP"),
+    ("Which ratio is the index?", "Sodium/potassium", "potassium/sodium"),
     ("What is the Apgar score?", "7", "7 (7+1)"),
     ("What is the Apgar score?", "7", "7 out of 8"),
     ("What is the Apgar score?", "7", "7/15"),

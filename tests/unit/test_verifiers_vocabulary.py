@@ -251,7 +251,7 @@ def test_mentions_take_the_longest_name_and_abbreviations_their_capitals() -> No
     assert not known.mentions(tokens("all of these"), "all of these")
 
 
-def test_only_unknown_names_near_to_one_concept_alone_are_mended() -> None:
+def test_only_unknown_names_near_to_one_concept_alone_are_mended(tmp_path: Path) -> None:
     known = Vocabulary.of(
         [Concept(("hydroxyzine",)), Concept(("hydralazine",)), Concept(("cefalexin",)), Concept(("cefalaxin",))]
     )
@@ -259,6 +259,11 @@ def test_only_unknown_names_near_to_one_concept_alone_are_mended() -> None:
     assert repaired("hydralazine", known) is None  # known
     assert repaired("cefalixin", known) is None  # as near to two
     assert repaired("hydr", known) is None
+    ours = tmp_path / "ours.csv"
+    ours.write_text("name\ndysphagia\nhydroxyzine\n")
+    small = vocabulary(str(ours))
+    assert small and not small.ids("dysphasia") and repaired("disphagia", small) == "dysphagia"
+    assert repaired("dysphasia", small) is None, "a name of something else, which the small vocabulary lacks"
 
 
 @pytest.mark.slow
