@@ -12,6 +12,8 @@ import medrl
 import medrl.recipes
 import medrl.testing
 
+pytestmark = pytest.mark.slow  # starts processes, or waits
+
 TELEMETRY = {"HF_HUB_DISABLE_TELEMETRY": "1", "RAY_USAGE_STATS_ENABLED": "0", "VLLM_NO_USAGE_STATS": "1"}
 
 

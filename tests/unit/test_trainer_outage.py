@@ -31,6 +31,8 @@ from medrl.trainers import Trainer, TrainerSettings
 from medrl.types import Group, Problem, Response, Score, ScoredGroup, ask
 from medrl.verifiers.protocol import run_sync
 
+pytestmark = pytest.mark.slow  # starts processes, or waits
+
 MakePolicy = Callable[..., Policy]
 RUBRIC = {"rubrics": [{"criterion": "Uses few vowels", "points": 1}]}
 PROBLEMS = [

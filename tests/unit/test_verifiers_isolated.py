@@ -22,6 +22,7 @@ from medrl.verifiers.isolated import Isolated
 from medrl.verifiers.worker_pool import close_all, pool
 from medrl.verifiers.worker_process import WorkerLost
 
+pytestmark = pytest.mark.slow  # starts processes, or waits
 RULES = '''
 import ctypes, os, re, subprocess, sys, time
 from fractions import Fraction
