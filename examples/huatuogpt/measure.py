@@ -131,6 +131,7 @@ FIGURES: Mapping[str, tuple[Callable[[Row], bool], Callable[[Row], float | None]
     "characters": (lambda row: True, lambda row: float(len(row["text"]))),
     "unfinished": (lambda row: True, lambda row: float(row["finish_reason"] != "stop")),
 }
+COUNTS = ("diseases_listed", "characters")  # all others lie between 0 and 1
 
 
 def figures(answers: Answers) -> dict[str, dict[str, dict[str, list[float]]]]:
@@ -141,7 +142,9 @@ def figures(answers: Answers) -> dict[str, dict[str, dict[str, list[float]]]]:
             for name, (keep, value) in FIGURES.items():
                 values = [(unit, v) for unit, row in answers.of(policy, way, keep) if (v := value(row)) is not None]
                 if values:
-                    found.setdefault(policy, {}).setdefault(way, {})[name] = list(measured(statistics.fmean, values))
+                    figure = measured(statistics.fmean, values)
+                    figure = figure if name in COUNTS else as_share(figure)
+                    found.setdefault(policy, {}).setdefault(way, {})[name] = list(figure)
     return found
 
 
@@ -151,8 +154,8 @@ def contest(answers: Answers, policy: str, other: str, way: str, keep: Callable[
     wins, losses = (sum(one.outcome == value for _, one in played) / len(played) for value in (1.0, 0.0))
     return {
         "policy": policy, "against": other, "way": way, "visits": len(played), "win": wins, "tie": 1.0 - wins - losses,
-        "loss": losses, "win_rate": list(measured(win_rate, played)),
-        "length_controlled": list(measured(length_controlled, played, resamples=100)),
+        "loss": losses, "win_rate": list(as_share(measured(win_rate, played))),
+        "length_controlled": list(as_share(measured(length_controlled, played, resamples=100))),
     }  # fmt: skip
 
 
