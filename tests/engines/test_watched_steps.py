@@ -29,6 +29,8 @@ PROMISED = {
     "rewards": ["time/reward_latency", "time/reward_latency/longest", "time/reward/correct"],
     "cost": ["cost/correct/calls", "cost/correct/tokens"],
 }
+# Told of what was sampled and scored during a step: one ahead, nothing may be left to sample beside the last.
+SAMPLED = ("time/engine/0/tokens_per_second", "time/reward_latency", "time/reward_latency/longest")
 LABELS = "roll fwd upd sync queue scoring eng t/s lrn t/s MFU sync s score s calls tokens stale %"
 
 
@@ -82,13 +84,15 @@ def test_every_step_says_all_that_it_is_watched_by(
         rows = run.read_metrics("rl")
     print(out.getvalue())
     assert len(rows) == STEPS
-    missing = {what: [n for n in names if any(n not in row for row in rows)] for what, names in PROMISED.items()}
+    busy = {name: rows[: STEPS - k] if name in SAMPLED else rows for names in PROMISED.values() for name in names}
+    missing = {what: [n for n in names if any(n not in row for row in busy[n])] for what, names in PROMISED.items()}
     assert not any(missing.values()), missing
     for row in rows:
         assert sum(row[name] for name in PROMISED["phases"]) == pytest.approx(1.0, abs=1e-6)
         assert sum(value for name, value in row.items() if name.startswith("staleness/")) == pytest.approx(1.0)
         assert (row["cost/correct/calls"], row["cost/correct/tokens"]) == (12.0, 84.0)
-        assert 0 < row["time/reward_latency"] <= row["time/reward_latency/longest"] < row["time/step"] + 60
+        if "time/reward_latency" in row:
+            assert 0 < row["time/reward_latency"] <= row["time/reward_latency/longest"] < row["time/step"] + 60
         for queue in ("time/queue", "time/queue/scoring", "time/engine/0/load"):
             assert 0 <= row[queue] <= row[f"{queue}/peak"]
     # At the first step 12 are ordered, of which 4 find a place at once, and 12 more while those are under way.
@@ -101,4 +105,4 @@ def test_every_step_says_all_that_it_is_watched_by(
     headers = [line.split() for line in lines if line.split()[:1] == ["roll"]]
     assert headers and all(header == LABELS.split() for header in headers) and "no room for" not in out.getvalue()
     second = [line.split() for line in lines if re.match(r" +\d+% ", line)]
-    assert len(second) == STEPS and all("-" not in cells for cells in second), lines
+    assert len(second) == STEPS and all("-" not in cells for cells in second[: STEPS - k]), lines
