@@ -55,7 +55,11 @@ class Remote(Reward):
         scores = await self._client.score(groups, context.step)
         return [[self._named(score) for score in row] for row in scores]
 
+    def is_judged(self) -> bool:
+        return True  # what is there cannot be seen from here: who names the service vouches for it
+
     def in_part(self, parts: Mapping[str, Part]) -> bool:
+        # Which of its verdicts made the value cannot be seen either, so any that is partial counts.
         ours = (part.verdict for name, part in parts.items() if name.startswith(f"{self.name}/"))
         return any(verdict is not None and verdict.partial for verdict in ours)
 

@@ -63,6 +63,10 @@ class FirstDecided(Reward):
     def is_judged(self) -> bool:
         return all(part.is_judged() for part in self.parts)
 
+    def in_part(self, parts: Mapping[str, Part]) -> bool:
+        decided = (part for part in self.parts if (own := parts.get(part.name)) and own.value is not None)
+        return (chosen := next(decided, None)) is not None and chosen.in_part(parts)
+
     def may_abstain(self) -> bool:
         return all(part.may_abstain() for part in self.parts)
 

@@ -99,10 +99,10 @@ async def vote(
 ) -> Vote:
     """Ask, and where the reply cannot be read once more as the last of so many rounds does; a cache keeps neither then.
 
-    A reply of an earlier round that a cache has comes first. Whatever the client raises becomes this vote's error, so that
-    its neighbours are unharmed.
+    A reply of any round that a cache has comes first, also of the last one, which may have been killed. Whatever the client
+    raises becomes this vote's error, so that its neighbours are unharmed.
     """
-    for number in range(rounds - 1):
+    for number in range(rounds if rounds > 1 else 0):
         if await _has_readable(client, earlier := _in_round(request, number), read):
             return await _once(client, earlier, read)
     one = await _once(client, request, read)

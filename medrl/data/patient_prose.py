@@ -47,8 +47,12 @@ def prose(section: Any) -> list[str]:
     """
     if isinstance(section, Mapping):
         return [f"{str(key).replace('_', ' ')}: {one}" for key, value in section.items() for one in prose(value)]
-    parts = section if isinstance(section, list | tuple) else str(section or "").splitlines()
-    found = ("; ".join(prose(one)) if isinstance(one, Mapping | list | tuple) else str(one) for one in parts)
+    parts = section if isinstance(section, list | tuple) else str(section).splitlines() if section is not None else []
+    found = (
+        "; ".join(prose(one)) if isinstance(one, Mapping | list | tuple) else str(one)
+        for one in parts
+        if one is not None
+    )
     lines = [line for one in found if (line := " ".join(one.split()))]
     sentences = ["; ".join(lines).replace(":; ", ": ")]
     if all(one[-1] in ".!。！" for one in lines[:-1]) and not _HEADING.search(sentences[0]):

@@ -268,6 +268,8 @@ def test_what_governs_several_sentences_stays_with_them() -> None:
         ["Mother", "No fever"],
     ):
         assert not any(map(denied, prose(section)))
+    assert prose([None, "cough"]) == ["cough"] and prose(None) == prose({"Habits": None}) == []
+    assert prose({"Smoker": False, "Pack_years": 0}) == ["Smoker: False", "Pack years: 0"]
     assert prose({"ENT": {"Left_ear": "Aches. No fever."}}) == ["ENT: Left ear: Aches", "ENT: Left ear: No fever"]
     assert answered("", "a fever", History="His wife has a cough. She has no fever.") == "She has no fever."
     assert prose(["Denies cramps.", "Sweats at night"]) == ["Denies cramps", "Sweats at night"]

@@ -83,6 +83,15 @@ class Truth(RuleVerifier):
         return Verdict.right()
 
 
+class Silent(RuleVerifier):
+    """Abstains from everything."""
+
+    name: ClassVar[str] = "silent"
+
+    def check(self, problem: Problem, response: Response) -> Verdict:
+        return Verdict.abstain("it is silent")
+
+
 @reward("exclamations")
 def exclamations(problem: Problem, response: Response) -> float | None:
     return float(response.text.count("!"))
@@ -244,7 +253,16 @@ def test_part_of_a_list_is_no_right_answer_to_whoever_pays_for_right_ones(correc
 def test_part_of_a_list_does_not_undo_a_judge_that_accepts() -> None:
     about = {"messages": ask("Name the triad."), "reference": "fever; jaundice; abdominal pain"}
     judges = Verified(Truth(), "judge"), Verified(Truth(), "other")
-    for tree in (Maximum((listed(), *judges)), Vote((listed(), *judges)), judges[0] + 0.0 * listed()):
+    silent = Minimum(
+        (listed("left open"), Verified(Silent(), "silent"))
+    )  # has no number, and a partial verdict below it
+    trees = (
+        Maximum((listed(), *judges)),
+        Vote((listed(), *judges)),
+        judges[0] + 0.0 * listed(),
+        FirstDecided((silent, judges[0])),
+    )
+    for tree in trees:
         assert values(Levels(tree), "fever, jaundice", **about) == [1.0]
 
 

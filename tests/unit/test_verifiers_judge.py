@@ -14,12 +14,13 @@ import pytest
 from chat_server import CUT, DROPS, HANGS, Behaviour, ChatServer, Reply, failing, garbled
 
 from medrl.chat import OpenAIChat
+from medrl.chat.cache import CachedChat
 from medrl.commands.attack_texts import ATTACKS
 from medrl.errors import RecipeError, VerifierUntrustworthy
 from medrl.types import Problem, Response, Verdict, ask
 from medrl.verifiers import Cascade, build, judge_prompt, judge_self_test, verify_all
 from medrl.verifiers.chat_judge import Judge
-from medrl.verifiers.judge_votes import read_opinion
+from medrl.verifiers.judge_votes import asked_in_rounds, read_opinion
 
 ROOT = Path(__file__).parents[2]
 Serve = Callable[..., ChatServer]
@@ -68,6 +69,16 @@ def chat(server: ChatServer, **knobs: Any) -> OpenAIChat:
 
 def judging(server: ChatServer, knobs: dict[str, Any] | None = None, **more: Any) -> Judge:
     return Judge(chat(server, **(knobs or {})), **{"self_test": False, **more})
+
+
+def test_a_round_that_was_killed_goes_on_with_the_reply_that_it_has(chat_server: Serve, tmp_path: Path) -> None:
+    """The first request cannot be read at first, and could be when it is sent again; the second round's reply is kept."""
+    server = chat_server(lambda request, n: "Hm." if n == 0 else reply("match" if n == 1 else "no_match"))
+    judge = Judge(CachedChat(chat(server, structured="none"), tmp_path / "judge.sqlite"), self_test=False)
+    for _ in range(2):
+        with asked_in_rounds(2):
+            assert verify_all(judge, [problem()], ["It is vitamin C."])[0].score == 1.0
+        assert server.count == 2
 
 
 def test_a_right_and_a_wrong_answer(chat_server: Serve) -> None:
