@@ -137,7 +137,7 @@ class Vocabulary:
     def abbreviated(self, text: str) -> frozenset[int]:
         """Every concept that a text abbreviates. Small letters count from three on, if they are no English word."""
         bare = text.strip().strip("()（）.")
-        if not 2 <= len(bare) <= 14:
+        if not 2 <= len(bare) <= 14 or bare[-1] in "-−–－":  # HBsAg-
             return NOTHING
         if bare.islower() and (len(bare) < 3 or bare in _WORDS):
             return NOTHING

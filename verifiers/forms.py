@@ -10,7 +10,8 @@ from medrl.verifiers.patterns import Pattern
 _FORMS = {
     "immediate": r"(?:immediate|instant|rapid)[- ]release|short[- ]acting|(?-i:IR)\b|"
     r"普通(?:片|制剂|剂型|胶囊)|速释(?:片|剂|胶囊|制剂)?",
-    "extended": r"(?:extended|sustained|prolonged|slow|modified)[- ]release|(?-i:ER|XR|SR|XL|MR)\b|缓释(?:片|胶囊|剂|制剂)?",
+    "extended": r"(?:extended|sustained|prolonged|slow|modified)[- ]release|(?-i:ER|XR|SR|XL|MR)\b(?![+-])|"
+    r"缓释(?:片|胶囊|剂|制剂)?",
     "controlled": r"controlled[- ]release|gastrointestinal therapeutic system|(?-i:CR|GITS|OROS)\b|控释(?:片|胶囊|剂|制剂)?",
     "injected": r"注射液|注射剂|粉针剂?|针剂",
     "liquid": r"口服液|口服溶液|糖浆|混悬液",

@@ -181,10 +181,15 @@ def spelt_anew(text: str) -> str:
     if "-" in text or "~" in text or "至" in text or "到" in text:
         text = _TO.sub(" to ", text)
     if "+" in text:
-        text = _POSITIVE.sub(" positive ", text)
+        text = _POSITIVE.sub(" positive ", _MARKER.sub(_marked, text))
     if "-" in text:
+        text = _MARKER.sub(_marked, text)
         text = _HYPHEN.sub(" ", _NEGATIVE.sub(" negative ", text))
     return _spelt(text, _TOKEN.findall(text))
+
+
+def _marked(match: re.Match[str]) -> str:
+    return f"{match[1]} {'positive' if match[2] == '+' else 'negative'} "
 
 
 _HAN_ALONE = re.compile("[\u4e00-\u9fff]+")
@@ -216,8 +221,13 @@ _ORDINAL = re.compile(r"(\d)(?:st|nd|rd|th)\b")
 _THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}\b)")
 _TO = re.compile(r"(?<=\d)\s?[-~至到]\s?(?=\d)")
 _POSITIVE = re.compile(r"(?<=[a-z\d])\+(?=[\s,/)]|$)")
-_NEGATIVE = re.compile(r"(?<=[a-z\d])-(?=[,/)]|\s*$)")
+_NEGATIVE = re.compile(r"(?<=[a-z\d])-(?=[,/)]|\s*$)|(?<=\w)\s?\(-\)")  # and HBsAg(-)
 _HYPHEN = re.compile(r"(?<=\w)-|-(?!\d)")
+# Inside a text the sign of a marker alone is one: "low- to high-dose" and "ER- and PR-positive" leave a word out.
+_MARKER = re.compile(
+    rf"\b(cd\d+[a-z]?|her ?2|er|pr|rh|ph|hb[se]ag|hiv|hcv|hpv|ebv|ana|anca|alk|egfr|braf|kras|jak2|gram)([+-])"
+    rf"(?=cd\d|[{CJK}]|\s(?!(?:and|or|to)\b))"
+)
 
 
 def _numbered(words: list[str]) -> list[str]:

@@ -222,7 +222,7 @@ def write(recipe: VerifierRecipe, classifier: LoadedClassifier, answers: Answers
     if answers.test:
         # Measured where it will be used, so that the card has the fingerprint of that verifier.
         verifier = Classifier(model=str(recipe.target), device=recipe.base.device, format=recipe.format)
-        card = measure(verifier, recipe.target / "test.jsonl")
+        card = measure(verifier, recipe.target / "test.jsonl", attack=recipe.attacks)
         page = markdown(card) + "\n## Reliability\n\n```\n" + "\n".join(report(settings)) + "\n```\n"
         write_atomic(recipe.target / "README.md", page)
         verifier_cards.save(card.report)  # where a run looks for it, which warns of verifiers without a card

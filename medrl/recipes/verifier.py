@@ -140,6 +140,9 @@ class VerifierRecipe:
     test: AnswerSource | None = field(default_factory=lambda: AnswerSource(split="test"))
     """What the card is measured on; neither trained on nor fitted to. Empty for no card."""
 
+    attacks: bool = True
+    """Whether the card tells too what `medrl attack` gets past the verifier: some three thousand answers more."""
+
     layout: str = "huatuo_o1"
     """Layout of the text, as in the `classifier` verifier."""
 

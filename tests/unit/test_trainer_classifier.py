@@ -38,6 +38,7 @@ TINY: dict[str, Any] = {
     "training": {"epochs": 2, "lr": 3.0e-3, "batch_size": 50, "microbatch_size": 50},
     "calibration": {"max_false_accept": 0.1},
     "threads": 1,
+    "attacks": False,
 }
 
 
@@ -53,7 +54,7 @@ def cards(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 @pytest.fixture(scope="module")
 def trained(cards: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Trained, list[str]]:
     lines: list[str] = []
-    recipe = read_verifier_recipe({**TINY, "folder": str(tmp_path_factory.mktemp("runs") / "tiny")})
+    recipe = read_verifier_recipe({**TINY, "attacks": True, "folder": str(tmp_path_factory.mktemp("runs") / "tiny")})
     return train_verifier(recipe, lines.append), lines
 
 
@@ -90,13 +91,16 @@ def test_the_folder_says_what_it_is(trained: tuple[Trained, list[str]]) -> None:
     card = (folder / "README.md").read_text(encoding="utf-8")
     assert "# Verifier card: classifier" in card and "## Reliability" in card
     assert Classifier(model=str(folder)).fingerprint() in card
-    assert load_verifier_recipe(folder / "recipe.yaml") == read_verifier_recipe({**TINY, "folder": str(folder)})
+    assert load_verifier_recipe(folder / "recipe.yaml") == read_verifier_recipe(
+        {**TINY, "attacks": True, "folder": str(folder)}
+    )
 
 
 def test_a_run_finds_its_card(trained: tuple[Trained, list[str]]) -> None:
     verifier = Classifier(model=str(trained[0].folder))
     card = verifier_cards.find(verifier.fingerprint())
     assert card is not None and card["n"] == trained[0].settings["answers"]["test"]["n"]
+    assert card["attacks"]["n"] > 1000 and 0.0 <= card["attack_success"] <= 1.0
     assert card_warnings(levels(verifier, format=None)) == []
     other = card_warnings(levels(Classifier(model=str(trained[0].folder), threshold=0.9), format=None))
     assert len(other) == 1 and "differs in threshold" in other[0]

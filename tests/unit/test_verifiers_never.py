@@ -38,6 +38,28 @@ HOSTILE = [
     ("Arthritis after gonococcal urethritis. Diagnosis?", "Reactive arthritis", "Arthritis, reactive (gonococcal)"),
     ("How is cerebral perfusion pressure computed?", "MAP − ICP", "ICP − MAP"),
     ("Which ratio is the index?", "Sodium/potassium", "potassium/sodium"),
+    *(
+        ("What do the markers show?", reference, answer)
+        for reference, answer in (
+            ("CD4- T cells", "CD4+ T cells"),
+            ("CD4- T cells", "CD4 T cells"),
+            ("CD4+ T cells", "CD4- T cells"),
+            ("CD4-CD8- thymocytes", "CD4+CD8+ thymocytes"),
+            ("CD4−CD8− thymocytes", "CD4+CD8+ thymocytes"),
+            ("HBsAg-", "HBsAg"),
+            ("HBsAg(-)", "HBsAg"),
+            ("HBsAg(－)", "HBsAg"),
+            ("HBsAg−", "HBsAg+"),
+            ("乙肝表面抗原(-)", "乙肝表面抗原"),
+            ("ER- tumour", "ER tumour"),
+            ("ER- tumour", "ER+ tumour"),
+            ("ER+, HER2- breast cancer", "ER+, HER2+ breast cancer"),
+            ("ALK- lymphoma", "ALK lymphoma"),
+            ("Gram- rods", "Gram+ rods"),
+            ("Rh- mother", "Rh+ mother"),
+            ("Ph- ALL", "Ph+ ALL"),
+        )
+    ),
     ("What is the Apgar score?", "7", "7 (7+1)"),
     ("What is the Apgar score?", "7", "7 out of 8"),
     ("What is the Apgar score?", "7", "7/15"),
@@ -676,6 +698,12 @@ def test_a_yes_or_no_that_says_why_is_accepted(question: str, reference: str, te
         ("心肺复苏C-A-B的操作顺序？", "胸外按压、开放气道、人工呼吸", "C-A-B：胸外按压、开放气道、人工呼吸"),
         ("狂犬疫苗接种在第几天？", "0、3、7、14、28天", "0-3-7-14-28天"),
         ("Which electrolyte abnormality does SIADH cause?", "Hyponatremia", "low sodium due to SIADH"),
+        ("What do the markers show?", "CD4+ T cells", "CD4-positive T cells"),
+        ("What do the markers show?", "CD4- T cells", "CD4-negative T cells"),
+        ("What do the markers show?", "CD4+T细胞", "CD4阳性T细胞"),
+        ("What do the markers show?", "HBsAg (-)", "HBsAg negative"),
+        ("Which dose?", "low- to high-dose aspirin", "low to high dose aspirin"),
+        ("Which drug?", "metoprolol ER", "metoprolol XL"),
     ],
 )
 def test_a_right_answer_beside_the_wrong_ones_is_accepted(question: str, reference: str, text: str) -> None:
@@ -750,6 +778,8 @@ TURNED = [
         ("最佳治疗？", WAYS, "A", "A为禁忌"),
         ("最佳治疗？", WAYS, "A", "手术为禁忌"),
         ("Best treatment?", {"A": "Surgery", "B": "Radiotherapy"}, "A", "A is contraindicated"),
+        ("Which cells?", {"A": "CD4+ T cells", "B": "CD4- T cells", "C": "B cells"}, "B", "CD4 T cells"),
+        ("Which cells?", {"A": "CD4+ T cells", "B": "CD4- T cells", "C": "B cells"}, "A", "CD4-negative T cells"),
     ],
 )
 def test_an_option_of_which_the_contrary_is_said_is_never_accepted(
