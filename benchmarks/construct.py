@@ -9,8 +9,8 @@ clinic's cases, so that its replies mean something. Its folder is kept with `--m
 clinic's own answers come at once, and a share of the HTTP requests (`--faults`) gets 429, 500, half a body or no
 reply. A proxy between the two counts whole replies by request.
 
-First a construction that nobody disturbs, for the speed. Then the same one from the start, killed (SIGKILL) at random
-moments after it has begun to ask, and started again until it is done.
+First a construction that nobody disturbs, for the speed. Then the same one from the start, killed (SIGKILL) after some
+replies, as many as a draw says, and started again until it was killed so often and is done.
 
     rows_per_second     rows done a second, undisturbed, from the first call on
     rows_lost           rows of the source that ended nowhere: neither kept, nor dropped, nor named in failed.jsonl
@@ -45,7 +45,7 @@ from medrl.chat.base import ChatRequest, Message
 sys.path.insert(0, str(Path(__file__).parents[1] / "examples" / "huatuogpt_o1"))
 from clinic_teacher import Teacher, cases, problem_row, reasoning_row
 from clinic_writer import served, train
-from search import UNSEEN, outcomes, overrides, ways
+from search import UNSEEN, outcomes, roles, ways
 
 
 def arguments() -> argparse.Namespace:
@@ -152,7 +152,7 @@ def write_recipe(place: Path, options: argparse.Namespace, url: str) -> Path:
     row = problem_row if options.stage == "problems" else reasoning_row
     rows = place / "source.jsonl"
     rows.write_text("".join(json.dumps(row(one)) + "\n" for one in unseen(options)), "utf-8")
-    stage = {name.removeprefix("stage."): value for name, value in overrides(options.stage, url).items()}
+    stage = {name.removeprefix("stage."): value for name, value in roles(options.stage, url).items()}
     recipe = {
         "rows": {"source": str(rows)},
         "seed": options.seed,
@@ -181,21 +181,23 @@ def finished(process: "subprocess.Popen[bytes]", place: Path) -> None:
         fail(f"the construction ended with {code}: {said[-2000:]}")
 
 
-def killed(options: argparse.Namespace, proxy: Proxy, recipe: Path, folder: Path, seconds: float) -> int:
-    """Run one to its end through so many kills; how many there really were."""
-    draw, kills = random.Random(options.seed), 0
-    while kills < options.kills:
-        before, process = proxy.paid.total(), start(options, recipe, folder)
-        while process.poll() is None and proxy.paid.total() == before:
-            time.sleep(0.01)
-        time.sleep(draw.uniform(0.0, 1.2 * seconds / (options.kills + 1)))
-        if process.poll() is not None:
-            break
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-        kills += 1
+def killed(options: argparse.Namespace, proxy: Proxy, recipe: Path, folder: Path, calls: int) -> None:
+    """Run one to its end through so many kills, each some replies after a start.
+
+    `calls` is how many replies it takes undisturbed: no start gets so many of them that none is left for the last one.
+    """
+    draw = random.Random(options.seed)
+    for kill in range(options.kills):
+        until = proxy.paid.total() + draw.randint(1, max(1, calls // (options.kills + 1)))
+        process = start(options, recipe, folder)
+        while process.poll() is None and proxy.paid.total() < until:
+            time.sleep(0.005)
+        process.kill()
+        if process.wait() != -signal.SIGKILL:
+            fail(
+                f"the construction ended before kill {kill + 1} of {options.kills}; give it more --rows or fewer --kills"
+            )
     finished(start(options, recipe, folder), recipe.parent)
-    return kills
 
 
 def measure(options: argparse.Namespace, proxy: Proxy, place: Path) -> dict[str, Any]:
@@ -204,15 +206,16 @@ def measure(options: argparse.Namespace, proxy: Proxy, place: Path) -> dict[str,
     finished(start(options, recipe, place / "whole"), place)
     report = json.loads((place / "whole" / "report.json").read_text())
     print(f"undisturbed: {outcomes(place / 'whole', ids)}", flush=True)
+    undisturbed = proxy.paid.total()
     proxy.paid.clear()
-    kills = killed(options, proxy, recipe, place / "killed", report["this_start"]["seconds"])
+    killed(options, proxy, recipe, place / "killed", undisturbed)
     found, calls = outcomes(place / "killed", ids), proxy.paid.total()
     if options.stage == "reasoning":
         found |= ways(place / "killed", len(ids))
     return {
         **found,
         "rows_per_second": report["this_start"]["rows_per_second"],
-        "kills": kills,
+        "kills": options.kills,
         "rows_lost": found["lost"],
         "rows_doubled": found["doubled"],
         "calls": calls,

@@ -62,6 +62,10 @@ def read_options() -> argparse.Namespace:
         parser.error(f"--seeds is {options.seeds}; one at least is needed")
     if options.scale == "tiny" and (options.run or options.knobs):
         parser.error("--run and STEP:KNOB=VALUE are of the larger scales; tiny runs at once, and takes --size")
+    of_tiny = [f"--{name}" for name in ("seeds", "ablations", "workers", "json", "size")
+               if getattr(options, name) != parser.get_default(name)]  # fmt: skip
+    if options.scale != "tiny" and of_tiny:
+        parser.error(f"{', '.join(of_tiny)}: of --scale tiny alone; --scale {options.scale} takes STEP:KNOB=VALUE")
     return options
 
 

@@ -280,6 +280,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.run and options.scale == "tiny":
         parser.error("--run is of the larger scales, which only tell their commands without it; tiny runs at once")
     if options.scale != "tiny":
+        of_tiny = [f"--{name}" for name in ("ablations", "seeds", "search", "json")
+                   if getattr(options, name) != parser.get_default(name)]  # fmt: skip
+        if of_tiny:
+            parser.error(f"{', '.join(of_tiny)}: of --scale tiny alone; --scale {options.scale} takes STEP:KNOB=VALUE")
         import larger
 
         root = options.folder or Path("runs/huatuogpt_o1") / options.scale

@@ -133,6 +133,8 @@ def test_a_larger_scale_stops_before_a_stage_that_lacks_something(
     monkeypatch.delenv("HF_HUB_CACHE", raising=False)
     root = tmp_path / "root"
     knobs = ("sft:demonstrations.source=no.jsonl", "sft:demonstrations.schema=auto")
+    refused = reproduce(repository, "--scale", "laptop", "--run", "--seeds", "3", "--size", "rows=3")
+    assert refused.returncode == 2 and "--seeds, --size: of --scale tiny alone" in refused.stderr
     stopped = reproduce(repository, "--scale", "laptop", "--run", "--folder", str(root), *knobs)
     first, stops = stopped.stderr.split("error: sft cannot begin:\n")
     assert stopped.returncode == 1 and "  - demonstrations.source: no.jsonl is not there\nwhat is done" in stops

@@ -94,6 +94,12 @@ def test_a_larger_scale_stops_before_a_stage_that_lacks_something(
     assert not list(tmp_path.iterdir())
 
 
+def test_what_a_larger_scale_does_not_take_is_refused(reproduce: object, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        reproduce.main(["--scale", "laptop", "--ablations", "--json", "l.json"])  # type: ignore[attr-defined]
+    assert "--ablations, --json: of --scale tiny alone" in capsys.readouterr().err
+
+
 def test_other_knobs_of_a_later_seed_are_refused_before_the_first_is_begun(reproduce: object, tmp_path: Path) -> None:
     stage = tmp_path / "seed1" / "complex_ppo"
     stage.mkdir(parents=True)

@@ -71,3 +71,19 @@ def test_kill_9_loses_and_doubles_nothing(kind: str, tmp_path: Path, chat_server
     (tmp_path / "calm").mkdir()
     construct(tmp_path / "calm", kind, server, source_of(kind, count))
     assert {row["id"]: row["data"] for row in made(tmp_path / "calm")} == rows
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stage", ["reasoning", "problems"])
+def test_the_benchmark_kills_as_often_as_it_says(stage: str, tmp_path: Path) -> None:
+    """`benchmarks/construct.py` with its scripted server, which fails one request in ten."""
+    root, out = Path(__file__).resolve().parents[2], tmp_path / "figures.json"
+    script = [sys.executable, str(root / "benchmarks" / "construct.py"), "--server", "scripted", "--stage", stage]
+    sizes = ["--rows", "12", "--kills", "1", "--concurrency", "4", "--json", str(out)]
+    done = subprocess.run(
+        [*script, *sizes], capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(root)}
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    figures = json.loads(out.read_text(encoding="utf-8"))
+    assert (figures["rows"], figures["kills"], figures["rows_lost"], figures["rows_doubled"]) == (12, 1, 0, 0)
+    assert figures["calls_paid_twice"] <= 4 and figures["rows_per_second"] > 0
