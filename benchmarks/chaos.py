@@ -2,7 +2,8 @@
 
     python benchmarks/chaos.py [--kills 12] [--drivers 3] [--seeds 3] [--steps 40] [--json OUT]      15 to 30 minutes
 
-One run on a Ray cluster of this machine (vLLM engines, DeepSpeed ranks, a reward actor) is disturbed by SIGKILLs: engines,
+One run on a Ray cluster of this machine (vLLM engines, DeepSpeed ranks, a reward actor), which samples one version ahead and so
+keeps buffered rollouts in its checkpoints, is disturbed by SIGKILLs: engines,
 ranks, reward actors by chance, and the driver itself at most `--drivers` times, after which the run is resumed as a user
 would (`medrl run RECIPE resume=true`). It must end. Then the run folder is read: each problem once an epoch, no problem
 skipped (`prompts_lost`, `prompts_doubled`), no rollout in two steps (`rollouts_trained_twice`), and the held-out accuracy
@@ -47,6 +48,7 @@ SMALL = (
 CLUSTER = (
     "placement=ray", "cluster.engines.engines=1", "cluster.learners.ranks=2", "cluster.deepspeed.stage=2",
     "cluster.rewards.actors=1", "cluster.engines.max_restarts=100", "cluster.max_learner_restarts=100",
+    "trainer.max_staleness=1", "algorithm.correction=token",
 )  # fmt: skip
 
 
