@@ -7,7 +7,8 @@ run with `placement: local` is given the very same ones. `max_loss_difference` i
 between the two over `--steps` steps, and `max_weight_difference` that of a weight afterwards; the weights move by
 `weight_movement`.
 
-Then the learning. Both placements train `--train` steps from one SFT policy, each sampling for itself, one run for each seed:
+Then the learning. Both placements train `--train` steps from one SFT policy, each sampling for itself (here Ray has two
+engines), one run for each seed:
 `accuracy_local`, `accuracy_ray`, and the accuracy of the start.
 """
 
@@ -43,6 +44,7 @@ SMALL = (
 )  # fmt: skip
 MARGIN = 0.075  # three standard errors of an accuracy of 100 problems, four answers each
 CLUSTER = ("placement=ray", "cluster.learners.ranks=2", "cluster.deepspeed.stage=3")
+LEARNS = (*CLUSTER, "cluster.engines.engines=2")  # which response which engine gives is left to chance
 
 
 class Recording:
@@ -167,7 +169,7 @@ def main() -> int:
         rows: dict[str, list[float]] = {"local": [], "ray": []}
         before: list[float] = []
         for seed in options.seeds if options.train else ():
-            for kind, placement in (("local", ()), ("ray", CLUSTER)):
+            for kind, placement in (("local", ()), ("ray", LEARNS)):
                 first, last = learnt(start, options.train, seed, root, placement)
                 rows[kind].append(last)
                 before.append(first)
