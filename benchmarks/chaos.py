@@ -2,12 +2,12 @@
 
     python benchmarks/chaos.py [--kills 12] [--drivers 3] [--seeds 3] [--steps 40] [--json OUT]      15 to 30 minutes
 
-One run on a Ray cluster of this machine (vLLM engines, DeepSpeed ranks, a reward actor), which samples one version ahead and so
-keeps buffered rollouts in its checkpoints, is disturbed by SIGKILLs: engines,
-ranks, reward actors by chance, and the driver itself at most `--drivers` times, after which the run is resumed as a user
-would (`medrl run RECIPE resume=true`). It must end. Then the run folder is read: each problem once an epoch, no problem
-skipped (`prompts_lost`, `prompts_doubled`), no rollout in two steps (`rollouts_trained_twice`), and the held-out accuracy
-beside that of undisturbed runs of the same recipe (`accuracy`, `accuracy_undisturbed`, one for each seed).
+One run on a Ray cluster of this machine (vLLM engines, DeepSpeed ranks, a reward actor), which samples one version ahead and
+so has buffered rollouts in its checkpoints, is disturbed by SIGKILLs: engines, ranks, reward actors by chance, and the driver
+itself at most `--drivers` times, after which the run is resumed as a user would (`medrl run RECIPE resume=true`). It must
+end. Then the run folder is read: each problem once an epoch, no problem skipped (`prompts_lost`, `prompts_doubled`), no
+rollout in two steps (`rollouts_trained_twice`), and the held-out accuracy (`accuracy`)
+beside that of undisturbed runs of the same recipe (`accuracy_undisturbed`, one for each seed).
 
 All start from one SFT policy. Exits non-zero when anything is lost or doubled, the run does not end, or it learnt clearly
 less than the worst of the undisturbed ones.
