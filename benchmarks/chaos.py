@@ -48,7 +48,7 @@ SMALL = (
 CLUSTER = (
     "placement=ray", "cluster.engines.engines=1", "cluster.learners.ranks=2", "cluster.deepspeed.stage=2",
     "cluster.rewards.actors=1", "cluster.engines.max_restarts=100", "cluster.max_learner_restarts=100",
-    "trainer.max_staleness=1", "algorithm.correction=token",
+    "max_staleness=1", "algorithm.correction=token",
 )  # fmt: skip
 
 

@@ -214,6 +214,8 @@ def served(folder: Path, log: Path) -> Iterator[str]:
     command += ["--model", str(folder), "--port", str(port)]
     command += f"--dtype float32 --enforce-eager --max-num-seqs 64 --host 127.0.0.1 --served-model-name {NAME}".split()
     command += ["--structured-outputs-config", form]
+    # Prompts in pieces end vLLM on a CPU: it winds back the generators of seeded requests, which cannot be there.
+    command += ["--no-enable-chunked-prefill", "--max-num-batched-tokens", str(max(4096, SHAPE["context"]))]
     with log.open("wb") as out:
         environment = {**os.environ, **ENVIRONMENT}
         process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=out, stderr=out, env=environment)
