@@ -204,7 +204,7 @@ def served(folder: Path, log: Path) -> Iterator[str]:
     """`vllm serve` of a folder on a free port of loopback: the base URL of its API, once it is healthy.
 
     Raises:
-        WriterNotServed: It ended, or was not healthy in time; with the end of its log.
+        WriterNotServed: It ended, then or later, or was not healthy in time; with its first error.
     """
     with socket.socket() as one:
         one.bind(("127.0.0.1", 0))
@@ -222,6 +222,10 @@ def served(folder: Path, log: Path) -> Iterator[str]:
     try:
         _wait(process, f"http://127.0.0.1:{port}/health", log)
         yield f"http://127.0.0.1:{port}/v1"
+    except MedrlError as error:
+        if not isinstance(error, WriterNotServed) and process.poll() is not None:
+            raise _ended(process, log) from error
+        raise
     finally:
         assert process.stdin is not None
         process.stdin.close()  # which ends it
@@ -230,11 +234,17 @@ def served(folder: Path, log: Path) -> Iterator[str]:
             os.killpg(process.pid, signal.SIGKILL)  # what the server started, where the server had ended by itself
 
 
+def _ended(process: "subprocess.Popen[bytes]", log: Path) -> WriterNotServed:
+    said = log.read_text(errors="replace")
+    first = said.find("ERROR")  # what follows is how everything else came down
+    return WriterNotServed(f"vllm serve ended with {process.returncode}; {log}: {said[max(0, first) :][:2000]}")
+
+
 def _wait(process: "subprocess.Popen[bytes]", health: str, log: Path) -> None:
     deadline = time.monotonic() + START
     while time.monotonic() < deadline:
         if process.poll() is not None:
-            raise WriterNotServed(f"vllm serve ended with {process.returncode}: {log.read_text()[-2000:]}")
+            raise _ended(process, log)
         try:
             with urllib.request.urlopen(health, timeout=2):
                 return
